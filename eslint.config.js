@@ -1,0 +1,38 @@
+// The import rule of docs/architecture.md lives here: who may import whom.
+import tseslint from "typescript-eslint";
+
+/** Forbids imports whose path matches, with the reason a reader will see. */
+const forbid = (files, patterns) => ({
+  files,
+  rules: { "no-restricted-imports": ["error", { patterns: patterns.map(([regex, message]) => ({ regex, message })) }] },
+});
+
+const noFfi = ["^koffi$", "only src/linux/ calls C functions"];
+const noDocker = ["^dockerode$", "only src/docker/ knows Docker's API"];
+const notSrc = ["(^|/)src/(?!linux/|errors\\.js$)", "a server imports only src/linux/ and src/errors.ts from src/"];
+
+export default tseslint.config(
+  { ignores: ["dist/**", "node_modules/**"] },
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ["**/*.ts"] })),
+  {
+    files: ["**/*.ts"],
+    languageOptions: { parserOptions: { project: "./tsconfig.json" } },
+    rules: {
+      "@typescript-eslint/no-explicit-any": "error",
+      "@typescript-eslint/no-non-null-assertion": "off",
+      "@typescript-eslint/consistent-type-imports": "error",
+      "@typescript-eslint/switch-exhaustiveness-check": "error",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+      "@typescript-eslint/no-floating-promises": "error",
+    },
+  },
+  { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
+  forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
+  forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
+  forbid(["src/linux/**/*.ts"], [noDocker, ["^\\.\\./(?!errors\\.js$)", "src/linux/ stands on its own"], ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"]]),
+  forbid(["src/docker/**/*.ts"], [noFfi, ["(^|/)linux/", "src/docker/ knows Docker, not the kernel"]]),
+  forbid(["src/inventory/**/*.ts"], [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]]),
+  forbid(["src/cli/**/*.ts"], [noFfi, noDocker, ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"]]),
+  forbid(["src/{control,store,servers,backend,plugin}/**/*.ts", "src/*.ts"], [noFfi, noDocker]),
+  forbid(["integration/**/*.ts", "bench/**/*.ts"], [noFfi]),
+);

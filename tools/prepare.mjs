@@ -1,0 +1,105 @@
+// What every command of a fresh clone needs before the built program can run: root, packages, a build.
+// Uses nothing but Node itself, since npm packages may not be installed yet.
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync, statSync, writeFileSync, mkdirSync, readdirSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Prints one line and ends the process with exit code 1. */
+export function refuse(message) {
+  process.stderr.write(`pontoon: ${message}\n`);
+  process.exit(1);
+}
+
+export function say(message) {
+  process.stderr.write(`pontoon: ${message}\n`);
+}
+
+/** Refuses on anything but Linux with Node 20 or later. */
+export function requirePlatform() {
+  if (process.platform !== "linux") refuse("pontoon runs on Linux only; run it on the Docker host itself");
+  const major = Number(process.versions.node.split(".")[0]);
+  if (major < 20) refuse(`Node ${process.versions.node} is too old; install Node 20 or later`);
+}
+
+/** Refuses unless the process is root. */
+export function requireRoot(command) {
+  if (process.getuid() !== 0) refuse(`root is needed to work with network namespaces; run: sudo ${command}`);
+}
+
+/**
+ * Installs the Debian packages whose command is missing, and says so before it does.
+ * @param {{command: string, package: string}[]} wanted
+ */
+export function requireDebianPackages(wanted) {
+  const missing = wanted.filter((entry) => !onPath(entry.command));
+  if (missing.length === 0) return;
+  const names = [...new Set(missing.map((entry) => entry.package))];
+  const remedy = `apt-get install ${names.join(" ")}`;
+  if (process.env.PONTOON_NO_APT === "1")
+    refuse(`${names.join(", ")} missing and PONTOON_NO_APT=1 forbids installing; run: ${remedy}`);
+  if (!onPath("apt-get"))
+    refuse(`${names.join(", ")} missing and there is no apt-get here; install the equivalent packages by hand`);
+  say(`installing Debian packages: ${names.join(" ")}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  const install = ["-o", "DPkg::Lock::Timeout=120", "install", "-y", "-q", "--no-install-recommends", ...names];
+  if (quietly("apt-get", install, env).ok) return;
+  quietly("apt-get", ["-q", "update"], env);
+  const second = quietly("apt-get", install, env);
+  if (!second.ok) refuse(`could not install ${names.join(", ")}: ${lastLine(second.output)}; run: ${remedy}`);
+}
+
+/** Installs npm packages from the lock file, unless the same lock file was installed before. */
+export function requireNodeModules({ development }) {
+  const lock = readFileSync(join(root, "package-lock.json"));
+  const wanted = createHash("sha256").update(lock).digest("hex");
+  const stamp = join(root, "node_modules", ".pontoon-installed");
+  const have = existsSync(stamp) ? readFileSync(stamp, "utf8").split("\n") : [];
+  if (have[0] === wanted && (have[1] === "all" || !development)) return;
+  say("installing npm packages from package-lock.json");
+  const result = quietly("npm", ["ci", "--ignore-scripts", ...(development ? [] : ["--omit=dev"])]);
+  if (!result.ok) refuse(`npm ci failed: ${lastLine(result.output)}; run it by hand in ${root} to see why`);
+  writeFileSync(stamp, `${wanted}\n${development ? "all" : "production"}\n`);
+}
+
+/** Compiles TypeScript into dist/ when a source is newer than the last build. */
+export function requireBuild(project) {
+  const stamp = join(root, "dist", `.built-${project.replaceAll(/[^a-z]/g, "-")}`);
+  const folders = ["src", "dns", "proxy", ...(project === "tsconfig.json" ? ["integration", "bench"] : [])];
+  const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
+  const newest = Math.max(...files.map((file) => statSync(file).mtimeMs), ...folders.map((name) => newestSource(join(root, name))));
+  if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) return;
+  say("building");
+  const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
+  const result = quietly(process.execPath, [tsc, "-p", join(root, project)]);
+  if (!result.ok) refuse(`the build failed:\n${result.output}`);
+  mkdirSync(dirname(stamp), { recursive: true });
+  writeFileSync(stamp, "");
+}
+
+function newestSource(folder) {
+  if (!existsSync(folder)) return 0;
+  const times = readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
+    .map((entry) => statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+  return Math.max(0, ...times, statSync(folder).mtimeMs);
+}
+
+function onPath(command) {
+  const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"].filter(Boolean);
+  return folders.some((folder) => existsSync(join(folder, command)));
+}
+
+/** Runs a command with a line of progress on a terminal; its output is kept for the error message. */
+function quietly(command, args, env = process.env) {
+  const result = spawnSync(command, args, { cwd: root, env, encoding: "utf8", maxBuffer: 64 << 20 });
+  const output = `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ? String(result.error.message) : ""}`;
+  return { ok: result.status === 0, output };
+}
+
+function lastLine(output) {
+  return output.trim().split("\n").findLast((line) => line.trim() !== "") ?? "no output";
+}

@@ -1,0 +1,12 @@
+// `sudo npm start`: from a fresh clone to a running daemon. Runs the daemon in this very process.
+import { join } from "node:path";
+import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root } from "./prepare.mjs";
+
+requirePlatform();
+requireRoot("npm start");
+requireDebianPackages([{ command: "nft", package: "nftables" }]);
+requireNodeModules({ development: false });
+requireBuild("tsconfig.build.json");
+
+process.argv = [process.execPath, join(root, "bin", "pontoon"), "daemon", ...process.argv.slice(2)];
+await import("../dist/src/main.js");

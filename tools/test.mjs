@@ -1,0 +1,85 @@
+// `sudo npm test [-- FILTER…]`: from a fresh clone to every test, ending with `N passed, N failed`.
+// Without root the tests that need it are left out, and said to be.
+import { spawn, spawnSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { cpus } from "node:os";
+import { join, relative } from "node:path";
+import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { Tally } from "./tally.mjs";
+
+const unitOnly = process.argv.includes("--unit");
+const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+
+requirePlatform();
+if (!unitOnly) {
+  requireRoot("npm test");
+  requireDebianPackages([
+    { command: "nft", package: "nftables" },
+    { command: "ip", package: "iproute2" },
+    { command: "iptables", package: "iptables" },
+    { command: "dockerd", package: "docker.io" },
+    { command: "dig", package: "bind9-dnsutils" },
+    { command: "busybox", package: "busybox-static" },
+    { command: "nsenter", package: "util-linux" },
+    { command: "ps", package: "procps" },
+  ]);
+}
+requireNodeModules({ development: true });
+requireBuild("tsconfig.json");
+
+const lint = spawnSync(process.execPath, [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"], {
+  cwd: root,
+  stdio: "inherit",
+});
+
+const files = readdirSync(join(root, "dist"), { recursive: true })
+  .filter((name) => name.endsWith(".test.js"))
+  .filter((name) => !unitOnly || !name.startsWith("integration"))
+  .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)))
+  .sort();
+
+const tally = new Tally();
+if (filters.length === 0) tally.count("lint", lint.status === 0);
+const queue = [...files];
+let interrupted = false;
+const running = new Set();
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.on(signal, () => {
+    interrupted = true;
+    queue.length = 0;
+    for (const child of running) child.kill(signal);
+  });
+
+await Promise.all(Array.from({ length: Math.max(2, cpus().length) }, worker));
+for (const failure of tally.failures) process.stdout.write(`FAILED ${failure}\n`);
+if (tally.skipped > 0) say(`${tally.skipped} skipped: ${tally.skipReasons.join("; ")}`);
+process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);
+process.exit(tally.failed > 0 || interrupted ? 1 : 0);
+
+async function worker() {
+  for (let file = queue.shift(); file !== undefined; file = queue.shift()) await runFile(file);
+}
+
+/** Runs one test file as a process of its own; tap prints TAP when run by plain node. */
+function runFile(file) {
+  return new Promise((resolve) => {
+    const started = Date.now();
+    const child = spawn(process.execPath, ["--enable-source-maps", join(root, "dist", file)], {
+      cwd: root,
+      env: { ...process.env, TAP: "1" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    running.add(child);
+    let output = "";
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (output += chunk));
+    child.on("close", (code, signal) => {
+      running.delete(child);
+      const name = relative("", file).replace(/\.js$/, "");
+      const ok = tally.read(name, output, code, signal);
+      process.stdout.write(`${ok ? "ok  " : "FAIL"} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
+      if (!ok) process.stdout.write(output.replaceAll(/^/gm, "    ") + "\n");
+      resolve();
+    });
+  });
+}
