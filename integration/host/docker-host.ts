@@ -1,0 +1,173 @@
+import { rmSync, writeFileSync } from "node:fs";
+import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
+import { Container } from "./container.js";
+import { Dockerd } from "./dockerd.js";
+import { Engine } from "./engine.js";
+import { busyboxArchive } from "./image.js";
+import { Namespaces } from "./namespaces.js";
+import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "./network.js";
+import { Outside, type OutsideOptions } from "./outside.js";
+import { Pontoon, type PontoonOptions } from "./pontoon.js";
+import { requestUnix } from "./unix-http.js";
+
+/** What a host needs of a tap test: to be told when it is over. */
+export interface TestOwner {
+  teardown(handler: () => Promise<void>): unknown;
+}
+
+/** How a host is started. */
+export interface DockerHostOptions {
+  /** More arguments for dockerd. */
+  dockerd?: string[];
+  /** Containers outlive dockerd. */
+  liveRestore?: boolean;
+  /** The content of the host's /etc/resolv.conf; default the machine's own. */
+  resolvConf?: string;
+}
+
+/** Where and how a command is run in a host. */
+export interface ExecOptions extends CommandOptions {
+  /** A container whose network namespace the command gets; all else, files included, stays the host's. */
+  netns?: Container | string;
+}
+
+/** How a container is made. */
+export interface ContainerOptions {
+  name?: string;
+  image?: string;
+  /** Networks it is on before it starts; without any it is on Docker's default bridge. */
+  networks?: (string | ({ name: string } & JoinOptions))[];
+  command?: string[];
+  /** More options of `docker create`. */
+  options?: string[];
+  /** Whether it is started. Default true. */
+  start?: boolean;
+}
+
+/**
+ * A Docker host for one test, or for one file of tests: an unmodified dockerd in namespaces of its own, sharing
+ * neither sockets, firewall, interfaces, processes nor settings with the machine. It ends with the test.
+ */
+export class DockerHost {
+  /** The engine API, for what has no method here. */
+  readonly engine: Engine;
+  readonly dockerd: Dockerd;
+
+  private constructor(
+    private readonly namespaces: Namespaces,
+    args: readonly string[],
+  ) {
+    this.engine = new Engine(namespaces.path("/run/docker.sock"));
+    this.dockerd = new Dockerd(namespaces, this.engine, args);
+  }
+
+  /** Starts a host that ends with the test `owner`. */
+  static async start(owner: TestOwner, options: DockerHostOptions = {}): Promise<DockerHost> {
+    const namespaces = await Namespaces.create();
+    owner.teardown(() => namespaces.close());
+    const args = [...(options.liveRestore ? ["--live-restore"] : []), ...(options.dockerd ?? [])];
+    const host = new DockerHost(namespaces, args);
+    if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
+    const [archive] = await Promise.all([busyboxArchive(), host.dockerd.start()]);
+    await host.#importImage(archive);
+    return host;
+  }
+
+  /** The host's name, unique on the machine. */
+  get name(): string {
+    return this.namespaces.name;
+  }
+
+  /** Where the machine sees a file of the host, sockets and /proc included. */
+  path(file: string): string {
+    return this.namespaces.path(file);
+  }
+
+  /** Writes a file of the host; below /etc, /opt, /run and /var/lib this leaves the machine's own alone. */
+  writeFile(file: string, content: string): void {
+    rmSync(this.path(file), { force: true }); // it may be a symbolic link that leads to nothing in a host
+    writeFileSync(this.path(file), content);
+  }
+
+  /** Runs a program of the machine in the host. */
+  async exec(argv: readonly string[], options: ExecOptions = {}): Promise<CommandResult> {
+    const { netns, ...rest } = options;
+    if (netns === undefined) return runCommand(this.namespaces.enter(argv), rest);
+    const container = typeof netns === "string" ? this.#containerOf(netns) : netns;
+    return runCommand(this.namespaces.enter(argv, await container.netns()), rest);
+  }
+
+  /** Runs the docker command and returns what it printed. */
+  async docker(...args: string[]): Promise<string> {
+    return (await this.exec(["docker", ...args])).stdout.trim();
+  }
+
+  /** Sends a signal to processes of the host, named by their numbers inside. */
+  signal(signal: NodeJS.Signals, ...pids: number[]): Promise<void> {
+    return this.namespaces.signal(signal, ...pids);
+  }
+
+  /** Creates a container and starts it. By default it sleeps, and stops at once when told to. */
+  async container(options: ContainerOptions = {}): Promise<Container> {
+    const { name, image = "busybox", networks = [], command = ["sleep", "1000000"], start = true } = options;
+    const joins = networks.map((network) => (typeof network === "string" ? { name: network } : network));
+    const argv = ["create", "--stop-signal=KILL", ...(name === undefined ? [] : ["--name", name]), ...createOn(joins[0])];
+    const container = this.#containerOf(await this.docker(...argv, ...(options.options ?? []), image, ...command));
+    for (const join of joins.slice(1)) await connectNetwork(this.engine, join.name, container.id, join);
+    if (start) await container.start();
+    return container;
+  }
+
+  /** Creates a Docker network. */
+  network(name: string, options?: NetworkOptions): Promise<Network> {
+    return Network.create(this.engine, name, options);
+  }
+
+  /** Creates a network namespace beyond the host's default route, for upstream servers and clients. */
+  outside(options?: OutsideOptions): Promise<Outside> {
+    return Outside.create(this.namespaces, options);
+  }
+
+  /** Starts the daemon under test in the host, and waits until it is ready. */
+  pontoon(options?: PontoonOptions): Promise<Pontoon> {
+    return Pontoon.start(this.namespaces, options);
+  }
+
+  /** Ends dockerd; the host stays. */
+  stopDockerd(options: { signal?: NodeJS.Signals } = {}): Promise<void> {
+    return this.dockerd.stop(options.signal);
+  }
+
+  /** Starts dockerd again and waits until it answers. */
+  startDockerd(extraArgs?: readonly string[]): Promise<void> {
+    return this.dockerd.start(extraArgs);
+  }
+
+  /** Ends dockerd and starts it again. */
+  async restartDockerd(options?: { signal?: NodeJS.Signals }): Promise<void> {
+    await this.stopDockerd(options);
+    await this.startDockerd();
+  }
+
+  #containerOf(nameOrId: string): Container {
+    return new Container(nameOrId, this.engine, this.namespaces);
+  }
+
+  async #importImage(archive: Buffer): Promise<void> {
+    const path = "/images/create?fromSrc=-&repo=busybox&tag=latest";
+    const answer = await requestUnix(this.path("/run/docker.sock"), path, { method: "POST", body: archive });
+    if (answer.status !== 200 || answer.body.includes('"error"')) throw new Error(`no image imported: ${answer.body}`);
+  }
+}
+
+function createOn(join: ({ name: string } & JoinOptions) | undefined): string[] {
+  if (join === undefined) return [];
+  const { name, aliases = [], links = [], ip, ip6 } = join;
+  return [
+    `--network=${name}`,
+    ...aliases.map((alias) => `--network-alias=${alias}`),
+    ...links.map((link) => `--link=${link}`),
+    ...(ip === undefined ? [] : [`--ip=${ip}`]),
+    ...(ip6 === undefined ? [] : [`--ip6=${ip6}`]),
+  ];
+}

@@ -1,0 +1,61 @@
+// Numbers of the kernel's interface that are the same on x86-64 and arm64. What differs is in layout.ts.
+
+export const EAGAIN = 11;
+export const EINTR = 4;
+export const EINPROGRESS = 115;
+export const ECONNREFUSED = 111;
+export const EEXIST = 17;
+export const ENOENT = 2;
+export const ESRCH = 3;
+export const ENOTSUP = 95;
+
+export const AF_UNSPEC = 0;
+export const AF_UNIX = 1;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
+
+export const SOCK_STREAM = 1;
+export const SOCK_DGRAM = 2;
+export const SOCK_SEQPACKET = 5;
+export const SOCK_NONBLOCK = 0x800;
+export const SOCK_CLOEXEC = 0x80000;
+
+export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_ERROR = 4;
+export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_PEERCRED = 17;
+export const SO_SNDBUFFORCE = 32;
+export const SO_RCVBUFFORCE = 33;
+export const SO_MARK = 36;
+export const SO_DOMAIN = 39;
+export const SO_TYPE = 3;
+export const SCM_RIGHTS = 1;
+
+export const IPPROTO_IP = 0;
+export const IP_TTL = 2;
+export const IPPROTO_TCP = 6;
+export const TCP_NODELAY = 1;
+
+export const MSG_DONTWAIT = 0x40;
+export const MSG_CTRUNC = 0x8;
+export const MSG_TRUNC = 0x20;
+export const MSG_NOSIGNAL = 0x4000;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+
+export const EPOLLIN = 0x1;
+export const EPOLLOUT = 0x4;
+export const EPOLLERR = 0x8;
+export const EPOLLHUP = 0x10;
+export const EPOLLRDHUP = 0x2000;
+export const EPOLL_CTL_ADD = 1;
+export const EPOLL_CTL_DEL = 2;
+export const EPOLL_CTL_MOD = 3;
+export const EPOLL_CLOEXEC = 0x80000;
+
+export const CLONE_NEWNET = 0x40000000;
+export const O_RDONLY = 0;
+export const O_CLOEXEC = 0x80000;
+export const F_GETFD = 1;
+export const FD_CLOEXEC = 1;

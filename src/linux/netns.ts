@@ -1,0 +1,49 @@
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { bind, check } from "./ffi.js";
+import { CLONE_NEWNET } from "./constants.js";
+
+const setns = bind("int setns(int, int)");
+
+/** The inode that identifies a network namespace, as long as it lives. */
+export function namespaceInode(path: string): number {
+  const fd = openSync(path, "r");
+  try {
+    return fstatSync(fd).ino;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** The network namespace this process lives in. */
+export const ownNamespacePath = "/proc/self/ns/net";
+
+/**
+ * Runs `work` with the calling thread inside the network namespace at `path`, and always comes back.
+ * `work` is synchronous and must start nothing asynchronous: libuv's threads would be born in the wrong namespace.
+ * A thread that could not come back would act on the wrong namespace from then on, so the process ends instead.
+ * @param expectedInode guards against a pid or path that by now stands for another namespace
+ */
+export function insideNamespace<Result>(path: string, expectedInode: number | undefined, work: () => Result): Result {
+  const home = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    const target = openSync(path, "r");
+    try {
+      const inode = fstatSync(target).ino;
+      if (expectedInode !== undefined && inode !== expectedInode)
+        throw new Error(`${path} is network namespace ${inode} by now, no longer ${expectedInode}`);
+      check(setns(target, CLONE_NEWNET), "setns", path);
+    } finally {
+      closeSync(target);
+    }
+    try {
+      return work();
+    } finally {
+      if (setns(home, CLONE_NEWNET) !== 0) {
+        process.stderr.write(`pontoon: could not leave the network namespace ${path}; ending the process\n`);
+        process.abort();
+      }
+    }
+  } finally {
+    closeSync(home);
+  }
+}

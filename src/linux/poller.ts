@@ -1,0 +1,60 @@
+import { Epoll } from "./epoll.js";
+
+/** Called with the epoll events that are true of the descriptor. */
+export type ReadyHandler = (events: number) => void;
+
+/** One watched descriptor. Closing the watch does not close the descriptor, and can be done twice. */
+export interface Watch {
+  update(events: number): void;
+  close(): void;
+}
+
+/** Descriptors and who handles them. What waits is the Reactor of a server, or Node's own loop in the daemon. */
+export class Poller {
+  readonly #epoll = new Epoll();
+  readonly #handlers: (ReadyHandler | undefined)[] = [];
+  readonly #free: number[] = [];
+  // A token freed in this batch of events is not given out again before its end:
+  // an event still queued for the old descriptor must not reach the new handler.
+  readonly #freedInBatch: number[] = [];
+
+  get fd(): number {
+    return this.#epoll.fd;
+  }
+
+  /** How many descriptors are watched. */
+  get size(): number {
+    return this.#handlers.length - this.#free.length - this.#freedInBatch.length;
+  }
+
+  watch(fd: number, events: number, handler: ReadyHandler): Watch {
+    const token = this.#free.pop() ?? this.#handlers.length;
+    this.#epoll.add(fd, events, token);
+    this.#handlers[token] = handler;
+    let open = true;
+    return {
+      update: (wanted) => {
+        if (open) this.#epoll.modify(fd, wanted, token);
+      },
+      close: () => {
+        if (!open) return;
+        open = false;
+        this.#handlers[token] = undefined;
+        this.#freedInBatch.push(token);
+        this.#epoll.remove(fd);
+      },
+    };
+  }
+
+  /** Waits up to `timeout` ms and calls the handlers of what is ready. @returns how many were. */
+  dispatch(timeout: number): number {
+    const ready = this.#epoll.wait(timeout);
+    for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.(this.#epoll.events(index));
+    while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
+    return ready;
+  }
+
+  close(): void {
+    this.#epoll.close();
+  }
+}

@@ -1,0 +1,85 @@
+import koffi from "koffi";
+import { arena, bind, check, lastErrno } from "./ffi.js";
+import { installFilter } from "./seccomp.js";
+
+const c = {
+  prctl: bind("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
+  capset: bind("int capset(void *, void *)"),
+  capget: bind("int capget(void *, void *)"),
+  setrlimit: bind("int setrlimit(int, void *)"),
+  fcntl: bind("int fcntl(int, int, int)"),
+};
+const execv = koffi.load(null).func("int execv(const char *, const char **)") as unknown as (path: string, argv: (string | null)[]) => number;
+
+const PR_CAPBSET_READ = 23;
+const PR_CAPBSET_DROP = 24;
+const PR_SET_NO_NEW_PRIVS = 38;
+const CAPABILITY_VERSION_3 = 0x20080522;
+const RLIMIT_NOFILE = 7;
+const F_SETFD = 2;
+const CAP_DAC_READ_SEARCH = 2;
+const CAP_SETGID = 6;
+const CAP_SETUID = 7;
+
+/** Whether this process may still gain capabilities through its bounding set. */
+export function hasBoundingSet(): boolean {
+  return capabilities().some((capability) => c.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) === 1);
+}
+
+/**
+ * Starts this very program again, in the same process, with an empty capability bounding set. The set belongs to a
+ * thread, and Node has about ten by the time its first line runs: only what is empty at execve is empty for them all.
+ * Kept as inheritable, until {@link dropPrivileges}: changing the user, and reading modules below a home of mode 0700.
+ * @param inherited descriptors the program gets, besides 0 to 2: Node marks all it was started with close-on-exec
+ */
+export function restartWithoutBoundingSet(inherited: readonly number[]): never {
+  setInheritable([CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID]);
+  for (const capability of capabilities()) check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
+  for (const fd of [0, 1, 2, ...inherited]) check(c.fcntl(fd, F_SETFD, 0), "fcntl", `descriptor ${fd}`);
+  const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  check(execv(process.execPath, [...argv, null]), "execv", process.execPath);
+  throw new Error("execv returned");
+}
+
+/**
+ * Becomes an ordinary user for good, on every thread: libc tells all threads of a change of user, seccomp's TSYNC does
+ * the same for the filter and for no_new_privs. Every module must have been loaded before.
+ */
+export function dropPrivileges(user: number): void {
+  process.setgroups!([]);
+  process.setgid!(user);
+  process.setuid!(user);
+  check(c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
+  installFilter();
+}
+
+/** Raises the limit of open descriptors, as far as the kernel lets root. */
+export function raiseDescriptorLimit(wanted: number): void {
+  const limit = arena(16);
+  limit.writeBigUInt64LE(BigInt(wanted), 0);
+  limit.writeBigUInt64LE(BigInt(wanted), 8);
+  check(c.setrlimit(RLIMIT_NOFILE, limit), "setrlimit", `NOFILE ${wanted}`);
+}
+
+function capabilities(): number[] {
+  const known: number[] = [];
+  for (let capability = 0; capability < 64; capability++) {
+    if (c.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) === -1) break;
+    known.push(capability);
+  }
+  if (known.length === 0) throw new Error(`the kernel does not tell its capabilities (errno ${lastErrno()})`);
+  return known;
+}
+
+/** Sets the inheritable set of the calling thread; effective and permitted stay. */
+function setInheritable(wanted: number[]): void {
+  const header = arena(8);
+  header.writeUInt32LE(CAPABILITY_VERSION_3, 0);
+  const sets = arena(24); // effective, permitted, inheritable: low words, then high words
+  check(c.capget(header, sets), "capget");
+  const low = wanted.reduce((mask, capability) => mask | (1 << capability), 0);
+  sets.writeUInt32LE(low >>> 0, 8);
+  sets.writeUInt32LE(0, 20);
+  header.writeUInt32LE(CAPABILITY_VERSION_3, 0);
+  check(c.capset(header, sets), "capset");
+}

@@ -1,0 +1,165 @@
+import { bind as bindC, check, LinuxError, lastErrno } from "./ffi.js";
+import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
+import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
+  SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_MARK, SO_PEERCRED,
+  SO_RCVBUFFORCE, SO_REUSEADDR, SO_SNDBUFFORCE, TCP_NODELAY } from "./constants.js";
+
+const c = {
+  socket: bindC("int socket(int, int, int)"),
+  bind: bindC("int bind(int, void *, int)"),
+  listen: bindC("int listen(int, int)"),
+  connect: bindC("int connect(int, void *, int)"),
+  accept4: bindC("int accept4(int, void *, void *, int)"),
+  getsockname: bindC("int getsockname(int, void *, void *)"),
+  setsockopt: bindC("int setsockopt(int, int, int, void *, int)"),
+  getsockopt: bindC("int getsockopt(int, int, int, void *, void *)"),
+  send: bindC("long send(int, void *, size_t, int)"),
+  recv: bindC("long recv(int, void *, size_t, int)"),
+  close: bindC("int close(int)"),
+};
+
+/** What a non-blocking transfer came to: bytes moved, or why none were. */
+export const WOULD_BLOCK = -1;
+
+/** All sockets made here are non-blocking and close-on-exec. */
+export function udpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+  return check(c.socket(domain(family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "udp");
+}
+
+export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+  return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
+}
+
+/** A unix socket that keeps message boundaries. */
+export function packetSocket(): number {
+  return check(c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
+}
+
+export function bindSocket(fd: number, address: SocketAddress): void {
+  const raw = encodeAddress(address);
+  check(c.bind(fd, raw, raw.length), "bind", `${address.ip}:${address.port}`);
+}
+
+export function bindUnix(fd: number, path: string): void {
+  const raw = encodeUnixAddress(path);
+  check(c.bind(fd, raw, raw.length), "bind", path);
+}
+
+export function listenSocket(fd: number, backlog: number): void {
+  check(c.listen(fd, backlog), "listen");
+}
+
+/** Starts a connection. @returns false while a TCP connection is still being made. */
+export function connectSocket(fd: number, address: SocketAddress): boolean {
+  const raw = encodeAddress(address);
+  if (c.connect(fd, raw, raw.length) === 0) return true;
+  const errno = lastErrno();
+  if (errno === EINPROGRESS) return false;
+  throw new LinuxError(errno, "connect", `${address.ip}:${address.port}`);
+}
+
+/** Connects to a unix socket; a full backlog is an error (`EAGAIN`), never a wait. */
+export function connectUnix(fd: number, path: string): void {
+  const raw = encodeUnixAddress(path);
+  check(c.connect(fd, raw, raw.length), "connect", path);
+}
+
+const unspecified = Buffer.alloc(16); // AF_UNSPEC is 0
+/**
+ * Ends a socket's association with its peer. A UDP socket gets a new source port with its next connect;
+ * a TCP socket is reset and can connect again (connect(2), AF_UNSPEC).
+ */
+export function disconnectSocket(fd: number): void {
+  unspecified.writeUInt16LE(AF_UNSPEC, 0);
+  check(c.connect(fd, unspecified, unspecified.length), "connect", "AF_UNSPEC");
+}
+
+/** Accepts one connection. @returns its descriptor, or {@link WOULD_BLOCK} when none waits. Throws on EMFILE and the like. */
+export function acceptSocket(fd: number): number {
+  const accepted = c.accept4(fd, null, null, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (accepted >= 0) return accepted;
+  const errno = lastErrno();
+  if (errno === EAGAIN) return WOULD_BLOCK;
+  throw new LinuxError(errno, "accept4", "");
+}
+
+const addressScratch = Buffer.from(new ArrayBuffer(128));
+const lengthScratch = Buffer.from(new ArrayBuffer(4));
+
+/** The address a socket is bound to. */
+export function localAddress(fd: number): SocketAddress {
+  lengthScratch.writeUInt32LE(addressScratch.length);
+  check(c.getsockname(fd, addressScratch, lengthScratch), "getsockname");
+  return decodeAddress(addressScratch, 0);
+}
+
+const optionScratch = Buffer.from(new ArrayBuffer(16));
+
+export function setOption(fd: number, level: number, option: number, value: number, name: string): void {
+  optionScratch.writeInt32LE(value, 0);
+  check(c.setsockopt(fd, level, option, optionScratch, 4), "setsockopt", name);
+}
+
+/** Marks every packet of the socket; needs CAP_NET_ADMIN over its namespace. */
+export function setMark(fd: number, mark: number): void {
+  setOption(fd, SOL_SOCKET, SO_MARK, mark, "SO_MARK");
+}
+
+/** Sets buffer sizes (bytes) beyond the system's limit; needs CAP_NET_ADMIN in the first user namespace. */
+export function forceBufferSizes(fd: number, bytes: number): void {
+  setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes, "SO_RCVBUFFORCE");
+  setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes, "SO_SNDBUFFORCE");
+}
+
+export function setReuseAddress(fd: number): void {
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+}
+
+export function setNoDelay(fd: number): void {
+  setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+}
+
+export function setTimeToLive(fd: number, hops: number): void {
+  setOption(fd, IPPROTO_IP, IP_TTL, hops, "IP_TTL");
+}
+
+/** The pending error of a socket as an errno, 0 for none; reading it clears it. */
+export function socketError(fd: number): number {
+  lengthScratch.writeUInt32LE(4);
+  check(c.getsockopt(fd, SOL_SOCKET, SO_ERROR, optionScratch, lengthScratch), "getsockopt", "SO_ERROR");
+  return optionScratch.readInt32LE(0);
+}
+
+/** Who is at the other end of a unix socket, as of its connect or listen. */
+export function peerCredentials(fd: number): { pid: number; uid: number; gid: number } {
+  lengthScratch.writeUInt32LE(12);
+  check(c.getsockopt(fd, SOL_SOCKET, SO_PEERCRED, optionScratch, lengthScratch), "getsockopt", "SO_PEERCRED");
+  return { pid: optionScratch.readInt32LE(0), uid: optionScratch.readUInt32LE(4), gid: optionScratch.readUInt32LE(8) };
+}
+
+/** Sends without waiting. @returns bytes sent, or {@link WOULD_BLOCK}. */
+export function sendBytes(fd: number, bytes: Buffer): number {
+  const sent = c.send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent >= 0) return sent;
+  const errno = lastErrno();
+  if (errno === EAGAIN) return WOULD_BLOCK;
+  throw new LinuxError(errno, "send", "");
+}
+
+/** Receives without waiting. @returns bytes received (0 at the end of a stream), or {@link WOULD_BLOCK}. */
+export function receiveBytes(fd: number, into: Buffer): number {
+  const received = c.recv(fd, into, into.length, MSG_DONTWAIT);
+  if (received >= 0) return received;
+  const errno = lastErrno();
+  if (errno === EAGAIN) return WOULD_BLOCK;
+  throw new LinuxError(errno, "recv", "");
+}
+
+/** Closes a descriptor; an error is reported by the kernel only for descriptors that are not ours, which would be a fault. */
+export function closeDescriptor(fd: number): void {
+  check(c.close(fd), "close", `descriptor ${fd}`);
+}
+
+function domain(family: "ipv4" | "ipv6"): number {
+  return family === "ipv4" ? AF_INET : AF_INET6;
+}

@@ -1,0 +1,86 @@
+/** Something that happens at a set time unless it is cancelled. */
+export interface Deadline {
+  cancel(): void;
+}
+
+interface Entry extends Deadline {
+  readonly at: number;
+  run: (() => void) | undefined;
+}
+
+/** Milliseconds that never go back, from an arbitrary start. */
+export function monotonicNow(): number {
+  return performance.now();
+}
+
+const tick = 8; // ms
+const slots = 1024; // one turn of the wheel: 8.2 s; what is due later waits for another turn
+
+/**
+ * Deadlines in a timing wheel: setting and cancelling one costs the same however many there are.
+ * They run up to one tick (8 ms) late, never early.
+ */
+export class DeadlineWheel {
+  readonly #slots: Set<Entry>[] = Array.from({ length: slots }, () => new Set());
+  #count = 0;
+  #turned: number;
+
+  constructor(readonly now: () => number = monotonicNow) {
+    this.#turned = Math.floor(now() / tick);
+  }
+
+  /** Runs `run` in `delay` ms. */
+  in(delay: number, run: () => void): Deadline {
+    const at = this.now() + Math.max(0, delay);
+    const slot = this.#slots[this.#slotOf(at)]!;
+    const entry: Entry = {
+      at,
+      run,
+      cancel: () => {
+        if (entry.run === undefined) return;
+        entry.run = undefined;
+        if (slot.delete(entry)) this.#count--;
+      },
+    };
+    slot.add(entry);
+    this.#count++;
+    return entry;
+  }
+
+  /** Milliseconds a loop may wait before it should call {@link turn}: never more than `most`. */
+  waitAtMost(most: number): number {
+    if (this.#count === 0) return most;
+    const now = this.now();
+    const first = Math.floor(now / tick);
+    for (let step = 0; step * tick < most; step++) {
+      if (this.#slots[(first + step) % slots]!.size > 0) return Math.min(most, Math.max(1, Math.ceil((first + step + 1) * tick - now)));
+    }
+    return most;
+  }
+
+  /** Runs everything that is due. */
+  turn(): void {
+    const reached = Math.floor(this.now() / tick);
+    if (reached === this.#turned) return;
+    const from = Math.max(this.#turned, reached - slots + 1);
+    this.#turned = reached;
+    if (this.#count === 0) return;
+    const now = this.now();
+    for (let position = from; position <= reached; position++) this.#runSlot(this.#slots[position % slots]!, now);
+  }
+
+  #runSlot(slot: Set<Entry>, now: number): void {
+    for (const entry of slot) {
+      if (entry.at > now) continue;
+      slot.delete(entry);
+      this.#count--;
+      const run = entry.run;
+      entry.run = undefined;
+      run?.();
+    }
+  }
+
+  #slotOf(at: number): number {
+    return Math.max(this.#turned, Math.floor(at / tick)) % slots;
+  }
+}
