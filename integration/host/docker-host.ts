@@ -1,9 +1,9 @@
-import { rmSync, writeFileSync } from "node:fs";
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
 import { Container } from "./container.js";
 import { Dockerd } from "./dockerd.js";
 import { Engine } from "./engine.js";
 import { busyboxArchive } from "./image.js";
+import { joinHosts, type Link, type LinkOptions } from "./link.js";
 import { Namespaces } from "./namespaces.js";
 import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "./network.js";
 import { Outside, type OutsideOptions } from "./outside.js";
@@ -85,8 +85,7 @@ export class DockerHost {
 
   /** Writes a file of the host; below /etc, /opt, /run and /var/lib this leaves the machine's own alone. */
   writeFile(file: string, content: string): void {
-    rmSync(this.path(file), { force: true }); // it may be a symbolic link that leads to nothing in a host
-    writeFileSync(this.path(file), content);
+    this.namespaces.writeFile(file, content);
   }
 
   /** Runs a program of the machine in the host. */
@@ -126,6 +125,11 @@ export class DockerHost {
   /** Creates a network namespace beyond the host's default route, for upstream servers and clients. */
   outside(options?: OutsideOptions): Promise<Outside> {
     return Outside.create(this.namespaces, options);
+  }
+
+  /** Joins this host and another by a link of their own. */
+  join(other: DockerHost, options?: LinkOptions): Promise<Link> {
+    return joinHosts(this.namespaces, other.namespaces, options);
   }
 
   /** Starts the daemon under test in the host, and waits until it is ready. */

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, rmSync } from "node:fs";
 import { hostEnvironment } from "./command.js";
 import type { Engine } from "./engine.js";
 import type { Namespaces } from "./namespaces.js";
@@ -44,8 +44,15 @@ export class Dockerd {
   async stop(signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
     if (this.#process === undefined) return;
     const exit = once(this.#process, "exit");
+    const containerd = this.#containerdPid();
     await this.namespaces.signal(signal, this.pid);
     await exit;
+    // It dies with dockerd, but a little later; a dockerd that finds it dying waits 15 s for it in vain.
+    await until(() => !existsSync(this.namespaces.path(`/proc/${containerd}`)), { what: "containerd ends with dockerd" });
+  }
+
+  #containerdPid(): string {
+    return readFileSync(this.namespaces.path("/run/docker/containerd/containerd.pid"), "utf8").trim();
   }
 
   #spawn(extraArgs: readonly string[]): ChildProcess {
@@ -54,6 +61,7 @@ export class Dockerd {
       "dockerd",
       "--host=unix:///run/docker.sock",
       `--pidfile=${pidFile}`,
+      "--log-level=warn",
       "--storage-driver=overlay2",
       "--exec-opt=native.cgroupdriver=cgroupfs", // there is no systemd in a host
       `--cgroup-parent=/${this.namespaces.name}`,

@@ -28,11 +28,13 @@ for directory in etc opt var/lib; do
   mkdir -p "/run/host/$directory/upper" "/run/host/$directory/work"
   mount -t overlay -o "lowerdir=/$directory,upperdir=/run/host/$directory/upper,workdir=/run/host/$directory/work" overlay "/$directory"
 done
-rm -rf /etc/docker
-mkdir -p /etc/docker /var/lib/docker
-mount -t tmpfs docker /var/lib/docker   # overlay2 needs a file system that is not itself an overlay
+rm -rf /etc/docker /etc/pontoon
+mkdir -p /etc/docker /etc/pontoon
+for directory in docker pontoon; do   # Docker's overlay2 needs a file system that is not itself an overlay
+  mkdir -p "/var/lib/$directory"
+  mount -t tmpfs "$directory" "/var/lib/$directory"
+done
 hostname "$name"
 ip link set lo up
 echo ready
-trap '' CHLD   # inherited by cat: the kernel then reaps whatever is orphaned in the host
-exec cat >/dev/null
+exec env --ignore-signal=CHLD cat >/dev/null   # the kernel reaps the orphans of an init that ignores SIGCHLD

@@ -1,7 +1,8 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
-import { join } from "node:path";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { runCommand } from "./command.js";
 import { repositoryRoot } from "./root.js";
 
@@ -39,6 +40,14 @@ export class Namespaces {
   /** The network namespace of a process of the host, as a path the machine can open. */
   netnsOf(pid: number): string {
     return this.path(`/proc/${pid}/ns/net`);
+  }
+
+  /** Writes a file of the host; below /etc, /opt, /run and /var/lib this leaves the machine's own alone. */
+  writeFile(file: string, content: string): void {
+    const path = this.path(file);
+    mkdirSync(dirname(path), { recursive: true });
+    rmSync(path, { force: true }); // it may be a symbolic link, which would lead out of the host
+    writeFileSync(path, content);
   }
 
   /** The command line that runs `argv` inside, or with another network namespace and all else inside. */

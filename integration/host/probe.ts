@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { decodeResponse, encodeQuery, type DnsResponse, type QueryShape } from "./dns-message.js";
 import { HelperProcess } from "./helper-process.js";
 import type { Namespaces } from "./namespaces.js";
@@ -17,6 +16,11 @@ export interface SendOptions {
 
 /** How a name is asked for. */
 export interface DigOptions extends SendOptions, QueryShape {}
+
+/** What is asked in a burst or a steady flow; the type's default is A. */
+export interface TallyOptions extends DigOptions {
+  type?: string;
+}
 
 /** How a burst or a steady flow of one query went. */
 export interface QueryTally {
@@ -57,20 +61,22 @@ export class Probe {
   }
 
   /** Asks for a name `count` times at once. */
-  async burst(name: string, count: number, options: DigOptions & { type?: string } = {}): Promise<QueryTally> {
+  async burst(name: string, count: number, options: TallyOptions = {}): Promise<QueryTally> {
     const tally = newTally();
     await Promise.all(Array.from({ length: count }, () => this.#digInto(tally, name, options)));
     return tally;
   }
 
   /** Asks for a name every `everyMs` until the returned function is called, which tells how it went. */
-  digSteadily(name: string, options: DigOptions & { type?: string; everyMs?: number } = {}): () => Promise<QueryTally> {
+  digSteadily(name: string, options: TallyOptions & { everyMs?: number } = {}): () => Promise<QueryTally> {
     const tally = newTally();
-    const stop = new AbortController();
-    const flow = this.#keepAsking(tally, name, options, stop.signal);
+    const asked: Promise<void>[] = [];
+    const ask = () => asked.push(this.#digInto(tally, name, options));
+    ask();
+    const timer = setInterval(ask, options.everyMs ?? 10);
     return async () => {
-      stop.abort();
-      await flow;
+      clearInterval(timer);
+      await Promise.all(asked);
       return tally;
     };
   }
@@ -80,16 +86,7 @@ export class Probe {
     return this.#helper.release();
   }
 
-  async #keepAsking(tally: QueryTally, name: string, options: DigOptions & { type?: string; everyMs?: number }, stop: AbortSignal): Promise<void> {
-    const asked: Promise<void>[] = [];
-    while (!stop.aborted) {
-      asked.push(this.#digInto(tally, name, options));
-      await sleep(options.everyMs ?? 10);
-    }
-    await Promise.all(asked);
-  }
-
-  async #digInto(tally: QueryTally, name: string, options: DigOptions & { type?: string }): Promise<void> {
+  async #digInto(tally: QueryTally, name: string, options: TallyOptions): Promise<void> {
     tally.sent++;
     try {
       const { rcode, elapsedMs } = await this.dig(name, options.type ?? "A", options);

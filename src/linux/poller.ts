@@ -18,6 +18,8 @@ export class Poller {
   // an event still queued for the old descriptor must not reach the new handler.
   readonly #freedInBatch: number[] = [];
 
+  readonly #soon: (() => void)[] = [];
+
   get fd(): number {
     return this.#epoll.fd;
   }
@@ -46,10 +48,16 @@ export class Poller {
     };
   }
 
+  /** Runs `work` after the handlers of this round: for what must not happen inside the caller's own call. */
+  soon(work: () => void): void {
+    this.#soon.push(work);
+  }
+
   /** Waits up to `timeout` ms and calls the handlers of what is ready. @returns how many were. */
   dispatch(timeout: number): number {
-    const ready = this.#epoll.wait(timeout);
+    const ready = this.#epoll.wait(this.#soon.length > 0 ? 0 : timeout);
     for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.(this.#epoll.events(index));
+    for (const work of this.#soon.splice(0)) work();
     while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
     return ready;
   }

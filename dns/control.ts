@@ -1,0 +1,172 @@
+import { EPOLLIN } from "../src/linux/constants.js";
+import { PacketChannel } from "../src/linux/packet-channel.js";
+import type { Reactor } from "../src/linux/reactor.js";
+import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
+import { PROTOCOL, type ToDaemon, type ToServer } from "./protocol.js";
+import { DnsServer } from "./server.js";
+
+const logEvery = 100; // ms
+
+/** What was mentioned since a daemon said hello; the rest is gone when it says `synced`. */
+class Mentioned {
+  readonly networks = new Set<string>();
+  readonly endpoints = new Set<string>();
+  readonly sandboxes = new Set<string>();
+}
+
+/**
+ * The server's end of the control socket. One daemon at a time steers it: the newest. Without one the server goes on
+ * with what it last knew.
+ */
+export class Control {
+  readonly server: DnsServer;
+  #channel: PacketChannel<ToServer, ToDaemon> | undefined;
+  #mentioned: Mentioned | undefined;
+  #synced = false;
+
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly identity: { readonly version: string; readonly stop: () => void },
+  ) {
+    this.server = new DnsServer(reactor, {
+      wantSockets: (sandbox, udp, tcp) => this.#tell({ kind: "want-sockets", sandbox, udp, tcp }),
+      ended: (sandbox) => this.#tell({ kind: "ended", sandbox }),
+      released: (sandbox) => this.#tell({ kind: "released", sandbox }),
+      answering: (sandbox, answering) => this.#tell({ kind: "answering", sandbox, answering }),
+    });
+    this.#flushLog();
+  }
+
+  /** Accepts daemons on a listening socket. */
+  listen(fd: number): void {
+    this.reactor.poller.watch(fd, EPOLLIN, () => {
+      const accepted = acceptSocket(fd);
+      if (accepted === WOULD_BLOCK) return;
+      if (peerCredentials(accepted).uid !== 0) return closeDescriptor(accepted);
+      this.#attach(accepted);
+    });
+  }
+
+  #attach(fd: number): void {
+    this.#channel?.close();
+    this.#detached();
+    this.#channel = new PacketChannel<ToServer, ToDaemon>(this.reactor.poller, fd, {
+      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
+      onClose: () => this.#detached(),
+    });
+  }
+
+  #detached(): void {
+    this.#channel = undefined;
+    this.#mentioned = undefined;
+    this.server.forgetDaemon();
+  }
+
+  #tell(message: ToDaemon, descriptors: readonly number[] = []): boolean {
+    if (!this.#channel?.isOpen) return false;
+    this.#channel.send(message, descriptors);
+    return true;
+  }
+
+  #onMessage(message: ToServer, descriptors: number[]): void {
+    const { server } = this;
+    switch (message.kind) {
+      case "hello":
+        return this.#onHello(message.protocol);
+      case "settings":
+        server.settings = message.settings;
+        return;
+      case "network":
+        this.#mentioned?.networks.add(message.network.id);
+        return server.zones.putNetwork(message.network);
+      case "network-gone":
+        return server.zones.removeNetwork(message.id);
+      case "endpoint":
+        this.#mentioned?.endpoints.add(endpointKey(message.endpoint.network, message.endpoint.container));
+        return server.zones.putEndpoint(message.endpoint);
+      case "endpoint-gone":
+        return server.zones.removeEndpoint(message.network, message.container);
+      case "sandbox":
+        this.#mentioned?.sandboxes.add(message.sandbox.id);
+        return server.putSandbox(message.sandbox);
+      case "sockets":
+        return this.#onSockets(message, descriptors);
+      case "more-sockets":
+        return this.#onMoreSockets(message, descriptors);
+      case "release":
+        if (server.sandboxes.has(message.sandbox)) server.release(message.sandbox);
+        else this.#tell({ kind: "released", sandbox: message.sandbox });
+        return;
+      case "gap":
+        server.resolver.gap = message.gap;
+        return;
+      case "synced":
+        return this.#onSynced();
+      case "explain": {
+        const { request, sandbox, query } = message;
+        return server.explain(sandbox, Buffer.from(query, "base64"), (explanation) => void this.#tell({ kind: "explained", request, explanation }));
+      }
+      case "report":
+        this.#tell({ kind: "reported", request: message.request, report: server.report() });
+        return;
+      case "stop":
+        return this.identity.stop();
+    }
+  }
+
+  #onHello(protocol: number): void {
+    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
+    if (protocol !== PROTOCOL) return;
+    this.#mentioned = new Mentioned();
+    for (const [id, { sockets }] of this.server.sandboxes) {
+      if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp, sockets.bridge]);
+    }
+    this.#tell({ kind: "held-all" });
+  }
+
+  #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
+    const [pidfd, udp, tcp, bridge, ...forwarding] = descriptors;
+    if (pidfd === undefined || udp === undefined || tcp === undefined || bridge === undefined) throw new Error("sockets without descriptors");
+    const sandbox = this.server.sandboxes.get(message.sandbox);
+    if (!sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
+    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, bridge, port: message.port });
+    this.#addForwarding(message, forwarding);
+    if (this.#synced) this.server.serve(sandbox);
+  }
+
+  #onMoreSockets(message: ToServer & { kind: "more-sockets" }, descriptors: number[]): void {
+    if (this.server.sandboxes.get(message.sandbox)?.sockets) this.#addForwarding(message, descriptors);
+    else descriptors.forEach(closeDescriptor);
+  }
+
+  #addForwarding({ sandbox, udp }: { sandbox: string; udp: number }, descriptors: number[]): void {
+    this.server.addForwardingSockets(sandbox, descriptors.slice(0, udp), descriptors.slice(udp));
+  }
+
+  /** What the daemon did not mention is gone. From here on the table is complete, and what can be served is. */
+  #onSynced(): void {
+    const mentioned = this.#mentioned;
+    this.#mentioned = undefined;
+    this.#synced = true;
+    if (mentioned) this.#sweep(mentioned);
+    this.server.serveAll();
+  }
+
+  #sweep(mentioned: Mentioned): void {
+    const { zones, sandboxes } = this.server;
+    for (const sandbox of [...sandboxes.values()]) if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.release(sandbox.record.id);
+    for (const [id, network] of [...zones.networks]) {
+      if (!mentioned.networks.has(id)) zones.removeNetwork(id);
+      else for (const container of [...network.endpoints.keys()]) if (!mentioned.endpoints.has(endpointKey(id, container))) zones.removeEndpoint(id, container);
+    }
+  }
+
+  #flushLog(): void {
+    this.reactor.wheel.in(logEvery, () => this.#flushLog());
+    this.server.log.flush((queries, dropped) => this.#channel?.sendOrDrop({ kind: "log", queries, dropped }) ?? false);
+  }
+}
+
+function endpointKey(network: string, container: string): string {
+  return `${network} ${container}`;
+}

@@ -1,0 +1,23 @@
+import type { Poller } from "../src/linux/poller.js";
+import { closeDescriptor, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import { UdpPool } from "./udp-pool.js";
+
+const hostSocketsAtMost = 512;
+
+/** UDP and TCP sockets of one namespace from which questions are forwarded. */
+export interface ForwardingSockets {
+  readonly udp: UdpPool;
+  takeTcp(ready: (fd: number | undefined) => void): void;
+  giveBackTcp(fd: number): void;
+  close(): void;
+}
+
+/** The host's own namespace: sockets are made when they are needed and closed after use. */
+export function hostSockets(poller: Poller): ForwardingSockets {
+  return {
+    udp: new UdpPool(poller, { more: () => udpSocket() }, hostSocketsAtMost),
+    takeTcp: (ready) => ready(tcpSocket()),
+    giveBackTcp: closeDescriptor,
+    close: () => undefined,
+  };
+}

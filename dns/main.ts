@@ -1,0 +1,35 @@
+// pontoon-dns: the process that answers 127.0.0.11. Started by the daemon as root with a listening control socket as
+// descriptor 3; everything it needs is loaded before it becomes an ordinary user.
+import { setPriority } from "node:os";
+import { parseArgs } from "node:util";
+import { dropPrivileges, hasBoundingSet, raiseDescriptorLimit, restartWithoutBoundingSet } from "../src/linux/privileges.js";
+import { Reactor } from "../src/linux/reactor.js";
+import { Control } from "./control.js";
+
+const controlDescriptor = 3;
+const descriptorLimit = 1_048_576;
+/** A little ahead of ordinary programs: a busy machine must not let the takeover lapse. */
+const priority = -5;
+
+const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" } }, strict: true });
+const user = Number(values.user);
+if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-dns is started by the pontoon daemon, not by hand");
+
+if (hasBoundingSet()) {
+  setPriority(0, priority);
+  raiseDescriptorLimit(descriptorLimit);
+  restartWithoutBoundingSet([controlDescriptor]);
+}
+
+const reactor = new Reactor();
+const control = new Control(reactor, { version: values.version ?? "unknown", stop });
+dropPrivileges(user);
+control.listen(controlDescriptor);
+// A terminal's Ctrl-C does not reach this session; SIGTERM from an administrator is a wish to end in good order.
+process.on("SIGTERM", stop);
+reactor.start();
+
+function stop(): void {
+  for (const sandbox of [...control.server.sandboxes.values()]) control.server.drop(sandbox);
+  process.exit(0);
+}

@@ -1,0 +1,178 @@
+// What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
+// Descriptors that come along are named in the message, in their order.
+
+/** A peer that speaks another number is replaced, not understood. */
+export const PROTOCOL = 1;
+
+/** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
+export const BRIDGE_MARK = 0x706e;
+/** IP time-to-live of replies that must not renew the takeover: sent while letting go. */
+export const LETTING_GO_TTL = 7;
+/** What a heartbeat datagram holds. Too short to be DNS. */
+export const HEARTBEAT = "pontoon!";
+/** Where containers ask, and the port they ask at. */
+export const RESOLVER_ADDRESS = "127.0.0.11";
+export const RESOLVER_PORT = 53;
+
+export type Transport = "tcp" | "udp" | "sctp";
+
+/** A container's place on one network, with everything that may be asked about it. */
+export interface EndpointRecord {
+  readonly network: string;
+  /** Full container id. */
+  readonly container: string;
+  /** Container name first: it is what PTR and SRV answer with. Then aliases, short id, hostname. As users wrote them. */
+  readonly names: readonly string[];
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+  readonly ports: readonly (readonly [port: number, transport: Transport])[];
+  /** Seconds. */
+  readonly ttl: number;
+}
+
+export interface NetworkRecord {
+  readonly id: string;
+  readonly name: string;
+  /** Other hosts have endpoints on it that this host's table does not know. */
+  readonly shared: boolean;
+}
+
+/** A server to forward to, and the namespace from which dockerd would dial it. */
+export interface Upstream {
+  readonly ip: string;
+  readonly port: number;
+  readonly from: "host" | "container";
+}
+
+export type Forwarding =
+  /** On internal networks only: nothing of ours asks anybody. */
+  | { readonly kind: "never" }
+  | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
+
+/** A network namespace whose 127.0.0.11 is answered, and what its asker may see. */
+export interface SandboxRecord {
+  readonly id: string;
+  readonly container: string;
+  readonly containerName: string;
+  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the asker. */
+  readonly networks: readonly { readonly id: string; readonly links: readonly (readonly [alias: string, target: string])[] }[];
+  readonly forwarding: Forwarding;
+  /** Whether a single label that nobody has is forwarded: not when `ndots` is set (facts 1.8). */
+  readonly forwardSingleLabels: boolean;
+}
+
+export interface Settings {
+  /** Seconds without a daemon until the server lets go. */
+  readonly orphanAfter: number;
+  readonly queryLog: boolean;
+}
+
+/** When the table may be behind Docker: then Docker's own resolver is asked for what is unknown. */
+export interface Gap {
+  /** The inventory is being listed, or the event stream is down. */
+  readonly everywhere: boolean;
+  /** Networks that a container is just joining. */
+  readonly networks: readonly string[];
+}
+
+export type ToServer =
+  | { readonly kind: "hello"; readonly protocol: number; readonly version: string }
+  | { readonly kind: "settings"; readonly settings: Settings }
+  | { readonly kind: "network"; readonly network: NetworkRecord }
+  | { readonly kind: "network-gone"; readonly id: string }
+  | { readonly kind: "endpoint"; readonly endpoint: EndpointRecord }
+  | { readonly kind: "endpoint-gone"; readonly network: string; readonly container: string }
+  | { readonly kind: "sandbox"; readonly sandbox: SandboxRecord }
+  /** Descriptors: pidfd, UDP listener, TCP listener, marked UDP socket, then `udp` and `tcp` sockets to forward from. */
+  | { readonly kind: "sockets"; readonly sandbox: string; readonly port: number; readonly udp: number; readonly tcp: number }
+  /** Descriptors: `udp` and `tcp` more sockets to forward from. */
+  | { readonly kind: "more-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
+  /** Stop renewing, finish what is being asked, close; answered with `released`. */
+  | { readonly kind: "release"; readonly sandbox: string }
+  | { readonly kind: "gap"; readonly gap: Gap }
+  /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
+  | { readonly kind: "synced" }
+  | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
+  | { readonly kind: "report"; readonly request: number }
+  /** Close everything and end. */
+  | { readonly kind: "stop" };
+
+export type ToDaemon =
+  | { readonly kind: "hello"; readonly protocol: number; readonly version: string; readonly pid: number; readonly sandboxes: number }
+  /** A sandbox held from an earlier daemon. Descriptors: pidfd, UDP listener, TCP listener, marked UDP socket. */
+  | { readonly kind: "held"; readonly sandbox: string; readonly port: number }
+  /** All `held` messages have been sent. */
+  | { readonly kind: "held-all" }
+  | { readonly kind: "want-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
+  | { readonly kind: "released"; readonly sandbox: string }
+  /** The sandbox's first process ended; everything there is closed. */
+  | { readonly kind: "ended"; readonly sandbox: string }
+  /** Whether heartbeats come back through the takeover. */
+  | { readonly kind: "answering"; readonly sandbox: string; readonly answering: boolean }
+  | { readonly kind: "explained"; readonly request: number; readonly explanation: Explanation | undefined }
+  | { readonly kind: "reported"; readonly request: number; readonly report: Report }
+  | { readonly kind: "log"; readonly queries: readonly QueryLogEntry[]; readonly dropped: number };
+
+/** Where an answer came from. */
+export type Source =
+  | { readonly kind: "local"; readonly network: string; readonly names: readonly string[] }
+  | { readonly kind: "policy"; readonly reason: string }
+  | { readonly kind: "docker" }
+  | { readonly kind: "upstream"; readonly upstream: Upstream; readonly transport: "udp" | "tcp" }
+  | { readonly kind: "failure"; readonly reason: string };
+
+export interface Explanation {
+  /** The whole reply, base64. */
+  readonly reply: string;
+  readonly source: Source;
+  /** Milliseconds. */
+  readonly took: number;
+  readonly steps: readonly string[];
+}
+
+export interface QueryLogEntry {
+  readonly sandbox: string;
+  readonly container: string;
+  readonly name: string;
+  readonly type: number;
+  readonly transport: "udp" | "tcp";
+  readonly rcode: number;
+  readonly source: string;
+  /** Milliseconds. */
+  readonly took: number;
+}
+
+export interface SandboxReport {
+  readonly id: string;
+  readonly answering: boolean;
+  readonly counters: Counters;
+}
+
+export interface UpstreamReport {
+  readonly upstream: Upstream;
+  readonly asked: number;
+  readonly answered: number;
+  readonly timeouts: number;
+  readonly failures: number;
+  /** Milliseconds, smoothed; 0 before the first answer. */
+  readonly latency: number;
+}
+
+export interface Report {
+  readonly sandboxes: readonly SandboxReport[];
+  readonly upstreams: readonly UpstreamReport[];
+  readonly networks: number;
+  readonly endpoints: number;
+  /** Bytes. */
+  readonly residentMemory: number;
+}
+
+export interface Counters {
+  queries: number;
+  local: number;
+  forwarded: number;
+  bridged: number;
+  failed: number;
+  refused: number;
+  tcpConnections: number;
+}

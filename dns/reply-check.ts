@@ -1,0 +1,33 @@
+import { FLAG, HEADER_SIZE } from "./query.js";
+
+/**
+ * Whether bytes from the network answer this very query: id, QR, opcode, one question, the same name (letter case
+ * aside), type and class (RFC 5452 section 9.1). The sender has been checked by the kernel, the socket being connected.
+ * @param questionEnd offset just past the question in `query`
+ */
+export function isReplyTo(reply: Buffer, query: Buffer, questionEnd: number): boolean {
+  if (reply.length < questionEnd || reply.length < HEADER_SIZE) return false;
+  if (reply[0] !== query[0] || reply[1] !== query[1]) return false;
+  const flags = reply.readUInt16BE(2);
+  if (!(flags & FLAG.QR) || ((flags ^ query.readUInt16BE(2)) & 0x7800) !== 0) return false;
+  if (reply.readUInt16BE(4) !== 1) return false;
+  for (let at = HEADER_SIZE; at < questionEnd - 4; at++) if (folded(reply[at]!) !== folded(query[at]!)) return false;
+  return reply.compare(query, questionEnd - 4, questionEnd, questionEnd - 4, questionEnd) === 0;
+}
+
+/** The response code in a reply's header. */
+export function rcodeOf(reply: Buffer): number {
+  return reply[3]! & 15;
+}
+
+export function isTruncated(reply: Buffer): boolean {
+  return (reply.readUInt16BE(2) & FLAG.TC) !== 0;
+}
+
+export function answerCount(reply: Buffer): number {
+  return reply.readUInt16BE(6);
+}
+
+function folded(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
+}

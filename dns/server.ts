@@ -1,0 +1,193 @@
+import { sendDatagram } from "../src/linux/datagram.js";
+import { encodeAddress } from "../src/linux/address.js";
+import { EPOLLIN } from "../src/linux/constants.js";
+import type { Reactor } from "../src/linux/reactor.js";
+import { setTimeToLive } from "../src/linux/socket.js";
+import { monotonicNow } from "../src/linux/wheel.js";
+import { HEARTBEAT, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Report, type SandboxRecord, type Settings } from "./protocol.js";
+import { QueryLog, describeSource } from "./query-log.js";
+import { readQuery } from "./query.js";
+import { Resolver, since } from "./resolve.js";
+import { hostSockets } from "./forwarding-sockets.js";
+import { Sandbox, type SandboxSockets } from "./sandbox.js";
+import { SandboxPool } from "./sandbox-pool.js";
+import { TcpService } from "./tcp-service.js";
+import { UdpService } from "./udp-service.js";
+import { UpstreamHealth } from "./upstreams.js";
+import { Zones } from "./zone.js";
+
+const heartbeatEvery = 2000; // ms; a third of the takeover's 6 s
+const heartbeatsMissedAtMost = 2;
+const heartbeat = Buffer.from(HEARTBEAT);
+const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
+
+/** What the server tells whoever steers it. */
+export interface ServerEvents {
+  /** @returns false when there is nobody to ask */
+  wantSockets(sandbox: string, udp: number, tcp: number): boolean;
+  ended(sandbox: string): void;
+  released(sandbox: string): void;
+  answering(sandbox: string, answering: boolean): void;
+}
+
+/** The DNS server: sandboxes, the table they see, and the services that answer in them. */
+export class DnsServer {
+  readonly sandboxes = new Map<string, Sandbox>();
+  readonly zones: Zones;
+  readonly log = new QueryLog();
+  readonly resolver: Resolver;
+  readonly #health = new UpstreamHealth();
+  readonly #udp: UdpService;
+  readonly #tcp: TcpService;
+  #settings: Settings = { orphanAfter: 60, queryLog: false };
+
+  constructor(
+    private readonly reactor: Reactor,
+    private readonly events: ServerEvents,
+  ) {
+    const { poller, wheel } = reactor;
+    this.zones = new Zones((network) => this.#forgetAnswers(network));
+    this.resolver = new Resolver({ poller, wheel, health: this.#health }, hostSockets(poller));
+    this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
+    this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });
+    wheel.in(heartbeatEvery, () => this.#beatAll());
+  }
+
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  set settings(settings: Settings) {
+    this.#settings = settings;
+    this.log.enabled = settings.queryLog;
+  }
+
+  putSandbox(record: SandboxRecord): void {
+    const known = this.sandboxes.get(record.id);
+    if (known) return known.update(record);
+    const pool = new SandboxPool(this.reactor.poller, (udp, tcp) => this.events.wantSockets(record.id, udp, tcp));
+    this.sandboxes.set(record.id, new Sandbox(record, this.zones, pool));
+  }
+
+  /** Takes the descriptors of a sandbox; serves once {@link serveAll} or {@link serve} is called. */
+  giveSockets(id: string, sockets: SandboxSockets): void {
+    const sandbox = this.sandboxes.get(id);
+    if (!sandbox) throw new Error(`sockets for an unknown sandbox ${id}`);
+    sandbox.hold(this.reactor.poller, sockets);
+    sandbox.watches.push(this.reactor.poller.watch(sockets.pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
+  }
+
+  /** More sockets in a sandbox's namespace to forward from. */
+  addForwardingSockets(id: string, udp: readonly number[], tcp: readonly number[]): void {
+    const pool = this.sandboxes.get(id)?.pool;
+    for (const fd of udp) pool?.addUdp(fd);
+    for (const fd of tcp) pool?.addTcp(fd);
+  }
+
+  /** The daemon is gone: what was asked of it will not come. */
+  forgetDaemon(): void {
+    for (const { pool } of this.sandboxes.values()) pool.forgetAsking();
+  }
+
+  /** Answers in every sandbox that has sockets, and takes it over with a first heartbeat. */
+  serveAll(): void {
+    for (const sandbox of this.sandboxes.values()) this.serve(sandbox);
+  }
+
+  serve(sandbox: Sandbox): void {
+    if (sandbox.phase !== "waiting" || !sandbox.sockets) return;
+    sandbox.phase = "serving";
+    this.#udp.serve(sandbox, sandbox.sockets.udp);
+    this.#tcp.serve(sandbox, sandbox.sockets.tcp);
+    // The first arms the takeover on its way out; the second is the first that can come back through it.
+    this.#beat(sandbox);
+    this.#beat(sandbox);
+  }
+
+  /** Stops renewing the takeover, finishes what is under way, then closes everything in the namespace. */
+  release(id: string): void {
+    const sandbox = this.sandboxes.get(id);
+    if (!sandbox || sandbox.phase === "releasing") return;
+    sandbox.phase = "releasing";
+    if (sandbox.sockets) setTimeToLive(sandbox.sockets.udp, LETTING_GO_TTL);
+    const finish = () => {
+      if (this.sandboxes.get(id) !== sandbox) return;
+      if (sandbox.underWay.size > 0) return void this.reactor.wheel.in(20, finish);
+      this.drop(sandbox);
+      this.events.released(id);
+    };
+    this.reactor.wheel.in(0, finish);
+  }
+
+  /** Closes everything held for a sandbox, at once. */
+  drop(sandbox: Sandbox): void {
+    this.sandboxes.delete(sandbox.record.id);
+    sandbox.letGo();
+  }
+
+  /** Asks on behalf of a sandbox, as its container would over UDP, and says where the answer came from. */
+  explain(id: string, query: Buffer, done: (explanation: Explanation | undefined) => void): void {
+    const sandbox = this.sandboxes.get(id);
+    const question = readQuery(query, 0, query.length);
+    if (!sandbox || question.kind !== "question") return done(undefined);
+    const began = monotonicNow();
+    const networks = sandbox.record.networks.map((network) => this.zones.networks.get(network.id)?.record.name ?? network.id);
+    const steps = [`asked as ${sandbox.record.containerName}, on ${networks.join(", ")}`];
+    const asked = { sandbox, question, message: query, transport: "udp", limit: 65535 } as const;
+    const finish = ({ reply, source }: { reply: Buffer; source: Explanation["source"] }) => {
+      if (source.kind !== "local") steps.push("no endpoint, link or address on these networks has that name");
+      steps.push(`answered by ${describeSource(source)}`);
+      done({ reply: reply.toString("base64"), source, took: since(began), steps });
+    };
+    const decided = this.resolver.decide(asked);
+    if (decided) finish(decided);
+    else this.resolver.ask(asked, finish);
+  }
+
+  report(): Report {
+    const networks = [...this.zones.networks.values()];
+    return {
+      sandboxes: [...this.sandboxes.values()].map(({ record, answering, counters }) => ({ id: record.id, answering, counters })),
+      upstreams: this.#health.report(),
+      networks: networks.length,
+      endpoints: networks.reduce((sum, network) => sum + network.endpoints.size, 0),
+      residentMemory: process.memoryUsage.rss(),
+    };
+  }
+
+  #forgetAnswers(network: string): void {
+    for (const sandbox of this.sandboxes.values()) if (sandbox.isOn(network)) sandbox.cache.clear();
+  }
+
+  /** The container's first process has ended: nothing of ours may keep its namespace. */
+  #onProcessEnded(sandbox: Sandbox): void {
+    this.drop(sandbox);
+    this.events.ended(sandbox.record.id);
+  }
+
+  #beatAll(): void {
+    this.reactor.wheel.in(heartbeatEvery, () => this.#beatAll());
+    for (const sandbox of this.sandboxes.values()) if (sandbox.phase === "serving") this.#beat(sandbox);
+  }
+
+  /**
+   * One datagram to our own resolver address: on its way out it renews the takeover, and it comes back only if the
+   * takeover works. Sent by this loop, so a hung server stops renewing by itself.
+   */
+  #beat(sandbox: Sandbox): void {
+    if (!sandbox.sockets) return;
+    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost && sandbox.answering) this.#setAnswering(sandbox, false);
+    sandbox.heartbeatsMissed++;
+    sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
+  }
+
+  #onHeartbeat(sandbox: Sandbox): void {
+    sandbox.heartbeatsMissed = 0;
+    if (!sandbox.answering) this.#setAnswering(sandbox, true);
+  }
+
+  #setAnswering(sandbox: Sandbox, answering: boolean): void {
+    sandbox.answering = answering;
+    this.events.answering(sandbox.record.id, answering);
+  }
+}

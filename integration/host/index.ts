@@ -1,0 +1,14 @@
+// Test hosts, as tests import them.
+export { CommandError, type CommandOptions, type CommandResult } from "./command.js";
+export { Container, type ContainerState } from "./container.js";
+export { encodeQuery, type DnsRecord, type DnsResponse, type Edns } from "./dns-message.js";
+export { DockerHost, type ContainerOptions, type DockerHostOptions, type ExecOptions, type TestOwner } from "./docker-host.js";
+export { EngineError } from "./engine.js";
+export { type Link, type LinkOptions } from "./link.js";
+export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
+export { Outside, type OutsideOptions } from "./outside.js";
+export { Pontoon, type PontoonOptions, type Status } from "./pontoon.js";
+export { Probe, type DigOptions, type QueryTally, type SendOptions, type TallyOptions } from "./probe.js";
+export { until, type UntilOptions } from "./until.js";
+export { Upstream } from "./upstream.js";
+export { forgedAddress, type Forgery, type SeenQuery } from "./upstream-script.js";

@@ -1,0 +1,115 @@
+import { EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLERR } from "./constants.js";
+import { duplicateDescriptor, receivePacket, sendPacket } from "./packet-connection.js";
+import type { Poller, Watch } from "./poller.js";
+import { closeDescriptor } from "./socket.js";
+
+export interface ChannelHandlers<Incoming> {
+  /** `descriptors` belong to the handler. Must not throw for anything a peer may send. */
+  onMessage(message: Incoming, descriptors: number[]): void;
+  /** Called once, when the peer is gone or broke the framing; never after {@link PacketChannel.close}. */
+  onClose(reason: string): void;
+}
+
+interface Waiting {
+  readonly bytes: Buffer;
+  readonly descriptors: number[];
+}
+
+/** Messages taken in one go before others get a turn. */
+const messagesAtOnce = 64;
+
+/**
+ * JSON messages with descriptors over a SOCK_SEQPACKET socket, in order. What the peer does not take yet waits here,
+ * up to a limit; beyond it the peer counts as hung and the channel closes.
+ */
+export class PacketChannel<Incoming, Outgoing> {
+  readonly #waiting: Waiting[] = [];
+  readonly #watch: Watch;
+  #open = true;
+
+  constructor(
+    poller: Poller,
+    readonly fd: number,
+    private readonly handlers: ChannelHandlers<Incoming>,
+    private readonly waitingAtMost = 200_000,
+  ) {
+    this.#watch = poller.watch(fd, EPOLLIN, (events) => this.#onReady(events));
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Messages the peer has not taken yet. */
+  get backlog(): number {
+    return this.#waiting.length;
+  }
+
+  /** Sends in order. `descriptors` stay the caller's, and may be closed right after. */
+  send(message: Outgoing, descriptors: readonly number[] = []): void {
+    if (!this.#open) return;
+    const bytes = Buffer.from(JSON.stringify(message));
+    if (this.#waiting.length === 0 && this.#trySend(bytes, descriptors)) return;
+    if (!this.#open) return;
+    if (this.#waiting.length >= this.waitingAtMost) return this.#fail("the peer does not read its messages");
+    this.#waiting.push({ bytes, descriptors: descriptors.map(duplicateDescriptor) });
+    this.#watch.update(EPOLLIN | EPOLLOUT);
+  }
+
+  /** Sends only if that needs no waiting. @returns whether it was sent */
+  sendOrDrop(message: Outgoing): boolean {
+    if (!this.#open || this.#waiting.length > 0) return false;
+    return this.#trySend(Buffer.from(JSON.stringify(message)), []);
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#watch.close();
+    for (const { descriptors } of this.#waiting.splice(0)) descriptors.forEach(closeDescriptor);
+    closeDescriptor(this.fd);
+  }
+
+  #onReady(events: number): void {
+    if (events & EPOLLOUT) this.#flush();
+    if (this.#open && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) this.#receive();
+  }
+
+  #receive(): void {
+    for (let count = 0; this.#open && count < messagesAtOnce; count++) {
+      try {
+        const packet = receivePacket(this.fd);
+        if (packet === undefined) return;
+        if (packet === "closed") return this.#fail("closed");
+        this.handlers.onMessage(JSON.parse(packet.bytes.toString()) as Incoming, packet.descriptors);
+      } catch (error) {
+        return this.#fail((error as Error).message);
+      }
+    }
+  }
+
+  #flush(): void {
+    while (this.#open) {
+      const next = this.#waiting[0];
+      if (!next) return this.#watch.update(EPOLLIN);
+      if (!this.#trySend(next.bytes, next.descriptors)) return;
+      this.#waiting.shift();
+      next.descriptors.forEach(closeDescriptor);
+    }
+  }
+
+  #trySend(bytes: Buffer, descriptors: readonly number[]): boolean {
+    try {
+      return sendPacket(this.fd, bytes, descriptors);
+    } catch (error) {
+      this.#fail((error as Error).message);
+      return false;
+    }
+  }
+
+  #fail(reason: string): void {
+    if (!this.#open) return;
+    this.close();
+    this.handlers.onClose(reason);
+  }
+}
