@@ -11,9 +11,18 @@ export interface ContainerState {
   State: { Status: string; Running: boolean; Paused: boolean; Pid: number; ExitCode: number };
   NetworkSettings: {
     SandboxKey: string;
-    Networks: Record<string, { IPAddress: string; GlobalIPv6Address: string; MacAddress: string; EndpointID: string; Aliases: string[] | null }>;
+    Networks: Record<string, EndpointState>;
     Ports: Record<string, { HostIp: string; HostPort: string }[] | null>;
   };
+}
+
+/** What Docker says about a container on one network. */
+export interface EndpointState {
+  IPAddress: string;
+  GlobalIPv6Address: string;
+  MacAddress: string;
+  EndpointID: string;
+  Aliases: string[] | null;
 }
 
 /** A container of a test host. Names and addresses are asked of Docker each time, since both may change. */
@@ -137,7 +146,7 @@ export class Container {
     await this.engine.post(`/containers/${this.id}/${action}`);
   }
 
-  async #endpoint(network: string): Promise<ContainerState["NetworkSettings"]["Networks"][string]> {
+  async #endpoint(network: string): Promise<EndpointState> {
     const { NetworkSettings } = await this.inspect();
     const endpoint = NetworkSettings.Networks[network];
     if (endpoint === undefined) throw new Error(`container ${this.id.slice(0, 12)} is not on ${network}`);

@@ -1,6 +1,6 @@
 // Test hosts, as tests import them.
 export { CommandError, type CommandOptions, type CommandResult } from "./command.js";
-export { Container, type ContainerState } from "./container.js";
+export { Container, type ContainerState, type EndpointState } from "./container.js";
 export { encodeQuery, type DnsRecord, type DnsResponse, type Edns } from "./dns-message.js";
 export { DockerHost, type ContainerOptions, type DockerHostOptions, type ExecOptions, type TestOwner } from "./docker-host.js";
 export { EngineError } from "./engine.js";

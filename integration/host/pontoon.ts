@@ -114,8 +114,10 @@ export class Pontoon {
 
   /** Kills the daemon and all its servers at once. */
   async killEverything(): Promise<void> {
+    const exit = this.#exitCode === undefined ? once(this.process, "exit") : undefined;
     const pids = this.processes();
     if (pids.length > 0) await this.namespaces.signal("SIGKILL", ...pids);
+    await exit;
     await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
   }
 

@@ -1,0 +1,210 @@
+import type { Logger } from "pino";
+import { describeError } from "../errors.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { Container } from "../inventory/types.js";
+import type { Engine } from "./engine.js";
+import type { DockerEvent } from "./events.js";
+import { Joins } from "./joins.js";
+import { Looker } from "./looker.js";
+
+const relistEvery = 60_000; // ms
+const reconnectAfter = [100, 200, 500, 1000, 2000]; // ms
+/** A container that stopped keeps its names until it has left its networks, or this long (ms) if Docker never says so. */
+const leavingAtMost = 5000;
+
+export type FeedState =
+  | { readonly kind: "waiting"; readonly reason: string }
+  | { readonly kind: "listing" }
+  | { readonly kind: "following"; readonly since: Date; readonly version: string }
+  | { readonly kind: "stopped" };
+
+export interface FeedEvents {
+  /** The state or the set of joined networks has changed. */
+  onState(): void;
+}
+
+/**
+ * Keeps the inventory true to dockerd: subscribes, then lists, then applies; an event only says where to look again.
+ * Goes on for ever: a dockerd that is absent, slow or restarted is waited for.
+ */
+export class Feed {
+  state: FeedState = { kind: "waiting", reason: "not started" };
+  readonly joins: Joins;
+  readonly #containers: Looker;
+  readonly #networks: Looker;
+  readonly #leaving = new Map<string, NodeJS.Timeout>();
+  #subscription: { close(): void } | undefined;
+  #reconnect: NodeJS.Timeout | undefined;
+  #relist: NodeJS.Timeout | undefined;
+  #failures = 0;
+  #session = 0;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly inventory: Inventory,
+    private readonly log: Logger,
+    private readonly events: FeedEvents,
+  ) {
+    this.joins = new Joins(() => events.onState());
+    this.#containers = new Looker((id) => this.#lookAtContainer(id), (id, error) => this.#lookFailed("container", id, error));
+    this.#networks = new Looker((id) => this.#lookAtNetwork(id), (id, error) => this.#lookFailed("network", id, error));
+  }
+
+  start(): void {
+    if (this.#session > 0) return;
+    void this.#connect();
+  }
+
+  stop(): void {
+    this.#session = Number.MAX_SAFE_INTEGER;
+    this.#setState({ kind: "stopped" });
+    this.#subscription?.close();
+    clearTimeout(this.#reconnect);
+    clearTimeout(this.#relist);
+    for (const timer of this.#leaving.values()) clearTimeout(timer);
+  }
+
+  async #connect(): Promise<void> {
+    const session = ++this.#session;
+    const isCurrent = () => this.#session === session;
+    try {
+      const subscription = await this.engine.subscribe(
+        (event) => isCurrent() && this.#onEvent(event),
+        (reason) => isCurrent() && this.#lost(reason),
+      );
+      if (!isCurrent()) return subscription.close();
+      this.#subscription = subscription;
+      this.#setState({ kind: "listing" });
+      const version = await this.engine.version();
+      await this.#listAll(isCurrent);
+      if (!isCurrent()) return;
+      this.#failures = 0;
+      this.#setState({ kind: "following", since: new Date(), version });
+      this.log.info({ docker: version, containers: this.inventory.containers.size, networks: this.inventory.networks.size }, "following dockerd");
+      this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
+    } catch (error) {
+      if (isCurrent()) this.#lost(describeError(error));
+    }
+  }
+
+  /** Said once per outage, however often the connection is tried. */
+  #lost(reason: string): void {
+    this.#session++;
+    this.#subscription?.close();
+    this.#subscription = undefined;
+    clearTimeout(this.#relist);
+    if (this.#failures === 0) this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
+    const delay = reconnectAfter[Math.min(this.#failures++, reconnectAfter.length - 1)];
+    this.#setState({ kind: "waiting", reason });
+    this.#reconnect = setTimeout(() => void this.#connect(), delay);
+  }
+
+  async #relistNow(session: number): Promise<void> {
+    if (this.#session !== session) return;
+    this.joins.expire();
+    try {
+      await this.#listAll(() => this.#session === session);
+      if (this.#session === session) this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
+    } catch (error) {
+      if (this.#session === session) this.#lost(describeError(error));
+    }
+  }
+
+  /** Looks at everything there is. What was created meanwhile came as an event; what is gone is removed. */
+  async #listAll(isCurrent: () => boolean): Promise<void> {
+    const knownBefore = new Set([...this.inventory.containers.keys(), ...this.inventory.networks.keys()]);
+    const [networks, containers] = await Promise.all([this.engine.networkIds(), this.engine.containerIds()]);
+    if (!isCurrent()) return;
+    const present = new Set([...networks, ...containers]);
+    for (const id of knownBefore) if (!present.has(id)) this.#forget(id);
+    for (const id of networks) this.#networks.request(id);
+    await this.#networks.settled();
+    for (const id of containers) this.#containers.request(id);
+    // A container that is just starting cannot be inspected until it has: the others must not wait for it.
+    await Promise.race([this.#containers.settled(), pause(2000)]);
+  }
+
+  #forget(id: string): void {
+    this.joins.end(id);
+    this.inventory.removeContainer(id);
+    this.inventory.removeNetwork(id);
+  }
+
+  #onEvent(event: DockerEvent): void {
+    if (event.type === "container") return this.#onContainerEvent(event);
+    const { action, id, container } = event;
+    if (action === "destroy" || action === "remove") return this.#forget(id);
+    if (container === undefined) return this.#networks.request(id);
+    if (action === "connect") {
+      this.joins.begin(container, id);
+      this.#networks.request(id);
+    } else if (action === "disconnect") this.inventory.removeEndpoint(container, id);
+    this.#containers.request(container);
+  }
+
+  #onContainerEvent({ action, id }: DockerEvent): void {
+    if (action === "destroy") return this.#forget(id);
+    if (action === "die") this.joins.end(id);
+    this.#containers.request(id);
+  }
+
+  async #lookAtContainer(id: string): Promise<() => void> {
+    const container = await this.engine.container(id);
+    return () => {
+      if (!container) return this.#forget(id);
+      if (container.running) this.joins.end(id);
+      this.inventory.putContainer(this.#withoutStaleEndpoints(container));
+    };
+  }
+
+  async #lookAtNetwork(id: string): Promise<() => void> {
+    const found = await this.engine.network(id);
+    return () => {
+      if (!found) return this.#forget(id);
+      this.inventory.putNetwork(found.network);
+      this.inventory.putListed(found.network, found.endpoints);
+    };
+  }
+
+  /**
+   * A container that died keeps its addresses until it has left its networks, as in Docker's own resolver. One that
+   * was never seen running, or does not leave, shows addresses that a crashed dockerd left behind.
+   */
+  #withoutStaleEndpoints(container: Container): Container {
+    const { id } = container;
+    const hasAddress = container.endpoints.some(({ ipv4, ipv6 }) => ipv4 !== undefined || ipv6 !== undefined);
+    if (container.running || !hasAddress) {
+      clearTimeout(this.#leaving.get(id));
+      this.#leaving.delete(id);
+      return container;
+    }
+    const joining = this.joins.isJoining(id);
+    if (joining || this.#leaving.has(id)) return container;
+    if (this.inventory.containers.get(id)?.running !== true) return { ...container, endpoints: container.endpoints.map(withoutAddress) };
+    const timer = setTimeout(() => {
+      this.#leaving.delete(id);
+      this.#containers.request(id);
+    }, leavingAtMost);
+    this.#leaving.set(id, timer);
+    return container;
+  }
+
+  #lookFailed(kind: "container" | "network", id: string, error: unknown): void {
+    if (this.state.kind === "stopped") return;
+    this.log.warn({ [kind]: id.slice(0, 12), reason: describeError(error) }, `could not look at a ${kind}; the next event or listing tries again`);
+  }
+
+  #setState(state: FeedState): void {
+    if (this.state.kind === "stopped") return;
+    this.state = state;
+    this.events.onState();
+  }
+}
+
+function withoutAddress<T extends { ipv4: string | undefined; ipv6: string | undefined }>(endpoint: T): T {
+  return { ...endpoint, ipv4: undefined, ipv6: undefined };
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

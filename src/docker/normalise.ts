@@ -1,0 +1,127 @@
+import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
+import { isIPv4, isIPv6 } from "node:net";
+import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport } from "../inventory/types.js";
+
+// Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
+
+type Loose = Record<string, unknown>;
+
+/** A container's inspect data as the inventory keeps it. Throws only when there is no id. */
+export function containerOf(info: ContainerInspectInfo): Container {
+  const raw = info as unknown as Loose;
+  const config = object(raw.Config);
+  const hostConfig = object(raw.HostConfig);
+  const settings = object(raw.NetworkSettings);
+  const state = object(raw.State);
+  const id = text(raw.Id);
+  if (id === "") throw new Error("a container without an id");
+  const running = state.Running === true;
+  const pid = number(state.Pid);
+  const sandboxId = text(settings.SandboxID);
+  const mode = networkMode(text(hostConfig.NetworkMode));
+  return {
+    id,
+    name: text(raw.Name).replace(/^\//, ""),
+    hostname: text(config.Hostname),
+    labels: stringMap(config.Labels),
+    running,
+    sandbox: running && pid > 0 && sandboxId !== "" ? { id: sandboxId, pid } : undefined,
+    networkMode: mode,
+    ports: exposedPorts(config.ExposedPorts),
+    dns: { servers: strings(hostConfig.Dns), options: strings(hostConfig.DnsOptions), search: strings(hostConfig.DnsSearch) },
+    endpoints: Object.entries(object(settings.Networks)).map(([name, endpoint]) => endpointOf(name, object(endpoint), id)),
+    hostsPath: text(raw.HostsPath),
+    resolvConfPath: text(raw.ResolvConfPath),
+    legacyLinks: strings(hostConfig.Links).map(legacyLink).filter((link) => link !== undefined),
+    partial: false,
+  };
+}
+
+/** A network's inspect data, and who is on it. */
+export function networkOf(info: NetworkInspectInfo): { network: Network; endpoints: ListedEndpoint[] } {
+  const raw = info as unknown as Loose;
+  const id = text(raw.Id);
+  if (id === "") throw new Error("a network without an id");
+  const name = text(raw.Name);
+  const driver = text(raw.Driver);
+  const options = stringMap(raw.Options);
+  const predefined = driver === "host" || driver === "null" || options["com.docker.network.bridge.default_bridge"] === "true" || name === "docker_gwbridge";
+  const network = { id, name, driver, internal: raw.Internal === true, predefined, shared: driver === "overlay" || isSharedScope(text(raw.Scope)) };
+  const endpoints = Object.entries(object(raw.Containers))
+    .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
+    .map(([container, entry]) => listedEndpoint(container, object(entry)));
+  return { network, endpoints };
+}
+
+function endpointOf(networkName: string, raw: Loose, containerId: string): Endpoint {
+  const shortId = containerId.slice(0, 12);
+  return {
+    networkId: text(raw.NetworkID),
+    networkName,
+    aliases: [...strings(raw.Aliases), ...strings(raw.DNSNames)].filter((alias) => alias !== shortId),
+    links: strings(raw.Links).map(endpointLink).filter((link) => link !== undefined),
+    ipv4: isIPv4(text(raw.IPAddress)) ? text(raw.IPAddress) : undefined,
+    ipv6: isIPv6(text(raw.GlobalIPv6Address)) ? text(raw.GlobalIPv6Address) : undefined,
+    hasGateway: { ipv4: text(raw.Gateway) !== "", ipv6: text(raw.IPv6Gateway) !== "" },
+    gatewayPriority: number(raw.GwPriority),
+  };
+}
+
+function listedEndpoint(container: string, raw: Loose): ListedEndpoint {
+  const [ipv4 = ""] = text(raw.IPv4Address).split("/");
+  const [ipv6 = ""] = text(raw.IPv6Address).split("/");
+  return { container, name: text(raw.Name), ipv4: isIPv4(ipv4) ? ipv4 : undefined, ipv6: isIPv6(ipv6) ? ipv6 : undefined };
+}
+
+function networkMode(mode: string): NetworkMode {
+  if (mode === "host") return { kind: "host" };
+  if (mode === "none") return { kind: "none" };
+  if (mode.startsWith("container:")) return { kind: "container", of: mode.slice("container:".length) };
+  return { kind: "own" };
+}
+
+function exposedPorts(raw: unknown): [number, Transport][] {
+  const ports: [number, Transport][] = [];
+  for (const key of Object.keys(object(raw))) {
+    const match = /^(\d+)(?:\/(tcp|udp|sctp))?$/.exec(key);
+    if (match) ports.push([Number(match[1]), (match[2] ?? "tcp") as Transport]);
+  }
+  return ports.sort(([a], [b]) => a - b);
+}
+
+/** `target:alias`, or just `target`. */
+function endpointLink(link: string): [string, string] | undefined {
+  const [target = "", alias] = link.split(":");
+  return target === "" ? undefined : [target, alias ?? target];
+}
+
+/** `/child:/parent/alias`. */
+function legacyLink(link: string): [string, string] | undefined {
+  const [child = "", parent = ""] = link.split(":");
+  const alias = parent.split("/").at(-1) ?? "";
+  return child === "" || alias === "" ? undefined : [child.replace(/^\//, ""), alias];
+}
+
+function isSharedScope(scope: string): boolean {
+  return scope !== "" && scope !== "local";
+}
+
+function object(value: unknown): Loose {
+  return typeof value === "object" && value !== null ? (value as Loose) : {};
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
+function number(value: unknown): number {
+  return typeof value === "number" && Number.isFinite(value) ? value : 0;
+}
+
+function strings(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+function stringMap(value: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(object(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+}

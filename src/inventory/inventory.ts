@@ -1,0 +1,112 @@
+import type { Container, Endpoint, ListedEndpoint, Network } from "./types.js";
+
+/** Ids of what may be different now. */
+export interface Change {
+  readonly containers: ReadonlySet<string>;
+  readonly networks: ReadonlySet<string>;
+}
+
+/**
+ * Containers and networks of the host. Whoever learns something puts it here; who acts on it is told what changed,
+ * and looks at the whole.
+ */
+export class Inventory {
+  readonly containers = new Map<string, Container>();
+  readonly networks = new Map<string, Network>();
+  readonly #listeners = new Set<(change: Change) => void>();
+
+  /** @returns stops listening */
+  onChange(listener: (change: Change) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  putContainer(container: Container): void {
+    if (sameData(this.containers.get(container.id), container)) return;
+    this.containers.set(container.id, container);
+    this.#changed({ containers: [container.id] });
+  }
+
+  removeContainer(id: string): void {
+    if (this.containers.delete(id)) this.#changed({ containers: [id] });
+  }
+
+  putNetwork(network: Network): void {
+    if (sameData(this.networks.get(network.id), network)) return;
+    this.networks.set(network.id, network);
+    this.#changed({ networks: [network.id] });
+  }
+
+  removeNetwork(id: string): void {
+    if (this.networks.delete(id)) this.#changed({ networks: [id] });
+  }
+
+  /** Adds addresses that a network already lists while the container itself cannot be inspected yet. */
+  putListed(network: Network, listed: readonly ListedEndpoint[]): void {
+    for (const entry of listed) {
+      const known = this.containers.get(entry.container);
+      if (known) this.putContainer({ ...known, endpoints: withAddress(known.endpoints, network, entry) });
+      else this.putContainer(partialContainer(network, entry));
+    }
+  }
+
+  /** A container has left a network. */
+  removeEndpoint(container: string, network: string): void {
+    const known = this.containers.get(container);
+    if (!known) return;
+    const endpoints = known.endpoints.map((endpoint) =>
+      this.isOn(endpoint, network) ? { ...endpoint, ipv4: undefined, ipv6: undefined } : endpoint,
+    );
+    this.putContainer({ ...known, endpoints });
+  }
+
+  /** Removes what a complete listing did not show. */
+  keepOnly(containers: ReadonlySet<string>, networks: ReadonlySet<string>): void {
+    for (const id of [...this.containers.keys()]) if (!containers.has(id)) this.removeContainer(id);
+    for (const id of [...this.networks.keys()]) if (!networks.has(id)) this.removeNetwork(id);
+  }
+
+  /** The network of an endpoint; undefined while it is not known. */
+  networkOf(endpoint: Endpoint): Network | undefined {
+    if (endpoint.networkId !== "") return this.networks.get(endpoint.networkId);
+    return [...this.networks.values()].find((network) => network.name === endpoint.networkName || network.id === endpoint.networkName);
+  }
+
+  /** Whether an endpoint belongs to a network, also before Docker has filled in the id. */
+  isOn(endpoint: Endpoint, network: string): boolean {
+    if (endpoint.networkId !== "") return endpoint.networkId === network;
+    return this.networkOf(endpoint)?.id === network;
+  }
+
+  #changed(change: { containers?: string[]; networks?: string[] }): void {
+    const sets = { containers: new Set(change.containers), networks: new Set(change.networks) };
+    for (const listener of this.#listeners) listener(sets);
+  }
+}
+
+function withAddress(endpoints: readonly Endpoint[], network: Network, { ipv4, ipv6 }: ListedEndpoint): Endpoint[] {
+  const belongs = (endpoint: Endpoint) =>
+    endpoint.networkId === "" ? endpoint.networkName === network.name || endpoint.networkName === network.id : endpoint.networkId === network.id;
+  if (!endpoints.some(belongs)) return [...endpoints, emptyEndpoint(network, ipv4, ipv6)];
+  return endpoints.map((endpoint) => (belongs(endpoint) ? { ...endpoint, networkId: network.id, ipv4, ipv6 } : endpoint));
+}
+
+function emptyEndpoint(network: Network, ipv4: string | undefined, ipv6: string | undefined): Endpoint {
+  return {
+    networkId: network.id, networkName: network.name, aliases: [], links: [], ipv4, ipv6,
+    hasGateway: { ipv4: ipv4 !== undefined, ipv6: ipv6 !== undefined }, gatewayPriority: 0,
+  };
+}
+
+function partialContainer(network: Network, { container, name, ipv4, ipv6 }: ListedEndpoint): Container {
+  return {
+    id: container, name, hostname: "", labels: {}, running: false, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+    dns: { servers: [], options: [], search: [] }, endpoints: [emptyEndpoint(network, ipv4, ipv6)], hostsPath: "", resolvConfPath: "",
+    legacyLinks: [], partial: true,
+  };
+}
+
+/** Plain data, built in the same key order by the same functions. */
+function sameData(known: unknown, fresh: unknown): boolean {
+  return known !== undefined && JSON.stringify(known) === JSON.stringify(fresh);
+}

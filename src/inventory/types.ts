@@ -1,0 +1,67 @@
+// What is known of the Docker host, as plain data. Nothing here knows where it came from.
+
+export type Transport = "tcp" | "udp" | "sctp";
+
+export interface Network {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: string;
+  readonly internal: boolean;
+  /** Made by Docker itself and without names: the default bridge, host, none. */
+  readonly predefined: boolean;
+  /** Other hosts have endpoints on it. */
+  readonly shared: boolean;
+}
+
+/** A container's place on a network, joined or only configured. */
+export interface Endpoint {
+  /** Network id; before the first start Docker may know only the name. */
+  readonly networkId: string;
+  readonly networkName: string;
+  readonly aliases: readonly string[];
+  /** Links on a user-defined network, `[target, alias]` in Docker's order `target:alias`. */
+  readonly links: readonly (readonly [target: string, alias: string])[];
+  /** Undefined until it is joined. */
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+  readonly hasGateway: { readonly ipv4: boolean; readonly ipv6: boolean };
+  readonly gatewayPriority: number;
+}
+
+/** Whose network namespace a container runs in. */
+export type NetworkMode = { readonly kind: "own" } | { readonly kind: "host" } | { readonly kind: "none" } | { readonly kind: "container"; readonly of: string };
+
+/** Where a running container's namespace is found. */
+export interface SandboxPlace {
+  readonly id: string;
+  /** Process id of the container's first process. */
+  readonly pid: number;
+}
+
+export interface Container {
+  readonly id: string;
+  /** Without the leading slash. */
+  readonly name: string;
+  readonly hostname: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly running: boolean;
+  readonly sandbox: SandboxPlace | undefined;
+  readonly networkMode: NetworkMode;
+  readonly ports: readonly (readonly [port: number, transport: Transport])[];
+  readonly dns: { readonly servers: readonly string[]; readonly options: readonly string[]; readonly search: readonly string[] };
+  readonly endpoints: readonly Endpoint[];
+  readonly hostsPath: string;
+  readonly resolvConfPath: string;
+  /** `--link` on the default bridge: the child's name, and the alias in the parent's hosts file. */
+  readonly legacyLinks: readonly (readonly [child: string, alias: string])[];
+  /** Seen only in a network's list so far: name and address are right, the rest is not known yet. */
+  readonly partial: boolean;
+}
+
+/** An endpoint as a network's own list shows it. */
+export interface ListedEndpoint {
+  readonly container: string;
+  readonly name: string;
+  readonly ipv4: string | undefined;
+  readonly ipv6: string | undefined;
+}
