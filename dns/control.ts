@@ -1,11 +1,14 @@
 import { EPOLLIN } from "../src/linux/constants.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import type { Reactor } from "../src/linux/reactor.js";
+import type { Deadline } from "../src/linux/wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
 import { PROTOCOL, type ToDaemon, type ToServer } from "./protocol.js";
 import { DnsServer } from "./server.js";
 
 const logEvery = 100; // ms
+/** A little longer than the takeover lasts without renewal, ms. */
+const lapseTime = 7000;
 
 /** What was mentioned since a daemon said hello; the rest is gone when it says `synced`. */
 class Mentioned {
@@ -23,6 +26,7 @@ export class Control {
   #channel: PacketChannel<ToServer, ToDaemon> | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
+  #orphaned: Deadline | undefined;
 
   constructor(
     private readonly reactor: Reactor,
@@ -50,6 +54,7 @@ export class Control {
   #attach(fd: number): void {
     this.#channel?.close();
     this.#detached();
+    this.#orphaned?.cancel();
     this.#channel = new PacketChannel<ToServer, ToDaemon>(this.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => this.#detached(),
@@ -60,6 +65,20 @@ export class Control {
     this.#channel = undefined;
     this.#mentioned = undefined;
     this.server.forgetDaemon();
+    this.#orphaned?.cancel();
+    this.#orphaned = this.reactor.wheel.in(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
+  }
+
+  /**
+   * Nobody has brought news for too long: frozen tables must not outlive their truth. Without renewals the takeovers
+   * lapse; until then what is asked is still answered.
+   */
+  #letGoOfAll(): void {
+    const sandboxes = [...this.server.sandboxes.values()];
+    for (const sandbox of sandboxes) this.server.release(sandbox);
+    this.#orphaned = this.reactor.wheel.in(lapseTime, () => {
+      for (const sandbox of sandboxes) if (this.server.sandboxes.get(sandbox.record.id) === sandbox) this.server.drop(sandbox);
+    });
   }
 
   #tell(message: ToDaemon, descriptors: readonly number[] = []): boolean {
@@ -94,9 +113,9 @@ export class Control {
       case "more-sockets":
         return this.#onMoreSockets(message, descriptors);
       case "release":
-        if (server.sandboxes.has(message.sandbox)) server.release(message.sandbox);
-        else this.#tell({ kind: "released", sandbox: message.sandbox });
-        return;
+        return this.#onRelease(message.sandbox);
+      case "close":
+        return this.#onClose(message.sandbox);
       case "gap":
         server.resolver.gap = message.gap;
         return;
@@ -122,6 +141,18 @@ export class Control {
       if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp, sockets.bridge]);
     }
     this.#tell({ kind: "held-all" });
+  }
+
+  #onRelease(id: string): void {
+    const sandbox = this.server.sandboxes.get(id);
+    if (sandbox) this.server.release(sandbox);
+    this.#tell({ kind: "releasing", sandbox: id });
+  }
+
+  #onClose(id: string): void {
+    const sandbox = this.server.sandboxes.get(id);
+    if (sandbox) this.server.close(sandbox);
+    else this.#tell({ kind: "released", sandbox: id });
   }
 
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
@@ -154,7 +185,7 @@ export class Control {
 
   #sweep(mentioned: Mentioned): void {
     const { zones, sandboxes } = this.server;
-    for (const sandbox of [...sandboxes.values()]) if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.release(sandbox.record.id);
+    for (const sandbox of [...sandboxes.values()]) if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.drop(sandbox);
     for (const [id, network] of [...zones.networks]) {
       if (!mentioned.networks.has(id)) zones.removeNetwork(id);
       else for (const container of [...network.endpoints.keys()]) if (!mentioned.endpoints.has(endpointKey(id, container))) zones.removeEndpoint(id, container);

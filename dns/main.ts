@@ -2,12 +2,12 @@
 // descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { setPriority } from "node:os";
 import { parseArgs } from "node:util";
+import { errorCode } from "../src/errors.js";
 import { dropPrivileges, hasBoundingSet, raiseDescriptorLimit, restartWithoutBoundingSet } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
 import { Control } from "./control.js";
 
 const controlDescriptor = 3;
-const descriptorLimit = 1_048_576;
 /** A little ahead of ordinary programs: a busy machine must not let the takeover lapse. */
 const priority = -5;
 
@@ -16,8 +16,8 @@ const user = Number(values.user);
 if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-dns is started by the pontoon daemon, not by hand");
 
 if (hasBoundingSet()) {
-  setPriority(0, priority);
-  raiseDescriptorLimit(descriptorLimit);
+  goAhead();
+  raiseDescriptorLimit();
   restartWithoutBoundingSet([controlDescriptor]);
 }
 
@@ -28,6 +28,14 @@ control.listen(controlDescriptor);
 // A terminal's Ctrl-C does not reach this session; SIGTERM from an administrator is a wish to end in good order.
 process.on("SIGTERM", stop);
 reactor.start();
+
+function goAhead(): void {
+  try {
+    setPriority(0, priority);
+  } catch (error) {
+    if (errorCode(error) !== "EACCES" && errorCode(error) !== "EPERM") throw error; // a container without CAP_SYS_NICE
+  }
+}
 
 function stop(): void {
   for (const sandbox of [...control.server.sandboxes.values()]) control.server.drop(sandbox);

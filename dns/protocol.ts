@@ -87,8 +87,10 @@ export type ToServer =
   | { readonly kind: "sockets"; readonly sandbox: string; readonly port: number; readonly udp: number; readonly tcp: number }
   /** Descriptors: `udp` and `tcp` more sockets to forward from. */
   | { readonly kind: "more-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
-  /** Stop renewing, finish what is being asked, close; answered with `released`. */
+  /** Stop renewing the takeover, but go on answering; answered with `releasing`. */
   | { readonly kind: "release"; readonly sandbox: string }
+  /** No query comes any more: finish what is being asked, then close everything there; answered with `released`. */
+  | { readonly kind: "close"; readonly sandbox: string }
   | { readonly kind: "gap"; readonly gap: Gap }
   /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
   | { readonly kind: "synced" }
@@ -104,6 +106,7 @@ export type ToDaemon =
   /** All `held` messages have been sent. */
   | { readonly kind: "held-all" }
   | { readonly kind: "want-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
+  | { readonly kind: "releasing"; readonly sandbox: string }
   | { readonly kind: "released"; readonly sandbox: string }
   /** The sandbox's first process ended; everything there is closed. */
   | { readonly kind: "ended"; readonly sandbox: string }

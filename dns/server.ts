@@ -104,19 +104,25 @@ export class DnsServer {
     this.#beat(sandbox);
   }
 
-  /** Stops renewing the takeover, finishes what is under way, then closes everything in the namespace. */
-  release(id: string): void {
-    const sandbox = this.sandboxes.get(id);
-    if (!sandbox || sandbox.phase === "releasing") return;
+  /** Stops renewing the takeover, so that it can be ended without losing what was asked before. */
+  release(sandbox: Sandbox): void {
+    if (sandbox.phase === "releasing") return;
     sandbox.phase = "releasing";
     if (sandbox.sockets) setTimeToLive(sandbox.sockets.udp, LETTING_GO_TTL);
+  }
+
+  /** Finishes what is under way, then closes everything held for a sandbox. */
+  close(sandbox: Sandbox): void {
+    this.release(sandbox);
+    const { id } = sandbox.record;
     const finish = () => {
       if (this.sandboxes.get(id) !== sandbox) return;
       if (sandbox.underWay.size > 0) return void this.reactor.wheel.in(20, finish);
       this.drop(sandbox);
       this.events.released(id);
     };
-    this.reactor.wheel.in(0, finish);
+    // One more round first, for queries that are in the socket already.
+    this.reactor.wheel.in(1, finish);
   }
 
   /** Closes everything held for a sandbox, at once. */

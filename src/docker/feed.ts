@@ -8,6 +8,7 @@ import { Joins } from "./joins.js";
 import { Looker } from "./looker.js";
 
 const relistEvery = 60_000; // ms
+const listingAtMost = 10_000; // ms
 const reconnectAfter = [100, 200, 500, 1000, 2000]; // ms
 /** A container that stopped keeps its names until it has left its networks, or this long (ms) if Docker never says so. */
 const leavingAtMost = 5000;
@@ -121,7 +122,7 @@ export class Feed {
     await this.#networks.settled();
     for (const id of containers) this.#containers.request(id);
     // A container that is just starting cannot be inspected until it has: the others must not wait for it.
-    await Promise.race([this.#containers.settled(), pause(2000)]);
+    await Promise.race([this.#containers.settled(), pause(listingAtMost)]);
   }
 
   #forget(id: string): void {
@@ -138,7 +139,11 @@ export class Feed {
     if (action === "connect") {
       this.joins.begin(container, id);
       this.#networks.request(id);
-    } else if (action === "disconnect") this.inventory.removeEndpoint(container, id);
+    } else if (action === "disconnect") {
+      this.inventory.removeEndpoint(container, id);
+      // A look at the network that is under way may still show the endpoint.
+      this.#networks.request(id);
+    }
     this.#containers.request(container);
   }
 
@@ -163,6 +168,8 @@ export class Feed {
       if (!found) return this.#forget(id);
       this.inventory.putNetwork(found.network);
       this.inventory.putListed(found.network, found.endpoints);
+      const listed = new Set(found.endpoints.map(({ container }) => container));
+      for (const container of this.inventory.containersOn(id)) if (!listed.has(container)) this.#containers.request(container);
     };
   }
 

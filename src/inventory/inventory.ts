@@ -60,10 +60,10 @@ export class Inventory {
     this.putContainer({ ...known, endpoints });
   }
 
-  /** Removes what a complete listing did not show. */
-  keepOnly(containers: ReadonlySet<string>, networks: ReadonlySet<string>): void {
-    for (const id of [...this.containers.keys()]) if (!containers.has(id)) this.removeContainer(id);
-    for (const id of [...this.networks.keys()]) if (!networks.has(id)) this.removeNetwork(id);
+  /** Ids of containers with an address on a network. */
+  containersOn(network: string): string[] {
+    const isHere = (endpoint: Endpoint) => (endpoint.ipv4 ?? endpoint.ipv6) !== undefined && this.isOn(endpoint, network);
+    return [...this.containers.values()].filter(({ endpoints }) => endpoints.some(isHere)).map(({ id }) => id);
   }
 
   /** The network of an endpoint; undefined while it is not known. */

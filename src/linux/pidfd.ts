@@ -1,6 +1,6 @@
+import { readFileSync } from "node:fs";
 import { bind, check } from "./ffi.js";
 import { layout } from "./layout.js";
-import { closeDescriptor } from "./socket.js";
 
 const syscall = bind("long syscall(long, long, long, long, long)");
 
@@ -14,4 +14,8 @@ export function signalPidfd(pidfd: number, signal: number): void {
   check(syscall(layout.syscalls.pidfdSendSignal, pidfd, signal, 0, 0), "pidfd_send_signal", "");
 }
 
-export { closeDescriptor as closePidfd };
+/** The process a pidfd stands for, as this process sees it; -1 once it has ended. */
+export function pidOfPidfd(pidfd: number): number {
+  const match = /^Pid:\s+(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, "utf8"));
+  return match ? Number(match[1]) : -1;
+}

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import koffi from "koffi";
 import { arena, bind, check, lastErrno } from "./ffi.js";
 import { installFilter } from "./seccomp.js";
@@ -17,6 +18,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const CAPABILITY_VERSION_3 = 0x20080522;
 const RLIMIT_NOFILE = 7;
 const F_SETFD = 2;
+const EPERM = 1;
 const CAP_DAC_READ_SEARCH = 2;
 const CAP_SETGID = 6;
 const CAP_SETUID = 7;
@@ -36,7 +38,7 @@ export function restartWithoutBoundingSet(inherited: readonly number[]): never {
   setInheritable([CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID]);
   for (const capability of capabilities()) check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
   for (const fd of [0, 1, 2, ...inherited]) check(c.fcntl(fd, F_SETFD, 0), "fcntl", `descriptor ${fd}`);
-  const argv = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
+  const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
   check(execv(process.execPath, [...argv, null]), "execv", process.execPath);
   throw new Error("execv returned");
 }
@@ -53,12 +55,16 @@ export function dropPrivileges(user: number): void {
   installFilter();
 }
 
-/** Raises the limit of open descriptors, as far as the kernel lets root. */
-export function raiseDescriptorLimit(wanted: number): void {
+/**
+ * Raises the limit of open descriptors as far as the system allows (`fs.nr_open`). Without CAP_SYS_RESOURCE, as in
+ * some virtual machines, the hard limit it was started with stays; Node has raised the soft one to that already.
+ */
+export function raiseDescriptorLimit(): void {
+  const wanted = Number(readFileSync("/proc/sys/fs/nr_open", "utf8"));
   const limit = arena(16);
   limit.writeBigUInt64LE(BigInt(wanted), 0);
   limit.writeBigUInt64LE(BigInt(wanted), 8);
-  check(c.setrlimit(RLIMIT_NOFILE, limit), "setrlimit", `NOFILE ${wanted}`);
+  if (c.setrlimit(RLIMIT_NOFILE, limit) !== 0 && lastErrno() !== EPERM) check(-1, "setrlimit", `NOFILE ${wanted}`);
 }
 
 function capabilities(): number[] {

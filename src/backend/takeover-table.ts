@@ -1,0 +1,55 @@
+import { BRIDGE_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT } from "../../dns/protocol.js";
+
+/** Seconds after its last renewal that the takeover lapses and Docker's own resolver answers again. */
+const RENEWED_FOR = 6;
+
+/**
+ * The table that turns 127.0.0.11:53 into our own port, ahead of Docker's NAT and without touching it.
+ * It acts only while the set holds port 53, which every packet the server sends from its UDP port renews: a server
+ * that is gone or hangs lets go by itself. Stateless, so that a query makes no conntrack entry. The replaced table of
+ * a crashed daemon goes in the same transaction.
+ */
+export function takeoverTable(port: number): string {
+  const out = [
+    `meta mark ${BRIDGE_MARK} accept`,
+    `ip daddr ${RESOLVER_ADDRESS} udp dport @armed udp dport set ${port} notrack`,
+    `ip daddr ${RESOLVER_ADDRESS} tcp dport @armed tcp dport set ${port} notrack`,
+    `ip saddr ${RESOLVER_ADDRESS} udp sport ${port} ip ttl ${LETTING_GO_TTL} udp sport set ${RESOLVER_PORT} notrack accept`,
+    `ip saddr ${RESOLVER_ADDRESS} udp sport ${port} udp sport set ${RESOLVER_PORT} update @armed { udp sport timeout ${RENEWED_FOR}s } notrack`,
+    `ip saddr ${RESOLVER_ADDRESS} tcp sport ${port} tcp sport set ${RESOLVER_PORT} notrack`,
+  ];
+  return `add table ip pontoon
+delete table ip pontoon
+table ip pontoon {
+  set armed { type inet_service; size 4; flags timeout,dynamic; }
+  chain out {
+    type filter hook output priority -310; policy accept;
+    ${out.join("\n    ")}
+  }
+}`;
+}
+
+/** Ends the takeover at once; what is on its way back still passes. Fails when the set is empty already. */
+export const disarm = `delete element ip pontoon armed { ${RESOLVER_PORT} }`;
+
+/** Removes the table, if it is there. */
+export const removeTable = "add table ip pontoon\ndelete table ip pontoon";
+
+/** Chains Docker itself puts into a container's namespace. */
+const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat", "dns-snat"]);
+
+/**
+ * Whether a namespace has rules of its own that redirect DNS (a service mesh, a VPN client): ours would go ahead of
+ * them. Reads what `nft list ruleset` prints. @returns the rule, for people to read
+ */
+export function foreignDnsRule(ruleset: string): string | undefined {
+  let chain = "";
+  for (const line of ruleset.split("\n")) {
+    const header = /^\s*chain (\S+) \{/.exec(line);
+    if (header) chain = header[1]!;
+    if (dockersChains.has(chain)) continue;
+    const isRedirect = /\b(dnat|redirect|tproxy)\b|xt target "?(DNAT|REDIRECT|TPROXY)/.test(line);
+    if (isRedirect && /\bdport (53\b|\{[^}]*\b53\b[^}]*\})/.test(line)) return line.trim();
+  }
+  return undefined;
+}

@@ -1,0 +1,135 @@
+import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../dns/protocol.js";
+import { PontoonError } from "../errors.js";
+import { LinuxError } from "../linux/ffi.js";
+import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
+import { runNft } from "../linux/nftables.js";
+import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
+import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
+import { disarm, foreignDnsRule, removeTable, takeoverTable } from "./takeover-table.js";
+
+/** Receive buffer of a UDP listener, bytes: half a second of queries while a server is started again. */
+const listenerBuffer = 4 << 20;
+const backlog = 128;
+const bindTries = 16;
+
+/** A namespace whose resolver is taken over, with every descriptor of ours in it. They are close-on-exec. */
+export interface Takeover {
+  readonly inode: number;
+  /** Process whose end is the namespace's end for us. */
+  readonly pid: number;
+  readonly pidfd: number;
+  readonly udp: number;
+  readonly tcp: number;
+  readonly bridge: number;
+  readonly port: number;
+}
+
+/**
+ * Opens our sockets in the namespace of a container's first process and loads the takeover table, not armed yet: the
+ * server arms it when it is ready. Synchronous; about 2 ms.
+ * Throws FOREIGN_DNS_RULES when the namespace redirects DNS itself, ESRCH when the process is gone.
+ */
+export function openTakeover(pid: number): Takeover {
+  const pidfd = openPidfd(pid);
+  try {
+    // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
+    const inode = namespaceInode(namespaceOf(pid));
+    if (inode === namespaceInode(ownNamespacePath))
+      throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
+    const opened = insideNamespace(namespaceOf(pid), inode, () => openInside(pid));
+    return { inode, pid, pidfd, ...opened };
+  } catch (error) {
+    closeDescriptor(pidfd);
+    throw error;
+  }
+}
+
+/** Loads the table once more, for the same sockets: somebody flushed the namespace's rules. */
+export function repairTakeover({ pid, inode, port }: Takeover): void {
+  insideNamespace(namespaceOf(pid), inode, () => runNft(takeoverTable(port)));
+}
+
+/** New queries go to Docker's resolver from now on; replies on their way still pass. */
+export function disarmTakeover({ pid, inode }: Takeover): void {
+  insideNamespace(namespaceOf(pid), inode, () => {
+    try {
+      runNft(disarm);
+    } catch {
+      // Not armed, or already lapsed: Docker's resolver answers, which is what is wanted.
+    }
+  });
+}
+
+/** Removes the table: the namespace is as it was. */
+export function removeTakeover({ pid, inode }: Takeover): void {
+  insideNamespace(namespaceOf(pid), inode, () => runNft(removeTable));
+}
+
+/** Closes every descriptor of a takeover. */
+export function closeTakeover({ pidfd, udp, tcp, bridge }: Takeover): void {
+  for (const fd of [pidfd, udp, tcp, bridge]) closeDescriptor(fd);
+}
+
+/** Sockets in the namespace to ask upstreams from. The caller owns them. */
+export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, udp: number, tcp: number): { udp: number[]; tcp: number[] } {
+  return insideNamespace(namespaceOf(pid), inode, () => ({
+    udp: Array.from({ length: udp }, () => udpSocket()),
+    tcp: Array.from({ length: tcp }, () => tcpSocket()),
+  }));
+}
+
+function namespaceOf(pid: number): string {
+  return `/proc/${pid}/ns/net`;
+}
+
+function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "bridge" | "port"> {
+  const rule = foreignDnsRule(runNft("list ruleset ip"));
+  if (rule !== undefined)
+    throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
+  const opened: number[] = [];
+  const keep = (fd: number) => {
+    opened.push(fd);
+    return fd;
+  };
+  try {
+    const { udp, tcp, port } = bindListeners(keep);
+    const bridge = keep(udpSocket());
+    setMark(bridge, BRIDGE_MARK);
+    runNft(takeoverTable(port));
+    return { udp, tcp, bridge, port };
+  } catch (error) {
+    opened.forEach(closeDescriptor);
+    throw error;
+  }
+}
+
+/** One free port for both UDP and TCP. */
+function bindListeners(keep: (fd: number) => number): { udp: number; tcp: number; port: number } {
+  for (let tried = 1; ; tried++) {
+    const udp = udpSocket();
+    const tcp = tcpSocket();
+    try {
+      bindSocket(udp, { ip: RESOLVER_ADDRESS, port: 0 });
+      const { port } = localAddress(udp);
+      bindSocket(tcp, { ip: RESOLVER_ADDRESS, port });
+      listenSocket(tcp, backlog);
+      forceBufferSizes(udp, listenerBuffer);
+      return { udp: keep(udp), tcp: keep(tcp), port };
+    } catch (error) {
+      closeDescriptor(udp);
+      closeDescriptor(tcp);
+      const isTaken = error instanceof LinuxError && error.code === "EADDRINUSE";
+      if (!isTaken || tried === bindTries) throw error;
+    }
+  }
+}
+
+/**
+ * A takeover made of descriptors that a server held for an earlier daemon.
+ * @returns undefined when the process is gone or lives in another namespace by now
+ */
+export function takeoverOf(pid: number, port: number, descriptors: readonly number[]): Takeover | undefined {
+  const [pidfd, udp, tcp, bridge] = descriptors;
+  if (pidfd === undefined || udp === undefined || tcp === undefined || bridge === undefined || pidOfPidfd(pidfd) !== pid) return undefined;
+  return { pid, port, pidfd, udp, tcp, bridge, inode: namespaceInode(namespaceOf(pid)) };
+}

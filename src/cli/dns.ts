@@ -1,0 +1,58 @@
+import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from "dns-packet";
+import type { Explanation } from "../../dns/protocol.js";
+import type { RecordRow } from "../control/records.js";
+import { PontoonError } from "../errors.js";
+import { formatTable } from "./table.js";
+
+/** The table of names as people read it. */
+export function recordsText(rows: readonly RecordRow[]): string {
+  if (rows.length === 0) return "No container has a name on a user-defined network.";
+  return formatTable(
+    ["NETWORK", "NAME", "CONTAINER", "IPV4", "IPV6", "TTL"],
+    rows.map(({ network, name, container, ipv4, ipv6, ttl }) => [network, name, container, ipv4 ?? "-", ipv6 ?? "-", `${ttl} s`]),
+  );
+}
+
+/** A query as a container would send it, base64. Throws BAD_QUESTION. */
+export function encodeQuestion(name: string, type: string): string {
+  try {
+    const id = Math.floor(Math.random() * 65536);
+    const edns: Answer = { type: "OPT", name: ".", udpPayloadSize: 4096, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
+    const questions = [{ name, type: type.toUpperCase() as RecordType, class: "IN" as const }];
+    return dnsPacket.encode({ type: "query", id, flags: dnsPacket.RECURSION_DESIRED, questions, additionals: [edns] }).toString("base64");
+  } catch (error) {
+    throw new PontoonError("BAD_QUESTION", `${name} ${type}`, `${name} ${type} cannot be asked: ${(error as Error).message}; write a name and a type such as A, AAAA, PTR or SRV`, { cause: error });
+  }
+}
+
+/** What `pontoon dns query --json` prints. */
+export interface ExplainedAnswer {
+  readonly question: string;
+  readonly rcode: string;
+  readonly answers: readonly { readonly name: string; readonly type: string; readonly ttl: number; readonly data: string }[];
+  readonly source: Explanation["source"];
+  /** Milliseconds in the server. */
+  readonly took: number;
+  readonly steps: readonly string[];
+}
+
+export function explainedAnswer(question: string, explanation: Explanation): ExplainedAnswer {
+  const reply = dnsPacket.decode(Buffer.from(explanation.reply, "base64")) as DecodedPacket & { rcode: string };
+  const answers = (reply.answers ?? []).map((answer) => ({ name: answer.name, type: answer.type, ttl: "ttl" in answer ? (answer.ttl ?? 0) : 0, data: dataText(answer) }));
+  return { question, rcode: reply.rcode, answers, source: explanation.source, took: explanation.took, steps: explanation.steps };
+}
+
+export function explainedText({ question, rcode, answers, steps, took, source }: ExplainedAnswer): string {
+  const records = answers.map(({ name, type, ttl, data }) => `${name}\t${ttl}\t${type}\t${data}`);
+  const where = source.kind === "local" ? [`found on network ${source.network}: ${source.names.join(", ")}`] : [];
+  return [`${question}: ${rcode}, ${answers.length} record${answers.length === 1 ? "" : "s"}, ${took} ms`, ...records, ...[...steps, ...where].map((step) => `- ${step}`)].join("\n");
+}
+
+function dataText(answer: Answer): string {
+  if (!("data" in answer)) return "";
+  const { data } = answer;
+  if (typeof data === "string") return data;
+  if (Buffer.isBuffer(data)) return data.toString();
+  if (answer.type === "SRV") return `${answer.data.priority ?? 0} ${answer.data.weight ?? 0} ${answer.data.port} ${answer.data.target}`;
+  return JSON.stringify(data);
+}

@@ -1,0 +1,58 @@
+import type { Status } from "../control/status.js";
+import { formatTable } from "./table.js";
+
+/** The status as people read it. */
+export function statusText(status: Status): string {
+  return [heading(status), networks(status), containers(status), upstreams(status)].filter((part) => part !== "").join("\n\n");
+}
+
+function heading(status: Status): string {
+  const docker = status.docker.state === "following" ? status.docker.detail : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
+  const memory = status.dns.residentMemory === undefined ? "" : `, ${Math.round(status.dns.residentMemory / 1e6)} MB`;
+  const server = status.dns.pid === undefined ? status.dns.state : `${status.dns.state}, pid ${status.dns.pid}${memory}`;
+  const detail = status.dns.detail === "" ? "" : ` (${status.dns.detail})`;
+  return `pontoon ${status.version}, pid ${status.pid}\ndocker       ${docker}\npontoon-dns  ${server}${detail}`;
+}
+
+function networks(status: Status): string {
+  if (status.networks.length === 0) return "No user-defined networks.";
+  const rows = status.networks.map((network) => {
+    const traits = [network.internal ? "internal" : "", network.shared ? "shared with other hosts" : ""].filter((trait) => trait !== "");
+    return [network.name, network.driver, String(network.endpoints), traits.join(", ")];
+  });
+  return formatTable(["NETWORK", "DRIVER", "CONTAINERS", ""], rows);
+}
+
+function containers(status: Status): string {
+  if (status.containers.length === 0) return "No running containers.";
+  const rows = status.containers.map((container) => [
+    container.name,
+    container.networks.map(({ name, ipv4, ipv6 }) => `${name}=${ipv4 ?? ipv6 ?? "-"}`).join(" "),
+    container.resolver,
+    container.upstreams.join(" ") || "-",
+    container.counters ? String(container.counters.queries) : "-",
+    container.counters ? String(container.counters.failed) : "-",
+    container.reason,
+  ]);
+  return formatTable(["CONTAINER", "ADDRESSES", "ANSWERED BY", "UPSTREAMS", "QUERIES", "FAILED", ""], rows);
+}
+
+function upstreams(status: Status): string {
+  if (status.upstreams.length === 0) return "";
+  const rows = status.upstreams.map(({ upstream, asked, answered, timeouts, failures, latency }) => [
+    upstream.from === "host" ? `host(${upstream.ip})` : upstream.ip,
+    health({ asked, answered, timeouts }),
+    String(asked),
+    String(answered),
+    String(timeouts),
+    String(failures),
+    answered === 0 ? "-" : `${latency.toFixed(1)} ms`,
+  ]);
+  return formatTable(["UPSTREAM", "HEALTH", "ASKED", "ANSWERED", "TIMEOUTS", "FAILURES", "LATENCY"], rows);
+}
+
+function health({ asked, answered, timeouts }: { asked: number; answered: number; timeouts: number }): string {
+  if (asked === 0) return "unused";
+  if (answered === 0) return timeouts > 0 ? "silent" : "no answer yet";
+  return timeouts > answered ? "poor" : "good";
+}

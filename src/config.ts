@@ -1,0 +1,109 @@
+import { readFileSync } from "node:fs";
+import { parse, YAMLParseError } from "yaml";
+import { z } from "zod";
+import { errorCode, PontoonError } from "./errors.js";
+
+const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+const dnsSchema = z
+  .strictObject({
+    /** Seconds clients may keep the answer for a container's name. */
+    ttl: z.number().int().min(0).max(86_400).default(5),
+    /** Log every query, with the container that asked. */
+    "query-log": z.boolean().default(false),
+    /** Seconds pontoon-dns goes on without a daemon before it hands back to Docker. */
+    "orphan-after": z.number().int().min(1).max(3600).default(60),
+  })
+  .prefault({});
+
+const schema = z
+  .strictObject({
+    /** The dockerd to follow, as DOCKER_HOST may hold it. */
+    docker: z.string().optional(),
+    "log-level": z.enum(logLevels).default("info"),
+    /** Take over nothing; `pontoon status` shows what would be. */
+    observe: z.boolean().default(false),
+    dns: dnsSchema,
+  })
+  .prefault({});
+
+export type Config = z.infer<typeof schema>;
+
+export const defaultConfigPath = "/etc/pontoon/pontoon.yaml";
+
+/**
+ * Reads the configuration.
+ * @param path as given with `--config`; undefined reads the default path, which need not exist
+ * Throws CONFIG_UNREADABLE or CONFIG_INVALID with the key and the remedy.
+ */
+export function loadConfig(path: string | undefined): Config {
+  const file = path ?? defaultConfigPath;
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    if (path === undefined && errorCode(error) === "ENOENT") return schema.parse({});
+    throw new PontoonError("CONFIG_UNREADABLE", file, `${file} cannot be read (${errorCode(error) ?? "unknown error"}); check the path given with --config`, { cause: error });
+  }
+  return parseConfig(text, file);
+}
+
+/** Checks a configuration's text. Throws CONFIG_INVALID. */
+export function parseConfig(text: string, file: string): Config {
+  let data: unknown;
+  try {
+    data = parse(text) ?? {};
+  } catch (error) {
+    const where = error instanceof YAMLParseError && error.linePos ? ` line ${error.linePos[0].line}` : "";
+    const what = error instanceof Error ? error.message.split("\n")[0]?.replace(/ at line.*$/, "") : String(error);
+    throw new PontoonError("CONFIG_INVALID", file, `${file}${where}: not YAML: ${what}; correct the line`, { cause: error });
+  }
+  const result = schema.safeParse(data);
+  if (result.success) return result.data;
+  throw new PontoonError("CONFIG_INVALID", file, `${file}: ${result.error.issues.map(explainIssue).join("; ")}`);
+}
+
+/** One issue with its key, what is wrong, and what to write instead. */
+function explainIssue(issue: z.core.$ZodIssue): string {
+  const key = issue.path.join(".");
+  switch (issue.code) {
+    case "unrecognized_keys": {
+      const prefix = key === "" ? "" : `${key}.`;
+      const known = knownKeys(key);
+      return issue.keys.map((name) => `unknown key ${prefix}${name}${suggest(name, known)}; known here: ${known.join(", ")}`).join("; ");
+    }
+    case "invalid_type":
+      return `${key === "" ? "the file" : key}: must be ${article(issue.expected)}; write ${example(issue.expected)}`;
+    case "invalid_value":
+      return `${key}: must be one of ${issue.values.join(", ")}`;
+    case "too_small":
+      return `${key}: must be at least ${String(issue.minimum)}`;
+    case "too_big":
+      return `${key}: must be at most ${String(issue.maximum)}`;
+    default:
+      return `${key}: ${issue.message}`;
+  }
+}
+
+function knownKeys(path: string): string[] {
+  return Object.keys(path === "dns" ? dnsSchema.parse({}) : { docker: "", ...schema.parse({}) });
+}
+
+/** The known key a misspelled one most likely meant. */
+function suggest(name: string, known: readonly string[]): string {
+  const plain = (key: string) => key.toLowerCase().replaceAll(/[-_]/g, "");
+  const close = known.find((key) => plain(key) === plain(name) || plain(key).startsWith(plain(name)) || plain(name).startsWith(plain(key)));
+  return close === undefined ? "" : ` (did you mean ${close}?)`;
+}
+
+function article(expected: string): string {
+  if (expected === "object" || expected === "record") return "a mapping of keys";
+  if (expected === "int" || expected === "number") return "a whole number";
+  return expected === "boolean" ? "true or false" : `a ${expected}`;
+}
+
+function example(expected: string): string {
+  if (expected === "object" || expected === "record") return "`key: value` lines";
+  if (expected === "int" || expected === "number") return "digits only";
+  return expected === "boolean" ? "true or false" : "text";
+}

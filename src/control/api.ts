@@ -1,0 +1,77 @@
+import { connect } from "node:net";
+import { chmodSync, unlinkSync } from "node:fs";
+import fastify, { type FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Explanation } from "../../dns/protocol.js";
+import { describeError, errorCode, PontoonError } from "../errors.js";
+import type { RecordRow } from "./records.js";
+import type { Status } from "./status.js";
+
+/** What the control API asks of the daemon. */
+export interface ControlSources {
+  status(): Promise<Status>;
+  records(): RecordRow[];
+  /** Asks the running server as a container would. @param query a DNS message */
+  query(container: string, query: Buffer): Promise<Explanation>;
+}
+
+const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64() });
+
+/** The control API: HTTP on a unix socket that only root may open. */
+export class ControlApi {
+  readonly #server: FastifyInstance;
+
+  constructor(
+    private readonly socketPath: string,
+    sources: ControlSources,
+  ) {
+    this.#server = fastify({ logger: false, bodyLimit: 64 * 1024 });
+    this.#server.get("/v1/status", () => sources.status());
+    this.#server.get("/v1/dns/records", () => sources.records());
+    this.#server.post("/v1/dns/query", async (request) => {
+      const { container, query } = queryBody.parse(request.body);
+      return sources.query(container, Buffer.from(query, "base64"));
+    });
+    this.#server.setErrorHandler((error, _request, reply) => {
+      const code = errorCode(error) ?? "INTERNAL";
+      void reply.status(error instanceof PontoonError || error instanceof z.ZodError ? 400 : 500).send({ code, message: describeError(error) });
+    });
+  }
+
+  /** Throws ALREADY_RUNNING when another daemon answers on the socket; a dead one's socket is replaced. */
+  async start(): Promise<void> {
+    if (await isAnswered(this.socketPath))
+      throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it, or choose another --run-dir`);
+    removeIfThere(this.socketPath);
+    const mask = process.umask(0o177);
+    try {
+      await this.#server.listen({ path: this.socketPath });
+    } finally {
+      process.umask(mask);
+    }
+    chmodSync(this.socketPath, 0o600);
+  }
+
+  async stop(): Promise<void> {
+    await this.#server.close();
+  }
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    socket.on("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on("error", () => resolve(false));
+  });
+}
+
+function removeIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}

@@ -1,0 +1,121 @@
+import type { Counters, UpstreamReport, Report, Forwarding } from "../../dns/protocol.js";
+import type { FeedState } from "../docker/feed.js";
+import type { Inventory } from "../inventory/inventory.js";
+import { namesOf } from "../inventory/naming.js";
+import type { Decision } from "../servers/dns-table.js";
+import type { Failure } from "../servers/takeovers.js";
+
+/** What `pontoon status --json` prints. */
+export interface Status {
+  readonly ready: boolean;
+  readonly version: string;
+  readonly pid: number;
+  readonly observe: boolean;
+  readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
+  readonly dns: { readonly state: string; readonly pid: number | undefined; readonly detail: string; readonly residentMemory: number | undefined };
+  readonly networks: readonly NetworkStatus[];
+  readonly containers: readonly ContainerStatus[];
+  readonly upstreams: readonly UpstreamReport[];
+}
+
+export interface NetworkStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly driver: string;
+  readonly internal: boolean;
+  readonly shared: boolean;
+  readonly endpoints: number;
+}
+
+/** Who answers 127.0.0.11 in a container: `pontoon`, `docker`, or `shared` with the container whose network it uses. */
+export interface ContainerStatus {
+  readonly id: string;
+  readonly name: string;
+  readonly networks: readonly { readonly name: string; readonly ipv4: string | undefined; readonly ipv6: string | undefined; readonly names: readonly string[] }[];
+  readonly resolver: "pontoon" | "docker";
+  readonly reason: string;
+  readonly upstreams: readonly string[];
+  readonly counters: Counters | undefined;
+}
+
+export interface StatusSources {
+  readonly version: string;
+  readonly observe: boolean;
+  readonly dockerHost: string;
+  readonly feed: FeedState;
+  readonly server: { readonly kind: string; readonly pid?: number; readonly reason?: string; readonly adopted?: boolean };
+  readonly inventory: Inventory;
+  readonly decisions: ReadonlyMap<string, Decision>;
+  readonly failures: ReadonlyMap<string, Failure>;
+  readonly answering: ReadonlySet<string>;
+  readonly report: Report | undefined;
+}
+
+/** Puts together what is known, for people and programs. */
+export function statusOf(sources: StatusSources): Status {
+  const { feed, server, inventory, report } = sources;
+  const containers = containerStatuses(sources);
+  return {
+    ready: isReady(sources),
+    version: sources.version,
+    pid: process.pid,
+    observe: sources.observe,
+    docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
+    dns: { state: sources.observe ? "observing" : server.kind, pid: server.pid, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
+    networks: [...inventory.networks.values()]
+      .filter((network) => !network.predefined)
+      .map(({ id, name, driver, internal, shared }) => ({ id, name, driver, internal, shared, endpoints: inventory.containersOn(id).length }))
+      .sort((a, b) => a.name.localeCompare(b.name)),
+    containers,
+    upstreams: report?.upstreams ?? [],
+  };
+}
+
+/** Ready: dockerd is followed (or waited for), and every container that should be answered is. */
+function isReady({ observe, feed, server, decisions, failures, answering }: StatusSources): boolean {
+  if (feed.kind === "waiting") return true;
+  if (feed.kind !== "following") return false;
+  if (observe) return true;
+  if (server.kind !== "running") return false;
+  return [...decisions.values()].every((decision) => decision.kind !== "serve" || answering.has(decision.sandbox.id) || failures.has(decision.sandbox.id));
+}
+
+function containerStatuses({ inventory, decisions, failures, answering, report, observe }: StatusSources): ContainerStatus[] {
+  const counters = new Map(report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
+  return [...inventory.containers.values()]
+    .filter((container) => container.running)
+    .map((container): ContainerStatus => {
+      const decision = decisions.get(container.id);
+      const sandbox = decision?.kind === "serve" ? decision.sandbox : undefined;
+      const answers = sandbox !== undefined && answering.has(sandbox.id);
+      const failure = sandbox && failures.get(sandbox.id);
+      const reason = decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
+      return {
+        id: container.id,
+        name: container.name,
+        networks: container.endpoints.map((endpoint) => ({ name: endpoint.networkName, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, names: namesOf(container, endpoint) })),
+        resolver: answers ? "pontoon" : "docker",
+        reason,
+        upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
+        counters: sandbox && counters.get(sandbox.id),
+      };
+    })
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+function upstreamsOf(forwarding: Forwarding): string[] {
+  if (forwarding.kind === "never") return [];
+  return forwarding.upstreams.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
+}
+
+function describeFeed(state: FeedState): string {
+  switch (state.kind) {
+    case "following":
+      return `Docker ${state.version}, followed since ${state.since.toISOString()}`;
+    case "waiting":
+      return state.reason;
+    case "listing":
+    case "stopped":
+      return "";
+  }
+}

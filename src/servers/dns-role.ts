@@ -1,0 +1,257 @@
+import type { Logger } from "pino";
+import type { Explanation, Gap, QueryLogEntry, Report, ToDaemon } from "../../dns/protocol.js";
+import type { OutsideDns } from "../docker/upstreams.js";
+import { describeError } from "../errors.js";
+import type { Change, Inventory } from "../inventory/inventory.js";
+import type { Container } from "../inventory/types.js";
+import type { Poller } from "../linux/poller.js";
+import { closeDescriptor } from "../linux/socket.js";
+import { DnsClient, type DnsServerState, type HeldSandbox } from "./dns-client.js";
+import { decide, endpointRecords, networkRecord, type Decision } from "./dns-table.js";
+import { TableMirror } from "./table-mirror.js";
+import { Takeovers } from "./takeovers.js";
+
+const retryFailuresEvery = 60_000; // ms
+
+export interface DnsRoleOptions {
+  readonly runDir: string;
+  readonly version: string;
+  /** Seconds. */
+  readonly defaultTtl: number;
+  readonly orphanAfter: number;
+  readonly queryLog: boolean;
+  /** Take over nothing; only work out what would be. */
+  readonly observe: boolean;
+}
+
+/** Finds out whom to forward to for a container; may read files. */
+export type OutsideDnsOf = (container: Container) => Promise<OutsideDns>;
+
+/**
+ * The resolver role: from the inventory to what pontoon-dns knows and to which namespaces are taken over.
+ * Decides nothing about names itself; that is the server's.
+ */
+export class DnsRole {
+  readonly decisions = new Map<string, Decision>();
+  readonly answering = new Set<string>();
+  readonly #mirror = new TableMirror();
+  readonly #client: DnsClient;
+  readonly takeovers: Takeovers;
+  readonly #networksOf = new Map<string, Set<string>>();
+  readonly #pending = { containers: new Set<string>(), networks: new Set<string>() };
+  #scheduled = false;
+  #mayTakeOver = false;
+  #retry: NodeJS.Timeout | undefined;
+  #stopping = false;
+  /** Set while a connected server waits for the first complete inventory. */
+  #waitingHeld: readonly HeldSandbox[] | undefined;
+  readonly #reviews = new Set<Promise<void>>();
+
+  constructor(
+    poller: Poller,
+    private readonly inventory: Inventory,
+    private readonly outsideDnsOf: OutsideDnsOf,
+    private readonly options: DnsRoleOptions,
+    private readonly log: Logger,
+  ) {
+    const paths = { socketPath: `${options.runDir}/dns.sock`, logPath: `${options.runDir}/dns.log` };
+    this.#client = new DnsClient(poller, { ...paths, version: options.version }, log, {
+      onConnected: (held) => this.#onConnected(held),
+      onLost: () => this.#onLost(),
+      onGivenUp: () => this.takeovers.abandonAll(),
+      onMessage: (message) => this.#onMessage(message),
+    });
+    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox));
+    const { orphanAfter, queryLog } = options;
+    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog } });
+    this.setGap({ everywhere: true, networks: [] });
+    inventory.onChange((change) => this.#onChange(change));
+  }
+
+  get server(): DnsServerState {
+    return this.#client.state;
+  }
+
+  start(): void {
+    if (this.options.observe) return;
+    this.#retry = setInterval(() => this.#reconsiderFailures(), retryFailuresEvery);
+    this.#client.start();
+  }
+
+  /** Gives every namespace back to Docker and ends the server. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#retry);
+    await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
+    await this.#client.stop();
+    this.takeovers.abandonAll();
+  }
+
+  /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
+  async mayTakeOver(): Promise<void> {
+    if (this.#mayTakeOver) return;
+    await this.#reviewed();
+    this.#mayTakeOver = true;
+    for (const decision of this.decisions.values()) this.#act(decision);
+    if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
+  }
+
+  setGap(gap: Gap): void {
+    this.#mirror.put("gap", { kind: "gap", gap });
+  }
+
+  explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
+    return this.#client.explain(sandbox, query);
+  }
+
+  /** @returns undefined when there is no server to ask */
+  async report(): Promise<Report | undefined> {
+    return this.#client.connected ? this.#client.report() : undefined;
+  }
+
+  /** Whom containers forward to may have changed on the host. */
+  reconsiderAll(): void {
+    for (const id of this.inventory.containers.keys()) this.#pending.containers.add(id);
+    this.#schedule();
+  }
+
+  #onChange({ containers, networks }: Change): void {
+    for (const id of containers) this.#pending.containers.add(id);
+    for (const id of networks) this.#pending.networks.add(id);
+    this.#schedule();
+  }
+
+  /** Changes of one turn of the event loop are looked at together. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      const networks = [...this.#pending.networks];
+      this.#pending.networks.clear();
+      for (const id of networks) this.#reviewNetwork(id);
+      const containers = [...this.#pending.containers];
+      this.#pending.containers.clear();
+      for (const id of containers) this.#reviewContainer(id);
+    });
+  }
+
+  #reviewNetwork(id: string): void {
+    const network = this.inventory.networks.get(id);
+    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(network) });
+    else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
+    for (const container of this.inventory.containersOn(id)) this.#pending.containers.add(container);
+  }
+
+  #reviewContainer(id: string): void {
+    const container = this.inventory.containers.get(id);
+    this.#reviewEndpoints(id, container);
+    if (!container) return this.#leave(id);
+    const review = this.#reviewSandbox(container).finally(() => this.#reviews.delete(review));
+    this.#reviews.add(review);
+  }
+
+  /** Resolves when every change so far has been looked at. */
+  async #reviewed(): Promise<void> {
+    while (this.#scheduled || this.#reviews.size > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      await Promise.all(this.#reviews);
+    }
+  }
+
+  #reviewEndpoints(id: string, container: Container | undefined): void {
+    const records = container ? endpointRecords(this.inventory, container, this.options.defaultTtl) : [];
+    const networks = new Set(records.map(({ network }) => network));
+    for (const network of this.#networksOf.get(id) ?? [])
+      if (!networks.has(network)) this.#mirror.remove(`endpoint ${network} ${id}`, { kind: "endpoint-gone", network, container: id });
+    for (const endpoint of records) this.#mirror.put(`endpoint ${endpoint.network} ${id}`, { kind: "endpoint", endpoint });
+    if (networks.size > 0) this.#networksOf.set(id, networks);
+    else this.#networksOf.delete(id);
+  }
+
+  async #reviewSandbox(container: Container): Promise<void> {
+    try {
+      const outside = await this.outsideDnsOf(container);
+      const current = this.inventory.containers.get(container.id);
+      if (current !== container) return; // overtaken: the newer state is reviewed on its own
+      const decision = decide(this.inventory, container, outside);
+      const before = this.decisions.get(container.id);
+      if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
+      this.decisions.set(container.id, decision);
+      this.#act(decision);
+    } catch (error) {
+      this.log.warn({ container: container.name, reason: describeError(error) }, "could not work out a container's resolver; left as it is");
+    }
+  }
+
+  #act(decision: Decision): void {
+    if (decision.kind !== "serve" || !this.#mayTakeOver || this.options.observe || this.#stopping) return;
+    const { sandbox, pid } = decision;
+    this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
+    if (this.#client.state.kind !== "given-up") this.takeovers.want(sandbox.id, pid);
+  }
+
+  #leave(container: string): void {
+    const decision = this.decisions.get(container);
+    this.decisions.delete(container);
+    if (decision?.kind === "serve") this.#letGo(decision.sandbox.id);
+  }
+
+  #letGo(sandbox: string): void {
+    this.#mirror.remove(`sandbox ${sandbox}`);
+    this.answering.delete(sandbox);
+    void this.takeovers.letGo(sandbox);
+  }
+
+  /** The container's first process has ended; nothing is left to let go of. */
+  #onEnded(sandbox: string): void {
+    this.#mirror.remove(`sandbox ${sandbox}`);
+    this.answering.delete(sandbox);
+  }
+
+  /** Sends the whole table, then the sockets: the server serves when it is told that nothing is missing. */
+  #onConnected(held: readonly HeldSandbox[]): void {
+    this.#waitingHeld = held;
+    if (!this.#mayTakeOver) return;
+    this.#waitingHeld = undefined;
+    this.takeovers.adopt(held, (sandbox) => this.#pidOf(sandbox));
+    const known = new Set(held.map(({ sandbox }) => sandbox));
+    const send = this.#client.send.bind(this.#client);
+    this.#mirror.connect(send, () => {
+      this.takeovers.connect(send, known);
+      send({ kind: "synced" });
+      for (const decision of this.decisions.values()) this.#act(decision);
+    });
+  }
+
+  #onLost(): void {
+    for (const { descriptors } of this.#waitingHeld ?? []) descriptors.forEach(closeDescriptor);
+    this.#waitingHeld = undefined;
+    this.#mirror.disconnect();
+    this.takeovers.disconnect();
+    this.answering.clear();
+  }
+
+  #onMessage(message: ToDaemon): void {
+    this.takeovers.onMessage(message);
+    if (message.kind === "answering") {
+      if (message.answering) this.answering.add(message.sandbox);
+      else this.answering.delete(message.sandbox);
+    } else if (message.kind === "log") this.#logQueries(message.queries, message.dropped);
+  }
+
+  #logQueries(queries: readonly QueryLogEntry[], dropped: number): void {
+    for (const { sandbox: _, ...query } of queries) this.log.info({ query }, "query");
+    if (dropped > 0) this.log.warn({ dropped }, "queries were left out of the log");
+  }
+
+  #reconsiderFailures(): void {
+    for (const decision of this.decisions.values())
+      if (decision.kind === "serve" && this.takeovers.failures.has(decision.sandbox.id)) this.#act(decision);
+  }
+
+  #pidOf(sandbox: string): number | undefined {
+    for (const decision of this.decisions.values()) if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
+    return undefined;
+  }
+}

@@ -1,0 +1,63 @@
+import type { ToServer } from "../../dns/protocol.js";
+
+/** Messages sent in one go when a whole table is sent: about a millisecond's worth. */
+const slice = 200;
+
+interface Entry {
+  readonly message: ToServer;
+  readonly json: string;
+}
+
+/**
+ * What the server should know, by key. A change is sent at once; a server that connects gets everything, in slices,
+ * so that neither side stalls.
+ */
+export class TableMirror {
+  // Networks are kept apart: they are sent before what refers to them.
+  readonly #networks = new Map<string, Entry>();
+  readonly #rest = new Map<string, Entry>();
+  #send: ((message: ToServer) => void) | undefined;
+
+  put(key: string, message: ToServer): void {
+    const map = this.#mapOf(message);
+    const json = JSON.stringify(message);
+    if (map.get(key)?.json === json) return;
+    map.set(key, { message, json });
+    this.#send?.(message);
+  }
+
+  /** @param gone what to tell the server, if it was told of the key at all */
+  remove(key: string, gone?: ToServer): void {
+    const known = this.#networks.delete(key) || this.#rest.delete(key);
+    if (known && gone) this.#send?.(gone);
+  }
+
+  get(key: string): ToServer | undefined {
+    return (this.#networks.get(key) ?? this.#rest.get(key))?.message;
+  }
+
+  /** Sends everything to a server that has just connected, then every change. @param done called when all is sent */
+  connect(send: (message: ToServer) => void, done: () => void): void {
+    this.#send = send;
+    for (const { message } of this.#networks.values()) send(message);
+    const keys = [...this.#rest.keys()];
+    const sendSlice = () => {
+      if (this.#send !== send) return;
+      for (const key of keys.splice(0, slice)) {
+        const entry = this.#rest.get(key);
+        if (entry) send(entry.message);
+      }
+      if (keys.length > 0) setImmediate(sendSlice);
+      else done();
+    };
+    sendSlice();
+  }
+
+  disconnect(): void {
+    this.#send = undefined;
+  }
+
+  #mapOf(message: ToServer): Map<string, Entry> {
+    return message.kind === "network" ? this.#networks : this.#rest;
+  }
+}

@@ -1,0 +1,211 @@
+import type { Logger } from "pino";
+import type { ToDaemon, ToServer } from "../../dns/protocol.js";
+import { closeTakeover, disarmTakeover, openForwardingSockets, openTakeover, removeTakeover, repairTakeover, takeoverOf, type Takeover } from "../backend/takeover.js";
+import { describeError, errorCode } from "../errors.js";
+import { EPOLLIN } from "../linux/constants.js";
+import type { Poller, Watch } from "../linux/poller.js";
+import { closeDescriptor } from "../linux/socket.js";
+import type { HeldSandbox } from "./dns-client.js";
+
+const forwardingUdp = 2;
+const forwardingTcp = 1;
+const releaseTime = 6000; // ms; longer than a forwarded question may take
+const releasingTime = 500; // ms until a server that does not acknowledge counts as gone
+
+/** Why a sandbox is not taken over although it should be. */
+export interface Failure {
+  readonly code: string;
+  readonly reason: string;
+}
+
+interface Held {
+  readonly takeover: Takeover;
+  readonly watch: Watch;
+  /** Set while letting go; called for each step the server acknowledges. */
+  onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
+}
+
+/** How the server is reached; undefined while there is none. */
+export type SendToServer = ((message: ToServer, descriptors?: readonly number[]) => void) | undefined;
+
+/**
+ * The namespaces taken over, with the daemon's duplicates of every descriptor in them: a server that dies loses no
+ * packet, and nothing here outlives a container's first process.
+ */
+export class Takeovers {
+  readonly failures = new Map<string, Failure>();
+  readonly #held = new Map<string, Held>();
+  readonly #queue = new Map<string, number>();
+  #send: SendToServer;
+  #working = false;
+
+  constructor(
+    private readonly poller: Poller,
+    private readonly log: Logger,
+    private readonly onEnded: (sandbox: string) => void,
+  ) {}
+
+  has(sandbox: string): boolean {
+    return this.#held.has(sandbox);
+  }
+
+  get sandboxes(): string[] {
+    return [...this.#held.keys()];
+  }
+
+  /** Takes over a namespace soon, unless it is already. One at a time: each needs about 2 ms of this thread. */
+  want(sandbox: string, pid: number): void {
+    if (this.#held.has(sandbox) || this.#queue.has(sandbox)) return;
+    this.#queue.set(sandbox, pid);
+    this.#work();
+  }
+
+  /** Gives a namespace back to Docker: no query is lost, and what is being asked is finished first. */
+  async letGo(sandbox: string): Promise<void> {
+    this.#queue.delete(sandbox);
+    this.failures.delete(sandbox);
+    const held = this.#held.get(sandbox);
+    if (!held || held.onAcknowledged) return;
+    if (this.#send) await this.#acknowledged(held, "releasing", releasingTime, { kind: "release", sandbox });
+    this.#inNamespace(sandbox, () => disarmTakeover(held.takeover));
+    if (this.#send) await this.#acknowledged(held, "released", releaseTime, { kind: "close", sandbox });
+    this.#inNamespace(sandbox, () => removeTakeover(held.takeover));
+    this.#drop(sandbox);
+  }
+
+  /** Gives everything back at once, without a server: the first queries after this go to Docker. */
+  abandonAll(): void {
+    for (const [sandbox, { takeover }] of [...this.#held]) {
+      this.#inNamespace(sandbox, () => removeTakeover(takeover));
+      this.#drop(sandbox);
+    }
+  }
+
+  /** Keeps what a server already held under an earlier daemon; what is not wanted or no longer true is closed. */
+  adopt(held: readonly HeldSandbox[], pidOf: (sandbox: string) => number | undefined): void {
+    for (const { sandbox, port, descriptors } of held) {
+      const pid = pidOf(sandbox);
+      const takeover = pid === undefined || this.#held.has(sandbox) ? undefined : takeoverOf(pid, port, descriptors);
+      if (takeover) this.#hold(sandbox, takeover);
+      else descriptors.forEach(closeDescriptor);
+    }
+  }
+
+  /** Sends the server its sockets: all but those of `known`, which it has. */
+  connect(send: SendToServer & {}, known: ReadonlySet<string>): void {
+    this.#send = send;
+    for (const [sandbox, { takeover }] of this.#held) if (!known.has(sandbox)) this.#sendSockets(sandbox, takeover);
+  }
+
+  disconnect(): void {
+    this.#send = undefined;
+    for (const held of this.#held.values()) held.onAcknowledged?.("released");
+  }
+
+  onMessage(message: ToDaemon): void {
+    if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
+    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.udp, message.tcp);
+    else if (message.kind === "answering" && !message.answering) this.#repair(message.sandbox);
+  }
+
+  #work(): void {
+    if (this.#working) return;
+    this.#working = true;
+    setImmediate(() => {
+      this.#working = false;
+      const [next] = this.#queue;
+      if (!next) return;
+      this.#queue.delete(next[0]);
+      this.#takeOver(...next);
+      this.#work();
+    });
+  }
+
+  #takeOver(sandbox: string, pid: number): void {
+    try {
+      const takeover = openTakeover(pid);
+      this.failures.delete(sandbox);
+      this.#hold(sandbox, takeover);
+      this.#sendSockets(sandbox, takeover);
+    } catch (error) {
+      const code = errorCode(error) ?? "UNKNOWN";
+      if (code === "ESRCH" || code === "ENOENT") return; // the container has just ended
+      const reason = describeError(error);
+      if (this.failures.get(sandbox)?.reason !== reason) this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
+      this.failures.set(sandbox, { code, reason });
+    }
+  }
+
+  #hold(sandbox: string, takeover: Takeover): void {
+    const watch = this.poller.watch(takeover.pidfd, EPOLLIN, () => {
+      this.#drop(sandbox);
+      this.onEnded(sandbox);
+    });
+    this.#held.set(sandbox, { takeover, watch, onAcknowledged: undefined });
+  }
+
+  /** Closes every descriptor of ours in a namespace. */
+  #drop(sandbox: string): void {
+    const held = this.#held.get(sandbox);
+    if (!held) return;
+    this.#held.delete(sandbox);
+    held.watch.close();
+    closeTakeover(held.takeover);
+    held.onAcknowledged?.("released");
+  }
+
+  #sendSockets(sandbox: string, takeover: Takeover): void {
+    const send = this.#send;
+    if (!send) return;
+    this.#inNamespace(sandbox, () => {
+      const { udp, tcp } = openForwardingSockets(takeover, forwardingUdp, forwardingTcp);
+      const { pidfd, bridge, port } = takeover;
+      send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
+      [...udp, ...tcp].forEach(closeDescriptor);
+    });
+  }
+
+  #sendMoreSockets(sandbox: string, udpCount: number, tcpCount: number): void {
+    const held = this.#held.get(sandbox);
+    if (!held) return;
+    this.#inNamespace(sandbox, () => {
+      const { udp, tcp } = openForwardingSockets(held.takeover, Math.min(udpCount, 64), Math.min(tcpCount, 16));
+      this.#send?.({ kind: "more-sockets", sandbox, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
+      [...udp, ...tcp].forEach(closeDescriptor);
+    });
+  }
+
+  /** Heartbeats do not come back: somebody has removed or changed the table. */
+  #repair(sandbox: string): void {
+    const held = this.#held.get(sandbox);
+    if (!held || held.onAcknowledged) return;
+    this.log.warn({ sandbox: sandbox.slice(0, 12) }, "the takeover of a container's resolver was disturbed; setting it up again");
+    this.#inNamespace(sandbox, () => repairTakeover(held.takeover));
+  }
+
+  /** A namespace may end at any moment: that is no fault, and its pidfd tells. */
+  #inNamespace(sandbox: string, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") return;
+      this.log.warn({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "work in a container's network namespace failed");
+    }
+  }
+
+  #acknowledged(held: Held, step: "releasing" | "released", time: number, message: ToServer): Promise<void> {
+    return new Promise((resolve) => {
+      const finish = () => {
+        clearTimeout(timer);
+        held.onAcknowledged = undefined;
+        resolve();
+      };
+      const timer = setTimeout(finish, time);
+      held.onAcknowledged = (reached) => {
+        if (reached === step || reached === "released") finish();
+      };
+      this.#send?.(message);
+    });
+  }
+}
