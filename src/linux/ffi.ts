@@ -26,7 +26,7 @@ const self = koffi.load(null);
 
 /** Binds a C function from its prototype, e.g. `int bind(int, void *, int)`. */
 export function bind(prototype: string): CFunction {
-  return self.func(prototype) as unknown as CFunction;
+  return self.func(prototype);
 }
 
 /** errno of the last call made from JavaScript; valid until the next call. */

@@ -66,7 +66,7 @@ function load(): Library {
     output: bind("nft_ctx_get_output_buffer", "str", [pointer]),
     error: bind("nft_ctx_get_error_buffer", "str", [pointer]),
     outputFlags: bind("nft_ctx_output_set_flags", "void", [pointer, "unsigned int"]),
-  } as unknown as Library;
+  };
   return library;
 }
 

@@ -241,7 +241,7 @@ export class DnsRole {
   }
 
   #logQueries(queries: readonly QueryLogEntry[], dropped: number): void {
-    for (const { sandbox: _, ...query } of queries) this.log.info({ query }, "query");
+    for (const query of queries) this.log.info({ query }, "query");
     if (dropped > 0) this.log.warn({ dropped }, "queries were left out of the log");
   }
 
