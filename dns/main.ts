@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { errorCode } from "../src/errors.js";
 import { dropPrivileges, hasBoundingSet, raiseDescriptorLimit, restartWithoutBoundingSet } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
+import { checkLayouts } from "../src/linux/selftest.js";
 import { Control } from "./control.js";
 
 const controlDescriptor = 3;
@@ -21,6 +22,7 @@ if (hasBoundingSet()) {
   restartWithoutBoundingSet([controlDescriptor]);
 }
 
+checkLayouts();
 const reactor = new Reactor();
 const control = new Control(reactor, { version: values.version ?? "unknown", stop });
 dropPrivileges(user);

@@ -91,7 +91,10 @@ export class DnsServer {
 
   /** Answers in every sandbox that has sockets, and takes it over with a first heartbeat. */
   serveAll(): void {
-    for (const sandbox of this.sandboxes.values()) this.serve(sandbox);
+    for (const sandbox of this.sandboxes.values()) {
+      if (sandbox.phase === "serving") this.events.answering(sandbox.record.id, sandbox.answering);
+      else this.serve(sandbox);
+    }
   }
 
   serve(sandbox: Sandbox): void {
@@ -182,7 +185,8 @@ export class DnsServer {
    */
   #beat(sandbox: Sandbox): void {
     if (!sandbox.sockets) return;
-    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost && sandbox.answering) this.#setAnswering(sandbox, false);
+    // Said again with every beat: one repair may fail, or come too late.
+    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost) this.#setAnswering(sandbox, false);
     sandbox.heartbeatsMissed++;
     sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
   }

@@ -1,5 +1,5 @@
 import { mkdirSync, rmSync } from "node:fs";
-import { pino, type Logger } from "pino";
+import type { Logger } from "pino";
 import type { Explanation } from "../dns/protocol.js";
 import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
@@ -11,10 +11,11 @@ import { Feed } from "./docker/feed.js";
 import { Upstreams } from "./docker/upstreams.js";
 import { describeError, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
-import { nftablesProblem } from "./linux/nftables.js";
 import { pollerForNode } from "./linux/node-poller.js";
 import { raiseDescriptorLimit } from "./linux/privileges.js";
+import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
+import { createLog } from "./log.js";
 import { findDockerd } from "./servers/dockerd-process.js";
 import { version } from "./version.js";
 
@@ -39,7 +40,7 @@ export class Daemon {
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
-    this.#log = pino({ level: options.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+    this.#log = createLog(options.logLevel);
     const engine = new Engine(dockerHost);
     const dockerd = () => findDockerd(dockerHost);
     const upstreams = new Upstreams({
@@ -65,8 +66,9 @@ export class Daemon {
   /** Throws when root, the kernel or the run directory do not allow it; nothing is left behind then. */
   async start(): Promise<void> {
     requireRoot();
-    const problem = nftablesProblem();
-    if (problem !== undefined) throw new PontoonError("NFTABLES_MISSING", "nftables", problem);
+    const problem = kernelProblem();
+    if (problem !== undefined) throw new PontoonError("KERNEL_UNFIT", "kernel", problem);
+    checkLayouts();
     raiseDescriptorLimit();
     mkdirSync(this.options.runDir, { recursive: true, mode: 0o755 });
     await this.#api.start();
@@ -104,6 +106,7 @@ export class Daemon {
       return undefined;
     });
     return statusOf({
+      ready: this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady),
       version,
       observe: this.options.observe,
       dockerHost: this.options.dockerHost,

@@ -7,6 +7,8 @@ import { join, relative } from "node:path";
 import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { Tally } from "./tally.mjs";
 
+/** Seconds one test file may take; several run at once on a small machine. */
+const timeLimit = 240;
 const unitOnly = process.argv.includes("--unit");
 const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 
@@ -66,7 +68,7 @@ function runFile(file) {
     const started = Date.now();
     const child = spawn(process.execPath, ["--enable-source-maps", join(root, "dist", file)], {
       cwd: root,
-      env: { ...process.env, TAP: "1" },
+      env: { ...process.env, TAP: "1", TAP_TIMEOUT: String(timeLimit) },
       stdio: ["ignore", "pipe", "pipe"],
     });
     running.add(child);

@@ -39,6 +39,8 @@ export interface ContainerStatus {
 }
 
 export interface StatusSources {
+  /** dockerd is waited for, or followed and every container that should be answered is. */
+  readonly ready: boolean;
   readonly version: string;
   readonly observe: boolean;
   readonly dockerHost: string;
@@ -56,7 +58,7 @@ export function statusOf(sources: StatusSources): Status {
   const { feed, server, inventory, report } = sources;
   const containers = containerStatuses(sources);
   return {
-    ready: isReady(sources),
+    ready: sources.ready,
     version: sources.version,
     pid: process.pid,
     observe: sources.observe,
@@ -69,15 +71,6 @@ export function statusOf(sources: StatusSources): Status {
     containers,
     upstreams: report?.upstreams ?? [],
   };
-}
-
-/** Ready: dockerd is followed (or waited for), and every container that should be answered is. */
-function isReady({ observe, feed, server, decisions, failures, answering }: StatusSources): boolean {
-  if (feed.kind === "waiting") return true;
-  if (feed.kind !== "following") return false;
-  if (observe) return true;
-  if (server.kind !== "running") return false;
-  return [...decisions.values()].every((decision) => decision.kind !== "serve" || answering.has(decision.sandbox.id) || failures.has(decision.sandbox.id));
 }
 
 function containerStatuses({ inventory, decisions, failures, answering, report, observe }: StatusSources): ContainerStatus[] {

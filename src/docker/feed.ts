@@ -15,6 +15,7 @@ const leavingAtMost = 5000;
 
 export type FeedState =
   | { readonly kind: "waiting"; readonly reason: string }
+  /** Connecting, or looking at everything for the first time. */
   | { readonly kind: "listing" }
   | { readonly kind: "following"; readonly since: Date; readonly version: string }
   | { readonly kind: "stopped" };
@@ -29,7 +30,7 @@ export interface FeedEvents {
  * Goes on for ever: a dockerd that is absent, slow or restarted is waited for.
  */
 export class Feed {
-  state: FeedState = { kind: "waiting", reason: "not started" };
+  state: FeedState = { kind: "listing" };
   readonly joins: Joins;
   readonly #containers: Looker;
   readonly #networks: Looker;

@@ -43,6 +43,7 @@ export class DnsRole {
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
   #stopping = false;
+  #connected = false;
   /** Set while a connected server waits for the first complete inventory. */
   #waitingHeld: readonly HeldSandbox[] | undefined;
   readonly #reviews = new Set<Promise<void>>();
@@ -107,6 +108,17 @@ export class DnsRole {
   /** @returns undefined when there is no server to ask */
   async report(): Promise<Report | undefined> {
     return this.#client.connected ? this.#client.report() : undefined;
+  }
+
+  /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
+  get isReady(): boolean {
+    if (!this.#mayTakeOver) return false;
+    if (this.options.observe) return true;
+    return this.#connected && [...this.decisions.values()].every((decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id));
+  }
+
+  #isSettled(sandbox: string): boolean {
+    return this.answering.has(sandbox) || this.takeovers.failures.has(sandbox);
   }
 
   /** Whom containers forward to may have changed on the host. */
@@ -188,7 +200,8 @@ export class DnsRole {
     if (decision.kind !== "serve" || !this.#mayTakeOver || this.options.observe || this.#stopping) return;
     const { sandbox, pid } = decision;
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
-    if (this.#client.state.kind !== "given-up") this.takeovers.want(sandbox.id, pid);
+    // Not before a server is there, and has said what it holds from an earlier daemon.
+    if (this.#connected) this.takeovers.want(sandbox.id, pid);
   }
 
   #leave(container: string): void {
@@ -215,6 +228,7 @@ export class DnsRole {
     if (!this.#mayTakeOver) return;
     this.#waitingHeld = undefined;
     this.takeovers.adopt(held, (sandbox) => this.#pidOf(sandbox));
+    this.#connected = true;
     const known = new Set(held.map(({ sandbox }) => sandbox));
     const send = this.#client.send.bind(this.#client);
     this.#mirror.connect(send, () => {
@@ -227,6 +241,7 @@ export class DnsRole {
   #onLost(): void {
     for (const { descriptors } of this.#waitingHeld ?? []) descriptors.forEach(closeDescriptor);
     this.#waitingHeld = undefined;
+    this.#connected = false;
     this.#mirror.disconnect();
     this.takeovers.disconnect();
     this.answering.clear();

@@ -122,6 +122,7 @@ export class Takeovers {
   }
 
   #takeOver(sandbox: string, pid: number): void {
+    if (this.#held.has(sandbox)) return;
     try {
       const takeover = openTakeover(pid);
       this.failures.delete(sandbox);

@@ -1,0 +1,145 @@
+import t from "tap";
+import { DockerHost, until, type Container, type Pontoon } from "./host/index.js";
+
+/** TTL of Docker's own resolver; pontoon's is 5. It tells who has answered. */
+const dockersTtl = 600;
+
+async function answeredBy(container: Container, name: string, tcp = false): Promise<"pontoon" | "docker" | "nobody"> {
+  const reply = await container.dig(name, "A", { tcp, timeoutMs: 300 }).catch(() => undefined);
+  const ttl = reply?.answers[0]?.ttl;
+  return ttl === undefined ? "nobody" : ttl === dockersTtl ? "docker" : "pontoon";
+}
+
+/** Firewall, links and sockets of a container's namespace, without counters: what must be as before. */
+async function fingerprint(host: DockerHost, container: Container): Promise<string> {
+  const rules = await host.exec(["nft", "list", "ruleset"], { netns: container });
+  const sockets = await host.exec(["sh", "-c", "cat /proc/net/udp /proc/net/tcp | awk '$4 == \"07\" || $4 == \"0A\" {print $2}' | sort"], { netns: container });
+  const links = await host.exec(["ip", "-o", "link"], { netns: container });
+  return [rules.stdout.replace(/packets \d+ bytes \d+/g, ""), sockets.stdout, links.stdout].join("\n");
+}
+
+async function dnsPid(pontoon: Pontoon): Promise<number | undefined> {
+  return ((await pontoon.status()) as { dns: { pid?: number } }).dns.pid;
+}
+
+t.test("a container's namespace is taken over, for UDP and TCP, and given back as it was", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  web.releaseProbe();
+  const before = await fingerprint(host, web);
+
+  const pontoon = await host.pontoon();
+  t.equal(await answeredBy(web, "web"), "pontoon", "over UDP");
+  t.equal(await answeredBy(web, "web", true), "pontoon", "over TCP");
+  const during = await fingerprint(host, web);
+  t.match(during, before.split("\n").find((line) => line.includes("dnat"))!.trim(), "Docker's rules are untouched");
+  const conntrack = await host.exec(["sh", "-c", "cat /proc/net/nf_conntrack 2>/dev/null | grep -c 'dport=53 ' || true"], { netns: web });
+  t.match(conntrack.stdout.trim(), /^0?$/, "no connection tracking entry for a query");
+
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    const daemon = signal === "SIGTERM" ? pontoon : await host.pontoon();
+    const pid = await dnsPid(daemon);
+    web.releaseProbe();
+    t.equal(await daemon.stop(signal), 0, `${signal}: ends with 0`);
+    t.equal(await fingerprint(host, web), before, `${signal}: the namespace is as before`);
+    t.equal(await answeredBy(web, "web"), "docker", `${signal}: Docker answers at once`);
+    t.equal((await host.exec(["test", "-d", `/proc/${pid}`], { reject: false })).exitCode, 1, `${signal}: pontoon-dns is gone`);
+    t.equal((await host.exec(["ls", "/run/pontoon"])).stdout.trim(), "", `${signal}: the run directory is empty`);
+  }
+});
+
+t.test("while pontoon lets go, no query is lost", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const pontoon = await host.pontoon();
+  const probe = await web.probe();
+  const stopAsking = probe.digSteadily("web", { everyMs: 2 });
+  await until(async () => (await answeredBy(web, "web")) === "pontoon", { what: "pontoon answers" });
+  await pontoon.stop();
+  await until(async () => (await answeredBy(web, "web")) === "docker", { what: "Docker answers" });
+  const tally = await stopAsking();
+  t.same(Object.keys(tally.rcodes), ["NOERROR"], "every answer is right");
+  t.same(tally.errors, [], `none of ${tally.sent} queries is lost`);
+});
+
+t.test("after kill -9 of everything Docker answers again within 6 s, and a new daemon repairs what is left", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const pontoon = await host.pontoon();
+  t.equal(await answeredBy(web, "web"), "pontoon");
+  const killed = performance.now();
+  await pontoon.killEverything();
+  await until(async () => (await answeredBy(web, "web")) === "docker", { timeoutMs: 10_000, what: "Docker answers" });
+  t.ok(performance.now() - killed < 6300, "within 6 s (and one try of the client)");
+  const again = await host.pontoon();
+  t.equal(await answeredBy(web, "web"), "pontoon", "a new daemon takes over what is left");
+  await again.stop();
+  const tables = await host.exec(["nft", "list", "tables"], { netns: web });
+  t.notMatch(tables.stdout, /pontoon/, "and leaves nothing");
+});
+
+t.test("servers and daemons that die are replaced without a wrong answer", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const first = await host.pontoon();
+  const server = await dnsPid(first);
+
+  await host.signal("SIGKILL", server!);
+  await until(async () => (await answeredBy(web, "web")) === "pontoon", { what: "pontoon answers again" });
+  const respawned = await until(async () => (await dnsPid(first)) !== server && dnsPid(first), { what: "another pontoon-dns" });
+
+  await first.kill();
+  t.equal(await answeredBy(web, "web"), "pontoon", "without a daemon the server goes on");
+  const second = await host.pontoon();
+  t.equal(await dnsPid(second), respawned, "a new daemon adopts the running server");
+  const late = await host.container({ name: "late", networks: ["n1"] });
+  t.same((await web.dig("late")).addresses, [await late.ip("n1")], "and goes on feeding it");
+
+  await host.exec(["nft", "flush", "ruleset"], { netns: web });
+  await until(async () => (await answeredBy(web, "web")) === "pontoon", { timeoutMs: 15_000, what: "the takeover is repaired" });
+  t.pass("rules flushed inside the container are noticed and set up again");
+  await second.stop();
+});
+
+t.test("five deaths within 30 s give every container back to Docker, and status says so", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const pontoon = await host.pontoon();
+  for (let death = 1; death <= 5; death++) {
+    const pid = await until(() => dnsPid(pontoon), { what: "a running pontoon-dns" });
+    await host.signal("SIGKILL", pid!);
+    await until(async () => (await dnsPid(pontoon)) !== pid, { what: "its death is noticed" });
+  }
+  await until(async () => (await answeredBy(web, "web")) === "docker", { what: "Docker answers" });
+  const text = (await pontoon.cli("status")).stdout;
+  t.match(text, /given-up/, "status says so");
+  t.match(text, /ended 5 times/, "and why");
+  await pontoon.stop();
+});
+
+t.test("a container with DNS rules of its own, and one labelled off, are left alone", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const off = await host.container({ name: "off", networks: ["n1"], options: ["--label", "pontoon.dns=off"] });
+  const mesh = await host.container({ name: "mesh", networks: ["n1"] });
+  await host.exec(["nft", "add table ip mesh; add chain ip mesh out { type nat hook output priority -150; }; add rule ip mesh out udp dport 53 redirect to :15053"], { netns: mesh });
+  const pontoon = await host.pontoon();
+  t.equal(await answeredBy(off, "mesh"), "docker");
+  const text = (await pontoon.cli("status")).stdout;
+  t.match(text, /off .*docker.*label pontoon.dns=off/);
+  t.match(text, /mesh .*docker.*rules of its own/);
+  const tables = await host.exec(["nft", "list", "tables"], { netns: mesh });
+  t.notMatch(tables.stdout, /pontoon/);
+  await pontoon.stop();
+
+  const observing = await host.pontoon({ args: ["--observe"] });
+  const plain = await host.container({ name: "plain", networks: ["n1"] });
+  t.equal(await answeredBy(plain, "off"), "docker", "--observe takes over nothing");
+  t.match((await observing.cli("status")).stdout, /plain .*would be answered by pontoon/);
+  await observing.stop();
+});
