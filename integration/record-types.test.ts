@@ -101,7 +101,7 @@ t.test("records of every type", async (t) => {
     await upstream.clear();
     for (const name of ["_8080._tcp.web", "_80._udp.web", "_nosuch._tcp.web", "_http._tcp.asker"]) {
       const answer = await asker.dig(name, "SRV");
-      t.match([answer.rcode, answer.answers], ["NXDOMAIN", []], name);
+      t.same([answer.rcode, answer.answers], ["NXDOMAIN", []], name);
     }
     for (const type of ["A", "AAAA", "TXT", "TLSA"]) await isEmpty(t, asker, "_http._tcp.web", type);
     await isEmpty(t, asker, "_tcp.web", "A");
