@@ -12,11 +12,11 @@ export interface ForwardingSockets {
   close(): void;
 }
 
-/** The host's own namespace: sockets are made when they are needed and closed after use. */
-export function hostSockets(poller: Poller): ForwardingSockets {
+/** The host's own namespace: sockets are made when they are needed; TCP sockets are closed after use. */
+export function hostSockets(poller: Poller, family: "ipv4" | "ipv6"): ForwardingSockets {
   return {
-    udp: new UdpPool(poller, { more: () => udpSocket() }, hostSocketsAtMost),
-    takeTcp: (ready) => ready(tcpSocket()),
+    udp: new UdpPool(poller, { more: () => udpSocket(family) }, hostSocketsAtMost),
+    takeTcp: (ready) => ready(tcpSocket(family)),
     giveBackTcp: closeDescriptor,
     close: () => undefined,
   };

@@ -1,7 +1,7 @@
 import { monotonicNow } from "../src/linux/wheel.js";
 import { Forward, type ForwardOutcome, type ForwardTools } from "./forward.js";
 import type { LocalAnswer } from "./lookup.js";
-import type { Gap, Source } from "./protocol.js";
+import type { Gap, Source, Upstream } from "./protocol.js";
 import { HEADER_SIZE, RCODE, TYPE, type Question, type Rcode } from "./query.js";
 import { buildReply, truncatedCopy } from "./reply.js";
 import { answerCount, rcodeOf } from "./reply-check.js";
@@ -39,7 +39,7 @@ export class Resolver {
 
   constructor(
     private readonly tools: ForwardTools,
-    private readonly hostSockets: ForwardingSockets,
+    private readonly hostSockets: { readonly ipv4: ForwardingSockets; readonly ipv6: ForwardingSockets },
   ) {}
 
   /** The question's end without asking anybody; undefined when others must be asked. */
@@ -92,9 +92,14 @@ export class Resolver {
       questionEnd: question.end,
       transport,
       upstreams: forwarding.kind === "upstreams" ? forwarding.upstreams : [],
-      socketsFor: ({ from }: { from: "host" | "container" }) => (from === "host" ? this.hostSockets : sandbox.pool),
+      socketsFor: (upstream: Upstream) => this.#socketsFor(sandbox, upstream),
     };
     return new Forward(this.tools, request, (outcome) => done(forwarded(asked, outcome)));
+  }
+
+  #socketsFor(sandbox: Sandbox, { ip, from }: Upstream): ForwardingSockets {
+    if (from === "container") return sandbox.pool;
+    return ip.includes(":") ? this.hostSockets.ipv6 : this.hostSockets.ipv4;
   }
 
   /**

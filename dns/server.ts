@@ -47,7 +47,7 @@ export class DnsServer {
   ) {
     const { poller, wheel } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
-    this.resolver = new Resolver({ poller, wheel, health: this.#health }, hostSockets(poller));
+    this.resolver = new Resolver({ poller, wheel, health: this.#health }, { ipv4: hostSockets(poller, "ipv4"), ipv6: hostSockets(poller, "ipv6") });
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
     this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });
     wheel.in(heartbeatEvery, () => this.#beatAll());

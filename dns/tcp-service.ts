@@ -1,4 +1,4 @@
-import { EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../src/linux/constants.js";
+import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../src/linux/constants.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
 import { acceptSocket, closeDescriptor, receiveBytes, sendBytes, setNoDelay, WOULD_BLOCK } from "../src/linux/socket.js";
 import { monotonicNow, type Deadline, type DeadlineWheel } from "../src/linux/wheel.js";
@@ -88,6 +88,8 @@ class TcpConnection {
   }
 
   #onReady(events: number): void {
+    // Reset, or closed in both directions: reported for as long as it is watched, whatever is waited for.
+    if (events & (EPOLLERR | EPOLLHUP)) return this.close();
     try {
       if (events & EPOLLOUT) this.#flush();
       if (this.#open && !this.#clientDone && this.#underWay < underWayAtMost && events & (EPOLLIN | EPOLLRDHUP)) this.#receive();

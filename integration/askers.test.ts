@@ -54,22 +54,17 @@ t.test("a name on several of the asker's networks is taken from the one Docker t
     host.network("a.b"),
     host.network("b"),
   ]);
-  const groups = [
-    { networks: ["charlie", "bravo"], first: "bravo" },
-    { networks: ["bravo", "charlie"], first: "bravo" },
-    { networks: ["alpha", "charlie"], first: "charlie" },
-    { networks: ["bravo", "delta"], first: "delta" },
-    { networks: ["alpha", "echo", "delta", "bravo"], first: "delta" },
-    { networks: ["echo", "alpha", "charlie"], first: "charlie" },
-    { networks: ["echo", "alpha"], first: "echo" },
-  ];
-  const pairs = await Promise.all(
-    groups.map(async ({ networks, first }) => {
-      const asker = await host.container({ networks });
-      const target = await host.container({ networks: networks.map((name) => ({ name, aliases: [`wanted-${asker.id}`.slice(0, 60)] })) });
-      return { asker, target, networks, first, alias: `wanted-${asker.id}`.slice(0, 60) };
-    }),
+  const askers = await Promise.all(
+    [
+      { networks: ["charlie", "bravo"], first: "bravo" },
+      { networks: ["bravo", "charlie"], first: "bravo" },
+      { networks: ["bravo", "delta"], first: "delta" },
+      { networks: ["alpha", "echo", "delta", "bravo"], first: "delta" },
+      { networks: ["echo", "alpha", "charlie"], first: "charlie" },
+      { networks: ["echo", "alpha"], first: "echo" },
+    ].map(async (group) => ({ ...group, asker: await host.container({ networks: group.networks }) })),
   );
+  const target = await host.container({ name: "target", networks: ["alpha", "bravo", "charlie", "delta", "echo"] });
   const [plain, inner, outer, splitter] = await Promise.all([
     host.container({ networks: [{ name: "b", aliases: ["x"] }] }),
     host.container({ networks: [{ name: "b", aliases: ["x.a"] }] }),
@@ -78,17 +73,16 @@ t.test("a name on several of the asker's networks is taken from the one Docker t
   ]);
 
   const askAll = async () => [
-    ...(await Promise.all(pairs.map(({ asker, alias }) => asker.dig(alias)))),
+    ...(await Promise.all(askers.map(({ asker }) => asker.dig("target")))),
     ...(await Promise.all(["x.a.b", "x.b", "y.a.b", "x.a", "x"].map((name) => splitter.dig(name)))),
   ];
   const dockers = await askAll();
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [splitter, ...pairs.map(({ asker }) => asker)]);
+  await answering(pontoon, [splitter, ...askers.map(({ asker }) => asker)]);
   const ours = await askAll();
   t.ok(ours.every(({ answers }) => answers.every(({ ttl }) => ttl === ownTtl)));
   t.same(ours.map(({ addresses }) => addresses), dockers.map(({ addresses }) => addresses), "as Docker's own resolver");
-  for (const { asker, target, networks, first, alias } of pairs)
-    t.same(await found(asker, alias), [await target.ip(first)], `on ${networks.join(", ")}`);
+  for (const { asker, networks, first } of askers) t.same(await found(asker, "target"), [await target.ip(first)], `on ${networks.join(", ")}`);
   t.same(await found(splitter, "x.a.b"), [await inner.ip("b")], "the longest name wins over the longest network");
   t.same(await found(splitter, "x.b"), [await plain.ip("b")]);
   t.same(await found(splitter, "y.a.b"), [await outer.ip("a.b")], "a network's name may have dots");

@@ -67,6 +67,7 @@ export class Upstreams {
 export function chooseUpstreams(container: readonly string[], daemon: readonly string[], hostFile: readonly string[], engineMajor: number): Upstream[] {
   const configured = container.length > 0 ? container : daemon;
   if (configured.length > 0) return configured.map((ip) => upstream(ip, "container"));
+  hostFile = hostFile.filter((ip) => !ip.includes("%")); // a link-local server means nothing without its interface
   const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
   return servers.map((ip) => upstream(ip, engineMajor >= 28 || ip.startsWith("127.") || !isIPv4(ip) ? "host" : "container"));

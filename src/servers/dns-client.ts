@@ -125,6 +125,7 @@ export class DnsClient {
   }
 
   #onMessage(message: ToDaemon, descriptors: number[], adopted: boolean): void {
+    if (message.kind !== "held") descriptors.forEach(closeDescriptor); // none belongs to any other
     switch (message.kind) {
       case "hello":
         return this.#onHello(message, adopted);

@@ -9,6 +9,8 @@ import type { HeldSandbox } from "./dns-client.js";
 
 const forwardingUdp = 2;
 const forwardingTcp = 1;
+/** What a server may hold in one namespace; its own limits are lower. One that asks for more is at fault. */
+const socketsAtMost = 256;
 const releaseTime = 6000; // ms; longer than a forwarded question may take
 const releasingTime = 500; // ms until a server that does not acknowledge counts as gone
 
@@ -21,6 +23,10 @@ export interface Failure {
 interface Held {
   readonly takeover: Takeover;
   readonly watch: Watch;
+  /** Sockets the present server was given to forward from. */
+  handedOut: number;
+  /** Sockets given to forward from. */
+  given: number;
   /** Set while letting go; called for each step the server acknowledges. */
   onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
 }
@@ -99,7 +105,10 @@ export class Takeovers {
 
   disconnect(): void {
     this.#send = undefined;
-    for (const held of this.#held.values()) held.onAcknowledged?.("released");
+    for (const held of this.#held.values()) {
+      held.handedOut = 0;
+      held.onAcknowledged?.("released");
+    }
   }
 
   onMessage(message: ToDaemon): void {
@@ -142,7 +151,7 @@ export class Takeovers {
       this.#drop(sandbox);
       this.onEnded(sandbox);
     });
-    this.#held.set(sandbox, { takeover, watch, onAcknowledged: undefined });
+    this.#held.set(sandbox, { takeover, watch, handedOut: 0, onAcknowledged: undefined });
   }
 
   /** Closes every descriptor of ours in a namespace. */
@@ -168,9 +177,10 @@ export class Takeovers {
 
   #sendMoreSockets(sandbox: string, udpCount: number, tcpCount: number): void {
     const held = this.#held.get(sandbox);
-    if (!held) return;
+    if (!held || !(held.handedOut + udpCount + tcpCount <= socketsAtMost)) return;
+    held.handedOut += udpCount + tcpCount;
     this.#inNamespace(sandbox, () => {
-      const { udp, tcp } = openForwardingSockets(held.takeover, Math.min(udpCount, 64), Math.min(tcpCount, 16));
+      const { udp, tcp } = openForwardingSockets(held.takeover, udpCount, tcpCount);
       this.#send?.({ kind: "more-sockets", sandbox, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
       [...udp, ...tcp].forEach(closeDescriptor);
     });
