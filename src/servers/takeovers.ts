@@ -25,8 +25,6 @@ interface Held {
   readonly watch: Watch;
   /** Sockets the present server was given to forward from. */
   handedOut: number;
-  /** Sockets given to forward from. */
-  given: number;
   /** Set while letting go; called for each step the server acknowledges. */
   onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
 }
