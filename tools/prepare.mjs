@@ -1,6 +1,6 @@
 // What every command of a fresh clone needs before the built program can run: root, packages, a build.
 // Uses nothing but Node itself, since npm packages may not be installed yet.
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync, writeFileSync, mkdirSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
 import { dirname, join } from "node:path";
@@ -34,7 +34,7 @@ export function requireRoot(command) {
  * Installs the Debian packages whose command is missing, and says so before it does.
  * @param {{command: string, package: string}[]} wanted
  */
-export function requireDebianPackages(wanted) {
+export async function requireDebianPackages(wanted) {
   const missing = wanted.filter((entry) => !onPath(entry.command));
   if (missing.length === 0) return;
   const names = [...new Set(missing.map((entry) => entry.package))];
@@ -43,38 +43,37 @@ export function requireDebianPackages(wanted) {
     refuse(`${names.join(", ")} missing and PONTOON_NO_APT=1 forbids installing; run: ${remedy}`);
   if (!onPath("apt-get"))
     refuse(`${names.join(", ")} missing and there is no apt-get here; install the equivalent packages by hand`);
-  say(`installing Debian packages: ${names.join(" ")}`);
+  const doing = `installing Debian packages: ${names.join(" ")}`;
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const install = ["-o", "DPkg::Lock::Timeout=120", "install", "-y", "-q", "--no-install-recommends", ...names];
-  if (quietly("apt-get", install, env).ok) return;
-  quietly("apt-get", ["-q", "update"], env);
-  const second = quietly("apt-get", install, env);
+  if ((await quietly(doing, "apt-get", install, env)).ok) return;
+  await quietly("refreshing the list of Debian packages", "apt-get", ["-q", "update"], env);
+  const second = await quietly(doing, "apt-get", install, env);
   if (!second.ok) refuse(`could not install ${names.join(", ")}: ${lastLine(second.output)}; run: ${remedy}`);
 }
 
 /** Installs npm packages from the lock file, unless the same lock file was installed before. */
-export function requireNodeModules({ development }) {
+export async function requireNodeModules({ development }) {
   const lock = readFileSync(join(root, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
   const stamp = join(root, "node_modules", ".pontoon-installed");
   const have = existsSync(stamp) ? readFileSync(stamp, "utf8").split("\n") : [];
   if (have[0] === wanted && (have[1] === "all" || !development)) return;
-  say("installing npm packages from package-lock.json");
-  const result = quietly("npm", ["ci", "--ignore-scripts", ...(development ? [] : ["--omit=dev"])]);
+  const doing = "installing npm packages from package-lock.json";
+  const result = await quietly(doing, "npm", ["ci", "--ignore-scripts", ...(development ? [] : ["--omit=dev"])]);
   if (!result.ok) refuse(`npm ci failed: ${lastLine(result.output)}; run it by hand in ${root} to see why`);
   writeFileSync(stamp, `${wanted}\n${development ? "all" : "production"}\n`);
 }
 
 /** Compiles TypeScript into dist/ when a source is newer than the last build. */
-export function requireBuild(project) {
+export async function requireBuild(project) {
   const stamp = join(root, "dist", `.built-${project.replaceAll(/[^a-z]/g, "-")}`);
   const folders = ["src", "dns", "proxy", ...(project === "tsconfig.json" ? ["integration", "bench"] : [])];
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
   const newest = Math.max(...files.map((file) => statSync(file).mtimeMs), ...folders.map((name) => newestSource(join(root, name))));
   if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) return;
-  say("building");
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
-  const result = quietly(process.execPath, [tsc, "-p", join(root, project)]);
+  const result = await quietly("building", process.execPath, [tsc, "-p", join(root, project)]);
   if (!result.ok) refuse(`the build failed:\n${result.output}`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
@@ -93,11 +92,28 @@ function onPath(command) {
   return folders.some((folder) => existsSync(join(folder, command)));
 }
 
-/** Runs a command with a line of progress on a terminal; its output is kept for the error message. */
-function quietly(command, args, env = process.env) {
-  const result = spawnSync(command, args, { cwd: root, env, encoding: "utf8", maxBuffer: 64 << 20 });
-  const output = `${result.stdout ?? ""}${result.stderr ?? ""}${result.error ? String(result.error.message) : ""}`;
-  return { ok: result.status === 0, output };
+/** Runs a command, saying what is being done, and on a terminal for how long; its output is kept for the error message. */
+function quietly(doing, command, args, env = process.env) {
+  const started = Date.now();
+  const line = (end) => process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
+  if (!process.stderr.isTTY) say(doing);
+  const ticking = process.stderr.isTTY ? setInterval(() => line(""), 1000) : undefined;
+  return new Promise((resolve) => {
+    let output = "";
+    const child = spawn(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
+    child.stdout.on("data", (chunk) => (output += chunk));
+    child.stderr.on("data", (chunk) => (output += chunk));
+    const end = (ok) => {
+      clearInterval(ticking);
+      if (process.stderr.isTTY) line("\n");
+      resolve({ ok, output });
+    };
+    child.on("error", (error) => {
+      output += error.message;
+      end(false);
+    });
+    child.on("close", (code) => end(code === 0));
+  });
 }
 
 function lastLine(output) {

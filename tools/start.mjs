@@ -4,9 +4,9 @@ import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatfor
 
 requirePlatform();
 requireRoot("npm start");
-requireDebianPackages([{ command: "nft", package: "nftables" }]);
-requireNodeModules({ development: false });
-requireBuild("tsconfig.build.json");
+await requireDebianPackages([{ command: "nft", package: "nftables" }]);
+await requireNodeModules({ development: false });
+await requireBuild("tsconfig.build.json");
 
 process.argv = [process.execPath, join(root, "bin", "pontoon"), "daemon", ...process.argv.slice(2)];
 await import("../dist/src/main.js");

@@ -15,7 +15,7 @@ const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 requirePlatform();
 if (!unitOnly) {
   requireRoot("npm test");
-  requireDebianPackages([
+  await requireDebianPackages([
     { command: "nft", package: "nftables" },
     { command: "ip", package: "iproute2" },
     { command: "iptables", package: "iptables" },
@@ -26,8 +26,8 @@ if (!unitOnly) {
     { command: "ps", package: "procps" },
   ]);
 }
-requireNodeModules({ development: true });
-requireBuild("tsconfig.json");
+await requireNodeModules({ development: true });
+await requireBuild("tsconfig.json");
 
 const lint = spawnSync(process.execPath, [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"], {
   cwd: root,
