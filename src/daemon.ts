@@ -1,6 +1,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Explanation } from "../dns/protocol.js";
+import { HostsKeeper } from "./backend/hosts-keeper.js";
 import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
 import { recordRows } from "./control/records.js";
@@ -34,6 +35,7 @@ export class Daemon {
   readonly #inventory = new Inventory();
   readonly #feed: Feed;
   readonly #dns: DnsRole;
+  readonly #hosts: HostsKeeper;
   readonly #api: ControlApi;
   readonly #poller = pollerForNode();
   #stopped: Promise<void> | undefined;
@@ -55,6 +57,7 @@ export class Daemon {
       { runDir, version, defaultTtl: config.dns.ttl, orphanAfter: config.dns["orphan-after"], queryLog: config.dns["query-log"], observe: options.observe },
       this.#log,
     );
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log);
     this.#feed = new Feed(engine, this.#inventory, this.#log, { onState: () => this.#onFeedState() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
@@ -73,6 +76,7 @@ export class Daemon {
     mkdirSync(this.options.runDir, { recursive: true, mode: 0o755 });
     await this.#api.start();
     this.#dns.start();
+    if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
     this.#log.info({ version, docker: this.options.dockerHost, observe: this.options.observe }, "pontoon daemon started");
   }
@@ -86,6 +90,7 @@ export class Daemon {
   async #stop(): Promise<void> {
     this.#log.info("giving every container back to Docker's resolver");
     this.#feed.stop();
+    this.#hosts.stop();
     await this.#dns.stop();
     await this.#api.stop();
     this.#poller.close();

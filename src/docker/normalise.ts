@@ -32,7 +32,8 @@ export function containerOf(info: ContainerInspectInfo): Container {
     endpoints: Object.entries(object(settings.Networks)).map(([name, endpoint]) => endpointOf(name, object(endpoint), id)),
     hostsPath: text(raw.HostsPath),
     resolvConfPath: text(raw.ResolvConfPath),
-    legacyLinks: strings(hostConfig.Links).map(legacyLink).filter((link) => link !== undefined),
+    // In a new order at each look.
+    legacyLinks: strings(hostConfig.Links).sort().map(legacyLink).filter((link) => link !== undefined),
     partial: false,
   };
 }
