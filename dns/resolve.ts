@@ -9,8 +9,10 @@ import type { ForwardingSockets } from "./forwarding-sockets.js";
 import type { Sandbox } from "./sandbox.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
 
-/** Milliseconds Docker's resolver is given in a gap. */
+/** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
 const BRIDGE_TIME = 100;
+/** The same while a container joins: dockerd holds its locks then, and answers as soon as the join is done. */
+const JOIN_TIME = 500;
 /** Seconds an answer of Docker's own resolver may be kept: it says 600, but the name may move at once. */
 const BRIDGED_TTL = 5;
 const underWayAtMost = 1024;
@@ -44,10 +46,7 @@ export class Resolver {
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
-    const { sandbox, question } = asked;
-    const local = sandbox.view.answer(question.key, question.type);
-    if (local) return { reply: localReply(asked, local, sandbox.counters.local++), source: local.source, local };
-    return this.#mayAskDocker(sandbox) ? undefined : this.#decideByPolicy(asked);
+    return this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : this.#decideByPolicy(asked));
   }
 
   /** Asks others. `done` is called once, unless the sandbox is let go before. */
@@ -65,6 +64,12 @@ export class Resolver {
     sandbox.underWay.add(running);
   }
 
+  #decideLocally(asked: Asked): Resolved | undefined {
+    const { sandbox, question } = asked;
+    const local = sandbox.view.answer(question.key, question.type);
+    return local && { reply: localReply(asked, local, sandbox.counters.local++), source: local.source, local };
+  }
+
   #decideByPolicy(asked: Asked): Resolved | undefined {
     const { sandbox, question } = asked;
     const { forwarding } = sandbox.record;
@@ -80,7 +85,12 @@ export class Resolver {
   /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
   #mayAskDocker(sandbox: Sandbox): boolean {
     if (sandbox.record.forwarding.kind === "never" || !sandbox.bridge) return false;
-    return this.gap.everywhere || sandbox.view.seesSharedNetwork || this.gap.networks.some((network) => sandbox.isOn(network));
+    return this.gap.everywhere || sandbox.view.seesSharedNetwork || this.#isJoined(sandbox);
+  }
+
+  /** Whether a container is just joining one of the asker's networks. */
+  #isJoined(sandbox: Sandbox): boolean {
+    return this.gap.networks.some((network) => sandbox.isOn(network));
   }
 
   #forward(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
@@ -119,7 +129,9 @@ export class Resolver {
       done(resolved);
     };
     const settle = () => {
-      if (other && (dockerIsDone || hasAnswers(other.reply))) finish(other);
+      if (!other || !(dockerIsDone || hasAnswers(other.reply))) return;
+      // The table may have learnt the name while others were asked.
+      finish(hasAnswers(other.reply) ? other : (this.#decideLocally(asked) ?? other));
     };
     const onDocker = (outcome: ExchangeOutcome | undefined) => {
       if (over) return;
@@ -128,7 +140,7 @@ export class Resolver {
       else settle();
     };
     const docker = sandbox.bridge?.ask(message, question.end, onDocker);
-    const patience = this.tools.wheel.in(BRIDGE_TIME, () => onDocker(undefined));
+    const patience = this.tools.wheel.in(this.#isJoined(sandbox) ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
     const forward = byPolicy
       ? undefined
       : this.#forward(asked, (resolved) => {

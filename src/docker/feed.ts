@@ -158,8 +158,8 @@ export class Feed {
     const container = await this.engine.container(id);
     return () => {
       if (!container) return this.#forget(id);
-      if (container.running) this.joins.end(id);
       this.inventory.putContainer(this.#withoutStaleEndpoints(container));
+      if (container.running) this.joins.end(id);
     };
   }
 

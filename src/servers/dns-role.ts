@@ -42,6 +42,8 @@ export class DnsRole {
   #scheduled = false;
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
+  #gap: Gap = { everywhere: false, networks: [] };
+  #wantedGap: Gap = this.#gap;
   #stopping = false;
   #connected = false;
   /** Set while a connected server waits for the first complete inventory. */
@@ -97,7 +99,16 @@ export class DnsRole {
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
   }
 
+  /** A gap opens at once; it closes only after the server has the records that fill it. */
   setGap(gap: Gap): void {
+    if (!isWithin(gap, this.#gap))
+      this.#sendGap({ everywhere: gap.everywhere || this.#gap.everywhere, networks: [...new Set([...gap.networks, ...this.#gap.networks])] });
+    this.#wantedGap = gap;
+    this.#schedule();
+  }
+
+  #sendGap(gap: Gap): void {
+    this.#gap = gap;
     this.#mirror.put("gap", { kind: "gap", gap });
   }
 
@@ -145,6 +156,7 @@ export class DnsRole {
       const containers = [...this.#pending.containers];
       this.#pending.containers.clear();
       for (const id of containers) this.#reviewContainer(id);
+      this.#sendGap(this.#wantedGap);
     });
   }
 
@@ -269,4 +281,9 @@ export class DnsRole {
     for (const decision of this.decisions.values()) if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
     return undefined;
   }
+}
+
+/** Whether whatever is in the first gap is in the second too. */
+function isWithin(inner: Gap, outer: Gap): boolean {
+  return outer.everywhere || (!inner.everywhere && inner.networks.every((network) => outer.networks.includes(network)));
 }

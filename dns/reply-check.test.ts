@@ -1,0 +1,76 @@
+import dnsPacket from "dns-packet";
+import fc from "fast-check";
+import t from "tap";
+import { answerCount, isReplyTo, isTruncated, rcodeOf } from "./reply-check.js";
+
+const query = dnsPacket.encode({ type: "query", id: 0x1234, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name: "Db-1.Red_2.example", type: "AAAA" }] });
+const questionEnd = query.length;
+
+function replyTo(message: Buffer): Buffer {
+  const reply = Buffer.concat([message, Buffer.from("c00c001c0001000000050000", "hex")]);
+  reply.writeUInt16BE(0x8180, 2);
+  reply.writeUInt16BE(1, 6);
+  return reply;
+}
+const reply = replyTo(query);
+const flipped = (at: number, bit: number) => {
+  const copy = Buffer.from(reply);
+  copy[at] = copy[at]! ^ (1 << bit);
+  return copy;
+};
+const isLetter = (byte: number) => /[A-Za-z]/.test(String.fromCharCode(byte));
+
+t.test("a reply to the query is one", async (t) => {
+  t.equal(isReplyTo(reply, query, questionEnd), true);
+  t.equal(isReplyTo(reply.subarray(0, questionEnd), query, questionEnd), true, "without records too");
+});
+
+t.test("one changed bit in id or question makes it another's, unless it is the case of a letter", async (t) => {
+  let accepted = 0;
+  for (const at of [0, 1, 4, 5, ...Array.from({ length: questionEnd - 12 }, (_, index) => 12 + index)]) {
+    for (let bit = 0; bit < 8; bit++) {
+      const isCaseOfLetter = bit === 5 && at >= 12 && at < questionEnd - 5 && isLetter(reply[at]!);
+      const verdict = isReplyTo(flipped(at, bit), query, questionEnd);
+      if (verdict !== isCaseOfLetter) t.fail(`bit ${bit} of byte ${at}: ${verdict}`);
+      if (verdict) accepted++;
+    }
+  }
+  t.equal(accepted, "DbRedexample".length);
+});
+
+t.test("the same query and spelling as anybody may write it is accepted", async (t) => {
+  const holds = () =>
+    fc.assert(
+      fc.property(fc.array(fc.boolean(), { minLength: query.length, maxLength: query.length }), (flips) => {
+        const copy = Buffer.from(reply);
+        flips.forEach((flip, index) => {
+          if (flip && index >= 12 && index < questionEnd - 5 && isLetter(copy[index]!)) copy[index] = copy[index]! ^ 0x20;
+        });
+        return isReplyTo(copy, query, questionEnd);
+      }),
+    );
+  t.doesNotThrow(holds);
+});
+
+t.test("what is no reply, or to another kind of message, is refused", async (t) => {
+  t.equal(isReplyTo(query, query, questionEnd), false, "the query itself");
+  t.equal(isReplyTo(flipped(2, 3), query, questionEnd), false, "another opcode");
+  t.equal(isReplyTo(reply.subarray(0, questionEnd - 1), query, questionEnd), false, "cut off inside its question");
+  t.equal(isReplyTo(Buffer.alloc(0), query, questionEnd), false, "nothing");
+  t.equal(isReplyTo(reply.subarray(0, 1), query, questionEnd), false, "one byte");
+});
+
+t.test("random bytes are no reply and do not throw", async (t) => {
+  const holds = () =>
+    fc.assert(fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => !isReplyTo(Buffer.from(bytes), query, questionEnd)));
+  t.doesNotThrow(holds);
+});
+
+t.test("the header is read", async (t) => {
+  const header = Buffer.from("123485830001000700000000", "hex");
+  t.equal(rcodeOf(header), 3);
+  t.equal(answerCount(header), 7);
+  t.equal(isTruncated(header), false);
+  header.writeUInt16BE(0x8380, 2);
+  t.equal(isTruncated(header), true);
+});

@@ -1,0 +1,150 @@
+import dnsPacket, { type Answer, type DecodedPacket } from "dns-packet";
+import t from "tap";
+import { readQuery, RCODE, TYPE, type Question } from "./query.js";
+import type { AnswerRecord } from "./records.js";
+import { buildRefusal, buildReply, truncatedCopy, udpLimit } from "./reply.js";
+
+type Decoded = DecodedPacket & { rcode: string };
+
+interface Asked {
+  name?: string;
+  /** EDNS payload size; undefined asks without EDNS. */
+  size?: number;
+  dnssecOk?: boolean;
+  flags?: number;
+}
+
+function ask({ name = "Web.Front", size, dnssecOk = false, flags = dnsPacket.RECURSION_DESIRED }: Asked = {}): { message: Buffer; question: Question } {
+  const edns: Answer = { type: "OPT", name: ".", udpPayloadSize: size ?? 0, extendedRcode: 0, ednsVersion: 0, flags: dnssecOk ? 0x8000 : 0, flag_do: dnssecOk, options: [] };
+  const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags, questions: [{ name, type: "A" }], additionals: size === undefined ? [] : [edns] });
+  const question = readQuery(message, 0, message.length);
+  if (question.kind !== "question") throw new Error(`not a question: ${JSON.stringify(question)}`);
+  return { message, question };
+}
+
+const decode = (reply: Buffer) => dnsPacket.decode(reply) as Decoded;
+const address = (last: number, owner?: string): AnswerRecord => ({ owner, type: TYPE.A, ttl: 5, data: Buffer.from([10, 0, last >> 8, last & 255]) });
+const addresses = (count: number) => Array.from({ length: count }, (_, index) => address(index + 1));
+const ok = (records: AnswerRecord[], additional: AnswerRecord[] = []) => ({ rcode: RCODE.NOERROR, records, additional });
+const dataOf = (answers: Answer[] | undefined) => (answers ?? []).map((answer) => ("data" in answer ? answer.data : undefined));
+const withoutOpt = (answers: Answer[] | undefined) => (answers ?? []).filter(({ type }) => type !== "OPT");
+
+t.test("a reply echoes id, question and spelling, and answers with the question's name", async (t) => {
+  const { message, question } = ask({ name: "wEb.FronT" });
+  const reply = decode(buildReply(message, question, ok([address(7)]), 512));
+  t.match(reply, { id: 0xbeef, type: "response", rcode: "NOERROR", flag_aa: false, flag_ra: true, flag_rd: true, flag_tc: false });
+  t.same(reply.questions, [{ name: "wEb.FronT", type: "A", class: "IN" }]);
+  t.match(reply.answers, [{ name: "wEb.FronT", type: "A", class: "IN", ttl: 5, data: "10.0.0.7" }]);
+  t.same(reply.additionals, []);
+});
+
+t.test("RD and CD are copied, nothing else of the query's flags is", async (t) => {
+  const { message, question } = ask({ flags: dnsPacket.CHECKING_DISABLED | dnsPacket.AUTHORITATIVE_ANSWER | dnsPacket.TRUNCATED_RESPONSE | dnsPacket.AUTHENTIC_DATA });
+  const flags = buildReply(message, question, ok([]), 512).readUInt16BE(2);
+  t.equal(flags, 0x8000 | 0x0080 | 0x0010);
+});
+
+t.test("a reply carries EDNS when the query did, and only then", async (t) => {
+  const plain = ask();
+  t.same(decode(buildReply(plain.message, plain.question, ok([address(1)]), 512)).additionals, []);
+  for (const dnssecOk of [false, true]) {
+    const { message, question } = ask({ size: 4096, dnssecOk });
+    const { additionals } = decode(buildReply(message, question, ok([address(1)]), 512));
+    t.match(additionals, [{ type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0, flag_do: dnssecOk }]);
+  }
+});
+
+t.test("what a client takes over UDP is between 512 and 4096 bytes", async (t) => {
+  t.equal(udpLimit(undefined), 512);
+  for (const [size, limit] of [[0, 512], [511, 512], [512, 512], [1232, 1232], [4096, 4096], [65535, 4096]] as const)
+    t.equal(udpLimit({ size, dnssecOk: false }), limit, `EDNS ${size}`);
+});
+
+t.test("as many answers as fit are sent, and TC says that some are missing", async (t) => {
+  for (const limit of [512, 513, 600, 1232, 4096]) {
+    for (const size of [undefined, limit]) {
+      const { message, question } = ask(size === undefined ? {} : { size });
+      const reply = buildReply(message, question, ok(addresses(300)), limit);
+      const decoded = decode(reply);
+      const left = limit - reply.length;
+      t.ok(left >= 0 && left < 16, `${reply.length} of ${limit} bytes are used`);
+      t.equal(decoded.flag_tc, true);
+      t.same(dataOf(decoded.answers), addresses(decoded.answers!.length).map(({ data }) => [...data].join(".")));
+    }
+  }
+  const { message, question } = ask();
+  const all = decode(buildReply(message, question, ok(addresses(300)), 65535));
+  t.equal(all.answers?.length, 300);
+  t.equal(all.flag_tc, false, "nothing is missing over TCP");
+});
+
+t.test("a reply that just fits is not truncated", async (t) => {
+  const { message, question } = ask({ size: 4096 });
+  const whole = buildReply(message, question, ok(addresses(10)), 4096).length;
+  t.equal(decode(buildReply(message, question, ok(addresses(10)), whole)).flag_tc, false);
+  t.equal(decode(buildReply(message, question, ok(addresses(10)), whole - 1)).flag_tc, true);
+});
+
+t.test("additional records are left out when they do not fit, without TC", async (t) => {
+  const { message, question } = ask({ size: 4096 });
+  const extra = [address(1, "one.front"), address(2, "two.front")];
+  const whole = buildReply(message, question, ok([address(9)], extra), 4096);
+  t.match(withoutOpt(decode(whole).additionals), [{ name: "one.front", data: "10.0.0.1" }, { name: "two.front", data: "10.0.0.2" }]);
+  const cut = decode(buildReply(message, question, ok([address(9)], extra), whole.length - 1));
+  t.equal(cut.flag_tc, false);
+  t.same(dataOf(cut.answers), ["10.0.0.9"]);
+  t.match(withoutOpt(cut.additionals), [{ name: "one.front" }]);
+  t.equal(cut.additionals?.length, 2, "EDNS is always there");
+  const truncated = decode(buildReply(message, question, ok(addresses(300), extra), 512));
+  t.same(withoutOpt(truncated.additionals), [], "nor are there any beside answers that are cut");
+});
+
+t.test("each rotation begins with another answer and loses none", async (t) => {
+  const { message, question } = ask();
+  const firsts = [0, 1, 2, 3, 4].map((rotation) => dataOf(decode(buildReply(message, question, ok(addresses(3)), 512, rotation)).answers));
+  t.same(firsts.map(([first]) => first), ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.1", "10.0.0.2"]);
+  for (const answers of firsts) t.same([...answers].sort(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+  t.same(decode(buildReply(message, question, ok([]), 512, 7)).answers, [], "also of none");
+});
+
+t.test("a name that does not exist has no answers", async (t) => {
+  const { message, question } = ask({ size: 1232 });
+  const reply = decode(buildReply(message, question, { rcode: RCODE.NXDOMAIN, records: [], additional: [] }, 512));
+  t.match(reply, { rcode: "NXDOMAIN", answers: [], authorities: [] });
+});
+
+t.test("a refusal echoes the question where there is one", async (t) => {
+  const { message, question } = ask();
+  const refused = decode(buildRefusal(message, { kind: "refusal", rcode: RCODE.REFUSED, end: question.end, hasEdns: false }));
+  t.match(refused, { id: 0xbeef, type: "response", rcode: "REFUSED", flag_rd: true, questions: [{ name: "Web.Front" }], answers: [], additionals: [] });
+  const bare = buildRefusal(message, { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false });
+  t.match(decode(bare), { rcode: "FORMERR", questions: [], answers: [], additionals: [] });
+  t.equal(bare.length, 12);
+});
+
+t.test("a refusal keeps the opcode", async (t) => {
+  const message = Buffer.alloc(12);
+  message.writeUInt16BE(4 << 11, 2);
+  const query = readQuery(message, 0, message.length);
+  if (query.kind !== "refusal") return t.fail("NOTIFY is refused");
+  t.match(decode(buildRefusal(message, query)), { opcode: "NOTIFY", rcode: "NOTIMP" });
+});
+
+t.test("BADVERS is told in its two halves", async (t) => {
+  const { message } = ask({ size: 1232 });
+  message[message.length - 5] = 1; // the version of EDNS
+  const query = readQuery(message, 0, message.length);
+  if (query.kind !== "refusal") return t.fail("EDNS 1 is refused");
+  const reply = decode(buildRefusal(message, query));
+  t.match(reply, { rcode: "NOERROR", questions: [{ name: "Web.Front" }], additionals: [{ type: "OPT", extendedRcode: 1, ednsVersion: 0 }] });
+});
+
+t.test("a reply is cut down to its question with TC set, and left as it was", async (t) => {
+  const { message, question } = ask({ size: 4096 });
+  const original = buildReply(message, question, ok(addresses(3)), 512);
+  const before = Buffer.from(original);
+  const copy = truncatedCopy(original, question.end);
+  t.match(decode(copy), { id: 0xbeef, rcode: "NOERROR", flag_tc: true, questions: [{ name: "Web.Front" }], answers: [], additionals: [] });
+  t.equal(copy.length, question.end);
+  t.ok(original.equals(before));
+});

@@ -1,0 +1,73 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
+
+const defaults = { "log-level": "info", observe: false, dns: { ttl: 5, "query-log": false, "orphan-after": 60 } };
+
+function problem(text: string): string {
+  try {
+    parseConfig(text, "pontoon.yaml");
+  } catch (error) {
+    const { code, message } = error as { code: string; message: string };
+    if (code !== "CONFIG_INVALID") throw error;
+    return message;
+  }
+  throw new Error(`accepted: ${text}`);
+}
+
+t.test("what is not said has a default", async (t) => {
+  for (const text of ["", "# nothing\n", "{}", "dns: {}"]) t.same(parseConfig(text, "f"), defaults, JSON.stringify(text));
+  t.same(parseConfig("dns:\n  ttl: 0\n", "f").dns, { ...defaults.dns, ttl: 0 }, "one key leaves the others alone");
+});
+
+t.test("everything that may be said is taken", async (t) => {
+  const text = "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  orphan-after: 3600\n";
+  t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, dns: { ttl: 86400, "query-log": true, "orphan-after": 3600 } });
+});
+
+t.test("a fault is told with its file, its key and what to write", async (t) => {
+  const cases: [text: string, ...expected: RegExp[]][] = [
+    ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, log-level, observe, dns/],
+    ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
+    ["log_level: info", /did you mean log-level\?/],
+    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: ttl, query-log, orphan-after/],
+    ["one: 1\ntwo: 2", /unknown key one/, /unknown key two/],
+    ["dns:\n  ttl: soon", /dns\.ttl: must be a whole number/, /digits only/],
+    ["dns:\n  ttl: 1.5", /dns\.ttl: must be a whole number/],
+    ["dns:\n  ttl: -1", /dns\.ttl: must be at least 0/],
+    ["dns:\n  ttl: 86401", /dns\.ttl: must be at most 86400/],
+    ["dns:\n  orphan-after: 0", /dns\.orphan-after: must be at least 1/],
+    ["observe: yes please", /observe: must be true or false/],
+    ["docker: 5", /docker: must be a string/, /write text/],
+    ["log-level: loud", /log-level: must be one of trace, debug, info, warn, error, fatal, silent/],
+    ["dns: off", /dns: must be a mapping of keys/, /key: value/],
+    ["- docker", /the file: must be a mapping of keys/],
+    ["just words", /the file: must be a mapping of keys/],
+    ["dns:\n  ttl: soon\nobserve: 1", /dns\.ttl/, /observe/],
+  ];
+  for (const [text, ...expected] of cases) {
+    const message = problem(text);
+    for (const pattern of expected) t.match(message, pattern, JSON.stringify(text));
+    t.notMatch(message, /\n/, "on one line");
+  }
+});
+
+t.test("a file that is not YAML is told with the line", async (t) => {
+  t.match(problem("observe: true\ndocker: [a\n"), /^pontoon\.yaml line \d: not YAML: /);
+  t.match(problem("observe: true\nobserve: false\n"), /line 2: not YAML: .*unique/);
+  t.match(problem("dns: [1"), /not YAML/);
+  t.notMatch(problem("dns: [1"), /\n/);
+});
+
+t.test("a file is read from where it is said to be", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, "own.yaml");
+  writeFileSync(path, "dns:\n  ttl: 30\n");
+  t.equal(loadConfig(path).dns.ttl, 30);
+  t.throws(() => loadConfig(join(folder, "nosuch.yaml")), { code: "CONFIG_UNREADABLE", subject: join(folder, "nosuch.yaml"), message: /ENOENT.*--config/ });
+  t.throws(() => loadConfig(folder), { code: "CONFIG_UNREADABLE", message: /EISDIR/ });
+  t.ok(defaultConfigPath.startsWith("/etc/"));
+});

@@ -1,0 +1,50 @@
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { daemonDnsOf, valuesOf } from "./daemon-dns.js";
+
+t.test("a flag's values are found in either spelling", async (t) => {
+  const words = ["dockerd", "--dns", "10.0.0.1", "--dns=10.0.0.2", "--dns-opt", "ndots:1", "--debug", "--dns"];
+  t.same(valuesOf(words, "--dns"), ["10.0.0.1", "10.0.0.2"], "one without a value has none");
+  t.same(valuesOf(words, "--dns-opt"), ["ndots:1"]);
+  t.same(valuesOf(words, "--dns-search"), []);
+});
+
+/** A process with these words on its command line, as long as the test lasts. */
+function running(t: { teardown(work: () => void): void }, ...words: string[]): number {
+  const child = spawn(process.execPath, ["--eval", "process.stdin.resume()", "--", ...words], { stdio: ["pipe", "ignore", "ignore"] });
+  t.teardown(() => child.stdin.end());
+  return child.pid!;
+}
+
+t.test("dockerd's own settings come from its command line, else from its file", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const file = (name: string, content: string) => {
+    writeFileSync(join(folder, name), content);
+    return join(folder, name);
+  };
+  const full = file("full.json", JSON.stringify({ dns: ["10.0.0.3", 5], "dns-opts": ["rotate"] }));
+  const cases: [what: string, words: string[], expected: object][] = [
+    ["both from the file", ["--config-file", full], { servers: ["10.0.0.3"], options: ["rotate"] }],
+    ["servers from the command line", [`--config-file=${full}`, "--dns", "10.0.0.1"], { servers: ["10.0.0.1"], options: ["rotate"] }],
+    ["no such file", ["--config-file", join(folder, "nosuch.json")], { servers: [], options: [] }],
+    ["a file that is being edited", ["--config-file", file("half.json", '{"dns": [')], { servers: [], options: [] }],
+    ["a file of another shape", ["--config-file", file("odd.json", "[]")], { servers: [], options: [] }],
+    ["a setting of another shape", ["--config-file", file("odd2.json", '{"dns":"10.0.0.1"}')], { servers: [], options: [] }],
+  ];
+  for (const [what, words, expected] of cases) {
+    const pid = running(t, ...words);
+    let found = await daemonDnsOf(pid);
+    // The command line is the parent's until the child has executed node.
+    for (const giveUpAt = performance.now() + 10_000; JSON.stringify(found) !== JSON.stringify(expected) && performance.now() < giveUpAt; ) found = await daemonDnsOf(pid);
+    t.same(found, expected, what);
+  }
+});
+
+t.test("a dockerd that has just ended says nothing", async (t) => {
+  const pid = 2 ** 22 + 1; // beyond the kernel's largest process id
+  t.same(await daemonDnsOf(pid), { servers: [], options: [] });
+});

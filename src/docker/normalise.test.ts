@@ -1,0 +1,122 @@
+import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
+import t from "tap";
+import { containerOf, networkOf } from "./normalise.js";
+
+const id = "0123456789ab".padEnd(64, "c");
+const container = (raw: object) => containerOf({ Id: id, ...raw } as ContainerInspectInfo);
+const network = (raw: object) => networkOf({ Id: "n1", Name: "front", Driver: "bridge", ...raw } as NetworkInspectInfo);
+
+t.test("a running container of Docker 20.10 is read", async (t) => {
+  const read = container({
+    Name: "/web1",
+    State: { Running: true, Pid: 4711 },
+    Config: { Hostname: "box", Labels: { "pontoon.dns": "off" }, ExposedPorts: { "80/tcp": {}, "53/udp": {} } },
+    HostConfig: { NetworkMode: "front", Dns: ["10.0.0.53"], DnsOptions: ["ndots:1"], DnsSearch: ["example"], Links: ["/db:/web1/database"] },
+    HostsPath: "/h",
+    ResolvConfPath: "/r",
+    NetworkSettings: {
+      SandboxID: "s1",
+      Networks: {
+        front: { NetworkID: "n1", Aliases: ["web", "0123456789ab"], Links: ["cache:c", "db"], IPAddress: "10.0.0.2", GlobalIPv6Address: "", Gateway: "10.0.0.1", IPv6Gateway: "" },
+      },
+    },
+  });
+  t.same(read, {
+    id,
+    name: "web1",
+    hostname: "box",
+    labels: { "pontoon.dns": "off" },
+    running: true,
+    sandbox: { id: "s1", pid: 4711 },
+    networkMode: { kind: "own" },
+    ports: [[53, "udp"], [80, "tcp"]],
+    dns: { servers: ["10.0.0.53"], options: ["ndots:1"], search: ["example"] },
+    endpoints: [{
+      networkId: "n1", networkName: "front", aliases: ["web"], links: [["cache", "c"], ["db", "db"]], ipv4: "10.0.0.2", ipv6: undefined,
+      hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0,
+    }],
+    hostsPath: "/h",
+    resolvConfPath: "/r",
+    legacyLinks: [["db", "database"]],
+    partial: false,
+  });
+});
+
+t.test("what newer versions add is read too", async (t) => {
+  const { endpoints } = container({ NetworkSettings: { Networks: { front: { Aliases: null, DNSNames: ["web1", "web", "0123456789ab", "box"], GlobalIPv6Address: "fd00::2", IPv6Gateway: "fd00::1", GwPriority: 7 } } } });
+  t.match(endpoints, [{ aliases: ["web1", "web", "box"], ipv4: undefined, ipv6: "fd00::2", hasGateway: { ipv4: false, ipv6: true }, gatewayPriority: 7 }]);
+});
+
+t.test("a container without a process has no namespace", async (t) => {
+  const state = (running: boolean, pid: number, sandbox: string) => container({ State: { Running: running, Pid: pid }, NetworkSettings: { SandboxID: sandbox } }).sandbox;
+  t.equal(state(false, 0, "s1"), undefined, "stopped");
+  t.equal(state(true, 0, "s1"), undefined, "starting: Docker 20.10 has no pid yet");
+  t.equal(state(true, 5, ""), undefined, "joining");
+  t.same(state(true, 5, "s1"), { id: "s1", pid: 5 });
+});
+
+t.test("whose network a container uses is told by its mode", async (t) => {
+  const cases: [mode: string, expected: object][] = [
+    ["default", { kind: "own" }],
+    ["front", { kind: "own" }],
+    ["host", { kind: "host" }],
+    ["none", { kind: "none" }],
+    ["container:abc", { kind: "container", of: "abc" }],
+  ];
+  for (const [mode, expected] of cases) t.same(container({ HostConfig: { NetworkMode: mode } }).networkMode, expected, mode);
+});
+
+t.test("a field that is missing or odd costs that field", async (t) => {
+  t.match(container({}), { name: "", running: false, sandbox: undefined, endpoints: [], ports: [], labels: {} });
+  const odd = container({
+    Name: 5,
+    State: "no",
+    Config: { Labels: { good: "yes", bad: 5 }, ExposedPorts: { "80": {}, "81/tcp": {}, "82/sctp": {}, "83/other": {}, nonsense: {} } },
+    HostConfig: { Dns: ["10.0.0.1", 5, null], Links: ["/a:/b/c", "", "nonsense", 5] },
+    NetworkSettings: { Networks: { front: null, back: { IPAddress: "not an address", Links: ["", "a:b", 5], Aliases: [5, "x"], GwPriority: "9" } } },
+  });
+  t.match(odd, {
+    name: "",
+    labels: { good: "yes" },
+    ports: [[80, "tcp"], [81, "tcp"], [82, "sctp"]],
+    dns: { servers: ["10.0.0.1"] },
+    endpoints: [{ networkName: "front", ipv4: undefined }, { networkName: "back", ipv4: undefined, links: [["a", "b"]], aliases: ["x"], gatewayPriority: 0 }],
+  });
+  t.same(odd.legacyLinks, [["a", "c"]]);
+  t.same(Object.keys(odd.labels), ["good"]);
+  t.throws(() => containerOf({} as ContainerInspectInfo), /id/);
+});
+
+t.test("a network is read with who is on it", async (t) => {
+  const other = "e".repeat(64);
+  const read = network({
+    Internal: true,
+    Scope: "local",
+    Containers: {
+      [id]: { Name: "web1", IPv4Address: "10.0.0.2/24", IPv6Address: "" },
+      [other]: { Name: "db", IPv4Address: "", IPv6Address: "fd00::3/64" },
+      "ep-abc": { Name: "stale", IPv4Address: "10.0.0.9/24" },
+    },
+  });
+  t.same(read.network, { id: "n1", name: "front", driver: "bridge", internal: true, predefined: false, shared: false });
+  t.same(read.endpoints, [
+    { container: id, name: "web1", ipv4: "10.0.0.2", ipv6: undefined },
+    { container: other, name: "db", ipv4: undefined, ipv6: "fd00::3" },
+  ]);
+  t.same(network({ Containers: null }).endpoints, []);
+});
+
+t.test("networks of Docker's own making have no names, networks of several hosts have more", async (t) => {
+  const cases: [what: string, raw: object, expected: object][] = [
+    ["the default bridge", { Name: "bridge", Options: { "com.docker.network.bridge.default_bridge": "true" } }, { predefined: true }],
+    ["host", { Name: "host", Driver: "host" }, { predefined: true }],
+    ["none", { Name: "none", Driver: "null" }, { predefined: true }],
+    ["the gateway of overlay networks", { Name: "docker_gwbridge" }, { predefined: true }],
+    ["a user's bridge of that name", { Name: "bridge" }, { predefined: false }],
+    ["overlay", { Driver: "overlay", Scope: "swarm" }, { shared: true }],
+    ["a global one", { Driver: "weave", Scope: "global" }, { shared: true }],
+    ["a local one", { Driver: "macvlan", Scope: "local" }, { shared: false }],
+  ];
+  for (const [what, raw, expected] of cases) t.match(network(raw).network, expected, what);
+  t.throws(() => networkOf({} as NetworkInspectInfo), /id/);
+});

@@ -1,0 +1,85 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import type { Container } from "../inventory/types.js";
+import { chooseUpstreams, Upstreams, type DaemonDns } from "./upstreams.js";
+
+const shown = (list: readonly { ip: string; from: string }[]) => list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
+
+t.test("servers are chosen, and asked from where, as each version of Docker does", async (t) => {
+  const host = ["10.0.0.2", "127.0.0.53", "2001:db8::1"];
+  const cases: [what: string, container: string[], daemon: string[], hostFile: string[], major: number, expected: string[]][] = [
+    ["20.10, host's file", [], [], host, 20, ["10.0.0.2", "host(127.0.0.53)"]],
+    ["24, host's file", [], [], host, 24, ["10.0.0.2", "host(127.0.0.53)"]],
+    ["26, host's file", [], [], host, 26, ["10.0.0.2", "host(127.0.0.53)", "host(2001:db8::1)"]],
+    ["28, host's file", [], [], host, 28, ["host(10.0.0.2)", "host(127.0.0.53)", "host(2001:db8::1)"]],
+    ["20.10, nobody in the host's file", [], [], [], 20, ["8.8.8.8", "8.8.4.4"]],
+    ["20.10, only IPv6 in the host's file", [], [], ["2001:db8::1"], 20, ["8.8.8.8", "8.8.4.4"]],
+    ["28, nobody in the host's file", [], [], [], 28, []],
+    ["the container's own", ["127.0.0.1", "2001:db8::9"], ["10.9.9.9"], host, 28, ["127.0.0.1", "2001:db8::9"]],
+    ["dockerd's own", [], ["10.9.9.9"], host, 20, ["10.9.9.9"]],
+    ["a link-local server", [], [], ["fe80::1%eth0", "10.0.0.2"], 28, ["host(10.0.0.2)"]],
+  ];
+  for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, major)), expected, what);
+});
+
+/** A host whose files the test writes. */
+class Host {
+  readonly #folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  daemon: DaemonDns = { servers: [], options: [] };
+  readonly upstreams: Upstreams;
+
+  constructor(t: { teardown(work: () => void): void }, major: number) {
+    t.teardown(() => rmSync(this.#folder, { recursive: true }));
+    this.upstreams = new Upstreams({ resolvConf: join(this.#folder, "resolv.conf"), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major });
+  }
+
+  write(name: string, content: string): string {
+    const path = join(this.#folder, name);
+    writeFileSync(path, content);
+    return path;
+  }
+
+  async of(resolvConfPath: string, dns: Partial<Container["dns"]> = {}) {
+    const { upstreams, forwardSingleLabels } = await this.upstreams.of({ resolvConfPath, dns: { servers: [], options: [], search: [], ...dns } } as unknown as Container);
+    return { upstreams: shown(upstreams), forwardSingleLabels };
+  }
+}
+
+t.test("what dockerd wrote into the container's own file counts before anything else", async (t) => {
+  const host = new Host(t, 28);
+  host.write("resolv.conf", "nameserver 10.0.0.2\n");
+  const own = host.write("own", "nameserver 127.0.0.11\noptions ndots:0\n# ExtServers: [host(10.1.1.1) 10.2.2.2]\n");
+  t.same(await host.of(own, { servers: ["10.3.3.3"] }), { upstreams: ["host(10.1.1.1)", "10.2.2.2"], forwardSingleLabels: true });
+  const none = host.write("none", "nameserver 127.0.0.11\n# ExtServers: []\n");
+  t.same((await host.of(none)).upstreams, []);
+});
+
+t.test("no more than three are used, as Docker does", async (t) => {
+  const host = new Host(t, 20);
+  host.write("resolv.conf", [1, 2, 3, 4].map((last) => `nameserver 10.0.0.${last}\n`).join(""));
+  t.same((await host.of("")).upstreams, ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+});
+
+t.test("files that are not there say nothing", async (t) => {
+  const host = new Host(t, 20);
+  t.same(await host.of("/nosuch/resolv.conf"), { upstreams: ["8.8.8.8", "8.8.4.4"], forwardSingleLabels: true });
+});
+
+t.test("a single label stays here when ndots is set, by whoever's options count", async (t) => {
+  const cases: [what: string, container: string[], daemon: string[], hostFile: string, forwarded: boolean][] = [
+    ["nobody", [], [], "", true],
+    ["the host's file", [], [], "options ndots:1", false],
+    ["dockerd", [], ["ndots:2"], "", false],
+    ["dockerd, in place of the host's file", [], ["timeout:1"], "options ndots:1", true],
+    ["the container", ["ndots:0"], [], "", false],
+    ["the container, in place of everybody", ["rotate"], ["ndots:1"], "options ndots:1", true],
+  ];
+  for (const [what, container, daemon, hostFile, forwarded] of cases) {
+    const host = new Host(t, 20);
+    host.write("resolv.conf", `nameserver 10.0.0.2\n${hostFile}\n`);
+    host.daemon = { servers: [], options: daemon };
+    t.equal((await host.of("", { options: container })).forwardSingleLabels, forwarded, what);
+  }
+});

@@ -1,0 +1,98 @@
+import t from "tap";
+import { Inventory } from "./inventory.js";
+import type { Container, Endpoint, Network } from "./types.js";
+
+const network = (id: string, given: Partial<Network> = {}): Network => ({ id, name: `name of ${id}`, driver: "bridge", internal: false, predefined: false, shared: false, ...given });
+
+function endpoint(given: Partial<Endpoint> = {}): Endpoint {
+  return { networkId: "n1", networkName: "name of n1", aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0, ...given };
+}
+
+function container(id: string, given: Partial<Container> = {}): Container {
+  return {
+    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+  };
+}
+
+/** An inventory with two networks, and what its listeners were told since. */
+function followed(): { inventory: Inventory; changes: string[] } {
+  const inventory = new Inventory();
+  for (const id of ["n1", "n2"]) inventory.putNetwork(network(id));
+  const changes: string[] = [];
+  inventory.onChange(({ containers, networks }) => changes.push(...[...containers].map((id) => `container ${id}`), ...[...networks].map((id) => `network ${id}`)));
+  return { inventory, changes };
+}
+
+t.test("a change is told once, and what stays the same is not", async (t) => {
+  const { inventory, changes } = followed();
+  inventory.putContainer(container("a"));
+  inventory.putContainer(container("a"));
+  inventory.putContainer(container("a", { name: "renamed" }));
+  inventory.putNetwork(network("n1"));
+  inventory.putNetwork(network("n1", { name: "renamed" }));
+  inventory.removeContainer("a");
+  inventory.removeContainer("a");
+  inventory.removeNetwork("n2");
+  inventory.removeNetwork("n2");
+  t.same(changes, ["container a", "container a", "network n1", "container a", "network n2"]);
+});
+
+t.test("a listener can leave", async (t) => {
+  const { inventory } = followed();
+  let told = 0;
+  const stop = inventory.onChange(() => told++);
+  inventory.putContainer(container("a"));
+  stop();
+  inventory.removeContainer("a");
+  t.equal(told, 1);
+});
+
+t.test("a container only a network lists is known in part", async (t) => {
+  const { inventory, changes } = followed();
+  inventory.putListed(network("n1"), [{ container: "a", name: "web", ipv4: "10.0.0.2", ipv6: undefined }]);
+  t.match(inventory.containers.get("a"), { name: "web", partial: true, running: false, endpoints: [{ networkId: "n1", ipv4: "10.0.0.2", hasGateway: { ipv4: true, ipv6: false } }] });
+  t.same(changes, ["container a"]);
+  t.same(inventory.containersOn("n1"), ["a"]);
+});
+
+t.test("a network's list gives addresses to containers that are known", async (t) => {
+  const { inventory } = followed();
+  const given = { container: "a", name: "a", ipv4: "10.0.0.9", ipv6: "fd00::9" };
+  const cases: [what: string, endpoints: Endpoint[], expected: object[]][] = [
+    ["joined before", [endpoint()], [{ networkId: "n1", ipv4: "10.0.0.9", ipv6: "fd00::9" }]],
+    ["configured by name", [endpoint({ networkId: "", ipv4: undefined, aliases: ["x"] })], [{ networkId: "n1", ipv4: "10.0.0.9", aliases: ["x"] }]],
+    ["configured by id", [endpoint({ networkId: "", networkName: "n1", ipv4: undefined })], [{ networkId: "n1", ipv4: "10.0.0.9" }]],
+    ["on another network", [endpoint({ networkId: "n2" })], [{ networkId: "n2", ipv4: "10.0.0.2" }, { networkId: "n1", ipv4: "10.0.0.9" }]],
+    ["on none", [], [{ networkId: "n1", ipv4: "10.0.0.9" }]],
+  ];
+  for (const [what, endpoints, expected] of cases) {
+    inventory.putContainer(container("a", { endpoints, labels: { kept: "yes" } }));
+    inventory.putListed(network("n1"), [given]);
+    t.match(inventory.containers.get("a"), { endpoints: expected, partial: false, labels: { kept: "yes" } }, what);
+    t.equal(inventory.containers.get("a")?.endpoints.length, expected.length, what);
+  }
+});
+
+t.test("leaving a network costs the address there, and no other", async (t) => {
+  const { inventory, changes } = followed();
+  inventory.putContainer(container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }));
+  inventory.removeEndpoint("a", "n1");
+  inventory.removeEndpoint("a", "n1");
+  inventory.removeEndpoint("nosuch", "n1");
+  t.match(inventory.containers.get("a")?.endpoints, [{ ipv4: undefined, aliases: ["x"] }, { ipv4: "10.2.0.2" }]);
+  t.same(changes, ["container a", "container a"]);
+  t.same(inventory.containersOn("n1"), []);
+  t.same(inventory.containersOn("n2"), ["a"]);
+});
+
+t.test("the network of an endpoint is found by id, else by name", async (t) => {
+  const { inventory } = followed();
+  t.equal(inventory.networkOf(endpoint({ networkId: "n2", networkName: "name of n1" }))?.id, "n2", "the id counts: names may be those of earlier days");
+  t.equal(inventory.networkOf(endpoint({ networkId: "", networkName: "name of n1" }))?.id, "n1");
+  t.equal(inventory.networkOf(endpoint({ networkId: "", networkName: "n2" }))?.id, "n2", "`docker run --network ID`");
+  t.equal(inventory.networkOf(endpoint({ networkId: "n9" })), undefined);
+  t.equal(inventory.isOn(endpoint({ networkId: "", networkName: "name of n1" }), "n1"), true);
+  t.equal(inventory.isOn(endpoint({ networkId: "n9" }), "n9"), true, "also one that is not known itself");
+  t.equal(inventory.isOn(endpoint({ networkId: "", networkName: "nosuch" }), "n1"), false);
+});

@@ -1,0 +1,67 @@
+import { spawnSync } from "node:child_process";
+import t from "tap";
+
+const uid = 64_001;
+
+/** Runs lines of a module as root in a process of their own, which may load our modules as `linux/…`. */
+function run(lines: string): { status: number | null; output: string } {
+  const from = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+  const source = `
+    import { readFileSync, readdirSync } from "node:fs";
+    import { spawnSync } from "node:child_process";
+    const { dropPrivileges, hasBoundingSet, raiseDescriptorLimit } = await import(${from("./privileges.js")});
+    const { packetSocket, tcpSocket, udpSocket, bindSocket } = await import(${from("./socket.js")});
+    const { insideNamespace } = await import(${from("./netns.js")});
+    const statusOf = (task) => Object.fromEntries(readFileSync("/proc/self/task/" + task + "/status", "utf8").split("\\n").map((line) => line.split(":\\t")));
+    const codeOf = (work) => { try { work(); return "allowed"; } catch (error) { return error.code; } };
+    const print = (value) => process.stdout.write(JSON.stringify(value));
+    ${lines}`;
+  const child = spawnSync(process.execPath, ["--input-type=module", "--eval", source], { encoding: "utf8" });
+  return { status: child.status, output: child.stdout === "" ? child.stderr : child.stdout };
+}
+
+t.test("privileges are dropped by every thread, for good", { skip: process.getuid!() === 0 ? false : "needs root" }, async (t) => {
+  const { status, output } = run(`
+    dropPrivileges(${uid});
+    const threads = readdirSync("/proc/self/task").map(statusOf);
+    const once = (field) => [...new Set(threads.map((thread) => thread[field]))];
+    print({
+      threads: threads.length, uid: once("Uid"), groups: once("Groups"), capabilities: once("CapEff"), permitted: once("CapPrm"), noNewPrivileges: once("NoNewPrivs"), seccomp: once("Seccomp"),
+      root: codeOf(() => process.setuid(0)),
+      unix: codeOf(packetSocket), tcp: codeOf(tcpSocket), listen: codeOf(() => bindSocket(udpSocket(), { ip: "127.0.0.1", port: 0 })),
+      namespace: codeOf(() => insideNamespace("/proc/self/ns/net", undefined, () => 0)),
+      process: spawnSync("true").error?.code,
+    });`);
+  t.equal(status, 0, output);
+  const seen = JSON.parse(output) as { threads: number };
+  t.ok(seen.threads > 1, "there are several");
+  t.match(seen, {
+    uid: [new RegExp(`^${uid}\\t${uid}\\t${uid}\\t${uid}$`)],
+    capabilities: ["0000000000000000"],
+    permitted: ["0000000000000000"],
+    noNewPrivileges: ["1"],
+    seccomp: ["2"],
+    root: "EPERM",
+    unix: "EAFNOSUPPORT",
+    tcp: "allowed",
+    listen: "EPERM",
+    namespace: "EPERM",
+    process: "EPERM",
+  });
+});
+
+t.test("the bounding set of a process that was started as root is seen", { skip: process.getuid!() === 0 ? false : "needs root" }, async (t) => {
+  const { output } = run("print(hasBoundingSet())");
+  t.equal(output, "true");
+});
+
+t.test("raising the limit of descriptors lowers nothing", async (t) => {
+  const { status, output } = run(`
+    const limit = () => Number(/open files\\s+(\\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))[1]);
+    const before = limit();
+    raiseDescriptorLimit();
+    print([before, limit()]);`);
+  t.equal(status, 0, output);
+  const [before, after] = JSON.parse(output) as [number, number];
+  t.ok(after >= before, `${before} became ${after}`);
+});
