@@ -12,7 +12,7 @@ import { Feed } from "./docker/feed.js";
 import { Upstreams } from "./docker/upstreams.js";
 import { describeError, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
-import { pollerForNode } from "./linux/node-poller.js";
+import { NodePoller } from "./linux/node-poller.js";
 import { raiseDescriptorLimit } from "./linux/privileges.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
@@ -37,7 +37,7 @@ export class Daemon {
   readonly #dns: DnsRole;
   readonly #hosts: HostsKeeper;
   readonly #api: ControlApi;
-  readonly #poller = pollerForNode();
+  readonly #poller = new NodePoller();
   #stopped: Promise<void> | undefined;
 
   constructor(private readonly options: DaemonOptions) {
@@ -75,6 +75,7 @@ export class Daemon {
     raiseDescriptorLimit();
     mkdirSync(this.options.runDir, { recursive: true, mode: 0o755 });
     await this.#api.start();
+    this.#poller.start();
     this.#dns.start();
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
@@ -93,7 +94,7 @@ export class Daemon {
     this.#hosts.stop();
     await this.#dns.stop();
     await this.#api.stop();
-    this.#poller.close();
+    this.#poller.stop();
     for (const name of ["control.sock", "dns.sock", "dns.log"]) rmSync(`${this.options.runDir}/${name}`, { force: true });
     this.#log.info("stopped");
   }

@@ -1,4 +1,5 @@
 import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from "dns-packet";
+import { keyOfText } from "../../dns/name.js";
 import type { Explanation } from "../../dns/protocol.js";
 import type { RecordRow } from "../control/records.js";
 import { PontoonError } from "../errors.js";
@@ -15,13 +16,16 @@ export function recordsText(rows: readonly RecordRow[]): string {
 
 /** A query as a container would send it, base64. Throws BAD_QUESTION. */
 export function encodeQuestion(name: string, type: string): string {
+  const problem = (reason: string, cause?: unknown) =>
+    new PontoonError("BAD_QUESTION", `${name} ${type}`, `${name} ${type} cannot be asked: ${reason}; write a name and a type such as A, AAAA, PTR or SRV`, { cause });
+  if (name !== "." && keyOfText(name) === undefined) throw problem("labels have 1 to 63 bytes, names 255 at most");
   try {
     const id = Math.floor(Math.random() * 65536);
     const edns: Answer = { type: "OPT", name: ".", udpPayloadSize: 4096, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
     const questions = [{ name, type: type.toUpperCase() as RecordType, class: "IN" as const }];
     return dnsPacket.encode({ type: "query", id, flags: dnsPacket.RECURSION_DESIRED, questions, additionals: [edns] }).toString("base64");
   } catch (error) {
-    throw new PontoonError("BAD_QUESTION", `${name} ${type}`, `${name} ${type} cannot be asked: ${(error as Error).message}; write a name and a type such as A, AAAA, PTR or SRV`, { cause: error });
+    throw problem((error as Error).message, error);
   }
 }
 

@@ -1,15 +1,20 @@
 import { Poller } from "./poller.js";
 import { watchFromNode } from "./libuv.js";
 
-/** A Poller that Node's own event loop waits for. Close it to let the process end. */
-export function pollerForNode(): { poller: Poller; close: () => void } {
-  const poller = new Poller();
-  const unwatch = watchFromNode(poller.fd, () => {
-    poller.dispatch(0);
-  });
-  return {
-    poller,
-    // The epoll descriptor itself stays open: libuv still holds it until its next turn.
-    close: unwatch,
-  };
+/** A Poller that Node's own event loop waits for, between start and stop; meanwhile the process does not end by itself. */
+export class NodePoller {
+  readonly poller = new Poller();
+  #unwatch: (() => void) | undefined;
+
+  start(): void {
+    this.#unwatch ??= watchFromNode(this.poller.fd, () => {
+      this.poller.dispatch(0);
+    });
+  }
+
+  /** The epoll descriptor itself stays open: libuv still holds it until its next turn. */
+  stop(): void {
+    this.#unwatch?.();
+    this.#unwatch = undefined;
+  }
 }

@@ -1,0 +1,45 @@
+import t from "tap";
+import type { ContainerStatus, Status } from "../control/status.js";
+import { statusText } from "./status-text.js";
+
+const base: Status = {
+  ready: true, version: "1.2.3", pid: 10, observe: false, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24" },
+  dns: { state: "running", pid: 20, detail: "", residentMemory: 52_400_000 }, networks: [], containers: [], upstreams: [],
+};
+const container: ContainerStatus = {
+  id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "",
+  upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
+};
+
+t.test("a host without anything is told in three lines and two sentences", async (t) => {
+  t.equal(statusText(base), "pontoon 1.2.3, pid 10\ndocker       Docker 20.10.24\npontoon-dns  running, pid 20, 52 MB\n\nNo user-defined networks.\n\nNo running containers.");
+});
+
+t.test("what is not running says why", async (t) => {
+  const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, detail: "five deaths", residentMemory: undefined } });
+  t.match(text, "docker       waiting for dockerd at unix:///d.sock (ENOENT)");
+  t.match(text, "pontoon-dns  given-up (five deaths)");
+});
+
+t.test("networks and containers have a line each", async (t) => {
+  const network = { id: "n", name: "front", driver: "bridge", internal: true, shared: true, endpoints: 2 };
+  const text = statusText({ ...base, networks: [network], containers: [container, { ...container, name: "db", resolver: "docker", reason: "label pontoon.dns=off", upstreams: [], counters: undefined }] });
+  t.match(text, /^front {4}bridge {2}2 {11}internal, shared with other hosts$/m);
+  t.match(text, /^web {8}front=10\.0\.0\.2 six=fd00::2 {2}pontoon {6}host\(10\.0\.0\.53\) {2}7 {8}1$/m);
+  t.match(text, /^db .* docker {7}- .* - {8}- {7}label pontoon\.dns=off$/m);
+});
+
+t.test("an upstream's health is one word", async (t) => {
+  const cases: [given: { asked: number; answered: number; timeouts: number }, word: string][] = [
+    [{ asked: 0, answered: 0, timeouts: 0 }, "unused"],
+    [{ asked: 1, answered: 0, timeouts: 0 }, "no answer yet"],
+    [{ asked: 3, answered: 0, timeouts: 3 }, "silent"],
+    [{ asked: 9, answered: 3, timeouts: 6 }, "poor"],
+    [{ asked: 9, answered: 8, timeouts: 1 }, "good"],
+  ];
+  for (const [given, word] of cases) {
+    const text = statusText({ ...base, upstreams: [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" }, failures: 0, latency: 1.25, ...given }] });
+    t.match(text, new RegExp(`^host\\(10\\.0\\.0\\.53\\)  ${word} `, "m"), word);
+    t.match(text, given.answered === 0 ? /-$/ : /1\.[23] ms$/);
+  }
+});

@@ -1,0 +1,120 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import type { Explanation } from "../../dns/protocol.js";
+import { PontoonError } from "../errors.js";
+import { ControlApi, type ControlSources } from "./api.js";
+import type { Status } from "./status.js";
+
+const explanation: Explanation = { reply: "", source: { kind: "docker" }, took: 1, steps: [] };
+
+interface Answer {
+  status: number;
+  body: { code?: string; message?: string; [key: string]: unknown };
+}
+
+/** A folder for a control socket, and a way to call it. */
+class Bench {
+  readonly folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  readonly path = join(this.folder, "control.sock");
+  readonly asked: [container: string, query: string][] = [];
+  readonly sources: ControlSources = {
+    status: () => Promise.resolve({ version: "1.2.3" } as Status),
+    records: () => [{ network: "front", name: "web", container: "web1", ipv4: "10.0.0.2", ipv6: undefined, ttl: 5 }],
+    query: (container, query) => {
+      this.asked.push([container, query.toString()]);
+      return container === "nosuch" ? Promise.reject(new PontoonError("NO_SUCH_CONTAINER", container, "no container nosuch")) : Promise.resolve(explanation);
+    },
+  };
+
+  constructor(private readonly t: { teardown(work: () => unknown): void }) {
+    t.teardown(() => rmSync(this.folder, { recursive: true }));
+  }
+
+  async start(): Promise<ControlApi> {
+    const api = new ControlApi(this.path, this.sources);
+    this.t.teardown(() => api.stop());
+    await api.start();
+    return api;
+  }
+
+  call(method: string, path: string, body?: string): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const headers = body === undefined ? {} : { "content-type": "application/json" };
+      const call = request({ socketPath: this.path, method, path, headers }, (response) => {
+        let text = "";
+        response.on("data", (chunk: Buffer) => (text += chunk.toString()));
+        response.on("end", () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer["body"] }));
+      });
+      call.on("error", reject);
+      call.end(body);
+    });
+  }
+}
+
+t.test("what is asked for is answered", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  t.match(await bench.call("GET", "/v1/status"), { status: 200, body: { version: "1.2.3" } });
+  t.match(await bench.call("GET", "/v1/dns/records"), { status: 200, body: [{ name: "web" }] });
+  const body = JSON.stringify({ container: "web1", query: Buffer.from("bytes").toString("base64") });
+  t.match(await bench.call("POST", "/v1/dns/query", body), { status: 200, body: { source: { kind: "docker" } } });
+  t.same(bench.asked, [["web1", "bytes"]]);
+});
+
+t.test("a refusal has a code and a reason", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  const body = JSON.stringify({ container: "nosuch", query: "" });
+  t.match(await bench.call("POST", "/v1/dns/query", body), { status: 400, body: { code: "NO_SUCH_CONTAINER", message: "no container nosuch" } });
+});
+
+t.test("what makes no sense is the caller's fault and reaches nobody", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  const bodies = ["{}", "[]", '{"container":"","query":""}', '{"container":"web1","query":"not base64!"}', '{"container":"web1","query":"","more":1}', "{", ""];
+  for (const body of bodies) {
+    const { status } = await bench.call("POST", "/v1/dns/query", body);
+    t.ok(status >= 400 && status < 500, `${JSON.stringify(body)}: ${status}`);
+  }
+  t.same(bench.asked, []);
+  t.equal((await bench.call("GET", "/v1/nosuch")).status, 404);
+});
+
+t.test("a failure inside is told as one", async (t) => {
+  const bench = new Bench(t);
+  bench.sources.status = () => Promise.reject(new Error("out of order"));
+  await bench.start();
+  t.match(await bench.call("GET", "/v1/status"), { status: 500, body: { code: "INTERNAL", message: "out of order" } });
+});
+
+t.test("only the owner may open the socket", async (t) => {
+  const bench = new Bench(t);
+  const mask = process.umask();
+  await bench.start();
+  t.equal(statSync(bench.path).mode & 0o777, 0o600);
+  t.equal(process.umask(), mask, "the mask of other files is as before");
+});
+
+t.test("a second daemon is refused, and leaves the first alone", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  await t.rejects(new ControlApi(bench.path, bench.sources).start(), { code: "ALREADY_RUNNING", subject: bench.path });
+  t.equal((await bench.call("GET", "/v1/status")).status, 200);
+});
+
+t.test("what a dead daemon left behind is replaced", async (t) => {
+  const bench = new Bench(t);
+  writeFileSync(bench.path, "");
+  await bench.start();
+  t.equal((await bench.call("GET", "/v1/status")).status, 200);
+});
+
+t.test("a stopped daemon answers no more", async (t) => {
+  const bench = new Bench(t);
+  const api = await bench.start();
+  await api.stop();
+  await t.rejects(bench.call("GET", "/v1/status"), { code: /ENOENT|ECONNREFUSED/ });
+});

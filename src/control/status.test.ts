@@ -1,0 +1,69 @@
+import t from "tap";
+import type { SandboxRecord } from "../../dns/protocol.js";
+import { Inventory } from "../inventory/inventory.js";
+import type { Container, Endpoint, Network } from "../inventory/types.js";
+import { statusOf, type StatusSources } from "./status.js";
+
+const network = (id: string, given: Partial<Network> = {}): Network => ({ id, name: id, driver: "bridge", internal: false, predefined: false, shared: false, ...given });
+const endpoint = (networkId: string): Endpoint => ({
+  networkId, networkName: networkId, aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0,
+});
+const container = (id: string, given: Partial<Container> = {}): Container => ({
+  id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+});
+const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
+  id, container: id, containerName: id, networks: [], forwardSingleLabels: true,
+  forwarding: { kind: "upstreams", upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }, { ip: "8.8.8.8", port: 53, from: "container" }] }, ...given,
+});
+const counters = { queries: 7, local: 5, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 };
+
+function sources(given: Partial<StatusSources> = {}): StatusSources {
+  const inventory = new Inventory();
+  for (const entry of [network("front"), network("back", { internal: true }), network("bridge", { predefined: true })]) inventory.putNetwork(entry);
+  for (const entry of [container("web"), container("db"), container("stopped", { running: false })]) inventory.putContainer(entry);
+  const serve = (id: string, given?: Partial<SandboxRecord>) => [id, { kind: "serve", sandbox: sandbox(id, given), pid: 1 }] as const;
+  return {
+    ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
+    server: { kind: "running", pid: 99 }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
+    failures: new Map(), answering: new Set(["web"]), report: undefined, ...given,
+  };
+}
+
+const one = (given: Partial<StatusSources>, name: string) => statusOf(sources(given)).containers.find((entry) => entry.name === name);
+
+t.test("networks of the user are listed with how many are on them", async (t) => {
+  t.same(statusOf(sources()).networks, [
+    { id: "back", name: "back", driver: "bridge", internal: true, shared: false, endpoints: 0 },
+    { id: "front", name: "front", driver: "bridge", internal: false, shared: false, endpoints: 3 },
+  ]);
+});
+
+t.test("running containers are listed with who answers them and whom they would ask", async (t) => {
+  t.same(statusOf(sources()).containers.map(({ name }) => name), ["db", "web"]);
+  t.match(one({}, "web"), { resolver: "pontoon", reason: "", upstreams: ["host(10.0.0.53)", "8.8.8.8"], networks: [{ name: "front", ipv4: "10.0.0.2", names: ["web"] }], counters: undefined });
+  t.match(one({}, "db"), { resolver: "docker", reason: "not taken over yet", upstreams: [] });
+});
+
+t.test("whoever Docker answers is told why", async (t) => {
+  t.match(one({ decisions: new Map([["web", { kind: "leave", reason: "label pontoon.dns=off" }]]), answering: new Set() }, "web"), { resolver: "docker", reason: "label pontoon.dns=off", upstreams: [] });
+  t.match(one({ failures: new Map([["db", { code: "EPERM", reason: "setns: EPERM" }]]) }, "db"), { resolver: "docker", reason: "setns: EPERM" });
+  t.match(one({ observe: true, answering: new Set() }, "web"), { resolver: "docker", reason: "would be answered by pontoon" });
+});
+
+t.test("what the server reports stands with its containers", async (t) => {
+  const upstreams = [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" as const }, asked: 2, answered: 2, timeouts: 0, failures: 0, latency: 1.5 }];
+  const report = { sandboxes: [{ id: "web", answering: true, counters }], upstreams, networks: 1, endpoints: 1, residentMemory: 5e7 };
+  const status = statusOf(sources({ report }));
+  t.same(status.upstreams, upstreams);
+  t.equal(status.dns.residentMemory, 5e7);
+  t.same(status.containers.map((entry) => entry.counters), [undefined, counters]);
+});
+
+t.test("dockerd and the server are told in words", async (t) => {
+  t.match(statusOf(sources()), { ready: true, version: "1.2.3", pid: process.pid, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24, followed since 1970-01-01T00:00:00.000Z" }, dns: { state: "running", pid: 99, detail: "" } });
+  t.match(statusOf(sources({ feed: { kind: "waiting", reason: "ENOENT" } })).docker, { state: "waiting", detail: "ENOENT" });
+  t.match(statusOf(sources({ server: { kind: "running", pid: 99, adopted: true } })).dns, { detail: "adopted" });
+  t.match(statusOf(sources({ server: { kind: "given-up", reason: "five deaths" } })).dns, { state: "given-up", pid: undefined, detail: "five deaths" });
+  t.match(statusOf(sources({ observe: true })).dns, { state: "observing" });
+});
