@@ -33,7 +33,7 @@ async function run(options: Options): Promise<void> {
   progress.show("a Docker host and its containers");
   const site = await prepareSite();
   const pontoon = await pontoonPeer(site, await site.host.pontoon());
-  const peers = [pontoon, dockerdPeer(site), await dnsmasqPeer(site), await aardvarkPeer(site)];
+  const peers = [pontoon, dockerdPeer(site), await dnsmasqPeer(site, site.plainAsker), await aardvarkPeer(site), await dnsmasqPeer(site, site.bareAsker, "dnsmasq, no NAT")];
   const machine = await describeMachine(site.host, pontoon.version);
   const localNames = await measureLocalNames(site, peers, options, progress);
   // From here on only pontoon is of interest, and the others are to leave it the machine.

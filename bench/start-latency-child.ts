@@ -41,7 +41,7 @@ async function measureStart(name: string): Promise<Start> {
   const address = await addressOf(id);
   await engine.delete(`/containers/${id}?force=true`);
   if (answer.address !== address) throw new Error(`${name} has ${address}, but the answer was ${answer.address}`);
-  return { latency: Math.max(0, answer.at - event.madeAt), eventDelay: event.arrivedAt - event.madeAt };
+  return { answeredAfter: answer.at - event.madeAt, eventDelay: event.arrivedAt - event.madeAt };
 }
 
 async function createContainer(name: string): Promise<string> {

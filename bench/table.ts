@@ -12,14 +12,22 @@ export function goalsTable(rows: readonly Row[]): string {
 
 /** Each peer's medians, how far its rounds lie apart, and what went wrong. */
 export function peersTable(rounds: Rounds<Turn>): string {
-  const header = ["PEER", "QUERIES/S", "±", "CPU/QUERY", "±", "LATENCY", "LOST", "ERRORS"];
+  const header = ["PEER", "QUERIES/S", "±", "CPU/QUERY", "±", "LATENCY", "WAITING", "LOST", "ERRORS"];
   const lines = [...rounds].map(([name, turns]) => {
     const [rates, costs] = [turns.map((turn) => turn.queriesPerSecond), turns.map((turn) => turn.cpuPerQuery)];
     const total = (of: (turn: Turn) => number) => turns.reduce((sum, turn) => sum + of(turn), 0).toString();
     const latency = median(turns.map((turn) => turn.latency.average));
-    return [name, Math.round(median(rates)).toLocaleString("en"), percent(spread(rates) / 2), `${median(costs).toFixed(2)} µs`, percent(spread(costs) / 2), `${latency.toFixed(2)} ms`, total(({ lost }) => lost), total(({ errors }) => errors)];
+    const speed = [Math.round(median(rates)).toLocaleString("en"), percent(spread(rates) / 2)];
+    const cost = [`${median(costs).toFixed(2)} µs`, percent(spread(costs) / 2)];
+    const waiting = median(turns.map(questionsWaiting)).toFixed(0);
+    return [name, ...speed, ...cost, `${latency.toFixed(2)} ms`, waiting, total(({ lost }) => lost), total(({ errors }) => errors)];
   });
   return aligned([header, ...lines]);
+}
+
+/** How many questions were under way on average (Little's law): far below what dnsperf may have, it was dnsperf that was slow. */
+function questionsWaiting({ queriesPerSecond, latency }: Turn): number {
+  return (queriesPerSecond * latency.average) / 1000;
 }
 
 function printResult(result: number, { unit }: Goal): string {

@@ -6,45 +6,10 @@ const ownTtl = 7;
 const config = `dns:\n  ttl: ${ownTtl}\n`;
 const upstreamAddress = "10.77.0.2";
 
-t.test("a container sees the names of its own networks only", async (t) => {
+t.test("each container sees the names of its own networks", async (t) => {
   const { host } = await hostWithUpstream(t);
-  const networks = await Promise.all([host.network("red"), host.network("blue"), host.network("green")]);
-  const onAll = ["red", "blue", "green"].map((name) => ({ name, aliases: [`${name}-only`, "everywhere"] }));
-  const [red, blue, both, all] = await Promise.all([
-    host.container({ name: "red-one", networks: ["red"] }),
-    host.container({ name: "blue-one", networks: ["blue"] }),
-    host.container({ name: "both", networks: ["red", "blue"] }),
-    host.container({ name: "all", networks: onAll }),
-  ]);
-  const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [red, blue, both, all]);
-
-  await t.test("neighbours only", async (t) => {
-    t.same(await found(red, "both"), [await both.ip("red")], "the address on the network they share");
-    t.same(await found(blue, "both"), [await both.ip("blue")]);
-    t.same(await found(both, "red-one"), [await red.ip("red")]);
-    t.same(await found(both, "blue-one"), [await blue.ip("blue")]);
-    await unknown(t, red, "blue-one", "blue-one.blue", "blue-one.red", "both.blue", blue.id.slice(0, 12), "green-only", "blue-only");
-  });
-
-  await t.test("an alias counts on its own network", async (t) => {
-    t.same(await found(red, "red-only"), [await all.ip("red")]);
-    t.same(await found(both, "blue-only"), [await all.ip("blue")]);
-    t.same(await found(both, "blue-only.blue"), [await all.ip("blue")]);
-    await unknown(t, both, "blue-only.red", "red-only.blue", "green-only");
-    t.same(await found(all, "green-only"), [await all.ip("green")]);
-  });
-
-  await t.test("name.network chooses among several", async (t) => {
-    for (const network of ["red", "blue", "green"]) t.same(await found(all, `everywhere.${network}`), [await all.ip(network)]);
-    for (const network of ["red", "blue"]) t.same(await found(both, `all.${network.toUpperCase()}`), [await all.ip(network)]);
-    await unknown(t, both, "all.green", `all.${networks[0].id.slice(0, 12)}`);
-  });
-});
-
-t.test("a name on several of the asker's networks is taken from the one Docker takes it from", async (t) => {
-  const host = await DockerHost.start(t);
   await host.exec(["sh", "-ec", "ip link add lan0 type veth peer name lan1; ip link set lan0 up; ip link set lan1 up"]);
+  const colours = await Promise.all([host.network("red"), host.network("blue"), host.network("green")]);
   await Promise.all([
     host.network("alpha", { internal: true }),
     host.network("bravo"),
@@ -53,6 +18,12 @@ t.test("a name on several of the asker's networks is taken from the one Docker t
     host.network("echo", { driver: "macvlan", subnet: "172.41.0.0/24", options: { parent: "lan0" } }),
     host.network("a.b"),
     host.network("b"),
+  ]);
+  const [red, blue, both, all] = await Promise.all([
+    host.container({ name: "red-one", networks: ["red"] }),
+    host.container({ name: "blue-one", networks: ["blue"] }),
+    host.container({ name: "both", networks: ["red", "blue"] }),
+    host.container({ name: "all", networks: ["red", "blue", "green"].map((name) => ({ name, aliases: [`${name}-only`, "everywhere"] })) }),
   ]);
   const askers = await Promise.all(
     [
@@ -64,100 +35,116 @@ t.test("a name on several of the asker's networks is taken from the one Docker t
       { networks: ["echo", "alpha"], first: "echo" },
     ].map(async (group) => ({ ...group, asker: await host.container({ networks: group.networks }) })),
   );
-  const target = await host.container({ name: "target", networks: ["alpha", "bravo", "charlie", "delta", "echo"] });
+  const wanted = await host.container({ name: "wanted", networks: ["alpha", "bravo", "charlie", "delta", "echo"] });
   const [plain, inner, outer, splitter] = await Promise.all([
     host.container({ networks: [{ name: "b", aliases: ["x"] }] }),
     host.container({ networks: [{ name: "b", aliases: ["x.a"] }] }),
     host.container({ networks: [{ name: "a.b", aliases: ["x", "y"] }] }),
     host.container({ networks: ["a.b", "b"] }),
   ]);
+  const [target, hidden, asker, owner] = await Promise.all([
+    host.container({ name: "target", networks: [{ name: "red", aliases: ["shop"] }] }),
+    host.container({ name: "db", networks: ["red", "blue"] }),
+    host.container({ networks: [{ name: "red", links: ["target:Lnk", "shop:mart", "target:db", "late:soon"] }] }),
+    host.container({ name: "owner", networks: [{ name: "red", links: ["target:lnk"] }] }),
+  ]);
+  const sidecar = await host.container({ name: "sidecar", options: ["--network=container:owner"] });
 
   const askAll = async () => [
-    ...(await Promise.all(askers.map(({ asker }) => asker.dig("target")))),
+    ...(await Promise.all(askers.map(({ asker }) => asker.dig("wanted")))),
     ...(await Promise.all(["x.a.b", "x.b", "y.a.b", "x.a", "x"].map((name) => splitter.dig(name)))),
   ];
   const dockers = await askAll();
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [splitter, ...askers.map(({ asker }) => asker)]);
-  const ours = await askAll();
-  t.ok(ours.every(({ answers }) => answers.every(({ ttl }) => ttl === ownTtl)));
-  t.same(ours.map(({ addresses }) => addresses), dockers.map(({ addresses }) => addresses), "as Docker's own resolver");
-  for (const { asker, networks, first } of askers) t.same(await found(asker, "target"), [await target.ip(first)], `on ${networks.join(", ")}`);
-  t.same(await found(splitter, "x.a.b"), [await inner.ip("b")], "the longest name wins over the longest network");
-  t.same(await found(splitter, "x.b"), [await plain.ip("b")]);
-  t.same(await found(splitter, "y.a.b"), [await outer.ip("a.b")], "a network's name may have dots");
-  t.same(await found(splitter, "x"), [await outer.ip("a.b")]);
-});
+  await answering(pontoon, [red, blue, both, all, splitter, target, asker, owner, ...askers.map(({ asker }) => asker)]);
 
-t.test("links name containers for one asker alone", async (t) => {
-  const { host } = await hostWithUpstream(t);
-  await Promise.all([host.network("red"), host.network("blue")]);
-  const target = await host.container({ name: "target", networks: [{ name: "red", aliases: ["shop"] }] });
-  const hidden = await host.container({ name: "db", networks: ["red", "blue"] });
-  const [asker, other] = await Promise.all([
-    host.container({ name: "asker", networks: [{ name: "red", links: ["target:Lnk", "shop:mart", "target:db", "late:soon"] }] }),
-    host.container({ name: "other", networks: ["red", "blue"] }),
-  ]);
-  const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [target, asker, other]);
-  const ip = await target.ip("red");
+  await t.test("a container sees the names of its own networks only", async (t) => {
+    await t.test("neighbours only", async (t) => {
+      t.same(await found(red, "both"), [await both.ip("red")], "the address on the network they share");
+      t.same(await found(blue, "both"), [await both.ip("blue")]);
+      t.same(await found(both, "red-one"), [await red.ip("red")]);
+      t.same(await found(both, "blue-one"), [await blue.ip("blue")]);
+      await unknown(t, red, "blue-one", "blue-one.blue", "blue-one.red", "both.blue", blue.id.slice(0, 12), "green-only", "blue-only");
+    });
 
-  await t.test("the asker's links resolve", async (t) => {
-    for (const name of ["Lnk", "lnk", "LNK", "lnk.red", "LNK.RED", "mart"]) t.same(await found(asker, name), [ip], name);
-    t.equal((await asker.dig("lnk", "TXT")).rcode, "NOERROR");
+    await t.test("an alias counts on its own network", async (t) => {
+      t.same(await found(red, "red-only"), [await all.ip("red")]);
+      t.same(await found(both, "blue-only"), [await all.ip("blue")]);
+      t.same(await found(both, "blue-only.blue"), [await all.ip("blue")]);
+      await unknown(t, both, "blue-only.red", "red-only.blue", "green-only");
+      t.same(await found(all, "green-only"), [await all.ip("green")]);
+    });
+
+    await t.test("name.network chooses among several", async (t) => {
+      for (const network of ["red", "blue", "green"]) t.same(await found(all, `everywhere.${network}`), [await all.ip(network)]);
+      for (const network of ["red", "blue"]) t.same(await found(both, `all.${network.toUpperCase()}`), [await all.ip(network)]);
+      await unknown(t, both, "all.green", `all.${colours[0].id.slice(0, 12)}`);
+    });
   });
 
-  await t.test("nobody else sees them", async (t) => {
-    await unknown(t, other, "lnk", "lnk.red", "mart");
-    await unknown(t, target, "lnk");
+  await t.test("a name on several of the asker's networks is taken from the one Docker takes it from", async (t) => {
+    const ours = await askAll();
+    t.ok(ours.every(({ answers }) => answers.every(({ ttl }) => ttl === ownTtl)));
+    t.same(ours.map(({ addresses }) => addresses), dockers.map(({ addresses }) => addresses), "as Docker's own resolver");
+    for (const { asker, networks, first } of askers) t.same(await found(asker, "wanted"), [await wanted.ip(first)], `on ${networks.join(", ")}`);
+    t.same(await found(splitter, "x.a.b"), [await inner.ip("b")], "the longest name wins over the longest network");
+    t.same(await found(splitter, "x.b"), [await plain.ip("b")]);
+    t.same(await found(splitter, "y.a.b"), [await outer.ip("a.b")], "a network's name may have dots");
+    t.same(await found(splitter, "x"), [await outer.ip("a.b")]);
   });
 
-  await t.test("a link goes before a real name on its network", async (t) => {
-    t.same(await found(asker, "db"), [ip]);
-    t.same(await found(asker, "db.red"), [ip]);
-    t.same(await found(asker, hidden.id.slice(0, 12)), [await hidden.ip("red")]);
-    t.same((await found(other, "db.blue")), [await hidden.ip("blue")]);
+  await t.test("links name containers for one asker alone", async (t) => {
+    const ip = await target.ip("red");
+
+    await t.test("the asker's links resolve", async (t) => {
+      for (const name of ["Lnk", "lnk", "LNK", "lnk.red", "LNK.RED", "mart"]) t.same(await found(asker, name), [ip], name);
+      t.equal((await asker.dig("lnk", "TXT")).rcode, "NOERROR");
+    });
+
+    await t.test("nobody else sees them", async (t) => {
+      await unknown(t, both, "lnk", "lnk.red", "mart");
+      await unknown(t, target, "lnk");
+    });
+
+    await t.test("a link goes before a real name on its network", async (t) => {
+      t.same(await found(asker, "db"), [ip]);
+      t.same(await found(asker, "db.red"), [ip]);
+      t.same(await found(asker, hidden.id.slice(0, 12)), [await hidden.ip("red")]);
+      t.same((await found(both, "db.blue")), [await hidden.ip("blue")]);
+    });
+
+    await t.test("a link's target is looked up when it is asked for", async (t) => {
+      await unknown(t, asker, "soon");
+      const late = await host.container({ name: "late", networks: ["red"] });
+      await until(async () => (await found(asker, "soon")).length > 0, { what: "the link to a container that came later resolves" });
+      t.same(await found(asker, "soon"), [await late.ip("red")]);
+    });
+
+    await t.test("a link given when a container joins a network later", async (t) => {
+      const late = await host.container({ name: "joiner", networks: ["red"] });
+      await host.docker("network", "connect", "--link=db:store", "blue", "joiner");
+      await until(async () => (await found(late, "store")).length > 0, { what: "the link on the second network resolves" });
+      t.same(await found(late, "store"), [await hidden.ip("blue")]);
+      t.same(await found(late, "store.blue"), [await hidden.ip("blue")]);
+      await unknown(t, late, "store.red");
+    });
   });
 
-  await t.test("a link's target is looked up when it is asked for", async (t) => {
-    await unknown(t, asker, "soon");
-    const late = await host.container({ name: "late", networks: ["red"] });
-    await until(async () => (await found(asker, "soon")).length > 0, { what: "the link to a container that came later resolves" });
-    t.same(await found(asker, "soon"), [await late.ip("red")]);
+  await t.test("a container that shares another's network shares its names", async (t) => {
+    const after = await host.container({ name: "second", options: [`--network=container:${owner.id}`] });
+
+    for (const sharer of [sidecar, after]) {
+      for (const name of ["target", "shop", "lnk", "target.red"]) t.same(await found(sharer, name), [await target.ip("red")], name);
+      t.same(await found(sharer, "owner"), [await owner.ip("red")]);
+      t.match((await sharer.exec(["nslookup", "shop"])).stdout, await target.ip("red"), "by its own tools");
+    }
+    t.match((await pontoon.cli("status")).stdout, /sidecar.*shares/, "the status says whose names it has");
+    await host.docker("network", "connect", "blue", "owner");
+    await until(async () => (await found(sidecar, "blue-one")).length > 0, { what: "it sees the other's new network too" });
+    t.same(await found(sidecar, "blue-one"), [await blue.ip("blue")]);
+    await after.remove();
+    t.same(await found(sidecar, "target"), [await target.ip("red")], "one sharer's end changes nothing for the others");
   });
-
-  await t.test("a link given when a container joins a network later", async (t) => {
-    const late = await host.container({ name: "joiner", networks: ["red"] });
-    await host.docker("network", "connect", "--link=db:store", "blue", "joiner");
-    await until(async () => (await found(late, "store")).length > 0, { what: "the link on the second network resolves" });
-    t.same(await found(late, "store"), [await hidden.ip("blue")]);
-    t.same(await found(late, "store.blue"), [await hidden.ip("blue")]);
-    await unknown(t, late, "store.red");
-  });
-});
-
-t.test("a container that shares another's network shares its names", async (t) => {
-  const { host } = await hostWithUpstream(t);
-  await Promise.all([host.network("red"), host.network("blue")]);
-  const web = await host.container({ name: "web", networks: [{ name: "red", aliases: ["shop"] }] });
-  const owner = await host.container({ name: "owner", networks: [{ name: "red", links: ["web:lnk"] }] });
-  const before = await host.container({ name: "sidecar", options: ["--network=container:owner"] });
-  const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [owner]);
-  const after = await host.container({ name: "second", options: [`--network=container:${owner.id}`] });
-
-  for (const sharer of [before, after]) {
-    for (const name of ["web", "shop", "lnk", "web.red"]) t.same(await found(sharer, name), [await web.ip("red")], name);
-    t.same(await found(sharer, "owner"), [await owner.ip("red")]);
-    t.match((await sharer.exec(["nslookup", "shop"])).stdout, await web.ip("red"), "by its own tools");
-  }
-  t.match((await pontoon.cli("status")).stdout, /sidecar.*shares/, "the status says whose names it has");
-  await host.docker("network", "connect", "blue", "owner");
-  const blue = await host.container({ name: "blue-one", networks: ["blue"] });
-  await until(async () => (await found(before, "blue-one")).length > 0, { what: "it sees the other's new network too" });
-  t.same(await found(before, "blue-one"), [await blue.ip("blue")]);
-  await after.remove();
-  t.same(await found(before, "web"), [await web.ip("red")], "one sharer's end changes nothing for the others");
 });
 
 t.test("containers without a user-defined network keep the resolver Docker gave them", async (t) => {

@@ -1,0 +1,46 @@
+// `sudo npm run bench -- NAME [OPTION…]`: from a fresh clone to one benchmark's table. Without a name: what there is.
+import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot } from "./prepare.mjs";
+
+const benchmarks = {
+  dns: {
+    about: "the resolver beside Docker's own, dnsmasq and aardvark-dns",
+    packages: [
+      { command: "nft", package: "nftables" },
+      { command: "ip", package: "iproute2" },
+      { command: "iptables", package: "iptables" },
+      { command: "dockerd", package: "docker.io" },
+      { command: "busybox", package: "busybox-static" },
+      { command: "nsenter", package: "util-linux" },
+      { command: "ps", package: "procps" },
+      { command: "dnsperf", package: "dnsperf" },
+      { command: "dnsmasq", package: "dnsmasq-base" },
+      { command: "aardvark-dns", package: "aardvark-dns" },
+    ],
+  },
+};
+
+const [name, ...options] = process.argv.slice(2);
+const benchmark = Object.hasOwn(benchmarks, name ?? "") ? benchmarks[name] : undefined;
+if (!benchmark) list();
+else await run(name, benchmark, options);
+
+function list() {
+  const lines = Object.entries(benchmarks).map(([known, { about }]) => `  sudo npm run bench -- ${known}   ${about}\n`);
+  const isHelp = name === undefined || name === "--help";
+  const stream = isHelp ? process.stdout : process.stderr;
+  if (!isHelp) stream.write(`pontoon: there is no benchmark called ${name}\n`);
+  stream.write(`${lines.join("")}Options and what the figures mean: bench/README.md\n`);
+  process.exitCode = isHelp ? 0 : 2;
+}
+
+async function run(name, { packages }, options) {
+  requirePlatform();
+  requireRoot(`npm run bench -- ${name}`);
+  process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
+  await requireDebianPackages(packages);
+  await requireNodeModules({ development: true });
+  await requireBuild("tsconfig.json");
+  const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
+  process.argv = [process.execPath, program.pathname, ...options];
+  await import(program.href);
+}
