@@ -1,18 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
 import t from "tap";
-import { HandLoop, openDescriptors } from "../src/linux/testing/hand-loop.js";
+import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome } from "./forward.js";
 import { hostSockets, type ForwardingSockets } from "./forwarding-sockets.js";
 import type { Upstream } from "./protocol.js";
 import { RCODE } from "./query.js";
 import { isTruncated, rcodeOf } from "./reply-check.js";
-import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type ReplyShape, type TestLike } from "./testing/loopback.js";
+import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type ReplyShape, type TestLike } from "./test-upstream.js";
 import { UpstreamHealth } from "./upstreams.js";
 
 /** Questions forwarded from this host, in time the test lets pass. */
 class Bench {
-  readonly loop = new HandLoop();
+  readonly loop = new TestLoop();
   readonly health = new UpstreamHealth();
   readonly sockets = hostSockets(this.loop.poller, "ipv4");
 

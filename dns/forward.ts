@@ -36,6 +36,8 @@ interface Attempt {
   readonly startedAt: number;
   exchange: Exchange | undefined;
   over: boolean;
+  /** Counted as such: its own time, and then everybody's, may run out. */
+  timedOut: boolean;
 }
 
 /**
@@ -76,10 +78,10 @@ export class Forward {
       if (this.#attempts.every((attempt) => attempt.over)) this.#giveUp();
       return;
     }
-    const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false };
+    const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false, timedOut: false };
     this.#attempts.push(attempt);
     this.#patience = this.tools.wheel.in(FORWARD_TIME / this.request.upstreams.length, () => {
-      this.tools.health.timedOut(upstream);
+      this.#timedOut(attempt);
       this.#lastReason = `${upstream.ip} did not answer in time`;
       this.#tryNext();
     });
@@ -132,8 +134,14 @@ export class Forward {
   }
 
   #onDeadline(): void {
-    for (const attempt of this.#attempts) if (!attempt.over) this.tools.health.timedOut(attempt.upstream);
+    for (const attempt of this.#attempts) if (!attempt.over) this.#timedOut(attempt);
     this.#giveUp();
+  }
+
+  #timedOut(attempt: Attempt): void {
+    if (attempt.timedOut) return;
+    attempt.timedOut = true;
+    this.tools.health.timedOut(attempt.upstream);
   }
 
   #giveUp(): void {

@@ -15,9 +15,18 @@ export interface ForwardingSockets {
 /** The host's own namespace: sockets are made when they are needed; TCP sockets are closed after use. */
 export function hostSockets(poller: Poller, family: "ipv4" | "ipv6"): ForwardingSockets {
   return {
-    udp: new UdpPool(poller, { more: () => udpSocket(family) }, hostSocketsAtMost),
-    takeTcp: (ready) => ready(tcpSocket(family)),
+    udp: new UdpPool(poller, { more: () => orNone(() => udpSocket(family)) }, hostSocketsAtMost),
+    takeTcp: (ready) => ready(orNone(() => tcpSocket(family))),
     giveBackTcp: closeDescriptor,
     close: () => undefined,
   };
+}
+
+/** Out of descriptors or memory: the question has to share a socket, or fails; nobody else's does. */
+function orNone(make: () => number): number | undefined {
+  try {
+    return make();
+  } catch {
+    return undefined;
+  }
 }

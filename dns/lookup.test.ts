@@ -76,7 +76,7 @@ function line(answer: Answer): string {
 
 const reverse = (ip: string) => `${ip.split(".").reverse().join(".")}.in-addr.arpa`;
 
-t.test("a name is looked up on the asker's networks only", async (t) => {
+t.test("a name is looked up on the asker's networks only", (t) => {
   const table = new Table().network("front").network("back").network("other");
   table.put("front", "web", { ipv4: "10.1.0.2" }).put("back", "db", { ipv4: "10.2.0.3", ipv6: "fd00:2::3" }).put("other", "far", { ipv4: "10.3.0.4" });
   const asker = table.asker("front", "back");
@@ -88,9 +88,10 @@ t.test("a name is looked up on the asker's networks only", async (t) => {
   t.equal(asker.ask("nosuch"), "not ours");
   t.equal(table.asker().ask("web"), "not ours");
   t.equal(asker.view.answer("", TYPE.A), undefined, "the root");
+  t.end();
 });
 
-t.test("name.network asks that network alone", async (t) => {
+t.test("name.network asks that network alone", (t) => {
   const table = new Table().network("n1", { name: "front" }).network("n2", { name: "proj_default" }).network("n3", { name: "a.dotted.net" });
   table.put("n1", "web", { ipv4: "10.1.0.2" }).put("n2", "web", { ipv4: "10.2.0.2" }).put("n3", "web", { ipv4: "10.3.0.2" });
   const asker = table.asker("n1", "n2", "n3");
@@ -100,18 +101,20 @@ t.test("name.network asks that network alone", async (t) => {
   t.equal(asker.ask("web.n1"), "not ours", "a network's id is no name");
   t.equal(asker.ask("front"), "not ours", "nor is a network's name alone");
   t.equal(asker.ask("web.front.example"), "not ours");
+  t.end();
 });
 
-t.test("the whole name comes first, then splits from the right", async (t) => {
+t.test("the whole name comes first, then splits from the right", (t) => {
   const table = new Table().network("c").network("b.c").network("late");
   table.put("c", "one", { names: ["a.b"], ipv4: "10.0.0.1" }).put("b.c", "two", { names: ["a"], ipv4: "10.0.0.2" });
   const asker = table.asker("b.c", "c", "late");
   t.same(asker.ask("a.b.c"), ["A 10.0.0.1"], "(a.b, c) before (a, b.c)");
   table.put("late", "three", { names: ["a.b.c"], ipv4: "10.0.0.3" });
   t.same(asker.ask("a.b.c"), ["A 10.0.0.3"], "the whole name before either, on whatever network");
+  t.end();
 });
 
-t.test("the first network that has an address of the family answers alone", async (t) => {
+t.test("the first network that has an address of the family answers alone", (t) => {
   const table = new Table().network("n1").network("n2").network("n3");
   table.put("n1", "x1", { names: ["svc"], ipv4: "10.1.0.1" });
   table.put("n2", "x2", { names: ["svc"], ipv4: "10.2.0.1", ipv6: "fd00::2" });
@@ -121,9 +124,10 @@ t.test("the first network that has an address of the family answers alone", asyn
   t.same(table.asker("n3", "n2", "n1").ask("svc", "AAAA"), ["AAAA fd00::3"], "the order is the asker's");
   t.same(table.asker("n3", "n2", "n1").ask("svc"), ["A 10.2.0.1"]);
   t.same(table.asker("n1").ask("svc", "AAAA"), "NODATA");
+  t.end();
 });
 
-t.test("all containers of a name on its network answer", async (t) => {
+t.test("all containers of a name on its network answer", (t) => {
   const table = new Table().network("n");
   for (const last of [1, 2, 3]) table.put("n", `web${last}`, { names: [`web${last}`, "web"], ipv4: `10.0.0.${last}` });
   const asker = table.asker("n");
@@ -131,23 +135,26 @@ t.test("all containers of a name on its network answer", async (t) => {
   table.zones.removeEndpoint("n", "web2");
   t.same(asker.ask("web"), ["A 10.0.0.1", "A 10.0.0.3"]);
   t.equal(asker.ask("web2"), "not ours");
+  t.end();
 });
 
-t.test("letter case makes no difference anywhere", async (t) => {
+t.test("letter case makes no difference anywhere", (t) => {
   const table = new Table().network("n", { name: "Front" }).put("n", "c", { names: ["Web-1"], ipv4: "10.0.0.1", ports: [[80, "tcp"]] });
   const asker = table.asker(["n", [["Lnk", "WEB-1"]]]);
   for (const name of ["web-1", "WEB-1", "web-1.front", "WEB-1.FRONT", "lnk", "LNK", "LnK.FrOnT"]) t.same(asker.ask(name), ["A 10.0.0.1"], name);
   t.same(asker.ask("_HTTP._TCP.WEB-1", "SRV"), ["SRV 0 0 80 Web-1.Front"]);
   t.same(asker.ask("1.0.0.10.IN-ADDR.ARPA", "PTR"), ["PTR Web-1.Front"], "names are shown as they were given");
+  t.end();
 });
 
-t.test("a dot inside a label is no dot", async (t) => {
+t.test("a dot inside a label is no dot", (t) => {
   const table = new Table().network("red").put("red", "db", { ipv4: "10.0.0.1" });
   t.ok(table.asker("red").view.answer("\x02db\x03red", TYPE.A));
   t.equal(table.asker("red").view.answer("\x06db.red", TYPE.A), undefined);
+  t.end();
 });
 
-t.test("a link is private to its asker", async (t) => {
+t.test("a link is private to its asker", (t) => {
   const table = new Table().network("n").network("m").put("n", "web", { ipv4: "10.0.0.1" }).put("m", "web", { ipv4: "10.9.0.1" });
   const linked = table.asker(["n", [["lnk", "web"]]], "m");
   t.same(linked.ask("lnk"), ["A 10.0.0.1"]);
@@ -155,9 +162,10 @@ t.test("a link is private to its asker", async (t) => {
   t.equal(linked.ask("lnk.m"), "not ours", "it belongs to its network");
   t.same(linked.ask("web"), ["A 10.0.0.1"], "the target keeps its own name");
   t.equal(table.asker("n", "m").ask("lnk"), "not ours");
+  t.end();
 });
 
-t.test("a link hides the real name on its own network only, and goes before real names", async (t) => {
+t.test("a link hides the real name on its own network only, and goes before real names", (t) => {
   const table = new Table().network("n").network("m");
   table.put("n", "db", { ipv4: "10.0.0.1" }).put("n", "web", { ipv4: "10.0.0.2" }).put("m", "db", { ipv4: "10.9.0.1" }).put("m", "other", { ipv4: "10.9.0.2" });
   t.same(table.asker(["n", [["db", "web"]]], "m").ask("db"), ["A 10.0.0.2"]);
@@ -165,9 +173,10 @@ t.test("a link hides the real name on its own network only, and goes before real
   t.same(table.asker(["n", [["db", "gone"]]], "m").ask("db"), ["A 10.9.0.1"], "a link to nobody still hides");
   t.equal(table.asker(["n", [["db", "gone"]]]).ask("db"), "not ours");
   t.same(table.asker(["n", [["a..b", "web"], ["ok", "web"]]]).ask("ok"), ["A 10.0.0.2"], "a link DNS cannot carry costs itself only");
+  t.end();
 });
 
-t.test("a link finds whoever bears its target's name at the moment", async (t) => {
+t.test("a link finds whoever bears its target's name at the moment", (t) => {
   const table = new Table().network("n");
   const asker = table.asker(["n", [["lnk", "web"]]]);
   t.equal(asker.ask("lnk"), "not ours");
@@ -175,9 +184,10 @@ t.test("a link finds whoever bears its target's name at the moment", async (t) =
   t.same(asker.ask("lnk"), ["A 10.0.0.1"]);
   table.put("n", "c1", { names: ["web"], ipv4: "10.0.0.7" });
   t.same(asker.ask("lnk"), ["A 10.0.0.7"]);
+  t.end();
 });
 
-t.test("a known name has no data of other types, and is never asked of others", async (t) => {
+t.test("a known name has no data of other types, and is never asked of others", (t) => {
   const table = new Table().network("n").put("n", "web", { ipv4: "10.0.0.1", ports: [[80, "tcp"]] });
   const asker = table.asker("n");
   for (const type of ["AAAA", "MX", "TXT", "CNAME", "NS", "SOA", "SRV", "PTR", "HTTPS", "HINFO"] as const) t.equal(asker.ask("web", type), "NODATA", type);
@@ -185,9 +195,10 @@ t.test("a known name has no data of other types, and is never asked of others", 
   for (const type of ["A", "AAAA", "TXT", "SRV"] as const) t.equal(asker.ask(reverse("10.0.0.1"), type), "NODATA", `${type} of an address`);
   t.same(asker.ask(reverse("10.0.0.1"), "ANY"), ["HINFO RFC8482"]);
   t.equal(asker.ask("nosuch", "ANY"), "not ours");
+  t.end();
 });
 
-t.test("an address on the asker's networks is told by its first name", async (t) => {
+t.test("an address on the asker's networks is told by its first name", (t) => {
   const table = new Table().network("n1", { name: "front" }).network("n2", { name: "back" });
   table.put("n1", "c", { names: ["web", "alias"], ipv4: "10.1.0.2", ipv6: "fd00::1:2" }).put("n2", "d", { names: ["db"], ipv4: "10.2.0.2" });
   const asker = table.asker("n1");
@@ -199,9 +210,10 @@ t.test("an address on the asker's networks is told by its first name", async (t)
   t.same(asker.ask(reverse("10.1.0.9"), "PTR"), ["PTR fits.front"], "the first name DNS can carry");
   table.put("n1", "unnamed", { names: ["x".repeat(64)], ipv4: "10.1.0.10" });
   t.equal(asker.ask(reverse("10.1.0.10"), "PTR"), "NODATA", "none");
+  t.end();
 });
 
-t.test("an address that was used again belongs to whoever still has it", async (t) => {
+t.test("an address that was used again belongs to whoever still has it", (t) => {
   type Step = "put a" | "put b" | "remove a" | "remove b" | "move a" | "move b";
   const cases: [steps: Step[], owner: string | undefined][] = [
     [["put a", "remove a", "put b"], "b"],
@@ -222,9 +234,10 @@ t.test("an address that was used again belongs to whoever still has it", async (
     }
     t.same(table.asker("n").ask(reverse("10.0.0.1"), "PTR"), owner === undefined ? "not ours" : [`PTR ${owner}.n`], steps.join(", "));
   }
+  t.end();
 });
 
-t.test("services are found by port and by name, where the port is exposed", async (t) => {
+t.test("services are found by port and by name, where the port is exposed", (t) => {
   const table = new Table().network("n", { name: "front" });
   table.put("n", "web", { ipv4: "10.0.0.1", ipv6: "fd00::1", ports: [[53, "udp"], [80, "tcp"], [3868, "sctp"]] });
   const asker = table.asker(["n", [["lnk", "web"]]]);
@@ -256,9 +269,10 @@ t.test("services are found by port and by name, where the port is exposed", asyn
     ["http._tcp.web", "SRV", "not ours"],
   ];
   for (const [name, type, expected] of cases) t.same(asker.ask(name, type), expected, `${name} ${type}`);
+  t.end();
 });
 
-t.test("services bring the addresses of their targets along, each once", async (t) => {
+t.test("services bring the addresses of their targets along, each once", (t) => {
   const table = new Table().network("n", { name: "front" });
   table.put("n", "a", { names: ["a", "web"], ipv4: "10.0.0.1", ipv6: "fd00::1", ports: [[8008, "tcp"], [8080, "tcp"]] });
   table.put("n", "b", { names: ["b", "web"], ipv4: "10.0.0.2", ports: [[8080, "tcp"]] });
@@ -268,16 +282,18 @@ t.test("services bring the addresses of their targets along, each once", async (
   t.same(asker.additional("_8080._tcp.web"), ["a.front A 10.0.0.1", "a.front AAAA fd00::1", "b.front A 10.0.0.2"]);
   t.same(asker.ask("_http-alt._tcp.web", "SRV"), ["SRV 0 0 8008 a.front", "SRV 0 0 8080 a.front", "SRV 0 0 8080 b.front"]);
   t.same(asker.additional("_http-alt._tcp.web"), ["a.front A 10.0.0.1", "a.front AAAA fd00::1", "b.front A 10.0.0.2"], "a record is said once in a message");
+  t.end();
 });
 
-t.test("an address several containers have is given once", async (t) => {
+t.test("an address several containers have is given once", (t) => {
   const table = new Table().network("n");
   for (const container of ["a", "b"]) table.put("n", container, { names: ["svc"], ipv4: "10.0.0.1", ipv6: `fd00::${container}` });
   t.same(table.asker("n").ask("svc"), ["A 10.0.0.1"]);
   t.same(table.asker("n").ask("svc", "AAAA"), ["AAAA fd00::a", "AAAA fd00::b"]);
+  t.end();
 });
 
-t.test("the records of one set have one TTL, the smallest", async (t) => {
+t.test("the records of one set have one TTL, the smallest", (t) => {
   const table = new Table().network("n");
   table.put("n", "a", { names: ["a", "svc"], ipv4: "10.0.0.1", ttl: 60, ports: [[80, "tcp"]] });
   table.put("n", "b", { names: ["b", "svc"], ipv4: "10.0.0.2", ttl: 3, ports: [[80, "tcp"]] });
@@ -288,25 +304,29 @@ t.test("the records of one set have one TTL, the smallest", async (t) => {
   t.same(asker.ttls("_80._tcp.svc", "SRV"), [3, 3], "of those that are in the set");
   t.same(asker.ttls("svc", "AAAA"), [0]);
   t.same(asker.ttls(reverse("10.0.0.1"), "PTR"), [60]);
+  t.end();
 });
 
-t.test("an answer says where it came from", async (t) => {
+t.test("an answer says where it came from", (t) => {
   const table = new Table().network("n1", { name: "front" }).put("n1", "0123", { names: ["web"], ipv4: "10.0.0.1" });
   t.same(table.asker("n1").view.answer("\x03web", TYPE.A)?.source, { kind: "local", network: "front", names: ["web"] });
+  t.end();
 });
 
-t.test("an asker on a network of several hosts is known to be", async (t) => {
+t.test("an asker on a network of several hosts is known to be", (t) => {
   const table = new Table().network("n").network("o", { shared: true });
   t.equal(table.asker("n").view.seesSharedNetwork, false);
   t.equal(table.asker("n", "o").view.seesSharedNetwork, true);
   t.equal(table.asker("gone").view.seesSharedNetwork, false, "a network that is not known is not");
+  t.end();
 });
 
-t.test("a network that is gone or not there yet is passed over", async (t) => {
+t.test("a network that is gone or not there yet is passed over", (t) => {
   const table = new Table().network("n").network("m").put("n", "web", { ipv4: "10.0.0.1" }).put("m", "web", { ipv4: "10.9.0.1" });
   const asker = table.asker("not yet", "n", "m");
   t.same(asker.ask("web"), ["A 10.0.0.1"]);
   table.zones.removeNetwork("n");
   t.same(asker.ask("web"), ["A 10.9.0.1"]);
   t.equal(asker.ask("web.n"), "not ours");
+  t.end();
 });

@@ -58,7 +58,7 @@ export class AskerView {
   #answerAddress(key: NameKey, type: number): LocalAnswer | undefined {
     for (const { id } of this.networks) {
       const network = this.zones.networks.get(id);
-      const endpoint = network?.addresses.get(key);
+      const endpoint = network?.addresses.get(key)?.at(-1);
       if (!network || !endpoint) continue;
       const match = { network, endpoints: [endpoint] };
       if (type === TYPE.ANY) return withRecords(match, [anyRecord(endpoint.record.ttl)]);
@@ -127,10 +127,13 @@ function addressesOf(matches: readonly Match[], type: typeof TYPE.A | typeof TYP
 function serviceAnswer(match: Match, services: readonly { endpoint: Endpoint; port: number }[]): LocalAnswer {
   const records: AnswerRecord[] = [];
   const additional: AnswerRecord[] = [];
+  const told = new Set<string>();
   for (const { endpoint, port } of services) {
     const target = fullName(endpoint, match.network);
     if (target === undefined) continue;
     records.push(serviceRecord(target, port, endpoint.record.ttl));
+    if (told.has(target)) continue;
+    told.add(target);
     for (const type of [TYPE.A, TYPE.AAAA] as const) {
       const record = addressRecord(endpoint, type, target);
       if (record) additional.push(record);

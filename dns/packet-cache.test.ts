@@ -1,42 +1,47 @@
 import t from "tap";
 import { PacketCache } from "./packet-cache.js";
 
-t.test("a reply is found under its query and under no other", async (t) => {
+t.test("a reply is found under its query and under no other", (t) => {
   const cache = new PacketCache();
   const reply = Buffer.from("reply");
   cache.put("query", [reply]);
   t.same(cache.get("query")?.variants, [reply]);
   t.equal(cache.get("Query"), undefined);
   t.equal(cache.get(""), undefined);
+  t.end();
 });
 
-t.test("the first variant has been given out when it is put", async (t) => {
+t.test("the first variant has been given out when it is put", (t) => {
   const cache = new PacketCache();
   cache.put("several", [Buffer.from("a"), Buffer.from("b"), Buffer.from("c")]);
   cache.put("one", [Buffer.from("a")]);
   t.equal(cache.get("several")?.next, 1);
   t.equal(cache.get("one")?.next, 0);
+  t.end();
 });
 
-t.test("the newest reply replaces an older one", async (t) => {
+t.test("the newest reply replaces an older one", (t) => {
   const cache = new PacketCache();
   cache.put("query", [Buffer.from("old")]);
   cache.put("query", [Buffer.from("new")]);
   t.same(cache.get("query")?.variants, [Buffer.from("new")]);
+  t.end();
 });
 
-t.test("clearing forgets everything", async (t) => {
+t.test("clearing forgets everything", (t) => {
   const cache = new PacketCache();
   cache.put("query", [Buffer.from("reply")]);
   cache.clear();
   t.equal(cache.get("query"), undefined);
+  t.end();
 });
 
-t.test("it does not grow without end, and keeps what was put last", async (t) => {
+t.test("it does not grow without end, and keeps what was put last", (t) => {
   const cache = new PacketCache();
   const count = 20_000;
   for (let index = 0; index < count; index++) cache.put(`query ${index}`, []);
   const kept = Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined);
   t.ok(kept.length <= 1024, `${kept.length} entries are kept`);
   t.ok(cache.get(`query ${count - 1}`));
+  t.end();
 });

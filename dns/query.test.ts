@@ -31,22 +31,25 @@ const keyOf = (name: string) => {
   return query.kind === "question" ? query.key : undefined;
 };
 
-t.test("a plain query is read", async (t) => {
+t.test("a plain query is read", (t) => {
   t.same(read(question(web, TYPE.AAAA)), { kind: "question", key: "\x03web", type: TYPE.AAAA, class: 1, flags: 0x0100, end: 21, edns: undefined });
+  t.end();
 });
 
-t.test("the client's EDNS is read", async (t) => {
+t.test("the client's EDNS is read", (t) => {
   const query = read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(4096, 0, 0x8000)]) }));
   t.match(query, { kind: "question", end: 21, edns: { size: 4096, dnssecOk: true } });
   t.match(read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(512)]) })), { edns: { size: 512, dnssecOk: false } });
+  t.end();
 });
 
-t.test("what dns-packet encodes is read", async (t) => {
+t.test("what dns-packet encodes is read", (t) => {
   const bytes = dnsPacket.encode({ type: "query", id: 7, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name: "Db.Red", type: "SRV" }] });
   t.match(read(bytes), { kind: "question", key: "\x02db\x03red", type: TYPE.SRV, flags: 0x0100, end: bytes.length });
+  t.end();
 });
 
-t.test("the header decides first", async (t) => {
+t.test("the header decides first", (t) => {
   const body = questionWeb;
   const cases: [what: string, bytes: Buffer, expected: object][] = [
     ["no header", message({ body }).subarray(0, 11), { kind: "ignore" }],
@@ -61,9 +64,10 @@ t.test("the header decides first", async (t) => {
     ["bits that mean nothing in a query", message({ flags: 0x07ff, body }), { kind: "question" }],
   ];
   for (const [what, bytes, expected] of cases) t.match(read(bytes), expected, what);
+  t.end();
 });
 
-t.test("a malformed question is refused with nothing but the header", async (t) => {
+t.test("a malformed question is refused with nothing but the header", (t) => {
   const cases: [what: string, body: Buffer][] = [
     ["no name", Buffer.alloc(0)],
     ["a name without an end", Buffer.from("\x03web", "latin1")],
@@ -79,9 +83,10 @@ t.test("a malformed question is refused with nothing but the header", async (t) 
   for (const [what, body] of cases) t.match(read(message({ body })), { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false }, what);
   const longest = Buffer.from(`${"\x3f".padEnd(64, "x").repeat(3)}${"\x3d".padEnd(62, "x")}\0`, "latin1");
   t.match(read(question(longest)), { kind: "question", end: 12 + 255 + 4 }, "255 bytes are a name");
+  t.end();
 });
 
-t.test("malformed records behind the question are refused, with the question", async (t) => {
+t.test("malformed records behind the question are refused, with the question", (t) => {
   const pointer = Buffer.from([0xc0, 12]);
   const cases: [what: string, counts: Parts["counts"] & {}, records: Buffer[]][] = [
     ["a record that is not there", [1, 0, 0, 1], []],
@@ -102,20 +107,23 @@ t.test("malformed records behind the question are refused, with the question", a
   }
   const fine = read(message({ counts: [1, 1, 1, 2], body: Buffer.concat([questionWeb, record(pointer), record(web), opt(), record(web, 250)]) }));
   t.match(fine, { kind: "question", edns: { size: 1232 } }, "records that mean nothing here are passed over");
+  t.end();
 });
 
-t.test("another version of EDNS is refused as such", async (t) => {
+t.test("another version of EDNS is refused as such", (t) => {
   const query = read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(1232, 1)]) }));
   t.match(query, { kind: "refusal", rcode: RCODE.BADVERS, end: 21, hasEdns: true });
+  t.end();
 });
 
-t.test("keys are bytes", async (t) => {
+t.test("keys are bytes", (t) => {
   t.not(keyOf("\x01\xff\0"), keyOf("\x01\xfe\0"), "bytes that are no UTF-8 stay apart");
   t.not(keyOf("\x06db.red\0"), keyOf("\x02db\x03red\0"), "a dot inside a label is no cut");
   t.equal(keyOf("\x04WeB1\0"), keyOf("\x04wEb1\0"), "ASCII letters are one in either case");
   t.not(keyOf("\x01\xc0\0"), keyOf("\x01\xe0\0"), "letters of latin1 are not");
   t.not(keyOf("\x01[\0"), keyOf("\x01{\0"), "nor is what stands around the letters");
   t.equal(keyOf("\0"), "", "the root");
+  t.end();
 });
 
 const anyBytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes));
@@ -133,7 +141,7 @@ const mutatedQuery = fc.tuple(someQuery, fc.array(mutation, { maxLength: 6 }), f
 /** Bytes around a message that would change what is read, were they looked at. */
 const surroundings = fc.tuple(fc.uint8Array({ maxLength: 80 }), fc.constantFrom(0x00, 0x01, 0x3f, 0xc0, 0xff), fc.nat({ max: 400 }));
 
-t.test("no bytes make the reader throw or look outside of the message", async (t) => {
+t.test("no bytes make the reader throw or look outside of the message", (t) => {
   const holds = () =>
     fc.assert(
       fc.property(fc.oneof(anyBytes, mutatedQuery), surroundings, (bytes, [before, filler, after]) => {
@@ -147,9 +155,10 @@ t.test("no bytes make the reader throw or look outside of the message", async (t
       { numRuns: 20_000 },
     );
   t.doesNotThrow(holds);
+  t.end();
 });
 
-t.test("whatever is taken for a question is one to dns-packet too", async (t) => {
+t.test("whatever is taken for a question is one to dns-packet too", (t) => {
   const holds = () =>
     fc.assert(
       fc.property(mutatedQuery, (bytes) => {
@@ -161,4 +170,5 @@ t.test("whatever is taken for a question is one to dns-packet too", async (t) =>
       { numRuns: 5000 },
     );
   t.doesNotThrow(holds);
+  t.end();
 });

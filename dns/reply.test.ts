@@ -29,22 +29,24 @@ const ok = (records: AnswerRecord[], additional: AnswerRecord[] = []) => ({ rcod
 const dataOf = (answers: Answer[] | undefined) => (answers ?? []).map((answer) => ("data" in answer ? answer.data : undefined));
 const withoutOpt = (answers: Answer[] | undefined) => (answers ?? []).filter(({ type }) => type !== "OPT");
 
-t.test("a reply echoes id, question and spelling, and answers with the question's name", async (t) => {
+t.test("a reply echoes id, question and spelling, and answers with the question's name", (t) => {
   const { message, question } = ask({ name: "wEb.FronT" });
   const reply = decode(buildReply(message, question, ok([address(7)]), 512));
   t.match(reply, { id: 0xbeef, type: "response", rcode: "NOERROR", flag_aa: false, flag_ra: true, flag_rd: true, flag_tc: false });
   t.same(reply.questions, [{ name: "wEb.FronT", type: "A", class: "IN" }]);
   t.match(reply.answers, [{ name: "wEb.FronT", type: "A", class: "IN", ttl: 5, data: "10.0.0.7" }]);
   t.same(reply.additionals, []);
+  t.end();
 });
 
-t.test("RD and CD are copied, nothing else of the query's flags is", async (t) => {
+t.test("RD and CD are copied, nothing else of the query's flags is", (t) => {
   const { message, question } = ask({ flags: dnsPacket.CHECKING_DISABLED | dnsPacket.AUTHORITATIVE_ANSWER | dnsPacket.TRUNCATED_RESPONSE | dnsPacket.AUTHENTIC_DATA });
   const flags = buildReply(message, question, ok([]), 512).readUInt16BE(2);
   t.equal(flags, 0x8000 | 0x0080 | 0x0010);
+  t.end();
 });
 
-t.test("a reply carries EDNS when the query did, and only then", async (t) => {
+t.test("a reply carries EDNS when the query did, and only then", (t) => {
   const plain = ask();
   t.same(decode(buildReply(plain.message, plain.question, ok([address(1)]), 512)).additionals, []);
   for (const dnssecOk of [false, true]) {
@@ -52,15 +54,17 @@ t.test("a reply carries EDNS when the query did, and only then", async (t) => {
     const { additionals } = decode(buildReply(message, question, ok([address(1)]), 512));
     t.match(additionals, [{ type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0, flag_do: dnssecOk }]);
   }
+  t.end();
 });
 
-t.test("what a client takes over UDP is between 512 and 4096 bytes", async (t) => {
+t.test("what a client takes over UDP is between 512 and 4096 bytes", (t) => {
   t.equal(udpLimit(undefined), 512);
   for (const [size, limit] of [[0, 512], [511, 512], [512, 512], [1232, 1232], [4096, 4096], [65535, 4096]] as const)
     t.equal(udpLimit({ size, dnssecOk: false }), limit, `EDNS ${size}`);
+  t.end();
 });
 
-t.test("as many answers as fit are sent, and TC says that some are missing", async (t) => {
+t.test("as many answers as fit are sent, and TC says that some are missing", (t) => {
   for (const limit of [512, 513, 600, 1232, 4096]) {
     for (const size of [undefined, limit]) {
       const { message, question } = ask(size === undefined ? {} : { size });
@@ -76,16 +80,18 @@ t.test("as many answers as fit are sent, and TC says that some are missing", asy
   const all = decode(buildReply(message, question, ok(addresses(300)), 65535));
   t.equal(all.answers?.length, 300);
   t.equal(all.flag_tc, false, "nothing is missing over TCP");
+  t.end();
 });
 
-t.test("a reply that just fits is not truncated", async (t) => {
+t.test("a reply that just fits is not truncated", (t) => {
   const { message, question } = ask({ size: 4096 });
   const whole = buildReply(message, question, ok(addresses(10)), 4096).length;
   t.equal(decode(buildReply(message, question, ok(addresses(10)), whole)).flag_tc, false);
   t.equal(decode(buildReply(message, question, ok(addresses(10)), whole - 1)).flag_tc, true);
+  t.end();
 });
 
-t.test("additional records are left out when they do not fit, without TC", async (t) => {
+t.test("additional records are left out when they do not fit, without TC", (t) => {
   const { message, question } = ask({ size: 4096 });
   const extra = [address(1, "one.front"), address(2, "two.front")];
   const whole = buildReply(message, question, ok([address(9)], extra), 4096);
@@ -97,49 +103,55 @@ t.test("additional records are left out when they do not fit, without TC", async
   t.equal(cut.additionals?.length, 2, "EDNS is always there");
   const truncated = decode(buildReply(message, question, ok(addresses(300), extra), 512));
   t.same(withoutOpt(truncated.additionals), [], "nor are there any beside answers that are cut");
+  t.end();
 });
 
-t.test("each rotation begins with another answer and loses none", async (t) => {
+t.test("each rotation begins with another answer and loses none", (t) => {
   const { message, question } = ask();
   const firsts = [0, 1, 2, 3, 4].map((rotation) => dataOf(decode(buildReply(message, question, ok(addresses(3)), 512, rotation)).answers));
   t.same(firsts.map(([first]) => first), ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.1", "10.0.0.2"]);
   for (const answers of firsts) t.same([...answers].sort(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
   t.same(decode(buildReply(message, question, ok([]), 512, 7)).answers, [], "also of none");
+  t.end();
 });
 
-t.test("a name that does not exist has no answers", async (t) => {
+t.test("a name that does not exist has no answers", (t) => {
   const { message, question } = ask({ size: 1232 });
   const reply = decode(buildReply(message, question, { rcode: RCODE.NXDOMAIN, records: [], additional: [] }, 512));
   t.match(reply, { rcode: "NXDOMAIN", answers: [], authorities: [] });
+  t.end();
 });
 
-t.test("a refusal echoes the question where there is one", async (t) => {
+t.test("a refusal echoes the question where there is one", (t) => {
   const { message, question } = ask();
   const refused = decode(buildRefusal(message, { kind: "refusal", rcode: RCODE.REFUSED, end: question.end, hasEdns: false }));
   t.match(refused, { id: 0xbeef, type: "response", rcode: "REFUSED", flag_rd: true, questions: [{ name: "Web.Front" }], answers: [], additionals: [] });
   const bare = buildRefusal(message, { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false });
   t.match(decode(bare), { rcode: "FORMERR", questions: [], answers: [], additionals: [] });
   t.equal(bare.length, 12);
+  t.end();
 });
 
-t.test("a refusal keeps the opcode", async (t) => {
+t.test("a refusal keeps the opcode", (t) => {
   const message = Buffer.alloc(12);
   message.writeUInt16BE(4 << 11, 2);
   const query = readQuery(message, 0, message.length);
   if (query.kind !== "refusal") return t.fail("NOTIFY is refused");
   t.match(decode(buildRefusal(message, query)), { opcode: "NOTIFY", rcode: "NOTIMP" });
+  t.end();
 });
 
-t.test("BADVERS is told in its two halves", async (t) => {
+t.test("BADVERS is told in its two halves", (t) => {
   const { message } = ask({ size: 1232 });
   message[message.length - 5] = 1; // the version of EDNS
   const query = readQuery(message, 0, message.length);
   if (query.kind !== "refusal") return t.fail("EDNS 1 is refused");
   const reply = decode(buildRefusal(message, query));
   t.match(reply, { rcode: "NOERROR", questions: [{ name: "Web.Front" }], additionals: [{ type: "OPT", extendedRcode: 1, ednsVersion: 0 }] });
+  t.end();
 });
 
-t.test("a reply is cut down to its question with TC set, and left as it was", async (t) => {
+t.test("a reply is cut down to its question with TC set, and left as it was", (t) => {
   const { message, question } = ask({ size: 4096 });
   const original = buildReply(message, question, ok(addresses(3)), 512);
   const before = Buffer.from(original);
@@ -147,4 +159,5 @@ t.test("a reply is cut down to its question with TC set, and left as it was", as
   t.match(decode(copy), { id: 0xbeef, rcode: "NOERROR", flag_tc: true, questions: [{ name: "Web.Front" }], answers: [], additionals: [] });
   t.equal(copy.length, question.end);
   t.ok(original.equals(before));
+  t.end();
 });

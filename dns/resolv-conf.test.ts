@@ -1,7 +1,7 @@
 import t from "tap";
 import { parseExternalServers, parseResolvConf } from "./resolv-conf.js";
 
-t.test("nameservers, search list and options are read", async (t) => {
+t.test("nameservers, search list and options are read", (t) => {
   const content = `# made by hand
 nameserver 10.0.0.2
 nameserver\t2001:db8::1
@@ -14,9 +14,10 @@ options rotate
     search: ["corp.example", "example"],
     options: ["ndots:2", "timeout:1", "rotate"],
   });
+  t.end();
 });
 
-t.test("odd lines cost themselves only", async (t) => {
+t.test("odd lines cost themselves only", (t) => {
   const cases: [what: string, content: string, expected: Partial<ReturnType<typeof parseResolvConf>>][] = [
     ["nothing", "", { nameservers: [], search: [], options: [] }],
     ["a host name as server", "nameserver dns.example\nnameserver 10.0.0.2", { nameservers: ["10.0.0.2"] }],
@@ -32,9 +33,10 @@ t.test("odd lines cost themselves only", async (t) => {
     ["no newline at the end", "options ndots:0", { options: ["ndots:0"] }],
   ];
   for (const [what, content, expected] of cases) t.match(parseResolvConf(content), expected, what);
+  t.end();
 });
 
-t.test("the servers dockerd says it forwards to are read", async (t) => {
+t.test("the servers dockerd says it forwards to are read", (t) => {
   const content = (line: string) => `nameserver 127.0.0.11\noptions ndots:0\n\n# Based on host file: '/etc/resolv.conf' (internal resolver)\n${line}\n# Overrides: []\n`;
   t.same(parseExternalServers(content("# ExtServers: [host(10.0.0.2) 8.8.8.8 host(2001:db8::1)]")), [
     { ip: "10.0.0.2", fromHost: true },
@@ -45,4 +47,5 @@ t.test("the servers dockerd says it forwards to are read", async (t) => {
   t.equal(parseExternalServers(content("# Nothing")), undefined);
   t.equal(parseExternalServers(""), undefined);
   t.same(parseExternalServers("# ExtServers: [nonsense host() 10.0.0.2]"), [{ ip: "10.0.0.2", fromHost: false }], "what is no address is passed over");
+  t.end();
 });

@@ -120,6 +120,7 @@ export class Resolver {
     const { sandbox, message, question } = asked;
     const byPolicy = this.#decideByPolicy(asked);
     let dockerIsDone = false;
+    let dockersReply: Buffer | undefined;
     let other: Resolved | undefined = byPolicy;
     let over = false;
     sandbox.counters.bridged++;
@@ -130,13 +131,17 @@ export class Resolver {
     };
     const settle = () => {
       if (!other || !(dockerIsDone || hasAnswers(other.reply))) return;
-      // The table may have learnt the name while others were asked.
-      finish(hasAnswers(other.reply) ? other : (this.#decideLocally(asked) ?? other));
+      if (hasAnswers(other.reply)) return finish(other);
+      // The table may have learnt the name while others were asked. A name that Docker knows, with nothing of this type,
+      // must not be denied: musl takes NXDOMAIN for one type as the end of the name.
+      const known = dockersReply && rcodeOf(dockersReply) === RCODE.NOERROR && rcodeOf(other.reply) === RCODE.NXDOMAIN;
+      finish(this.#decideLocally(asked) ?? (known ? bridged(asked, dockersReply!) : other));
     };
     const onDocker = (outcome: ExchangeOutcome | undefined) => {
       if (over) return;
       dockerIsDone = true;
-      if (outcome?.kind === "reply" && hasAnswers(outcome.reply)) finish(bridged(asked, outcome.reply));
+      if (outcome?.kind === "reply") dockersReply = outcome.reply;
+      if (dockersReply && hasAnswers(dockersReply)) finish(bridged(asked, dockersReply));
       else settle();
     };
     const docker = sandbox.bridge?.ask(message, question.end, onDocker);

@@ -1,15 +1,15 @@
 import type { Socket } from "node:net";
 import t from "tap";
 import { closeDescriptor, disconnectSocket, tcpSocket } from "../src/linux/socket.js";
-import { HandLoop, openDescriptors } from "../src/linux/testing/hand-loop.js";
+import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import type { Upstream } from "./protocol.js";
 import { askOverTcp } from "./tcp-exchange.js";
-import { addressIn, deadUpstream, FakeUpstream, framed, queryFor, replyTo, type Received, type TestLike } from "./testing/loopback.js";
+import { addressIn, deadUpstream, FakeUpstream, framed, queryFor, replyTo, type Received, type TestLike } from "./test-upstream.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
 
 /** One question over TCP, and everything that comes of it. */
 class Bench {
-  readonly loop = new HandLoop();
+  readonly loop = new TestLoop();
   readonly outcomes: ExchangeOutcome[] = [];
   readonly givenBack: number[] = [];
 
@@ -138,7 +138,7 @@ t.test("no descriptor is left behind", async (t) => {
     await bench.outcome();
     bench.loop.poller.close();
   }
-  const loop = new HandLoop();
+  const loop = new TestLoop();
   await loop.until("the server's ends are closed", () => openDescriptors() <= before + 1);
   loop.poller.close();
   t.equal(openDescriptors(), before);

@@ -1,13 +1,13 @@
 import { createSocket } from "node:dgram";
 import t from "tap";
 import { localAddress, udpSocket } from "../src/linux/socket.js";
-import { HandLoop, openDescriptors } from "../src/linux/testing/hand-loop.js";
-import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type TestLike } from "./testing/loopback.js";
+import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
+import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type TestLike } from "./test-upstream.js";
 import { UdpChannel, type ExchangeOutcome } from "./udp-channel.js";
 
 /** A channel whose loop the test turns, and how often it has become idle. */
 class Bench {
-  readonly loop = new HandLoop();
+  readonly loop = new TestLoop();
   readonly fd = udpSocket();
   idle = 0;
   readonly channel = new UdpChannel(this.loop.poller, this.fd, () => this.idle++);
@@ -203,7 +203,7 @@ t.test("cancelling what has ended does not reach whoever has its id now", async 
 t.test("closing ends what is under way, and gives back every descriptor", async (t) => {
   const fake = await FakeUpstream.start(t);
   const before = openDescriptors();
-  const loop = new HandLoop();
+  const loop = new TestLoop();
   const channel = new UdpChannel(loop.poller, udpSocket());
   channel.connect(fake.upstream);
   const outcomes: ExchangeOutcome[] = [];

@@ -2,7 +2,7 @@ import { randomFillSync } from "node:crypto";
 import { EPOLLIN } from "../src/linux/constants.js";
 import type { SocketAddress } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
-import { closeDescriptor, connectSocket, disconnectSocket, receiveBytes, sendBytes, WOULD_BLOCK } from "../src/linux/socket.js";
+import { closeDescriptor, connectSocket, disconnectSocket, receiveBytes, sendBytes, socketError, WOULD_BLOCK } from "../src/linux/socket.js";
 import { errorCode } from "../src/errors.js";
 import { isReplyTo } from "./reply-check.js";
 
@@ -53,6 +53,7 @@ export class UdpChannel {
   connect(server: SocketAddress): void {
     if (this.#peer !== undefined) disconnectSocket(this.fd);
     this.#peer = undefined;
+    socketError(this.fd); // an ICMP message for an earlier question must not fail this one
     connectSocket(this.fd, server);
     this.#peer = `${server.ip}#${server.port}`;
   }
@@ -66,7 +67,8 @@ export class UdpChannel {
     const id = this.#freeId();
     const sent = Buffer.from(query);
     sent.writeUInt16BE(id, 0);
-    this.#waiting.set(id, { query: sent, questionEnd, done });
+    const waiting = { query: sent, questionEnd, done };
+    this.#waiting.set(id, waiting);
     try {
       // A full socket buffer loses the datagram, as any router on the way might.
       sendBytes(this.fd, sent);
@@ -75,7 +77,9 @@ export class UdpChannel {
     }
     return {
       cancel: () => {
-        if (this.#waiting.delete(id) && this.#waiting.size === 0) this.onIdle();
+        if (this.#waiting.get(id) !== waiting) return;
+        this.#waiting.delete(id);
+        if (this.#waiting.size === 0) this.onIdle();
       },
     };
   }

@@ -1,13 +1,13 @@
 import t from "tap";
 import { udpSocket } from "../src/linux/socket.js";
-import { HandLoop, openDescriptors } from "../src/linux/testing/hand-loop.js";
+import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import type { Upstream } from "./protocol.js";
-import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type TestLike } from "./testing/loopback.js";
+import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type TestLike } from "./test-upstream.js";
 import { UdpPool } from "./udp-pool.js";
 
 /** A pool whose loop the test turns. */
 class Bench {
-  readonly loop = new HandLoop();
+  readonly loop = new TestLoop();
   made = 0;
   readonly pool: UdpPool;
 
@@ -145,7 +145,7 @@ t.test("a server that cannot be reached fails its question only", async (t) => {
 
 t.test("closing ends everything and gives back every descriptor", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const loop = new HandLoop();
+  const loop = new TestLoop();
   const before = openDescriptors();
   const pool = new UdpPool(loop.poller, { more: () => udpSocket() }, 2);
   const outcomes: string[] = [];

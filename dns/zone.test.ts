@@ -16,7 +16,7 @@ function zones(): { zones: Zones; changes: string[] } {
 
 const holdersOf = (zones: Zones, name: string) => zones.networks.get("n1")?.names.get(keyOfText(name)!)?.map(({ record }) => record.container);
 
-t.test("every change names its network", async (t) => {
+t.test("every change names its network", (t) => {
   const { zones: table, changes } = zones();
   table.putEndpoint(endpoint("web"));
   table.removeEndpoint("n1", "web");
@@ -25,15 +25,17 @@ t.test("every change names its network", async (t) => {
   t.same(changes, ["n1", "n1", "n1", "n2", "n2"]);
   table.removeNetwork("n2");
   t.same(changes.length, 5, "a network that is not there is no change");
+  t.end();
 });
 
-t.test("an endpoint of an unknown network is left out", async (t) => {
+t.test("an endpoint of an unknown network is left out", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("web", { network: "n9" }));
   t.same([...table.networks.keys()], ["n1"]);
+  t.end();
 });
 
-t.test("names are shared, and each holder leaves alone", async (t) => {
+t.test("names are shared, and each holder leaves alone", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a", { names: ["a", "svc"] }));
   table.putEndpoint(endpoint("b", { names: ["b", "SVC", "svc"], ipv4: "10.0.0.3" }));
@@ -44,37 +46,42 @@ t.test("names are shared, and each holder leaves alone", async (t) => {
   table.removeEndpoint("n1", "b");
   t.equal(table.networks.get("n1")?.names.size, 0, "nothing is left behind");
   t.equal(table.networks.get("n1")?.addresses.size, 0);
+  t.end();
 });
 
-t.test("putting a container again replaces its names", async (t) => {
+t.test("putting a container again replaces its names", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a", { names: ["old"] }));
   table.putEndpoint(endpoint("a", { names: ["new"] }));
   t.equal(holdersOf(table, "old"), undefined);
   t.same(holdersOf(table, "new"), ["a"]);
   t.equal(table.networks.get("n1")?.endpoints.size, 1);
+  t.end();
 });
 
-t.test("a name DNS cannot carry costs that name only", async (t) => {
+t.test("a name DNS cannot carry costs that name only", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a", { names: ["x".repeat(64), "a..b", "fine"] }));
   t.same(holdersOf(table, "fine"), ["a"]);
   t.equal(table.networks.get("n1")?.names.size, 1);
+  t.end();
 });
 
-t.test("a network keeps its endpoints through a change of its record", async (t) => {
+t.test("a network keeps its endpoints through a change of its record", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a"));
   table.putNetwork({ id: "n1", name: "renamed", shared: true });
   t.same(holdersOf(table, "a"), ["a"]);
   t.equal(table.networks.get("n1")?.key, keyOfText("renamed"));
   t.equal(table.networks.get("n1")?.record.shared, true);
+  t.end();
 });
 
-t.test("an endpoint has an entry for each of its addresses", async (t) => {
+t.test("an endpoint has an entry for each of its addresses", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a", { ipv6: "fd00::2" }));
   t.equal(table.networks.get("n1")?.addresses.size, 2);
   table.putEndpoint(endpoint("a", { ipv4: undefined, ipv6: undefined }));
   t.equal(table.networks.get("n1")?.addresses.size, 0);
+  t.end();
 });

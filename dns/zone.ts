@@ -14,7 +14,7 @@ export interface Endpoint {
 /** One network's names and addresses. */
 export class NetworkZone {
   readonly names = new Map<NameKey, Endpoint[]>();
-  readonly addresses = new Map<NameKey, Endpoint>();
+  readonly addresses = new Map<NameKey, Endpoint[]>();
   readonly endpoints = new Map<string, Endpoint>();
   key: NameKey | undefined;
 
@@ -27,25 +27,17 @@ export class NetworkZone {
     this.remove(record.container);
     const endpoint = endpointOf(record);
     this.endpoints.set(record.container, endpoint);
-    for (const key of endpoint.keys) {
-      const holders = this.names.get(key);
-      if (holders) holders.push(endpoint);
-      else this.names.set(key, [endpoint]);
-    }
-    for (const key of endpoint.reverseKeys) this.addresses.set(key, endpoint);
+    for (const key of endpoint.keys) addTo(this.names, key, endpoint);
+    for (const key of endpoint.reverseKeys) addTo(this.addresses, key, endpoint);
   }
 
   remove(container: string): void {
     const endpoint = this.endpoints.get(container);
     if (!endpoint) return;
     this.endpoints.delete(container);
-    for (const key of endpoint.keys) {
-      const left = this.names.get(key)?.filter((holder) => holder !== endpoint) ?? [];
-      if (left.length === 0) this.names.delete(key);
-      else this.names.set(key, left);
-    }
+    for (const key of endpoint.keys) removeFrom(this.names, key, endpoint);
     // Docker reuses an address at once: the next container may have been added before the last one was removed.
-    for (const key of endpoint.reverseKeys) if (this.addresses.get(key) === endpoint) this.addresses.delete(key);
+    for (const key of endpoint.reverseKeys) removeFrom(this.addresses, key, endpoint);
   }
 }
 
@@ -90,4 +82,16 @@ function endpointOf(record: EndpointRecord): Endpoint {
   if (ipv4) reverseKeys.push(reverseKey({ ipv4: [...ipv4] }));
   if (ipv6) reverseKeys.push(reverseKey({ ipv6: [...ipv6] }));
   return { record, keys: [...new Set(keys)], ipv4, ipv6, reverseKeys };
+}
+
+function addTo(map: Map<NameKey, Endpoint[]>, key: NameKey, endpoint: Endpoint): void {
+  const holders = map.get(key);
+  if (holders) holders.push(endpoint);
+  else map.set(key, [endpoint]);
+}
+
+function removeFrom(map: Map<NameKey, Endpoint[]>, key: NameKey, endpoint: Endpoint): void {
+  const left = map.get(key)?.filter((holder) => holder !== endpoint) ?? [];
+  if (left.length === 0) map.delete(key);
+  else map.set(key, left);
 }

@@ -17,17 +17,19 @@ function problem(text: string): string {
   throw new Error(`accepted: ${text}`);
 }
 
-t.test("what is not said has a default", async (t) => {
+t.test("what is not said has a default", (t) => {
   for (const text of ["", "# nothing\n", "{}", "dns: {}"]) t.same(parseConfig(text, "f"), defaults, JSON.stringify(text));
   t.same(parseConfig("dns:\n  ttl: 0\n", "f").dns, { ...defaults.dns, ttl: 0 }, "one key leaves the others alone");
+  t.end();
 });
 
-t.test("everything that may be said is taken", async (t) => {
+t.test("everything that may be said is taken", (t) => {
   const text = "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  orphan-after: 3600\n";
   t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, dns: { ttl: 86400, "query-log": true, "orphan-after": 3600 } });
+  t.end();
 });
 
-t.test("a fault is told with its file, its key and what to write", async (t) => {
+t.test("a fault is told with its file, its key and what to write", (t) => {
   const cases: [text: string, ...expected: RegExp[]][] = [
     ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, log-level, observe, dns/],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
@@ -52,16 +54,18 @@ t.test("a fault is told with its file, its key and what to write", async (t) => 
     for (const pattern of expected) t.match(message, pattern, JSON.stringify(text));
     t.notMatch(message, /\n/, "on one line");
   }
+  t.end();
 });
 
-t.test("a file that is not YAML is told with the line", async (t) => {
+t.test("a file that is not YAML is told with the line", (t) => {
   t.match(problem("observe: true\ndocker: [a\n"), /^pontoon\.yaml line \d: not YAML: /);
   t.match(problem("observe: true\nobserve: false\n"), /line 2: not YAML: .*unique/);
   t.match(problem("dns: [1"), /not YAML/);
   t.notMatch(problem("dns: [1"), /\n/);
+  t.end();
 });
 
-t.test("a file is read from where it is said to be", async (t) => {
+t.test("a file is read from where it is said to be", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "own.yaml");
@@ -70,4 +74,5 @@ t.test("a file is read from where it is said to be", async (t) => {
   t.throws(() => loadConfig(join(folder, "nosuch.yaml")), { code: "CONFIG_UNREADABLE", subject: join(folder, "nosuch.yaml"), message: /ENOENT.*--config/ });
   t.throws(() => loadConfig(folder), { code: "CONFIG_UNREADABLE", message: /EISDIR/ });
   t.ok(defaultConfigPath.startsWith("/etc/"));
+  t.end();
 });

@@ -1,7 +1,7 @@
 import t from "tap";
 import { disarm, foreignDnsRule, removeTable, takeoverTable } from "./takeover-table.js";
 
-t.test("the table is this one", async (t) => {
+t.test("the table is this one", (t) => {
   t.equal(takeoverTable(40_053), `add table ip pontoon
 delete table ip pontoon
 table ip pontoon {
@@ -18,11 +18,12 @@ table ip pontoon {
 }`);
   t.equal(disarm, "delete element ip pontoon armed { 53 }");
   t.equal(removeTable, "add table ip pontoon\ndelete table ip pontoon");
+  t.end();
 });
 
 const inChain = (chain: string, ...rules: string[]) => `table ip nat {\n\tchain ${chain} {\n\t\ttype nat hook output priority -100; policy accept;\n${rules.map((rule) => `\t\t${rule}\n`).join("")}\t}\n}\n`;
 
-t.test("Docker's own rules are no foreign ones", async (t) => {
+t.test("Docker's own rules are no foreign ones", (t) => {
   const docker20 = `table ip nat {
 	chain DOCKER_OUTPUT {
 		ip daddr 127.0.0.11 tcp dport 53 counter packets 0 bytes 0 dnat to 127.0.0.11:35047
@@ -53,9 +54,10 @@ t.test("Docker's own rules are no foreign ones", async (t) => {
   for (const ruleset of ["", docker20, docker29, takeoverTable(40_053)]) t.equal(foreignDnsRule(ruleset), undefined);
   const after = inChain("MINE", "udp dport 53 dnat to 10.0.0.9");
   t.equal(foreignDnsRule(docker20 + after), "udp dport 53 dnat to 10.0.0.9", "but what stands behind them is looked at");
+  t.end();
 });
 
-t.test("a redirection of DNS by somebody else is found and told", async (t) => {
+t.test("a redirection of DNS by somebody else is found and told", (t) => {
   const foreign = [
     "udp dport 53 redirect to :15053",
     "tcp dport 53 counter packets 5 bytes 300 redirect to :15053",
@@ -65,10 +67,13 @@ t.test("a redirection of DNS by somebody else is found and told", async (t) => {
     'udp dport 53 counter packets 0 bytes 0 xt target "REDIRECT"',
     "udp dport 53-54 dnat to 10.8.0.1",
   ];
+  const indirect = inChain("OUTPUT", "udp dport 53 jump MESH") + inChain("MESH", "dnat to 10.8.0.1");
+  t.equal(foreignDnsRule(indirect), "udp dport 53 jump MESH", "also by way of another chain");
   for (const rule of foreign) t.equal(foreignDnsRule(inChain("OUTPUT", "counter", rule)), rule, rule);
+  t.end();
 });
 
-t.test("rules that do not redirect DNS are no reason to keep away", async (t) => {
+t.test("rules that do not redirect DNS are no reason to keep away", (t) => {
   const harmless = [
     "udp dport 53 accept",
     "udp dport 53 drop",
@@ -80,4 +85,5 @@ t.test("rules that do not redirect DNS are no reason to keep away", async (t) =>
     "ip saddr 10.53.0.0/16 masquerade",
   ];
   for (const rule of harmless) t.equal(foreignDnsRule(inChain("OUTPUT", rule)), undefined, rule);
+  t.end();
 });

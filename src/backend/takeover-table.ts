@@ -43,13 +43,40 @@ const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat"
  * them. Reads what `nft list ruleset` prints. @returns the rule, for people to read
  */
 export function foreignDnsRule(ruleset: string): string | undefined {
-  let chain = "";
-  for (const line of ruleset.split("\n")) {
-    const header = /^\s*chain (\S+) \{/.exec(line);
-    if (header) chain = header[1]!;
+  const chains = rulesByChain(ruleset);
+  for (const [chain, rules] of chains) {
     if (dockersChains.has(chain)) continue;
-    const isRedirect = /\b(dnat|redirect|tproxy)\b|xt target "?(DNAT|REDIRECT|TPROXY)/.test(line);
-    if (isRedirect && /\bdport (53\b|\{[^}]*\b53\b[^}]*\})/.test(line)) return line.trim();
+    const found = rules.find((rule) => isAboutDns(rule) && (redirects(rule) || chains.get(targetOf(rule))?.some(redirects)));
+    if (found !== undefined) return found;
   }
   return undefined;
+}
+
+function rulesByChain(ruleset: string): Map<string, string[]> {
+  const chains = new Map<string, string[]>();
+  let rules: string[] = [];
+  for (const line of ruleset.split("\n")) {
+    const header = /^\s*chain (\S+) \{/.exec(line);
+    if (!header) {
+      rules.push(line.trim());
+      continue;
+    }
+    // Chains of several tables may have one name; their rules are looked at together.
+    rules = chains.get(header[1]!) ?? [];
+    chains.set(header[1]!, rules);
+  }
+  return chains;
+}
+
+function isAboutDns(rule: string): boolean {
+  return /\bdport (53\b|\{[^}]*\b53\b[^}]*\})/.test(rule);
+}
+
+function redirects(rule: string): boolean {
+  return /\b(dnat|redirect|tproxy)\b|xt target "?(DNAT|REDIRECT|TPROXY)/.test(rule);
+}
+
+/** The chain a rule jumps to; `""` when it does not. */
+function targetOf(rule: string): string {
+  return /\b(?:jump|goto) (\S+)/.exec(rule)?.[1] ?? "";
 }

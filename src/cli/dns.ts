@@ -1,3 +1,4 @@
+import recordTypes from "dns-packet/types.js";
 import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from "dns-packet";
 import { keyOfText } from "../../dns/name.js";
 import type { Explanation } from "../../dns/protocol.js";
@@ -19,14 +20,22 @@ export function encodeQuestion(name: string, type: string): string {
   const problem = (reason: string, cause?: unknown) =>
     new PontoonError("BAD_QUESTION", `${name} ${type}`, `${name} ${type} cannot be asked: ${reason}; write a name and a type such as A, AAAA, PTR or SRV`, { cause });
   if (name !== "." && keyOfText(name) === undefined) throw problem("labels have 1 to 63 bytes, names 255 at most");
+  const wireType = nameOfType(type.toUpperCase());
+  if (recordTypes.toType(wireType) === 0) throw problem(`${type} is no record type`);
   try {
     const id = Math.floor(Math.random() * 65536);
     const edns: Answer = { type: "OPT", name: ".", udpPayloadSize: 4096, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
-    const questions = [{ name, type: type.toUpperCase() as RecordType, class: "IN" as const }];
+    const questions = [{ name, type: wireType as RecordType, class: "IN" as const }];
     return dnsPacket.encode({ type: "query", id, flags: dnsPacket.RECURSION_DESIRED, questions, additionals: [edns] }).toString("base64");
   } catch (error) {
     throw problem((error as Error).message, error);
   }
+}
+
+/** A record type as dns-packet calls it: it has no names for the newer ones, nor for `TYPE65` (RFC 3597). */
+function nameOfType(type: string): string {
+  const number = { HTTPS: "65", SVCB: "64" }[type] ?? /^TYPE(\d{1,5})$/.exec(type)?.[1];
+  return number === undefined ? type : `UNKNOWN_${number}`;
 }
 
 /** What `pontoon dns query --json` prints. */
@@ -57,6 +66,7 @@ function dataText(answer: Answer): string {
   const { data } = answer;
   if (typeof data === "string") return data;
   if (Buffer.isBuffer(data)) return data.toString();
+  if (Array.isArray(data)) return data.map((part) => JSON.stringify(part.toString())).join(" ");
   if (answer.type === "SRV") return `${answer.data.priority ?? 0} ${answer.data.weight ?? 0} ${answer.data.port} ${answer.data.target}`;
   return JSON.stringify(data);
 }

@@ -11,25 +11,28 @@ const container: ContainerStatus = {
   upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
 };
 
-t.test("a host without anything is told in three lines and two sentences", async (t) => {
+t.test("a host without anything is told in three lines and two sentences", (t) => {
   t.equal(statusText(base), "pontoon 1.2.3, pid 10\ndocker       Docker 20.10.24\npontoon-dns  running, pid 20, 52 MB\n\nNo user-defined networks.\n\nNo running containers.");
+  t.end();
 });
 
-t.test("what is not running says why", async (t) => {
+t.test("what is not running says why", (t) => {
   const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, detail: "five deaths", residentMemory: undefined } });
   t.match(text, "docker       waiting for dockerd at unix:///d.sock (ENOENT)");
   t.match(text, "pontoon-dns  given-up (five deaths)");
+  t.end();
 });
 
-t.test("networks and containers have a line each", async (t) => {
+t.test("networks and containers have a line each", (t) => {
   const network = { id: "n", name: "front", driver: "bridge", internal: true, shared: true, endpoints: 2 };
   const text = statusText({ ...base, networks: [network], containers: [container, { ...container, name: "db", resolver: "docker", reason: "label pontoon.dns=off", upstreams: [], counters: undefined }] });
   t.match(text, /^front {4}bridge {2}2 {11}internal, shared with other hosts$/m);
   t.match(text, /^web {8}front=10\.0\.0\.2 six=fd00::2 {2}pontoon {6}host\(10\.0\.0\.53\) {2}7 {8}1$/m);
   t.match(text, /^db .* docker {7}- .* - {8}- {7}label pontoon\.dns=off$/m);
+  t.end();
 });
 
-t.test("an upstream's health is one word", async (t) => {
+t.test("an upstream's health is one word", (t) => {
   const cases: [given: { asked: number; answered: number; timeouts: number }, word: string][] = [
     [{ asked: 0, answered: 0, timeouts: 0 }, "unused"],
     [{ asked: 1, answered: 0, timeouts: 0 }, "no answer yet"],
@@ -42,4 +45,5 @@ t.test("an upstream's health is one word", async (t) => {
     t.match(text, new RegExp(`^host\\(10\\.0\\.0\\.53\\)  ${word} `, "m"), word);
     t.match(text, given.answered === 0 ? /-$/ : /1\.[23] ms$/);
   }
+  t.end();
 });

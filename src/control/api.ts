@@ -34,7 +34,7 @@ export class ControlApi {
     });
     this.#server.setErrorHandler((error, _request, reply) => {
       const code = errorCode(error) ?? "INTERNAL";
-      void reply.status(error instanceof PontoonError || error instanceof z.ZodError ? 400 : 500).send({ code, message: describeError(error) });
+      void reply.status(statusOfError(error)).send({ code, message: describeError(error) });
     });
   }
 
@@ -55,6 +55,12 @@ export class ControlApi {
   async stop(): Promise<void> {
     await this.#server.close();
   }
+}
+
+/** 400 for what the caller did wrong; fastify says so itself for a body it cannot read. */
+function statusOfError(error: unknown): number {
+  if (error instanceof PontoonError || error instanceof z.ZodError) return 400;
+  return (error as { statusCode?: number }).statusCode ?? 500;
 }
 
 function isAnswered(path: string): Promise<boolean> {

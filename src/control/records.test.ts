@@ -12,7 +12,7 @@ const container = (name: string, endpoints: Endpoint[], labels = {}): Container 
   dns: { servers: [], options: [], search: [] }, endpoints, hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false,
 });
 
-t.test("every name that is answered is listed, by network and name", async (t) => {
+t.test("every name that is answered is listed, by network and name", (t) => {
   const inventory = new Inventory();
   for (const entry of [network("n1", "front"), network("n2", "back"), network("n0", "bridge", true)]) inventory.putNetwork(entry);
   inventory.putContainer(container("w", [endpoint("n1", "10.0.0.2", ["web"]), endpoint("n0", "172.17.0.2"), endpoint("n2", undefined)]));
@@ -28,4 +28,5 @@ t.test("every name that is answered is listed, by network and name", async (t) =
     "front web w 10.0.0.2 5",
     "front wwwwwwwwwwww w 10.0.0.2 5",
   ]);
+  t.end();
 });

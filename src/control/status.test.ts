@@ -32,38 +32,43 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
 
 const one = (given: Partial<StatusSources>, name: string) => statusOf(sources(given)).containers.find((entry) => entry.name === name);
 
-t.test("networks of the user are listed with how many are on them", async (t) => {
+t.test("networks of the user are listed with how many are on them", (t) => {
   t.same(statusOf(sources()).networks, [
     { id: "back", name: "back", driver: "bridge", internal: true, shared: false, endpoints: 0 },
     { id: "front", name: "front", driver: "bridge", internal: false, shared: false, endpoints: 3 },
   ]);
+  t.end();
 });
 
-t.test("running containers are listed with who answers them and whom they would ask", async (t) => {
+t.test("running containers are listed with who answers them and whom they would ask", (t) => {
   t.same(statusOf(sources()).containers.map(({ name }) => name), ["db", "web"]);
   t.match(one({}, "web"), { resolver: "pontoon", reason: "", upstreams: ["host(10.0.0.53)", "8.8.8.8"], networks: [{ name: "front", ipv4: "10.0.0.2", names: ["web"] }], counters: undefined });
   t.match(one({}, "db"), { resolver: "docker", reason: "not taken over yet", upstreams: [] });
+  t.end();
 });
 
-t.test("whoever Docker answers is told why", async (t) => {
+t.test("whoever Docker answers is told why", (t) => {
   t.match(one({ decisions: new Map([["web", { kind: "leave", reason: "label pontoon.dns=off" }]]), answering: new Set() }, "web"), { resolver: "docker", reason: "label pontoon.dns=off", upstreams: [] });
   t.match(one({ failures: new Map([["db", { code: "EPERM", reason: "setns: EPERM" }]]) }, "db"), { resolver: "docker", reason: "setns: EPERM" });
   t.match(one({ observe: true, answering: new Set() }, "web"), { resolver: "docker", reason: "would be answered by pontoon" });
+  t.end();
 });
 
-t.test("what the server reports stands with its containers", async (t) => {
+t.test("what the server reports stands with its containers", (t) => {
   const upstreams = [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" as const }, asked: 2, answered: 2, timeouts: 0, failures: 0, latency: 1.5 }];
   const report = { sandboxes: [{ id: "web", answering: true, counters }], upstreams, networks: 1, endpoints: 1, residentMemory: 5e7 };
   const status = statusOf(sources({ report }));
   t.same(status.upstreams, upstreams);
   t.equal(status.dns.residentMemory, 5e7);
   t.same(status.containers.map((entry) => entry.counters), [undefined, counters]);
+  t.end();
 });
 
-t.test("dockerd and the server are told in words", async (t) => {
+t.test("dockerd and the server are told in words", (t) => {
   t.match(statusOf(sources()), { ready: true, version: "1.2.3", pid: process.pid, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24, followed since 1970-01-01T00:00:00.000Z" }, dns: { state: "running", pid: 99, detail: "" } });
   t.match(statusOf(sources({ feed: { kind: "waiting", reason: "ENOENT" } })).docker, { state: "waiting", detail: "ENOENT" });
   t.match(statusOf(sources({ server: { kind: "running", pid: 99, adopted: true } })).dns, { detail: "adopted" });
   t.match(statusOf(sources({ server: { kind: "given-up", reason: "five deaths" } })).dns, { state: "given-up", pid: undefined, detail: "five deaths" });
   t.match(statusOf(sources({ observe: true })).dns, { state: "observing" });
+  t.end();
 });

@@ -5,11 +5,12 @@ import { join } from "node:path";
 import t from "tap";
 import { daemonDnsOf, valuesOf } from "./daemon-dns.js";
 
-t.test("a flag's values are found in either spelling", async (t) => {
+t.test("a flag's values are found in either spelling", (t) => {
   const words = ["dockerd", "--dns", "10.0.0.1", "--dns=10.0.0.2", "--dns-opt", "ndots:1", "--debug", "--dns"];
   t.same(valuesOf(words, "--dns"), ["10.0.0.1", "10.0.0.2"], "one without a value has none");
   t.same(valuesOf(words, "--dns-opt"), ["ndots:1"]);
   t.same(valuesOf(words, "--dns-search"), []);
+  t.end();
 });
 
 /** A process with these words on its command line, as long as the test lasts. */

@@ -46,7 +46,7 @@ export class Engine {
   }
 
   async version(): Promise<string> {
-    const { Version } = await this.#docker.version();
+    const { Version } = await within(this.#docker.version(), "GET /version");
     return Version;
   }
 
@@ -55,7 +55,7 @@ export class Engine {
    * @param onEnd called once, when the stream ends for whatever reason other than `close`
    */
   async subscribe(onEvent: (event: DockerEvent) => void, onEnd: (reason: string) => void): Promise<{ close(): void }> {
-    const stream = await this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } });
+    const stream = await within(this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } }), "GET /events");
     const lines = new EventLines(onEvent);
     let over = false;
     const end = (reason: string) => {
@@ -78,6 +78,15 @@ export class Engine {
 
 function limit(): AbortSignal {
   return AbortSignal.timeout(requestTime);
+}
+
+/** Fails when dockerd does not answer in time; what comes later is not used. */
+async function within<Value>(answer: Promise<Value>, what: string): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${requestTime / 1000} s`)), requestTime);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }
 
 async function orGone<Value>(inspect: () => Promise<Value>): Promise<Value | undefined> {

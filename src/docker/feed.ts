@@ -135,13 +135,18 @@ export class Feed {
   #onEvent(event: DockerEvent): void {
     if (event.type === "container") return this.#onContainerEvent(event);
     const { action, id, container } = event;
-    if (action === "destroy" || action === "remove") return this.#forget(id);
+    // A look that is under way may still find what is gone: the one that follows does not.
+    if (action === "destroy" || action === "remove") {
+      this.#forget(id);
+      return this.#networks.request(id);
+    }
     if (container === undefined) return this.#networks.request(id);
     if (action === "connect") {
       this.joins.begin(container, id);
       this.#networks.request(id);
     } else if (action === "disconnect") {
       this.inventory.removeEndpoint(container, id);
+      this.joins.end(container);
       // A look at the network that is under way may still show the endpoint.
       this.#networks.request(id);
     }
@@ -149,7 +154,7 @@ export class Feed {
   }
 
   #onContainerEvent({ action, id }: DockerEvent): void {
-    if (action === "destroy") return this.#forget(id);
+    if (action === "destroy") this.#forget(id);
     if (action === "die") this.joins.end(id);
     this.#containers.request(id);
   }

@@ -1,7 +1,7 @@
 import t from "tap";
 import { Joins } from "./joins.js";
 
-t.test("networks are being joined until their container has", async (t) => {
+t.test("networks are being joined until their container has", (t) => {
   let changes = 0;
   const joins = new Joins(() => changes++);
   joins.begin("a", "n1");
@@ -17,9 +17,10 @@ t.test("networks are being joined until their container has", async (t) => {
   t.equal(changes, 5);
   joins.end("b");
   t.equal(changes, 5, "nothing changed");
+  t.end();
 });
 
-t.test("a join that takes too long is over", async (t) => {
+t.test("a join that takes too long is over", (t) => {
   let now = 0;
   const joins = new Joins(() => undefined, () => now);
   joins.begin("a", "n1");
@@ -33,4 +34,5 @@ t.test("a join that takes too long is over", async (t) => {
   now = 60_000;
   joins.expire();
   t.same(joins.networks(), []);
+  t.end();
 });

@@ -24,7 +24,7 @@ export class Looker {
   constructor(
     private readonly look: (id: string) => Promise<() => void>,
     private readonly onFailure: (id: string, error: unknown) => void,
-    private readonly atOnce = 16,
+    private readonly atOnce = 48,
   ) {}
 
   /** Looks at `id` soon, or once more when a look at it is under way. */

@@ -6,7 +6,7 @@ const id = "0123456789ab".padEnd(64, "c");
 const container = (raw: object) => containerOf({ Id: id, ...raw } as ContainerInspectInfo);
 const network = (raw: object) => networkOf({ Id: "n1", Name: "front", Driver: "bridge", ...raw } as NetworkInspectInfo);
 
-t.test("a running container of Docker 20.10 is read", async (t) => {
+t.test("a running container of Docker 20.10 is read", (t) => {
   const read = container({
     Name: "/web1",
     State: { Running: true, Pid: 4711 },
@@ -40,22 +40,25 @@ t.test("a running container of Docker 20.10 is read", async (t) => {
     legacyLinks: [["db", "database"]],
     partial: false,
   });
+  t.end();
 });
 
-t.test("what newer versions add is read too", async (t) => {
+t.test("what newer versions add is read too", (t) => {
   const { endpoints } = container({ NetworkSettings: { Networks: { front: { Aliases: null, DNSNames: ["web1", "web", "0123456789ab", "box"], GlobalIPv6Address: "fd00::2", IPv6Gateway: "fd00::1", GwPriority: 7 } } } });
   t.match(endpoints, [{ aliases: ["web1", "web", "box"], ipv4: undefined, ipv6: "fd00::2", hasGateway: { ipv4: false, ipv6: true }, gatewayPriority: 7 }]);
+  t.end();
 });
 
-t.test("a container without a process has no namespace", async (t) => {
+t.test("a container without a process has no namespace", (t) => {
   const state = (running: boolean, pid: number, sandbox: string) => container({ State: { Running: running, Pid: pid }, NetworkSettings: { SandboxID: sandbox } }).sandbox;
   t.equal(state(false, 0, "s1"), undefined, "stopped");
   t.equal(state(true, 0, "s1"), undefined, "starting: Docker 20.10 has no pid yet");
   t.equal(state(true, 5, ""), undefined, "joining");
   t.same(state(true, 5, "s1"), { id: "s1", pid: 5 });
+  t.end();
 });
 
-t.test("whose network a container uses is told by its mode", async (t) => {
+t.test("whose network a container uses is told by its mode", (t) => {
   const cases: [mode: string, expected: object][] = [
     ["default", { kind: "own" }],
     ["front", { kind: "own" }],
@@ -64,9 +67,10 @@ t.test("whose network a container uses is told by its mode", async (t) => {
     ["container:abc", { kind: "container", of: "abc" }],
   ];
   for (const [mode, expected] of cases) t.same(container({ HostConfig: { NetworkMode: mode } }).networkMode, expected, mode);
+  t.end();
 });
 
-t.test("a field that is missing or odd costs that field", async (t) => {
+t.test("a field that is missing or odd costs that field", (t) => {
   t.match(container({}), { name: "", running: false, sandbox: undefined, endpoints: [], ports: [], labels: {} });
   const odd = container({
     Name: 5,
@@ -85,9 +89,10 @@ t.test("a field that is missing or odd costs that field", async (t) => {
   t.same(odd.legacyLinks, [["a", "c"]]);
   t.same(Object.keys(odd.labels), ["good"]);
   t.throws(() => containerOf({} as ContainerInspectInfo), /id/);
+  t.end();
 });
 
-t.test("a network is read with who is on it", async (t) => {
+t.test("a network is read with who is on it", (t) => {
   const other = "e".repeat(64);
   const read = network({
     Internal: true,
@@ -104,9 +109,10 @@ t.test("a network is read with who is on it", async (t) => {
     { container: other, name: "db", ipv4: undefined, ipv6: "fd00::3" },
   ]);
   t.same(network({ Containers: null }).endpoints, []);
+  t.end();
 });
 
-t.test("networks of Docker's own making have no names, networks of several hosts have more", async (t) => {
+t.test("networks of Docker's own making have no names, networks of several hosts have more", (t) => {
   const cases: [what: string, raw: object, expected: object][] = [
     ["the default bridge", { Name: "bridge", Options: { "com.docker.network.bridge.default_bridge": "true" } }, { predefined: true }],
     ["host", { Name: "host", Driver: "host" }, { predefined: true }],
@@ -119,4 +125,5 @@ t.test("networks of Docker's own making have no names, networks of several hosts
   ];
   for (const [what, raw, expected] of cases) t.match(network(raw).network, expected, what);
   t.throws(() => networkOf({} as NetworkInspectInfo), /id/);
+  t.end();
 });

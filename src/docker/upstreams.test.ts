@@ -7,7 +7,7 @@ import { chooseUpstreams, Upstreams, type DaemonDns } from "./upstreams.js";
 
 const shown = (list: readonly { ip: string; from: string }[]) => list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
 
-t.test("servers are chosen, and asked from where, as each version of Docker does", async (t) => {
+t.test("servers are chosen, and asked from where, as each version of Docker does", (t) => {
   const host = ["10.0.0.2", "127.0.0.53", "2001:db8::1"];
   const cases: [what: string, container: string[], daemon: string[], hostFile: string[], major: number, expected: string[]][] = [
     ["20.10, host's file", [], [], host, 20, ["10.0.0.2", "host(127.0.0.53)"]],
@@ -22,6 +22,7 @@ t.test("servers are chosen, and asked from where, as each version of Docker does
     ["a link-local server", [], [], ["fe80::1%eth0", "10.0.0.2"], 28, ["host(10.0.0.2)"]],
   ];
   for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, major)), expected, what);
+  t.end();
 });
 
 /** A host whose files the test writes. */

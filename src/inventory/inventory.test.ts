@@ -24,7 +24,7 @@ function followed(): { inventory: Inventory; changes: string[] } {
   return { inventory, changes };
 }
 
-t.test("a change is told once, and what stays the same is not", async (t) => {
+t.test("a change is told once, and what stays the same is not", (t) => {
   const { inventory, changes } = followed();
   inventory.putContainer(container("a"));
   inventory.putContainer(container("a"));
@@ -36,9 +36,10 @@ t.test("a change is told once, and what stays the same is not", async (t) => {
   inventory.removeNetwork("n2");
   inventory.removeNetwork("n2");
   t.same(changes, ["container a", "container a", "network n1", "container a", "network n2"]);
+  t.end();
 });
 
-t.test("a listener can leave", async (t) => {
+t.test("a listener can leave", (t) => {
   const { inventory } = followed();
   let told = 0;
   const stop = inventory.onChange(() => told++);
@@ -46,17 +47,19 @@ t.test("a listener can leave", async (t) => {
   stop();
   inventory.removeContainer("a");
   t.equal(told, 1);
+  t.end();
 });
 
-t.test("a container only a network lists is known in part", async (t) => {
+t.test("a container only a network lists is known in part", (t) => {
   const { inventory, changes } = followed();
   inventory.putListed(network("n1"), [{ container: "a", name: "web", ipv4: "10.0.0.2", ipv6: undefined }]);
   t.match(inventory.containers.get("a"), { name: "web", partial: true, running: false, endpoints: [{ networkId: "n1", ipv4: "10.0.0.2", hasGateway: { ipv4: true, ipv6: false } }] });
   t.same(changes, ["container a"]);
   t.same(inventory.containersOn("n1"), ["a"]);
+  t.end();
 });
 
-t.test("a network's list gives addresses to containers that are known", async (t) => {
+t.test("a network's list gives addresses to containers that are known", (t) => {
   const { inventory } = followed();
   const given = { container: "a", name: "a", ipv4: "10.0.0.9", ipv6: "fd00::9" };
   const cases: [what: string, endpoints: Endpoint[], expected: object[]][] = [
@@ -72,9 +75,10 @@ t.test("a network's list gives addresses to containers that are known", async (t
     t.match(inventory.containers.get("a"), { endpoints: expected, partial: false, labels: { kept: "yes" } }, what);
     t.equal(inventory.containers.get("a")?.endpoints.length, expected.length, what);
   }
+  t.end();
 });
 
-t.test("leaving a network costs the address there, and no other", async (t) => {
+t.test("leaving a network costs the address there, and no other", (t) => {
   const { inventory, changes } = followed();
   inventory.putContainer(container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }));
   inventory.removeEndpoint("a", "n1");
@@ -84,9 +88,10 @@ t.test("leaving a network costs the address there, and no other", async (t) => {
   t.same(changes, ["container a", "container a"]);
   t.same(inventory.containersOn("n1"), []);
   t.same(inventory.containersOn("n2"), ["a"]);
+  t.end();
 });
 
-t.test("the network of an endpoint is found by id, else by name", async (t) => {
+t.test("the network of an endpoint is found by id, else by name", (t) => {
   const { inventory } = followed();
   t.equal(inventory.networkOf(endpoint({ networkId: "n2", networkName: "name of n1" }))?.id, "n2", "the id counts: names may be those of earlier days");
   t.equal(inventory.networkOf(endpoint({ networkId: "", networkName: "name of n1" }))?.id, "n1");
@@ -95,4 +100,5 @@ t.test("the network of an endpoint is found by id, else by name", async (t) => {
   t.equal(inventory.isOn(endpoint({ networkId: "", networkName: "name of n1" }), "n1"), true);
   t.equal(inventory.isOn(endpoint({ networkId: "n9" }), "n9"), true, "also one that is not known itself");
   t.equal(inventory.isOn(endpoint({ networkId: "", networkName: "nosuch" }), "n1"), false);
+  t.end();
 });

@@ -13,7 +13,7 @@ const container = (given: Partial<Container>): Container => ({
   dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
 });
 
-t.test("a container has its name, its aliases, its short id and its hostname, each once", async (t) => {
+t.test("a container has its name, its aliases, its short id and its hostname, each once", (t) => {
   const cases: [what: string, container: Partial<Container>, aliases: string[], expected: string[]][] = [
     ["as Docker names it", {}, [], ["web1", "0123456789ab"]],
     ["with aliases", {}, ["web", "www"], ["web1", "web", "www", "0123456789ab"]],
@@ -22,9 +22,10 @@ t.test("a container has its name, its aliases, its short id and its hostname, ea
     ["known in part", { hostname: "" }, [], ["web1", "0123456789ab"]],
   ];
   for (const [what, given, aliases, expected] of cases) t.same(namesOf(container(given), endpoint({ aliases })), expected, what);
+  t.end();
 });
 
-t.test("networks are asked in Docker's order", async (t) => {
+t.test("networks are asked in Docker's order", (t) => {
   const joined = (name: string, given: Partial<Endpoint> = {}, internal = false): Joined => ({
     endpoint: endpoint(given), network: { id: name, name, driver: "bridge", internal, predefined: false, shared: false },
   });
@@ -42,4 +43,5 @@ t.test("networks are asked in Docker's order", async (t) => {
   t.same(names([...inOrder].reverse().sort(compareJoined)), names(inOrder));
   t.same(names([...inOrder].sort(compareJoined)), names(inOrder));
   t.equal(compareJoined(joined("a"), joined("a")), 0);
+  t.end();
 });

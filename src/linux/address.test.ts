@@ -3,7 +3,7 @@ import fc from "fast-check";
 import t from "tap";
 import { decodeAddress, decodeIPv4, decodeIPv6, encodeAddress, encodeIPv4, encodeIPv6, encodeUnixAddress } from "./address.js";
 
-t.test("IPv6 addresses are read in any form and written in the canonical one", async (t) => {
+t.test("IPv6 addresses are read in any form and written in the canonical one", (t) => {
   const cases: [text: string, canonical: string, hex?: string][] = [
     ["::", "::", "0".repeat(32)],
     ["::1", "::1", `${"0".repeat(31)}1`],
@@ -21,18 +21,21 @@ t.test("IPv6 addresses are read in any form and written in the canonical one", a
     t.equal(decodeIPv6(raw, 0), canonical, text);
     if (hex !== undefined) t.equal(raw.toString("hex"), hex, text);
   }
+  t.end();
 });
 
-t.test("what is no IPv6 address is refused", async (t) => {
+t.test("what is no IPv6 address is refused", (t) => {
   for (const text of ["", "10.0.0.1", ":::", "1:2:3", "::g", "1::2::3"]) t.throws(() => encodeIPv6(text), RangeError, text);
+  t.end();
 });
 
-t.test("IPv4 addresses are four bytes", async (t) => {
+t.test("IPv4 addresses are four bytes", (t) => {
   t.equal(encodeIPv4("127.0.0.11").toString("hex"), "7f00000b");
   t.equal(decodeIPv4(Buffer.from("ff7f00000b", "hex"), 1), "127.0.0.11");
+  t.end();
 });
 
-t.test("every address survives both ways", async (t) => {
+t.test("every address survives both ways", (t) => {
   const holds = () => {
     fc.assert(fc.property(fc.ipV4(), (ip) => decodeIPv4(encodeIPv4(ip), 0) === ip));
     fc.assert(fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
@@ -46,17 +49,20 @@ t.test("every address survives both ways", async (t) => {
     }));
   };
   t.doesNotThrow(holds);
+  t.end();
 });
 
-t.test("socket addresses are laid out as the kernel reads them", async (t) => {
+t.test("socket addresses are laid out as the kernel reads them", (t) => {
   t.equal(encodeAddress({ ip: "10.0.0.1", port: 53 }).toString("hex"), "020000350a0000010000000000000000");
   t.equal(encodeAddress({ ip: "::1", port: 53 }).toString("hex"), "0a00003500000000000000000000000000000000000000010000" + "0000");
   t.same(decodeAddress(Buffer.alloc(32), 0), { ip: "", port: 0 }, "another family");
+  t.end();
 });
 
-t.test("a unix address ends with a zero, and is not too long", async (t) => {
+t.test("a unix address ends with a zero, and is not too long", (t) => {
   t.same(encodeUnixAddress("/run/a"), Buffer.from("\x01\0/run/a\0"));
   t.equal(encodeUnixAddress("x".repeat(107)).length, 110);
   t.throws(() => encodeUnixAddress("x".repeat(108)), /107 bytes/);
   t.throws(() => encodeUnixAddress("ü".repeat(54)), RangeError, "bytes count, not letters");
+  t.end();
 });

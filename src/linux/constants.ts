@@ -7,7 +7,9 @@ export const ECONNREFUSED = 111;
 export const EEXIST = 17;
 export const ENOENT = 2;
 export const ESRCH = 3;
-export const ENOTSUP = 95;
+export const EBADF = 9;
+export const EFAULT = 14;
+export const ENOTSOCK = 88;
 
 export const AF_UNSPEC = 0;
 export const AF_UNIX = 1;

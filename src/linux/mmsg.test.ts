@@ -27,7 +27,7 @@ function write(batch: MessageBatch, slot: number, text: string): void {
   batch.setLength(slot, batch.bytes.write(text, slot * batch.slotSize, "latin1"));
 }
 
-t.test("what waits is received with its sender, up to the capacity", async (t) => {
+t.test("what waits is received with its sender, up to the capacity", (t) => {
   const server = bound(t);
   const clients = [bound(t), bound(t), bound(t)];
   const batch = new MessageBatch(2, 64);
@@ -40,9 +40,10 @@ t.test("what waits is received with its sender, up to the capacity", async (t) =
   ]);
   t.equal(batch.receive(server.fd), 1);
   t.equal(textIn(batch, 0), "query 2");
+  t.end();
 });
 
-t.test("replies go back to whoever asked, whatever was received before", async (t) => {
+t.test("replies go back to whoever asked, whatever was received before", (t) => {
   const server = bound(t);
   const clients = [bound(t), bound(t)];
   const batch = new MessageBatch(4, 64);
@@ -55,9 +56,10 @@ t.test("replies go back to whoever asked, whatever was received before", async (
     t.same(received(clients[0]!.fd), [`to 0 in round ${round}`]);
     t.same(received(clients[1]!.fd), [`1 in ${round}`]);
   }
+  t.end();
 });
 
-t.test("a message without a reply is left out by moving the others up", async (t) => {
+t.test("a message without a reply is left out by moving the others up", (t) => {
   const server = bound(t);
   const clients = [bound(t), bound(t), bound(t)];
   const batch = new MessageBatch(4, 64);
@@ -68,9 +70,10 @@ t.test("a message without a reply is left out by moving the others up", async (t
   batch.move(2, 1, 7);
   t.equal(batch.send(server.fd, 2), 2);
   t.same(clients.map(({ fd }) => received(fd)), [["reply 0"], [], ["reply 2"]]);
+  t.end();
 });
 
-t.test("a sender is remembered beyond its batch", async (t) => {
+t.test("a sender is remembered beyond its batch", (t) => {
   const server = bound(t);
   const [first, second] = [bound(t), bound(t)];
   const batch = new MessageBatch(1, 64);
@@ -81,9 +84,10 @@ t.test("a sender is remembered beyond its batch", async (t) => {
   batch.receive(server.fd);
   t.equal(sendDatagram(server.fd, Buffer.from("later"), sender), true);
   t.same(received(first.fd), ["later"]);
+  t.end();
 });
 
-t.test("a message that is too long is cut, and seen to fill its slot", async (t) => {
+t.test("a message that is too long is cut, and seen to fill its slot", (t) => {
   const server = bound(t);
   const client = bound(t);
   const batch = new MessageBatch(2, 64);
@@ -92,9 +96,10 @@ t.test("a message that is too long is cut, and seen to fill its slot", async (t)
   t.equal(batch.receive(server.fd), 2);
   t.equal(batch.length(0), 64);
   t.equal(batch.length(1), 0, "an empty one is one too");
+  t.end();
 });
 
-t.test("a client that has gone does not hold up the replies to others", async (t) => {
+t.test("a client that has gone does not hold up the replies to others", (t) => {
   const server = bound(t);
   const gone = udpSocket();
   bindSocket(gone, { ip: "127.0.0.1", port: 0 });
@@ -108,9 +113,10 @@ t.test("a client that has gone does not hold up the replies to others", async (t
   for (let slot = 0; slot < 3; slot++) write(batch, slot, `reply ${slot}`);
   batch.send(server.fd, 3);
   t.same(clients.map(({ fd }) => received(fd)), [["reply 0"], ["reply 2"]]);
+  t.end();
 });
 
-t.test("a datagram nobody can take is lost, not thrown", async (t) => {
+t.test("a datagram nobody can take is lost, not thrown", (t) => {
   const { fd } = bound(t);
   // EACCES for a broadcast nobody asked for, EMSGSIZE for what no packet holds. Firewalls (EPERM) and a loopback that
   // is down (ENETUNREACH) do the same to a reply inside a container: its neighbours' server must not end of it.
@@ -119,4 +125,5 @@ t.test("a datagram nobody can take is lost, not thrown", async (t) => {
     ["a datagram of 70 kB", Buffer.alloc(70_000), "127.0.0.1"],
   ];
   for (const [what, bytes, ip] of cases) t.doesNotThrow(() => t.equal(sendDatagram(fd, bytes, encodeAddress({ ip, port: 9 })), false), what);
+  t.end();
 });

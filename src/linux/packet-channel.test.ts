@@ -6,7 +6,7 @@ import { O_CLOEXEC } from "./constants.js";
 import { PacketChannel } from "./packet-channel.js";
 import { duplicateDescriptor, PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
 import { acceptSocket, bindSocket, bindUnix, closeDescriptor, connectSocket, connectUnix, listenSocket, localAddress, packetSocket, peerCredentials, receiveBytes, sendBytes, udpSocket } from "./socket.js";
-import { HandLoop, openDescriptors } from "./testing/hand-loop.js";
+import { TestLoop, openDescriptors } from "./test-loop.js";
 
 interface Tap {
   teardown(work: () => void): void;
@@ -35,7 +35,7 @@ function packet(fd: number): Packet {
 
 const isCloseOnExec = (fd: number) => (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
 
-t.test("messages keep their boundaries and their order", async (t) => {
+t.test("messages keep their boundaries and their order", (t) => {
   const [a, b] = connection(t);
   t.equal(receivePacket(b), undefined, "none waits");
   for (const text of ["one", "two", "x".repeat(PACKET_SIZE)]) t.equal(sendPacket(a, Buffer.from(text)), true);
@@ -45,9 +45,10 @@ t.test("messages keep their boundaries and their order", async (t) => {
   closeDescriptor(a);
   t.equal(receivePacket(b), "closed");
   closeDescriptor(b);
+  t.end();
 });
 
-t.test("what cannot be a message is refused before it is sent", async (t) => {
+t.test("what cannot be a message is refused before it is sent", (t) => {
   const [a, b] = connection(t);
   t.throws(() => sendPacket(a, Buffer.alloc(0)), RangeError, "nothing");
   t.throws(() => sendPacket(a, Buffer.alloc(PACKET_SIZE + 1)), RangeError, "too much");
@@ -55,9 +56,10 @@ t.test("what cannot be a message is refused before it is sent", async (t) => {
   t.throws(() => sendPacket(a, Buffer.from("x"), [99_999]), /EBADF/);
   t.equal(receivePacket(b), undefined);
   [a, b].forEach(closeDescriptor);
+  t.end();
 });
 
-t.test("descriptors arrive, work, and are closed on exec", async (t) => {
+t.test("descriptors arrive, work, and are closed on exec", (t) => {
   const [a, b] = connection(t);
   const [one, other] = [udpSocket(), udpSocket()];
   for (const fd of [one, other]) bindSocket(fd, { ip: "127.0.0.1", port: 0 });
@@ -72,9 +74,10 @@ t.test("descriptors arrive, work, and are closed on exec", async (t) => {
   const length = receiveBytes(descriptors[1]!, scratch);
   t.equal(scratch.toString("utf8", 0, length), "through both");
   for (const fd of [a, b, other, ...descriptors]) closeDescriptor(fd);
+  t.end();
 });
 
-t.test("as many descriptors as the kernel allows travel in one message", async (t) => {
+t.test("as many descriptors as the kernel allows travel in one message", (t) => {
   const [a, b] = connection(t);
   const before = openDescriptors();
   sendPacket(a, Buffer.from("many"), Array<number>(253).fill(a));
@@ -85,9 +88,10 @@ t.test("as many descriptors as the kernel allows travel in one message", async (
   descriptors.forEach(closeDescriptor);
   t.equal(openDescriptors(), before);
   [a, b].forEach(closeDescriptor);
+  t.end();
 });
 
-t.test("a duplicate outlives its original, and is closed on exec", async (t) => {
+t.test("a duplicate outlives its original, and is closed on exec", (t) => {
   const [a, b] = connection(t);
   const copy = duplicateDescriptor(a);
   t.ok(isCloseOnExec(copy));
@@ -96,12 +100,14 @@ t.test("a duplicate outlives its original, and is closed on exec", async (t) => 
   closeDescriptor(copy);
   t.equal(receivePacket(b), "closed");
   closeDescriptor(b);
+  t.end();
 });
 
-t.test("each end knows who is at the other", async (t) => {
+t.test("each end knows who is at the other", (t) => {
   const [a, b] = connection(t);
   for (const fd of [a, b]) t.match(peerCredentials(fd), { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() });
   [a, b].forEach(closeDescriptor);
+  t.end();
 });
 
 interface Message {
@@ -111,7 +117,7 @@ interface Message {
 
 /** Two channels that speak with each other, in a loop the test turns. */
 class Bench {
-  readonly loop = new HandLoop();
+  readonly loop = new TestLoop();
   readonly received: { message: Message; descriptors: number[] }[] = [];
   readonly closed: string[] = [];
   readonly near: PacketChannel<Message, Message>;
@@ -164,13 +170,14 @@ t.test("what the peer does not read waits here, in order, with its descriptors",
   t.equal(bench.near.sendOrDrop({ number: -1 }), true);
 });
 
-t.test("a peer that never reads counts as gone", async (t) => {
+t.test("a peer that never reads counts as gone", (t) => {
   const bench = new Bench(t, 10);
   const before = openDescriptors();
   for (let number = 0; number < 2000 && bench.near.isOpen; number++) bench.near.send({ number, text: large }, [bench.loop.poller.fd]);
   t.equal(bench.near.isOpen, false);
   t.match(bench.closed, [/near: .*does not read/]);
   t.ok(openDescriptors() < before, "its descriptor is closed, and so is what waited");
+  t.end();
 });
 
 t.test("a peer that goes is told of once", async (t) => {
@@ -185,13 +192,14 @@ t.test("a peer that goes is told of once", async (t) => {
   t.same(bench.closed, ["near: closed"], "and whoever closed is not");
 });
 
-t.test("a peer that goes while it is sent to is told of once", async (t) => {
+t.test("a peer that goes while it is sent to is told of once", (t) => {
   const bench = new Bench(t);
   bench.read().close();
   bench.near.send({ number: 1 });
   bench.near.send({ number: 2 });
   t.equal(bench.closed.length, 1);
   t.match(bench.closed[0], /EPIPE/);
+  t.end();
 });
 
 t.test("a message that makes no sense ends the channel and leaves no descriptor behind", async (t) => {
@@ -205,7 +213,7 @@ t.test("a message that makes no sense ends the channel and leaves no descriptor 
 });
 
 t.test("a handler may close the channel", async (t) => {
-  const loop = new HandLoop();
+  const loop = new TestLoop();
   const [a, b] = connection(t);
   const numbers: number[] = [];
   const channel: PacketChannel<Message, Message> = new PacketChannel<Message, Message>(loop.poller, b, {

@@ -81,7 +81,12 @@ export class PacketChannel<Incoming, Outgoing> {
         const packet = receivePacket(this.fd);
         if (packet === undefined) return;
         if (packet === "closed") return this.#fail("closed");
-        this.handlers.onMessage(JSON.parse(packet.bytes.toString()) as Incoming, packet.descriptors);
+        const message = parsed(packet.bytes);
+        if (message === undefined) {
+          packet.descriptors.forEach(closeDescriptor);
+          return this.#fail("a message is not JSON");
+        }
+        this.handlers.onMessage(message as Incoming, packet.descriptors);
       } catch (error) {
         return this.#fail((error as Error).message);
       }
@@ -111,5 +116,13 @@ export class PacketChannel<Incoming, Outgoing> {
     if (!this.#open) return;
     this.close();
     this.handlers.onClose(reason);
+  }
+}
+
+function parsed(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString());
+  } catch {
+    return undefined;
   }
 }

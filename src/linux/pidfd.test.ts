@@ -4,10 +4,10 @@ import t from "tap";
 import { EPOLLIN } from "./constants.js";
 import { openPidfd, pidOfPidfd, signalPidfd } from "./pidfd.js";
 import { closeDescriptor } from "./socket.js";
-import { HandLoop } from "./testing/hand-loop.js";
+import { TestLoop } from "./test-loop.js";
 
 t.test("a process's end is heard through its pidfd", async (t) => {
-  const loop = new HandLoop();
+  const loop = new TestLoop();
   t.teardown(() => loop.poller.close());
   const child = spawn("cat", { stdio: ["pipe", "ignore", "ignore"] });
   const exited = once(child, "exit");

@@ -27,7 +27,7 @@ function poller(t: Tap): Poller {
 const scratch = Buffer.alloc(64);
 const ping = Buffer.from("ping");
 
-t.test("a handler is called while its descriptor is ready, with what is true of it", async (t) => {
+t.test("a handler is called while its descriptor is ready, with what is true of it", (t) => {
   const loop = poller(t);
   const [a, b] = pair(t);
   const seen: number[] = [];
@@ -39,9 +39,10 @@ t.test("a handler is called while its descriptor is ready, with what is true of 
   t.equal(receiveBytes(b, scratch), ping.length);
   t.equal(loop.dispatch(0), 0);
   t.same(seen, [EPOLLIN, EPOLLIN]);
+  t.end();
 });
 
-t.test("what is waited for can be changed", async (t) => {
+t.test("what is waited for can be changed", (t) => {
   const loop = poller(t);
   const [a] = pair(t);
   const seen: number[] = [];
@@ -52,9 +53,10 @@ t.test("what is waited for can be changed", async (t) => {
   watch.update(0);
   loop.dispatch(0);
   t.same(seen, [EPOLLOUT]);
+  t.end();
 });
 
-t.test("a closed watch is silent, and closing it twice is fine", async (t) => {
+t.test("a closed watch is silent, and closing it twice is fine", (t) => {
   const loop = poller(t);
   const [a, b] = pair(t);
   const watch = loop.watch(b, EPOLLIN, () => t.fail("called"));
@@ -65,9 +67,10 @@ t.test("a closed watch is silent, and closing it twice is fine", async (t) => {
   sendBytes(a, ping);
   t.equal(loop.dispatch(0), 0);
   t.equal(loop.size, 0);
+  t.end();
 });
 
-t.test("a handler that closes another's watch in the same batch silences it, and its token goes to nobody", async (t) => {
+t.test("a handler that closes another's watch in the same batch silences it, and its token goes to nobody", (t) => {
   const loop = poller(t);
   const sockets = [pair(t), pair(t)];
   const [newA, newB] = pair(t);
@@ -87,9 +90,10 @@ t.test("a handler that closes another's watch in the same batch silences it, and
   sendBytes(newA, ping);
   loop.dispatch(1000);
   t.same(called.slice(1).sort(), ["new", called[0]], "the one that was closed stays silent");
+  t.end();
 });
 
-t.test("tokens are used again once their batch is over", async (t) => {
+t.test("tokens are used again once their batch is over", (t) => {
   const loop = poller(t);
   const [a, b] = pair(t);
   for (let count = 0; count < 1000; count++) {
@@ -102,9 +106,10 @@ t.test("tokens are used again once their batch is over", async (t) => {
   sendBytes(a, ping);
   loop.dispatch(1000);
   t.equal(called, 1);
+  t.end();
 });
 
-t.test("what is to happen soon happens after this round's handlers, each once and in order", async (t) => {
+t.test("what is to happen soon happens after this round's handlers, each once and in order", (t) => {
   const loop = poller(t);
   const [a, b] = pair(t);
   const order: string[] = [];
@@ -124,6 +129,7 @@ t.test("what is to happen soon happens after this round's handlers, each once an
   loop.dispatch(60_000);
   loop.dispatch(0);
   t.same(order, ["handler", "first", "soon", "from inside"]);
+  t.end();
 });
 
 t.test("a reactor serves its descriptors, its deadlines and Node's own loop", async (t) => {

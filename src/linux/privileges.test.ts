@@ -20,7 +20,7 @@ function run(lines: string): { status: number | null; output: string } {
   return { status: child.status, output: child.stdout === "" ? child.stderr : child.stdout };
 }
 
-t.test("privileges are dropped by every thread, for good", { skip: process.getuid!() === 0 ? false : "needs root" }, async (t) => {
+t.test("privileges are dropped by every thread, for good", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
   const { status, output } = run(`
     dropPrivileges(${uid});
     const threads = readdirSync("/proc/self/task").map(statusOf);
@@ -48,14 +48,16 @@ t.test("privileges are dropped by every thread, for good", { skip: process.getui
     namespace: "EPERM",
     process: "EPERM",
   });
+  t.end();
 });
 
-t.test("the bounding set of a process that was started as root is seen", { skip: process.getuid!() === 0 ? false : "needs root" }, async (t) => {
+t.test("the bounding set of a process that was started as root is seen", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
   const { output } = run("print(hasBoundingSet())");
   t.equal(output, "true");
+  t.end();
 });
 
-t.test("raising the limit of descriptors lowers nothing", async (t) => {
+t.test("raising the limit of descriptors lowers nothing", (t) => {
   const { status, output } = run(`
     const limit = () => Number(/open files\\s+(\\d+)/.exec(readFileSync("/proc/self/limits", "utf8"))[1]);
     const before = limit();
@@ -64,4 +66,5 @@ t.test("raising the limit of descriptors lowers nothing", async (t) => {
   t.equal(status, 0, output);
   const [before, after] = JSON.parse(output) as [number, number];
   t.ok(after >= before, `${before} became ${after}`);
+  t.end();
 });

@@ -51,9 +51,9 @@ export class DeadlineWheel {
   waitAtMost(most: number): number {
     if (this.#count === 0) return most;
     const now = this.now();
-    const first = Math.floor(now / tick);
-    for (let step = 0; step * tick < most; step++) {
-      if (this.#slots[(first + step) % slots]!.size > 0) return Math.min(most, Math.max(1, Math.ceil((first + step + 1) * tick - now)));
+    // From the last slot that was run: what came due while a handler was busy waits there.
+    for (let position = this.#turned; position * tick < now + most; position++) {
+      if (this.#slots[position % slots]!.size > 0) return Math.min(most, Math.max(1, Math.ceil((position + 1) * tick - now)));
     }
     return most;
   }

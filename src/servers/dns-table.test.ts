@@ -21,7 +21,7 @@ function inventory(...networks: Network[]): Inventory {
   return made;
 }
 
-t.test("a container is served with its networks in Docker's order and its links turned round", async (t) => {
+t.test("a container is served with its networks in Docker's order and its links turned round", (t) => {
   const decision = decide(inventory(), container({ endpoints: [endpoint("inside"), endpoint("n2", { links: [["target", "alias"]] }), endpoint("n1")] }), outside);
   t.same(decision, {
     kind: "serve",
@@ -35,9 +35,10 @@ t.test("a container is served with its networks in Docker's order and its links 
       forwardSingleLabels: true,
     },
   });
+  t.end();
 });
 
-t.test("everything that keeps Docker's resolver in its place has a reason", async (t) => {
+t.test("everything that keeps Docker's resolver in its place has a reason", (t) => {
   const cases: [given: Partial<Container>, reason: RegExp][] = [
     [{ running: false }, /not running/],
     [{ networkMode: { kind: "host" } }, /host's network/],
@@ -54,9 +55,10 @@ t.test("everything that keeps Docker's resolver in its place has a reason", asyn
   const known = inventory(network("shared-inside", { internal: true, shared: true }));
   for (const [given, reason] of cases) t.match(decide(known, container(given), outside), { kind: "leave", reason });
   t.match(decide(known, container({ labels: { "pontoon.dns": "on" } }), outside), { kind: "serve" });
+  t.end();
 });
 
-t.test("a container that cannot reach the outside asks nobody there", async (t) => {
+t.test("a container that cannot reach the outside asks nobody there", (t) => {
   const cases: [what: string, endpoints: Endpoint[], expected: string][] = [
     ["an internal network", [endpoint("inside")], "never"],
     ["two kinds", [endpoint("inside"), endpoint("n1")], "upstreams"],
@@ -66,21 +68,25 @@ t.test("a container that cannot reach the outside asks nobody there", async (t) 
     ["IPv6 alone", [endpoint("n1", { ipv4: undefined, ipv6: "fd00::2" })], "upstreams"],
   ];
   for (const [what, endpoints, expected] of cases) t.match(decide(inventory(), container({ endpoints }), outside), { kind: "serve", sandbox: { forwarding: { kind: expected } } }, what);
+  t.end();
 });
 
-t.test("a container has a record on every user-defined network it has an address on", async (t) => {
+t.test("a container has a record on every user-defined network it has an address on", (t) => {
   const given = container({ endpoints: [endpoint("n1", { aliases: ["www"] }), endpoint("n2", { ipv4: undefined }), endpoint("inside", { ipv4: undefined, ipv6: "fd00::2" }), endpoint("bridge")] });
   t.same(endpointRecords(inventory(), given, 5), [
     { network: "n1", container: given.id, names: ["web", "www", "cccccccccccc"], ipv4: "10.0.0.2", ipv6: undefined, ports: [[80, "tcp"]], ttl: 5 },
     { network: "inside", container: given.id, names: ["web", "cccccccccccc"], ipv4: undefined, ipv6: "fd00::2", ports: [[80, "tcp"]], ttl: 5 },
   ]);
+  t.end();
 });
 
-t.test("a label sets the time a container's records are kept", async (t) => {
+t.test("a label sets the time a container's records are kept", (t) => {
   const cases: [label: string | undefined, expected: number][] = [[undefined, 5], ["30", 30], ["0", 0], ["99999", 86_400], ["", 5], ["-1", 5], ["1.5", 5], ["5s", 5], ["100000", 86_400]];
   for (const [label, expected] of cases) t.equal(ttlOf(container({ labels: label === undefined ? {} : { "pontoon.dns.ttl": label } }), 5), expected, String(label));
+  t.end();
 });
 
-t.test("a network is told by id, name and whether others share it", async (t) => {
+t.test("a network is told by id, name and whether others share it", (t) => {
   t.same(networkRecord(network("n1", { shared: true })), { id: "n1", name: "n1", shared: true });
+  t.end();
 });

@@ -61,7 +61,7 @@ export function decide(inventory: Inventory, container: Container, outside: Outs
 /** TTL of a container's records, seconds. A label that is not a whole number of seconds is ignored. */
 export function ttlOf(container: Container, defaultTtl: number): number {
   const label = container.labels[ttlLabel];
-  if (label === undefined || !/^\d{1,5}$/.test(label)) return defaultTtl;
+  if (label === undefined || !/^\d{1,9}$/.test(label)) return defaultTtl;
   return Math.min(Number(label), ttlAtMost);
 }
 

@@ -17,16 +17,17 @@ function connected(mirror = new TableMirror()) {
   return { mirror, sent, state };
 }
 
-t.test("a change is sent at once, and what stays the same is not", async (t) => {
+t.test("a change is sent at once, and what stays the same is not", (t) => {
   const { mirror, sent } = connected();
   mirror.put("a", endpoint("a"));
   mirror.put("a", endpoint("a"));
   mirror.put("a", endpoint("a", 6));
   t.same(sent, [endpoint("a"), endpoint("a", 6)]);
   t.same(mirror.get("a"), endpoint("a", 6));
+  t.end();
 });
 
-t.test("what goes is told if it was known", async (t) => {
+t.test("what goes is told if it was known", (t) => {
   const { mirror, sent } = connected();
   mirror.put("a", endpoint("a"));
   mirror.remove("a", gone("a"));
@@ -38,15 +39,17 @@ t.test("what goes is told if it was known", async (t) => {
   mirror.remove("a");
   t.equal(sent.length, 3, "some go without a word");
   t.equal(mirror.get("a"), undefined);
+  t.end();
 });
 
-t.test("a server that connects is told everything, networks first, and then that it is all", async (t) => {
+t.test("a server that connects is told everything, networks first, and then that it is all", (t) => {
   const mirror = new TableMirror();
   mirror.put("a", endpoint("a"));
   mirror.put("n", network("n"));
   const { sent, state } = connected(mirror);
   t.same(sent, [network("n"), endpoint("a")]);
   t.equal(state.done, 1);
+  t.end();
 });
 
 t.test("a large table is sent in slices, between which others get a turn and changes are told", async (t) => {

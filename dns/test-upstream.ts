@@ -2,8 +2,8 @@ import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import dnsPacket from "dns-packet";
-import { errorCode } from "../../src/errors.js";
-import type { Upstream } from "../protocol.js";
+import { errorCode } from "../src/errors.js";
+import type { Upstream } from "./protocol.js";
 
 /** A query as the fake upstream got it. */
 export interface Received {
@@ -12,7 +12,7 @@ export interface Received {
   readonly port: number;
   readonly transport: "udp" | "tcp";
   /** Sends bytes back, framed over TCP; resolves when they are with the asker's kernel. */
-  reply(bytes: Buffer): Promise<void>;
+  readonly reply: (bytes: Buffer) => Promise<void>;
 }
 
 export interface FakeUpstreamOptions {

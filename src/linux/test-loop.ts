@@ -1,11 +1,11 @@
 import { readdirSync } from "node:fs";
-import { Poller } from "../poller.js";
-import { DeadlineWheel } from "../wheel.js";
+import { Poller } from "./poller.js";
+import { DeadlineWheel } from "./wheel.js";
 
 const patience = 20_000; // ms; only a broken test waits that long
 
 /** A Poller and a wheel that a test turns by hand. For the wheel no time passes but what the test lets pass. */
-export class HandLoop {
+export class TestLoop {
   readonly poller = new Poller();
   /** What the wheel takes for the time, ms. */
   now = 0;
