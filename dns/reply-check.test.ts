@@ -22,7 +22,13 @@ const isLetter = (byte: number) => /[A-Za-z]/.test(String.fromCharCode(byte));
 
 t.test("a reply to the query is one", (t) => {
   t.equal(isReplyTo(reply, query, questionEnd), true);
-  t.equal(isReplyTo(reply.subarray(0, questionEnd), query, questionEnd), true, "without records too");
+  const empty = Buffer.from(reply.subarray(0, questionEnd));
+  empty.fill(0, 6, 12);
+  t.equal(isReplyTo(empty, query, questionEnd), true, "without records too");
+  t.equal(isReplyTo(reply.subarray(0, reply.length - 1), query, questionEnd), false, "but not when records it promises are cut off");
+  const truncated = Buffer.from(reply.subarray(0, questionEnd));
+  truncated.writeUInt16BE(truncated.readUInt16BE(2) | 0x0200, 2);
+  t.equal(isReplyTo(truncated, query, questionEnd), true, "unless it says so itself");
   t.end();
 });
 

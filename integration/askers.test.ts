@@ -1,5 +1,5 @@
 import t from "tap";
-import { DockerHost, until, type Container, type Pontoon, type TestOwner, type Upstream } from "./host/index.js";
+import { DockerHost, until, type Container, type TestOwner, type Upstream } from "./host/index.js";
 
 /** Neither Docker's TTL (600 s) nor that of an answer passed on from Docker's resolver (5 s): tells whose records answered. */
 const ownTtl = 7;
@@ -56,7 +56,7 @@ t.test("each container sees the names of its own networks", async (t) => {
   ];
   const dockers = await askAll();
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [red, blue, both, all, splitter, target, asker, owner, ...askers.map(({ asker }) => asker)]);
+  await pontoon.answersIn(red, blue, both, all, splitter, target, asker, owner, ...askers.map(({ asker }) => asker));
 
   await t.test("a container sees the names of its own networks only", async (t) => {
     await t.test("neighbours only", async (t) => {
@@ -163,10 +163,10 @@ t.test("containers without a user-defined network keep the resolver Docker gave 
   const red = await host.container({ name: "red-one", networks: ["red"] });
   const files = await Promise.all(early.map((container) => resolvConfOf(container)));
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [red]);
+  await pontoon.answersIn(red);
   const late = await start("late");
   // Answers for a container that started after them: they have been looked at.
-  await answering(pontoon, [await host.container({ networks: ["red"] })]);
+  await pontoon.answersIn(await host.container({ networks: ["red"] }));
 
   t.same(await Promise.all(early.map((container) => resolvConfOf(container))), files, "resolv.conf is as it was");
   t.same(await Promise.all(late.map((container) => resolvConfOf(container))), files, "resolv.conf of those that came later");
@@ -181,7 +181,7 @@ t.test("containers without a user-defined network keep the resolver Docker gave 
     const [joiner] = early;
     await host.docker("network", "connect", "--alias=joined", "red", joiner.id);
     await until(async () => (await found(red, "joined")).length > 0, { what: "its alias resolves" });
-    await answering(pontoon, [joiner]);
+    await pontoon.answersIn(joiner);
     t.same(await found(joiner, "red-one"), [await red.ip("red")]);
     await unknown(t, red, "first");
   });
@@ -195,7 +195,7 @@ t.test("a container on internal networks only resolves its neighbours and reache
   const open = await host.container({ name: "open", networks: ["vault", "red"] });
   const own = await host.container({ name: "own", networks: ["cellar"], options: [`--dns=${upstreamAddress}`] });
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [inner, open, own]);
+  await pontoon.answersIn(inner, open, own);
 
   t.same(await found(inner, "open"), [await open.ip("vault")]);
   t.same(await found(own, "inner"), [await inner.ip("cellar")]);
@@ -234,15 +234,4 @@ async function unknown(t: Checks, asker: Container, ...names: string[]): Promise
 /** The container's resolv.conf, as its processes see it. */
 async function resolvConfOf(container: Container): Promise<string> {
   return (await container.exec(["cat", "/etc/resolv.conf"])).stdout;
-}
-
-/** Waits until pontoon answers in the namespaces of these containers. */
-async function answering(pontoon: Pontoon, containers: readonly Container[]): Promise<void> {
-  await until(
-    async () => {
-      const { containers: known } = (await pontoon.status()) as unknown as { containers: { id: string; resolver: string }[] };
-      return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
-    },
-    { what: "pontoon answers in the containers" },
-  );
 }

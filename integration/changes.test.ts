@@ -23,9 +23,9 @@ t.test("answers follow what happens to containers", async (t) => {
   const [asker, bystander, early] = await Promise.all([host.container({ name: "asker", networks: ["red", "blue", "lan"] }), target("bystander"), target("early")]);
   const watch = await Watch.open(t, host, asker);
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [asker, bystander, early]);
+  await pontoon.answersIn(asker, bystander, early);
   const late = await target("late");
-  await answering(pontoon, [late]);
+  await pontoon.answersIn(late);
 
   for (const [when, container, name] of [["before", early, "early"], ["after", late, "late"]] as const)
     await t.test(`of one started ${when} the daemon`, async (t) => {
@@ -118,7 +118,7 @@ t.test("answers follow what happens to containers", async (t) => {
     const pid = await phoenix.pid();
     await host.signal("SIGKILL", pid);
     await until(async () => (await phoenix.pid()) !== pid && (await watch.has("phoenix", await phoenix.ip("red"))), { what: "it is back" });
-    await answering(pontoon, [phoenix]);
+    await pontoon.answersIn(phoenix);
   });
 
   await t.test("a name that stays resolves all the while", async (t) => {
@@ -141,7 +141,7 @@ t.test("answers follow what happens to networks", async (t) => {
   const asker = await host.container({ name: "asker", networks: ["red"] });
   const watch = await Watch.open(t, host, asker);
   const pontoon = await host.pontoon({ config });
-  await answering(pontoon, [asker]);
+  await pontoon.answersIn(asker);
 
   await t.test("a network removed and made again under the same name", async (t) => {
     const target = await host.container({ name: "target", networks: ["red"] });
@@ -168,7 +168,7 @@ t.test("answers follow what happens to networks", async (t) => {
       const network = await host.network("shop_default", { labels: { "com.docker.compose.project": "shop" } });
       const app = await service(host, "app");
       await app.start();
-      await answering(pontoon, [app]);
+      await pontoon.answersIn(app);
       const inside = await Watch.open(t, host, app);
       const db = await service(host, "db");
       times.push(await inside.time("start", db, () => db.start(), () => inside.has("db")));
@@ -349,15 +349,4 @@ function service(host: DockerHost, name: string, number = 1): Promise<Container>
 
 async function recordsOf(pontoon: Pontoon): Promise<string> {
   return (await pontoon.get("/v1/dns/records")).body;
-}
-
-/** Waits until pontoon answers in the namespaces of these containers. */
-async function answering(pontoon: Pontoon, containers: readonly Container[]): Promise<void> {
-  await until(
-    async () => {
-      const { containers: known } = (await pontoon.status()) as unknown as { containers: { id: string; resolver: string }[] };
-      return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
-    },
-    { what: "pontoon answers in the containers" },
-  );
 }

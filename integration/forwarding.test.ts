@@ -1,5 +1,5 @@
 import t from "tap";
-import { DockerHost, encodeQuery, forgedAddress, until, type Container, type Forgery, type Pontoon, type SeenQuery, type TestOwner, type Upstream } from "./host/index.js";
+import { DockerHost, encodeQuery, forgedAddress, until, type Container, type Forgery, type SeenQuery, type TestOwner, type Upstream } from "./host/index.js";
 
 const addresses = ["10.77.0.2", "10.77.0.3", "10.77.0.4", "10.77.0.5"] as const;
 const resolvConf = addresses.slice(0, 3).map((address) => `nameserver ${address}\n`).join("");
@@ -17,7 +17,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   await host.network("blue");
   const asker = await host.container({ name: "asker", networks: ["blue"] });
   const pontoon = await host.pontoon();
-  await answering(pontoon, [asker]);
+  await pontoon.answersIn(asker);
   const fresh = async () => {
     for (const server of servers) await server.reset();
     for (const server of servers) await server.clear();
@@ -167,7 +167,7 @@ t.test("each container has the upstreams Docker gives it", async (t) => {
     host.container({ name: "dotted", networks: ["blue"], options: ["--dns-opt=ndots:2", `--dns=${addresses[0]}`] }),
   ]);
   const pontoon = await host.pontoon();
-  await answering(pontoon, [plain, own, loopback, several, dotted]);
+  await pontoon.answersIn(plain, own, loopback, several, dotted);
   for (const [index, server] of servers.entries()) await server.answer("example.test", "A", `192.0.2.${index + 2}`);
   const clear = () => Promise.all(servers.map((server) => server.clear()));
 
@@ -220,7 +220,7 @@ t.test("dockerd's own --dns goes before the host's resolv.conf", async (t) => {
   await host.network("blue");
   const asker = await host.container({ networks: ["blue"] });
   const pontoon = await host.pontoon();
-  await answering(pontoon, [asker]);
+  await pontoon.answersIn(asker);
   t.same((await asker.dig("example.test")).addresses, ["192.0.2.5"]);
   t.same(await askedOf(...servers.slice(0, 3)), []);
 });
@@ -270,14 +270,3 @@ const oneAnswer = `
   });
   socket.bind(53, at);
 `;
-
-/** Waits until pontoon answers in the namespaces of these containers. */
-async function answering(pontoon: Pontoon, containers: readonly Container[]): Promise<void> {
-  await until(
-    async () => {
-      const { containers: known } = (await pontoon.status()) as unknown as { containers: { id: string; resolver: string }[] };
-      return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
-    },
-    { what: "pontoon answers in the containers" },
-  );
-}

@@ -1,5 +1,5 @@
 import t from "tap";
-import { DockerHost, until, type Container, type DnsResponse, type Pontoon } from "./host/index.js";
+import { DockerHost, type Container, type DnsResponse } from "./host/index.js";
 
 /** Neither Docker's TTL (600 s) nor that of an answer passed on from Docker's resolver (5 s): tells whose records answered. */
 const ownTtl = 7;
@@ -20,7 +20,7 @@ t.test("containers on a user-defined network find each other by name", async (t)
   const before = await Promise.all([neighbours(host, "blue", "blue-"), neighbours(host, "lan", "lan-")]);
   const pontoon = await host.pontoon({ config: `dns:\n  ttl: ${ownTtl}\n` });
   const after = await neighbours(host, "blue", "later-");
-  await answering(pontoon, after.all);
+  await pontoon.answersIn(...after.all);
 
   const scenes = [
     ["on a bridge network", before[0]],
@@ -101,7 +101,7 @@ t.test("a container's records live as long as it is told", async (t) => {
   const ttlsOf = async (name: string) => [...new Set((await asker.dig(name)).answers.map(({ ttl }) => ttl))];
 
   const pontoon = await host.pontoon();
-  await answering(pontoon, [asker]);
+  await pontoon.answersIn(asker);
   t.same(await ttlsOf("plain"), [5], "5 s by default");
   t.same(await ttlsOf("long"), [3600], "what the label says");
   t.same(await ttlsOf("short"), [2]);
@@ -111,7 +111,7 @@ t.test("a container's records live as long as it is told", async (t) => {
   t.equal(await pontoon.stop(), 0);
 
   const other = await host.pontoon({ config: "dns:\n  ttl: 40\n" });
-  await answering(other, [asker]);
+  await other.answersIn(asker);
   t.same(await ttlsOf("plain"), [40], "what the configuration says");
   t.same(await ttlsOf("short"), [2], "the label wins over the configuration");
 });
@@ -151,15 +151,4 @@ function told({ rcode, addresses }: DnsResponse): Pick<DnsResponse, "rcode" | "a
 /** Whether an answer came from pontoon's own records. */
 function isOwn({ answers }: DnsResponse): boolean {
   return answers.length > 0 && answers.every(({ ttl }) => ttl === ownTtl);
-}
-
-/** Waits until pontoon answers in the namespaces of these containers. */
-async function answering(pontoon: Pontoon, containers: readonly Container[]): Promise<void> {
-  await until(
-    async () => {
-      const { containers: known } = (await pontoon.status()) as unknown as { containers: { id: string; resolver: string }[] };
-      return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
-    },
-    { what: "pontoon answers in the containers" },
-  );
 }

@@ -1,6 +1,6 @@
 import { isIPv6 } from "node:net";
 import t from "tap";
-import { DockerHost, until, type Container, type DnsRecord, type DnsResponse, type Pontoon } from "./host/index.js";
+import { DockerHost, type Container, type DnsRecord, type DnsResponse } from "./host/index.js";
 
 const ownTtl = 7;
 const upstreamAddress = "10.77.0.2";
@@ -31,7 +31,7 @@ t.test("records of every type", async (t) => {
     host.container({ name: "hidden", networks: ["apart"] }),
   ]);
   const pontoon = await host.pontoon({ config: `dns:\n  ttl: ${ownTtl}\n` });
-  await answering(pontoon, [asker, web, unnamed, guest, replica, hidden]);
+  await pontoon.answersIn(asker, web, unnamed, guest, replica, hidden);
   const [unnamedName, replicaName] = await Promise.all([unnamed.name(), replica.name()]);
 
   await t.test("A and AAAA", async (t) => {
@@ -168,15 +168,4 @@ function reverse(address: string): string {
   if (!isIPv6(address)) return `${address.split(".").reverse().join(".")}.in-addr.arpa`;
   const [head = "", tail = ""] = address.split("::").map((half) => half.split(":").filter(Boolean).map((group) => group.padStart(4, "0")).join(""));
   return `${[...head.padEnd(32 - tail.length, "0") + tail].reverse().join(".")}.ip6.arpa`;
-}
-
-/** Waits until pontoon answers in the namespaces of these containers. */
-async function answering(pontoon: Pontoon, containers: readonly Container[]): Promise<void> {
-  await until(
-    async () => {
-      const { containers: known } = (await pontoon.status()) as unknown as { containers: { id: string; resolver: string }[] };
-      return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
-    },
-    { what: "pontoon answers in the containers" },
-  );
 }

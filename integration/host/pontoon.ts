@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Container } from "./container.js";
 import { hostEnvironment, runCommand, type CommandResult } from "./command.js";
 import type { Namespaces } from "./namespaces.js";
 import { repositoryRoot } from "./root.js";
@@ -74,6 +75,17 @@ export class Pontoon {
     const answer = await this.get("/v1/status");
     if (answer.status !== 200) throw new Error(`GET /v1/status: ${answer.status} ${answer.body}`);
     return JSON.parse(answer.body) as Status;
+  }
+
+  /** Waits until pontoon answers 127.0.0.11 in the namespaces of these containers. */
+  async answersIn(...containers: readonly Container[]): Promise<void> {
+    await until(
+      async () => {
+        const { containers: known } = (await this.status()) as { containers: { id: string; resolver: string }[] };
+        return containers.every(({ id }) => known.some((entry) => entry.id === id && entry.resolver === "pontoon"));
+      },
+      { what: "pontoon answers in the containers" },
+    );
   }
 
   /** Asks the control API. */

@@ -180,8 +180,8 @@ export class Feed {
   }
 
   /**
-   * A container that died keeps its addresses until it has left its networks, as in Docker's own resolver. One that
-   * was never seen running, or does not leave, shows addresses that a crashed dockerd left behind.
+   * A container that dies while dockerd is followed keeps its addresses until it has left its networks, as in Docker's own resolver.
+   * One that had died before, or does not leave, shows addresses that a crashed dockerd left behind.
    */
   #withoutStaleEndpoints(container: Container): Container {
     const { id } = container;
@@ -193,7 +193,9 @@ export class Feed {
     }
     const joining = this.joins.isJoining(id);
     if (joining || this.#leaving.has(id)) return container;
-    if (this.inventory.containers.get(id)?.running !== true) return { ...container, endpoints: container.endpoints.map(withoutAddress) };
+    // What a listing shows had died unseen: no event will say that it leaves.
+    const diesNow = this.state.kind === "following" && this.inventory.containers.get(id)?.running === true;
+    if (!diesNow) return { ...container, endpoints: container.endpoints.map(withoutAddress) };
     const timer = setTimeout(() => {
       this.#leaving.delete(id);
       this.#containers.request(id);
