@@ -4,7 +4,7 @@ import { Cleanup } from "./cleanup.js";
 import { localNamesRows, startRow } from "./goals.js";
 import { measureLocalNames } from "./local-names.js";
 import { describeMachine } from "./machine.js";
-import { readOptions, usage, type Options } from "./options.js";
+import { readOptions, usage, UsageError, type Options } from "./options.js";
 import { aardvarkPeer } from "./peers/aardvark.js";
 import { dnsmasqPeer } from "./peers/dnsmasq.js";
 import { dockerdPeer } from "./peers/dockerd.js";
@@ -58,7 +58,7 @@ async function prepareSite(): Promise<Site> {
 function fail(error: unknown): void {
   progress.clear();
   const message = error instanceof Error ? error.message : String(error);
-  const isUsage = error instanceof TypeError && "code" in error && String(error.code).startsWith("ERR_PARSE_ARGS");
+  const isUsage = error instanceof UsageError;
   process.stderr.write(`bench: ${message}\n${isUsage ? `${usage}\n` : ""}`);
   process.exitCode = isUsage ? 2 : 1;
 }

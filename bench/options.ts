@@ -17,12 +17,14 @@ export const usage = `options:
 const thorough = { rounds: 5, seconds: 3, warmUpSeconds: 2, starts: 100 };
 const quick = { rounds: 2, seconds: 1, warmUpSeconds: 1, starts: 10 };
 
-/** Reads the command line. Throws an error that says what is wrong with it. */
+/** What is wrong with the command line. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** Reads the command line. Throws a UsageError. */
 export function readOptions(args: readonly string[]): Options {
-  const { values } = parseArgs({
-    args: [...args],
-    options: { rounds: { type: "string" }, seconds: { type: "string" }, starts: { type: "string" }, quick: { type: "boolean" } },
-  });
+  const values = readValues([...args]);
   const defaults = values.quick ? quick : thorough;
   return {
     rounds: wholeNumber("rounds", values.rounds) ?? defaults.rounds,
@@ -32,8 +34,16 @@ export function readOptions(args: readonly string[]): Options {
   };
 }
 
+function readValues(args: string[]) {
+  try {
+    return parseArgs({ args, options: { rounds: { type: "string" }, seconds: { type: "string" }, starts: { type: "string" }, quick: { type: "boolean" } } }).values;
+  } catch (error) {
+    throw new UsageError((error as Error).message, { cause: error });
+  }
+}
+
 function wholeNumber(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`--${option} takes a whole number from 1, not ${text}`);
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`--${option} takes a whole number from 1, not ${text}`);
   return Number(text);
 }

@@ -55,6 +55,8 @@ export class Control {
     this.#channel?.close();
     this.#detached();
     this.#orphaned?.cancel();
+    // What was being let go of for want of a daemon is kept: this one says what it wants of it.
+    this.server.resumeAll();
     this.#channel = new PacketChannel<ToServer, ToDaemon>(this.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => this.#detached(),
@@ -65,6 +67,8 @@ export class Control {
     this.#channel = undefined;
     this.#mentioned = undefined;
     this.server.forgetDaemon();
+    // No news any more: a name this table does not hold may be one that Docker knows by now.
+    this.server.resolver.gap = { everywhere: true, networks: [] };
     this.#orphaned?.cancel();
     this.#orphaned = this.reactor.wheel.in(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
   }
@@ -76,9 +80,7 @@ export class Control {
   #letGoOfAll(): void {
     const sandboxes = [...this.server.sandboxes.values()];
     for (const sandbox of sandboxes) this.server.release(sandbox);
-    this.#orphaned = this.reactor.wheel.in(lapseTime, () => {
-      for (const sandbox of sandboxes) if (this.server.sandboxes.get(sandbox.record.id) === sandbox) this.server.drop(sandbox);
-    });
+    this.#orphaned = this.reactor.wheel.in(lapseTime, this.identity.stop);
   }
 
   #tell(message: ToDaemon, descriptors: readonly number[] = []): boolean {

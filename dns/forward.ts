@@ -15,15 +15,19 @@ export interface ForwardRequest {
   readonly query: Buffer;
   /** Offset just past the question in `query`. */
   readonly questionEnd: number;
-  readonly transport: "udp" | "tcp";
   readonly upstreams: readonly Upstream[];
   readonly socketsFor: (upstream: Upstream) => ForwardingSockets;
+  /** Milliseconds it may take; {@link FORWARD_TIME} unless less is left. */
+  readonly within?: number | undefined;
 }
+
+/** Why nobody answered, as an extended error tells it. */
+export type Why = "no-upstream" | "timeout" | "network" | "refused";
 
 /** The end of a forwarded question. The reply carries another id than the query. */
 export type ForwardOutcome =
-  | { readonly kind: "reply"; readonly reply: Buffer; readonly source: Source }
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "reply"; readonly reply: Buffer; readonly source: Source & { kind: "upstream" } }
+  | { readonly kind: "failed"; readonly why: Why; readonly reason: string };
 
 export interface ForwardTools {
   readonly poller: Poller;
@@ -36,21 +40,26 @@ interface Attempt {
   readonly startedAt: number;
   exchange: Exchange | undefined;
   over: boolean;
-  /** Counted as such: its own time, and then everybody's, may run out. */
-  timedOut: boolean;
+  /** It has had its time, and the next one is being asked. */
+  slow: boolean;
+  /** It does not know EDNS, and is asked without. */
+  plain: boolean;
 }
 
 /**
- * One question to a list of upstreams, in their order: the next is asked when the one before fails, says SERVFAIL or
- * REFUSED, or has used up its share of the time; it may still answer after that. TC is followed by TCP.
+ * One question to a list of upstreams: the next is asked as soon as the one before is slow, fails, or says SERVFAIL or
+ * REFUSED; whoever answers first is believed. One that was down is asked beside the first from time to time.
+ * TC is followed by TCP. Each is asked once.
  */
 export class Forward {
   readonly #attempts: Attempt[] = [];
+  readonly #toAsk: Upstream[];
   readonly #deadline: Deadline;
   #patience: Deadline | undefined;
-  #lastResort: { reply: Buffer; source: Source } | undefined;
-  #lastReason = "no upstream servers";
+  #failure: { why: Why; reason: string } = { why: "no-upstream", reason: "no upstream servers" };
   #over = false;
+  /** Goes on after the end, so that a server that is slower than the others is found to be back, too. */
+  #trial: Attempt | undefined;
 
   /** @param done called once, unless cancelled; never from inside the constructor */
   constructor(
@@ -58,12 +67,17 @@ export class Forward {
     private readonly request: ForwardRequest,
     private readonly done: (outcome: ForwardOutcome) => void,
   ) {
-    this.#deadline = tools.wheel.in(FORWARD_TIME, () => this.#onDeadline());
-    tools.poller.soon(() => this.#tryNext());
+    const { order, probe } = tools.health.plan(request.upstreams);
+    this.#toAsk = order.filter((upstream) => upstream !== probe);
+    this.#deadline = tools.wheel.in(request.within ?? FORWARD_TIME, () => this.#onDeadline());
+    tools.poller.soon(() => {
+      if (this.#over) return;
+      if (probe) this.#trial = this.#begin(probe);
+      this.#tryNext();
+    });
   }
 
   cancel(): void {
-    if (this.#over) return;
     this.#over = true;
     this.#deadline.cancel();
     this.#patience?.cancel();
@@ -73,24 +87,29 @@ export class Forward {
   #tryNext(): void {
     if (this.#over) return;
     this.#patience?.cancel();
-    const upstream = this.request.upstreams[this.#attempts.length];
+    const upstream = this.#toAsk.shift();
     if (!upstream) {
       if (this.#attempts.every((attempt) => attempt.over)) this.#giveUp();
       return;
     }
-    const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false, timedOut: false };
-    this.#attempts.push(attempt);
-    this.#patience = this.tools.wheel.in(FORWARD_TIME / this.request.upstreams.length, () => {
-      this.#timedOut(attempt);
-      this.#lastReason = `${upstream.ip} did not answer in time`;
+    const attempt = this.#begin(upstream);
+    this.#patience = this.tools.wheel.in(this.tools.health.patienceFor(upstream), () => {
+      attempt.slow = true;
       this.#tryNext();
     });
+  }
+
+  #begin(upstream: Upstream): Attempt {
+    const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false, slow: false, plain: false };
+    this.#attempts.push(attempt);
     this.tools.health.asked(upstream);
-    this.#ask(attempt, this.request.transport);
+    this.#ask(attempt, "udp");
+    return attempt;
   }
 
   #ask(attempt: Attempt, transport: "udp" | "tcp"): void {
-    const { query, questionEnd, socketsFor } = this.request;
+    const { questionEnd, socketsFor } = this.request;
+    const query = attempt.plain ? withoutEdns(this.request.query, questionEnd) : this.request.query;
     const sockets = socketsFor(attempt.upstream);
     const onOutcome = (outcome: ExchangeOutcome) => this.#onOutcome(attempt, transport, outcome);
     if (transport === "udp") {
@@ -106,52 +125,70 @@ export class Forward {
   }
 
   #onOutcome(attempt: Attempt, transport: "udp" | "tcp", outcome: ExchangeOutcome): void {
-    if (this.#over || attempt.over) return;
+    if (attempt.over) return;
+    if (this.#over) return this.#trialOver(attempt, outcome);
     const { upstream } = attempt;
     if (outcome.kind === "failed") {
       this.tools.health.failed(upstream);
-      this.#lastReason = `${upstream.ip}: ${outcome.reason}`;
-      return this.#attemptOver(attempt);
+      return this.#attemptOver(attempt, { why: "network", reason: `${upstream.ip}: ${outcome.reason}` });
     }
-    this.tools.health.answered(upstream, monotonicNow() - attempt.startedAt);
-    const source: Source = { kind: "upstream", upstream, transport };
-    if (transport === "udp" && isTruncated(outcome.reply)) {
-      this.#lastResort = { reply: outcome.reply, source };
-      return this.#ask(attempt, "tcp");
-    }
+    if (transport === "udp") this.tools.health.answered(upstream, monotonicNow() - attempt.startedAt);
+    if (transport === "udp" && isTruncated(outcome.reply)) return this.#ask(attempt, "tcp");
     const rcode = rcodeOf(outcome.reply);
-    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED) {
-      this.#lastResort ??= { reply: outcome.reply, source };
-      return this.#attemptOver(attempt);
+    if ((rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP) && !attempt.plain && this.request.query.length > this.request.questionEnd) {
+      attempt.plain = true; // RFC 6891 section 7
+      return this.#ask(attempt, "udp");
     }
-    this.#finish({ kind: "reply", reply: outcome.reply, source });
+    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED)
+      return this.#attemptOver(attempt, { why: "refused", reason: `${upstream.ip} says ${rcode === RCODE.REFUSED ? "REFUSED" : "SERVFAIL"}` });
+    for (const other of this.#attempts) if (other.slow && !other.over && other !== attempt) this.tools.health.timedOut(other.upstream);
+    this.#finish({ kind: "reply", reply: outcome.reply, source: { kind: "upstream", upstream, transport } });
   }
 
-  #attemptOver(attempt: Attempt): void {
+  #attemptOver(attempt: Attempt, failure: { why: Why; reason: string }): void {
     attempt.over = true;
+    this.#failure = failure;
     // An earlier attempt may end after a later one was begun; only the newest one's end calls for another.
     if (attempt === this.#attempts.at(-1) || this.#attempts.every(({ over }) => over)) this.#tryNext();
   }
 
+  #trialOver(attempt: Attempt, outcome: ExchangeOutcome): void {
+    attempt.over = true;
+    this.#deadline.cancel();
+    if (outcome.kind === "reply") this.tools.health.answered(attempt.upstream, monotonicNow() - attempt.startedAt);
+    else this.tools.health.failed(attempt.upstream);
+  }
+
   #onDeadline(): void {
-    for (const attempt of this.#attempts) if (!attempt.over) this.#timedOut(attempt);
+    if (this.#over) {
+      this.tools.health.timedOut(this.#trial!.upstream);
+      return this.cancel();
+    }
+    const silent = this.#attempts.filter(({ over }) => !over).map(({ upstream }) => upstream);
+    for (const upstream of silent) this.tools.health.timedOut(upstream);
+    if (silent.length > 0) this.#failure = { why: "timeout", reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}` };
     this.#giveUp();
   }
 
-  #timedOut(attempt: Attempt): void {
-    if (attempt.timedOut) return;
-    attempt.timedOut = true;
-    this.tools.health.timedOut(attempt.upstream);
-  }
-
   #giveUp(): void {
-    if (this.#lastResort) this.#finish({ kind: "reply", ...this.#lastResort });
-    else this.#finish({ kind: "failed", reason: this.#lastReason });
+    this.#finish({ kind: "failed", ...this.#failure });
   }
 
   #finish(outcome: ForwardOutcome): void {
     if (this.#over) return;
-    this.cancel();
+    const trial = this.#trial?.over === false ? this.#trial : undefined;
+    if (!trial || outcome.kind === "failed") this.cancel();
+    else {
+      this.#over = true;
+      this.#patience?.cancel();
+      for (const attempt of this.#attempts) if (attempt !== trial) attempt.exchange?.cancel();
+    }
     this.done(outcome);
   }
+}
+
+function withoutEdns(query: Buffer, questionEnd: number): Buffer {
+  const plain = Buffer.from(query.subarray(0, questionEnd));
+  plain.writeUInt16BE(0, 10);
+  return plain;
 }

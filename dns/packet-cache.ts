@@ -2,6 +2,8 @@
 export interface CachedReply {
   readonly variants: readonly Buffer[];
   next: number;
+  /** Milliseconds of the monotonic clock; a reply of the table lasts until the table changes. */
+  readonly until: number;
 }
 
 const entriesAtMost = 1024;
@@ -14,13 +16,15 @@ const entriesAtMost = 1024;
 export class PacketCache {
   readonly #entries = new Map<string, CachedReply>();
 
-  get(query: string): CachedReply | undefined {
-    return this.#entries.get(query);
+  /** @param now only looked at for replies that do not last */
+  get(query: string, now = 0): CachedReply | undefined {
+    const entry = this.#entries.get(query);
+    return entry && entry.until > now ? entry : undefined;
   }
 
-  put(query: string, variants: readonly Buffer[]): void {
+  put(query: string, variants: readonly Buffer[], until = Infinity): void {
     if (this.#entries.size >= entriesAtMost) this.#entries.clear();
-    this.#entries.set(query, { variants, next: variants.length > 1 ? 1 : 0 });
+    this.#entries.set(query, { variants, next: variants.length > 1 ? 1 : 0, until });
   }
 
   clear(): void {

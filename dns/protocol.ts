@@ -42,12 +42,20 @@ export interface Upstream {
   readonly ip: string;
   readonly port: number;
   readonly from: "host" | "container";
+  /** The sandbox in which the address means this server; undefined when it does everywhere. */
+  readonly scope?: string;
 }
 
 export type Forwarding =
   /** On internal networks only: nothing of ours asks anybody. */
   | { readonly kind: "never" }
   | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
+
+/**
+ * What becomes of a single label that nobody has, here or under a suffix: forwarded as it is; answered without data, as
+ * Docker does when `ndots` is set (facts 1.8); or denied.
+ */
+export type SingleLabels = "forward" | "no-data" | "deny";
 
 /** A network namespace whose 127.0.0.11 is answered, and what its asker may see. */
 export interface SandboxRecord {
@@ -57,14 +65,17 @@ export interface SandboxRecord {
   /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the asker. */
   readonly networks: readonly { readonly id: string; readonly links: readonly (readonly [alias: string, target: string])[] }[];
   readonly forwarding: Forwarding;
-  /** Whether a single label that nobody has is forwarded: not when `ndots` is set (facts 1.8). */
-  readonly forwardSingleLabels: boolean;
+  readonly singleLabels: SingleLabels;
+  /** Suffixes under which a single label that nobody has is looked up. */
+  readonly search: readonly string[];
 }
 
 export interface Settings {
   /** Seconds without a daemon until the server lets go. */
   readonly orphanAfter: number;
   readonly queryLog: boolean;
+  /** Bytes for answers of upstreams. */
+  readonly cacheSize: number;
 }
 
 /** When the table may be behind Docker: then Docker's own resolver is asked for what is unknown. */
@@ -121,7 +132,7 @@ export type Source =
   | { readonly kind: "local"; readonly network: string; readonly names: readonly string[] }
   | { readonly kind: "policy"; readonly reason: string }
   | { readonly kind: "docker" }
-  | { readonly kind: "upstream"; readonly upstream: Upstream; readonly transport: "udp" | "tcp" }
+  | { readonly kind: "upstream"; readonly upstream: Upstream; readonly transport: "udp" | "tcp"; readonly cached?: boolean }
   | { readonly kind: "failure"; readonly reason: string };
 
 export interface Explanation {
@@ -159,6 +170,8 @@ export interface UpstreamReport {
   readonly failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   readonly latency: number;
+  /** Silent or refusing when it was last asked; asked after the others until it answers. */
+  readonly down: boolean;
 }
 
 export interface Report {
@@ -166,6 +179,7 @@ export interface Report {
   readonly upstreams: readonly UpstreamReport[];
   readonly networks: number;
   readonly endpoints: number;
+  readonly cache: { readonly entries: number; readonly bytes: number };
   /** Bytes. */
   readonly residentMemory: number;
 }
@@ -173,6 +187,8 @@ export interface Report {
 export interface Counters {
   queries: number;
   local: number;
+  /** From the answers kept of upstreams. */
+  cached: number;
   forwarded: number;
   bridged: number;
   failed: number;

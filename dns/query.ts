@@ -118,7 +118,7 @@ export function holdsItsRecords(message: Buffer, end: number): boolean {
 }
 
 /** Offset past a name that may end in a compression pointer; the pointer is not followed. */
-function endOfName(bytes: Buffer, at: number, limit: number): number | undefined {
+export function endOfName(bytes: Buffer, at: number, limit: number): number | undefined {
   while (at < limit) {
     const length = bytes[at]!;
     if (length >= 0xc0) return at + 2 <= limit ? at + 2 : undefined;

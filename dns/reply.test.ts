@@ -1,8 +1,10 @@
 import dnsPacket, { type Answer, type DecodedPacket } from "dns-packet";
+import fc from "fast-check";
 import t from "tap";
-import { readQuery, RCODE, TYPE, type Question } from "./query.js";
+import { holdsItsRecords, readQuery, RCODE, TYPE, type Question } from "./query.js";
 import type { AnswerRecord } from "./records.js";
-import { buildRefusal, buildReply, truncatedCopy, udpLimit } from "./reply.js";
+import { buildRefusal, buildReply, renderReply, udpLimit } from "./reply.js";
+import { storeReply, type StoredReply } from "./stored-reply.js";
 
 type Decoded = DecodedPacket & { rcode: string };
 
@@ -151,13 +153,131 @@ t.test("BADVERS is told in its two halves", (t) => {
   t.end();
 });
 
-t.test("a reply is cut down to its question with TC set, and left as it was", (t) => {
+interface Outside {
+  flags?: number;
+  answers?: Answer[];
+  authorities?: Answer[];
+}
+
+function outside({ flags = dnsPacket.RECURSION_DESIRED | dnsPacket.RECURSION_AVAILABLE, answers = [], authorities = [] }: Outside = {}, end = ask().question.end): StoredReply {
+  const stored = storeReply(dnsPacket.encode({ type: "response", id: 0x1111, flags, questions: [{ name: "web.front", type: "A" }], answers, authorities }), end);
+  if (!stored) throw new Error("not stored");
+  return stored;
+}
+
+const record = (ttl: number, data = "10.0.0.1"): Answer => ({ type: "A", name: "web.front", ttl, data });
+const ttlsOf = (answers: Answer[] | undefined) => (answers ?? []).map((answer) => ("ttl" in answer ? answer.ttl : undefined));
+const errorIn = ({ additionals }: Decoded) => {
+  const opt = additionals?.find((answer) => answer.type === "OPT");
+  const data = opt?.type === "OPT" ? opt.options.map((option) => [option.code, (option as { data?: Buffer }).data]) : [];
+  return data.map(([code, bytes]) => [code, (bytes as Buffer).readUInt16BE(0), (bytes as Buffer).toString("utf8", 2)]);
+};
+
+t.test("a kept reply is given out under the client's id and in its spelling", (t) => {
+  const { message, question } = ask({ name: "wEb.FronT" });
+  const reply = decode(renderReply(message, question, outside({ answers: [record(60)] }), 512, { age: 0 }));
+  t.match(reply, { id: 0xbeef, type: "response", rcode: "NOERROR", flag_rd: true, flag_ra: true, flag_tc: false, additionals: [] });
+  t.same(reply.questions, [{ name: "wEb.FronT", type: "A", class: "IN" }]);
+  t.match(reply.answers, [{ data: "10.0.0.1", ttl: 60 }]);
+  t.end();
+});
+
+t.test("TTLs of a kept reply count down to nothing, and may be changed", (t) => {
+  const { message, question } = ask();
+  const stored = outside({ answers: [record(60), record(10, "10.0.0.2")], authorities: [{ type: "NS", name: "front", ttl: 90, data: "ns.front" }] });
+  const ttls = (rendering: Parameters<typeof renderReply>[4]) => {
+    const { answers, authorities } = decode(renderReply(message, question, stored, 512, rendering));
+    return [...ttlsOf(answers), ...ttlsOf(authorities)];
+  };
+  t.same(ttls({ age: 0 }), [60, 10, 90]);
+  t.same(ttls({ age: 10 }), [50, 0, 80]);
+  t.same(ttls({ age: 1000 }), [0, 0, 0]);
+  t.same(ttls({ age: 1000, ttl: () => 30 }), [30, 30, 30]);
+  t.same(ttls({ age: 5, ttl: (left) => Math.min(left, 20) }), [20, 5, 20]);
+  t.same(ttls({ age: 0 }), [60, 10, 90], "what is kept stays as it is");
+  t.end();
+});
+
+t.test("a kept reply that does not fit is cut to its question, with TC, and with EDNS", (t) => {
+  const stored = outside({ answers: Array.from({ length: 40 }, (_, index) => record(60, `10.0.0.${index}`)), authorities: [record(5)] });
+  for (const size of [undefined, 512]) {
+    const { message, question } = ask(size === undefined ? {} : { size });
+    const bytes = renderReply(message, question, stored, 512, { age: 1 });
+    const reply = decode(bytes);
+    t.match(reply, { id: 0xbeef, flag_tc: true, rcode: "NOERROR", questions: [{ name: "Web.Front" }], answers: [], authorities: [] });
+    t.same(reply.additionals?.map(({ type }) => type), size === undefined ? [] : ["OPT"]);
+  }
   const { message, question } = ask({ size: 4096 });
-  const original = buildReply(message, question, ok(addresses(3)), 512);
-  const before = Buffer.from(original);
-  const copy = truncatedCopy(original, question.end);
-  t.match(decode(copy), { id: 0xbeef, rcode: "NOERROR", flag_tc: true, questions: [{ name: "Web.Front" }], answers: [], additionals: [] });
-  t.equal(copy.length, question.end);
-  t.ok(original.equals(before));
+  const whole = renderReply(message, question, stored, 4096, { age: 1 }).length;
+  t.equal(decode(renderReply(message, question, stored, whole, { age: 1 })).flag_tc, false, "it just fits");
+  t.equal(decode(renderReply(message, question, stored, whole - 1, { age: 1 })).flag_tc, true);
+  t.end();
+});
+
+t.test("a kept reply's flags: RD and CD are the client's, AD is for those who asked, the rest is the upstream's", (t) => {
+  const { RECURSION_DESIRED: RD, RECURSION_AVAILABLE: RA, CHECKING_DISABLED: CD, AUTHENTIC_DATA: AD, AUTHORITATIVE_ANSWER: AA } = dnsPacket;
+  const QR = 0x8000;
+  const cases: [what: string, asked: Asked, upstream: number, expected: number][] = [
+    ["RD", { flags: RD }, RA, QR | RD | RA],
+    ["no RD", { flags: 0 }, RD | RA, QR | RA],
+    ["CD", { flags: RD | CD }, RA, QR | RD | RA | CD],
+    ["no CD", { flags: RD }, RA | CD, QR | RD | RA],
+    ["AD not asked for", { flags: RD }, RA | AD, QR | RD | RA],
+    ["AD asked for", { flags: RD | AD }, RA | AD, QR | RD | RA | AD],
+    ["AD asked for with DO", { flags: RD, size: 1232, dnssecOk: true }, RA | AD, QR | RD | RA | AD],
+    ["AD is not invented", { flags: RD | AD }, RA, QR | RD | RA],
+    ["AA", { flags: RD }, RA | AA, QR | RD | RA | AA],
+    ["RA is ours", { flags: RD }, 0, QR | RD | RA],
+    ["NXDOMAIN", { flags: RD }, RA | 3, QR | RD | RA | 3],
+  ];
+  for (const [what, asked, flags, expected] of cases) {
+    const { message, question } = ask(asked);
+    t.equal(renderReply(message, question, outside({ flags }), 512, { age: 0 }).readUInt16BE(2), expected, what);
+  }
+  t.end();
+});
+
+t.test("an extended error is for clients with EDNS", (t) => {
+  const error = { code: 22, text: "no answer from 10.0.0.1" };
+  const stored = outside({ answers: [record(60)] });
+  const withEdns = ask({ size: 1232, dnssecOk: true });
+  const replies = (of: ReturnType<typeof ask>) => [
+    decode(renderReply(of.message, of.question, stored, 512, { age: 0, error })),
+    decode(buildReply(of.message, of.question, { rcode: RCODE.SERVFAIL, records: [], additional: [], error }, 512)),
+  ];
+  for (const reply of replies(withEdns)) {
+    t.same(errorIn(reply), [[15, 22, "no answer from 10.0.0.1"]]);
+    t.match(reply.additionals, [{ type: "OPT", udpPayloadSize: 1232, flag_do: true }]);
+  }
+  for (const reply of replies(ask())) t.same(reply.additionals, []);
+  t.end();
+});
+
+t.test("an extended error never takes a reply over its limit", (t) => {
+  const longest = `${"x".repeat(63)}.`.repeat(4).slice(0, 253);
+  for (const text of ["x".repeat(1000), "ä".repeat(1000), "𝒳".repeat(1000)]) {
+    const { message, question } = ask({ name: longest, size: 512 });
+    const reply = buildReply(message, question, { rcode: RCODE.SERVFAIL, records: [], additional: [], error: { code: 0, text } }, 512);
+    t.ok(reply.length <= 512 && holdsItsRecords(reply, question.end), `${reply.length} bytes`);
+    t.equal(errorIn(decode(reply)).length, 1);
+  }
+  t.end();
+});
+
+t.test("whatever an upstream said, a client can read what it gets", (t) => {
+  const { message, question } = ask({ size: 1232 });
+  const header = fc.tuple(...Array.from({ length: 4 }, () => fc.nat(3)));
+  fc.assert(
+    fc.property(header, fc.uint8Array({ maxLength: 1500 }), fc.nat(100_000), ([flags, ...counts], body, age) => {
+      const bytes = Buffer.concat([message.subarray(0, question.end), body]);
+      bytes.writeUInt16BE(0x8180 | flags!, 2);
+      counts.forEach((count, index) => bytes.writeUInt16BE(count, 6 + 2 * index));
+      const stored = storeReply(bytes, question.end);
+      if (!stored) return true;
+      const reply = renderReply(message, question, stored, 1232, { age });
+      return reply.length <= 1232 && holdsItsRecords(reply, question.end) && reply.readUInt16BE(0) === 0xbeef;
+    }),
+    { numRuns: 3000 },
+  );
   t.end();
 });

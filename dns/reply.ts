@@ -1,5 +1,6 @@
 import { FLAG, HEADER_SIZE, TYPE, type Edns, type Question, type Rcode, type Refusal } from "./query.js";
 import { encodeName, type AnswerRecord } from "./records.js";
+import type { StoredReply } from "./stored-reply.js";
 
 /** Largest UDP reply sent, whatever the client allows. Loopback carries it in one piece. */
 export const UDP_REPLY_LIMIT = 4096;
@@ -8,6 +9,7 @@ const PLAIN_UDP_LIMIT = 512;
 /** UDP payload size this server announces (DNS Flag Day 2020). */
 const ANNOUNCED_SIZE = 1232;
 const OPT_SIZE = 11;
+const EXTENDED_ERROR_OPTION = 15;
 const POINTER_TO_QUESTION = 0xc000 | HEADER_SIZE;
 
 /** The largest reply this client takes over UDP, bytes. */
@@ -16,8 +18,15 @@ export function udpLimit(edns: Edns | undefined): number {
   return Math.min(UDP_REPLY_LIMIT, Math.max(PLAIN_UDP_LIMIT, edns.size));
 }
 
+/** An extended error (RFC 8914): a number for programs, a text for people. Only clients with EDNS get to see it. */
+export interface ExtendedError {
+  readonly code: number;
+  readonly text: string;
+}
+
 export interface ReplyContent {
   readonly rcode: Rcode;
+  readonly error?: ExtendedError | undefined;
   readonly records: readonly AnswerRecord[];
   readonly additional: readonly AnswerRecord[];
 }
@@ -32,7 +41,7 @@ export interface ReplyContent {
 export function buildReply(message: Buffer, question: Question, content: ReplyContent, limit: number, rotation = 0): Buffer {
   const reply = Buffer.allocUnsafe(Math.min(limit, sizeOf(question, content)));
   message.copy(reply, 0, 0, question.end);
-  const room = limit - (question.edns ? OPT_SIZE : 0);
+  const room = limit - sizeOfOpt(question.edns, content.error);
   let at = question.end;
   let answers = 0;
   const count = content.records.length;
@@ -49,7 +58,7 @@ export function buildReply(message: Buffer, question: Question, content: ReplyCo
     at = writeRecord(reply, at, record);
     additional++;
   }
-  if (question.edns) at = writeOpt(reply, at, content.rcode, question.edns.dnssecOk);
+  if (question.edns) at = writeOpt(reply, at, content.rcode, question.edns.dnssecOk, content.error);
   writeHeader(reply, question.flags, content.rcode, truncated, answers, additional + (question.edns ? 1 : 0));
   return reply.subarray(0, at);
 }
@@ -65,12 +74,57 @@ export function buildRefusal(message: Buffer, refusal: Refusal): Buffer {
   return reply;
 }
 
-/** Cuts somebody else's reply down to header and question with TC set, for a client that takes no more. */
-export function truncatedCopy(reply: Buffer, questionEnd: number): Buffer {
-  const copy = Buffer.from(reply.subarray(0, questionEnd));
-  copy.writeUInt16BE(copy.readUInt16BE(2) | FLAG.TC, 2);
-  copy.fill(0, 6, HEADER_SIZE);
-  return copy;
+/** How a kept reply of an upstream is given out. */
+export interface Rendering {
+  /** Seconds since it was learnt. */
+  readonly age: number;
+  /** Changes what is left of a TTL, seconds. */
+  readonly ttl?: ((left: number) => number) | undefined;
+  readonly error?: ExtendedError | undefined;
+}
+
+/**
+ * A kept reply as this client gets it: its own id and spelling, TTLs counted down. One that does not fit is cut behind
+ * the last answer that does, and TC is set: whoever ignores TC still gets some.
+ */
+export function renderReply(message: Buffer, question: Question, stored: StoredReply, limit: number, { age, ttl, error }: Rendering): Buffer {
+  const opt = sizeOfOpt(question.edns, error);
+  const whole = Buffer.from(stored.bytes, "latin1");
+  const fits = whole.length + opt <= limit;
+  const cut = fits ? { end: whole.length, answers: whole.readUInt16BE(6) } : cutBehindAnswers(whole, stored, question.end, limit - opt);
+  const reply = Buffer.allocUnsafe(cut.end + opt);
+  whole.copy(reply, 0, 0, cut.end);
+  message.copy(reply, 0, 0, 2);
+  message.copy(reply, HEADER_SIZE, HEADER_SIZE, question.end);
+  for (const at of stored.ttlOffsets) {
+    if (at >= cut.end) break;
+    const left = Math.max(0, reply.readUInt32BE(at) - age);
+    reply.writeUInt32BE(ttl ? ttl(left) : left, at);
+  }
+  if (!fits) {
+    reply.fill(0, 6, HEADER_SIZE);
+    reply.writeUInt16BE(cut.answers, 6);
+  }
+  // AA is the upstream's to say, and AD only for who asked for it (RFC 6840 section 5.8).
+  const asksForAd = (question.flags & FLAG.AD) !== 0 || question.edns?.dnssecOk === true;
+  const kept = reply.readUInt16BE(2) & ~(FLAG.RD | FLAG.CD | FLAG.TC | (asksForAd ? 0 : FLAG.AD));
+  reply.writeUInt16BE(kept | FLAG.QR | FLAG.RA | (question.flags & (FLAG.RD | FLAG.CD)) | (fits ? 0 : FLAG.TC), 2);
+  if (question.edns) {
+    reply.writeUInt16BE(reply.readUInt16BE(10) + 1, 10);
+    writeOpt(reply, cut.end, stored.rcode as Rcode, question.edns.dnssecOk, error);
+  }
+  return reply;
+}
+
+/** Where the last answer ends that fits, and how many those are. Names refer backwards only, so what is left stays whole. */
+function cutBehindAnswers(whole: Buffer, { ttlOffsets }: StoredReply, questionEnd: number, room: number): { end: number; answers: number } {
+  let cut = { end: questionEnd, answers: 0 };
+  for (const ttlAt of ttlOffsets.slice(0, whole.readUInt16BE(6))) {
+    const end = ttlAt + 6 + whole.readUInt16BE(ttlAt + 4);
+    if (end > room) break;
+    cut = { end, answers: cut.answers + 1 };
+  }
+  return cut;
 }
 
 function writeHeader(reply: Buffer, flags: number, rcode: Rcode, truncated: boolean, answers: number, additional: number): void {
@@ -93,19 +147,34 @@ function writeRecord(reply: Buffer, at: number, record: AnswerRecord): number {
 }
 
 /** An OPT record (RFC 6891 section 6.1): the upper bits of the rcode live here. */
-function writeOpt(reply: Buffer, at: number, rcode: Rcode, dnssecOk: boolean): number {
+function writeOpt(reply: Buffer, at: number, rcode: Rcode, dnssecOk: boolean, error?: ExtendedError): number {
   at = reply.writeUInt8(0, at);
   at = reply.writeUInt16BE(TYPE.OPT, at);
   at = reply.writeUInt16BE(ANNOUNCED_SIZE, at);
   at = reply.writeUInt8(rcode >> 4, at);
   at = reply.writeUInt8(0, at);
   at = reply.writeUInt16BE(dnssecOk ? 0x8000 : 0, at);
-  return reply.writeUInt16BE(0, at);
+  if (!error) return reply.writeUInt16BE(0, at);
+  const text = extraText(error);
+  at = reply.writeUInt16BE(6 + text.length, at);
+  at = reply.writeUInt16BE(EXTENDED_ERROR_OPTION, at);
+  at = reply.writeUInt16BE(2 + text.length, at);
+  at = reply.writeUInt16BE(error.code, at);
+  return at + text.copy(reply, at);
+}
+
+function extraText({ text }: ExtendedError): Buffer {
+  return Buffer.from(text).subarray(0, 200);
+}
+
+function sizeOfOpt(edns: Edns | undefined, error: ExtendedError | undefined): number {
+  if (!edns) return 0;
+  return OPT_SIZE + (error ? 6 + extraText(error).length : 0);
 }
 
 function sizeOf(question: Question, content: ReplyContent): number {
   const records = [...content.records, ...content.additional];
-  return question.end + (question.edns ? OPT_SIZE : 0) + records.reduce((sum, record) => sum + sizeOfRecord(record), 0);
+  return question.end + sizeOfOpt(question.edns, content.error) + records.reduce((sum, record) => sum + sizeOfRecord(record), 0);
 }
 
 function sizeOfRecord(record: AnswerRecord): number {

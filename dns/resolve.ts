@@ -1,12 +1,16 @@
 import { monotonicNow } from "../src/linux/wheel.js";
-import { Forward, type ForwardOutcome, type ForwardTools } from "./forward.js";
+import type { DeadlineWheel } from "../src/linux/wheel.js";
+import { failureError, policyError, staleError } from "./extended-errors.js";
+import type { Why } from "./forward.js";
+import { localhostAnswer } from "./localhost.js";
 import type { LocalAnswer } from "./lookup.js";
-import type { Gap, Source, Upstream } from "./protocol.js";
-import { HEADER_SIZE, RCODE, TYPE, type Question, type Rcode } from "./query.js";
-import { buildReply, truncatedCopy } from "./reply.js";
-import { answerCount, rcodeOf } from "./reply-check.js";
-import type { ForwardingSockets } from "./forwarding-sockets.js";
+import { STALE_TTL, type Outside, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
+import type { Gap, Source } from "./protocol.js";
+import { FLAG, RCODE, TYPE, type Question } from "./query.js";
+import { buildReply, renderReply, type ReplyContent } from "./reply.js";
+import { searchKept, searchSuffixes, type Found, type Searched } from "./search.js";
 import type { Sandbox } from "./sandbox.js";
+import { storeReply } from "./stored-reply.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
 
 /** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
@@ -15,7 +19,11 @@ const BRIDGE_TIME = 100;
 const JOIN_TIME = 500;
 /** Seconds an answer of Docker's own resolver may be kept: it says 600, but the name may move at once. */
 const BRIDGED_TTL = 5;
+/** NS, SOA, DS, DNSKEY: about a zone, not a host. */
+const zoneTypes: readonly number[] = [2, 6, 43, 48];
 const underWayAtMost = 1024;
+/** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
+const REPLY_LASTS = 1000;
 
 export interface Asked {
   readonly sandbox: Sandbox;
@@ -31,55 +39,83 @@ export interface Asked {
 export interface Resolved {
   readonly reply: Buffer;
   readonly source: Source;
+  /** Negative: the name, or anything of this type, is not there. */
+  readonly found: boolean;
   /** The table's answer, when it came from there. */
   readonly local?: LocalAnswer;
+  /** Milliseconds this very reply may be given out again; undefined for not at all. */
+  readonly lasts?: number;
 }
 
-/** Answers what the table does not: by policy, by the container's upstreams, in a gap by Docker's own resolver. */
+/** Answers questions: from the table, by policy, from what is kept, from outside, and in a gap from Docker's resolver. */
 export class Resolver {
   gap: Gap = { everywhere: true, networks: [] };
 
   constructor(
-    private readonly tools: ForwardTools,
-    private readonly hostSockets: { readonly ipv4: ForwardingSockets; readonly ipv6: ForwardingSockets },
+    private readonly wheel: DeadlineWheel,
+    private readonly outside: Outside,
   ) {}
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
-    return this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : this.#decideByPolicy(asked));
+    return this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
   }
 
   /** Asks others. `done` is called once, unless the sandbox is let go before. */
   ask(asked: Asked, done: (resolved: Resolved) => void): void {
     const { sandbox } = asked;
-    if (sandbox.underWay.size >= underWayAtMost) {
-      done(failure(asked, RCODE.SERVFAIL, `${underWayAtMost} questions of this container are under way`));
-      return;
-    }
+    if (sandbox.underWay.size >= underWayAtMost) return done(failure(asked, "no-upstream", `${underWayAtMost} questions of this container are under way`));
+    // eslint-disable-next-line prefer-const -- it may be over before it is assigned
+    let running: { cancel(): void } | undefined;
+    let over = false;
     const finish = (resolved: Resolved) => {
-      sandbox.underWay.delete(running);
+      over = true;
+      if (running) sandbox.underWay.delete(running);
       done(resolved);
     };
-    const running = this.#mayAskDocker(sandbox) ? this.#race(asked, finish) : this.#forward(asked, finish);
-    sandbox.underWay.add(running);
+    running = this.#mayAskDocker(sandbox) ? this.#race(asked, finish) : this.#askOutside(asked, finish);
+    if (!over) sandbox.underWay.add(running);
   }
 
   #decideLocally(asked: Asked): Resolved | undefined {
     const { sandbox, question } = asked;
-    const local = sandbox.view.answer(question.key, question.type);
-    return local && { reply: localReply(asked, local, sandbox.counters.local++), source: local.source, local };
+    const local = sandbox.view.answer(question.key, question.type) ?? localhostAnswer(question.key, question.type);
+    return local && { reply: localReply(asked, local, sandbox.counters.local++), source: local.source, found: local.exists, local };
   }
 
   #decideByPolicy(asked: Asked): Resolved | undefined {
-    const { sandbox, question } = asked;
-    const { forwarding } = sandbox.record;
-    const isSingleLabel = question.key.length > 0 && question.key.length === 1 + question.key.charCodeAt(0);
-    const isAddress = question.type === TYPE.A || question.type === TYPE.AAAA;
-    if (isSingleLabel && isAddress && !sandbox.record.forwardSingleLabels)
-      return policy(asked, RCODE.NOERROR, "ndots is set, so single labels are not forwarded");
-    if (forwarding.kind === "never") return policy(asked, RCODE.SERVFAIL, "on internal networks only: nothing is forwarded");
-    if (forwarding.upstreams.length === 0) return failure(asked, RCODE.SERVFAIL, "no upstream servers");
-    return undefined;
+    const { sandbox } = asked;
+    const { forwarding, singleLabels, search } = sandbox.record;
+    const isUnsearched = search.length === 0 || forwarding.kind === "never";
+    if (singleLabels === "no-data" && isSingleLabelAddress(asked.question) && isUnsearched) return singleLabelPolicy(asked);
+    if (singleLabels === "deny" && isSingleLabel(asked.question) && (isUnsearched || !isSingleLabelAddress(asked.question))) return singleLabelPolicy(asked);
+    if (forwarding.kind === "never") return policy(asked, { rcode: RCODE.SERVFAIL, reason: "on internal networks only: nothing is forwarded" });
+    if (sandbox.upstreams.length > 0) return undefined;
+    const isLoop = forwarding.upstreams.length > 0;
+    return failure(asked, "no-upstream", isLoop ? "the upstream server is this resolver itself" : "no upstream servers");
+  }
+
+  #decideFromKept(asked: Asked): Resolved | undefined {
+    if (isSearched(asked)) return this.#decideSearchFromKept(asked);
+    return this.#decidePlainFromKept(asked);
+  }
+
+  #decideSearchFromKept(asked: Asked): Resolved | undefined {
+    const searched = searchKept(this.outside, asked.sandbox, outsideQuestion(asked.question));
+    if (!searched) return undefined;
+    if (searched.found) {
+      asked.sandbox.counters.cached++;
+      return { ...foundUnderSuffix(asked, searched.found), lasts: REPLY_LASTS };
+    }
+    return asked.sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+  }
+
+  #decidePlainFromKept(asked: Asked): Resolved | undefined {
+    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked.question));
+    if (!kept) return undefined;
+    asked.sandbox.counters.cached++;
+    const left = kept.stale ? 0 : (kept.stored.lifetime - kept.age) * 1000;
+    return { ...rendered(asked, kept), lasts: Math.min(REPLY_LASTS, left) };
   }
 
   /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
@@ -93,23 +129,48 @@ export class Resolver {
     return this.gap.networks.some((network) => sandbox.isOn(network));
   }
 
-  #forward(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
-    const { sandbox, message, question, transport } = asked;
-    const { forwarding } = sandbox.record;
-    sandbox.counters.forwarded++;
-    const request = {
-      query: message,
-      questionEnd: question.end,
-      transport,
-      upstreams: forwarding.kind === "upstreams" ? forwarding.upstreams : [],
-      socketsFor: (upstream: Upstream) => this.#socketsFor(sandbox, upstream),
-    };
-    return new Forward(this.tools, request, (outcome) => done(forwarded(asked, outcome)));
+  #askOutside(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
+    if (isSearched(asked)) return this.#search(asked, done);
+    return this.#askUpstreams(asked, done);
   }
 
-  #socketsFor(sandbox: Sandbox, { ip, from }: Upstream): ForwardingSockets {
-    if (from === "container") return sandbox.pool;
-    return ip.includes(":") ? this.hostSockets.ipv6 : this.hostSockets.ipv4;
+  #askUpstreams(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
+    asked.sandbox.counters.forwarded++;
+    return this.outside.ask(asked.sandbox, outsideQuestion(asked.question), (answer) => done(rendered(asked, answer)));
+  }
+
+  /** The suffixes and, where it may be forwarded, the label itself at once; the suffixes come first. */
+  #search(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
+    const { sandbox, question } = asked;
+    const running: { cancel(): void }[] = [];
+    let searched: Searched | undefined;
+    let plain = sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+    let over = false;
+    const cancel = () => {
+      over = true;
+      for (const each of running) each.cancel();
+    };
+    const settle = () => {
+      if (over || !searched) return;
+      const resolved = searched.found ? foundUnderSuffix(asked, searched.found) : plain && notUnderSuffix(asked, searched, plain);
+      if (!resolved) return;
+      cancel();
+      done(resolved);
+    };
+    running.push(
+      searchSuffixes(this.outside, sandbox, outsideQuestion(question), (outcome) => {
+        searched = outcome;
+        settle();
+      }),
+    );
+    if (!over && !plain)
+      running.push(
+        this.#askUpstreams(asked, (resolved) => {
+          plain = resolved;
+          settle();
+        }),
+      );
+    return { cancel };
   }
 
   /**
@@ -120,7 +181,7 @@ export class Resolver {
     const { sandbox, message, question } = asked;
     const byPolicy = this.#decideByPolicy(asked);
     let dockerIsDone = false;
-    let dockersReply: Buffer | undefined;
+    let dockers: Resolved | undefined;
     let other: Resolved | undefined = byPolicy;
     let over = false;
     sandbox.counters.bridged++;
@@ -130,90 +191,112 @@ export class Resolver {
       done(resolved);
     };
     const settle = () => {
-      if (!other || !(dockerIsDone || hasAnswers(other.reply))) return;
-      if (hasAnswers(other.reply)) return finish(other);
+      if (!other || !(dockerIsDone || other.found)) return;
+      if (other.found) return finish(other);
       // The table may have learnt the name while others were asked. A name that Docker knows, with nothing of this type,
       // must not be denied: musl takes NXDOMAIN for one type as the end of the name.
-      const known = dockersReply && rcodeOf(dockersReply) === RCODE.NOERROR && rcodeOf(other.reply) === RCODE.NXDOMAIN;
-      finish(this.#decideLocally(asked) ?? (known ? bridged(asked, dockersReply!) : other));
+      finish(this.#decideLocally(asked) ?? (dockers && rcodeIs(dockers, RCODE.NOERROR) && rcodeIs(other, RCODE.NXDOMAIN) ? dockers : other));
     };
     const onDocker = (outcome: ExchangeOutcome | undefined) => {
       if (over) return;
       dockerIsDone = true;
-      if (outcome?.kind === "reply") dockersReply = outcome.reply;
-      if (dockersReply && hasAnswers(dockersReply)) finish(bridged(asked, dockersReply));
+      dockers = outcome?.kind === "reply" ? bridged(asked, outcome.reply) : undefined;
+      if (dockers?.found) finish(dockers);
       else settle();
     };
     const docker = sandbox.bridge?.ask(message, question.end, onDocker);
-    const patience = this.tools.wheel.in(this.#isJoined(sandbox) ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
-    const forward = byPolicy
-      ? undefined
-      : this.#forward(asked, (resolved) => {
-          other = resolved;
-          settle();
-        });
+    const patience = this.wheel.in(this.#isJoined(sandbox) ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
+    let running: { cancel(): void } | undefined;
     const cancel = () => {
       over = true;
       docker?.cancel();
       patience.cancel();
-      forward?.cancel();
+      running?.cancel();
     };
+    const kept = byPolicy ?? this.#decideFromKept(asked);
+    if (kept) {
+      other = kept;
+      if (kept.found) this.wheel.in(0, settle);
+    } else {
+      running = this.#askOutside(asked, (resolved) => {
+        other = resolved;
+        settle();
+      });
+    }
     return { cancel };
   }
 }
 
 /** The reply to a name of the table. @param rotation which of its addresses comes first */
-export function localReply({ message, question, limit }: Asked, local: LocalAnswer, rotation: number): Buffer {
+export function localReply(asked: Asked, local: LocalAnswer, rotation: number): Buffer {
   const rcode = local.exists ? RCODE.NOERROR : RCODE.NXDOMAIN;
-  return buildReply(message, question, { rcode, records: local.records, additional: local.additional }, limit, rotation);
+  return reply(asked, { rcode, records: local.records, additional: local.additional }, rotation);
 }
 
-function empty(asked: Pick<Asked, "message" | "question" | "limit">, rcode: Rcode): Buffer {
-  return buildReply(asked.message, asked.question, { rcode, records: [], additional: [] }, asked.limit);
+function reply({ message, question, limit }: Asked, content: ReplyContent, rotation = 0): Buffer {
+  return buildReply(message, question, content, limit, rotation);
 }
 
-function policy(asked: Asked, rcode: Rcode, reason: string): Resolved {
+/** Of a host, that is: what is asked about a top-level domain itself goes its way. */
+function isSingleLabel({ key, type }: Question): boolean {
+  return key.length > 0 && key.length === 1 + key.charCodeAt(0) && !zoneTypes.includes(type);
+}
+
+function isSingleLabelAddress(question: Question): boolean {
+  return (question.type === TYPE.A || question.type === TYPE.AAAA) && isSingleLabel(question);
+}
+
+/** Whether the asker's suffixes are tried before anything else. */
+function isSearched({ question, sandbox }: Asked): boolean {
+  return isSingleLabelAddress(question) && sandbox.record.search.length > 0;
+}
+
+function outsideQuestion({ key, type, flags, edns }: Question): OutsideQuestion {
+  return { key, type, checkingDisabled: (flags & FLAG.CD) !== 0, dnssecOk: edns?.dnssecOk ?? false };
+}
+
+function policy(asked: Asked, { rcode, reason }: { rcode: ReplyContent["rcode"]; reason: string }): Resolved {
   asked.sandbox.counters.refused++;
-  return { reply: empty(asked, rcode), source: { kind: "policy", reason } };
+  const error = rcode === RCODE.SERVFAIL ? policyError(reason) : undefined;
+  return { reply: reply(asked, { rcode, records: [], additional: [], error }), source: { kind: "policy", reason }, found: false };
 }
 
-function failure(asked: Asked, rcode: Rcode, reason: string): Resolved {
+function singleLabelPolicy(asked: Asked): Resolved {
+  const denied = asked.sandbox.record.singleLabels === "deny";
+  const reason = denied ? "single labels are answered here only (dns.single-label)" : "ndots is set, so single labels are not forwarded";
+  return policy(asked, { rcode: denied ? RCODE.NXDOMAIN : RCODE.NOERROR, reason });
+}
+
+function failure(asked: Asked, why: Why, reason: string): Resolved {
   asked.sandbox.counters.failed++;
-  return { reply: empty(asked, rcode), source: { kind: "failure", reason } };
+  return { reply: reply(asked, { rcode: RCODE.SERVFAIL, records: [], additional: [], error: failureError(why, reason) }), source: { kind: "failure", reason }, found: false };
 }
 
-function forwarded(asked: Asked, outcome: ForwardOutcome): Resolved {
-  if (outcome.kind === "failed") return failure(asked, RCODE.SERVFAIL, outcome.reason);
-  return { reply: fitted(asked, outcome.reply), source: outcome.source };
+function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
+  if (answer.kind === "failed") return failure(asked, answer.why, answer.reason);
+  const { stored, age, stale, source } = answer;
+  const rendering = stale ? { age, ttl: () => STALE_TTL, error: staleError } : { age };
+  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source, found: stored.hasAnswers };
 }
 
-function bridged(asked: Asked, reply: Buffer): Resolved {
-  return { reply: fitted(asked, withTtlAtMost(reply, asked.question.end, BRIDGED_TTL)), source: { kind: "docker" } };
+function bridged(asked: Asked, dockers: Buffer): Resolved | undefined {
+  const stored = storeReply(dockers, asked.question.end);
+  if (!stored) return undefined;
+  const rendering = { age: 0, ttl: (left: number) => Math.min(left, BRIDGED_TTL) };
+  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source: { kind: "docker" }, found: stored.rcode === RCODE.NOERROR && stored.hasAnswers };
 }
 
-/** Somebody's reply as the client gets it: its own id and spelling, cut down when it takes no more. */
-function fitted({ message, question, limit }: Asked, reply: Buffer): Buffer {
-  const fitting = reply.length <= limit ? reply : truncatedCopy(reply, question.end);
-  message.copy(fitting, 0, 0, 2);
-  message.copy(fitting, HEADER_SIZE, HEADER_SIZE, question.end);
-  return fitting;
+function foundUnderSuffix(asked: Asked, { records, answer }: Found): Resolved {
+  return { reply: reply(asked, { rcode: RCODE.NOERROR, records, additional: [] }), source: answer.source, found: true };
 }
 
-function hasAnswers(reply: Buffer): boolean {
-  return rcodeOf(reply) === RCODE.NOERROR && answerCount(reply) > 0;
+/** No suffix has it. If one could not be asked, nobody may say that there is no such name. */
+function notUnderSuffix(asked: Asked, { failed }: Searched, plain: Resolved): Resolved {
+  return failed && !plain.found ? failure(asked, failed.why, failed.reason) : plain;
 }
 
-/** Lowers the TTL of answers whose owner is a pointer or a plain name; stops at anything it cannot read. */
-function withTtlAtMost(reply: Buffer, questionEnd: number, most: number): Buffer {
-  let at = questionEnd;
-  for (let left = answerCount(reply); left > 0; left--) {
-    while (at < reply.length && reply[at]! > 0 && reply[at]! < 64) at += 1 + reply[at]!;
-    at += (reply[at] ?? 0) >= 0xc0 ? 2 : 1;
-    if (at + 10 > reply.length) return reply;
-    if (reply.readUInt32BE(at + 4) > most) reply.writeUInt32BE(most, at + 4);
-    at += 10 + reply.readUInt16BE(at + 8);
-  }
-  return reply;
+function rcodeIs({ reply: message }: Resolved, rcode: number): boolean {
+  return (message[3]! & 15) === rcode;
 }
 
 /** Milliseconds since a time of {@link monotonicNow}. */

@@ -8,6 +8,8 @@ import { HEARTBEAT, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explan
 import { QueryLog, describeSource } from "./query-log.js";
 import { readQuery } from "./query.js";
 import { Resolver, since } from "./resolve.js";
+import { AnswerCache } from "./answer-cache.js";
+import { Outside } from "./outside.js";
 import { hostSockets } from "./forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SandboxPool } from "./sandbox-pool.js";
@@ -17,6 +19,8 @@ import { UpstreamHealth } from "./upstreams.js";
 import { Zones } from "./zone.js";
 
 const heartbeatEvery = 2000; // ms; a third of the takeover's 6 s
+/** What Linux gives a socket's packets (net.ipv4.ip_default_ttl). */
+const USUAL_TTL = 64;
 const heartbeatsMissedAtMost = 2;
 const heartbeat = Buffer.from(HEARTBEAT);
 const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
@@ -36,10 +40,11 @@ export class DnsServer {
   readonly zones: Zones;
   readonly log = new QueryLog();
   readonly resolver: Resolver;
-  readonly #health = new UpstreamHealth();
+  readonly #health = new UpstreamHealth(monotonicNow);
+  readonly #cache = new AnswerCache(monotonicNow);
   readonly #udp: UdpService;
   readonly #tcp: TcpService;
-  #settings: Settings = { orphanAfter: 60, queryLog: false };
+  #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0 };
 
   constructor(
     private readonly reactor: Reactor,
@@ -47,7 +52,8 @@ export class DnsServer {
   ) {
     const { poller, wheel } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
-    this.resolver = new Resolver({ poller, wheel, health: this.#health }, { ipv4: hostSockets(poller, "ipv4"), ipv6: hostSockets(poller, "ipv6") });
+    const fromHost = { ipv4: hostSockets(poller, "ipv4"), ipv6: hostSockets(poller, "ipv6") };
+    this.resolver = new Resolver(wheel, new Outside({ poller, wheel, health: this.#health }, fromHost, this.#cache));
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
     this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });
     wheel.in(heartbeatEvery, () => this.#beatAll());
@@ -60,6 +66,7 @@ export class DnsServer {
   set settings(settings: Settings) {
     this.#settings = settings;
     this.log.enabled = settings.queryLog;
+    this.#cache.limit(settings.cacheSize);
   }
 
   putSandbox(record: SandboxRecord): void {
@@ -102,8 +109,6 @@ export class DnsServer {
     sandbox.phase = "serving";
     this.#udp.serve(sandbox, sandbox.sockets.udp);
     this.#tcp.serve(sandbox, sandbox.sockets.tcp);
-    // The first arms the takeover on its way out; the second is the first that can come back through it.
-    this.#beat(sandbox);
     this.#beat(sandbox);
   }
 
@@ -112,6 +117,16 @@ export class DnsServer {
     if (sandbox.phase === "releasing") return;
     sandbox.phase = "releasing";
     if (sandbox.sockets) setTimeToLive(sandbox.sockets.udp, LETTING_GO_TTL);
+  }
+
+  /** Renews again what was being let go of. */
+  resumeAll(): void {
+    for (const sandbox of this.sandboxes.values()) {
+      if (sandbox.phase !== "releasing" || !sandbox.sockets) continue;
+      sandbox.phase = "serving";
+      setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
+      this.#beat(sandbox);
+    }
   }
 
   /** Finishes what is under way, then closes everything held for a sandbox. */
@@ -159,6 +174,7 @@ export class DnsServer {
       sandboxes: [...this.sandboxes.values()].map(({ record, answering, counters }) => ({ id: record.id, answering, counters })),
       upstreams: this.#health.report(),
       networks: networks.length,
+      cache: { entries: this.#cache.size, bytes: this.#cache.bytes },
       endpoints: networks.reduce((sum, network) => sum + network.endpoints.size, 0),
       residentMemory: process.memoryUsage.rss(),
     };
@@ -185,10 +201,15 @@ export class DnsServer {
    */
   #beat(sandbox: Sandbox): void {
     if (!sandbox.sockets) return;
-    // Said again with every beat: one repair may fail, or come too late.
-    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost) this.#setAnswering(sandbox, false);
+    // Said again as long as it lasts: one repair may fail, or come too late.
+    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost) {
+      sandbox.heartbeatsMissed = 0;
+      this.#setAnswering(sandbox, false);
+    }
     sandbox.heartbeatsMissed++;
     sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
+    // The first arms the takeover on its way out; the second is the first that can come back through it.
+    if (!sandbox.answering) sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
   }
 
   #onHeartbeat(sandbox: Sandbox): void {

@@ -11,11 +11,10 @@ import type { LocalAnswer } from "./lookup.js";
 import { localReply, type Asked, type Resolver } from "./resolve.js";
 import type { Sandbox } from "./sandbox.js";
 
+/** Messages from one sandbox before others get a turn. */
 const batchSize = 64;
 /** Largest query, bytes; a slot also holds the reply. */
 const queryAtMost = UDP_REPLY_LIMIT;
-/** Batches from one sandbox before others get a turn. */
-const batchesAtOnce = 4;
 /** Orders in which the addresses of one name are given out from the cache. */
 const rotationsAtMost = 16;
 /** 127.0.0.11 as a number. */
@@ -24,6 +23,8 @@ const resolverAddress = 0x7f00000b;
 /** Answers queries over UDP, as many at a time as have come in. */
 export class UdpService {
   readonly #batch = new MessageBatch(batchSize, queryAtMost + 64);
+  /** When the batch at hand came in. */
+  #now = 0;
 
   constructor(
     private readonly poller: Poller,
@@ -39,19 +40,17 @@ export class UdpService {
 
   #onReadable(sandbox: Sandbox, fd: number): void {
     const batch = this.#batch;
-    for (let round = 0; round < batchesAtOnce; round++) {
-      const count = batch.receive(fd);
-      let replies = 0;
-      for (let slot = 0; slot < count; slot++) {
-        const length = this.#answer(sandbox, fd, slot);
-        if (length === 0) continue;
-        if (replies === slot) batch.setLength(slot, length);
-        else batch.move(slot, replies, length);
-        replies++;
-      }
-      if (replies > 0) batch.send(fd, replies);
-      if (count < batchSize) return;
+    const count = batch.receive(fd);
+    this.#now = monotonicNow();
+    let replies = 0;
+    for (let slot = 0; slot < count; slot++) {
+      const length = this.#answer(sandbox, fd, slot);
+      if (length === 0) continue;
+      if (replies === slot) batch.setLength(slot, length);
+      else batch.move(slot, replies, length);
+      replies++;
     }
+    if (replies > 0) batch.send(fd, replies);
   }
 
   /** Answers the message in a slot, into the same slot. @returns the reply's length; 0 when it comes later or never */
@@ -60,10 +59,11 @@ export class UdpService {
     const length = this.#batch.length(slot);
     const start = slot * slotSize;
     const key = bytes.latin1Slice(start + 2, start + length);
-    const cached = this.log.enabled ? undefined : sandbox.cache.get(key);
+    const cached = this.log.enabled ? undefined : sandbox.cache.get(key, this.#now);
     if (cached) {
       sandbox.counters.queries++;
-      sandbox.counters.local++;
+      if (cached.until === Infinity) sandbox.counters.local++;
+      else sandbox.counters.cached++;
       const reply = cached.variants[cached.next]!;
       if (++cached.next >= cached.variants.length) cached.next = 0;
       reply.copy(bytes, start + 2, 2);
@@ -100,6 +100,7 @@ export class UdpService {
     if (decided) {
       this.log.record(sandbox, question, "udp", decided, began);
       if (decided.local) sandbox.cache.put(key, variantsOf(asked, decided.local, decided.reply));
+      else if (decided.lasts) sandbox.cache.put(key, [decided.reply], this.#now + decided.lasts);
       return decided.reply.copy(batch.bytes, start);
     }
     const client = batch.copySender(slot);

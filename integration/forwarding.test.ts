@@ -7,6 +7,8 @@ const transports = [
   { transport: "UDP", tcp: false },
   { transport: "TCP", tcp: true },
 ];
+/** Without kept answers each question is forwarded. */
+const noCache = "dns:\n  cache-size: 0\n";
 /** The issue promises an answer within 4 s; the probe waits longer, so that a late one is told from none. */
 const promisedMs = 4_000;
 const patient = { timeoutMs: 8_000 };
@@ -16,10 +18,19 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   const [first, second, third] = servers;
   await host.network("blue");
   const asker = await host.container({ name: "asker", networks: ["blue"] });
-  const pontoon = await host.pontoon();
+  const pontoon = await host.pontoon({ config: noCache });
   await pontoon.answersIn(asker);
+  let turn = 0;
+  const firstAlone = async () => {
+    const name = `fresh-${turn++}.test`;
+    await asker.dig(name, "A", patient);
+    const seen = await askedOf(...servers);
+    return seen.filter((query) => query.name === name).length === 1 && (await first.queries()).at(-1)?.name === name;
+  };
   const fresh = async () => {
     for (const server of servers) await server.reset();
+    // An upstream that failed in the test before is asked after the others until it has been seen to be back.
+    await until(firstAlone, { timeoutMs: 30_000, everyMs: 50, what: "the first upstream is asked first" });
     for (const server of servers) await server.clear();
   };
 
@@ -31,7 +42,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       const answer = await asker.dig("WWW.Example.test", "A", { tcp });
       t.match(answer, { rcode: "NOERROR", questionName: "WWW.Example.test", addresses: ["192.0.2.1", "192.0.2.2"] });
       t.match(answer.answers, [{ type: "CNAME", data: "example.test" }, { ttl: 33 }, { ttl: 33 }]);
-      t.match(await first.queries(), [{ name: "WWW.Example.test", type: "A", transport: tcp ? "tcp" : "udp", flags: { rd: true } }]);
+      t.match(await first.queries(), [{ name: "www.example.test", type: "A", transport: "udp", flags: { rd: true } }]);
       t.equal((await first.queries()).length, 1, "the first upstream is asked once");
       t.same(await askedOf(second, third), [], "the others are not");
 
@@ -40,12 +51,12 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       t.same(await askedOf(second, third), [], "and is final");
     });
 
-  await t.test("with the question as the container put it", async (t) => {
+  await t.test("with what the container asks of DNSSEC, and a payload that fits into one packet", async (t) => {
     await fresh();
     await first.answer("example.test", "A", "192.0.2.1");
     const answer = await asker.dig("example.test", "A", { cd: true, edns: { udpPayloadSize: 1400, dnssecOk: true } });
     t.match(answer.edns, { dnssecOk: true });
-    t.match((await first.queries())[0], { flags: { rd: true, cd: true }, edns: { udpPayloadSize: 1400, dnssecOk: true } });
+    t.match((await first.queries())[0], { flags: { rd: true, cd: true }, edns: { udpPayloadSize: 1232, dnssecOk: true } });
     const query = encodeQuery("example.test", "A");
     const reply = await asker.query(query);
     t.same(reply.subarray(0, 2), query.subarray(0, 2), "the reply carries the container's own id");
@@ -54,8 +65,8 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   await t.test("from ports and under ids nobody can guess", async (t) => {
     await fresh();
     await first.answer("example.test", "A", "192.0.2.1");
-    const probe = await asker.probe();
-    t.match(await probe.burst("example.test", 200), { sent: 200, rcodes: { NOERROR: 200 }, errors: [] }, "many at once are all answered");
+    const many = await Promise.all(Array.from({ length: 200 }, (_, index) => asker.dig(`many-${index}.test`, "A", patient)));
+    t.ok(many.every(({ rcode }) => rcode === "NXDOMAIN"), "many at once are all answered");
     for (let turn = 0; turn < 20; turn++) await asker.dig("example.test");
     const seen = (await first.queries()).slice(-20);
     t.ok(new Set(seen.map(({ fromPort }) => fromPort)).size >= 15, "each question from another port");
@@ -99,7 +110,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       t.same(await askedOf(third), []);
       for (const server of servers) await server.rcode("example.test", rcode);
       const { rcode: last, elapsedMs } = await asker.dig("example.test", "A", patient);
-      t.ok(["SERVFAIL", rcode].includes(last), `when all say so: ${last}`);
+      t.equal(last, "SERVFAIL", "when all say so");
       t.ok(elapsedMs < promisedMs);
     });
 
@@ -132,16 +143,18 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     for (const { addresses } of neighbour!) t.same(addresses, [await asker.ip("blue")], "neighbours are answered meanwhile");
     for (const server of asked) {
       const seen = (await server.queries()).filter(({ name }) => name === "lost.test");
-      t.same(seen.map(({ transport }) => transport).sort(), ["tcp", "udp"], "one try each");
+      t.same(seen.map(({ transport }) => transport), ["udp"], "one try for everybody who asks");
     }
   });
 
   await t.test("a late reply answers nothing but its own question", async (t) => {
     await fresh();
-    await first.answer("late.test", "A", "192.0.2.1");
-    await first.delay(300);
+    for (const server of servers) {
+      await server.answer("late.test", "A", "192.0.2.1");
+      await server.answer("other.test", "A", "192.0.2.9");
+      await server.delay(300);
+    }
     await t.rejects(asker.dig("late.test", "A", { timeoutMs: 50 }), /no answer/);
-    await first.answer("other.test", "A", "192.0.2.9");
     const others = await Promise.all(Array.from({ length: 20 }, () => asker.dig("other.test")));
     t.same([...new Set(others.flatMap(({ addresses }) => addresses))], ["192.0.2.9"]);
   });
@@ -166,7 +179,7 @@ t.test("each container has the upstreams Docker gives it", async (t) => {
     host.container({ name: "several", networks: ["blue"], options: [3, 2, 1, 0].map((index) => `--dns=${addresses[index]}`) }),
     host.container({ name: "dotted", networks: ["blue"], options: ["--dns-opt=ndots:2", `--dns=${addresses[0]}`] }),
   ]);
-  const pontoon = await host.pontoon();
+  const pontoon = await host.pontoon({ config: noCache });
   await pontoon.answersIn(plain, own, loopback, several, dotted);
   for (const [index, server] of servers.entries()) await server.answer("example.test", "A", `192.0.2.${index + 2}`);
   const clear = () => Promise.all(servers.map((server) => server.clear()));
@@ -186,18 +199,18 @@ t.test("each container has the upstreams Docker gives it", async (t) => {
   });
 
   await t.test("a loopback address of the host is asked on the host", async (t) => {
-    const answered = answerOne(host, "127.0.0.53", "192.0.2.53");
-    await until(async () => (await plain.dig("www.example.test")).addresses[0] === "192.0.2.53", { what: "the host's own server answers" });
-    await answered;
+    const answered = await answerOne(host, "127.0.0.53", "192.0.2.53");
+    t.same((await plain.dig("www.example.test")).addresses, ["192.0.2.53"]);
+    await answered();
     await first.answer("example.test", "A", "192.0.2.2");
     t.same((await plain.dig("example.test")).addresses, ["192.0.2.2"], "and the next upstream when nobody is there");
   });
 
   await t.test("a loopback address given with --dns is the container's own", async (t) => {
     await clear();
-    const answered = answerOne(host, "127.0.0.2", "192.0.2.53", loopback);
-    await until(async () => (await loopback.dig("www.example.test")).addresses[0] === "192.0.2.53", { what: "the container's own server answers" });
-    await answered;
+    const answered = await answerOne(host, "127.0.0.2", "192.0.2.53", loopback);
+    t.same((await loopback.dig("www.example.test")).addresses, ["192.0.2.53"]);
+    await answered();
     const alone = await loopback.dig("www.example.test");
     t.equal(alone.rcode, "SERVFAIL");
     t.same(await askedOf(...servers), []);
@@ -219,7 +232,7 @@ t.test("dockerd's own --dns goes before the host's resolv.conf", async (t) => {
   await servers[3].answer("example.test", "A", "192.0.2.5");
   await host.network("blue");
   const asker = await host.container({ networks: ["blue"] });
-  const pontoon = await host.pontoon();
+  const pontoon = await host.pontoon({ config: noCache });
   await pontoon.answersIn(asker);
   t.same((await asker.dig("example.test")).addresses, ["192.0.2.5"]);
   t.same(await askedOf(...servers.slice(0, 3)), []);
@@ -253,20 +266,29 @@ async function askedOf(...servers: Upstream[]): Promise<Pick<SeenQuery, "name" |
   return seen.flat().map(({ name, type }) => ({ name, type }));
 }
 
-/** Answers one DNS question with an address, at a loopback address of the host or of a container. */
-async function answerOne(host: DockerHost, at: string, answer: string, container?: Container): Promise<void> {
+/**
+ * Answers one DNS question with an address, at a loopback address of the host or of a container.
+ * Resolves when it listens, to a function that waits until it has answered.
+ */
+async function answerOne(host: DockerHost, at: string, answer: string, container?: Container): Promise<() => Promise<unknown>> {
   const options = container === undefined ? {} : { netns: container };
-  await host.exec([process.execPath, "--eval", oneAnswer, at, ...answer.split(".")], options);
+  const answered = host.exec([process.execPath, "--eval", oneAnswer, at, ...answer.split(".")], options);
+  const listens = async () => (await host.exec(["ss", "-Hlun", "sport = :53"], options)).stdout.includes(at);
+  await until(listens, { what: `a server listens at ${at}` });
+  return () => answered;
 }
 
 const oneAnswer = `
   const [at, ...address] = process.argv.slice(1);
   const socket = require("node:dgram").createSocket("udp4");
   socket.on("message", (query, from) => {
+    let end = 12;
+    while (query[end] !== 0) end += 1 + query[end];
     query.writeUInt16BE(0x8180, 2);
     query.writeUInt16BE(1, 6);
+    query.writeUInt16BE(0, 10);
     const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...address.map(Number)]);
-    socket.send(Buffer.concat([query, record]), from.port, from.address, () => socket.close());
+    socket.send(Buffer.concat([query.subarray(0, end + 5), record]), from.port, from.address, () => socket.close());
   });
   socket.bind(53, at);
 `;

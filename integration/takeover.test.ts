@@ -105,6 +105,23 @@ t.test("servers and daemons that die are replaced without a wrong answer", async
   await second.stop();
 });
 
+t.test("a server without a daemon lets go after a while, and loses no query then", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const pontoon = await host.pontoon({ config: "dns:\n  orphan-after: 1\n" });
+  const probe = await web.probe();
+  await pontoon.kill();
+  t.equal(await answeredBy(web, "web"), "pontoon", "it goes on at first");
+  const stopAsking = probe.digSteadily("web", { everyMs: 10 });
+  await until(async () => (await answeredBy(web, "web")) === "docker", { timeoutMs: 12_000, what: "Docker answers" });
+  const tally = await stopAsking();
+  t.same([tally.errors, Object.keys(tally.rcodes)], [[], ["NOERROR"]], `none of ${tally.sent} queries is lost`);
+  const again = await host.pontoon();
+  t.equal(await answeredBy(web, "web"), "pontoon", "a new daemon takes over again");
+  await again.stop();
+});
+
 t.test("five deaths within 30 s give every container back to Docker, and status says so", async (t) => {
   const host = await DockerHost.start(t);
   await host.network("n1");

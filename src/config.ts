@@ -11,6 +11,10 @@ const dnsSchema = z
     ttl: z.number().int().min(0).max(86_400).default(5),
     /** Log every query, with the container that asked. */
     "query-log": z.boolean().default(false),
+    /** Megabytes for answers of upstream servers; 0 keeps none. */
+    "cache-size": z.number().int().min(0).max(4096).default(32),
+    /** Whether a single label that no container has is forwarded as it is, or answered with NXDOMAIN. */
+    "single-label": z.enum(["forward", "local"]).default("forward"),
     /** Seconds pontoon-dns goes on without a daemon before it hands back to Docker. */
     "orphan-after": z.number().int().min(1).max(3600).default(60),
   })

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdirSync, rmSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Explanation } from "../dns/protocol.js";
@@ -9,9 +10,10 @@ import { statusOf, type Status } from "./control/status.js";
 import { daemonDnsOf } from "./docker/daemon-dns.js";
 import { Engine } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
-import { Upstreams } from "./docker/upstreams.js";
-import { describeError, PontoonError } from "./errors.js";
+import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
+import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
+import { FileLock } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
 import { raiseDescriptorLimit } from "./linux/privileges.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
@@ -29,6 +31,8 @@ export interface DaemonOptions {
   readonly logLevel: string;
 }
 
+const socketPathAtMost = 107; // bytes, unix(7)
+
 /** The composition root: everything the daemon consists of is made and wired here. */
 export class Daemon {
   readonly #log: Logger;
@@ -38,23 +42,35 @@ export class Daemon {
   readonly #hosts: HostsKeeper;
   readonly #api: ControlApi;
   readonly #poller = new NodePoller();
+  readonly #upstreams: Upstreams;
+  #knownDns: { readonly at: number; readonly dns: Promise<DaemonDns> } | undefined;
+  #unwatch: (() => void) | undefined;
+  #lock: FileLock | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
     this.#log = createLog(options.logLevel);
     const engine = new Engine(dockerHost);
-    const dockerd = () => findDockerd(dockerHost);
-    const upstreams = new Upstreams({
+    this.#upstreams = new Upstreams({
       resolvConf: "/etc/resolv.conf",
-      daemonDns: () => daemonDnsOf(dockerd()),
+      daemonDns: () => this.#daemonDns(),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
     });
     this.#dns = new DnsRole(
       this.#poller.poller,
       this.#inventory,
-      (container) => upstreams.of(container),
-      { runDir, version, defaultTtl: config.dns.ttl, orphanAfter: config.dns["orphan-after"], queryLog: config.dns["query-log"], observe: options.observe },
+      (container) => this.#upstreams.of(container),
+      {
+        runDir,
+        version,
+        defaultTtl: config.dns.ttl,
+        orphanAfter: config.dns["orphan-after"],
+        queryLog: config.dns["query-log"],
+        cacheSize: config.dns["cache-size"] * 1_000_000,
+        singleLabel: config.dns["single-label"],
+        observe: options.observe,
+      },
       this.#log,
     );
     this.#hosts = new HostsKeeper(this.#inventory, this.#log);
@@ -73,12 +89,22 @@ export class Daemon {
     if (problem !== undefined) throw new PontoonError("KERNEL_UNFIT", "kernel", problem);
     checkLayouts();
     raiseDescriptorLimit();
-    mkdirSync(this.options.runDir, { recursive: true, mode: 0o755 });
+    const { runDir } = this.options;
+    // Node cuts a longer path short, and listens at what is left of it.
+    if (Buffer.byteLength(`${runDir}/control.sock`) > socketPathAtMost)
+      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/control.sock".length} bytes at most`);
+    makeRunDir(runDir);
+    if (!this.options.observe) this.#lock = lockFor(this.options.dockerHost);
     await this.#api.start();
+    if (this.#stopped) return; // asked to end meanwhile
     this.#poller.start();
     this.#dns.start();
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
+    this.#unwatch = this.#upstreams.watch(() => {
+      this.#log.info("the host's resolv.conf has changed");
+      this.#dns.reconsiderAll();
+    });
     this.#log.info({ version, docker: this.options.dockerHost, observe: this.options.observe }, "pontoon daemon started");
   }
 
@@ -90,12 +116,14 @@ export class Daemon {
 
   async #stop(): Promise<void> {
     this.#log.info("giving every container back to Docker's resolver");
+    this.#unwatch?.();
     this.#feed.stop();
     this.#hosts.stop();
     await this.#dns.stop();
     await this.#api.stop();
     this.#poller.stop();
-    for (const name of ["control.sock", "dns.sock", "dns.log"]) rmSync(`${this.options.runDir}/${name}`, { force: true });
+    this.#lock?.release();
+    for (const name of ["control.sock", "dns.sock", "dns.log", "dns.pid"]) rmSync(`${this.options.runDir}/${name}`, { force: true });
     this.#log.info("stopped");
   }
 
@@ -127,7 +155,8 @@ export class Daemon {
   }
 
   async #explain(nameOrId: string, query: Buffer): Promise<Explanation> {
-    const container = this.#findContainer(nameOrId);
+    const named = this.#findContainer(nameOrId);
+    const container = named?.networkMode.kind === "container" ? this.#findContainer(named.networkMode.of) : named;
     if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`pontoon status\``);
     const decision = this.#dns.decisions.get(container.id);
     if (decision?.kind !== "serve") {
@@ -139,10 +168,32 @@ export class Daemon {
     return explanation;
   }
 
+  /** What dockerd was told, looked up once for all containers that are reviewed at a time. */
+  #daemonDns(): Promise<DaemonDns> {
+    if (!this.#knownDns || Date.now() - this.#knownDns.at > 1000) this.#knownDns = { at: Date.now(), dns: daemonDnsOf(findDockerd(this.options.dockerHost)) };
+    return this.#knownDns.dns;
+  }
+
   #findContainer(nameOrId: string) {
     const containers = [...this.#inventory.containers.values()];
     return containers.find(({ name }) => name === nameOrId) ?? containers.find(({ id }) => nameOrId.length >= 4 && id.startsWith(nameOrId));
   }
+}
+
+function makeRunDir(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o755 });
+  } catch (error) {
+    throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`, { cause: error });
+  }
+}
+
+/** Two daemons would take over the same containers, one after the other, for ever. */
+function lockFor(dockerHost: string): FileLock {
+  const path = `/run/pontoon-${createHash("sha256").update(dockerHost).digest("hex").slice(0, 8)}.lock`;
+  const lock = FileLock.take(path);
+  if (!lock) throw new PontoonError("ALREADY_RUNNING", dockerHost, `another pontoon daemon follows ${dockerHost}; stop it first`);
+  return lock;
 }
 
 function requireRoot(): void {

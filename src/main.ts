@@ -95,8 +95,12 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     observe: flags.observe ?? config.observe,
     logLevel: flags.logLevel ?? config["log-level"],
   });
-  for (const signal of ["SIGINT", "SIGTERM"] as const) process.on(signal, () => void daemon.stop().then(() => process.exit(0)));
-  await daemon.start();
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => process.exit(0)));
+  try {
+    await daemon.start();
+  } catch (error) {
+    process.exit(exitCodeOf(error)); // what had been started by then would keep the process alive
+  }
 }
 
 /** One line on stderr: what, why, what to do. 1 for what was refused or failed, 2 for wrong usage. */

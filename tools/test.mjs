@@ -24,6 +24,8 @@ if (!unitOnly) {
     { command: "busybox", package: "busybox-static" },
     { command: "nsenter", package: "util-linux" },
     { command: "ps", package: "procps" },
+    { command: "gcc", package: "gcc" },
+    { command: "musl-gcc", package: "musl-tools" },
   ]);
 }
 await requireNodeModules({ development: true });

@@ -44,9 +44,24 @@ export function openTakeover(pid: number): Takeover {
   }
 }
 
-/** Loads the table once more, for the same sockets: somebody flushed the namespace's rules. */
-export function repairTakeover({ pid, inode, port }: Takeover): void {
-  insideNamespace(namespaceOf(pid), inode, () => runNft(takeoverTable(port)));
+/**
+ * Loads the table once more, for the same sockets, when somebody has flushed the namespace's rules or changed ours.
+ * @returns false when the table was right
+ */
+export function repairTakeover({ pid, inode, port }: Takeover): boolean {
+  return insideNamespace(namespaceOf(pid), inode, () => {
+    if (isLoaded(port)) return false;
+    runNft(takeoverTable(port));
+    return true;
+  });
+}
+
+function isLoaded(port: number): boolean {
+  try {
+    return runNft("list table ip pontoon").includes(`udp dport set ${port} `);
+  } catch {
+    return false; // there is no such table
+  }
 }
 
 /** New queries go to Docker's resolver from now on; replies on their way still pass. */

@@ -8,7 +8,7 @@ const base: Status = {
 };
 const container: ContainerStatus = {
   id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "",
-  upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
+  upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
 };
 
 t.test("a host without anything is told in three lines and two sentences", (t) => {
@@ -41,7 +41,7 @@ t.test("an upstream's health is one word", (t) => {
     [{ asked: 9, answered: 8, timeouts: 1 }, "good"],
   ];
   for (const [given, word] of cases) {
-    const text = statusText({ ...base, upstreams: [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" }, failures: 0, latency: 1.25, ...given }] });
+    const text = statusText({ ...base, upstreams: [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" }, failures: 0, latency: 1.25, down: false, ...given }] });
     t.match(text, new RegExp(`^host\\(10\\.0\\.0\\.53\\)  ${word} `, "m"), word);
     t.match(text, given.answered === 0 ? /-$/ : /1\.[23] ms$/);
   }

@@ -39,9 +39,9 @@ function containers(status: Status): string {
 
 function upstreams(status: Status): string {
   if (status.upstreams.length === 0) return "";
-  const rows = status.upstreams.map(({ upstream, asked, answered, timeouts, failures, latency }) => [
+  const rows = status.upstreams.map(({ upstream, asked, answered, timeouts, failures, latency, down }) => [
     upstream.from === "host" ? `host(${upstream.ip})` : upstream.ip,
-    health({ asked, answered, timeouts }),
+    down ? "down" : health({ asked, answered, timeouts }),
     String(asked),
     String(answered),
     String(timeouts),

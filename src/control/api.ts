@@ -41,7 +41,7 @@ export class ControlApi {
   /** Throws ALREADY_RUNNING when another daemon answers on the socket; a dead one's socket is replaced. */
   async start(): Promise<void> {
     if (await isAnswered(this.socketPath))
-      throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it, or choose another --run-dir`);
+      throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it first`);
     removeIfThere(this.socketPath);
     const mask = process.umask(0o177);
     try {

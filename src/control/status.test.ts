@@ -13,10 +13,10 @@ const container = (id: string, given: Partial<Container> = {}): Container => ({
   dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
 });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
-  id, container: id, containerName: id, networks: [], forwardSingleLabels: true,
+  id, container: id, containerName: id, networks: [], singleLabels: "forward", search: [],
   forwarding: { kind: "upstreams", upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }, { ip: "8.8.8.8", port: 53, from: "container" }] }, ...given,
 });
-const counters = { queries: 7, local: 5, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 };
+const counters = { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 };
 
 function sources(given: Partial<StatusSources> = {}): StatusSources {
   const inventory = new Inventory();
@@ -55,8 +55,8 @@ t.test("whoever Docker answers is told why", (t) => {
 });
 
 t.test("what the server reports stands with its containers", (t) => {
-  const upstreams = [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" as const }, asked: 2, answered: 2, timeouts: 0, failures: 0, latency: 1.5 }];
-  const report = { sandboxes: [{ id: "web", answering: true, counters }], upstreams, networks: 1, endpoints: 1, residentMemory: 5e7 };
+  const upstreams = [{ upstream: { ip: "10.0.0.53", port: 53, from: "host" as const }, asked: 2, answered: 2, timeouts: 0, failures: 0, latency: 1.5, down: false }];
+  const report = { sandboxes: [{ id: "web", answering: true, counters }], upstreams, networks: 1, endpoints: 1, cache: { entries: 0, bytes: 0 }, residentMemory: 5e7 };
   const status = statusOf(sources({ report }));
   t.same(status.upstreams, upstreams);
   t.equal(status.dns.residentMemory, 5e7);

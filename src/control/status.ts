@@ -27,7 +27,7 @@ export interface NetworkStatus {
   readonly endpoints: number;
 }
 
-/** Who answers 127.0.0.11 in a container: `pontoon`, `docker`, or `shared` with the container whose network it uses. */
+/** Who answers 127.0.0.11 in a container; one that uses another's network asks as that one. */
 export interface ContainerStatus {
   readonly id: string;
   readonly name: string;

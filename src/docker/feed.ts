@@ -8,6 +8,8 @@ import { Joins } from "./joins.js";
 import { Looker } from "./looker.js";
 
 const relistEvery = 60_000; // ms
+/** When a look that failed is made again, ms; while dockerd is away, its return brings a listing. */
+const lookAgainAfter = 2000;
 const listingAtMost = 10_000; // ms
 const reconnectAfter = [100, 200, 500, 1000, 2000]; // ms
 /** A container that stopped keeps its names until it has left its networks, or this long (ms) if Docker never says so. */
@@ -120,13 +122,15 @@ export class Feed {
     const present = new Set([...networks, ...containers]);
     for (const id of knownBefore) if (!present.has(id)) this.#forget(id);
     for (const id of networks) this.#networks.request(id);
-    await this.#networks.settled();
+    await Promise.race([this.#networks.settled(), pause(listingAtMost)]);
     for (const id of containers) this.#containers.request(id);
     // A container that is just starting cannot be inspected until it has: the others must not wait for it.
     await Promise.race([this.#containers.settled(), pause(listingAtMost)]);
   }
 
   #forget(id: string): void {
+    clearTimeout(this.#leaving.get(id));
+    this.#leaving.delete(id);
     this.joins.end(id);
     this.inventory.removeContainer(id);
     this.inventory.removeNetwork(id);
@@ -206,7 +210,11 @@ export class Feed {
 
   #lookFailed(kind: "container" | "network", id: string, error: unknown): void {
     if (this.state.kind === "stopped") return;
-    this.log.warn({ [kind]: id.slice(0, 12), reason: describeError(error) }, `could not look at a ${kind}; the next event or listing tries again`);
+    this.log.warn({ [kind]: id.slice(0, 12), reason: describeError(error) }, `could not look at a ${kind}; trying again`);
+    const looker = kind === "container" ? this.#containers : this.#networks;
+    setTimeout(() => {
+      if (this.state.kind === "following") looker.request(id);
+    }, lookAgainAfter).unref();
   }
 
   #setState(state: FeedState): void {

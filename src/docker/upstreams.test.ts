@@ -50,9 +50,11 @@ class Host {
 
 t.test("what dockerd wrote into the container's own file counts before anything else", async (t) => {
   const host = new Host(t, 28);
-  host.write("resolv.conf", "nameserver 10.0.0.2\n");
+  host.write("resolv.conf", "nameserver 10.1.1.1\n");
   const own = host.write("own", "nameserver 127.0.0.11\noptions ndots:0\n# ExtServers: [host(10.1.1.1) 10.2.2.2]\n");
   t.same(await host.of(own, { servers: ["10.3.3.3"] }), { upstreams: ["host(10.1.1.1)", "10.2.2.2"], forwardSingleLabels: true });
+  const forged = host.write("forged", "# ExtServers: [host(10.9.9.9)]\n");
+  t.same((await host.of(forged)).upstreams, ["host(10.1.1.1)"], "a container cannot have others asked from the host");
   const none = host.write("none", "nameserver 127.0.0.11\n# ExtServers: []\n");
   t.same((await host.of(none)).upstreams, []);
 });

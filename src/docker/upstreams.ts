@@ -1,6 +1,7 @@
-import { readFile } from "node:fs/promises";
+import { constants, unwatchFile, watchFile } from "node:fs";
+import { open } from "node:fs/promises";
 import { isIPv4 } from "node:net";
-import { parseExternalServers, parseResolvConf } from "../../dns/resolv-conf.js";
+import { parseExternalServers, parseResolvConf, type ExternalServer } from "../../dns/resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
 import { errorCode } from "../errors.js";
 import type { Container } from "../inventory/types.js";
@@ -9,6 +10,9 @@ import type { Container } from "../inventory/types.js";
 const upstreamsAtMost = 3;
 /** What Docker before 25 forwards to when the host's file names nobody. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];
+/** What is read of a resolv.conf, bytes; the container can make its own as large as it likes. */
+const fileAtMost = 64 * 1024;
+const watchEvery = 1000; // ms
 const remembered = 1000; // ms a file's content is used again
 
 /** What dockerd itself was told about DNS. */
@@ -21,6 +25,8 @@ export interface DaemonDns {
 export interface OutsideDns {
   readonly upstreams: readonly Upstream[];
   readonly forwardSingleLabels: boolean;
+  /** The container's search list, as Docker wrote it into its resolv.conf. */
+  readonly search: readonly string[];
 }
 
 export interface DockerHostFiles {
@@ -41,12 +47,27 @@ export class Upstreams {
   async of(container: Container): Promise<OutsideDns> {
     const [own, hostFile, daemon] = await Promise.all([this.#read(container.resolvConfPath), this.#read(this.host.resolvConf), this.host.daemonDns()]);
     const parsed = parseResolvConf(hostFile);
-    const external = parseExternalServers(own);
+    const engineMajor = this.host.engineMajor();
+    const external = engineMajor >= 25 ? parseExternalServers(own) : undefined;
     const upstreams = external
-      ? external.map(({ ip, fromHost }) => upstream(ip, fromHost ? "host" : "container"))
-      : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, this.host.engineMajor());
+      ? statedUpstreams(external, parsed.nameservers, engineMajor)
+      : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, engineMajor);
     const options = container.dns.options.length > 0 ? container.dns.options : daemon.options.length > 0 ? daemon.options : parsed.options;
-    return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")) };
+    return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: parseResolvConf(own).search };
+  }
+
+  /**
+   * Calls `onChange` when the host's file has changed, also when it is a link to one that did (VPN, DHCP).
+   * @returns stops watching
+   */
+  watch(onChange: () => void): () => void {
+    const path = this.host.resolvConf;
+    watchFile(path, { interval: watchEvery }, (now, before) => {
+      if (now.mtimeMs === before.mtimeMs && now.ino === before.ino) return;
+      this.#files.delete(path);
+      onChange();
+    });
+    return () => unwatchFile(path);
   }
 
   async #read(path: string): Promise<string> {
@@ -58,6 +79,15 @@ export class Upstreams {
     this.#files.set(path, { at: Date.now(), content });
     return content;
   }
+}
+
+/**
+ * What Docker 25 and later wrote into the container's file. The file is the container's to change: it may choose its own
+ * servers, but what is asked from the host's namespace is what the host's file says, now.
+ */
+export function statedUpstreams(external: readonly ExternalServer[], hostFile: readonly string[], engineMajor: number): Upstream[] {
+  const fromHost = external.some((server) => server.fromHost) ? chooseUpstreams([], [], hostFile, engineMajor) : [];
+  return [...fromHost, ...external.filter((server) => !server.fromHost).map(({ ip }) => upstream(ip, "container"))];
 }
 
 /**
@@ -79,7 +109,13 @@ function upstream(ip: string, from: Upstream["from"]): Upstream {
 
 async function readOrEmpty(path: string): Promise<string> {
   try {
-    return await readFile(path, "utf8");
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(fileAtMost), 0, fileAtMost, 0);
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     // Gone with its container, or never there: then Docker's other rules apply.
     if (errorCode(error) === "ENOENT" || errorCode(error) === "EACCES") return "";

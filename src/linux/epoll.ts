@@ -1,4 +1,4 @@
-import { arena, bind, check, lastErrno, LinuxError } from "./ffi.js";
+import { addressOf, arena, bind, check, lastErrno, LinuxError } from "./ffi.js";
 import { EINTR, EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD } from "./constants.js";
 import { layout } from "./layout.js";
 import { closeDescriptor } from "./socket.js";
@@ -6,7 +6,7 @@ import { closeDescriptor } from "./socket.js";
 const c = {
   create: bind("int epoll_create1(int)"),
   control: bind("int epoll_ctl(int, int, int, void *)"),
-  wait: bind("int epoll_wait(int, void *, int, int)"),
+  wait: bind("int epoll_wait(int, uint64_t, int, int)"),
 };
 
 const { size, data } = layout.epollEvent;
@@ -16,6 +16,7 @@ const capacity = 256;
 export class Epoll {
   readonly fd = check(c.create(EPOLL_CLOEXEC), "epoll_create1");
   readonly #events = arena(size * capacity);
+  readonly #eventsAt = addressOf(this.#events);
   readonly #one = arena(size);
 
   add(fd: number, events: number, token: number): void {
@@ -32,7 +33,7 @@ export class Epoll {
 
   /** Waits up to `timeout` ms (0 returns at once). @returns how many descriptors have something to say. */
   wait(timeout: number): number {
-    const ready = c.wait(this.fd, this.#events, capacity, timeout);
+    const ready = c.wait(this.fd, this.#eventsAt, capacity, timeout);
     if (ready >= 0) return ready;
     const errno = lastErrno();
     if (errno === EINTR) return 0;

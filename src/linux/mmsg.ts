@@ -19,6 +19,8 @@ export class MessageBatch {
   readonly #vectors32: Uint32Array;
   readonly #addresses: Buffer;
   readonly #headersAt: number;
+  /** Slots whose lengths the last round has changed. */
+  #used: number;
 
   constructor(
     readonly capacity: number,
@@ -32,6 +34,7 @@ export class MessageBatch {
     this.#vectors32 = new Uint32Array(vectors.buffer);
     this.#headersAt = addressOf(this.#headers);
     const [bytesAt, addressesAt, vectorsAt] = [addressOf(this.bytes), addressOf(this.#addresses), addressOf(vectors)];
+    this.#used = capacity;
     for (let slot = 0; slot < capacity; slot++) {
       vectors.writeBigUInt64LE(BigInt(bytesAt + slot * slotSize), slot * IOVEC.size + IOVEC.base);
       const header = slot * MMSGHDR.size;
@@ -43,12 +46,12 @@ export class MessageBatch {
 
   /** Receives what waits, up to the capacity. @returns how many; 0 when nothing waits. */
   receive(fd: number): number {
-    for (let slot = 0; slot < this.capacity; slot++) {
+    for (let slot = 0; slot < this.#used; slot++) {
       this.setLength(slot, this.slotSize);
       this.#headers32[(slot * MMSGHDR.size + MSGHDR.nameLength) >> 2] = SOCKADDR_SIZE;
     }
     const received = c.recvmmsg(fd, this.#headersAt, this.capacity, MSG_DONTWAIT, 0);
-    return received > 0 ? received : 0; // a pending socket error (an ICMP message for an earlier reply) is spent by this call
+    return (this.#used = received > 0 ? received : 0); // a pending socket error (an ICMP message for an earlier reply) is spent by this call
   }
 
   /** Bytes received into a slot. */

@@ -1,5 +1,5 @@
 import { EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLERR } from "./constants.js";
-import { duplicateDescriptor, receivePacket, sendPacket } from "./packet-connection.js";
+import { duplicateDescriptor, PACKET_SIZE, receivePacket, sendPacket } from "./packet-connection.js";
 import type { Poller, Watch } from "./poller.js";
 import { closeDescriptor } from "./socket.js";
 
@@ -15,6 +15,11 @@ interface Waiting {
   readonly descriptors: number[];
 }
 
+// A message larger than a packet comes in pieces, which begin with one of these bytes; JSON never does.
+const PIECE = 1;
+const LAST_PIECE = 2;
+const messageAtMost = 32 << 20; // bytes
+
 /** Messages taken in one go before others get a turn. */
 const messagesAtOnce = 64;
 
@@ -26,6 +31,8 @@ export class PacketChannel<Incoming, Outgoing> {
   readonly #waiting: Waiting[] = [];
   readonly #watch: Watch;
   #open = true;
+  #pieces: Buffer[] = [];
+  #piecesSize = 0;
 
   constructor(
     poller: Poller,
@@ -49,6 +56,16 @@ export class PacketChannel<Incoming, Outgoing> {
   send(message: Outgoing, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const bytes = Buffer.from(JSON.stringify(message));
+    if (bytes.length <= PACKET_SIZE) return this.#sendPacket(bytes, descriptors);
+    const size = PACKET_SIZE - 1;
+    for (let at = 0; at < bytes.length; at += size) {
+      const isLast = at + size >= bytes.length;
+      this.#sendPacket(Buffer.concat([Buffer.of(isLast ? LAST_PIECE : PIECE), bytes.subarray(at, at + size)]), isLast ? descriptors : []);
+    }
+  }
+
+  #sendPacket(bytes: Buffer, descriptors: readonly number[]): void {
+    if (!this.#open) return;
     if (this.#waiting.length === 0 && this.#trySend(bytes, descriptors)) return;
     if (!this.#open) return;
     if (this.#waiting.length >= this.waitingAtMost) return this.#fail("the peer does not read its messages");
@@ -59,7 +76,8 @@ export class PacketChannel<Incoming, Outgoing> {
   /** Sends only if that needs no waiting. @returns whether it was sent */
   sendOrDrop(message: Outgoing): boolean {
     if (!this.#open || this.#waiting.length > 0) return false;
-    return this.#trySend(Buffer.from(JSON.stringify(message)), []);
+    const bytes = Buffer.from(JSON.stringify(message));
+    return bytes.length <= PACKET_SIZE && this.#trySend(bytes, []);
   }
 
   close(): void {
@@ -81,7 +99,9 @@ export class PacketChannel<Incoming, Outgoing> {
         const packet = receivePacket(this.fd);
         if (packet === undefined) return;
         if (packet === "closed") return this.#fail("closed");
-        const message = parsed(packet.bytes);
+        const bytes = this.#whole(packet.bytes);
+        if (bytes === undefined) continue;
+        const message = parsed(bytes);
         if (message === undefined) {
           packet.descriptors.forEach(closeDescriptor);
           return this.#fail("a message is not JSON");
@@ -91,6 +111,18 @@ export class PacketChannel<Incoming, Outgoing> {
         return this.#fail((error as Error).message);
       }
     }
+  }
+
+  /** The message a packet completes; undefined for a piece after which more come. */
+  #whole(packet: Buffer): Buffer | undefined {
+    const kind = packet[0];
+    if (kind !== PIECE && kind !== LAST_PIECE) return packet;
+    this.#pieces.push(packet.subarray(1));
+    this.#piecesSize += packet.length - 1;
+    if (this.#piecesSize > messageAtMost) throw new Error("a message is too large");
+    if (kind === PIECE) return undefined;
+    this.#piecesSize = 0;
+    return Buffer.concat(this.#pieces.splice(0));
   }
 
   #flush(): void {

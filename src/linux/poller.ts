@@ -57,7 +57,7 @@ export class Poller {
   dispatch(timeout: number): number {
     const ready = this.#epoll.wait(this.#soon.length > 0 ? 0 : timeout);
     for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.(this.#epoll.events(index));
-    for (const work of this.#soon.splice(0)) work();
+    if (this.#soon.length > 0) for (const work of this.#soon.splice(0)) work();
     while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
     return ready;
   }

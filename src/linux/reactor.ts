@@ -36,13 +36,15 @@ export class Reactor {
     if (!this.#running) return;
     // What Node's handlers just began (a new socket, say) is known to the kernel only after another visit.
     let patience = this.#nodeIsReady ? 0 : visitEvery;
-    const visitAt = this.wheel.now() + patience;
+    let now = this.wheel.now();
+    const visitAt = now + patience;
     this.#nodeIsReady = false;
     for (let round = 0; round < roundsAtMost; round++) {
-      this.poller.dispatch(this.wheel.waitAtMost(patience));
-      this.wheel.turn();
+      this.poller.dispatch(this.wheel.waitAtMost(patience, now));
+      now = this.wheel.now();
+      this.wheel.turn(now);
       if (this.#nodeIsReady) break;
-      patience = Math.ceil(visitAt - this.wheel.now());
+      patience = Math.ceil(visitAt - now);
       if (patience <= 0) break;
     }
     setImmediate(this.#turn);

@@ -24,6 +24,8 @@ export class DeadlineWheel {
   readonly #slots: Set<Entry>[] = Array.from({ length: slots }, () => new Set());
   #count = 0;
   #turned: number;
+  /** No deadline lies in a tick before this one. */
+  #earliest = Infinity;
 
   constructor(readonly now: () => number = monotonicNow) {
     this.#turned = Math.floor(now() / tick);
@@ -32,7 +34,9 @@ export class DeadlineWheel {
   /** Runs `run` in `delay` ms. */
   in(delay: number, run: () => void): Deadline {
     const at = this.now() + Math.max(0, delay);
-    const slot = this.#slots[this.#slotOf(at)]!;
+    const position = Math.max(this.#turned, Math.floor(at / tick));
+    const slot = this.#slots[position % slots]!;
+    this.#earliest = Math.min(this.#earliest, position);
     const entry: Entry = {
       at,
       run,
@@ -48,25 +52,27 @@ export class DeadlineWheel {
   }
 
   /** Milliseconds a loop may wait before it should call {@link turn}: never more than `most`. */
-  waitAtMost(most: number): number {
+  waitAtMost(most: number, now = this.now()): number {
     if (this.#count === 0) return most;
-    const now = this.now();
-    // From the last slot that was run: what came due while a handler was busy waits there.
-    for (let position = this.#turned; position * tick < now + most; position++) {
-      if (this.#slots[position % slots]!.size > 0) return Math.min(most, Math.max(1, Math.ceil((position + 1) * tick - now)));
-    }
-    return most;
+    return Math.min(most, Math.max(1, Math.ceil((this.#earliest + 1) * tick - now)));
   }
 
   /** Runs everything that is due. */
-  turn(): void {
-    const reached = Math.floor(this.now() / tick);
+  turn(now = this.now()): void {
+    const reached = Math.floor(now / tick);
     if (reached === this.#turned) return;
     const from = Math.max(this.#turned, reached - slots + 1);
     this.#turned = reached;
-    if (this.#count === 0) return;
-    const now = this.now();
+    if (reached < this.#earliest) return;
     for (let position = from; position <= reached; position++) this.#runSlot(this.#slots[position % slots]!, now);
+    this.#earliest = this.#firstUsed(reached);
+  }
+
+  /** The first tick from this one on whose slot holds anything; what it holds may be due a turn of the wheel later. */
+  #firstUsed(from: number): number {
+    if (this.#count === 0) return Infinity;
+    for (let step = 0; step < slots; step++) if (this.#slots[(from + step) % slots]!.size > 0) return from + step;
+    return Infinity;
   }
 
   #runSlot(slot: Set<Entry>, now: number): void {
@@ -78,9 +84,5 @@ export class DeadlineWheel {
       entry.run = undefined;
       run?.();
     }
-  }
-
-  #slotOf(at: number): number {
-    return Math.max(this.#turned, Math.floor(at / tick)) % slots;
   }
 }

@@ -1,10 +1,11 @@
 import { PROTOCOL, type Explanation, type Report, type ToDaemon, type ToServer } from "../../dns/protocol.js";
+import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../errors.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { connectToServer, lastWords, startServer } from "./dns-process.js";
+import { connectToServer, isServer, lastWords, pidOfServer, signalServer, startServer } from "./dns-process.js";
 
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
@@ -12,6 +13,9 @@ const deathsWithin = 30_000; // ms
 const retryAfterGivingUp = 60_000; // ms
 const requestTime = 6000; // ms
 const helloTime = 10_000; // ms
+/** How often the server is asked for a sign of life, and for how long its silence is taken for work, ms. */
+const pingEvery = 3000;
+const silentAtMost = 7000;
 
 /** A sandbox the server held already, from an earlier daemon. Descriptors: pidfd, UDP, TCP, marked UDP. */
 export interface HeldSandbox {
@@ -44,12 +48,16 @@ export class DnsClient {
   #held: HeldSandbox[] = [];
   #deaths: number[] = [];
   #timer: NodeJS.Timeout | undefined;
+  /** The server started last; it may not have said hello yet. */
+  #child: ChildProcess | undefined;
+  #ping: NodeJS.Timeout | undefined;
+  #heardAt = 0;
   #lastRequest = 0;
   readonly #requests = new Map<number, (answer: Explanation | Report | undefined) => void>();
 
   constructor(
     private readonly poller: Poller,
-    private readonly options: { readonly socketPath: string; readonly logPath: string; readonly version: string },
+    private readonly options: { readonly socketPath: string; readonly logPath: string; readonly pidPath: string; readonly version: string },
     private readonly log: Logger,
     private readonly events: DnsClientEvents,
   ) {}
@@ -81,10 +89,12 @@ export class DnsClient {
     clearTimeout(this.#timer);
     const running = this.state.kind === "running" ? this.state : undefined;
     this.state = { kind: "stopped" };
-    if (!this.#channel || !running) return;
-    this.send({ kind: "stop" });
-    for (let waited = 0; waited < 2000 && isAlive(running.pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
-    if (isAlive(running.pid)) process.kill(running.pid, "SIGKILL");
+    clearInterval(this.#ping);
+    if (running && this.#channel) {
+      this.send({ kind: "stop" });
+      for (let waited = 0; waited < 2000 && isServer(running.pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+      signalServer(running.pid, "SIGKILL");
+    } else this.#child?.kill("SIGKILL"); // it holds nothing yet
     this.#channel?.close();
     this.#channel = undefined;
   }
@@ -104,8 +114,11 @@ export class DnsClient {
   }
 
   #startServer(): void {
-    const { socketPath, logPath, version } = this.options;
-    const child = startServer(socketPath, logPath, version);
+    const child = startServer(this.options);
+    this.#child = child;
+    child.on("exit", () => {
+      if (this.#child === child) this.#child = undefined;
+    });
     child.on("error", (error) => this.log.error({ reason: error.message }, "pontoon-dns could not be started"));
   }
 
@@ -118,13 +131,11 @@ export class DnsClient {
     this.#channel = channel;
     this.send({ kind: "hello", protocol: PROTOCOL, version: this.options.version });
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      channel.close();
-      this.#died("no answer to the first message");
-    }, helloTime);
+    this.#timer = setTimeout(() => this.#hangs("no answer to the first message", pidOfServer(this.options.pidPath)), helloTime);
   }
 
   #onMessage(message: ToDaemon, descriptors: number[], adopted: boolean): void {
+    this.#heardAt = performance.now();
     if (message.kind !== "held") descriptors.forEach(closeDescriptor); // none belongs to any other
     switch (message.kind) {
       case "hello":
@@ -147,14 +158,28 @@ export class DnsClient {
     clearTimeout(this.#timer);
     if (protocol !== PROTOCOL) {
       this.log.info({ version }, "a pontoon-dns of another version runs; replacing it");
-      process.kill(pid, "SIGTERM"); // the channel's end starts one of ours
+      signalServer(pid, "SIGTERM"); // the channel's end starts one of ours
       return;
     }
     this.state = { kind: "running", pid, version, adopted };
+    clearInterval(this.#ping);
+    this.#ping = setInterval(() => this.#checkLife(pid), pingEvery);
     this.log.info({ pid, adopted }, adopted ? "adopted the running pontoon-dns" : "pontoon-dns is running");
   }
 
+  /** A server that hangs lets its takeovers lapse, but holds their sockets, and would for ever. */
+  #checkLife(pid: number): void {
+    if (performance.now() - this.#heardAt > silentAtMost) this.#hangs("no sign of life", pid);
+    else this.send({ kind: "report", request: 0 });
+  }
+
+  #hangs(reason: string, pid: number | undefined): void {
+    if (pid !== undefined) signalServer(pid, "SIGKILL");
+    this.#died(reason);
+  }
+
   #died(reason: string): void {
+    clearInterval(this.#ping);
     this.#channel?.close();
     this.#channel = undefined;
     for (const { descriptors } of this.#held.splice(0)) descriptors.forEach(closeDescriptor);
@@ -201,14 +226,5 @@ export class DnsClient {
     const settle = this.#requests.get(request);
     this.#requests.delete(request);
     settle?.(answer);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false; // ESRCH
   }
 }

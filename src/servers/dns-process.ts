@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync, unlinkSync } from "node:fs";
+import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { errorCode, PontoonError } from "../errors.js";
 import { LinuxError } from "../linux/ffi.js";
@@ -22,12 +22,19 @@ export function connectToServer(socketPath: string): number | undefined {
   }
 }
 
+export interface ServerFiles {
+  readonly socketPath: string;
+  /** Where a crash writes its last words. */
+  readonly logPath: string;
+  readonly pidPath: string;
+  readonly version: string;
+}
+
 /**
  * Starts a pontoon-dns in a session of its own, so that Ctrl-C and the daemon's end do not take it along.
  * Its control socket listens before it runs: a connection waits until the server is ready.
- * @param logPath where a crash writes its last words
  */
-export function startServer(socketPath: string, logPath: string, version: string): ChildProcess {
+export function startServer({ socketPath, logPath, pidPath, version }: ServerFiles): ChildProcess {
   const listener = packetSocket();
   try {
     unlinkIfThere(socketPath);
@@ -47,6 +54,7 @@ export function startServer(socketPath: string, logPath: string, version: string
         cwd: "/",
       });
       child.unref();
+      writeFileSync(pidPath, `${child.pid}\n`, { mode: 0o600 });
       return child;
     } finally {
       closeSync(log);
@@ -56,6 +64,33 @@ export function startServer(socketPath: string, logPath: string, version: string
   } finally {
     closeDescriptor(listener);
   }
+}
+
+/** The server that was started last, by whichever daemon. */
+export function pidOfServer(pidPath: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidPath, "utf8"));
+    return isServer(pid) ? pid : undefined;
+  } catch {
+    return undefined; // none has been started yet
+  }
+}
+
+/**
+ * Whether a process runs as pontoon-dns does. A server that was broken into could name any process as itself; this one
+ * has root, and signals none of another user.
+ */
+export function isServer(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return new RegExp(`^Uid:\\s+${DNS_USER}\\s`, "m").test(status) && !/^State:\s+Z/m.test(status);
+  } catch {
+    return false; // it has ended
+  }
+}
+
+export function signalServer(pid: number, signal: NodeJS.Signals): void {
+  if (isServer(pid)) process.kill(pid, signal);
 }
 
 /** The last words of a server that crashed, one line. */

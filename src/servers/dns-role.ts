@@ -20,6 +20,9 @@ export interface DnsRoleOptions {
   readonly defaultTtl: number;
   readonly orphanAfter: number;
   readonly queryLog: boolean;
+  /** Bytes. */
+  readonly cacheSize: number;
+  readonly singleLabel: "forward" | "local";
   /** Take over nothing; only work out what would be. */
   readonly observe: boolean;
 }
@@ -57,7 +60,7 @@ export class DnsRole {
     private readonly options: DnsRoleOptions,
     private readonly log: Logger,
   ) {
-    const paths = { socketPath: `${options.runDir}/dns.sock`, logPath: `${options.runDir}/dns.log` };
+    const paths = { socketPath: `${options.runDir}/dns.sock`, logPath: `${options.runDir}/dns.log`, pidPath: `${options.runDir}/dns.pid` };
     this.#client = new DnsClient(poller, { ...paths, version: options.version }, log, {
       onConnected: (held) => this.#onConnected(held),
       onLost: () => this.#onLost(),
@@ -65,8 +68,8 @@ export class DnsRole {
       onMessage: (message) => this.#onMessage(message),
     });
     this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox));
-    const { orphanAfter, queryLog } = options;
-    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog } });
+    const { orphanAfter, queryLog, cacheSize } = options;
+    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize } });
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#onChange(change));
   }
@@ -198,7 +201,7 @@ export class DnsRole {
       const outside = await this.outsideDnsOf(container);
       const current = this.inventory.containers.get(container.id);
       if (current !== container) return; // overtaken: the newer state is reviewed on its own
-      const decision = decide(this.inventory, container, outside);
+      const decision = decide(this.inventory, container, outside, this.options.singleLabel);
       const before = this.decisions.get(container.id);
       if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
       this.decisions.set(container.id, decision);
@@ -225,7 +228,16 @@ export class DnsRole {
   #letGo(sandbox: string): void {
     this.#mirror.remove(`sandbox ${sandbox}`);
     this.answering.delete(sandbox);
-    void this.takeovers.letGo(sandbox);
+    void this.takeovers.letGo(sandbox).then(() => this.#wantedAgain(sandbox));
+  }
+
+  /** It was wanted again while it was being let go of: the server has forgotten it by now, record and all. */
+  #wantedAgain(sandbox: string): void {
+    for (const decision of this.decisions.values()) {
+      if (decision.kind !== "serve" || decision.sandbox.id !== sandbox || this.takeovers.has(sandbox)) continue;
+      this.#mirror.remove(`sandbox ${sandbox}`);
+      this.#act(decision);
+    }
   }
 
   /** The container's first process has ended; nothing is left to let go of. */

@@ -4,7 +4,7 @@ import { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
 import { decide, endpointRecords, networkRecord, ttlOf } from "./dns-table.js";
 
-const outside: OutsideDns = { upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }], forwardSingleLabels: true };
+const outside: OutsideDns = { upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }], forwardSingleLabels: true, search: ["lan"] };
 
 const network = (id: string, given: Partial<Network> = {}): Network => ({ id, name: id, driver: "bridge", internal: false, predefined: false, shared: false, ...given });
 const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint => ({
@@ -32,7 +32,8 @@ t.test("a container is served with its networks in Docker's order and its links 
       containerName: "web",
       networks: [{ id: "n1", links: [] }, { id: "n2", links: [["alias", "target"]] }, { id: "inside", links: [] }],
       forwarding: { kind: "upstreams", upstreams: outside.upstreams },
-      forwardSingleLabels: true,
+      singleLabels: "forward",
+      search: ["lan"],
     },
   });
   t.end();

@@ -34,7 +34,7 @@ export function endpointRecords(inventory: Inventory, container: Container, defa
 }
 
 /** Whether a container's resolver is taken over, and what it may then see and ask. */
-export function decide(inventory: Inventory, container: Container, outside: OutsideDns): Decision {
+export function decide(inventory: Inventory, container: Container, outside: OutsideDns, singleLabel: "forward" | "local" = "forward"): Decision {
   const leave = (reason: string): Decision => ({ kind: "leave", reason });
   if (!container.running) return leave("not running");
   if (container.networkMode.kind === "host") return leave("uses the host's network");
@@ -53,7 +53,8 @@ export function decide(inventory: Inventory, container: Container, outside: Outs
     containerName: container.name,
     networks: joined.map(({ endpoint, network }) => ({ id: network.id, links: endpoint.links.map(([target, alias]) => [alias, target] as const) })),
     forwarding,
-    forwardSingleLabels: outside.forwardSingleLabels,
+    singleLabels: singleLabel === "local" ? "deny" : outside.forwardSingleLabels ? "forward" : "no-data",
+    search: outside.search,
   };
   return { kind: "serve", sandbox, pid: container.sandbox.pid };
 }

@@ -79,6 +79,7 @@ export class Takeovers {
 
   /** Gives everything back at once, without a server: the first queries after this go to Docker. */
   abandonAll(): void {
+    this.#queue.clear();
     for (const [sandbox, { takeover }] of [...this.#held]) {
       this.#inNamespace(sandbox, () => removeTakeover(takeover));
       this.#drop(sandbox);
@@ -188,8 +189,9 @@ export class Takeovers {
   #repair(sandbox: string): void {
     const held = this.#held.get(sandbox);
     if (!held || held.onAcknowledged) return;
-    this.log.warn({ sandbox: sandbox.slice(0, 12) }, "the takeover of a container's resolver was disturbed; setting it up again");
-    this.#inNamespace(sandbox, () => repairTakeover(held.takeover));
+    this.#inNamespace(sandbox, () => {
+      if (repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
+    });
   }
 
   /** A namespace may end at any moment: that is no fault, and its pidfd tells. */
@@ -198,7 +200,10 @@ export class Takeovers {
       work();
     } catch (error) {
       const code = errorCode(error);
-      if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") return;
+      if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") {
+        this.log.debug({ sandbox: sandbox.slice(0, 12), code }, "a container's network namespace is gone");
+        return;
+      }
       this.log.warn({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "work in a container's network namespace failed");
     }
   }

@@ -1,0 +1,374 @@
+import dnsPacket, { type Answer } from "dns-packet";
+import t from "tap";
+import { udpSocket } from "../src/linux/socket.js";
+import { FORWARD_TIME } from "./forward.js";
+import type { Forwarding, SandboxRecord } from "./protocol.js";
+import { readQuery } from "./query.js";
+import { udpLimit } from "./reply.js";
+import { Resolver, type Asked, type Resolved } from "./resolve.js";
+import type { Sandbox } from "./sandbox.js";
+import { OutsideBench, askedOf, knowing, packed, type Meaning } from "./test-outside.js";
+import { FakeUpstream, deadUpstream, type TestLike } from "./test-upstream.js";
+import { UdpChannel } from "./udp-channel.js";
+
+const NXDOMAIN: Meaning = { rcode: 3 };
+const silent: Meaning = { silent: true };
+const never: Forwarding = { kind: "never" };
+const noGap = { everywhere: false, networks: [] };
+
+interface Given extends Partial<SandboxRecord> {
+  names?: Readonly<Record<string, Meaning>>;
+  /** What Docker's resolver knows; without it there is no gap. */
+  docker?: Readonly<Record<string, Meaning>>;
+}
+
+interface Client {
+  type?: "A" | "AAAA" | "MX" | "NS" | "TXT";
+  edns?: boolean;
+}
+
+/** A container whose questions are resolved: `web` on its network `front`, an upstream, and in a gap Docker's resolver. */
+class Bench {
+  readonly outside: OutsideBench;
+  readonly resolver: Resolver;
+
+  private constructor(
+    t: TestLike,
+    readonly upstream: FakeUpstream,
+    readonly docker: FakeUpstream | undefined,
+    given: Partial<SandboxRecord>,
+    readonly sandbox: Sandbox = undefined!,
+  ) {
+    this.outside = new OutsideBench(t);
+    const { zones, loop } = this.outside;
+    zones.putNetwork({ id: "front", name: "front", shared: false });
+    zones.putEndpoint({ network: "front", container: "web", names: ["web"], ipv4: "10.1.0.2", ipv6: undefined, ports: [], ttl: 5 });
+    this.sandbox = this.outside.sandbox("one", [upstream.upstream], { networks: [{ id: "front", links: [] }], ...given });
+    this.resolver = new Resolver(loop.wheel, this.outside.outside);
+    this.resolver.gap = noGap;
+    if (!docker) return;
+    const bridge = new UdpChannel(loop.poller, udpSocket("ipv4"));
+    bridge.connect(docker.upstream);
+    this.sandbox.bridge = bridge;
+    this.resolver.gap = { everywhere: true, networks: [] };
+  }
+
+  static async start(t: TestLike, { names = {}, docker, ...given }: Given = {}): Promise<Bench> {
+    return new Bench(t, await knowing(t, names), docker && (await knowing(t, docker)), given);
+  }
+
+  asked(name: string, { type = "A", edns = false }: Client = {}): Asked {
+    const opt: Answer = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
+    const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name, type }], additionals: edns ? [opt] : [] });
+    const question = readQuery(message, 0, message.length);
+    if (question.kind !== "question") throw new Error("not a question");
+    return { sandbox: this.sandbox, question, message, transport: "udp", limit: udpLimit(question.edns) };
+  }
+
+  /** Begins a question as the services do. */
+  begin(name: string, client?: Client): Resolved[] {
+    const ends: Resolved[] = [];
+    const asked = this.asked(name, client);
+    const decided = this.resolver.decide(asked);
+    if (decided) ends.push(decided);
+    else this.resolver.ask(asked, (resolved) => ends.push(resolved));
+    return ends;
+  }
+
+  async end(ends: readonly Resolved[]): Promise<Resolved> {
+    await this.outside.loop.until("an end", () => ends.length > 0);
+    await this.outside.settle();
+    if (ends.length > 1) throw new Error("ended twice");
+    return ends[0]!;
+  }
+
+  /** The end as text: rcode, answers, and where it came from. */
+  async resolve(name: string, client?: Client): Promise<string> {
+    return textOf(await this.end(this.begin(name, client)));
+  }
+
+  pass(ms: number): void {
+    this.outside.loop.pass(ms);
+  }
+}
+
+function textOf({ reply, source }: Resolved): string {
+  const decoded = dnsPacket.decode(reply) as dnsPacket.DecodedPacket & { rcode: string };
+  if (decoded.id !== 0xbeef) throw new Error("another id");
+  const answers = (decoded.answers ?? []).map((answer) => (answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME" ? answer.data : answer.type));
+  return [decoded.rcode, ...answers, source.kind].join(" ");
+}
+
+/** The extended error in a reply: number and text. */
+function errorIn({ reply }: Resolved): string | undefined {
+  const opt = dnsPacket.decode(reply).additionals?.find(({ type }) => type === "OPT");
+  const option = opt?.type === "OPT" ? opt.options.find(({ code }) => Number(code) === 15) : undefined;
+  const data = (option as { data?: Buffer } | undefined)?.data;
+  return data && `${data.readUInt16BE(0)} ${data.toString("utf8", 2)}`;
+}
+
+t.test("the table comes first, then localhost, then others", async (t) => {
+  const bench = await Bench.start(t, { names: { web: { a: ["10.0.0.1"] }, localhost: { a: ["10.0.0.1"] }, "out.example": { a: ["10.0.0.9"] } } });
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+  t.equal(await bench.resolve("web", { type: "AAAA" }), "NOERROR local", "and is not asked for elsewhere");
+  t.equal(await bench.resolve("localhost"), "NOERROR 127.0.0.1 local");
+  t.equal(await bench.resolve("any.localhost", { type: "AAAA" }), "NOERROR ::1 local");
+  t.equal(bench.upstream.received.length, 0);
+  t.equal(await bench.resolve("out.example"), "NOERROR 10.0.0.9 upstream");
+  t.match(bench.sandbox.counters, { local: 4, forwarded: 1, cached: 0 });
+});
+
+t.test("a container named localhost keeps its name", async (t) => {
+  const bench = await Bench.start(t);
+  bench.outside.zones.putEndpoint({ network: "front", container: "l", names: ["localhost"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+  t.equal(await bench.resolve("localhost"), "NOERROR 10.1.0.3 local");
+});
+
+t.test("nothing is forwarded for a container on internal networks only, whatever else holds", async (t) => {
+  const nas = { nas: { a: ["10.0.0.1"] }, "nas.lan": { a: ["10.0.0.1"] } };
+  for (const search of [[], ["lan"]])
+    for (const singleLabels of ["forward", "no-data", "deny"] as const) {
+      const bench = await Bench.start(t, { names: nas, docker: nas, forwarding: never, search, singleLabels });
+      t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+      t.equal(await bench.resolve("out.example"), "SERVFAIL policy");
+      t.equal(await bench.resolve("nas"), { forward: "SERVFAIL policy", "no-data": "NOERROR policy", deny: "NXDOMAIN policy" }[singleLabels]);
+      t.same([...askedOf(bench.upstream), ...askedOf(bench.docker!)], []);
+      t.equal(bench.sandbox.counters.refused, 2);
+    }
+});
+
+t.test("single labels: whether they are forwarded, and what a suffix changes", async (t) => {
+  const [plain, suffixed] = ["10.0.0.1", "10.0.0.2"];
+  const cases: [singleLabels: SandboxRecord["singleLabels"], search: string[], names: Record<string, Meaning>, expected: string][] = [
+    ["forward", [], { nas: { a: [plain] } }, "NOERROR 10.0.0.1 upstream"],
+    ["forward", ["lan"], { nas: { a: [plain] } }, "NOERROR 10.0.0.1 upstream"],
+    ["forward", ["lan"], { nas: { a: [plain] }, "nas.lan": { a: [suffixed] } }, "NOERROR nas.lan 10.0.0.2 upstream"],
+    ["forward", ["lan"], {}, "NXDOMAIN upstream"],
+    ["no-data", [], { nas: { a: [plain] } }, "NOERROR policy"],
+    ["no-data", ["lan"], { nas: { a: [plain] } }, "NOERROR policy"],
+    ["no-data", ["lan"], { "nas.lan": { a: [suffixed] } }, "NOERROR nas.lan 10.0.0.2 upstream"],
+    ["deny", [], { nas: { a: [plain] } }, "NXDOMAIN policy"],
+    ["deny", ["lan"], { nas: { a: [plain] } }, "NXDOMAIN policy"],
+    ["deny", ["lan"], { "nas.lan": { a: [suffixed] } }, "NOERROR nas.lan 10.0.0.2 upstream"],
+  ];
+  for (const [singleLabels, search, names, expected] of cases) {
+    const bench = await Bench.start(t, { singleLabels, search, names });
+    t.equal(await bench.resolve("nas"), expected, `${singleLabels}, search ${search.join(" ")}, known ${Object.keys(names).join(" ")}`);
+    if (singleLabels !== "forward") t.notOk(askedOf(bench.upstream).includes("nas A"), "the label alone is never asked for");
+  }
+});
+
+t.test("a suffix that is slow is waited for, although the label itself is known", async (t) => {
+  const bench = await Bench.start(t, { names: { nas: { a: ["10.0.0.1"] }, "nas.lan": silent }, search: ["lan"] });
+  const ends = bench.begin("nas");
+  await bench.outside.asked(bench.upstream, 3);
+  await bench.outside.settle();
+  t.same(ends, []);
+  bench.pass(FORWARD_TIME + 10);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.1 upstream");
+});
+
+t.test("single labels of other types are not searched; denied ones are of every type but a zone's own", async (t) => {
+  const open = await Bench.start(t, { singleLabels: "no-data", search: ["lan"] });
+  await open.resolve("nas", { type: "MX" });
+  t.same(askedOf(open.upstream), ["nas MX"]);
+  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", search: ["lan"] });
+  t.match(await denied.resolve("nas", { type: "MX" }), /^NXDOMAIN/);
+  await denied.resolve("com", { type: "NS" });
+  t.equal(await denied.resolve("a.b"), "NOERROR 10.0.0.1 upstream");
+  t.same(askedOf(denied.upstream), ["com NS", "a.b A"]);
+});
+
+t.test("what is kept is given at once, and says how long it lasts", async (t) => {
+  const bench = await Bench.start(t, { names: { "out.example": { a: ["10.0.0.9"], ttl: 2 } } });
+  await bench.resolve("out.example");
+  t.equal(bench.resolver.decide(bench.asked("out.example"))?.lasts, 1000);
+  bench.pass(1500);
+  const decided = bench.resolver.decide(bench.asked("OUT.example"));
+  t.equal(decided?.lasts, 1000, "whole seconds: at most one over");
+  t.match(dnsPacket.decode(decided!.reply), { questions: [{ name: "OUT.example" }], answers: [{ ttl: 1 }] });
+  t.equal(bench.sandbox.counters.cached, 2);
+  bench.pass(1000);
+  t.equal(bench.resolver.decide(bench.asked("out.example")), undefined);
+});
+
+t.test("an answer that has expired says so, and lasts 30 s", async (t) => {
+  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"], ttl: 60 } };
+  const bench = await Bench.start(t, { names });
+  await bench.resolve("out.example");
+  names["out.example"] = silent;
+  bench.pass(60_000);
+  const ends = bench.begin("out.example", { edns: true });
+  await bench.outside.asked(bench.upstream, 2);
+  bench.pass(1810);
+  const late = await bench.end(ends);
+  t.match(dnsPacket.decode(late.reply).answers, [{ data: "10.0.0.9", ttl: 30 }]);
+  t.match(errorIn(late), /^3 /);
+  bench.pass(FORWARD_TIME);
+  const atOnce = bench.resolver.decide(bench.asked("out.example", { edns: true }))!;
+  t.match(errorIn(atOnce), /^3 /);
+  t.notOk(atOnce.lasts);
+});
+
+t.test("a SERVFAIL tells why, to who can read it", async (t) => {
+  const dead = await deadUpstream();
+  const upstreams = (...list: { ip: string; port: number; from: "host" | "container" }[]): Forwarding => ({ kind: "upstreams", upstreams: list });
+  const cases: [what: string, given: Given, error: RegExp, source: object][] = [
+    ["policy", { forwarding: never }, /^18 on internal networks only/, { kind: "policy" }],
+    ["no upstream", { forwarding: upstreams() }, /^0 no upstream servers/, { kind: "failure" }],
+    ["ourselves", { forwarding: upstreams({ ip: "127.0.0.11", port: 53, from: "container" }) }, /^0 the upstream server is this resolver itself/, { kind: "failure" }],
+    ["network", { forwarding: upstreams(dead) }, /^23 127\.0\.0\.1: ECONNREFUSED/, { kind: "failure" }],
+    ["SERVFAIL", { names: { "out.example": { rcode: 2 } } }, /^0 127\.0\.0\.1 says SERVFAIL/, { kind: "failure" }],
+    ["REFUSED", { names: { "out.example": { rcode: 5 } } }, /^0 127\.0\.0\.1 says REFUSED/, { kind: "failure" }],
+  ];
+  for (const [what, given, error, source] of cases)
+    for (const edns of [true, false]) {
+      const bench = await Bench.start(t, given);
+      const resolved = await bench.end(bench.begin("out.example", { edns }));
+      t.match(textOf(resolved), /^SERVFAIL /, what);
+      t.match(resolved.source, source);
+      t.match(errorIn(resolved), edns ? error : undefined);
+      t.equal(bench.sandbox.counters.failed + bench.sandbox.counters.refused, 1);
+    }
+  const slow = await Bench.start(t, { names: { "out.example": silent } });
+  const ends = slow.begin("out.example", { edns: true });
+  await slow.outside.asked(slow.upstream);
+  slow.pass(FORWARD_TIME + 10);
+  t.match(errorIn(await slow.end(ends)), /^22 no answer from 127\.0\.0\.1/);
+});
+
+t.test("NXDOMAIN and empty answers by policy carry no error", async (t) => {
+  for (const singleLabels of ["no-data", "deny"] as const) {
+    const bench = await Bench.start(t, { singleLabels });
+    t.equal(errorIn(await bench.end(bench.begin("nas", { edns: true }))), undefined);
+  }
+});
+
+t.test("too many questions of one container fail, and no more", async (t) => {
+  const bench = await Bench.start(t, { names: { "out.example": silent } });
+  for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
+  t.equal(textOf(await bench.end(bench.begin("out.example"))).split(" ")[0], "SERVFAIL");
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+});
+
+t.test("in a gap Docker's resolver is asked, too", async (t) => {
+  const yes = (ip: string): Meaning => ({ a: [ip] });
+  const cases: [what: string, docker: Meaning, upstream: Meaning, expected: string][] = [
+    ["Docker knows it", yes("10.1.0.9"), NXDOMAIN, "NOERROR 10.1.0.9 docker"],
+    ["Docker knows it, the upstream is silent", yes("10.1.0.9"), silent, "NOERROR 10.1.0.9 docker"],
+    ["the upstream knows it", NXDOMAIN, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
+    ["the upstream knows it, Docker is silent", silent, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
+    ["nobody knows it", NXDOMAIN, NXDOMAIN, "NXDOMAIN upstream"],
+    ["Docker has nothing of this type", {}, NXDOMAIN, "NOERROR docker"],
+    ["both have nothing of this type", {}, {}, "NOERROR upstream"],
+    ["Docker fails", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
+    ["Docker fails with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],
+  ];
+  for (const [what, docker, upstream, expected] of cases) {
+    const bench = await Bench.start(t, { names: { "new.example": upstream }, docker: { "new.example": docker } });
+    t.equal(await bench.resolve("new.example"), expected, what);
+    t.equal(bench.sandbox.counters.bridged, 1);
+    t.equal(bench.sandbox.flights.size, upstream.silent ? 1 : 0, "the question to the upstream goes on for the others");
+  }
+});
+
+t.test("an address of Docker's may be kept for five seconds, not its ten minutes", async (t) => {
+  const bench = await Bench.start(t, { docker: { "new.example": { a: ["10.1.0.9"], ttl: 600 } } });
+  t.match(dnsPacket.decode((await bench.end(bench.begin("new.example"))).reply).answers, [{ ttl: 5 }]);
+});
+
+t.test("a negative answer waits for Docker's, but not for long", async (t) => {
+  for (const [gap, patience] of [[{ everywhere: true, networks: [] }, 100], [{ everywhere: false, networks: ["front"] }, 500]] as const) {
+    const bench = await Bench.start(t, { docker: { "new.example": silent } });
+    bench.resolver.gap = gap;
+    const ends = bench.begin("new.example");
+    await bench.outside.asked(bench.upstream);
+    await bench.outside.settle();
+    bench.pass(patience - 10);
+    t.same(ends, []);
+    bench.pass(20);
+    t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
+  }
+});
+
+t.test("what the table learns meanwhile beats a denial", async (t) => {
+  const bench = await Bench.start(t, { docker: { "new.front": silent } });
+  const ends = bench.begin("new.front");
+  await bench.outside.asked(bench.upstream);
+  await bench.outside.settle();
+  bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+  bench.pass(110);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
+});
+
+t.test("a single label that is not forwarded is still asked of Docker in a gap", async (t) => {
+  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN policy"]] as const) {
+    const bench = await Bench.start(t, { docker: { new: docker }, singleLabels: "deny" });
+    t.equal(await bench.resolve("new"), expected);
+    t.same(askedOf(bench.upstream), []);
+  }
+});
+
+t.test("in a gap a label found under a suffix is an answer", async (t) => {
+  const bench = await Bench.start(t, { docker: {}, names: { "nas.lan": { a: ["10.0.0.2"] } }, search: ["lan"] });
+  t.equal(await bench.resolve("nas"), "NOERROR nas.lan 10.0.0.2 upstream");
+});
+
+t.test("in a gap what is kept counts as the upstreams' answer", async (t) => {
+  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 } };
+  const bench = await Bench.start(t, { names, docker: { "out.example": silent, "no.example": { a: ["10.1.0.9"] } } });
+  bench.resolver.gap = noGap;
+  for (const name of Object.keys(names)) await bench.resolve(name);
+  bench.resolver.gap = { everywhere: true, networks: [] };
+  const ends = bench.begin("out.example");
+  bench.pass(20);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+  t.equal(await bench.resolve("no.example"), "NOERROR 10.1.0.9 docker");
+  t.equal(bench.upstream.received.length, 2);
+});
+
+t.test("Docker is asked only in a gap: everywhere, on a network being joined, or on one shared with other hosts", async (t) => {
+  const bench = await Bench.start(t, { docker: {} });
+  const asksDocker = async (name: string) => {
+    const before = bench.docker!.received.length;
+    await bench.resolve(name);
+    return bench.docker!.received.length > before;
+  };
+  t.equal(await asksDocker("a.example"), true);
+  bench.resolver.gap = noGap;
+  t.equal(await asksDocker("b.example"), false);
+  bench.resolver.gap = { everywhere: false, networks: ["other"] };
+  t.equal(await asksDocker("c.example"), false);
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  t.equal(await asksDocker("d.example"), true);
+  bench.resolver.gap = noGap;
+  bench.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
+  t.equal(await asksDocker("e.example"), true);
+});
+
+t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
+  const bench = await Bench.start(t, { names: { "out.example": silent, "nas.lan": silent, nas: silent }, search: ["lan"], docker: { "out.example": silent, nas: silent } });
+  const ends = [bench.begin("out.example"), bench.begin("nas")];
+  await bench.outside.asked(bench.upstream, 4);
+  bench.sandbox.letGo();
+  bench.pass(FORWARD_TIME * 2);
+  await bench.outside.settle();
+  t.same(ends, [[], []]);
+});
+
+t.test("an answer that a client cannot take whole is cut", async (t) => {
+  const many = Array.from({ length: 25 }, (_, index) => `10.0.1.${index}`);
+  const bench = await Bench.start(t, { names: { "many.example": { a: many } } });
+  t.match(dnsPacket.decode((await bench.end(bench.begin("many.example"))).reply), { flag_tc: true, answers: [] });
+  const edns = bench.begin("many.example", { edns: true });
+  t.equal(dnsPacket.decode((await bench.end(edns)).reply).answers?.length, 25);
+});
+
+t.test("the reply of one question is not another's", async (t) => {
+  const fake = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(packed(query, { a: ["10.0.0.9"] })) });
+  const bench = await Bench.start(t, { forwarding: { kind: "upstreams", upstreams: [fake.upstream] } });
+  const [lower, mixed] = [bench.begin("out.example"), bench.begin("OUT.Example", { edns: true })];
+  t.match(dnsPacket.decode((await bench.end(lower)).reply), { questions: [{ name: "out.example" }], additionals: [] });
+  t.match(dnsPacket.decode((await bench.end(mixed)).reply), { questions: [{ name: "OUT.Example" }], additionals: [{ type: "OPT" }] });
+  t.equal(fake.received.length, 1);
+});

@@ -1,0 +1,38 @@
+import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { bind, check, lastErrno } from "./ffi.js";
+import { EAGAIN } from "./constants.js";
+
+const flock = bind("int flock(int, int)");
+const LOCK_EX = 2;
+const LOCK_NB = 4;
+const triesAtMost = 8;
+
+/** A file that at most one process holds; the kernel lets go of it when that process ends, however it does. */
+export class FileLock {
+  private constructor(
+    private readonly path: string,
+    private readonly fd: number,
+  ) {}
+
+  /** @returns undefined when another process holds it */
+  static take(path: string): FileLock | undefined {
+    for (let tried = 0; tried < triesAtMost; tried++) {
+      const fd = openSync(path, "a", 0o600);
+      if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+        const errno = lastErrno();
+        closeSync(fd);
+        if (errno === EAGAIN) return undefined;
+        check(-1, "flock", path);
+      }
+      // Its last holder may have removed it between our opening and our locking: then the lock is on nothing.
+      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return new FileLock(path, fd);
+      closeSync(fd);
+    }
+    return undefined;
+  }
+
+  release(): void {
+    unlinkSync(this.path);
+    closeSync(this.fd);
+  }
+}
