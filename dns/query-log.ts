@@ -2,7 +2,7 @@ import { textOfKey } from "./name.js";
 import type { QueryLogEntry, Source } from "./protocol.js";
 import type { Question } from "./query.js";
 import { rcodeOf } from "./reply-check.js";
-import { since, type Resolved } from "./resolve.js";
+import { since, type Resolved } from "./resolved.js";
 import type { Sandbox } from "./sandbox.js";
 
 const entriesAtMost = 256;

@@ -1,51 +1,20 @@
-import { monotonicNow } from "../src/linux/wheel.js";
 import type { DeadlineWheel } from "../src/linux/wheel.js";
-import { failureError, policyError, staleError } from "./extended-errors.js";
-import type { Why } from "./forward.js";
 import { localhostAnswer } from "./localhost.js";
-import type { LocalAnswer } from "./lookup.js";
-import { STALE_TTL, type Outside, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
-import type { Gap, Source } from "./protocol.js";
-import { FLAG, RCODE, TYPE, type Question } from "./query.js";
-import { buildReply, renderReply, type ReplyContent } from "./reply.js";
-import { searchKept, searchSuffixes, type Found, type Searched } from "./search.js";
+import type { Outside } from "./outside.js";
+import type { Gap } from "./protocol.js";
+import { RCODE } from "./query.js";
+import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rcodeIs, rendered, singleLabelPolicy, type Asked, type Resolved } from "./resolved.js";
 import type { Sandbox } from "./sandbox.js";
-import { storeReply } from "./stored-reply.js";
+import { searchKept, searchSuffixes, type Searched } from "./search.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
 
 /** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
 const BRIDGE_TIME = 100;
 /** The same while a container joins: dockerd holds its locks then, and answers as soon as the join is done. */
 const JOIN_TIME = 500;
-/** Seconds an answer of Docker's own resolver may be kept: it says 600, but the name may move at once. */
-const BRIDGED_TTL = 5;
-/** NS, SOA, DS, DNSKEY: about a zone, not a host. */
-const zoneTypes: readonly number[] = [2, 6, 43, 48];
 const underWayAtMost = 1024;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
-
-export interface Asked {
-  readonly sandbox: Sandbox;
-  readonly question: Question;
-  /** The query, a copy that lives as long as the question is under way. */
-  readonly message: Buffer;
-  readonly transport: "udp" | "tcp";
-  /** Largest reply the client takes, bytes. */
-  readonly limit: number;
-}
-
-/** A reply ready to send, and where it came from. */
-export interface Resolved {
-  readonly reply: Buffer;
-  readonly source: Source;
-  /** Negative: the name, or anything of this type, is not there. */
-  readonly found: boolean;
-  /** The table's answer, when it came from there. */
-  readonly local?: LocalAnswer;
-  /** Milliseconds this very reply may be given out again; undefined for not at all. */
-  readonly lasts?: number;
-}
 
 /** Answers questions: from the table, by policy, from what is kept, from outside, and in a gap from Docker's resolver. */
 export class Resolver {
@@ -225,81 +194,4 @@ export class Resolver {
     }
     return { cancel };
   }
-}
-
-/** The reply to a name of the table. @param rotation which of its addresses comes first */
-export function localReply(asked: Asked, local: LocalAnswer, rotation: number): Buffer {
-  const rcode = local.exists ? RCODE.NOERROR : RCODE.NXDOMAIN;
-  return reply(asked, { rcode, records: local.records, additional: local.additional }, rotation);
-}
-
-function reply({ message, question, limit }: Asked, content: ReplyContent, rotation = 0): Buffer {
-  return buildReply(message, question, content, limit, rotation);
-}
-
-/** Of a host, that is: what is asked about a top-level domain itself goes its way. */
-function isSingleLabel({ key, type }: Question): boolean {
-  return key.length > 0 && key.length === 1 + key.charCodeAt(0) && !zoneTypes.includes(type);
-}
-
-function isSingleLabelAddress(question: Question): boolean {
-  return (question.type === TYPE.A || question.type === TYPE.AAAA) && isSingleLabel(question);
-}
-
-/** Whether the asker's suffixes are tried before anything else. */
-function isSearched({ question, sandbox }: Asked): boolean {
-  return isSingleLabelAddress(question) && sandbox.record.search.length > 0;
-}
-
-function outsideQuestion({ key, type, flags, edns }: Question): OutsideQuestion {
-  return { key, type, checkingDisabled: (flags & FLAG.CD) !== 0, dnssecOk: edns?.dnssecOk ?? false };
-}
-
-function policy(asked: Asked, { rcode, reason }: { rcode: ReplyContent["rcode"]; reason: string }): Resolved {
-  asked.sandbox.counters.refused++;
-  const error = rcode === RCODE.SERVFAIL ? policyError(reason) : undefined;
-  return { reply: reply(asked, { rcode, records: [], additional: [], error }), source: { kind: "policy", reason }, found: false };
-}
-
-function singleLabelPolicy(asked: Asked): Resolved {
-  const denied = asked.sandbox.record.singleLabels === "deny";
-  const reason = denied ? "single labels are answered here only (dns.single-label)" : "ndots is set, so single labels are not forwarded";
-  return policy(asked, { rcode: denied ? RCODE.NXDOMAIN : RCODE.NOERROR, reason });
-}
-
-function failure(asked: Asked, why: Why, reason: string): Resolved {
-  asked.sandbox.counters.failed++;
-  return { reply: reply(asked, { rcode: RCODE.SERVFAIL, records: [], additional: [], error: failureError(why, reason) }), source: { kind: "failure", reason }, found: false };
-}
-
-function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
-  if (answer.kind === "failed") return failure(asked, answer.why, answer.reason);
-  const { stored, age, stale, source } = answer;
-  const rendering = stale ? { age, ttl: () => STALE_TTL, error: staleError } : { age };
-  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source, found: stored.hasAnswers };
-}
-
-function bridged(asked: Asked, dockers: Buffer): Resolved | undefined {
-  const stored = storeReply(dockers, asked.question.end);
-  if (!stored) return undefined;
-  const rendering = { age: 0, ttl: (left: number) => Math.min(left, BRIDGED_TTL) };
-  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source: { kind: "docker" }, found: stored.rcode === RCODE.NOERROR && stored.hasAnswers };
-}
-
-function foundUnderSuffix(asked: Asked, { records, answer }: Found): Resolved {
-  return { reply: reply(asked, { rcode: RCODE.NOERROR, records, additional: [] }), source: answer.source, found: true };
-}
-
-/** No suffix has it. If one could not be asked, nobody may say that there is no such name. */
-function notUnderSuffix(asked: Asked, { failed }: Searched, plain: Resolved): Resolved {
-  return failed && !plain.found ? failure(asked, failed.why, failed.reason) : plain;
-}
-
-function rcodeIs({ reply: message }: Resolved, rcode: number): boolean {
-  return (message[3]! & 15) === rcode;
-}
-
-/** Milliseconds since a time of {@link monotonicNow}. */
-export function since(start: number): number {
-  return Math.round((monotonicNow() - start) * 1000) / 1000;
 }

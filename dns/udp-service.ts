@@ -8,7 +8,8 @@ import type { QueryLog } from "./query-log.js";
 import { RCODE, readQuery, type Question } from "./query.js";
 import { buildRefusal, UDP_REPLY_LIMIT, udpLimit } from "./reply.js";
 import type { LocalAnswer } from "./lookup.js";
-import { localReply, type Asked, type Resolver } from "./resolve.js";
+import type { Resolver } from "./resolve.js";
+import { localReply, type Asked } from "./resolved.js";
 import type { Sandbox } from "./sandbox.js";
 
 /** Messages from one sandbox before others get a turn. */
