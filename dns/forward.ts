@@ -11,6 +11,9 @@ import type { UpstreamHealth } from "./upstreams.js";
 /** Milliseconds until a client has an answer or a SERVFAIL, whatever the upstreams do. */
 export const FORWARD_TIME = 3800;
 
+/** Milliseconds after which a client that asks again has what it waits for sent again. */
+const RESEND_AFTER = 500;
+
 export interface ForwardRequest {
   readonly query: Buffer;
   /** Offset just past the question in `query`. */
@@ -49,7 +52,7 @@ interface Attempt {
 /**
  * One question to a list of upstreams: the next is asked as soon as the one before is slow, fails, or says SERVFAIL or
  * REFUSED; whoever answers first is believed. One that was down is asked beside the first from time to time.
- * TC is followed by TCP. Each is asked once.
+ * TC is followed by TCP. Each is asked once, and again only when the client is, too.
  */
 export class Forward {
   readonly #attempts: Attempt[] = [];
@@ -58,6 +61,7 @@ export class Forward {
   #patience: Deadline | undefined;
   #failure: { why: Why; reason: string } = { why: "no-upstream", reason: "no upstream servers" };
   #over = false;
+  #sentAt = 0;
   /** Goes on after the end, so that a server that is slower than the others is found to be back, too. */
   #trial: Attempt | undefined;
 
@@ -84,6 +88,13 @@ export class Forward {
     for (const attempt of this.#attempts) attempt.exchange?.cancel();
   }
 
+  /** Somebody asks the same again: what was sent some time ago may have been lost, so it is sent once more. */
+  again(): void {
+    const silent = this.#attempts.findLast(({ over }) => !over);
+    if (this.#over || !silent || this.tools.wheel.now() - this.#sentAt < RESEND_AFTER) return;
+    this.#begin(silent.upstream);
+  }
+
   #tryNext(): void {
     if (this.#over) return;
     this.#patience?.cancel();
@@ -102,6 +113,7 @@ export class Forward {
   #begin(upstream: Upstream): Attempt {
     const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false, slow: false, plain: false };
     this.#attempts.push(attempt);
+    this.#sentAt = this.tools.wheel.now();
     this.tools.health.asked(upstream);
     this.#ask(attempt, "udp");
     return attempt;
@@ -164,7 +176,7 @@ export class Forward {
       this.tools.health.timedOut(this.#trial!.upstream);
       return this.cancel();
     }
-    const silent = this.#attempts.filter(({ over }) => !over).map(({ upstream }) => upstream);
+    const silent = [...new Set(this.#attempts.filter(({ over }) => !over).map(({ upstream }) => upstream))];
     for (const upstream of silent) this.tools.health.timedOut(upstream);
     if (silent.length > 0) this.#failure = { why: "timeout", reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}` };
     this.#giveUp();

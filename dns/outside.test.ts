@@ -29,6 +29,24 @@ t.test("however many ask, one question goes out", async (t) => {
   t.equal(bench.health.report()[0]?.asked, 1);
 });
 
+t.test("whoever asks again after a while has the question sent again: it may have been lost", async (t) => {
+  const fake = await FakeUpstream.start(t);
+  const bench = new OutsideBench(t);
+  const sandbox = bench.sandbox("one", [fake.upstream]);
+  const first = bench.ask(sandbox, web);
+  await bench.asked(fake);
+  bench.loop.pass(400);
+  bench.ask(sandbox, web);
+  await bench.settle();
+  t.equal(fake.received.length, 1, "not at once");
+  bench.loop.pass(200);
+  const again = bench.ask(sandbox, web);
+  await bench.asked(fake, 2);
+  const { query, reply } = fake.received[1]!;
+  await reply(packed(query, { a: ["10.0.0.7"] }));
+  for (const each of [first, again]) t.equal(addressOf(await bench.answer(each)), "10.0.0.7");
+});
+
 t.test("another question is another question", async (t) => {
   const [fake, other] = [await knowing(t, { "web.example": { a: ["10.0.0.7"] } }), await knowing(t, { "web.example": { a: ["10.0.0.8"] } })];
   const bench = new OutsideBench(t);

@@ -38,7 +38,7 @@ interface Flight {
   readonly until: number;
   /** Whose upstreams and sockets are used; it may leave before the answer comes. */
   leader: Sandbox;
-  running: { cancel(): void } | undefined;
+  running: { cancel(): void; again(): void } | undefined;
   stale: Deadline | undefined;
 }
 
@@ -66,7 +66,9 @@ export class Outside {
   /** Asks the sandbox's upstreams, or waits for somebody who asks them the same. `done` is called once, not from inside. */
   ask(sandbox: Sandbox, question: OutsideQuestion, done: (answer: OutsideAnswer) => void): { cancel(): void } {
     const cacheKey = keyOf(sandbox, question);
-    const flight = this.#flights.get(cacheKey) ?? this.#start(sandbox, question, cacheKey);
+    const known = this.#flights.get(cacheKey);
+    known?.running?.again();
+    const flight = known ?? this.#start(sandbox, question, cacheKey);
     const waiter = { sandbox, done };
     flight.waiters.add(waiter);
     const cached = this.cache.get(cacheKey);
@@ -90,7 +92,7 @@ export class Outside {
       leader.flights.delete(running);
       this.#onOutcome(flight, outcome, questionEnd);
     });
-    const running = { cancel: () => this.#leaderLeaves(flight, forward) };
+    const running = { cancel: () => this.#leaderLeaves(flight, forward), again: () => forward.again() };
     flight.running = running;
     leader.flights.add(running);
   }
