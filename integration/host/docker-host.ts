@@ -64,9 +64,12 @@ export class DockerHost {
   /** Starts a host that ends with the test `owner`. */
   static async start(owner: TestOwner, options: DockerHostOptions = {}): Promise<DockerHost> {
     const namespaces = await Namespaces.create();
-    owner.teardown(() => namespaces.close());
     const args = [...(options.liveRestore ? ["--live-restore"] : []), ...(options.dockerd ?? [])];
     const host = new DockerHost(namespaces, args);
+    owner.teardown(async () => {
+      await namespaces.close();
+      await host.dockerd.release();
+    });
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
     const [archive] = await Promise.all([busyboxArchive(), host.dockerd.start()]);
     await host.#importImage(archive);

@@ -51,6 +51,17 @@ export class Dockerd {
     await until(() => !existsSync(this.namespaces.path(`/proc/${containerd}`)), { what: "containerd ends with dockerd" });
   }
 
+  /**
+   * Ends what is left on the machine's side once the host is gone: the program through which dockerd was started stops
+   * together with a dockerd that a test has stopped, and would stay so for ever.
+   */
+  async release(): Promise<void> {
+    if (this.#process === undefined) return;
+    const exit = once(this.#process, "exit");
+    this.#process.kill("SIGKILL");
+    await exit;
+  }
+
   #containerdPid(): string {
     return readFileSync(this.namespaces.path("/run/docker/containerd/containerd.pid"), "utf8").trim();
   }
