@@ -279,7 +279,7 @@ t.test("an address of Docker's may be kept for five seconds, not its ten minutes
 });
 
 t.test("a negative answer waits for Docker's, but not for long", async (t) => {
-  for (const [gap, patience] of [[{ everywhere: true, networks: [] }, 100], [{ everywhere: false, networks: ["front"] }, 500]] as const) {
+  for (const [gap, patience] of [[{ everywhere: true, networks: [] }, 100], [{ everywhere: false, networks: ["front"] }, 3000]] as const) {
     const bench = await Bench.start(t, { docker: { "new.example": silent } });
     bench.resolver.gap = gap;
     const ends = bench.begin("new.example");

@@ -10,8 +10,11 @@ import type { ExchangeOutcome } from "./udp-channel.js";
 
 /** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
 const BRIDGE_TIME = 100;
-/** The same while a container joins: dockerd holds its locks then, and answers as soon as the join is done. */
-const JOIN_TIME = 500;
+/**
+ * The same while a container joins: dockerd holds its locks then, at times for as long as its disk takes to write, and
+ * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
+ */
+const JOIN_TIME = 3000;
 const underWayAtMost = 1024;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;

@@ -100,6 +100,7 @@ export class Feed {
     if (this.#failures === 0) this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
     const delay = reconnectAfter[Math.min(this.#failures++, reconnectAfter.length - 1)];
     this.#setState({ kind: "waiting", reason });
+    this.joins.clear();
     this.#reconnect = setTimeout(() => void this.#connect(), delay);
   }
 

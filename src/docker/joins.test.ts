@@ -36,3 +36,15 @@ t.test("a join that takes too long is over", (t) => {
   t.same(joins.networks(), []);
   t.end();
 });
+
+t.test("all are over at once", (t) => {
+  let changes = 0;
+  const joins = new Joins(() => changes++);
+  joins.begin("a", "n1");
+  joins.begin("b", "n2");
+  joins.clear();
+  t.same(joins.networks(), []);
+  joins.clear();
+  t.equal(changes, 3, "the second time there was nothing to end");
+  t.end();
+});

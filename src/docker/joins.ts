@@ -34,6 +34,13 @@ export class Joins {
       if ([...networks.values()].every((until) => until <= this.now())) this.end(container);
   }
 
+  /** Ends all: nobody will say when they are over. */
+  clear(): void {
+    if (this.#byContainer.size === 0) return;
+    this.#byContainer.clear();
+    this.onChange();
+  }
+
   /** Networks that a container is just joining. */
   networks(): string[] {
     return [...new Set([...this.#byContainer.values()].flatMap((networks) => [...networks.keys()]))];
