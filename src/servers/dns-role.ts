@@ -2,12 +2,14 @@ import type { Logger } from "pino";
 import type { Explanation, Gap, QueryLogEntry, Report, ToDaemon } from "../../dns/protocol.js";
 import type { OutsideDns } from "../docker/upstreams.js";
 import { describeError } from "../errors.js";
-import type { Change, Inventory } from "../inventory/inventory.js";
+import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { DnsClient, type DnsServerState, type HeldSandbox } from "./dns-client.js";
 import { decide, endpointRecords, networkRecord, type Decision } from "./dns-table.js";
+import { GapKeeper } from "./gap-keeper.js";
+import { Reviews } from "./reviews.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
@@ -41,17 +43,18 @@ export class DnsRole {
   readonly #client: DnsClient;
   readonly takeovers: Takeovers;
   readonly #networksOf = new Map<string, Set<string>>();
-  readonly #pending = { containers: new Set<string>(), networks: new Set<string>() };
-  #scheduled = false;
+  readonly #reviews = new Reviews({
+    reviewNetwork: (id) => this.#reviewNetwork(id),
+    reviewContainer: (id) => this.#reviewContainer(id),
+    onReviewed: () => this.#gap.close(),
+  });
+  readonly #gap = new GapKeeper((gap) => this.#mirror.put("gap", { kind: "gap", gap }));
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
-  #gap: Gap = { everywhere: false, networks: [] };
-  #wantedGap: Gap = this.#gap;
   #stopping = false;
   #connected = false;
   /** Set while a connected server waits for the first complete inventory. */
   #waitingHeld: readonly HeldSandbox[] | undefined;
-  readonly #reviews = new Set<Promise<void>>();
 
   constructor(
     poller: Poller,
@@ -71,7 +74,7 @@ export class DnsRole {
     const { orphanAfter, queryLog, cacheSize } = options;
     this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize } });
     this.setGap({ everywhere: true, networks: [] });
-    inventory.onChange((change) => this.#onChange(change));
+    inventory.onChange((change) => this.#reviews.request(change));
   }
 
   get server(): DnsServerState {
@@ -96,7 +99,7 @@ export class DnsRole {
   /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
   async mayTakeOver(): Promise<void> {
     if (this.#mayTakeOver) return;
-    await this.#reviewed();
+    await this.#reviews.settled();
     this.#mayTakeOver = true;
     for (const decision of this.decisions.values()) this.#act(decision);
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
@@ -104,15 +107,8 @@ export class DnsRole {
 
   /** A gap opens at once; it closes only after the server has the records that fill it. */
   setGap(gap: Gap): void {
-    if (!isWithin(gap, this.#gap))
-      this.#sendGap({ everywhere: gap.everywhere || this.#gap.everywhere, networks: [...new Set([...gap.networks, ...this.#gap.networks])] });
-    this.#wantedGap = gap;
-    this.#schedule();
-  }
-
-  #sendGap(gap: Gap): void {
-    this.#gap = gap;
-    this.#mirror.put("gap", { kind: "gap", gap });
+    this.#gap.want(gap);
+    this.#reviews.request();
   }
 
   explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
@@ -137,53 +133,22 @@ export class DnsRole {
 
   /** Whom containers forward to may have changed on the host. */
   reconsiderAll(): void {
-    for (const id of this.inventory.containers.keys()) this.#pending.containers.add(id);
-    this.#schedule();
-  }
-
-  #onChange({ containers, networks }: Change): void {
-    for (const id of containers) this.#pending.containers.add(id);
-    for (const id of networks) this.#pending.networks.add(id);
-    this.#schedule();
-  }
-
-  /** Changes of one turn of the event loop are looked at together. */
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      const networks = [...this.#pending.networks];
-      this.#pending.networks.clear();
-      for (const id of networks) this.#reviewNetwork(id);
-      const containers = [...this.#pending.containers];
-      this.#pending.containers.clear();
-      for (const id of containers) this.#reviewContainer(id);
-      this.#sendGap(this.#wantedGap);
-    });
+    this.#reviews.request({ containers: this.inventory.containers.keys() });
   }
 
   #reviewNetwork(id: string): void {
     const network = this.inventory.networks.get(id);
     if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(network) });
     else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
-    for (const container of this.inventory.containersOn(id)) this.#pending.containers.add(container);
+    this.#reviews.request({ containers: this.inventory.containersOn(id) });
   }
 
-  #reviewContainer(id: string): void {
+  #reviewContainer(id: string): Promise<void> | undefined {
     const container = this.inventory.containers.get(id);
     this.#reviewEndpoints(id, container);
-    if (!container) return this.#leave(id);
-    const review = this.#reviewSandbox(container).finally(() => this.#reviews.delete(review));
-    this.#reviews.add(review);
-  }
-
-  /** Resolves when every change so far has been looked at. */
-  async #reviewed(): Promise<void> {
-    while (this.#scheduled || this.#reviews.size > 0) {
-      await new Promise((resolve) => setImmediate(resolve));
-      await Promise.all(this.#reviews);
-    }
+    if (container) return this.#reviewSandbox(container);
+    this.#leave(id);
+    return undefined;
   }
 
   #reviewEndpoints(id: string, container: Container | undefined): void {
@@ -293,9 +258,4 @@ export class DnsRole {
     for (const decision of this.decisions.values()) if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
     return undefined;
   }
-}
-
-/** Whether whatever is in the first gap is in the second too. */
-function isWithin(inner: Gap, outer: Gap): boolean {
-  return outer.everywhere || (!inner.everywhere && inner.networks.every((network) => outer.networks.includes(network)));
 }
