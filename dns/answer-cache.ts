@@ -1,30 +1,35 @@
-import { LRUCache } from "lru-cache";
-import type { StoredReply } from "./stored-reply.js";
 import type { Source } from "./protocol.js";
+import { RecordRing } from "./record-ring.js";
+import type { StoredReply } from "./stored-reply.js";
 
-/** What a kept reply costs besides its bytes, about: objects, the key's header, the table's slots. Measured with a million names. */
-const overhead = 420;
 /** An expired answer may still be given for so long when nobody else answers (RFC 8767 section 4), seconds. */
 const staleAtMost = 86_400;
+const ringAtLeast = 1024; // bytes
 
-export interface CacheEntry {
-  readonly stored: StoredReply;
-  readonly source: Source & { kind: "upstream" };
-  /** Milliseconds of the cache's clock. */
-  readonly at: number;
-}
+type UpstreamSource = Source & { kind: "upstream" };
 
 /** What the cache has: fresh, or only good while the upstreams are down. */
 export interface Cached {
-  readonly entry: CacheEntry;
+  readonly stored: StoredReply;
+  readonly source: UpstreamSource;
   readonly fresh: boolean;
   /** Seconds since it was learnt. */
   readonly age: number;
 }
 
-/** Replies of upstreams, bounded in bytes; the least recently used go first. */
+// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), whether it has
+// answers (1), the number of TTL offsets (2), the offsets (2 each), the reply.
+const LIFETIME = 8;
+const SOURCE = 12;
+const RCODE = 14;
+const HAS_ANSWERS = 15;
+const TTL_COUNT = 16;
+const TTLS = 18;
+
+/** Replies of upstreams, bounded in bytes; those not used for long go first. */
 export class AnswerCache {
-  #entries: LRUCache<string, CacheEntry> | undefined;
+  #ring: RecordRing | undefined;
+  #sources = new Sources();
   #limit = 0;
 
   /** Keeps nothing until it has a limit. @param now milliseconds that never go back */
@@ -34,35 +39,84 @@ export class AnswerCache {
   limit(bytes: number): void {
     if (bytes === this.#limit) return;
     this.#limit = bytes;
-    const sizeCalculation = ({ stored }: CacheEntry, key: string) => stored.bytes.length + key.length + 8 * stored.ttlOffsets.length + overhead;
-    this.#entries = bytes > 0 ? new LRUCache({ maxSize: bytes, sizeCalculation }) : undefined;
+    this.#empty();
   }
 
   get size(): number {
-    return this.#entries?.size ?? 0;
+    return this.#ring?.size ?? 0;
   }
 
-  /** Bytes in use, as counted. */
+  /** Bytes in use. */
   get bytes(): number {
-    return this.#entries?.calculatedSize ?? 0;
+    return this.#ring?.bytes ?? 0;
   }
 
   get(key: string): Cached | undefined {
-    const entry = this.#entries?.get(key);
-    if (!entry) return undefined;
-    const age = (this.now() - entry.at) / 1000;
-    const { lifetime } = entry.stored;
-    if (age < lifetime) return { entry, fresh: true, age: Math.floor(age) };
+    const place = this.#ring?.get(key);
+    if (!this.#ring || !place) return undefined;
+    const { arena } = this.#ring;
+    const { start } = place;
+    const lifetime = arena.readUInt32LE(start + LIFETIME);
+    const hasAnswers = arena[start + HAS_ANSWERS] === 1;
+    const age = (this.now() - arena.readDoubleLE(start)) / 1000;
+    const fresh = age < lifetime;
     // A negative answer that has expired says nothing any more.
-    if (!entry.stored.hasAnswers || age > lifetime + staleAtMost) {
-      this.#entries?.delete(key);
+    if (!fresh && (!hasAnswers || age > lifetime + staleAtMost)) {
+      this.#ring.delete(key);
       return undefined;
     }
-    return { entry, fresh: false, age: Math.floor(age) };
+    const bytesAt = start + TTLS + 2 * arena.readUInt16LE(start + TTL_COUNT);
+    const ttlOffsets: number[] = [];
+    for (let at = start + TTLS; at < bytesAt; at += 2) ttlOffsets.push(arena.readUInt16LE(at));
+    const stored = { bytes: arena.toString("latin1", bytesAt, place.end), ttlOffsets, rcode: arena[start + RCODE]!, lifetime, hasAnswers };
+    return { stored, source: this.#sources.at(arena.readUInt16LE(start + SOURCE)), fresh, age: Math.floor(age) };
   }
 
-  put(key: string, stored: StoredReply, source: Source & { kind: "upstream" }): void {
-    if (stored.lifetime > 0) this.#entries?.set(key, { stored, source, at: this.now() });
-    else this.#entries?.delete(key); // what was said before must not outlive the news, though these are not kept
+  put(key: string, stored: StoredReply, source: UpstreamSource): void {
+    // What was said before must not outlive the news, though these are not kept.
+    if (stored.lifetime === 0) return this.#ring?.delete(key);
+    if (this.#sources.isFull) this.#empty();
+    const { bytes, ttlOffsets } = stored;
+    const start = this.#ring?.put(key, TTLS + 2 * ttlOffsets.length + bytes.length);
+    if (!this.#ring || start === undefined) return;
+    const { arena } = this.#ring;
+    arena.writeDoubleLE(this.now(), start);
+    arena.writeUInt32LE(stored.lifetime, start + LIFETIME);
+    arena.writeUInt16LE(this.#sources.indexOf(source), start + SOURCE);
+    arena[start + RCODE] = stored.rcode;
+    arena[start + HAS_ANSWERS] = Number(stored.hasAnswers);
+    arena.writeUInt16LE(ttlOffsets.length, start + TTL_COUNT);
+    let at = start + TTLS;
+    for (const offset of ttlOffsets) at = arena.writeUInt16LE(offset, at);
+    arena.write(bytes, at, "latin1");
+  }
+
+  #empty(): void {
+    this.#ring = this.#limit > 0 ? new RecordRing(Math.max(this.#limit, ringAtLeast)) : undefined;
+    this.#sources = new Sources();
+  }
+}
+
+/** Whose answers are kept, each once. */
+class Sources {
+  readonly #all: UpstreamSource[] = [];
+  readonly #indexes = new Map<string, number>();
+
+  /** Whether a further one may not fit into 16 bits; so many upstreams come and go in years, if ever. */
+  get isFull(): boolean {
+    return this.#all.length > 0xffff;
+  }
+
+  at(index: number): UpstreamSource {
+    return this.#all[index]!;
+  }
+
+  indexOf(source: UpstreamSource): number {
+    const { upstream, transport } = source;
+    const name = `${upstream.ip} ${upstream.port} ${upstream.from} ${transport}`;
+    const known = this.#indexes.get(name);
+    if (known !== undefined) return known;
+    this.#indexes.set(name, this.#all.length);
+    return this.#all.push(source) - 1;
   }
 }

@@ -138,8 +138,8 @@ export class Outside {
   }
 }
 
-function replyOf({ entry, fresh, age }: Cached): OutsideAnswer & { kind: "reply" } {
-  return { kind: "reply", stored: entry.stored, age, stale: !fresh, source: { ...entry.source, cached: true } };
+function replyOf({ stored, source, fresh, age }: Cached): OutsideAnswer & { kind: "reply" } {
+  return { kind: "reply", stored, age, stale: !fresh, source: { ...source, cached: true } };
 }
 
 /** Askers with the same upstreams share answers; the DNSSEC bits ask for different ones. */

@@ -6,6 +6,8 @@ import { LinuxError } from "../linux/ffi.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
 
 const program = fileURLToPath(new URL("../../dns/main.js", import.meta.url));
+/** A small young generation, in MB each half: a flood of questions to forward would make it grow to 48 MB otherwise. */
+const heapFlags = ["--max-semi-space-size=4"];
 /** User and group of pontoon-dns. A number of its own, so that no other program's files or processes are its. */
 export const DNS_USER = 28782;
 
@@ -47,7 +49,7 @@ export function startServer({ socketPath, logPath, pidPath, version }: ServerFil
     listenSocket(listener, 8);
     const log = openSync(logPath, "w", 0o600);
     try {
-      const child = spawn(process.execPath, [program, "--user", String(DNS_USER), "--version", version], {
+      const child = spawn(process.execPath, [...heapFlags, program, "--user", String(DNS_USER), "--version", version], {
         detached: true,
         stdio: ["ignore", "ignore", log, listener],
         argv0: "pontoon-dns",

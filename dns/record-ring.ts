@@ -1,0 +1,193 @@
+import { KeyHash } from "./key-hash.js";
+
+// A record: its size (4 bytes), the key's hash (4), the key's length (2), flags (1), the key, the payload.
+const HASH = 4;
+const KEY_LENGTH = 8;
+const FLAGS = 10;
+const HEADER = 11;
+
+/** Has been asked for since it was written. */
+const USED = 1;
+/** Replaced or deleted; its bytes are free when their turn comes. */
+const DEAD = 2;
+
+/** Bytes of memory for each slot of the index: one slot for so many bytes leaves records of usual size room to spread. */
+const bytesPerSlot = 64;
+/** How many records may be moved to make room for one. */
+const moveAtMost = 32;
+const none = -1;
+
+/** Records that are used and stood where there had to be room, and how many more may be kept so. */
+interface Moving {
+  readonly records: Buffer[];
+  recordsLeft: number;
+  bytesLeft: number;
+}
+
+/**
+ * Records by key in a piece of memory of fixed size, outside the garbage-collected heap. New ones are written where the
+ * oldest stood; an old one that was asked for meanwhile is moved instead of lost, once a lap. So names that are used
+ * outlive a flood of names that are not.
+ *
+ * Keys are strings of single bytes. Offsets are good until the next `put`.
+ */
+export class RecordRing {
+  readonly arena: Buffer;
+  readonly #slots: Int32Array;
+  readonly #hash = new KeyHash();
+  readonly #mostRecords: number;
+  #write = 0;
+  #oldest = 0;
+  /** Where the records of the lap before end, while the newest stand in front of the oldest. */
+  #end = none;
+  #size = 0;
+  #bytes = 0;
+
+  /** @param bytes for records and index together, at least 1,024 */
+  constructor(bytes: number) {
+    const slots = 2 ** Math.floor(Math.log2(bytes / bytesPerSlot));
+    this.#slots = new Int32Array(slots).fill(none);
+    this.#mostRecords = Math.floor(slots * 0.75);
+    this.arena = Buffer.alloc(bytes - this.#slots.byteLength);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes of the records that can be found. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** @returns where the payload begins and ends, undefined when there is none; it counts as used */
+  get(key: string): { readonly start: number; readonly end: number } | undefined {
+    const slot = this.#slotOf(key, this.#hash.of(key));
+    const at = this.#slots[slot]!;
+    if (at === none) return undefined;
+    this.arena[at + FLAGS]! |= USED;
+    return { start: at + HEADER + key.length, end: at + this.#sizeAt(at) };
+  }
+
+  /**
+   * Makes a record in place of any of the same key; what is in its payload is the caller's matter.
+   * @returns where the payload begins; undefined when it is too large to be kept
+   */
+  put(key: string, payloadLength: number): number | undefined {
+    this.delete(key);
+    const size = HEADER + key.length + payloadLength;
+    if (size > this.arena.length / 4) return undefined;
+    const moving: Moving = { records: [], recordsLeft: moveAtMost, bytesLeft: this.arena.length / 4 };
+    this.#makeRoom(size, moving);
+    const at = this.#write;
+    this.arena.writeUInt32LE(size, at);
+    this.arena.writeUInt32LE(this.#hash.of(key), at + HASH);
+    this.arena.writeUInt16LE(key.length, at + KEY_LENGTH);
+    this.arena[at + FLAGS] = 0;
+    this.arena.write(key, at + HEADER, "latin1");
+    this.#add(at, size);
+    // Grows while it is gone through: each record that is moved may take the place of another that is used.
+    for (const record of moving.records) this.#writeAgain(record, moving);
+    return at + HEADER + key.length;
+  }
+
+  delete(key: string): void {
+    const slot = this.#slotOf(key, this.#hash.of(key));
+    if (this.#slots[slot] !== none) this.#remove(slot);
+  }
+
+  #writeAgain(record: Buffer, moving: Moving): void {
+    this.#makeRoom(record.length, moving);
+    record.copy(this.arena, this.#write);
+    this.#add(this.#write, record.length);
+  }
+
+  #add(at: number, size: number): void {
+    this.#slots[this.#slotOf(this.#keyAt(at), this.#hashAt(at))] = at;
+    this.#write = at + size;
+    this.#size++;
+    this.#bytes += size;
+  }
+
+  /** Frees `size` bytes in one piece at the place to write to. */
+  #makeRoom(size: number, moving: Moving): void {
+    while (!this.#hasRoom(size)) this.#takeOldest(moving);
+  }
+
+  /** Begins a new lap when the rest of this one is too short. */
+  #hasRoom(size: number): boolean {
+    if (this.#size === 0 && this.#end === none) this.#write = this.#oldest = 0; // nothing but dead records, if any
+    if (this.#end === none && this.#write + size > this.arena.length) {
+      this.#end = this.#write;
+      this.#write = 0;
+    }
+    if (this.#size >= this.#mostRecords) return false;
+    return this.#end === none || this.#oldest - this.#write >= size;
+  }
+
+  #takeOldest(moving: Moving): void {
+    const at = this.#oldest;
+    const size = this.#sizeAt(at);
+    const flags = this.arena[at + FLAGS]!;
+    if ((flags & DEAD) === 0) {
+      this.#remove(this.#slotOf(this.#keyAt(at), this.#hashAt(at)));
+      if (flags & USED && moving.recordsLeft > 0 && size <= moving.bytesLeft) this.#move(at, size, moving);
+    }
+    this.#oldest += size;
+    if (this.#oldest !== this.#end) return;
+    this.#oldest = 0;
+    this.#end = none;
+  }
+
+  #move(at: number, size: number, moving: Moving): void {
+    const copy = Buffer.from(this.arena.subarray(at, at + size));
+    copy[FLAGS] = 0;
+    moving.records.push(copy);
+    moving.recordsLeft--;
+    moving.bytesLeft -= size;
+  }
+
+  /** The key's slot, or the free one where it would stand. */
+  #slotOf(key: string, hash: number): number {
+    const mask = this.#slots.length - 1;
+    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
+      const at = this.#slots[slot]!;
+      if (at === none || (this.#hashAt(at) === hash && this.#isKeyAt(at, key))) return slot;
+    }
+  }
+
+  /** Frees a slot; those behind it that stood there for want of it move up, so that each is still found. */
+  #remove(slot: number): void {
+    const at = this.#slots[slot]!;
+    this.arena[at + FLAGS]! |= DEAD;
+    this.#size--;
+    this.#bytes -= this.#sizeAt(at);
+    const mask = this.#slots.length - 1;
+    let free = slot;
+    for (let next = (slot + 1) & mask; this.#slots[next] !== none; next = (next + 1) & mask) {
+      const home = this.#hashAt(this.#slots[next]!) & mask;
+      if (((next - home) & mask) < ((next - free) & mask)) continue;
+      this.#slots[free] = this.#slots[next]!;
+      free = next;
+    }
+    this.#slots[free] = none;
+  }
+
+  #sizeAt(at: number): number {
+    return this.arena.readUInt32LE(at);
+  }
+
+  #hashAt(at: number): number {
+    return this.arena.readUInt32LE(at + HASH);
+  }
+
+  #keyAt(at: number): string {
+    return this.arena.toString("latin1", at + HEADER, at + HEADER + this.arena.readUInt16LE(at + KEY_LENGTH));
+  }
+
+  #isKeyAt(at: number, key: string): boolean {
+    if (this.arena.readUInt16LE(at + KEY_LENGTH) !== key.length) return false;
+    for (let index = 0; index < key.length; index++) if (this.arena[at + HEADER + index] !== key.charCodeAt(index)) return false;
+    return true;
+  }
+}
