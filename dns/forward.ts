@@ -141,7 +141,8 @@ export class Forward {
     if (this.#over) return this.#trialOver(attempt, outcome);
     const { upstream } = attempt;
     if (outcome.kind === "failed") {
-      this.tools.health.failed(upstream);
+      // One that has just answered over UDP is there, even though it serves no TCP.
+      if (transport === "udp") this.tools.health.failed(upstream);
       return this.#attemptOver(attempt, { why: "network", reason: `${upstream.ip}: ${outcome.reason}` });
     }
     if (transport === "udp") this.tools.health.answered(upstream, monotonicNow() - attempt.startedAt);

@@ -261,6 +261,7 @@ t.test("in a gap Docker's resolver is asked, too", async (t) => {
     ["the upstream knows it, Docker is silent", silent, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
     ["nobody knows it", NXDOMAIN, NXDOMAIN, "NXDOMAIN upstream"],
     ["Docker has nothing of this type", {}, NXDOMAIN, "NOERROR docker"],
+    ["Docker has nothing of this type, the upstream fails", {}, { rcode: 2 }, "NOERROR docker"],
     ["both have nothing of this type", {}, {}, "NOERROR upstream"],
     ["Docker fails", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
     ["Docker fails with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],

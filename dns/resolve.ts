@@ -3,7 +3,7 @@ import { localhostAnswer } from "./localhost.js";
 import type { Outside } from "./outside.js";
 import type { Gap } from "./protocol.js";
 import { RCODE } from "./query.js";
-import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rcodeIs, rendered, singleLabelPolicy, type Asked, type Resolved } from "./resolved.js";
+import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rendered, singleLabelPolicy, tellsMore, type Asked, type Resolved } from "./resolved.js";
 import type { Sandbox } from "./sandbox.js";
 import { searchKept, searchSuffixes, type Searched } from "./search.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
@@ -165,9 +165,8 @@ export class Resolver {
     const settle = () => {
       if (!other || !(dockerIsDone || other.found)) return;
       if (other.found) return finish(other);
-      // The table may have learnt the name while others were asked. A name that Docker knows, with nothing of this type,
-      // must not be denied: musl takes NXDOMAIN for one type as the end of the name.
-      finish(this.#decideLocally(asked) ?? (dockers && rcodeIs(dockers, RCODE.NOERROR) && rcodeIs(other, RCODE.NXDOMAIN) ? dockers : other));
+      // The table may have learnt the name while others were asked.
+      finish(this.#decideLocally(asked) ?? (dockers && tellsMore(dockers, other) ? dockers : other));
     };
     const onDocker = (outcome: ExchangeOutcome | undefined) => {
       if (over) return;

@@ -102,13 +102,26 @@ export function foundUnderSuffix(asked: Asked, { records, answer }: Found): Reso
   return { reply: reply(asked, { rcode: RCODE.NOERROR, records, additional: [] }), source: answer.source, found: true };
 }
 
-/** No suffix has it. If one could not be asked, nobody may say that there is no such name. */
-export function notUnderSuffix(asked: Asked, { failed }: Searched, plain: Resolved): Resolved {
-  return failed && !plain.found ? failure(asked, failed.why, failed.reason) : plain;
+/**
+ * No suffix has an address. If one could not be asked, nobody may say that there is no such name; where one has the name,
+ * the label itself is another.
+ */
+export function notUnderSuffix(asked: Asked, { failed, exists }: Searched, plain: Resolved): Resolved {
+  return failed && (exists || !plain.found) ? failure(asked, failed.why, failed.reason) : plain;
 }
 
-export function rcodeIs({ reply: message }: Resolved, rcode: number): boolean {
-  return (message[3]! & 15) === rcode;
+/**
+ * Of two answers without records, the one that says more: that the name has nothing of the type, then that there is no
+ * such name, then anything else. musl takes NXDOMAIN for one type as the end of the name.
+ */
+export function tellsMore(one: Resolved, other: Resolved): boolean {
+  return rankOf(one) < rankOf(other);
+}
+
+function rankOf({ reply: message }: Resolved): number {
+  const rcode = message[3]! & 15;
+  if (rcode === RCODE.NOERROR) return 0;
+  return rcode === RCODE.NXDOMAIN ? 1 : 2;
 }
 
 /** Milliseconds since a time of {@link monotonicNow}. */

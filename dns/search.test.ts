@@ -5,7 +5,7 @@ import { keyOfText } from "./name.js";
 import type { OutsideQuestion } from "./outside.js";
 import { CLASS, RCODE, TYPE } from "./query.js";
 import { buildReply } from "./reply.js";
-import { searchSuffixes, type Found } from "./search.js";
+import { searchSuffixes, type Found, type Searched } from "./search.js";
 import type { Sandbox } from "./sandbox.js";
 import { OutsideBench, askedOf, knowing, packed, questionFor, type Meaning } from "./test-outside.js";
 import { FakeUpstream } from "./test-upstream.js";
@@ -92,6 +92,20 @@ t.test("A and AAAA agree on the suffix", async (t) => {
   const { find } = await searching(t, names, ["one", "two"]);
   t.same(await find("nas"), ["nas 5 CNAME nas.one"], "without an address, rather than with that of another machine");
   t.same(await find("nas", TYPE.AAAA), ["nas 60 CNAME nas.one", "nas.one 60 AAAA fd00::1"]);
+});
+
+t.test("a family that could not be asked of the name that there is, is not denied", async (t) => {
+  const fake = await FakeUpstream.start(t);
+  const bench = new OutsideBench(t);
+  const ends: Searched[] = [];
+  searchSuffixes(bench.outside, bench.sandbox("one", [fake.upstream], { search: ["lan"] }), questionFor("nas"), (searched) => ends.push(searched));
+  await bench.asked(fake, 2);
+  for (const { query, reply } of fake.received) {
+    const type = dnsPacket.decode(query).questions![0]!.type === "AAAA" ? "AAAA" : "A";
+    await reply(packed(query, type === "A" ? { rcode: 2 } : { aaaa: ["fd00::1"] }, type));
+  }
+  await bench.loop.until("the end of the search", () => ends.length > 0);
+  t.match(ends, [{ found: undefined, failed: { kind: "failed", why: "refused" }, exists: true }]);
 });
 
 t.test("a name without any address is not it", async (t) => {

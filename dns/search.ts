@@ -27,6 +27,8 @@ const unknownLifetime = 5;
 export interface Searched {
   readonly found: Found | undefined;
   readonly failed: (OutsideAnswer & { kind: "failed" }) | undefined;
+  /** Whether there is such a name under a suffix, be its address known or not. */
+  readonly exists: boolean;
 }
 
 /** What kept answers alone say; undefined when they do not say enough. */
@@ -83,10 +85,13 @@ function outcomeOf(candidates: readonly Candidate[], type: number): Searched | u
   for (const candidate of candidates) {
     if (candidate.answers.some((answer) => answer === undefined)) return undefined;
     const found = foundIn(candidate, type);
-    if (found) return { found, failed };
+    const own = candidate.answers[families.indexOf(type as (typeof families)[number])];
+    // It exists, with an address of the other family: that of this one is not known, and no later suffix may take its place.
+    if (found && own?.kind === "failed") return { found: undefined, failed: own, exists: true };
+    if (found) return { found, failed, exists: true };
     for (const answer of candidate.answers) if (answer?.kind === "failed") failed ??= answer;
   }
-  return { found: undefined, failed };
+  return { found: undefined, failed, exists: false };
 }
 
 function candidatesOf(label: NameKey, search: readonly string[]): Candidate[] {
