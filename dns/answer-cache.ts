@@ -26,7 +26,7 @@ const HAS_ANSWERS = 15;
 const TTL_COUNT = 16;
 const TTLS = 18;
 
-/** Replies of upstreams, bounded in bytes; those not used for long go first. */
+/** Replies of upstreams, bounded in bytes. Those not used for long go first, of whoever has more than an equal share. */
 export class AnswerCache {
   #ring: RecordRing | undefined;
   #sources = new Sources();
@@ -58,10 +58,8 @@ export class AnswerCache {
     const { start } = place;
     const lifetime = arena.readUInt32LE(start + LIFETIME);
     const hasAnswers = arena[start + HAS_ANSWERS] === 1;
-    const age = (this.now() - arena.readDoubleLE(start)) / 1000;
-    const fresh = age < lifetime;
-    // A negative answer that has expired says nothing any more.
-    if (!fresh && (!hasAnswers || age > lifetime + staleAtMost)) {
+    const age = this.#ageAt(this.#ring, start);
+    if (this.#isOver(this.#ring, start)) {
       this.#ring.delete(key);
       return undefined;
     }
@@ -69,15 +67,16 @@ export class AnswerCache {
     const ttlOffsets: number[] = [];
     for (let at = start + TTLS; at < bytesAt; at += 2) ttlOffsets.push(arena.readUInt16LE(at));
     const stored = { bytes: arena.toString("latin1", bytesAt, place.end), ttlOffsets, rcode: arena[start + RCODE]!, lifetime, hasAnswers };
-    return { stored, source: this.#sources.at(arena.readUInt16LE(start + SOURCE)), fresh, age: Math.floor(age) };
+    return { stored, source: this.#sources.at(arena.readUInt16LE(start + SOURCE)), fresh: age < lifetime, age: Math.floor(age) };
   }
 
-  put(key: string, stored: StoredReply, source: UpstreamSource): void {
+  /** @param owner for whom it was asked: whose share it counts against */
+  put(key: string, stored: StoredReply, source: UpstreamSource, owner = ""): void {
     // What was said before must not outlive the news, though these are not kept.
     if (stored.lifetime === 0) return this.#ring?.delete(key);
     if (this.#sources.isFull) this.#empty();
     const { bytes, ttlOffsets } = stored;
-    const start = this.#ring?.put(key, TTLS + 2 * ttlOffsets.length + bytes.length);
+    const start = this.#ring?.put(key, TTLS + 2 * ttlOffsets.length + bytes.length, owner);
     if (!this.#ring || start === undefined) return;
     const { arena } = this.#ring;
     arena.writeDoubleLE(this.now(), start);
@@ -91,8 +90,20 @@ export class AnswerCache {
     arena.write(bytes, at, "latin1");
   }
 
+  /** Seconds. */
+  #ageAt({ arena }: RecordRing, start: number): number {
+    return (this.now() - arena.readDoubleLE(start)) / 1000;
+  }
+
+  /** A negative answer that has expired says nothing any more. */
+  #isOver(ring: RecordRing, start: number): boolean {
+    const left = ring.arena.readUInt32LE(start + LIFETIME) - this.#ageAt(ring, start);
+    return left <= 0 && (ring.arena[start + HAS_ANSWERS] === 0 || left < -staleAtMost);
+  }
+
   #empty(): void {
-    this.#ring = this.#limit > 0 ? new RecordRing(Math.max(this.#limit, ringAtLeast)) : undefined;
+    const ring: RecordRing | undefined = this.#limit > 0 ? new RecordRing(Math.max(this.#limit, ringAtLeast), (start) => this.#isOver(ring!, start)) : undefined;
+    this.#ring = ring;
     this.#sources = new Sources();
   }
 }

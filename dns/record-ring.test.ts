@@ -2,8 +2,8 @@ import fc from "fast-check";
 import t from "tap";
 import { RecordRing } from "./record-ring.js";
 
-function put(ring: RecordRing, key: string, payload: string): boolean {
-  const start = ring.put(key, payload.length);
+function put(ring: RecordRing, key: string, payload: string, owner?: string): boolean {
+  const start = ring.put(key, payload.length, owner);
   if (start !== undefined) ring.arena.write(payload, start, "latin1");
   return start !== undefined;
 }
@@ -76,5 +76,27 @@ t.test("tiny records are bounded by the index", (t) => {
   for (let index = 0; index < 5000; index++) put(ring, `${index}`, "");
   t.equal(ring.size, 192, "three quarters of 256 slots");
   t.equal(get(ring, "4999"), "");
+  t.end();
+});
+
+t.test("an owner with more than an equal share drives out its own", (t) => {
+  const ring = new RecordRing(64 * 1024);
+  for (let index = 0; index < 100; index++) put(ring, `quiet${index}`, "y".repeat(100), "quiet");
+  for (let index = 0; index < 20_000; index++) put(ring, `flood${index}`, "x".repeat(100), "loud");
+  const left = Array.from({ length: 100 }, (_, index) => get(ring, `quiet${index}`)).filter((payload) => payload !== undefined);
+  t.ok(left.length >= 90, `${left.length} of 100 are left`);
+  for (let index = 0; index < 1000; index++) put(ring, `more${index}`, "y".repeat(100), "quiet");
+  const floods = Array.from({ length: 20_000 }, (_, index) => ring.get(`flood${index}`)).filter((place) => place !== undefined);
+  t.ok(floods.length > 100, `${floods.length} records are left to the other, about a third of what there is room for`);
+  t.end();
+});
+
+t.test("what is over is not moved", (t) => {
+  const ring: RecordRing = new RecordRing(16 * 1024, (start) => ring.arena[start] === "o".charCodeAt(0));
+  put(ring, "old", "over", "quiet");
+  put(ring, "good", "good", "quiet");
+  for (let index = 0; index < 2000; index++) put(ring, `flood${index}`, "x".repeat(100), "loud");
+  t.equal(get(ring, "old"), undefined);
+  t.equal(get(ring, "good"), "good");
   t.end();
 });

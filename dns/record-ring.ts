@@ -1,10 +1,11 @@
 import { KeyHash } from "./key-hash.js";
 
-// A record: its size (4 bytes), the key's hash (4), the key's length (2), flags (1), the key, the payload.
+// A record: its size (4 bytes), the hashes of its key and owner (4 each), the key's length (2), flags (1), the key, the payload.
 const HASH = 4;
-const KEY_LENGTH = 8;
-const FLAGS = 10;
-const HEADER = 11;
+const OWNER = 8;
+const KEY_LENGTH = 12;
+const FLAGS = 14;
+const HEADER = 15;
 
 /** Has been asked for since it was written. */
 const USED = 1;
@@ -17,7 +18,7 @@ const bytesPerSlot = 64;
 const moveAtMost = 32;
 const none = -1;
 
-/** Records that are used and stood where there had to be room, and how many more may be kept so. */
+/** Records that stood where there had to be room and are worth keeping, and how many more may be kept so. */
 interface Moving {
   readonly records: Buffer[];
   recordsLeft: number;
@@ -26,8 +27,8 @@ interface Moving {
 
 /**
  * Records by key in a piece of memory of fixed size, outside the garbage-collected heap. New ones are written where the
- * oldest stood; an old one that was asked for meanwhile is moved instead of lost, once a lap. So names that are used
- * outlive a flood of names that are not.
+ * oldest stood; an old one is moved instead of lost if it was asked for since it was written there, or if its owner has
+ * less than an equal share. So an owner who puts a flood of records drives out its own.
  *
  * Keys are strings of single bytes. Offsets are good until the next `put`.
  */
@@ -42,9 +43,17 @@ export class RecordRing {
   #end = none;
   #size = 0;
   #bytes = 0;
+  /** By the owner's hash. */
+  readonly #bytesOf = new Map<number, number>();
 
-  /** @param bytes for records and index together, at least 1,024 */
-  constructor(bytes: number) {
+  /**
+   * @param bytes for records and index together, at least 1,024
+   * @param isOver told where a payload begins: whether nobody needs it any more
+   */
+  constructor(
+    bytes: number,
+    private readonly isOver: (start: number) => boolean = () => false,
+  ) {
     const slots = 2 ** Math.floor(Math.log2(bytes / bytesPerSlot));
     this.#slots = new Int32Array(slots).fill(none);
     this.#mostRecords = Math.floor(slots * 0.75);
@@ -73,7 +82,7 @@ export class RecordRing {
    * Makes a record in place of any of the same key; what is in its payload is the caller's matter.
    * @returns where the payload begins; undefined when it is too large to be kept
    */
-  put(key: string, payloadLength: number): number | undefined {
+  put(key: string, payloadLength: number, owner = ""): number | undefined {
     this.delete(key);
     const size = HEADER + key.length + payloadLength;
     if (size > this.arena.length / 4) return undefined;
@@ -82,11 +91,12 @@ export class RecordRing {
     const at = this.#write;
     this.arena.writeUInt32LE(size, at);
     this.arena.writeUInt32LE(this.#hash.of(key), at + HASH);
+    this.arena.writeUInt32LE(this.#hash.of(owner), at + OWNER);
     this.arena.writeUInt16LE(key.length, at + KEY_LENGTH);
     this.arena[at + FLAGS] = 0;
     this.arena.write(key, at + HEADER, "latin1");
     this.#add(at, size);
-    // Grows while it is gone through: each record that is moved may take the place of another that is used.
+    // Grows while it is gone through: each record that is moved may take the place of another that is worth keeping.
     for (const record of moving.records) this.#writeAgain(record, moving);
     return at + HEADER + key.length;
   }
@@ -107,6 +117,13 @@ export class RecordRing {
     this.#write = at + size;
     this.#size++;
     this.#bytes += size;
+    this.#count(this.#ownerAt(at), size);
+  }
+
+  #count(owner: number, bytes: number): void {
+    const sum = (this.#bytesOf.get(owner) ?? 0) + bytes;
+    if (sum > 0) this.#bytesOf.set(owner, sum);
+    else this.#bytesOf.delete(owner);
   }
 
   /** Frees `size` bytes in one piece at the place to write to. */
@@ -128,15 +145,22 @@ export class RecordRing {
   #takeOldest(moving: Moving): void {
     const at = this.#oldest;
     const size = this.#sizeAt(at);
-    const flags = this.arena[at + FLAGS]!;
-    if ((flags & DEAD) === 0) {
+    if ((this.arena[at + FLAGS]! & DEAD) === 0) {
+      const isKept = moving.recordsLeft > 0 && size <= moving.bytesLeft && this.#isWorthKeeping(at);
       this.#remove(this.#slotOf(this.#keyAt(at), this.#hashAt(at)));
-      if (flags & USED && moving.recordsLeft > 0 && size <= moving.bytesLeft) this.#move(at, size, moving);
+      if (isKept) this.#move(at, size, moving);
     }
     this.#oldest += size;
     if (this.#oldest !== this.#end) return;
     this.#oldest = 0;
     this.#end = none;
+  }
+
+  #isWorthKeeping(at: number): boolean {
+    if (this.isOver(at + HEADER + this.#keyLengthAt(at))) return false;
+    // One share more than there are owners: when there is no room, somebody has more than a share.
+    const share = this.arena.length / (this.#bytesOf.size + 1);
+    return (this.arena[at + FLAGS]! & USED) !== 0 || this.#bytesOf.get(this.#ownerAt(at))! < share;
   }
 
   #move(at: number, size: number, moving: Moving): void {
@@ -162,6 +186,7 @@ export class RecordRing {
     this.arena[at + FLAGS]! |= DEAD;
     this.#size--;
     this.#bytes -= this.#sizeAt(at);
+    this.#count(this.#ownerAt(at), -this.#sizeAt(at));
     const mask = this.#slots.length - 1;
     let free = slot;
     for (let next = (slot + 1) & mask; this.#slots[next] !== none; next = (next + 1) & mask) {
@@ -181,12 +206,20 @@ export class RecordRing {
     return this.arena.readUInt32LE(at + HASH);
   }
 
+  #ownerAt(at: number): number {
+    return this.arena.readUInt32LE(at + OWNER);
+  }
+
+  #keyLengthAt(at: number): number {
+    return this.arena.readUInt16LE(at + KEY_LENGTH);
+  }
+
   #keyAt(at: number): string {
-    return this.arena.toString("latin1", at + HEADER, at + HEADER + this.arena.readUInt16LE(at + KEY_LENGTH));
+    return this.arena.toString("latin1", at + HEADER, at + HEADER + this.#keyLengthAt(at));
   }
 
   #isKeyAt(at: number, key: string): boolean {
-    if (this.arena.readUInt16LE(at + KEY_LENGTH) !== key.length) return false;
+    if (this.#keyLengthAt(at) !== key.length) return false;
     for (let index = 0; index < key.length; index++) if (this.arena[at + HEADER + index] !== key.charCodeAt(index)) return false;
     return true;
   }
