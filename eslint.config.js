@@ -33,6 +33,6 @@ export default tseslint.config(
   forbid(["src/docker/**/*.ts"], [noFfi, ["(^|/)linux/", "src/docker/ knows Docker, not the kernel"]]),
   forbid(["src/inventory/**/*.ts"], [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]]),
   forbid(["src/cli/**/*.ts"], [noFfi, noDocker, ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"]]),
-  forbid(["src/{control,store,servers,backend,plugin}/**/*.ts", "src/*.ts"], [noFfi, noDocker]),
+  forbid(["src/{check,control,store,servers,backend,plugin}/**/*.ts", "src/*.ts"], [noFfi, noDocker]),
   forbid(["integration/**/*.ts", "bench/**/*.ts"], [noFfi]),
 );

@@ -38,6 +38,18 @@ command(program, "status", "show networks, containers, who answers in each, upst
   print(options, await (await client(options)).get("/v1/status"), statusText);
 });
 
+command(program, "check", "look at this machine, dockerd and what runs, and say what stops pontoon from working")
+  .option("--docker <address>", "the dockerd to look at (default: the one a running daemon follows)")
+  .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
+  .option("--repair", "remove what earlier daemons left behind")
+  .action(async (options: GlobalOptions & { docker?: string; config?: string; repair?: boolean }) => {
+    const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
+    const { runDir, docker, config, repair = false } = options;
+    const result = await check({ runDir, docker, config, repair });
+    print(options, result, checkText);
+    if (!result.well) process.exitCode = 1;
+  });
+
 const dns = program.command("dns").description("look at the resolver");
 
 command(dns, "records", "show every name pontoon answers").action(async (options: GlobalOptions) => {

@@ -40,12 +40,14 @@ const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat"
 
 /**
  * Whether a namespace has rules of its own that redirect DNS (a service mesh, a VPN client): ours would go ahead of
- * them. Reads what `nft list ruleset` prints. @returns the rule, for people to read
+ * them. Reads what `nft list ruleset` prints.
+ * @param known further chains that are no concern: on the host, those of published ports
+ * @returns the rule, for people to read
  */
-export function foreignDnsRule(ruleset: string): string | undefined {
+export function foreignDnsRule(ruleset: string, known: readonly string[] = []): string | undefined {
   const chains = rulesByChain(ruleset);
   for (const [chain, rules] of chains) {
-    if (dockersChains.has(chain)) continue;
+    if (dockersChains.has(chain) || known.includes(chain)) continue;
     const found = rules.find((rule) => isAboutDns(rule) && (redirects(rule) || chains.get(targetOf(rule))?.some(redirects)));
     if (found !== undefined) return found;
   }

@@ -7,7 +7,7 @@ const base: Status = {
   dns: { state: "running", pid: 20, detail: "", residentMemory: 52_400_000 }, networks: [], containers: [], upstreams: [],
 };
 const container: ContainerStatus = {
-  id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "",
+  id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "", wanted: true, code: undefined,
   upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
 };
 

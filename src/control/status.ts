@@ -34,6 +34,10 @@ export interface ContainerStatus {
   readonly networks: readonly { readonly name: string; readonly ipv4: string | undefined; readonly ipv6: string | undefined; readonly names: readonly string[] }[];
   readonly resolver: "pontoon" | "docker";
   readonly reason: string;
+  /** Whether pontoon should answer here. */
+  readonly wanted: boolean;
+  /** Code of the error (docs/errors.md) for which it is not taken over although it should be; undefined when there was none. */
+  readonly code: string | undefined;
   readonly upstreams: readonly string[];
   readonly counters: Counters | undefined;
 }
@@ -89,6 +93,8 @@ function containerStatuses({ inventory, decisions, failures, answering, report, 
         networks: container.endpoints.map((endpoint) => ({ name: endpoint.networkName, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, names: namesOf(container, endpoint) })),
         resolver: answers ? "pontoon" : "docker",
         reason,
+        wanted: sandbox !== undefined,
+        code: failure?.code,
         upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
         counters: sandbox && counters.get(sandbox.id),
       };

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { daemonDnsOf, valuesOf } from "./daemon-dns.js";
+import { daemonDnsOf, daemonSettingsOf, valuesOf } from "./daemon-dns.js";
 
 t.test("a flag's values are found in either spelling", (t) => {
   const words = ["dockerd", "--dns", "10.0.0.1", "--dns=10.0.0.2", "--dns-opt", "ndots:1", "--debug", "--dns"];
@@ -42,6 +42,28 @@ t.test("dockerd's own settings come from its command line, else from its file", 
     // The command line is the parent's until the child has executed node.
     for (const giveUpAt = performance.now() + 10_000; JSON.stringify(found) !== JSON.stringify(expected) && performance.now() < giveUpAt; ) found = await daemonDnsOf(pid);
     t.same(found, expected, what);
+  }
+});
+
+t.test("switches are on unless the command line or the file says otherwise", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const off = join(folder, "off.json");
+  writeFileSync(off, JSON.stringify({ iptables: false, "userland-proxy": false }));
+  const none = ["--config-file", join(folder, "none.json")];
+  const cases: [words: string[], iptables: boolean, userlandProxy: boolean][] = [
+    [none, true, true],
+    [[...none, "--iptables=false", "--userland-proxy=0"], false, false],
+    [[...none, "--iptables", "--userland-proxy=true"], true, true],
+    [["--config-file", off], false, false],
+    [["--config-file", off, "--iptables=true"], true, false],
+  ];
+  for (const [words, iptables, userlandProxy] of cases) {
+    const pid = running(t, ...words);
+    let found = await daemonSettingsOf(pid);
+    const isRight = () => found.iptables === iptables && found.userlandProxy === userlandProxy;
+    for (const giveUpAt = performance.now() + 10_000; !isRight() && performance.now() < giveUpAt; ) found = await daemonSettingsOf(pid);
+    t.match(found, { iptables, userlandProxy }, words.slice(2).join(" "));
   }
 });
 

@@ -3,21 +3,36 @@ import type { DaemonDns } from "./upstreams.js";
 
 const defaultConfig = "/etc/docker/daemon.json";
 
+/** How a dockerd was set up, as far as it matters to pontoon and its API does not tell. */
+export interface DaemonSettings {
+  readonly dns: DaemonDns;
+  /** Whether Docker makes firewall rules on the host. */
+  readonly iptables: boolean;
+  readonly userlandProxy: boolean;
+}
+
 /**
- * dockerd's own `--dns` and `--dns-opt`, which its API does not tell (before 25): from its command line, else from
- * its configuration file, as dockerd itself forbids both at once.
+ * What dockerd was told on its command line, else in its configuration file, as dockerd itself forbids both at once.
  * @param pid of dockerd; undefined when it is not known
  */
-export async function daemonDnsOf(pid: number | undefined): Promise<DaemonDns> {
+export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonSettings> {
   const words = pid === undefined ? [] : (await readOr(`/proc/${pid}/cmdline`, "")).split("\0");
-  const servers = valuesOf(words, "--dns");
-  const options = valuesOf(words, "--dns-opt");
   const path = valuesOf(words, "--config-file")[0] ?? defaultConfig;
   const config = parseObject(await readOr(pid === undefined ? path : `/proc/${pid}/root${path}`, "{}"));
-  return {
-    servers: servers.length > 0 ? servers : stringsOf(config.dns),
-    options: options.length > 0 ? options : stringsOf(config["dns-opts"]),
+  const list = (flag: string, key: string) => {
+    const given = valuesOf(words, flag);
+    return given.length > 0 ? given : stringsOf(config[key]);
   };
+  return {
+    dns: { servers: list("--dns", "dns"), options: list("--dns-opt", "dns-opts") },
+    iptables: isOn(words, "--iptables", config.iptables),
+    userlandProxy: isOn(words, "--userland-proxy", config["userland-proxy"]),
+  };
+}
+
+/** dockerd's own `--dns` and `--dns-opt`, which its API does not tell (before 25). */
+export async function daemonDnsOf(pid: number | undefined): Promise<DaemonDns> {
+  return (await daemonSettingsOf(pid)).dns;
 }
 
 /** Values of a flag that may be given several times, as `--flag value` or `--flag=value`. */
@@ -27,6 +42,13 @@ export function valuesOf(words: readonly string[], flag: string): string[] {
     const next = words[index + 1];
     return word === flag && next !== undefined ? [next] : [];
   });
+}
+
+/** A switch that is on unless said otherwise; on the command line its value stands behind `=`. */
+function isOn(words: readonly string[], flag: string, inFile: unknown): boolean {
+  const given = words.findLast((word) => word === flag || word.startsWith(`${flag}=`));
+  if (given === undefined) return inFile !== false;
+  return !/=(false|f|0)$/i.test(given);
 }
 
 async function readOr(path: string, otherwise: string): Promise<string> {

@@ -2,7 +2,7 @@ import Dockerode from "dockerode";
 import { PontoonError } from "../errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import { EventLines, type DockerEvent } from "./events.js";
-import { containerOf, networkOf } from "./normalise.js";
+import { containerOf, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
 
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
 const requestTime = 30_000;
@@ -48,6 +48,11 @@ export class Engine {
   async version(): Promise<string> {
     const { Version } = await within(this.#docker.version(), "GET /version");
     return Version;
+  }
+
+  /** How this dockerd was started, as far as its API tells. */
+  async info(): Promise<EngineInfo> {
+    return engineInfoOf(await within(this.#docker.info(), "GET /info"));
   }
 
   /**

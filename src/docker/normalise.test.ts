@@ -1,6 +1,6 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import t from "tap";
-import { containerOf, networkOf } from "./normalise.js";
+import { containerOf, engineInfoOf, networkOf } from "./normalise.js";
 
 const id = "0123456789ab".padEnd(64, "c");
 const container = (raw: object) => containerOf({ Id: id, ...raw } as ContainerInspectInfo);
@@ -125,5 +125,13 @@ t.test("networks of Docker's own making have no names, networks of several hosts
   ];
   for (const [what, raw, expected] of cases) t.match(network(raw).network, expected, what);
   t.throws(() => networkOf({} as NetworkInspectInfo), /id/);
+  t.end();
+});
+
+t.test("how dockerd was started is read from its security options", (t) => {
+  const none = { liveRestore: false, rootless: false, usernsRemap: false };
+  t.same(engineInfoOf({ SecurityOptions: ["name=seccomp,profile=default", "name=rootless", "name=cgroupns"] }), { ...none, rootless: true });
+  t.same(engineInfoOf({ LiveRestoreEnabled: true, SecurityOptions: ["name=userns"] }), { ...none, liveRestore: true, usernsRemap: true });
+  for (const odd of [undefined, {}, { SecurityOptions: "name=rootless" }, { SecurityOptions: [5, "rootless"] }]) t.same(engineInfoOf(odd), none);
   t.end();
 });

@@ -54,6 +54,22 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
   return { network, endpoints };
 }
 
+/** What `GET /info` says about how a dockerd was started. */
+export interface EngineInfo {
+  readonly liveRestore: boolean;
+  /** It runs without root, in namespaces of its own. */
+  readonly rootless: boolean;
+  /** Containers' users are other users of the host. */
+  readonly usernsRemap: boolean;
+}
+
+/** Security options stand as `name=rootless`, with further fields behind commas. */
+export function engineInfoOf(info: unknown): EngineInfo {
+  const raw = object(info);
+  const names = strings(raw.SecurityOptions).flatMap((option) => option.split(",").filter((field) => field.startsWith("name=")));
+  return { liveRestore: raw.LiveRestoreEnabled === true, rootless: names.includes("name=rootless"), usernsRemap: names.includes("name=userns") };
+}
+
 function endpointOf(networkName: string, raw: Loose, containerId: string): Endpoint {
   const shortId = containerId.slice(0, 12);
   return {

@@ -31,6 +31,16 @@ export class FileLock {
     return undefined;
   }
 
+  /** Whether some process holds the lock of an existing file. Throws ENOENT, EACCES. */
+  static isHeld(path: string): boolean {
+    const fd = openSync(path, "r");
+    try {
+      return flock(fd, LOCK_EX | LOCK_NB) !== 0;
+    } finally {
+      closeSync(fd); // and so lets go of it
+    }
+  }
+
   release(): void {
     unlinkSync(this.path);
     closeSync(this.fd);

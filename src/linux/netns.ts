@@ -3,6 +3,7 @@ import { bind, check } from "./ffi.js";
 import { CLONE_NEWNET } from "./constants.js";
 
 const setns = bind("int setns(int, int)");
+const unshare = bind("int unshare(int)");
 
 /** The inode that identifies a network namespace, as long as it lives. */
 export function namespaceInode(path: string): number {
@@ -24,8 +25,7 @@ export const ownNamespacePath = "/proc/self/ns/net";
  * @param expectedInode guards against a pid or path that by now stands for another namespace
  */
 export function insideNamespace<Result>(path: string, expectedInode: number | undefined, work: () => Result): Result {
-  const home = openSync("/proc/thread-self/ns/net", "r");
-  try {
+  const enter = () => {
     const target = openSync(path, "r");
     try {
       const inode = fstatSync(target).ino;
@@ -35,11 +35,24 @@ export function insideNamespace<Result>(path: string, expectedInode: number | un
     } finally {
       closeSync(target);
     }
+  };
+  return elsewhere(path, enter, work);
+}
+
+/** Runs `work` in a new, empty network namespace, which ends with it. The same rules as for {@link insideNamespace}. */
+export function insideNewNamespace<Result>(work: () => Result): Result {
+  return elsewhere("a new one", () => check(unshare(CLONE_NEWNET), "unshare", "CLONE_NEWNET"), work);
+}
+
+function elsewhere<Result>(where: string, enter: () => void, work: () => Result): Result {
+  const home = openSync("/proc/thread-self/ns/net", "r");
+  try {
+    enter();
     try {
       return work();
     } finally {
       if (setns(home, CLONE_NEWNET) !== 0) {
-        process.stderr.write(`pontoon: could not leave the network namespace ${path}; ending the process\n`);
+        process.stderr.write(`pontoon: could not leave the network namespace ${where}; ending the process\n`);
         process.abort();
       }
     }

@@ -5,6 +5,7 @@ import { layout } from "./layout.js";
 const syscall = bind("long syscall(long, long, long, void *, long)");
 
 const SECCOMP_SET_MODE_FILTER = 1;
+const SECCOMP_GET_ACTION_AVAIL = 2;
 const SECCOMP_FILTER_FLAG_TSYNC = 1;
 const RET_ALLOW = 0x7fff0000;
 const RET_ERRNO = 0x00050000;
@@ -42,6 +43,13 @@ const jumpIfEqual = (value: number, ifTrue: number, ifFalse: number): Instructio
 const jumpIfAtLeast = (value: number, ifTrue: number, ifFalse: number): Instruction => [0x35, ifTrue, ifFalse, value];
 const jumpIfBitsSet = (value: number, ifTrue: number, ifFalse: number): Instruction => [0x45, ifTrue, ifFalse, value];
 const give = (verdict: number): Instruction => [0x06, 0, 0, verdict];
+
+/** Whether the kernel takes filters that refuse a call with an error; changes nothing. */
+export function isFilterAvailable(): boolean {
+  const action = arena(4);
+  action.writeUInt32LE(RET_ERRNO, 0);
+  return syscall(layout.syscalls.seccomp, SECCOMP_GET_ACTION_AVAIL, 0, action, 0) === 0;
+}
 
 /** Installs the filter on every thread of the process. Needs no_new_privs; cannot be taken back. */
 export function installFilter(): void {

@@ -8,6 +8,7 @@ import { layout } from "./layout.js";
 import { MessageBatch } from "./mmsg.js";
 import { nftablesProblem, runNft } from "./nftables.js";
 import { openPidfd } from "./pidfd.js";
+import { isFilterAvailable } from "./seccomp.js";
 import { bindSocket, closeDescriptor, localAddress, udpSocket } from "./socket.js";
 
 const oldestKernel = [5, 10] as const;
@@ -41,12 +42,41 @@ export function checkLayouts(): void {
   }
 }
 
+/** One thing pontoon needs of the machine, and in one sentence with the remedy what is wrong with it. */
+export interface KernelFeature {
+  readonly name: string;
+  readonly problem: string | undefined;
+}
+
+/**
+ * Everything pontoon needs of the kernel and of libnftables, each tried.
+ * @param withRules whether nftables is tried too, which needs root
+ */
+export function kernelFeatures(withRules = true): KernelFeature[] {
+  const library = nftablesProblem();
+  return [
+    { name: `Linux ${release()}`, problem: versionProblem(release()) },
+    { name: "pidfd", problem: pidfdProblem() },
+    { name: "seccomp", problem: seccompProblem() },
+    { name: "libnftables", problem: library },
+    ...(withRules && library === undefined ? [{ name: "nftables", problem: nftKernelProblem() }] : []),
+  ];
+}
+
 /** What this kernel lacks, in one sentence with the remedy; undefined when nothing is missing. */
 export function kernelProblem(): string | undefined {
-  const version = release();
+  return kernelFeatures().find(({ problem }) => problem !== undefined)?.problem;
+}
+
+/** @param version as `uname -r` has it */
+export function versionProblem(version: string): string | undefined {
   const [major = 0, minor = 0] = version.split(".").map(Number);
-  if (major < oldestKernel[0] || (major === oldestKernel[0] && minor < oldestKernel[1])) return `Linux ${version} is too old; pontoon needs ${oldestKernel.join(".")} or later`;
-  return pidfdProblem() ?? nftablesProblem() ?? nftKernelProblem();
+  const isTooOld = major < oldestKernel[0] || (major === oldestKernel[0] && minor < oldestKernel[1]);
+  return isTooOld ? `Linux ${version} is too old; pontoon needs ${oldestKernel.join(".")} or later` : undefined;
+}
+
+function seccompProblem(): string | undefined {
+  return isFilterAvailable() ? undefined : "the kernel has no seccomp filters; pontoon-dns does not face the network without: use a kernel with CONFIG_SECCOMP_FILTER";
 }
 
 function pidfdProblem(): string | undefined {

@@ -1,0 +1,96 @@
+import { foreignDnsRule } from "../backend/takeover-table.js";
+import { ControlClient } from "../cli/client.js";
+import { loadConfig } from "../config.js";
+import type { Status } from "../control/status.js";
+import { describeError, errorCode, PontoonError } from "../errors.js";
+import { runNft } from "../linux/nftables.js";
+import { probeContainers } from "./containers.js";
+import { probeDocker } from "./docker.js";
+import type { DaemonFacts, Facts, HostFacts } from "./facts.js";
+import { findingsOf, isWell, type Finding } from "./findings.js";
+import { probeKernel } from "./kernel.js";
+import { probeLeftovers, removeLeftovers } from "./leftovers.js";
+import { holdersOf, listenersOf } from "./sockets.js";
+
+export interface CheckOptions {
+  readonly runDir: string;
+  /** As given with `--docker` and `--config`. */
+  readonly docker: string | undefined;
+  readonly config: string | undefined;
+  /** Remove what earlier daemons left. */
+  readonly repair: boolean;
+}
+
+export interface CheckResult {
+  readonly well: boolean;
+  readonly findings: readonly Finding[];
+  readonly repaired: readonly string[];
+}
+
+/** Looks at this machine, dockerd, a running daemon and what earlier ones left, and says what it means. Changes nothing unless asked to. */
+export async function check(options: CheckOptions): Promise<CheckResult> {
+  const isRoot = process.getuid?.() === 0;
+  if (options.repair && !isRoot) throw new PontoonError("NOT_ROOT", "pontoon check --repair", "pontoon check --repair works in other programs' network namespaces and needs root; run it with sudo");
+  let facts = await gather(options, isRoot);
+  const repaired = options.repair ? removeLeftovers(facts.leftovers) : [];
+  if (repaired.length > 0) facts = await gather(options, isRoot);
+  const findings = findingsOf(facts);
+  return { well: isWell(findings), findings, repaired };
+}
+
+async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
+  const { daemon, status } = await probeDaemon(options.runDir);
+  const config = probeConfig(options.config);
+  const host = options.docker ?? status?.docker.host ?? config.docker ?? process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
+  const docker = await probeDocker(host);
+  return {
+    isRoot,
+    features: probeKernel(isRoot),
+    config: config.problem,
+    docker: docker.facts,
+    daemon,
+    containers: docker.inventory ?? status ? { kind: "seen", value: probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
+    host: probeHost(isRoot),
+    leftovers: probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
+  };
+}
+
+function probeConfig(path: string | undefined): { readonly docker: string | undefined; readonly problem: string | undefined } {
+  try {
+    return { docker: loadConfig(path).docker, problem: undefined };
+  } catch (error) {
+    return { docker: undefined, problem: describeError(error) };
+  }
+}
+
+async function probeDaemon(runDir: string): Promise<{ daemon: DaemonFacts; status: Status | undefined }> {
+  try {
+    const status = (await new ControlClient(`${runDir}/control.sock`).get("/v1/status")) as Status;
+    const { version, pid, observe, docker, dns } = status;
+    return { daemon: { kind: "running", version, pid, observe, docker, dns }, status };
+  } catch (error) {
+    return { daemon: withoutStatus(error, runDir), status: undefined };
+  }
+}
+
+function withoutStatus(error: unknown, runDir: string): DaemonFacts {
+  const code = errorCode(error);
+  if (code === "NOT_ALLOWED") return { kind: "not-allowed" };
+  // One that is there and does not answer is told by its cause.
+  return code === "NO_DAEMON" && (error as Error).cause === undefined ? { kind: "none", runDir } : { kind: "silent", reason: describeError(error) };
+}
+
+function probeHost(isRoot: boolean): HostFacts {
+  return {
+    holders: holdersOf(listenersOf("self").filter(({ port }) => port === 53)),
+    redirect: isRoot ? hostRedirect() : { kind: "unseen", reason: "that needs root" },
+  };
+}
+
+function hostRedirect(): HostFacts["redirect"] {
+  try {
+    return { kind: "seen", value: foreignDnsRule(runNft("list ruleset"), ["DOCKER"]) };
+  } catch (error) {
+    return { kind: "unseen", reason: describeError(error) };
+  }
+}

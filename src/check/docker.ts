@@ -1,0 +1,52 @@
+import { daemonSettingsOf } from "../docker/daemon-dns.js";
+import { Engine } from "../docker/engine.js";
+import { describeError, errorCode } from "../errors.js";
+import { Inventory } from "../inventory/inventory.js";
+import { findDockerd } from "../servers/dockerd-process.js";
+import type { DockerFacts } from "./facts.js";
+
+const answerTime = 5000; // ms
+const atOnce = 32;
+
+/** Asks dockerd who it is, and how it was started. Throws DOCKER_HOST_INVALID. */
+export async function probeDocker(host: string): Promise<{ facts: DockerFacts; inventory: Inventory | undefined }> {
+  const engine = new Engine(host);
+  try {
+    const [version, info] = await soon(Promise.all([engine.version(), engine.info()]));
+    const pid = findDockerd(host);
+    const { iptables, userlandProxy } = await daemonSettingsOf(pid);
+    const { liveRestore, usernsRemap } = info;
+    const facts: DockerFacts = { kind: "reachable", host, version, pid, liveRestore, usernsRemap, iptables, userlandProxy, refused: undefined };
+    return { facts, inventory: await inventoryOf(engine) };
+  } catch (error) {
+    if (errorCode(error) === "EACCES") return { facts: { kind: "not-allowed", host }, inventory: undefined };
+    return { facts: { kind: "unreachable", host, reason: errorCode(error) ?? describeError(error) }, inventory: undefined };
+  }
+}
+
+/** Containers and networks as they are now. */
+async function inventoryOf(engine: Engine): Promise<Inventory> {
+  const inventory = new Inventory();
+  const [networks, containers] = await soon(Promise.all([engine.networkIds(), engine.containerIds()]));
+  await inTurns(networks, async (id) => {
+    const found = await soon(engine.network(id));
+    if (found) inventory.putNetwork(found.network);
+  });
+  await inTurns(containers, async (id) => {
+    const found = await soon(engine.container(id)).catch(() => undefined); // it is being started: dockerd holds its lock
+    if (found) inventory.putContainer(found);
+  });
+  return inventory;
+}
+
+async function inTurns(ids: readonly string[], look: (id: string) => Promise<void>): Promise<void> {
+  for (let start = 0; start < ids.length; start += atOnce) await Promise.all(ids.slice(start, start + atOnce).map(look));
+}
+
+async function soon<Value>(answer: Promise<Value>): Promise<Value> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${answerTime / 1000} s`)), answerTime);
+  });
+  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,36 @@
+import { takeoverIn } from "../backend/namespace-rules.js";
+import { takeoverTable } from "../backend/takeover-table.js";
+import { describeError } from "../errors.js";
+import { insideNewNamespace } from "../linux/netns.js";
+import { runNft } from "../linux/nftables.js";
+import { checkLayouts, kernelFeatures, type KernelFeature } from "../linux/selftest.js";
+
+const somePort = 53053;
+
+/** Tries everything pontoon needs of this machine; what needs root is left out without. */
+export function probeKernel(isRoot: boolean): KernelFeature[] {
+  const features = kernelFeatures(isRoot);
+  const layouts: KernelFeature = { name: "struct layouts", problem: failureOf(checkLayouts) };
+  const nftablesWorks = features.every(({ name, problem }) => !name.includes("nftables") || problem === undefined);
+  return [...features, layouts, ...(isRoot && nftablesWorks ? [{ name: "takeover in a namespace", problem: takeoverProblem() }] : [])];
+}
+
+/** Loads the very table of a takeover in a network namespace made for it. */
+function takeoverProblem(): string | undefined {
+  const why = failureOf(() =>
+    insideNewNamespace(() => {
+      runNft(takeoverTable(somePort));
+      if (takeoverIn(runNft("list ruleset ip"))?.port !== somePort) throw new Error("nftables prints another table than it was given");
+    }),
+  );
+  return why === undefined ? undefined : `the rules of a takeover cannot be loaded in a network namespace (${why}); the kernel needs network namespaces and nf_tables with sets that expire`;
+}
+
+function failureOf(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    return describeError(error);
+  }
+}

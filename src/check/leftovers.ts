@@ -1,0 +1,149 @@
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { removeLeftover, rulesOf } from "../backend/namespace-rules.js";
+import { describeError, errorCode } from "../errors.js";
+import type { Inventory } from "../inventory/inventory.js";
+import { FileLock } from "../linux/file-lock.js";
+import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
+import { isServer, pidOfServer } from "../servers/dns-process.js";
+import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
+import type { DaemonFacts, LeftoverFacts, LeftoverTable, Seen } from "./facts.js";
+import { listenersOf, processes } from "./sockets.js";
+
+/** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
+const listening = 0x10000;
+
+/** Looks for what earlier daemons and servers left behind. Touches nothing. */
+export function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): LeftoverFacts {
+  return {
+    tables: isRoot ? leftoverTables(inventory) : { kind: "unseen", reason: "that needs root" },
+    files: [...(daemon.kind === "none" ? leftoverFiles(runDir) : []), ...leftoverLocks()],
+    servers: daemon.kind === "running" || daemon.kind === "none" ? orphans(daemon.kind === "running" ? daemon.dns.pid : undefined) : [],
+  };
+}
+
+/** Removes what {@link probeLeftovers} found, but no process. @returns what was removed, for people to read */
+export function removeLeftovers({ tables, files }: LeftoverFacts): string[] {
+  const removed: string[] = [];
+  if (tables.kind === "seen")
+    for (const { pid, inode, container } of tables.value) {
+      removeLeftover(`/proc/${pid}/ns/net`, inode);
+      removed.push(`table pontoon in ${container ?? `the network namespace of process ${pid}`}`);
+    }
+  for (const path of files) {
+    rmSync(path, { force: true });
+    removed.push(path);
+  }
+  return removed;
+}
+
+/** Every namespace that some process lives in is looked at: a container that dockerd has forgotten counts too. */
+function leftoverTables(inventory: Inventory | undefined): Seen<LeftoverTable[]> {
+  const own = namespaceInode(ownNamespacePath);
+  const names = new Map<number, string>();
+  for (const { sandbox, name } of inventory?.containers.values() ?? []) {
+    const inode = sandbox && inodeOf(sandbox.pid);
+    if (inode !== undefined) names.set(inode, name);
+  }
+  const found: LeftoverTable[] = [];
+  for (const [inode, pid] of namespaces()) {
+    if (inode === own) continue;
+    try {
+      const { takeover } = rulesOf(`/proc/${pid}/ns/net`, inode);
+      if (takeover && !isServed(pid, takeover.port)) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
+    } catch (error) {
+      if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
+      return { kind: "unseen", reason: describeError(error) };
+    }
+  }
+  return { kind: "seen", value: found };
+}
+
+function isServed(pid: number, port: number): boolean {
+  return listenersOf(pid).some((listener) => listener.transport === "udp" && listener.ip === RESOLVER_ADDRESS && listener.port === port);
+}
+
+/** Network namespaces by inode, each with a process that lives in it. */
+function namespaces(): Map<number, number> {
+  const known = new Map<number, number>();
+  for (const pid of processes()) {
+    const inode = inodeOf(pid);
+    if (inode !== undefined && !known.has(inode)) known.set(inode, pid);
+  }
+  return known;
+}
+
+function inodeOf(pid: number): number | undefined {
+  try {
+    return statSync(`/proc/${pid}/ns/net`).ino;
+  } catch {
+    return undefined; // ended, or another user's
+  }
+}
+
+/** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
+function leftoverFiles(runDir: string): string[] {
+  const answered = listeningSockets();
+  const sockets = ["control.sock", "dns.sock"].filter((name) => !answered.has(real(join(runDir, name))));
+  const ofServer = pidOfServer(join(runDir, "dns.pid")) === undefined ? ["dns.pid", "dns.log"] : [];
+  return [...sockets, ...ofServer].map((name) => join(runDir, name)).filter(exists);
+}
+
+/** Paths of unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
+function listeningSockets(): Set<string> {
+  const lines = readFileSync("/proc/net/unix", "utf8").split("\n").slice(1);
+  return new Set(
+    lines.flatMap((line) => {
+      const [, , , flags = "", , , , path] = line.trim().split(/\s+/);
+      return path?.startsWith("/") && (parseInt(flags, 16) & listening) !== 0 ? [real(path)] : [];
+    }),
+  );
+}
+
+function leftoverLocks(): string[] {
+  const names = readdirSync("/run").filter((name) => /^pontoon-[0-9a-f]{8}\.lock$/.test(name));
+  return names.map((name) => `/run/${name}`).filter(isFreeLock);
+}
+
+function isFreeLock(path: string): boolean {
+  try {
+    return !FileLock.isHeld(path);
+  } catch {
+    return false; // gone meanwhile, or not this user's to open
+  }
+}
+
+/** pontoon-dns processes other than the one a daemon steers; those of another pid namespace are another pontoon's. */
+function orphans(steered: number | undefined): number[] {
+  const own = statSync("/proc/self/ns/pid").ino;
+  return processes().filter((pid) => pid !== steered && isServer(pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
+}
+
+function isNamedServer(pid: number): boolean {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === "pontoon-dns";
+  } catch {
+    return false;
+  }
+}
+
+function pidNamespaceOf(pid: number): number | undefined {
+  try {
+    return statSync(`/proc/${pid}/ns/pid`).ino;
+  } catch {
+    return undefined;
+  }
+}
+
+function exists(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+/** With the links in its folder's path followed, so that two spellings of one path are one. */
+function real(path: string): string {
+  try {
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path; // another mount namespace's
+  }
+}
