@@ -3,6 +3,7 @@ import { PacketChannel } from "../src/linux/packet-channel.js";
 import type { Reactor } from "../src/linux/reactor.js";
 import type { Deadline } from "../src/linux/wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
+import type { Family } from "./forwarding-sockets.js";
 import { PROTOCOL, type ToDaemon, type ToServer } from "./protocol.js";
 import { DnsServer } from "./server.js";
 
@@ -33,7 +34,7 @@ export class Control {
     private readonly identity: { readonly version: string; readonly stop: () => void },
   ) {
     this.server = new DnsServer(reactor, {
-      wantSockets: (sandbox, udp, tcp) => this.#tell({ kind: "want-sockets", sandbox, udp, tcp }),
+      wantSockets: (sandbox, family, udp, tcp) => this.#tell({ kind: "want-sockets", sandbox, family, udp, tcp }),
       ended: (sandbox) => this.#tell({ kind: "ended", sandbox }),
       released: (sandbox) => this.#tell({ kind: "released", sandbox }),
       answering: (sandbox, answering) => this.#tell({ kind: "answering", sandbox, answering }),
@@ -172,8 +173,8 @@ export class Control {
     else descriptors.forEach(closeDescriptor);
   }
 
-  #addForwarding({ sandbox, udp }: { sandbox: string; udp: number }, descriptors: number[]): void {
-    this.server.addForwardingSockets(sandbox, descriptors.slice(0, udp), descriptors.slice(udp));
+  #addForwarding({ sandbox, family = "ipv4", udp }: { sandbox: string; family?: Family; udp: number }, descriptors: number[]): void {
+    this.server.addForwardingSockets(sandbox, family, descriptors.slice(0, udp), descriptors.slice(udp));
   }
 
   /** What the daemon did not mention is gone. From here on the table is complete, and what can be served is. */

@@ -4,7 +4,13 @@ import { UdpPool } from "./udp-pool.js";
 
 const hostSocketsAtMost = 512;
 
-/** UDP and TCP sockets of one namespace from which questions are forwarded. */
+export type Family = "ipv4" | "ipv6";
+
+export function familyOf(ip: string): Family {
+  return ip.includes(":") ? "ipv6" : "ipv4";
+}
+
+/** UDP and TCP sockets of one namespace and address family from which questions are forwarded. */
 export interface ForwardingSockets {
   readonly udp: UdpPool;
   takeTcp(ready: (fd: number | undefined) => void): void;
@@ -13,7 +19,7 @@ export interface ForwardingSockets {
 }
 
 /** The host's own namespace: sockets are made when they are needed; TCP sockets are closed after use. */
-export function hostSockets(poller: Poller, family: "ipv4" | "ipv6"): ForwardingSockets {
+export function hostSockets(poller: Poller, family: Family): ForwardingSockets {
   return {
     udp: new UdpPool(poller, { more: () => orNone(() => udpSocket(family)) }, hostSocketsAtMost),
     takeTcp: (ready) => ready(orNone(() => tcpSocket(family))),

@@ -1,7 +1,7 @@
 import type { Deadline } from "../src/linux/wheel.js";
 import type { AnswerCache, Cached } from "./answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "./forward.js";
-import type { ForwardingSockets } from "./forwarding-sockets.js";
+import { familyOf, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
 import type { NameKey } from "./name.js";
 import type { Source, Upstream } from "./protocol.js";
 import type { Sandbox } from "./sandbox.js";
@@ -48,7 +48,7 @@ export class Outside {
 
   constructor(
     private readonly tools: ForwardTools,
-    private readonly hostSockets: { readonly ipv4: ForwardingSockets; readonly ipv6: ForwardingSockets },
+    private readonly hostSockets: Readonly<Record<Family, ForwardingSockets>>,
     readonly cache: AnswerCache,
   ) {}
 
@@ -133,8 +133,7 @@ export class Outside {
   }
 
   #socketsFor(sandbox: Sandbox, { ip, from }: Upstream): ForwardingSockets {
-    if (from === "container") return sandbox.pool;
-    return ip.includes(":") ? this.hostSockets.ipv6 : this.hostSockets.ipv4;
+    return from === "container" ? sandbox.pool.towards(ip) : this.hostSockets[familyOf(ip)];
   }
 }
 

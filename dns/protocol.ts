@@ -96,8 +96,8 @@ export type ToServer =
   | { readonly kind: "sandbox"; readonly sandbox: SandboxRecord }
   /** Descriptors: pidfd, UDP listener, TCP listener, marked UDP socket, then `udp` and `tcp` sockets to forward from. */
   | { readonly kind: "sockets"; readonly sandbox: string; readonly port: number; readonly udp: number; readonly tcp: number }
-  /** Descriptors: `udp` and `tcp` more sockets to forward from. */
-  | { readonly kind: "more-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
+  /** Descriptors: `udp` and `tcp` more sockets to forward from; IPv4 unless said. */
+  | { readonly kind: "more-sockets"; readonly sandbox: string; readonly family?: "ipv4" | "ipv6"; readonly udp: number; readonly tcp: number }
   /** Stop renewing the takeover, but go on answering; answered with `releasing`. */
   | { readonly kind: "release"; readonly sandbox: string }
   /** No query comes any more: finish what is being asked, then close everything there; answered with `released`. */
@@ -116,7 +116,7 @@ export type ToDaemon =
   | { readonly kind: "held"; readonly sandbox: string; readonly port: number }
   /** All `held` messages have been sent. */
   | { readonly kind: "held-all" }
-  | { readonly kind: "want-sockets"; readonly sandbox: string; readonly udp: number; readonly tcp: number }
+  | { readonly kind: "want-sockets"; readonly sandbox: string; readonly family?: "ipv4" | "ipv6"; readonly udp: number; readonly tcp: number }
   | { readonly kind: "releasing"; readonly sandbox: string }
   | { readonly kind: "released"; readonly sandbox: string }
   /** The sandbox's first process ended; everything there is closed. */

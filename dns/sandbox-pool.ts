@@ -1,6 +1,6 @@
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, disconnectSocket } from "../src/linux/socket.js";
-import type { ForwardingSockets } from "./forwarding-sockets.js";
+import { familyOf, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
 import { UdpPool } from "./udp-pool.js";
 
 /** UDP sockets of one namespace to forward from; questions share them beyond that. */
@@ -9,11 +9,44 @@ const tcpSocketsAtMost = 16;
 const tcpWaitingAtMost = 64;
 const askedAtOnce = 8;
 
+/** Asks the daemon for this many more sockets; `false` when there is no daemon. */
+export type AskForSockets = (family: Family, udp: number, tcp: number) => boolean;
+
+/** Forwarding sockets inside a container's namespace, of both address families. */
+export class SandboxPool {
+  readonly #families: Readonly<Record<Family, FamilyPool>>;
+
+  constructor(poller: Poller, ask: AskForSockets) {
+    const pool = (family: Family) => new FamilyPool(poller, (udp, tcp) => ask(family, udp, tcp));
+    this.#families = { ipv4: pool("ipv4"), ipv6: pool("ipv6") };
+  }
+
+  /** The sockets from which an address can be asked. */
+  towards(ip: string): ForwardingSockets {
+    return this.#families[familyOf(ip)];
+  }
+
+  /** Takes over fresh sockets. */
+  add(family: Family, udp: readonly number[], tcp: readonly number[]): void {
+    for (const fd of udp) this.#families[family].addUdp(fd);
+    for (const fd of tcp) this.#families[family].addTcp(fd);
+  }
+
+  /** The daemon that was asked is gone: the next shortage asks again. */
+  forgetAsking(): void {
+    for (const pool of Object.values(this.#families)) pool.forgetAsking();
+  }
+
+  close(): void {
+    for (const pool of Object.values(this.#families)) pool.close();
+  }
+}
+
 /**
- * Forwarding sockets inside a container's namespace. This process may not enter it, so more are asked of the daemon
- * when they run out; until they come, questions share what is there.
+ * Sockets of one address family. This process may not enter the namespace, so more are asked of the daemon when they run
+ * out; until they come, questions share what is there.
  */
-export class SandboxPool implements ForwardingSockets {
+class FamilyPool implements ForwardingSockets {
   readonly udp: UdpPool;
   #udpTotal = 0;
   #tcpTotal = 0;
@@ -22,7 +55,6 @@ export class SandboxPool implements ForwardingSockets {
   readonly #tcpIdle: number[] = [];
   readonly #tcpWaiting: ((fd: number | undefined) => void)[] = [];
 
-  /** @param ask asks the daemon for this many more sockets; `false` when there is no daemon */
   constructor(
     poller: Poller,
     private readonly ask: (udp: number, tcp: number) => boolean,
@@ -56,7 +88,6 @@ export class SandboxPool implements ForwardingSockets {
     this.#offerTcp(fd);
   }
 
-  /** The daemon that was asked is gone: the next shortage asks again. */
   forgetAsking(): void {
     this.#asked = false;
   }

@@ -1,3 +1,5 @@
+import { isIPv6 } from "node:net";
+import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import { upstreamKey } from "./upstreams.js";
@@ -92,12 +94,22 @@ export class Sandbox {
   }
 }
 
-/** A container that is told to ask 127.0.0.11 would ask us to ask ourselves. */
+/** A container that is told to ask 127.0.0.11, in whatever spelling, would ask us to ask ourselves. */
 function upstreamsOf({ forwarding, id }: SandboxRecord): readonly Upstream[] {
-  return forwarding.kind === "never" ? [] : forwarding.upstreams.filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host").map((upstream) => withScope(upstream, id));
+  if (forwarding.kind === "never") return [];
+  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
+  return upstreams.filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host").map((upstream) => withScope(upstream, id));
 }
 
-/** A loopback address is another server in every container. */
+/** A loopback address is another server in every container; the unspecified one leads there too. */
 function withScope(upstream: Upstream, id: string): Upstream {
-  return upstream.from === "container" && /^(127\.|::1$)/.test(upstream.ip) ? { ...upstream, scope: id } : upstream;
+  return upstream.from === "container" && /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip) ? { ...upstream, scope: id } : upstream;
+}
+
+/** An address in one spelling; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
+function plainAddress(ip: string): string {
+  if (!isIPv6(ip)) return ip;
+  const raw = encodeIPv6(ip);
+  const isMapped = raw.readUInt16BE(10) === 0xffff && raw.subarray(0, 10).every((byte) => byte === 0);
+  return isMapped ? decodeIPv4(raw, 12) : decodeIPv6(raw, 0);
 }

@@ -11,7 +11,7 @@ import { Resolver } from "./resolve.js";
 import { since } from "./resolved.js";
 import { AnswerCache } from "./answer-cache.js";
 import { Outside } from "./outside.js";
-import { hostSockets } from "./forwarding-sockets.js";
+import { hostSockets, type Family } from "./forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SandboxPool } from "./sandbox-pool.js";
 import { TcpService } from "./tcp-service.js";
@@ -29,7 +29,7 @@ const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT })
 /** What the server tells whoever steers it. */
 export interface ServerEvents {
   /** @returns false when there is nobody to ask */
-  wantSockets(sandbox: string, udp: number, tcp: number): boolean;
+  wantSockets(sandbox: string, family: Family, udp: number, tcp: number): boolean;
   ended(sandbox: string): void;
   released(sandbox: string): void;
   answering(sandbox: string, answering: boolean): void;
@@ -73,7 +73,7 @@ export class DnsServer {
   putSandbox(record: SandboxRecord): void {
     const known = this.sandboxes.get(record.id);
     if (known) return known.update(record);
-    const pool = new SandboxPool(this.reactor.poller, (udp, tcp) => this.events.wantSockets(record.id, udp, tcp));
+    const pool = new SandboxPool(this.reactor.poller, (family, udp, tcp) => this.events.wantSockets(record.id, family, udp, tcp));
     this.sandboxes.set(record.id, new Sandbox(record, this.zones, pool));
   }
 
@@ -86,10 +86,8 @@ export class DnsServer {
   }
 
   /** More sockets in a sandbox's namespace to forward from. */
-  addForwardingSockets(id: string, udp: readonly number[], tcp: readonly number[]): void {
-    const pool = this.sandboxes.get(id)?.pool;
-    for (const fd of udp) pool?.addUdp(fd);
-    for (const fd of tcp) pool?.addTcp(fd);
+  addForwardingSockets(id: string, family: Family, udp: readonly number[], tcp: readonly number[]): void {
+    this.sandboxes.get(id)?.pool.add(family, udp, tcp);
   }
 
   /** The daemon is gone: what was asked of it will not come. */

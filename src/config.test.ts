@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
 
-const defaults = { "log-level": "info", observe: false, dns: { ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "orphan-after": 60 } };
+const defaults = { "log-level": "info", observe: false, dns: { ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", "orphan-after": 60 } };
 
 function problem(text: string): string {
   try {
@@ -25,8 +25,8 @@ t.test("what is not said has a default", (t) => {
 
 t.test("everything that may be said is taken", (t) => {
   const text =
-    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  orphan-after: 3600\n";
-  const dns = { ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "orphan-after": 3600 };
+    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  orphan-after: 3600\n";
+  const dns = { ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "forward-from": "host", "orphan-after": 3600 };
   t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, dns });
   t.end();
 });
@@ -36,7 +36,7 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, log-level, observe, dns/],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
     ["log_level: info", /did you mean log-level\?/],
-    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: ttl, query-log, cache-size, single-label, orphan-after/],
+    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: ttl, query-log, cache-size, single-label, forward-from, orphan-after/],
     ["one: 1\ntwo: 2", /unknown key one/, /unknown key two/],
     ["dns:\n  ttl: soon", /dns\.ttl: must be a whole number/, /digits only/],
     ["dns:\n  ttl: 1.5", /dns\.ttl: must be a whole number/],
@@ -45,6 +45,7 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["dns:\n  orphan-after: 0", /dns\.orphan-after: must be at least 1/],
     ["dns:\n  cache-size: -1", /dns\.cache-size: must be at least 0/],
     ["dns:\n  cache-size: 4097", /dns\.cache-size: must be at most 4096/],
+    ["dns:\n  forward-from: nowhere", /dns\.forward-from: must be one of docker, host, container/],
     ["dns:\n  single-label: deny", /dns\.single-label: must be one of forward, local/],
     ["observe: yes please", /observe: must be true or false/],
     ["docker: 5", /docker: must be a string/, /write text/],

@@ -15,6 +15,8 @@ const dnsSchema = z
     "cache-size": z.number().int().min(0).max(4096).default(32),
     /** Whether a single label that no container has is forwarded as it is, or answered with NXDOMAIN. */
     "single-label": z.enum(["forward", "local"]).default("forward"),
+    /** The network namespace upstream servers are asked from: the one Docker would choose, or always the same. */
+    "forward-from": z.enum(["docker", "host", "container"]).default("docker"),
     /** Seconds pontoon-dns goes on without a daemon before it hands back to Docker. */
     "orphan-after": z.number().int().min(1).max(3600).default(60),
   })

@@ -56,6 +56,7 @@ export class Daemon {
       resolvConf: "/etc/resolv.conf",
       daemonDns: () => this.#daemonDns(),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
+      forwardFrom: config.dns["forward-from"],
     });
     this.#dns = new DnsRole(
       this.#poller.poller,

@@ -37,6 +37,7 @@ export class Outside {
     private readonly namespaces: Namespaces,
     private readonly netns: string,
     private readonly prefix: string,
+    private readonly name: string,
   ) {
     this.#addresses = new Set([this.address]);
   }
@@ -46,7 +47,7 @@ export class Outside {
     const { name = "outside", prefix = "10.77.0", defaultRoute = true } = options;
     const netns = `/run/host/netns/${name}`;
     await runCommand(namespaces.enter(["sh", "-ec", joinScript, "join", name, netns, prefix, String(defaultRoute)]));
-    return new Outside(namespaces, namespaces.path(netns), prefix);
+    return new Outside(namespaces, namespaces.path(netns), prefix, name);
   }
 
   /** The outside's first address. */
@@ -64,11 +65,21 @@ export class Outside {
     return runCommand(this.namespaces.enter(argv, this.netns), options);
   }
 
-  /** Gives the outside one more address. */
+  /** Gives the outside one more address; IPv6 needs {@link joinIPv6} first. */
   async addAddress(address: string): Promise<void> {
     if (this.#addresses.has(address)) return;
     this.#addresses.add(address);
-    await this.exec(["ip", "address", "add", `${address}/24`, "dev", "eth0"]);
+    const isIPv6 = address.includes(":");
+    await this.exec(["ip", "address", "add", `${address}/${isIPv6 ? 64 : 24}`, "dev", "eth0", ...(isIPv6 ? ["nodad"] : [])]);
+  }
+
+  /** Joins the host by IPv6 too: `prefix`::1 is the host, and forwards. The outside's address is its own to choose. */
+  async joinIPv6(prefix: string): Promise<void> {
+    const host = (...argv: string[]) => runCommand(this.namespaces.enter(argv));
+    await host("ip", "address", "add", `${prefix}::1/64`, "dev", this.name, "nodad");
+    await host("sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1");
+    await this.addAddress(`${prefix}::2`);
+    await this.exec(["ip", "-6", "route", "add", "default", "via", `${prefix}::1`]);
   }
 
   /** Starts a DNS server here whose answers the test decides; adds its address if need be. */

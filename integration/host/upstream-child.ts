@@ -42,8 +42,9 @@ answerRequests(async (request: UpstreamRequest): Promise<SeenQuery[]> => {
 });
 
 async function listen(address: string, port: number): Promise<void> {
-  udp = createSocket("udp4", onDatagram);
-  elsewhere = createSocket("udp4");
+  const family = address.includes(":") ? "udp6" : "udp4";
+  udp = createSocket(family, onDatagram);
+  elsewhere = createSocket(family);
   tcp = createServer(onConnection);
   udp.bind(port, address);
   elsewhere.bind(0, address);

@@ -86,10 +86,10 @@ export function closeTakeover({ pidfd, udp, tcp, bridge }: Takeover): void {
 }
 
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
-export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, udp: number, tcp: number): { udp: number[]; tcp: number[] } {
+export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, family: "ipv4" | "ipv6", udp: number, tcp: number): { udp: number[]; tcp: number[] } {
   return insideNamespace(namespaceOf(pid), inode, () => ({
-    udp: Array.from({ length: udp }, () => udpSocket()),
-    tcp: Array.from({ length: tcp }, () => tcpSocket()),
+    udp: Array.from({ length: udp }, () => udpSocket(family)),
+    tcp: Array.from({ length: tcp }, () => tcpSocket(family)),
   }));
 }
 

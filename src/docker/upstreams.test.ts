@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import type { Container } from "../inventory/types.js";
-import { chooseUpstreams, Upstreams, type DaemonDns } from "./upstreams.js";
+import { chooseUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
 
 const shown = (list: readonly { ip: string; from: string }[]) => list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
 
@@ -21,7 +21,20 @@ t.test("servers are chosen, and asked from where, as each version of Docker does
     ["dockerd's own", [], ["10.9.9.9"], host, 20, ["10.9.9.9"]],
     ["a link-local server", [], [], ["fe80::1%eth0", "10.0.0.2"], 28, ["host(10.0.0.2)"]],
   ];
-  for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, major)), expected, what);
+  for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, { engineMajor: major, forwardFrom: "docker" })), expected, what);
+  t.end();
+});
+
+t.test("forward-from overrides Docker's rule, but a loopback address stays where it was meant", (t) => {
+  const host = ["10.0.0.2", "127.0.0.53", "::1", "2001:db8::1"];
+  const cases: [forwardFrom: ForwardFrom, container: string[], major: number, expected: string[]][] = [
+    ["host", [], 20, ["host(10.0.0.2)", "host(127.0.0.53)"]],
+    ["container", [], 28, ["10.0.0.2", "host(127.0.0.53)", "host(::1)", "2001:db8::1"]],
+    ["host", ["10.1.1.1", "127.0.0.1", "::1", "2001:db8::9"], 28, ["host(10.1.1.1)", "127.0.0.1", "::1", "host(2001:db8::9)"]],
+    ["container", ["10.1.1.1"], 20, ["10.1.1.1"]],
+  ];
+  for (const [forwardFrom, container, engineMajor, expected] of cases)
+    t.same(shown(chooseUpstreams(container, [], host, { engineMajor, forwardFrom })), expected, `${forwardFrom}, Docker ${engineMajor}`);
   t.end();
 });
 
@@ -31,9 +44,9 @@ class Host {
   daemon: DaemonDns = { servers: [], options: [] };
   readonly upstreams: Upstreams;
 
-  constructor(t: { teardown(work: () => void): void }, major: number) {
+  constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: join(this.#folder, "resolv.conf"), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major });
+    this.upstreams = new Upstreams({ resolvConf: join(this.#folder, "resolv.conf"), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
   }
 
   write(name: string, content: string): string {
@@ -57,6 +70,17 @@ t.test("what dockerd wrote into the container's own file counts before anything 
   t.same((await host.of(forged)).upstreams, ["host(10.1.1.1)"], "a container cannot have others asked from the host");
   const none = host.write("none", "nameserver 127.0.0.11\n# ExtServers: []\n");
   t.same((await host.of(none)).upstreams, []);
+});
+
+t.test("with forward-from, a container's file still cannot have others asked from the host", async (t) => {
+  const written = "# ExtServers: [host(10.1.1.1) 10.2.2.2]\n";
+  const fromHost = new Host(t, 28, "host");
+  fromHost.write("resolv.conf", "nameserver 10.1.1.1\n");
+  t.same((await fromHost.of(fromHost.write("own", written), { servers: ["10.3.3.3"] })).upstreams, ["host(10.3.3.3)"], "what dockerd was told counts");
+  t.same((await fromHost.of(fromHost.write("own2", "# ExtServers: [10.9.9.9]\n"))).upstreams, ["host(10.1.1.1)"]);
+  const fromContainer = new Host(t, 28, "container");
+  fromContainer.write("resolv.conf", "nameserver 10.1.1.1\n");
+  t.same((await fromContainer.of(fromContainer.write("own", written))).upstreams, ["10.1.1.1", "10.2.2.2"]);
 });
 
 t.test("no more than three are used, as Docker does", async (t) => {

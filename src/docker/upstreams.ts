@@ -1,6 +1,6 @@
 import { constants, unwatchFile, watchFile } from "node:fs";
 import { open } from "node:fs/promises";
-import { isIPv4 } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { parseExternalServers, parseResolvConf, type ExternalServer } from "../../dns/resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
 import { errorCode } from "../errors.js";
@@ -21,6 +21,9 @@ export interface DaemonDns {
   readonly options: readonly string[];
 }
 
+/** From where upstreams are asked: from where Docker would, or from one namespace whatever Docker does. */
+export type ForwardFrom = "docker" | Upstream["from"];
+
 /** How a container's questions to the outside are treated. */
 export interface OutsideDns {
   readonly upstreams: readonly Upstream[];
@@ -36,6 +39,7 @@ export interface DockerHostFiles {
   daemonDns(): Promise<DaemonDns>;
   /** Major version of the engine; 0 while unknown. */
   engineMajor(): number;
+  readonly forwardFrom: ForwardFrom;
 }
 
 /** Finds out whom dockerd's resolver would ask for a container, and from which namespace. */
@@ -47,11 +51,10 @@ export class Upstreams {
   async of(container: Container): Promise<OutsideDns> {
     const [own, hostFile, daemon] = await Promise.all([this.#read(container.resolvConfPath), this.#read(this.host.resolvConf), this.host.daemonDns()]);
     const parsed = parseResolvConf(hostFile);
-    const engineMajor = this.host.engineMajor();
-    const external = engineMajor >= 25 ? parseExternalServers(own) : undefined;
-    const upstreams = external
-      ? statedUpstreams(external, parsed.nameservers, engineMajor)
-      : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, engineMajor);
+    const rule: DialRule = { engineMajor: this.host.engineMajor(), forwardFrom: this.host.forwardFrom };
+    // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
+    const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? parseExternalServers(own) : undefined;
+    const upstreams = external ? statedUpstreams(external, parsed.nameservers, rule) : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, rule);
     const options = container.dns.options.length > 0 ? container.dns.options : daemon.options.length > 0 ? daemon.options : parsed.options;
     return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: parseResolvConf(own).search };
   }
@@ -81,30 +84,42 @@ export class Upstreams {
   }
 }
 
+/** What decides from where an upstream is asked. */
+export interface DialRule {
+  readonly engineMajor: number;
+  readonly forwardFrom: ForwardFrom;
+}
+
 /**
  * What Docker 25 and later wrote into the container's file. The file is the container's to change: it may choose its own
  * servers, but what is asked from the host's namespace is what the host's file says, now.
  */
-export function statedUpstreams(external: readonly ExternalServer[], hostFile: readonly string[], engineMajor: number): Upstream[] {
-  const fromHost = external.some((server) => server.fromHost) ? chooseUpstreams([], [], hostFile, engineMajor) : [];
-  return [...fromHost, ...external.filter((server) => !server.fromHost).map(({ ip }) => upstream(ip, "container"))];
+export function statedUpstreams(external: readonly ExternalServer[], hostFile: readonly string[], rule: DialRule): Upstream[] {
+  const fromHost = external.some((server) => server.fromHost) ? chooseUpstreams([], [], hostFile, rule) : [];
+  return [...fromHost, ...external.filter((server) => !server.fromHost).map(({ ip }) => upstream(ip, "container", { ...rule, forwardFrom: "docker" }))];
 }
 
 /**
  * Docker's choice when it does not say (before 25): the container's `--dns`, else dockerd's, else the host's file.
  * A loopback server of the host's file is asked from the host's namespace, every other from the container's (facts 1.8).
  */
-export function chooseUpstreams(container: readonly string[], daemon: readonly string[], hostFile: readonly string[], engineMajor: number): Upstream[] {
+export function chooseUpstreams(container: readonly string[], daemon: readonly string[], hostFile: readonly string[], rule: DialRule): Upstream[] {
+  const { engineMajor } = rule;
   const configured = container.length > 0 ? container : daemon;
-  if (configured.length > 0) return configured.map((ip) => upstream(ip, "container"));
+  if (configured.length > 0) return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
   hostFile = hostFile.filter((ip) => !ip.includes("%")); // a link-local server means nothing without its interface
   const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
-  return servers.map((ip) => upstream(ip, engineMajor >= 28 || ip.startsWith("127.") || !isIPv4(ip) ? "host" : "container"));
+  return servers.map((ip) => upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule));
 }
 
-function upstream(ip: string, from: Upstream["from"]): Upstream {
-  return { ip, port: 53, from };
+/** @param dockers from where Docker would ask; a loopback address means a server of just that namespace, so nothing overrides it */
+function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
+  return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) ? dockers : forwardFrom };
+}
+
+function isLoopback(ip: string): boolean {
+  return /^(127\.|0\.0\.0\.0$|::1?$)/.test(ip); // the unspecified address leads to the loopback one
 }
 
 async function readOrEmpty(path: string): Promise<string> {

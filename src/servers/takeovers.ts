@@ -112,7 +112,7 @@ export class Takeovers {
 
   onMessage(message: ToDaemon): void {
     if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
-    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.udp, message.tcp);
+    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family === "ipv6" ? "ipv6" : "ipv4", message.udp, message.tcp);
     else if (message.kind === "answering" && !message.answering) this.#repair(message.sandbox);
   }
 
@@ -167,20 +167,20 @@ export class Takeovers {
     const send = this.#send;
     if (!send) return;
     this.#inNamespace(sandbox, () => {
-      const { udp, tcp } = openForwardingSockets(takeover, forwardingUdp, forwardingTcp);
+      const { udp, tcp } = openForwardingSockets(takeover, "ipv4", forwardingUdp, forwardingTcp);
       const { pidfd, bridge, port } = takeover;
       send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
       [...udp, ...tcp].forEach(closeDescriptor);
     });
   }
 
-  #sendMoreSockets(sandbox: string, udpCount: number, tcpCount: number): void {
+  #sendMoreSockets(sandbox: string, family: "ipv4" | "ipv6", udpCount: number, tcpCount: number): void {
     const held = this.#held.get(sandbox);
     if (!held || !(held.handedOut + udpCount + tcpCount <= socketsAtMost)) return;
     held.handedOut += udpCount + tcpCount;
     this.#inNamespace(sandbox, () => {
-      const { udp, tcp } = openForwardingSockets(held.takeover, udpCount, tcpCount);
-      this.#send?.({ kind: "more-sockets", sandbox, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
+      const { udp, tcp } = openForwardingSockets(held.takeover, family, udpCount, tcpCount);
+      this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
       [...udp, ...tcp].forEach(closeDescriptor);
     });
   }
