@@ -35,7 +35,9 @@ function goAhead(): void {
   try {
     setPriority(0, priority);
   } catch (error) {
-    if (errorCode(error) !== "EACCES" && errorCode(error) !== "EPERM") throw error; // a container without CAP_SYS_NICE
+    // Node gives errors of `os` a code of their own, and the kernel's in `info`.
+    const code = errorCode((error as { info?: unknown }).info) ?? errorCode(error);
+    if (code !== "EACCES" && code !== "EPERM") throw error; // a container without CAP_SYS_NICE
   }
 }
 

@@ -10,16 +10,17 @@ import { statusOf, type Status } from "./control/status.js";
 import { daemonDnsOf } from "./docker/daemon-dns.js";
 import { Engine } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
+import { pathThrough, resolvConfOf, type DockerdPlace } from "./docker/place.js";
 import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
 import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
-import { FileLock } from "./linux/file-lock.js";
+import { FileLock, lockFolder } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
 import { raiseDescriptorLimit } from "./linux/privileges.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { createLog } from "./log.js";
-import { findDockerd } from "./servers/dockerd-process.js";
+import { placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
@@ -43,7 +44,10 @@ export class Daemon {
   readonly #api: ControlApi;
   readonly #poller = new NodePoller();
   readonly #upstreams: Upstreams;
-  #knownDns: { readonly at: number; readonly dns: Promise<DaemonDns> } | undefined;
+  readonly #engine: Engine;
+  /** Of the dockerd that is followed, or was last. */
+  #place: DockerdPlace = { kind: "untold" };
+  #daemonDns: Promise<DaemonDns> | undefined;
   #unwatch: (() => void) | undefined;
   #lock: FileLock | undefined;
   #stopped: Promise<void> | undefined;
@@ -51,10 +55,11 @@ export class Daemon {
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
     this.#log = createLog(options.logLevel);
-    const engine = new Engine(dockerHost);
+    this.#engine = new Engine(dockerHost);
     this.#upstreams = new Upstreams({
-      resolvConf: "/etc/resolv.conf",
-      daemonDns: () => this.#daemonDns(),
+      resolvConf: () => resolvConfOf(this.#place),
+      pathOf: (file) => pathThrough(this.#place, file),
+      daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       forwardFrom: config.dns["forward-from"],
     });
@@ -74,8 +79,8 @@ export class Daemon {
       },
       this.#log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, this.#log);
-    this.#feed = new Feed(engine, this.#inventory, this.#log, { onState: () => this.#onFeedState() });
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathThrough(this.#place, file));
+    this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
       records: () => recordRows(this.#inventory, config.dns.ttl),
@@ -94,6 +99,7 @@ export class Daemon {
     // Node cuts a longer path short, and listens at what is left of it.
     if (Buffer.byteLength(`${runDir}/control.sock`) > socketPathAtMost)
       throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/control.sock".length} bytes at most`);
+    await this.#admit();
     makeRunDir(runDir);
     if (!this.options.observe) this.#lock = lockFor(this.options.dockerHost);
     await this.#api.start();
@@ -169,10 +175,14 @@ export class Daemon {
     return explanation;
   }
 
-  /** What dockerd was told, looked up once for all containers that are reviewed at a time. */
-  #daemonDns(): Promise<DaemonDns> {
-    if (!this.#knownDns || Date.now() - this.#knownDns.at > 1000) this.#knownDns = { at: Date.now(), dns: daemonDnsOf(findDockerd(this.options.dockerHost)) };
-    return this.#knownDns.dns;
+  /** Looks where the dockerd is that answers now. Rejects when it cannot be served from here. */
+  async #admit(): Promise<void> {
+    const place = placeOfDockerd(this.options.dockerHost);
+    if (!place) return; // nobody is there: the feed waits
+    const refusal = await refusalAt(this.#engine, place);
+    if (refusal !== undefined) throw new PontoonError("DOCKERD_ELSEWHERE", this.options.dockerHost, refusal);
+    this.#place = place;
+    this.#daemonDns = daemonDnsOf(place.kind === "seen" ? place.pid : undefined);
   }
 
   #findContainer(nameOrId: string) {
@@ -191,7 +201,7 @@ function makeRunDir(path: string): void {
 
 /** Two daemons would take over the same containers, one after the other, for ever. */
 function lockFor(dockerHost: string): FileLock {
-  const path = `/run/pontoon-${createHash("sha256").update(dockerHost).digest("hex").slice(0, 8)}.lock`;
+  const path = `${lockFolder()}/pontoon-${createHash("sha256").update(dockerHost).digest("hex").slice(0, 8)}.lock`;
   const lock = FileLock.take(path);
   if (!lock) throw new PontoonError("ALREADY_RUNNING", dockerHost, `another pontoon daemon follows ${dockerHost}; stop it first`);
   return lock;

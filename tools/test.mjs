@@ -24,6 +24,9 @@ if (!unitOnly) {
     { command: "busybox", package: "busybox-static" },
     { command: "nsenter", package: "util-linux" },
     { command: "ps", package: "procps" },
+    { command: "rootlesskit", package: "rootlesskit" },
+    { command: "slirp4netns", package: "slirp4netns" },
+    { command: "newuidmap", package: "uidmap" },
     { command: "gcc", package: "gcc" },
     { command: "musl-gcc", package: "musl-tools" },
   ]);

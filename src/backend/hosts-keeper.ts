@@ -47,6 +47,8 @@ export class HostsKeeper {
   constructor(
     private readonly inventory: Inventory,
     private readonly log: Logger,
+    /** Where a file that dockerd names can be opened. */
+    private readonly pathOf: (file: string) => string = (file) => file,
   ) {}
 
   start(): void {
@@ -129,7 +131,7 @@ export class HostsKeeper {
     const wanted = this.#wantedOf(container, parent);
     parent.wanted = JSON.stringify(wanted);
     try {
-      const repaired = editInPlace(container.hostsPath, (content) => correct(content, wanted, container.sandbox!.pid));
+      const repaired = editInPlace(this.pathOf(container.hostsPath), (content) => correct(content, wanted, container.sandbox!.pid));
       if (repaired) this.log.info({ container: container.name, file: container.hostsPath }, "corrected what Docker forgot in a container's hosts file");
       parent.problem = undefined;
     } catch (error) {

@@ -2,7 +2,7 @@ import { daemonSettingsOf } from "../docker/daemon-dns.js";
 import { Engine } from "../docker/engine.js";
 import { describeError, errorCode } from "../errors.js";
 import { Inventory } from "../inventory/inventory.js";
-import { findDockerd } from "../servers/dockerd-process.js";
+import { placeOfDockerd, refusalAt } from "../servers/dockerd-process.js";
 import type { DockerFacts } from "./facts.js";
 
 const answerTime = 5000; // ms
@@ -12,11 +12,13 @@ const atOnce = 32;
 export async function probeDocker(host: string): Promise<{ facts: DockerFacts; inventory: Inventory | undefined }> {
   const engine = new Engine(host);
   try {
+    const place = placeOfDockerd(host) ?? { kind: "untold" };
+    const refusal = await soon(refusalAt(engine, place));
+    if (refusal !== undefined) return { facts: { kind: "refused", host, reason: refusal }, inventory: undefined };
     const [version, info] = await soon(Promise.all([engine.version(), engine.info()]));
-    const pid = findDockerd(host);
+    const pid = place.kind === "seen" ? place.pid : undefined;
     const { iptables, userlandProxy } = await daemonSettingsOf(pid);
-    const { liveRestore, usernsRemap } = info;
-    const facts: DockerFacts = { kind: "reachable", host, version, pid, liveRestore, usernsRemap, iptables, userlandProxy, refused: undefined };
+    const facts: DockerFacts = { kind: "reachable", host, version, pid, ...info, iptables, userlandProxy };
     return { facts, inventory: await inventoryOf(engine) };
   } catch (error) {
     if (errorCode(error) === "EACCES") return { facts: { kind: "not-allowed", host }, inventory: undefined };

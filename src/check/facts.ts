@@ -26,11 +26,12 @@ export type DockerFacts =
       readonly pid: number | undefined;
       readonly liveRestore: boolean;
       readonly usernsRemap: boolean;
+      readonly rootless: boolean;
       readonly iptables: boolean;
       readonly userlandProxy: boolean;
-      /** Why pontoon does not serve this dockerd; undefined when it does. */
-      readonly refused: string | undefined;
     }
+  /** It cannot be served from here. */
+  | { readonly kind: "refused"; readonly host: string; readonly reason: string }
   | { readonly kind: "unreachable"; readonly host: string; readonly reason: string }
   | { readonly kind: "not-allowed"; readonly host: string };
 

@@ -2,7 +2,7 @@ import t from "tap";
 import type { ContainerFacts, DaemonFacts, DockerFacts, Facts } from "./facts.js";
 import { findingsOf, isWell } from "./findings.js";
 
-const dockerd: DockerFacts = { kind: "reachable", host: "unix:///d.sock", version: "28.2", pid: 9, liveRestore: false, usernsRemap: false, iptables: true, userlandProxy: true, refused: undefined };
+const dockerd: DockerFacts = { kind: "reachable", host: "unix:///d.sock", version: "28.2", pid: 9, liveRestore: false, usernsRemap: false, rootless: false, iptables: true, userlandProxy: true };
 const daemon: DaemonFacts = {
   kind: "running", version: "1.2.3", pid: 10, observe: false,
   docker: { host: "unix:///d.sock", state: "following", detail: "" }, dns: { state: "running", pid: 11, detail: "" },
@@ -43,7 +43,7 @@ t.test("what stops pontoon is a problem, what somebody should know a warning", (
     [{ features: [{ name: "pidfd", problem: "the kernel refuses pidfd_open" }] }, /^problem kernel: the kernel refuses pidfd_open$/],
     [{ config: "pontoon.yaml: unknown key tll" }, /^problem configuration: .*tll/],
     [{ docker: { kind: "unreachable", host: "unix:///x", reason: "ENOENT" } }, /^problem docker: no dockerd answers at unix:\/\/\/x \(ENOENT\); start it/],
-    [{ docker: { ...dockerd, refused: "it cannot be served" } }, /^problem docker: it cannot be served$/],
+    [{ docker: { kind: "refused", host: "unix:///d.sock", reason: "it cannot be served" } }, /^problem docker: it cannot be served$/],
     [{ daemon: { kind: "silent", reason: "timeout" } }, /^problem daemon: .*timeout; see its log/],
     [{ daemon: { ...daemon, dns: { state: "given-up", pid: undefined, detail: "died" } } }, /^problem pontoon-dns: given-up: died/],
     [{ containers: seen(container("web", { kind: "failed", code: "NFTABLES_REFUSED", reason: "no" })) }, /^problem containers: web is not taken over \(NFTABLES_REFUSED\): no; see docs\/errors\.md$/],

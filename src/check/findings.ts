@@ -58,7 +58,9 @@ function aboutKernel({ features, isRoot }: Facts): Finding[] {
 function aboutDocker(docker: DockerFacts): Finding {
   switch (docker.kind) {
     case "reachable":
-      return docker.refused === undefined ? ok("docker", describeDockerd(docker)) : problem("docker", docker.refused);
+      return ok("docker", describeDockerd(docker));
+    case "refused":
+      return problem("docker", docker.reason);
     case "unreachable":
       return problem("docker", `no dockerd answers at ${docker.host} (${docker.reason})`, "start it, or give --docker");
     case "not-allowed":
@@ -66,8 +68,8 @@ function aboutDocker(docker: DockerFacts): Finding {
   }
 }
 
-function describeDockerd({ version, host, pid, liveRestore, usernsRemap, iptables, userlandProxy }: DockerFacts & { kind: "reachable" }): string {
-  const options = [liveRestore ? "live-restore" : "", usernsRemap ? "userns-remap" : "", iptables ? "" : "iptables off", userlandProxy ? "" : "userland proxy off"];
+function describeDockerd({ version, host, pid, liveRestore, usernsRemap, rootless, iptables, userlandProxy }: DockerFacts & { kind: "reachable" }): string {
+  const options = [liveRestore ? "live-restore" : "", usernsRemap ? "userns-remap" : "", rootless ? "rootless" : "", iptables ? "" : "iptables off", userlandProxy ? "" : "userland proxy off"];
   const unusual = options.filter((option) => option !== "");
   const process = pid === undefined ? "" : `, pid ${pid}`;
   return `Docker ${version} at ${host}${process}${unusual.length > 0 ? ` (${unusual.join(", ")})` : ""}`;
@@ -102,7 +104,7 @@ function aboutFollowing(daemon: DaemonFacts & { kind: "running" }, docker: Docke
 }
 
 function aboutContainers({ containers, daemon, docker }: Facts): Finding[] {
-  if (containers.kind === "unseen") return docker.kind === "unreachable" ? [] : [warning("containers", `could not be looked at: ${containers.reason}`, needsRoot)];
+  if (containers.kind === "unseen") return docker.kind !== "not-allowed" ? [] : [warning("containers", `could not be looked at: ${containers.reason}`, needsRoot)];
   const findings: Finding[] = [];
   const served = containers.value.filter((container) => container.resolver.kind === "pontoon");
   if (served.length > 0) findings.push(ok("containers", `${served.length} answered by pontoon`));

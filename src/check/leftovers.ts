@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { removeLeftover, rulesOf } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
-import { FileLock } from "../linux/file-lock.js";
+import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { isServer, pidOfServer } from "../servers/dns-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
@@ -101,8 +101,9 @@ function listeningSockets(): Set<string> {
 }
 
 function leftoverLocks(): string[] {
-  const names = readdirSync("/run").filter((name) => /^pontoon-[0-9a-f]{8}\.lock$/.test(name));
-  return names.map((name) => `/run/${name}`).filter(isFreeLock);
+  const folder = lockFolder();
+  const names = readdirSync(folder).filter((name) => /^pontoon-[0-9a-f]{8}\.lock$/.test(name));
+  return names.map((name) => join(folder, name)).filter(isFreeLock);
 }
 
 function isFreeLock(path: string): boolean {

@@ -1,7 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { DaemonDns } from "./upstreams.js";
 
-const defaultConfig = "/etc/docker/daemon.json";
 
 /** How a dockerd was set up, as far as it matters to pontoon and its API does not tell. */
 export interface DaemonSettings {
@@ -17,7 +16,7 @@ export interface DaemonSettings {
  */
 export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonSettings> {
   const words = pid === undefined ? [] : (await readOr(`/proc/${pid}/cmdline`, "")).split("\0");
-  const path = valuesOf(words, "--config-file")[0] ?? defaultConfig;
+  const path = valuesOf(words, "--config-file")[0] ?? (await defaultConfigOf(pid));
   const config = parseObject(await readOr(pid === undefined ? path : `/proc/${pid}/root${path}`, "{}"));
   const list = (flag: string, key: string) => {
     const given = valuesOf(words, flag);
@@ -28,6 +27,14 @@ export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonS
     iptables: isOn(words, "--iptables", config.iptables),
     userlandProxy: isOn(words, "--userland-proxy", config["userland-proxy"]),
   };
+}
+
+/** A rootless dockerd's file is in its user's home. */
+async function defaultConfigOf(pid: number | undefined): Promise<string> {
+  const variables = pid === undefined ? "" : await readOr(`/proc/${pid}/environ`, "");
+  const environment = new Map(variables.split("\0").map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]));
+  if (!environment.has("_DOCKERD_ROOTLESS_CHILD")) return "/etc/docker/daemon.json";
+  return `${environment.get("XDG_CONFIG_HOME") ?? `${environment.get("HOME") ?? ""}/.config`}/docker/daemon.json`;
 }
 
 /** dockerd's own `--dns` and `--dns-opt`, which its API does not tell (before 25). */

@@ -25,6 +25,8 @@ export type FeedState =
 export interface FeedEvents {
   /** The state or the set of joined networks has changed. */
   onState(): void;
+  /** A dockerd is about to be followed; rejects when it must not be. */
+  admit?(): Promise<void>;
 }
 
 /**
@@ -72,6 +74,8 @@ export class Feed {
     const session = ++this.#session;
     const isCurrent = () => this.#session === session;
     try {
+      await this.events.admit?.();
+      if (!isCurrent()) return;
       const subscription = await this.engine.subscribe(
         (event) => isCurrent() && this.#onEvent(event),
         (reason) => isCurrent() && this.#lost(reason),

@@ -46,7 +46,7 @@ class Host {
 
   constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: join(this.#folder, "resolv.conf"), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
+    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
   }
 
   write(name: string, content: string): string {

@@ -1,4 +1,4 @@
-import { constants, unwatchFile, watchFile } from "node:fs";
+import { constants, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { isIP, isIPv4 } from "node:net";
 import { parseExternalServers, parseResolvConf, type ExternalServer } from "../../dns/resolv-conf.js";
@@ -33,8 +33,10 @@ export interface OutsideDns {
 }
 
 export interface DockerHostFiles {
-  /** `/etc/resolv.conf` as dockerd sees it. */
-  readonly resolvConf: string;
+  /** Where the resolv.conf of the network that is asked from can be read. */
+  resolvConf(): string;
+  /** Where a file that dockerd names can be read. */
+  pathOf(file: string): string;
   /** dockerd's command line, and `/etc/docker/daemon.json` or what `--config-file` names. */
   daemonDns(): Promise<DaemonDns>;
   /** Major version of the engine; 0 while unknown. */
@@ -49,7 +51,7 @@ export class Upstreams {
   constructor(private readonly host: DockerHostFiles) {}
 
   async of(container: Container): Promise<OutsideDns> {
-    const [own, hostFile, daemon] = await Promise.all([this.#read(container.resolvConfPath), this.#read(this.host.resolvConf), this.host.daemonDns()]);
+    const [own, hostFile, daemon] = await Promise.all([this.#read(container.resolvConfPath === "" ? "" : this.host.pathOf(container.resolvConfPath)), this.#read(this.host.resolvConf()), this.host.daemonDns()]);
     const parsed = parseResolvConf(hostFile);
     const rule: DialRule = { engineMajor: this.host.engineMajor(), forwardFrom: this.host.forwardFrom };
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
@@ -64,13 +66,21 @@ export class Upstreams {
    * @returns stops watching
    */
   watch(onChange: () => void): () => void {
-    const path = this.host.resolvConf;
-    watchFile(path, { interval: watchEvery }, (now, before) => {
-      if (now.mtimeMs === before.mtimeMs && now.ino === before.ino) return;
-      this.#files.delete(path);
+    let before = this.#stateOfHostFile();
+    const timer = setInterval(() => {
+      const now = this.#stateOfHostFile();
+      if (now === before) return;
+      before = now;
+      this.#files.clear();
       onChange();
-    });
-    return () => unwatchFile(path);
+    }, watchEvery);
+    return () => clearInterval(timer);
+  }
+
+  /** What tells one version of the file from another, wherever it is read at the moment. */
+  #stateOfHostFile(): string {
+    const stat = statSync(this.host.resolvConf(), { throwIfNoEntry: false });
+    return stat ? `${stat.ino} ${stat.mtimeMs}` : "none";
   }
 
   async #read(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
 import { bind, check, lastErrno } from "./ffi.js";
 import { EAGAIN } from "./constants.js";
 
@@ -6,6 +6,17 @@ const flock = bind("int flock(int, int)");
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const triesAtMost = 8;
+
+/** Where locks are that count on the whole host: its own /run, also when this process lives in a container that shares its processes. */
+export function lockFolder(): string {
+  try {
+    if (statSync("/proc/1/ns/mnt").ino === statSync("/proc/self/ns/mnt").ino) return "/run";
+    accessSync("/proc/1/root/run", constants.W_OK);
+    return "/proc/1/root/run";
+  } catch {
+    return "/run"; // not root, or not allowed to look at other processes
+  }
+}
 
 /** A file that at most one process holds; the kernel lets go of it when that process ends, however it does. */
 export class FileLock {

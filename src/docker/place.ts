@@ -1,0 +1,47 @@
+/** Where a dockerd runs, as seen from here. */
+export type DockerdPlace =
+  /** At an address of another machine. */
+  | { readonly kind: "remote" }
+  /** At the other end of its socket is a process that cannot be seen from here. */
+  | { readonly kind: "unseen" }
+  /** On this machine, but which process it is cannot be told: a proxy stands before it, and several run. */
+  | { readonly kind: "untold" }
+  | {
+      readonly kind: "seen";
+      readonly pid: number;
+      /** Whether it lives in the same namespaces as we do. */
+      readonly shares: { readonly pid: boolean; readonly net: boolean; readonly mnt: boolean };
+    };
+
+/**
+ * Why pontoon does not serve the dockerd found at `host`, in one sentence with the remedy; undefined when it does.
+ * @param isRootless as its API tells; it then lives in a network namespace of its own, and needs no other care
+ */
+export function refusalOf(host: string, place: DockerdPlace, isRootless: boolean): string | undefined {
+  switch (place.kind) {
+    case "remote":
+      return `the dockerd at ${host} is on another machine; run pontoon where its containers are`;
+    case "unseen":
+      return `the process behind ${host} cannot be seen from here; if pontoon runs in a container, run that with --pid host`;
+    case "untold":
+      return undefined;
+    case "seen":
+      if (!place.shares.pid) return `the dockerd at ${host} runs in another container, with process ids of its own; run pontoon inside that container`;
+      if (!place.shares.net && !isRootless) return `the dockerd at ${host} lives in another network namespace; if pontoon runs in a container, run that with --network host`;
+      return undefined;
+  }
+}
+
+/** A file that dockerd names, as it can be opened from here. */
+export function pathThrough(place: DockerdPlace, file: string): string {
+  return place.kind === "seen" && !place.shares.mnt ? `/proc/${place.pid}/root${file}` : file;
+}
+
+/**
+ * The resolv.conf that describes the network upstreams are asked from: dockerd's, but of a rootless one, whose own
+ * network is another, ours.
+ */
+export function resolvConfOf(place: DockerdPlace): string {
+  const file = "/etc/resolv.conf";
+  return place.kind === "seen" && !place.shares.net ? file : pathThrough(place, file);
+}
