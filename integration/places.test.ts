@@ -91,6 +91,8 @@ t.test("userns-remap: served as usual", async (t) => {
 
 t.test("pontoon in a container of the dockerd it serves", async (t) => {
   const host = await hostWithUpstream(t);
+  host.writeFile("/run/resolver/resolv.conf", resolvConf);
+  await host.exec(["ln", "-sf", "/run/resolver/resolv.conf", "/etc/resolv.conf"]); // as many a host has it
   const web = await host.container({ name: "web", networks: ["n1"] });
   const start = (name: string, ...options: string[]) =>
     host.container({
@@ -113,7 +115,7 @@ t.test("pontoon in a container of the dockerd it serves", async (t) => {
   t.match((await host.exec(["docker", "exec", "pontoon", process.execPath, program, "check"])).stdout, /^ok +containers +left to Docker \(uses the host's network\): pontoon$[\s\S]*\nAll is well\.\n$/m);
   const second = await pontoon(host, "daemon", "--run-dir=/run/second", "--docker=unix:///var/run/docker.sock");
   t.match([second.exitCode, second.stderr], [1, /another pontoon daemon follows/], "a second daemon on the host is refused");
-  host.writeFile("/etc/resolv.conf", "nameserver 10.77.0.9\n");
+  host.writeFile("/run/resolver/resolv.conf", "nameserver 10.77.0.9\n");
   const follows = async () => (await pontoon(host, "status")).stdout.includes("10.77.0.9");
   await until(follows, { timeoutMs: 20_000, what: "the host's resolv.conf is followed" });
 

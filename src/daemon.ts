@@ -10,7 +10,8 @@ import { statusOf, type Status } from "./control/status.js";
 import { daemonDnsOf } from "./docker/daemon-dns.js";
 import { Engine } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
-import { pathThrough, resolvConfOf, type DockerdPlace } from "./docker/place.js";
+import { resolvConfRootOf, rootOf, type DockerdPlace } from "./docker/place.js";
+import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
 import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
@@ -57,8 +58,8 @@ export class Daemon {
     this.#log = createLog(options.logLevel);
     this.#engine = new Engine(dockerHost);
     this.#upstreams = new Upstreams({
-      resolvConf: () => resolvConfOf(this.#place),
-      pathOf: (file) => pathThrough(this.#place, file),
+      resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
+      pathOf: (file) => pathInRoot(rootOf(this.#place), file),
       daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       forwardFrom: config.dns["forward-from"],
@@ -79,7 +80,7 @@ export class Daemon {
       },
       this.#log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathThrough(this.#place, file));
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file));
     this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),

@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { pathInRoot } from "./root-path.js";
 import type { DaemonDns } from "./upstreams.js";
 
 
@@ -17,7 +18,7 @@ export interface DaemonSettings {
 export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonSettings> {
   const words = pid === undefined ? [] : (await readOr(`/proc/${pid}/cmdline`, "")).split("\0");
   const path = valuesOf(words, "--config-file")[0] ?? (await defaultConfigOf(pid));
-  const config = parseObject(await readOr(pid === undefined ? path : `/proc/${pid}/root${path}`, "{}"));
+  const config = parseObject(await readOr(pid === undefined ? path : pathInRoot(`/proc/${pid}/root`, path), "{}"));
   const list = (flag: string, key: string) => {
     const given = valuesOf(words, flag);
     return given.length > 0 ? given : stringsOf(config[key]);

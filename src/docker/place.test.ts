@@ -1,5 +1,5 @@
 import t from "tap";
-import { pathThrough, refusalOf, resolvConfOf, type DockerdPlace } from "./place.js";
+import { refusalOf, resolvConfRootOf, rootOf, type DockerdPlace } from "./place.js";
 
 const seen = (shares: Partial<{ pid: boolean; net: boolean; mnt: boolean }> = {}): DockerdPlace => ({ kind: "seen", pid: 7, shares: { pid: true, net: true, mnt: true, ...shares } });
 
@@ -24,11 +24,12 @@ t.test("what is not served is refused with the remedy", (t) => {
 });
 
 t.test("files are read as dockerd sees them, and the resolv.conf of the network that is asked from", (t) => {
-  t.equal(pathThrough(seen(), "/var/lib/x"), "/var/lib/x");
-  t.equal(pathThrough(seen({ mnt: false }), "/var/lib/x"), "/proc/7/root/var/lib/x");
-  t.equal(pathThrough({ kind: "untold" }, "/var/lib/x"), "/var/lib/x");
-  t.equal(resolvConfOf(seen({ mnt: false })), "/proc/7/root/etc/resolv.conf");
-  t.equal(resolvConfOf(seen({ mnt: false, net: false })), "/etc/resolv.conf", "a rootless dockerd's names its own forwarder");
-  t.equal(resolvConfOf(seen()), "/etc/resolv.conf");
+  const cases: [place: DockerdPlace, root: string, resolvConfRoot: string, what: string][] = [
+    [seen(), "", "", "on the host"],
+    [{ kind: "untold" }, "", "", "not known"],
+    [seen({ mnt: false }), "/proc/7/root", "/proc/7/root", "pontoon in a container"],
+    [seen({ mnt: false, net: false }), "/proc/7/root", "", "a rootless dockerd, whose resolv.conf names a forwarder of its own"],
+  ];
+  for (const [place, root, resolvConfRoot, what] of cases) t.same([rootOf(place), resolvConfRootOf(place)], [root, resolvConfRoot], what);
   t.end();
 });

@@ -32,16 +32,15 @@ export function refusalOf(host: string, place: DockerdPlace, isRootless: boolean
   }
 }
 
-/** A file that dockerd names, as it can be opened from here. */
-export function pathThrough(place: DockerdPlace, file: string): string {
-  return place.kind === "seen" && !place.shares.mnt ? `/proc/${place.pid}/root${file}` : file;
+/** The root directory through which dockerd's files are opened; empty when it is ours. */
+export function rootOf(place: DockerdPlace): string {
+  return place.kind === "seen" && !place.shares.mnt ? `/proc/${place.pid}/root` : "";
 }
 
 /**
- * The resolv.conf that describes the network upstreams are asked from: dockerd's, but of a rootless one, whose own
- * network is another, ours.
+ * The root directory whose /etc/resolv.conf describes the network upstreams are asked from: dockerd's, but of a rootless
+ * one, whose own network is another, ours.
  */
-export function resolvConfOf(place: DockerdPlace): string {
-  const file = "/etc/resolv.conf";
-  return place.kind === "seen" && !place.shares.net ? file : pathThrough(place, file);
+export function resolvConfRootOf(place: DockerdPlace): string {
+  return place.kind === "seen" && !place.shares.net ? "" : rootOf(place);
 }

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { networkInterfaces } from "node:os";
+import { hostname, networkInterfaces } from "node:os";
 import type { Engine } from "../docker/engine.js";
 import { refusalOf, type DockerdPlace } from "../docker/place.js";
 import { errorCode } from "../errors.js";
@@ -50,7 +50,7 @@ function namespaceOf(pid: number | string, kind: "pid" | "net" | "mnt"): number 
 /** Whether a TCP address is one of this machine's. */
 function isHere(dockerHost: string): boolean {
   const host = /^\w+:\/\/(?:[^/@]*@)?(\[[^\]]+\]|[^:/]+)/.exec(dockerHost)?.[1]?.replace(/^\[|\]$/g, "") ?? "";
-  if (host === "localhost" || host.startsWith("127.")) return true;
+  if (host === "localhost" || host === hostname() || host.startsWith("127.")) return true;
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host));
 }
 

@@ -1,0 +1,31 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { pathInRoot } from "./root-path.js";
+
+t.test("links are followed inside the other root", (t) => {
+  const root = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(root, { recursive: true }));
+  for (const folder of ["etc", "run/resolver", "var"]) mkdirSync(join(root, folder), { recursive: true });
+  const link = (target: string, path: string) => symlinkSync(target, join(root, path));
+  link("/run/resolver/resolv.conf", "etc/resolv.conf");
+  link("../run/resolver/resolv.conf", "etc/relative");
+  link("/run", "var/run");
+  link("/var/run/resolver/x", "etc/twice");
+  link("../../../../etc/passwd", "etc/out");
+  link("/etc/loop", "etc/loop");
+  const cases: [file: string, expected: string][] = [
+    ["/etc/hosts", "/etc/hosts"],
+    ["/etc/resolv.conf", "/run/resolver/resolv.conf"],
+    ["/etc/relative", "/run/resolver/resolv.conf"],
+    ["/var/run/resolver/y", "/run/resolver/y"],
+    ["/etc/twice", "/run/resolver/x"],
+    ["/etc/out", "/etc/passwd"],
+    ["/none/at/all", "/none/at/all"],
+    ["/etc/loop", "/etc/loop"],
+  ];
+  for (const [file, expected] of cases) t.equal(pathInRoot(root, file), root + expected, file);
+  t.equal(pathInRoot("", "/etc/resolv.conf"), "/etc/resolv.conf", "our own root is left to the kernel");
+  t.end();
+});
