@@ -55,6 +55,8 @@ t.test("the header decides first", (t) => {
     ["no header", message({ body }).subarray(0, 11), { kind: "ignore" }],
     ["a reply", message({ flags: 0x8180, body }), { kind: "ignore" }],
     ["a reply of another opcode", message({ flags: 0xa800, body }), { kind: "ignore" }],
+    ["a reply that is too large", message({ flags: 0x8180, body: Buffer.alloc(5000) }), { kind: "ignore" }],
+    ["a query that is too large", message({ body: Buffer.concat([body, Buffer.alloc(4096)]) }), { kind: "refusal", rcode: RCODE.REFUSED, end: 12 }],
     ["NOTIFY", message({ flags: 4 << 11, body }), { kind: "refusal", rcode: RCODE.NOTIMP, end: 12 }],
     ["UPDATE", message({ flags: 5 << 11, body }), { kind: "refusal", rcode: RCODE.NOTIMP, end: 12 }],
     ["no question", message({ counts: [0, 0, 0, 0], body }), { kind: "refusal", rcode: RCODE.FORMERR, end: 12 }],

@@ -11,6 +11,8 @@ export const CLASS = { IN: 1, ANY: 255 } as const;
 /** Bits of the two flag bytes (RFC 1035 section 4.1.1, RFC 4035 section 3.2). */
 export const FLAG = { QR: 0x8000, AA: 0x0400, TC: 0x0200, RD: 0x0100, RA: 0x0080, AD: 0x0020, CD: 0x0010 } as const;
 export const HEADER_SIZE = 12;
+/** Largest query that is looked at, bytes. */
+export const QUERY_LIMIT = 4096;
 
 /** A query that has been looked at: a question to answer, a refusal to send, or nothing to say at all. */
 export type Query = Question | Refusal | { readonly kind: "ignore" };
@@ -53,6 +55,7 @@ export function readQuery(bytes: Buffer, start: number, length: number): Query {
   const flags = bytes.readUInt16BE(start + 2);
   if (flags & FLAG.QR) return { kind: "ignore" };
   const refuse = (rcode: Rcode, end = HEADER_SIZE, hasEdns = false): Refusal => ({ kind: "refusal", rcode, end, hasEdns });
+  if (length > QUERY_LIMIT) return refuse(RCODE.REFUSED);
   if ((flags >> 11) & 15) return refuse(RCODE.NOTIMP);
   if (bytes.readUInt16BE(start + 4) !== 1) return refuse(RCODE.FORMERR);
   const nameEnd = endOfPlainName(bytes, start + HEADER_SIZE, start + length);

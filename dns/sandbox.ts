@@ -27,6 +27,13 @@ export interface SandboxSockets {
  */
 export type Phase = "waiting" | "serving" | "releasing";
 
+/** A client's TCP connection. */
+export interface ClientConnection {
+  /** Whether a question of it is under way. */
+  readonly isBusy: boolean;
+  close(): void;
+}
+
 /** A network namespace this server answers in, with everything it holds there. */
 export class Sandbox {
   phase: Phase = "waiting";
@@ -47,8 +54,8 @@ export class Sandbox {
   readonly underWay = new Set<{ cancel(): void }>();
   /** Questions to upstreams that use this sandbox's sockets, whoever waits for them. */
   readonly flights = new Set<{ cancel(): void }>();
-  /** Open TCP connections of clients; closed with the sandbox. */
-  readonly connections = new Set<{ close(): void }>();
+  /** Open TCP connections of clients, the one idle for longest first; closed with the sandbox. */
+  readonly connections = new Set<ClientConnection>();
 
   constructor(
     public record: SandboxRecord,

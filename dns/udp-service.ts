@@ -5,7 +5,7 @@ import type { Poller } from "../src/linux/poller.js";
 import { monotonicNow } from "../src/linux/wheel.js";
 import { HEARTBEAT, RESOLVER_PORT } from "./protocol.js";
 import type { QueryLog } from "./query-log.js";
-import { RCODE, readQuery, type Question } from "./query.js";
+import { QUERY_LIMIT, readQuery, type Question } from "./query.js";
 import { buildRefusal, UDP_REPLY_LIMIT, udpLimit } from "./reply.js";
 import type { LocalAnswer } from "./lookup.js";
 import type { Resolver } from "./resolve.js";
@@ -14,8 +14,8 @@ import type { Sandbox } from "./sandbox.js";
 
 /** Messages from one sandbox before others get a turn. */
 const batchSize = 64;
-/** Largest query, bytes; a slot also holds the reply. */
-const queryAtMost = UDP_REPLY_LIMIT;
+/** Bytes of a slot, which holds a query and then its reply: enough to tell that a query is too large. */
+const slotBytes = Math.max(QUERY_LIMIT, UDP_REPLY_LIMIT) + 64;
 /** Orders in which the addresses of one name are given out from the cache. */
 const rotationsAtMost = 16;
 /** 127.0.0.11 as a number. */
@@ -23,7 +23,7 @@ const resolverAddress = 0x7f00000b;
 
 /** Answers queries over UDP, as many at a time as have come in. */
 export class UdpService {
-  readonly #batch = new MessageBatch(batchSize, queryAtMost + 64);
+  readonly #batch = new MessageBatch(batchSize, slotBytes);
   /** When the batch at hand came in. */
   #now = 0;
 
@@ -82,7 +82,7 @@ export class UdpService {
       return 0;
     }
     sandbox.counters.queries++;
-    const query = length > queryAtMost ? ({ kind: "refusal", rcode: RCODE.REFUSED, end: 12, hasEdns: false } as const) : readQuery(batch.bytes, start, length);
+    const query = readQuery(batch.bytes, start, length);
     if (query.kind === "ignore") return 0;
     if (query.kind === "refusal") {
       sandbox.counters.refused++;

@@ -24,6 +24,7 @@ export const SOCK_CLOEXEC = 0x80000;
 export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
 export const SO_PEERCRED = 17;
+export const SO_SNDBUF = 7;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;

@@ -2,7 +2,7 @@ import { bind as bindC, check, LinuxError, lastErrno } from "./ffi.js";
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
 import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
   SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_MARK, SO_PEERCRED,
-  SO_RCVBUFFORCE, SO_SNDBUFFORCE, TCP_NODELAY } from "./constants.js";
+  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_NODELAY } from "./constants.js";
 
 const c = {
   socket: bindC("int socket(int, int, int)"),
@@ -114,6 +114,11 @@ export function setMark(fd: number, mark: number): void {
 export function forceBufferSizes(fd: number, bytes: number): void {
   setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes, "SO_RCVBUFFORCE");
   setOption(fd, SOL_SOCKET, SO_SNDBUFFORCE, bytes, "SO_SNDBUFFORCE");
+}
+
+/** Bytes the kernel holds that the other end has not taken; it reserves twice as much (socket(7)). */
+export function setSendBuffer(fd: number, bytes: number): void {
+  setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes, "SO_SNDBUF");
 }
 
 export function setNoDelay(fd: number): void {
