@@ -105,21 +105,6 @@ function readExtraRecords(bytes: Buffer, start: number, length: number, end: num
   return found;
 }
 
-/**
- * Whether every record that a message's header promises is in it; records are walked, not read. Bytes behind them are
- * no fault. @param end offset just past the question, the message beginning at 0
- */
-export function holdsItsRecords(message: Buffer, end: number): boolean {
-  const count = message.readUInt16BE(6) + message.readUInt16BE(8) + message.readUInt16BE(10);
-  let at = end;
-  for (let index = 0; index < count; index++) {
-    const nameEnd = endOfName(message, at, message.length);
-    if (nameEnd === undefined || nameEnd + 10 > message.length) return false;
-    at = nameEnd + 10 + message.readUInt16BE(nameEnd + 8);
-  }
-  return at <= message.length;
-}
-
 /** Offset past a name that may end in a compression pointer; the pointer is not followed. */
 export function endOfName(bytes: Buffer, at: number, limit: number): number | undefined {
   while (at < limit) {

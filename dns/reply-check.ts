@@ -1,8 +1,10 @@
-import { FLAG, HEADER_SIZE, holdsItsRecords } from "./query.js";
+import { FLAG, HEADER_SIZE } from "./query.js";
+import { recordsIn } from "./record-places.js";
 
 /**
  * Whether bytes from the network answer this very query: id, QR, opcode, one question, the same name (letter case
- * aside), type and class (RFC 5452 section 9.1); and nothing is cut off but what TC admits. The sender has been checked by the kernel, the socket being connected.
+ * aside), type and class (RFC 5452 section 9.1); and its records hold together, but where TC
+ * admits that they do not. The sender has been checked by the kernel, the socket being connected.
  * @param questionEnd offset just past the question in `query`
  */
 export function isReplyTo(reply: Buffer, query: Buffer, questionEnd: number): boolean {
@@ -13,7 +15,7 @@ export function isReplyTo(reply: Buffer, query: Buffer, questionEnd: number): bo
   if (reply.readUInt16BE(4) !== 1) return false;
   for (let at = HEADER_SIZE; at < questionEnd - 4; at++) if (folded(reply[at]!) !== folded(query[at]!)) return false;
   if (reply.compare(query, questionEnd - 4, questionEnd, questionEnd - 4, questionEnd) !== 0) return false;
-  return (flags & FLAG.TC) !== 0 || holdsItsRecords(reply, questionEnd);
+  return (flags & FLAG.TC) !== 0 || recordsIn(reply, questionEnd) !== undefined;
 }
 
 /** The response code in a reply's header. */

@@ -122,10 +122,15 @@ t.test("a SOA too short for its numbers says nothing", (t) => {
   t.end();
 });
 
-t.test("pointers are never followed", (t) => {
-  const loop = Buffer.concat([packet({}), Buffer.from([0xc0, questionEnd, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1])]);
-  loop.writeUInt16BE(1, 6);
-  t.match(storeReply(loop, questionEnd), { lifetime: 60, hasAnswers: true });
+t.test("names without end are not kept, whether they own a record or stand in it", (t) => {
+  const record = (...bytes: number[]) => {
+    const message = Buffer.concat([packet({}), Buffer.from(bytes)]);
+    message.writeUInt16BE(1, 6);
+    return storeReply(message, questionEnd);
+  };
+  t.equal(record(0xc0, questionEnd, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 0, 0, 1), undefined, "an owner that is itself");
+  t.equal(record(0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2, 0xc0, questionEnd + 12), undefined, "an alias to itself");
+  t.match(record(0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 2, 0xc0, 12), { lifetime: 60, hasAnswers: true }, "an alias to its own name ends");
   t.end();
 });
 

@@ -1,17 +1,6 @@
-import { CLASS, FLAG, HEADER_SIZE, RCODE, TYPE, endOfName } from "./query.js";
+import { CLASS, FLAG, HEADER_SIZE, RCODE, TYPE } from "./query.js";
 import type { AnswerRecord } from "./records.js";
-
-const recordHeader = 10; // type, class, TTL and length behind a record's owner (RFC 1035 section 3.2.1)
-
-/** A record of somebody's reply: where it stands, nothing of it read but its header. */
-interface RecordPlace {
-  readonly section: "answer" | "authority" | "additional";
-  readonly at: number;
-  readonly type: number;
-  /** Offset of the TTL; the data begins six bytes on. */
-  readonly ttlAt: number;
-  readonly dataLength: number;
-}
+import { recordsIn, type RecordPlace } from "./record-places.js";
 
 /**
  * An upstream's reply as it is kept: without its OPT record, which is between it and us, and with what is needed to
@@ -32,12 +21,12 @@ const positiveAtMost = 86_400;
 const negativeAtMost = 3600;
 
 /**
- * Reads a reply that has passed the reply check: the records are walked by their headers, names are never followed.
+ * Reads a reply that has passed the reply check: the records are walked by their headers, names are only seen to end.
  * @param end offset just past the question
- * @returns undefined when the records do not fit into the message, or an OPT record stands where none may
+ * @returns undefined when the records do not fit into the message, have names without end, or an OPT record stands where none may
  */
 export function storeReply(reply: Buffer, end: number): StoredReply | undefined {
-  const places = walkRecords(reply, end);
+  const places = recordsIn(reply, end);
   if (!places) return undefined;
   const cut = withoutOpt(reply, end, places);
   if (!cut) return undefined;
@@ -56,7 +45,7 @@ export function storeReply(reply: Buffer, end: number): StoredReply | undefined 
 /** The addresses in the answer section, whatever names they stand under: for an answer given under another name. */
 export function addressesIn(stored: StoredReply, end: number, type: number, age: number): AnswerRecord[] {
   const message = Buffer.from(stored.bytes, "latin1");
-  const places = walkRecords(message, end) ?? [];
+  const places = recordsIn(message, end) ?? [];
   return places
     .filter((place) => place.section === "answer" && place.type === type && place.dataLength === (type === TYPE.A ? 4 : 16))
     .map(({ ttlAt, dataLength }) => ({
@@ -65,22 +54,6 @@ export function addressesIn(stored: StoredReply, end: number, type: number, age:
       ttl: Math.max(0, message.readUInt32BE(ttlAt) - age),
       data: message.subarray(ttlAt + 6, ttlAt + 6 + dataLength),
     }));
-}
-
-function walkRecords(message: Buffer, end: number): RecordPlace[] | undefined {
-  const places: RecordPlace[] = [];
-  let at = end;
-  for (const [section, countAt] of [["answer", 6], ["authority", 8], ["additional", 10]] as const) {
-    for (let left = message.readUInt16BE(countAt); left > 0; left--) {
-      const nameEnd = endOfName(message, at, message.length);
-      if (nameEnd === undefined || nameEnd + recordHeader > message.length) return undefined;
-      const dataLength = message.readUInt16BE(nameEnd + 8);
-      places.push({ section, at, type: message.readUInt16BE(nameEnd), ttlAt: nameEnd + 4, dataLength });
-      at = nameEnd + recordHeader + dataLength;
-      if (at > message.length) return undefined;
-    }
-  }
-  return places;
 }
 
 /**
