@@ -59,7 +59,7 @@ export class Outside {
     if (!cached) return undefined;
     if (cached.fresh) return replyOf(cached);
     if (!this.tools.health.allDown(sandbox.upstreams)) return undefined;
-    if (!this.#flights.has(cacheKey)) this.#start(sandbox, question, cacheKey); // perhaps one is back
+    if (sandbox.hasRoom && !this.#flights.has(cacheKey)) this.#start(sandbox, question, cacheKey); // perhaps one is back
     return replyOf(cached);
   }
 

@@ -45,3 +45,21 @@ t.test("it does not grow without end, and keeps what was put last", (t) => {
   t.ok(cache.get(`query ${count - 1}`));
   t.end();
 });
+
+t.test("it is bounded in bytes, too", (t) => {
+  const cache = new PacketCache();
+  const reply = [Buffer.alloc(4096)];
+  const kept = () => Array.from({ length: 500 }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined).length;
+  for (let index = 0; index < 500; index++) {
+    cache.put(`query ${index}`, reply);
+    t.ok(kept() * 4096 <= 512 * 1024);
+  }
+  t.ok(cache.get("query 499"));
+  cache.clear();
+  for (let turn = 0; turn < 500; turn++) cache.put("query 1", reply);
+  cache.put("query 2", reply);
+  t.equal(kept(), 2, "what is put again takes no more room");
+  cache.put("q".repeat(513), reply);
+  t.equal(cache.get("q".repeat(513)), undefined, "an uncommonly long query is not kept");
+  t.end();
+});

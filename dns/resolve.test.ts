@@ -250,6 +250,10 @@ t.test("too many questions of one container fail, and no more", async (t) => {
   for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
   t.equal(textOf(await bench.end(bench.begin("out.example"))).split(" ")[0], "SERVFAIL");
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+  bench.sandbox.underWay.clear();
+  for (let count = 0; count < 4096; count++) bench.sandbox.flights.add({ cancel: () => undefined });
+  t.match(await bench.resolve("out.example"), /^SERVFAIL /, "what goes on without anybody waiting counts, too");
+  bench.sandbox.flights.clear();
 });
 
 t.test("in a gap Docker's resolver is asked, too", async (t) => {

@@ -15,7 +15,6 @@ const BRIDGE_TIME = 100;
  * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
  */
 const JOIN_TIME = 3000;
-const underWayAtMost = 1024;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
 
@@ -30,13 +29,14 @@ export class Resolver {
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
-    return this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
+    const decided = this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
+    if (decided || asked.sandbox.hasRoom) return decided;
+    return failure(asked, "no-upstream", "too many questions of this container are under way");
   }
 
-  /** Asks others. `done` is called once, unless the sandbox is let go before. */
+  /** Asks others what could not be decided. `done` is called once, unless the sandbox is let go before. */
   ask(asked: Asked, done: (resolved: Resolved) => void): void {
     const { sandbox } = asked;
-    if (sandbox.underWay.size >= underWayAtMost) return done(failure(asked, "no-upstream", `${underWayAtMost} questions of this container are under way`));
     // eslint-disable-next-line prefer-const -- it may be over before it is assigned
     let running: { cancel(): void } | undefined;
     let over = false;

@@ -27,6 +27,14 @@ export interface SandboxSockets {
  */
 export type Phase = "waiting" | "serving" | "releasing";
 
+/** Questions of one sandbox under way. */
+const underWayAtMost = 1024;
+/**
+ * Questions to upstreams that use one sandbox's sockets. A searched label is up to thirteen of them, and one may go on
+ * when nobody waits for it any more, to be kept.
+ */
+const flightsAtMost = 4096;
+
 /** A client's TCP connection. */
 export interface ClientConnection {
   /** Whether a question of it is under way. */
@@ -75,6 +83,11 @@ export class Sandbox {
     this.upstreamSet = this.upstreams.map(upstreamKey).join(",");
     this.view = new AskerView(record, this.zones);
     this.cache.clear();
+  }
+
+  /** Whether one more question may be asked of others on its behalf. */
+  get hasRoom(): boolean {
+    return this.underWay.size < underWayAtMost && this.flights.size < flightsAtMost;
   }
 
   isOn(network: string): boolean {

@@ -5,6 +5,7 @@ import type { Poller, Watch } from "../src/linux/poller.js";
 import { closeDescriptor, connectSocket, disconnectSocket, receiveBytes, sendBytes, socketError, WOULD_BLOCK } from "../src/linux/socket.js";
 import { errorCode } from "../src/errors.js";
 import { isReplyTo } from "./reply-check.js";
+import { TurnTime } from "./turn-time.js";
 
 /** How one question to one server ended. */
 export type ExchangeOutcome = { readonly kind: "reply"; readonly reply: Buffer } | { readonly kind: "failed"; readonly reason: string };
@@ -22,7 +23,7 @@ interface Waiting {
 
 // One receive buffer for all: a reply is copied out of it once it has been checked.
 const scratch = Buffer.from(new ArrayBuffer(65536));
-const repliesAtOnce = 64;
+const repliesAtOnce = 4;
 
 /** One UDP socket connected to one server. Replies are matched by a random id, the question, and (by the kernel) the sender. */
 export class UdpChannel {
@@ -32,13 +33,17 @@ export class UdpChannel {
   /** Datagrams that answered no current question: late, or forged. */
   unexpected = 0;
 
-  /** @param onIdle called when the last question under way has ended */
+  /**
+   * @param onIdle called when the last question under way has ended
+   * @param turn shared with the other channels of whoever they work for
+   */
   constructor(
     private readonly poller: Poller,
     private readonly fd: number,
     private readonly onIdle: () => void = () => undefined,
+    turn = new TurnTime(poller),
   ) {
-    this.#watch = poller.watch(fd, EPOLLIN, () => this.#receive());
+    this.#watch = poller.watch(fd, EPOLLIN, () => turn.isLeft && turn.spend(() => this.#receive()));
   }
 
   get busy(): number {

@@ -78,6 +78,22 @@ t.test("beyond the limit questions to one server share a socket", async (t) => {
   t.same(asked.map(({ outcomes }) => outcomes.length), [1, 1, 1, 1, 1, 1]);
 });
 
+t.test("a server that is slow leaves sockets to the others", async (t) => {
+  const [slow, quick, other] = [await FakeUpstream.start(t), await answering(t), await answering(t)];
+  const bench = new Bench(t, 8);
+  const slowly = Array.from({ length: 100 }, (_, index) => bench.ask(slow.upstream, `n${index}.example`));
+  await bench.loop.until("all are asked", () => slow.received.length === 100);
+  t.equal(new Set(portsOf(slow)).size, 5, "it has half of them, and one");
+  const asked = [bench.ask(quick.upstream), bench.ask(other.upstream)];
+  await bench.settle(...asked);
+  t.same(asked.map(({ outcomes }) => outcomes), [["10.0.0.1"], ["10.0.0.1"]]);
+  for (const { query, reply } of slow.received) await reply(replyTo(query));
+  await bench.settle(...slowly);
+  const again = Array.from({ length: 5 }, (_, index) => bench.ask(quick.upstream, `n${index}.example`));
+  await bench.settle(...again);
+  t.equal(new Set(portsOf(quick).slice(-5)).size, 5, "what is free again may be had by another");
+});
+
 t.test("a question to another server waits for a socket, whether the first is answered or given up", async (t) => {
   for (const end of ["answered", "given up"]) {
     const [first, second] = [await FakeUpstream.start(t), await answering(t)];

@@ -1,5 +1,6 @@
 import type { Poller } from "../src/linux/poller.js";
 import type { Upstream } from "./protocol.js";
+import { TurnTime } from "./turn-time.js";
 import { UdpChannel, type Exchange, type ExchangeOutcome } from "./udp-channel.js";
 
 /** Where more sockets come from: made here at once (host namespace), or asked of the daemon, which adds them later. */
@@ -28,16 +29,21 @@ export class UdpPool {
   readonly #channels: UdpChannel[] = [];
   readonly #idle: UdpChannel[] = [];
   readonly #queue: Request[] = [];
+  /** Sockets with questions under way, by the server they are connected to. */
+  readonly #busy = new Map<string, number>();
+  readonly #turn: TurnTime;
 
   constructor(
     private readonly poller: Poller,
     private readonly supply: SocketSupply,
     private readonly socketsAtMost: number,
-  ) {}
+  ) {
+    this.#turn = new TurnTime(poller);
+  }
 
   /** Takes over a fresh socket. */
   add(fd: number): void {
-    const channel: UdpChannel = new UdpChannel(this.poller, fd, () => this.#onIdle(channel));
+    const channel: UdpChannel = new UdpChannel(this.poller, fd, () => this.#onIdle(channel), this.#turn);
     this.#channels.push(channel);
     this.#onIdle(channel);
   }
@@ -61,17 +67,20 @@ export class UdpPool {
   }
 
   #start(request: Request): boolean {
-    const idle = this.#takeIdle();
+    const peer = peerOf(request.upstream);
+    const shared = this.#mayHaveOwn(peer) ? undefined : this.#sharable(peer);
+    const idle = shared ? undefined : this.#takeIdle();
     if (idle) {
       try {
         idle.connect(request.upstream);
+        this.#busy.set(peer, (this.#busy.get(peer) ?? 0) + 1);
       } catch (error) {
         this.#idle.push(idle);
         this.poller.soon(() => request.cancelled || request.done({ kind: "failed", reason: (error as Error).message }));
         return true;
       }
     }
-    const channel = idle ?? this.#sharable(request.upstream);
+    const channel = shared ?? idle ?? this.#sharable(peer);
     if (!channel) return false;
     request.exchange = channel.ask(request.query, request.questionEnd, request.done);
     return true;
@@ -87,12 +96,26 @@ export class UdpPool {
     return this.#idle.pop();
   }
 
-  #sharable(upstream: Upstream): UdpChannel | undefined {
-    const peer = `${upstream.ip}#${upstream.port}`;
+  /**
+   * Whether a question to this server gets a socket of its own: while the server has no more of them than are left for
+   * others, so that the questions to one that is slow do not keep those to another waiting.
+   */
+  #mayHaveOwn(peer: string): boolean {
+    const inUse = this.#channels.length - this.#idle.length;
+    return (this.#busy.get(peer) ?? 0) <= this.socketsAtMost - inUse;
+  }
+
+  #sharable(peer: string): UdpChannel | undefined {
     let best: UdpChannel | undefined;
     for (const channel of this.#channels)
       if (channel.peer === peer && channel.busy < (best?.busy ?? sharedAtMost)) best = channel;
     return best;
+  }
+
+  #forget(peer: string | undefined): void {
+    const busy = peer === undefined ? 0 : (this.#busy.get(peer) ?? 0);
+    if (busy > 1) this.#busy.set(peer!, busy - 1);
+    else if (peer !== undefined) this.#busy.delete(peer);
   }
 
   #enqueue(request: Request): void {
@@ -103,6 +126,7 @@ export class UdpPool {
   #onIdle(channel: UdpChannel): void {
     if (!this.#channels.includes(channel)) return;
     this.#idle.push(channel);
+    this.#forget(channel.peer);
     while (this.#queue.length > 0) {
       const next = this.#queue[0]!;
       if (!next.cancelled && !this.#start(next)) return;
@@ -110,4 +134,9 @@ export class UdpPool {
       if (this.#idle.length === 0) return;
     }
   }
+}
+
+/** As {@link UdpChannel.peer} has it. */
+function peerOf({ ip, port }: Upstream): string {
+  return `${ip}#${port}`;
 }

@@ -12,8 +12,12 @@ import type { Resolver } from "./resolve.js";
 import { localReply, type Asked } from "./resolved.js";
 import type { Sandbox } from "./sandbox.js";
 
-/** Messages from one sandbox before others get a turn. */
-const batchSize = 64;
+/** Messages received at once. */
+const batchSize = 16;
+/** Batches of one sandbox before others get a turn, unless its time is up before. */
+const batchesAtMost = 4;
+/** Milliseconds of a turn: what is asked of others costs ten times what is kept. */
+const turnTime = 0.4;
 /** Bytes of a slot, which holds a query and then its reply: enough to tell that a query is too large. */
 const slotBytes = Math.max(QUERY_LIMIT, UDP_REPLY_LIMIT) + 64;
 /** Orders in which the addresses of one name are given out from the cache. */
@@ -40,6 +44,14 @@ export class UdpService {
   }
 
   #onReadable(sandbox: Sandbox, fd: number): void {
+    const until = monotonicNow() + turnTime;
+    for (let batches = 0; batches < batchesAtMost && sandbox.sockets; batches++) {
+      if (this.#answerBatch(sandbox, fd) < batchSize || monotonicNow() >= until) return;
+    }
+  }
+
+  /** @returns how many messages there were */
+  #answerBatch(sandbox: Sandbox, fd: number): number {
     const batch = this.#batch;
     const count = batch.receive(fd);
     this.#now = monotonicNow();
@@ -52,6 +64,7 @@ export class UdpService {
       replies++;
     }
     if (replies > 0) batch.send(fd, replies);
+    return count;
   }
 
   /** Answers the message in a slot, into the same slot. @returns the reply's length; 0 when it comes later or never */
