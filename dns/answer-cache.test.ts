@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import t from "tap";
 import { AnswerCache } from "./answer-cache.js";
 import type { StoredReply } from "./stored-reply.js";
@@ -99,5 +100,43 @@ t.test("without a limit, or with 0, nothing is kept", (t) => {
   cache.limit(0);
   cache.put("web", reply(), source);
   t.same([cache.get("web"), cache.size, cache.bytes], [undefined, 0, 0]);
+  t.end();
+});
+
+t.test("whoever asks for most drives out its own", (t) => {
+  const { cache } = new Clocked(100_000);
+  for (let index = 0; index < 20; index++) cache.put(`quiet${index}`, reply(), source, "quiet");
+  for (let index = 0; index < 20; index++) cache.put(`other${index}`, reply(), source, "other");
+  for (let index = 0; index < 10_000; index++) {
+    cache.put(`loud${index}`, reply(), source, "loud");
+    t.ok(cache.bytes <= 100_000);
+  }
+  const kept = ["quiet", "other"].flatMap((name) => Array.from({ length: 20 }, (_, index) => cache.get(`${name}${index}`))).filter((entry) => entry !== undefined);
+  t.ok(kept.length >= 36, `${kept.length} of 40 are left`); // of a long row that is moved the last gives way
+  t.ok(cache.get("loud9999"));
+  t.notOk(cache.get("loud1"));
+  for (let index = 0; index < 10_000; index++) cache.put(`second${index}`, reply(), source, "second");
+  const left = Array.from({ length: 10_000 }, (_, index) => cache.get(`loud${index}`)).filter((entry) => entry !== undefined).length;
+  t.ok(left > 100 && left < 300, `two who ask for much share what is left: ${left}`);
+  t.end();
+});
+
+t.test("it holds whatever is put, asked for and forgotten, in any order", (t) => {
+  const operation = fc.tuple(fc.constantFrom("put", "get", "short", "pass"), fc.nat(12), fc.nat(3), fc.nat(900));
+  fc.assert(
+    fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
+      const clocked = new Clocked(5000);
+      const { cache } = clocked;
+      for (const [what, key, owner, bytes] of operations) {
+        if (what === "put") cache.put(`k${key}`, reply({ bytes: "x".repeat(bytes) }), source, `o${owner}`);
+        else if (what === "short") cache.put(`k${key}`, reply({ lifetime: 1, hasAnswers: false }), source, `o${owner}`);
+        else if (what === "get") cache.get(`k${key}`);
+        else clocked.seconds += 2;
+        if (cache.bytes > 5000 || cache.bytes < 0 || (cache.size === 0) !== (cache.bytes === 0)) return false;
+      }
+      return true;
+    }),
+    { numRuns: 2000 },
+  );
   t.end();
 });

@@ -112,7 +112,7 @@ export class Outside {
   #onOutcome(flight: Flight, outcome: ForwardOutcome, questionEnd: number): void {
     const stored = outcome.kind === "reply" ? storeReply(outcome.reply, questionEnd) : undefined;
     if (outcome.kind === "reply" && stored) {
-      this.cache.put(flight.cacheKey, stored, outcome.source);
+      this.cache.put(flight.cacheKey, stored, outcome.source, flight.leader.record.id);
       return this.#land(flight, { kind: "reply", stored, age: 0, stale: false, source: outcome.source }, true);
     }
     const cached = this.cache.get(flight.cacheKey);
