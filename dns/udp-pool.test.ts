@@ -92,6 +92,13 @@ t.test("a server that is slow leaves sockets to the others", async (t) => {
   const again = Array.from({ length: 5 }, (_, index) => bench.ask(quick.upstream, `n${index}.example`));
   await bench.settle(...again);
   t.equal(new Set(portsOf(quick).slice(-5)).size, 5, "what is free again may be had by another");
+
+  const before = new Set(portsOf(slow));
+  for (let index = 0; index < 100; index++) bench.ask(slow.upstream, `m${index}.example`);
+  await bench.loop.until("all are asked again", () => slow.received.length === 200);
+  const after = new Set(portsOf(slow).slice(100));
+  t.equal(after.size, 5);
+  t.ok([...after].filter((port) => before.has(port)).length < 2, "from new ports: one that is idle is not shared");
 });
 
 t.test("a question to another server waits for a socket, whether the first is answered or given up", async (t) => {

@@ -108,7 +108,7 @@ export class UdpPool {
   #sharable(peer: string): UdpChannel | undefined {
     let best: UdpChannel | undefined;
     for (const channel of this.#channels)
-      if (channel.peer === peer && channel.busy < (best?.busy ?? sharedAtMost)) best = channel;
+      if (channel.peer === peer && channel.busy > 0 && channel.busy < (best?.busy ?? sharedAtMost)) best = channel;
     return best;
   }
 
