@@ -64,7 +64,7 @@ t.test("the command looks inside a running daemon", async (t) => {
     await refused(t, pontoon, ["dns", "query", "--as", "plain", "web"], 1, /^pontoon: plain is answered by Docker's resolver, not by pontoon: on no user-defined network\n$/);
     await refused(t, pontoon, ["dns", "query", "--as", "web", "x".repeat(70)], 1, /cannot be asked/);
     await refused(t, pontoon, ["status", "--run-dir=/nowhere"], 1, /^pontoon: no pontoon daemon answers on \/nowhere\/control\.sock; start one/);
-    await refused(t, pontoon, ["daemon"], 1, /^pontoon: another pontoon daemon follows unix:\S+; stop it first\n$/);
+    await refused(t, pontoon, ["daemon"], 1, /^pontoon: another pontoon daemon follows unix:\S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/);
     await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--docker=ftp://x"], 1, /^pontoon: --docker ftp:\/\/x: not an address of a dockerd; write unix:/);
     await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--config=/etc/none.yaml"], 1, /\/etc\/none\.yaml cannot be read \(ENOENT\)/);
     host.writeFile("/etc/bad.yaml", "dns:\n  tll: 3\n");

@@ -80,7 +80,7 @@ t.test("two daemons do not fight over the same containers", async (t) => {
   const pontoon = await host.pontoon();
   const second = await pontoon.cli("daemon", "--run-dir=/run/other");
   t.equal(second.exitCode, 1);
-  t.match(second.stderr, /^pontoon: another pontoon daemon follows \S+; stop it first\n$/);
+  t.match(second.stderr, /^pontoon: another pontoon daemon follows \S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/);
   await pontoon.stop();
   t.equal((await host.exec(["sh", "-c", "ls -A /run | grep pontoon- || true"])).stdout, "", "the lock is gone with its holder");
   const tooLong = await pontoon.cli("daemon", `--run-dir=/run/${"x".repeat(120)}`);

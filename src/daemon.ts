@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { mkdirSync, rmSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync } from "node:fs";
+import { release } from "node:os";
 import type { Logger } from "pino";
 import type { Explanation } from "../dns/protocol.js";
 import { HostsKeeper } from "./backend/hosts-keeper.js";
@@ -7,8 +8,9 @@ import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
 import { recordRows } from "./control/records.js";
 import { statusOf, type Status } from "./control/status.js";
+import { parseDockerAddress, type DockerAddress } from "./docker/address.js";
 import { daemonDnsOf } from "./docker/daemon-dns.js";
-import { Engine } from "./docker/engine.js";
+import { Engine, type EngineIdentity } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
 import { resolvConfRootOf, rootOf, type DockerdPlace } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
@@ -18,10 +20,11 @@ import { Inventory } from "./inventory/inventory.js";
 import { FileLock, lockFolder } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
 import { raiseDescriptorLimit } from "./linux/privileges.js";
+import { ServiceManager } from "./linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { createLog } from "./log.js";
-import { placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
+import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
@@ -45,18 +48,24 @@ export class Daemon {
   readonly #api: ControlApi;
   readonly #poller = new NodePoller();
   readonly #upstreams: Upstreams;
+  readonly #manager: ServiceManager;
+  readonly #docker: DockerAddress;
   readonly #engine: Engine;
   /** Of the dockerd that is followed, or was last. */
   #place: DockerdPlace = { kind: "untold" };
   #daemonDns: Promise<DaemonDns> | undefined;
   #unwatch: (() => void) | undefined;
   #lock: FileLock | undefined;
+  /** Of the dockerd that answers, by whatever address. */
+  #identityLock: { readonly name: string; readonly lock: FileLock } | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
     this.#log = createLog(options.logLevel);
-    this.#engine = new Engine(dockerHost);
+    this.#manager = ServiceManager.fromEnvironment(process.env, (error) => this.#log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"));
+    this.#docker = parseDockerAddress(dockerHost, process.env);
+    this.#engine = new Engine(dockerHost, this.#docker, { mayConnect: () => this.#mayConnect(), recognise: (identity) => this.#recognise(identity) });
     this.#upstreams = new Upstreams({
       resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
       pathOf: (file) => pathInRoot(rootOf(this.#place), file),
@@ -102,7 +111,7 @@ export class Daemon {
       throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/control.sock".length} bytes at most`);
     await this.#admit();
     makeRunDir(runDir);
-    if (!this.options.observe) this.#lock = lockFor(this.options.dockerHost);
+    if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
     this.#poller.start();
@@ -114,6 +123,7 @@ export class Daemon {
       this.#dns.reconsiderAll();
     });
     this.#log.info({ version, docker: this.options.dockerHost, observe: this.options.observe }, "pontoon daemon started");
+    this.#manager.ready();
   }
 
   /** Gives every namespace back to Docker, then ends. Can be called twice. */
@@ -122,21 +132,45 @@ export class Daemon {
     return this.#stopped;
   }
 
+  /** Ends as a crash would, but in good order: pontoon-dns goes on answering, and the next daemon adopts it. For restarts. */
+  leave(): Promise<void> {
+    this.#stopped ??= this.#leave();
+    return this.#stopped;
+  }
+
   async #stop(): Promise<void> {
     this.#log.info("giving every container back to Docker's resolver");
+    this.#stopFollowing();
+    await this.#dns.stop();
+    await this.#close(["control.sock", "dns.sock", "dns.log", "dns.pid"]);
+    this.#log.info("stopped");
+  }
+
+  async #leave(): Promise<void> {
+    this.#log.info("leaving every container to pontoon-dns and the next daemon");
+    this.#stopFollowing();
+    await this.#close(["control.sock"]);
+  }
+
+  #stopFollowing(): void {
+    this.#manager.stopping();
     this.#unwatch?.();
     this.#feed.stop();
     this.#hosts.stop();
-    await this.#dns.stop();
+  }
+
+  async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
     this.#poller.stop();
     this.#lock?.release();
-    for (const name of ["control.sock", "dns.sock", "dns.log", "dns.pid"]) rmSync(`${this.options.runDir}/${name}`, { force: true });
-    this.#log.info("stopped");
+    this.#identityLock?.lock.release();
+    for (const name of files) rmSync(`${this.options.runDir}/${name}`, { force: true });
   }
 
   #onFeedState(): void {
     const { state, joins } = this.#feed;
+    if (state.kind === "waiting") this.#manager.status(`waiting for dockerd at ${this.options.dockerHost}`);
+    if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
     const isComplete = state.kind === "following";
     this.#dns.setGap({ everywhere: !isComplete, networks: joins.networks() });
     if (isComplete) void this.#dns.mayTakeOver();
@@ -178,12 +212,29 @@ export class Daemon {
 
   /** Looks where the dockerd is that answers now. Rejects when it cannot be served from here. */
   async #admit(): Promise<void> {
-    const place = placeOfDockerd(this.options.dockerHost);
+    const place = await placeOfDockerd(this.#docker);
     if (!place) return; // nobody is there: the feed waits
     const refusal = await refusalAt(this.#engine, place);
     if (refusal !== undefined) throw new PontoonError("DOCKERD_ELSEWHERE", this.options.dockerHost, refusal);
     this.#place = place;
     this.#daemonDns = daemonDnsOf(place.kind === "seen" ? place.pid : undefined);
+  }
+
+  async #mayConnect(): Promise<void> {
+    if (this.#docker.kind === "unix" && (await isAsleep(this.#docker.path)))
+      throw new Error(`${this.#docker.path} is held by systemd alone, and a connection would start dockerd; \`systemctl start docker\` does`);
+  }
+
+  /** Throws DOCKERD_ELSEWHERE for a dockerd of another machine, ALREADY_RUNNING when another daemon follows it by another address. */
+  #recognise({ id, rootDir, kernel }: EngineIdentity): void {
+    const host = this.options.dockerHost;
+    if (!isThisKernel(kernel))
+      throw new PontoonError("DOCKERD_ELSEWHERE", host, `dockerd at ${host} runs on another machine (Linux ${kernel}, here ${release()}); run pontoon there, beside it`);
+    const name = `${id} ${rootDir}`;
+    if (this.options.observe || this.#identityLock?.name === name) return;
+    this.#identityLock?.lock.release();
+    this.#identityLock = undefined;
+    this.#identityLock = { name, lock: takeLock(name, host) };
   }
 
   #findContainer(nameOrId: string) {
@@ -201,11 +252,28 @@ function makeRunDir(path: string): void {
 }
 
 /** Two daemons would take over the same containers, one after the other, for ever. */
-function lockFor(dockerHost: string): FileLock {
-  const path = `${lockFolder()}/pontoon-${createHash("sha256").update(dockerHost).digest("hex").slice(0, 8)}.lock`;
+function takeLock(name: string, dockerHost: string): FileLock {
+  const path = `${lockFolder()}/pontoon-${createHash("sha256").update(name).digest("hex").slice(0, 8)}.lock`;
   const lock = FileLock.take(path);
-  if (!lock) throw new PontoonError("ALREADY_RUNNING", dockerHost, `another pontoon daemon follows ${dockerHost}; stop it first`);
+  if (!lock) throw new PontoonError("ALREADY_RUNNING", dockerHost, `another pontoon daemon follows ${dockerHost}; stop it first, \`systemctl stop pontoon\` if it is the installed one`);
   return lock;
+}
+
+/** One text for one socket, by whatever links it is named. */
+function canonicalAddress(address: DockerAddress): string {
+  if (address.kind === "tcp") return `tcp ${address.host} ${address.port}`;
+  if (address.kind === "ssh") return `ssh ${address.host} ${address.socket ?? ""}`;
+  try {
+    return realpathSync(address.path);
+  } catch {
+    return address.path; // not there yet; its folder may be a link too, which the lock by identity is for
+  }
+}
+
+/** dockerd leaves out or adds a third number where the kernel has none. */
+function isThisKernel(kernel: string): boolean {
+  const parts = (text: string) => /^(\d+)\.(\d+)(?:\.(\d+))?(.*)$/.exec(text)?.slice(1).map((part) => part ?? "0");
+  return kernel === "" || parts(kernel)?.join() === parts(release())?.join();
 }
 
 function requireRoot(): void {

@@ -102,12 +102,13 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const config = loadConfig(flags.config);
   const daemon = new Daemon({
     config,
-    dockerHost: flags.docker ?? config.docker ?? process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock",
+    dockerHost: flags.docker ?? config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
     runDir: flags.runDir,
     observe: flags.observe ?? config.observe,
     logLevel: flags.logLevel ?? config["log-level"],
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => process.exit(0)));
+  process.on("SIGUSR2", () => void daemon.leave().then(() => process.exit(0))); // of systemd, for a restart: packaging/pontoon.service
   try {
     await daemon.start();
   } catch (error) {

@@ -27,6 +27,8 @@ if (!unitOnly) {
     { command: "rootlesskit", package: "rootlesskit" },
     { command: "slirp4netns", package: "slirp4netns" },
     { command: "newuidmap", package: "uidmap" },
+    { command: "openssl", package: "openssl" },
+    { command: "systemd-analyze", package: "systemd" },
     { command: "gcc", package: "gcc" },
     { command: "musl-gcc", package: "musl-tools" },
   ]);

@@ -9,6 +9,7 @@ import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
 import { requestUnix } from "./unix-http.js";
+import { until } from "./until.js";
 
 /** What a host needs of a tap test: to be told when it is over. */
 export interface TestOwner {
@@ -23,6 +24,8 @@ export interface DockerHostOptions {
   liveRestore?: boolean;
   /** The content of the host's /etc/resolv.conf; default the machine's own. */
   resolvConf?: string;
+  /** The host's first process is systemd, and dockerd the service of its Debian package: `exec` systemctl to steer it. */
+  systemd?: boolean;
 }
 
 /** Where and how a command is run in a host. */
@@ -63,7 +66,7 @@ export class DockerHost {
 
   /** Starts a host that ends with the test `owner`. */
   static async start(owner: TestOwner, options: DockerHostOptions = {}): Promise<DockerHost> {
-    const namespaces = await Namespaces.create();
+    const namespaces = await Namespaces.create(options.systemd ? "systemd" : "plain");
     const args = [...(options.liveRestore ? ["--live-restore"] : []), ...(options.dockerd ?? [])];
     const host = new DockerHost(namespaces, args);
     owner.teardown(async () => {
@@ -71,7 +74,7 @@ export class DockerHost {
       await host.dockerd.release();
     });
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
-    const [archive] = await Promise.all([busyboxArchive(), host.dockerd.start()]);
+    const [archive] = await Promise.all([busyboxArchive(), options.systemd ? host.#startDockerService(args) : host.dockerd.start()]);
     await host.#importImage(archive);
     return host;
   }
@@ -154,6 +157,13 @@ export class DockerHost {
   async restartDockerd(options?: { signal?: NodeJS.Signals }): Promise<void> {
     await this.stopDockerd(options);
     await this.startDockerd();
+  }
+
+  async #startDockerService(args: readonly string[]): Promise<void> {
+    const options = ["--log-level=warn", "--storage-driver=overlay2", "--exec-opt=native.cgroupdriver=cgroupfs", ...args];
+    this.writeFile("/etc/default/docker", `DOCKER_OPTS="${options.join(" ")}"\n`);
+    await until(async () => (await this.exec(["systemctl", "is-system-running"], { reject: false })).stdout.trim() === "running", { timeoutMs: 30_000, what: "systemd is up" });
+    await this.exec(["systemctl", "start", "docker"]);
   }
 
   #containerOf(nameOrId: string): Container {

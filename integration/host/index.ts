@@ -1,4 +1,5 @@
 // Test hosts, as tests import them.
+export { Clone } from "./clone.js";
 export { CommandError, type CommandOptions, type CommandResult } from "./command.js";
 export { Container, type ContainerState, type EndpointState } from "./container.js";
 export { encodeQuery, type DnsRecord, type DnsResponse, type Edns } from "./dns-message.js";

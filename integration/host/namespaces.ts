@@ -23,11 +23,11 @@ export class Namespaces {
   ) {}
 
   /** Creates the namespaces; they are usable when the promise resolves. */
-  static async create(): Promise<Namespaces> {
+  static async create(init: "plain" | "systemd" = "plain"): Promise<Namespaces> {
     const name = `testhost-${process.pid}-${++made}`;
     const script = join(repositoryRoot, "integration", "host", "host.sh");
     // A session of its own: Ctrl-C must not end the script before it has cleaned up.
-    const keeper = spawn("sh", [script, name], { detached: true, stdio: ["pipe", "pipe", "pipe"] });
+    const keeper = spawn("sh", [script, name, init], { detached: true, stdio: ["pipe", "pipe", "pipe"] });
     const pid = await readInit(keeper);
     return new Namespaces(name, pid, keeper);
   }

@@ -22,6 +22,8 @@ export interface PontoonOptions {
   /** The content of its configuration file. */
   config?: string;
   env?: Record<string, string>;
+  /** The installed command of the host to run, instead of the repository's. */
+  installed?: string;
   /** How long it may take until it is ready. Default 10 s. */
   readyMs?: number;
 }
@@ -50,7 +52,7 @@ export class Pontoon {
     if (options.config !== undefined) namespaces.writeFile(configFile, options.config);
     const config = options.config === undefined ? [] : [`--config=${configFile}`];
     const flags = ["--run-dir=/run/pontoon", "--state-dir=/var/lib/pontoon", ...config, ...(options.args ?? [])];
-    const daemon = [process.execPath, program, "daemon", ...flags];
+    const daemon = [...(options.installed === undefined ? [process.execPath, program] : [options.installed]), "daemon", ...flags];
     // The shell tells the process id the daemon has inside the host.
     const argv = namespaces.enter(["sh", "-c", 'echo "$$"; exec "$@"', "sh", ...daemon]);
     const env = { ...hostEnvironment, ...options.env };

@@ -1,5 +1,6 @@
 import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import { PontoonError } from "../errors.js";
+import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { runNft } from "../linux/nftables.js";
@@ -27,11 +28,15 @@ export interface Takeover {
 /**
  * Opens our sockets in the namespace of a container's first process and loads the takeover table, not armed yet: the
  * server arms it when it is ready. Synchronous; about 2 ms.
- * Throws FOREIGN_DNS_RULES when the namespace redirects DNS itself, ESRCH when the process is gone.
+ * Throws FOREIGN_DNS_RULES when the namespace redirects DNS itself, CONTAINER_ELSEWHERE when the process is not the
+ * container's, ESRCH when there is none.
+ * @param container full id
  */
-export function openTakeover(pid: number): Takeover {
+export function openTakeover(pid: number, container: string): Takeover {
   const pidfd = openPidfd(pid);
   try {
+    if (!isProcessOf(pid, container))
+      throw new PontoonError("CONTAINER_ELSEWHERE", `process ${pid}`, `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`);
     // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))

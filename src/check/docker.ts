@@ -1,18 +1,21 @@
 import { daemonSettingsOf } from "../docker/daemon-dns.js";
+import { parseDockerAddress } from "../docker/address.js";
 import { Engine } from "../docker/engine.js";
 import { describeError, errorCode } from "../errors.js";
 import { Inventory } from "../inventory/inventory.js";
-import { placeOfDockerd, refusalAt } from "../servers/dockerd-process.js";
+import { isAsleep, placeOfDockerd, refusalAt } from "../servers/dockerd-process.js";
 import type { DockerFacts } from "./facts.js";
 
 const answerTime = 5000; // ms
 const atOnce = 32;
 
-/** Asks dockerd who it is, and how it was started. Throws DOCKER_HOST_INVALID. */
+/** Asks dockerd who it is, and how it was started. Throws DOCKER_HOST_INVALID, DOCKER_CERTIFICATES. */
 export async function probeDocker(host: string): Promise<{ facts: DockerFacts; inventory: Inventory | undefined }> {
-  const engine = new Engine(host);
+  const address = parseDockerAddress(host, process.env);
+  const engine = new Engine(host, address);
   try {
-    const place = placeOfDockerd(host) ?? { kind: "untold" };
+    if (address.kind === "unix" && (await isAsleep(address.path))) return { facts: { kind: "unreachable", host, reason: "stopped; systemd holds its socket" }, inventory: undefined };
+    const place = (await placeOfDockerd(address)) ?? { kind: "untold" };
     const refusal = await soon(refusalAt(engine, place));
     if (refusal !== undefined) return { facts: { kind: "refused", host, reason: refusal }, inventory: undefined };
     const [version, info] = await soon(Promise.all([engine.version(), engine.info()]));

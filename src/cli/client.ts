@@ -42,7 +42,7 @@ export class ControlClient {
   #explain(error: Error): PontoonError {
     const code = errorCode(error);
     if (code === "ENOENT" || code === "ECONNREFUSED")
-      return new PontoonError("NO_DAEMON", this.socketPath, `no pontoon daemon answers on ${this.socketPath}; start one with \`sudo npm start\`, or give --run-dir`);
+      return new PontoonError("NO_DAEMON", this.socketPath, `no pontoon daemon answers on ${this.socketPath}; start one (\`systemctl start pontoon\`, or \`sudo npm start\` in the clone), or give --run-dir`);
     if (code === "EACCES") return new PontoonError("NOT_ALLOWED", this.socketPath, `${this.socketPath} may be opened by root only; run the command with sudo`);
     return new PontoonError("NO_DAEMON", this.socketPath, `the daemon does not answer on ${this.socketPath}: ${error.message}`, { cause: error });
   }

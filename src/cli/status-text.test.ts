@@ -4,7 +4,7 @@ import { statusText } from "./status-text.js";
 
 const base: Status = {
   ready: true, version: "1.2.3", pid: 10, observe: false, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24" },
-  dns: { state: "running", pid: 20, detail: "", residentMemory: 52_400_000 }, networks: [], containers: [], upstreams: [],
+  dns: { state: "running", pid: 20, version: "1.2.3", detail: "", residentMemory: 52_400_000 }, networks: [], containers: [], upstreams: [],
 };
 const container: ContainerStatus = {
   id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "", wanted: true, code: undefined,
@@ -17,7 +17,7 @@ t.test("a host without anything is told in three lines and two sentences", (t) =
 });
 
 t.test("what is not running says why", (t) => {
-  const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, detail: "five deaths", residentMemory: undefined } });
+  const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, version: undefined, detail: "five deaths", residentMemory: undefined } });
   t.match(text, "docker       waiting for dockerd at unix:///d.sock (ENOENT)");
   t.match(text, "pontoon-dns  given-up (five deaths)");
   t.end();

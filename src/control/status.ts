@@ -12,7 +12,7 @@ export interface Status {
   readonly pid: number;
   readonly observe: boolean;
   readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
-  readonly dns: { readonly state: string; readonly pid: number | undefined; readonly detail: string; readonly residentMemory: number | undefined };
+  readonly dns: { readonly state: string; readonly pid: number | undefined; readonly version: string | undefined; readonly detail: string; readonly residentMemory: number | undefined };
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
@@ -49,7 +49,7 @@ export interface StatusSources {
   readonly observe: boolean;
   readonly dockerHost: string;
   readonly feed: FeedState;
-  readonly server: { readonly kind: string; readonly pid?: number; readonly reason?: string; readonly adopted?: boolean };
+  readonly server: { readonly kind: string; readonly pid?: number; readonly version?: string; readonly reason?: string; readonly adopted?: boolean };
   readonly inventory: Inventory;
   readonly decisions: ReadonlyMap<string, Decision>;
   readonly failures: ReadonlyMap<string, Failure>;
@@ -67,7 +67,7 @@ export function statusOf(sources: StatusSources): Status {
     pid: process.pid,
     observe: sources.observe,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
-    dns: { state: sources.observe ? "observing" : server.kind, pid: server.pid, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
+    dns: { state: sources.observe ? "observing" : server.kind, pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
     networks: [...inventory.networks.values()]
       .filter((network) => !network.predefined)
       .map(({ id, name, driver, internal, shared }) => ({ id, name, driver, internal, shared, endpoints: inventory.containersOn(id).length }))

@@ -1,36 +1,69 @@
+import type { Agent } from "node:http";
 import Dockerode from "dockerode";
 import { PontoonError } from "../errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
+import type { DockerAddress } from "./address.js";
+import { agentFor } from "./connection.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { containerOf, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
+import { reasonOf } from "./unreachable.js";
 
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
 const requestTime = 30_000;
 
 const wantedEvents = ["create", "start", "die", "destroy", "rename", "update", "connect", "disconnect", "remove"];
 
+/** Which dockerd answers, and where it runs. */
+export interface EngineIdentity {
+  /** Of the installation, as `docker info` shows it; several dockerds on one host may share it. */
+  readonly id: string;
+  readonly rootDir: string;
+  /** Release of the kernel its containers run on. */
+  readonly kernel: string;
+}
+
+/** What is asked before dockerd is spoken to. */
+export interface EngineChecks {
+  /** Rejects when a connection would do harm. */
+  mayConnect(): Promise<void>;
+  /** Throws when this dockerd must not be followed. */
+  recognise(identity: EngineIdentity): void;
+}
+
 /** The Docker engine's API, as far as pontoon uses it. Every call ends, be it with an error. */
 export class Engine {
   readonly #docker: Dockerode;
+  readonly #agent: Agent;
+  /** Only a subscription connects anew: a request that finds dockerd gone must not have it started again. */
+  #isOpen: boolean;
 
-  /** @param host as DOCKER_HOST may hold it. Throws DOCKER_HOST_INVALID. */
-  constructor(readonly host: string) {
-    this.#docker = new Dockerode(connectionOptions(host));
+  /**
+   * @param host the address as the user gave it, for messages
+   * @param checks without them requests are made at once, with no subscription
+   */
+  constructor(
+    readonly host: string,
+    private readonly address: DockerAddress,
+    private readonly checks?: EngineChecks,
+  ) {
+    this.#isOpen = checks === undefined;
+    this.#agent = agentFor(address);
+    this.#docker = dockerodeWith(this.#agent);
   }
 
   /** Containers whatever their state, by id. */
   async containerIds(): Promise<string[]> {
-    const list = await this.#docker.listContainers({ all: true, abortSignal: limit() });
+    const list = await this.#open().listContainers({ all: true, abortSignal: limit() });
     return list.map((container) => container.Id);
   }
 
   /** @returns undefined when there is no such container any more */
   async container(id: string): Promise<Container | undefined> {
-    return orGone(async () => containerOf(await this.#docker.getContainer(id).inspect({ abortSignal: limit() })));
+    return orGone(async () => containerOf(await this.#open().getContainer(id).inspect({ abortSignal: limit() })));
   }
 
   async networkIds(): Promise<string[]> {
-    const list = await this.#docker.listNetworks({ abortSignal: limit() });
+    const list = await this.#open().listNetworks({ abortSignal: limit() });
     return list.map((network) => network.Id);
   }
 
@@ -41,31 +74,35 @@ export class Engine {
 
   /** The published types know no options here; the library takes them. */
   #inspectNetwork(id: string): Promise<Dockerode.NetworkInspectInfo> {
-    const network = this.#docker.getNetwork(id) as unknown as { inspect(options: { abortSignal: AbortSignal }): Promise<Dockerode.NetworkInspectInfo> };
+    const network = this.#open().getNetwork(id) as unknown as { inspect(options: { abortSignal: AbortSignal }): Promise<Dockerode.NetworkInspectInfo> };
     return network.inspect({ abortSignal: limit() });
   }
 
   async version(): Promise<string> {
-    const { Version } = await within(this.#docker.version(), "GET /version");
+    const { Version } = await within(this.#open().version(), "GET /version");
     return Version;
   }
 
-  /** How this dockerd was started, as far as its API tells. */
+  /** How this dockerd was started, as far as its API tells; also before it is subscribed to. */
   async info(): Promise<EngineInfo> {
     return engineInfoOf(await within(this.#docker.info(), "GET /info"));
   }
 
   /**
    * Subscribes to events. Resolves when dockerd has accepted the subscription: what happens later is not missed.
+   * Rejects with the reason and its remedy, or what `checks` threw.
    * @param onEnd called once, when the stream ends for whatever reason other than `close`
    */
   async subscribe(onEvent: (event: DockerEvent) => void, onEnd: (reason: string) => void): Promise<{ close(): void }> {
-    const stream = await within(this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } }), "GET /events");
+    await this.checks?.mayConnect();
+    const stream = await this.#connect();
+    this.#isOpen = true;
     const lines = new EventLines(onEvent);
     let over = false;
     const end = (reason: string) => {
       if (over) return;
       over = true;
+      this.#isOpen = false;
       onEnd(reason);
     };
     stream.on("data", (chunk: Buffer) => lines.push(chunk));
@@ -75,10 +112,45 @@ export class Engine {
     return {
       close: () => {
         over = true;
+        this.#isOpen = false;
         (stream as unknown as { destroy(): void }).destroy();
+        this.#agent.destroy();
       },
     };
   }
+
+  async #connect(): Promise<NodeJS.ReadableStream> {
+    try {
+      this.checks?.recognise(identityOf(await within(this.#docker.info(), "GET /info")));
+      return await within(this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } }), "GET /events");
+    } catch (error) {
+      if (error instanceof PontoonError) throw error;
+      throw new Error(reasonOf(error, this.address));
+    }
+  }
+
+  #open(): Dockerode {
+    if (!this.#isOpen) throw new Error("not connected to dockerd");
+    return this.#docker;
+  }
+}
+
+/** The library would let DOCKER_HOST win over what it is given, and read its certificates. */
+function dockerodeWith(agent: Agent): Dockerode {
+  const { DOCKER_HOST } = process.env;
+  delete process.env.DOCKER_HOST;
+  try {
+    const options = { protocol: "http" as const, host: "docker", port: 80, agent }; // the published type knows no agent
+    return new Dockerode(options);
+  } finally {
+    if (DOCKER_HOST !== undefined) process.env.DOCKER_HOST = DOCKER_HOST;
+  }
+}
+
+function identityOf(info: unknown): EngineIdentity {
+  const { ID, DockerRootDir, KernelVersion } = info as Record<string, unknown>;
+  const text = (value: unknown) => (typeof value === "string" ? value : "");
+  return { id: text(ID), rootDir: text(DockerRootDir), kernel: text(KernelVersion) };
 }
 
 function limit(): AbortSignal {
@@ -101,14 +173,4 @@ async function orGone<Value>(inspect: () => Promise<Value>): Promise<Value | und
     if ((error as { statusCode?: number }).statusCode === 404) return undefined;
     throw error;
   }
-}
-
-function connectionOptions(host: string): Dockerode.DockerOptions {
-  if (host.startsWith("/")) return { socketPath: host };
-  const match = /^(unix|tcp|http|https):\/\/(.+)$/.exec(host);
-  if (!match) throw new PontoonError("DOCKER_HOST_INVALID", host, `--docker ${host}: not an address of a dockerd; write unix:///path/docker.sock or tcp://host:port`);
-  const [, scheme, rest] = match;
-  if (scheme === "unix") return { socketPath: rest! };
-  const url = new URL(host.replace(/^tcp:/, "http:"));
-  return { host: url.hostname, port: url.port === "" ? 2375 : Number(url.port), protocol: scheme === "https" ? "https" : "http" };
 }

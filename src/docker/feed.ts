@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import { describeError } from "../errors.js";
+import { describeError, PontoonError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
@@ -43,6 +43,8 @@ export class Feed {
   #reconnect: NodeJS.Timeout | undefined;
   #relist: NodeJS.Timeout | undefined;
   #failures = 0;
+  /** Code of why dockerd is not followed although it is there. */
+  #refusal: string | undefined;
   #session = 0;
 
   constructor(
@@ -87,21 +89,24 @@ export class Feed {
       await this.#listAll(isCurrent);
       if (!isCurrent()) return;
       this.#failures = 0;
+      this.#refusal = undefined;
       this.#setState({ kind: "following", since: new Date(), version });
       this.log.info({ docker: version, containers: this.inventory.containers.size, networks: this.inventory.networks.size }, "following dockerd");
       this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
     } catch (error) {
-      if (isCurrent()) this.#lost(describeError(error));
+      if (isCurrent()) this.#lost(describeError(error), error instanceof PontoonError ? error.code : undefined);
     }
   }
 
-  /** Said once per outage, however often the connection is tried. */
-  #lost(reason: string): void {
+  /** Said once per outage and kind of refusal, however often the connection is tried. */
+  #lost(reason: string, code?: string): void {
     this.#session++;
     this.#subscription?.close();
     this.#subscription = undefined;
     clearTimeout(this.#relist);
-    if (this.#failures === 0) this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
+    if (code !== undefined && this.#refusal !== code) this.log.error({ code, reason }, `dockerd at ${this.engine.host} is not followed`);
+    else if (code === undefined && this.#failures === 0) this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
+    this.#refusal = code;
     const delay = reconnectAfter[Math.min(this.#failures++, reconnectAfter.length - 1)];
     this.#setState({ kind: "waiting", reason });
     this.joins.clear();

@@ -32,11 +32,12 @@ export function decodeAddress(raw: Buffer, offset: number): SocketAddress {
   return { ip: "", port: 0 };
 }
 
-/** `struct sockaddr_un`; the kernel takes 107 bytes of path at most. */
+/** `struct sockaddr_un`; the kernel takes 107 bytes of path at most. A name that begins with a zero byte is abstract (unix(7)). */
 export function encodeUnixAddress(path: string): Buffer {
   const bytes = Buffer.from(path);
   if (bytes.length > 107) throw new RangeError(`the path of a unix socket has at most 107 bytes: ${path}`);
-  const raw = Buffer.alloc(2 + bytes.length + 1);
+  const isAbstract = bytes[0] === 0; // then every byte counts, a last zero too
+  const raw = Buffer.alloc(2 + bytes.length + (isAbstract ? 0 : 1));
   raw.writeUInt16LE(AF_UNIX, 0);
   bytes.copy(raw, 2);
   return raw;

@@ -35,6 +35,11 @@ export function packetSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
 }
 
+/** A unix socket of datagrams, which Node has none of. */
+export function datagramSocket(): number {
+  return check(c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
+}
+
 /** A unix socket that is a stream of bytes. */
 export function streamSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");

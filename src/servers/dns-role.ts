@@ -181,7 +181,7 @@ export class DnsRole {
     const { sandbox, pid } = decision;
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
     // Not before a server is there, and has said what it holds from an earlier daemon.
-    if (this.#connected) this.takeovers.want(sandbox.id, pid);
+    if (this.#connected) this.takeovers.want(sandbox.id, { pid, container: sandbox.container });
   }
 
   #leave(container: string): void {

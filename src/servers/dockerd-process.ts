@@ -1,21 +1,33 @@
 import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
+import type { DockerAddress } from "../docker/address.js";
 import type { Engine } from "../docker/engine.js";
 import { refusalOf, type DockerdPlace } from "../docker/place.js";
 import { errorCode } from "../errors.js";
 import { closeDescriptor, connectUnix, peerCredentials, streamSocket } from "../linux/socket.js";
 
+const init = "1";
+
 /**
  * Where the dockerd behind an address runs, as this process sees it.
- * @returns undefined when nobody listens there now
+ * @returns undefined when nobody listens there now, or systemd alone does
  */
-export function placeOfDockerd(dockerHost: string): DockerdPlace | undefined {
-  const path = dockerHost.startsWith("unix://") ? dockerHost.slice("unix://".length) : dockerHost.startsWith("/") ? dockerHost : undefined;
-  if (path === undefined) return isHere(dockerHost) ? placeOfOnly() : { kind: "remote" };
-  const listener = listenerOf(path);
+export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPlace | undefined> {
+  if (address.kind !== "unix") return placeByName(address.host);
+  if (await isAsleep(address.path)) return undefined;
+  const listener = listenerOf(address.path);
   if (listener === undefined) return undefined;
   if (listener === 0) return { kind: "unseen" }; // of a pid namespace that is not below ours
   return commandOf(listener) === "dockerd" ? placeOf(listener) : placeOfOnly();
+}
+
+/** A name may be one of this machine; of a dockerd elsewhere no container passes for one of ours. */
+function placeByName(host: string): DockerdPlace {
+  if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
+  if (isIP(host) === 0) return { kind: "untold" };
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host)) ? placeOfOnly() : { kind: "remote" };
 }
 
 /** Why a dockerd is not served from here, in one sentence; undefined when it is. Asks dockerd only when it must. */
@@ -47,11 +59,37 @@ function namespaceOf(pid: number | string, kind: "pid" | "net" | "mnt"): number 
   }
 }
 
-/** Whether a TCP address is one of this machine's. */
-function isHere(dockerHost: string): boolean {
-  const host = /^\w+:\/\/(?:[^/@]*@)?(\[[^\]]+\]|[^:/]+)/.exec(dockerHost)?.[1]?.replace(/^\[|\]$/g, "") ?? "";
-  if (host === "localhost" || host === hostname() || host.startsWith("127.")) return true;
-  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host));
+/**
+ * Whether a unix socket is held by systemd alone. A connection would start dockerd then, which somebody may just have
+ * stopped. A running dockerd holds the socket too.
+ */
+export async function isAsleep(path: string): Promise<boolean> {
+  if (commandOf(Number(init)) !== "systemd") return false; // in a container, process 1 may be dockerd itself
+  const names = await listenersAt(path);
+  if (names.size === 0 || !(await holds(init, names))) return false;
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name) && name !== init);
+  const isLikely = (pid: string) => commandOf(Number(pid)) === "dockerd";
+  for (const pid of [...processes.filter(isLikely), ...processes.filter((pid) => !isLikely(pid))]) if (await holds(pid, names)) return false;
+  return true;
+}
+
+/** Sockets that listen at a path, as `/proc/PID/fd` names them. */
+async function listenersAt(path: string): Promise<Set<string>> {
+  const wanted = await realpath(path).catch(() => path); // not there at the moment
+  const names = new Set<string>();
+  for (const line of (await readFile("/proc/self/net/unix", "utf8")).split("\n")) {
+    // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
+    const [, , , flags = "", , , inode = "", bound = ""] = line.split(/\s+/);
+    if ((parseInt(flags, 16) & 0x10000) !== 0 && (bound === wanted || (await realpath(bound).catch(() => bound)) === wanted)) names.add(`socket:[${inode}]`);
+  }
+  return names;
+}
+
+async function holds(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
+  const folder = `/proc/${pid}/fd`;
+  const descriptors = await readdir(folder).catch(() => []); // it has just ended
+  for (const descriptor of descriptors) if (sockets.has(await readlink(`${folder}/${descriptor}`).catch(() => ""))) return true;
+  return false;
 }
 
 /** @returns 0 for a process this one cannot see */

@@ -20,6 +20,13 @@ export interface Failure {
   readonly reason: string;
 }
 
+/** A container's first process, as its dockerd says. */
+interface Wanted {
+  readonly pid: number;
+  /** Full id. */
+  readonly container: string;
+}
+
 interface Held {
   readonly takeover: Takeover;
   readonly watch: Watch;
@@ -39,7 +46,7 @@ export type SendToServer = ((message: ToServer, descriptors?: readonly number[])
 export class Takeovers {
   readonly failures = new Map<string, Failure>();
   readonly #held = new Map<string, Held>();
-  readonly #queue = new Map<string, number>();
+  readonly #queue = new Map<string, Wanted>();
   #send: SendToServer;
   #working = false;
 
@@ -58,9 +65,9 @@ export class Takeovers {
   }
 
   /** Takes over a namespace soon, unless it is already. One at a time: each needs about 2 ms of this thread. */
-  want(sandbox: string, pid: number): void {
+  want(sandbox: string, process: Wanted): void {
     if (this.#held.has(sandbox) || this.#queue.has(sandbox)) return;
-    this.#queue.set(sandbox, pid);
+    this.#queue.set(sandbox, process);
     this.#work();
   }
 
@@ -129,16 +136,20 @@ export class Takeovers {
     });
   }
 
-  #takeOver(sandbox: string, pid: number): void {
+  #takeOver(sandbox: string, { pid, container }: Wanted): void {
     if (this.#held.has(sandbox)) return;
     try {
-      const takeover = openTakeover(pid);
+      const takeover = openTakeover(pid, container);
       this.failures.delete(sandbox);
       this.#hold(sandbox, takeover);
       this.#sendSockets(sandbox, takeover);
     } catch (error) {
       const code = errorCode(error) ?? "UNKNOWN";
-      if (code === "ESRCH" || code === "ENOENT") return; // the container has just ended
+      if (code === "ESRCH" || code === "ENOENT") {
+        // The container has just ended, and dockerd is about to say so; or it has never been here.
+        this.failures.set(sandbox, { code: "CONTAINER_ELSEWHERE", reason: `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere` });
+        return;
+      }
       const reason = describeError(error);
       if (this.failures.get(sandbox)?.reason !== reason) this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
       this.failures.set(sandbox, { code, reason });

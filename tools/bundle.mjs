@@ -1,0 +1,128 @@
+// Makes a bundle: a folder that holds the built program and all it needs but Node, and nothing else of the clone.
+import { createHash } from "node:crypto";
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+
+/** Packages that only the build needs. */
+const isForBuilding = (name) => name === "typescript" || name.startsWith("@types/");
+const programFolders = ["src", "dns", "proxy"];
+/** What packages hold for people and their own tests. */
+const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
+const foldersLeftOut = new Set(["node_modules", "test", "tests", "docs", "doc", "example", "examples", "benchmark", "benchmarks", ".github"]);
+const tools = ["uninstall-host.mjs", "host-places.mjs", "prepare.mjs"];
+
+/** The version of this build: two that differ in anything that runs have different ones (semver build metadata). */
+export function buildVersion(root) {
+  const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
+  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) hash.update(`${file}\0`).update(readFileSync(join(root, file)));
+  return `${version}+${hash.digest("hex").slice(0, 8)}`;
+}
+
+/**
+ * Fills the folder `bundle`.
+ * @param node the program that is to run it
+ * @param path the folder's name on the host it is for
+ */
+export function makeBundle({ root, bundle, path, node, version }) {
+  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) copyFile(join(root, file), join(bundle, file));
+  copyPackages(root, bundle);
+  copyTree(join(root, "bin"), join(bundle, "bin"));
+  copyTree(join(root, "packaging"), join(bundle, "packaging"));
+  for (const name of tools) copyFile(join(root, "tools", name), join(bundle, "tools", name));
+  const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const { name, description: text, license, type, bin } = description;
+  writeFile(join(bundle, "package.json"), `${JSON.stringify({ name, version, description: text, license, private: true, type, bin }, undefined, 2)}\n`);
+  for (const [command, program] of Object.entries(bin)) writeLauncher(join(bundle, "commands", command), node, join(path, program));
+}
+
+/** A command on the path: with the Node it was installed with, whatever the caller's PATH says. */
+function writeLauncher(file, node, program) {
+  writeFile(file, `#!/bin/sh\nexec ${quoted(node)} ${quoted(program)} "$@"\n`, 0o755);
+}
+
+function quoted(word) {
+  return `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+/** What was compiled from the sources there are: no tests, nothing of sources that are gone. */
+function compiledFiles(root, folder) {
+  if (!existsSync(join(root, folder))) return [];
+  return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !/\.(test|d)\.ts$/.test(name) && !basename(name).startsWith("test-"))
+    .map((name) => join("dist", folder, name.replace(/\.ts$/, ".js")))
+    .sort();
+}
+
+/** The packages the program loads, with theirs, as the lock file has them. */
+function copyPackages(root, bundle) {
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  const wanted = new Set();
+  const want = (key) => {
+    const { dependencies, optionalDependencies, peerDependencies } = packages[key];
+    for (const name of Object.keys({ ...peerDependencies, ...optionalDependencies, ...dependencies })) {
+      const found = isForBuilding(name) ? undefined : locate(packages, key, name);
+      if (found === undefined || wanted.has(found) || !existsSync(join(root, found))) continue; // optional, for another platform
+      wanted.add(found);
+      want(found);
+    }
+  };
+  want("");
+  for (const key of wanted) copyPackage(join(root, key), join(bundle, key));
+}
+
+function copyPackage(from, to) {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    if (isLeftOut(entry.name) || (entry.isDirectory() && foldersLeftOut.has(entry.name))) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyTree(source, target, (name) => !isLeftOut(name));
+    else if (entry.isFile()) copyFile(source, target);
+  }
+}
+
+/** Where Node would find a package: in the node_modules of the one that asks, or of a folder above. */
+function locate(packages, from, name) {
+  for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/node_modules/")))) {
+    const key = `${folder === "" ? "" : `${folder}/`}node_modules/${name}`;
+    if (packages[key]) return key;
+    if (folder === "") return undefined;
+  }
+}
+
+function copyTree(from, to, isWanted = () => true) {
+  for (const entry of readdirSync(from, { withFileTypes: true })) {
+    if (!isWanted(entry.name)) continue;
+    const [source, target] = [join(from, entry.name), join(to, entry.name)];
+    if (entry.isDirectory()) copyTree(source, target, isWanted);
+    else if (entry.isFile()) copyFile(source, target);
+  }
+}
+
+/** Modes are made plain: a clone may have been made with any umask. */
+function copyFile(from, to) {
+  makeFolder(dirname(to));
+  copyFileSync(from, to);
+  chmodSync(to, (statSync(from).mode & 0o100) === 0 ? 0o644 : 0o755);
+}
+
+function writeFile(file, content, mode = 0o644) {
+  makeFolder(dirname(file));
+  writeFileSync(file, content);
+  chmodSync(file, mode);
+}
+
+const made = new Set();
+export function makeFolder(folder) {
+  if (made.has(folder) || existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
+  chmodSync(folder, 0o755);
+  made.add(folder);
+}
+
+/** Files of a folder with their sizes, for what is said in the end. */
+export function sizeOf(folder) {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return files.reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
+}
+

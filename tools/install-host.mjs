@@ -1,0 +1,196 @@
+// `sudo npm run install-host`: installs the built program and its service on this host, beside or instead of an earlier
+// installation. Whatever fails, what was there before is there afterwards.
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, replaceLink, run, systemctl, unit } from "./host-places.mjs";
+import { refuse, requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
+
+const usage = "known: --root FOLDER (install below it and touch no service), --no-start, --no-build";
+/** How long is waited for the daemon to be ready, and for it to replace an earlier pontoon-dns by itself, ms. */
+const readyWithin = 15_000;
+const replacedWithin = 3000;
+
+const options = parseOptions(process.argv.slice(2), usage);
+if (options.problem !== undefined) refuse(options.problem);
+const places = placesBelow(options.root);
+const systemd = hasSystemd(places);
+
+requirePlatform();
+if (options.root === "/") {
+  requireRoot("npm run install-host");
+  await requireDebianPackages([{ command: "nft", package: "nftables" }]);
+}
+if (options.build) {
+  await requireNodeModules({ development: false });
+  await requireBuild("tsconfig.build.json");
+}
+
+/** What takes each step back; run last first when a later one fails. */
+const undo = [];
+try {
+  await install();
+} catch (error) {
+  for (const step of undo.reverse()) step();
+  refuse(`${error.message}; everything is as it was before`);
+}
+
+async function install() {
+  const commands = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).bin).map((name) => join(places.commandFolder, name));
+  for (const path of commands) refuseForeign(path);
+  const node = nodeProgram();
+  const version = buildVersion(root);
+  const before = currentBundle(places);
+  const service = { wasActive: systemd && systemctl("is-active", "--quiet", unit).ok, restarted: false };
+  undo.push(() => restoreService(service)); // last of all, when the files are back
+
+  const bundle = newBundle(version, node);
+  await checkConfig(bundle);
+  installConfig(bundle, before);
+  makeWithUndo(places.stateFolder);
+  switchTo(bundle, before);
+  for (const path of commands) installCommand(path);
+  const started = systemd ? await installService(bundle, before, version, service) : installUnitFile(bundle);
+
+  for (const name of bundles()) if (name !== basename(bundle)) rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
+  report(version, bundle, started);
+}
+
+/** A command of that name that somebody else has put there is not replaced. */
+function refuseForeign(path) {
+  if ((existsSync(path) || readLink(path) !== undefined) && !isOurCommand(places, path))
+    throw new Error(`${path} is there already and was not installed by this; remove or rename it first`);
+}
+
+/** A service outlives the shell that has this Node on its PATH. */
+function nodeProgram() {
+  const node = realpathSync(process.execPath);
+  if (/^\/(home|root)\//.test(node))
+    say(`warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; install Node for all users, then install again`);
+  return node;
+}
+
+function newBundle(version, node) {
+  makeWithUndo(places.libraryFolder);
+  const bundle = mkdtempSync(join(places.libraryFolder, "bundle-"));
+  undo.push(() => rmSync(bundle, { recursive: true, force: true }));
+  chmodSync(bundle, 0o755);
+  makeBundle({ root, bundle, path: join(places.library, basename(bundle)), node, version });
+  return bundle;
+}
+
+/** The configuration that is there must suit the program that is to read it. */
+async function checkConfig(bundle) {
+  if (!existsSync(places.config)) return;
+  const { loadConfig } = await import(pathToFileURL(join(bundle, "dist", "src", "config.js")).href);
+  loadConfig(places.config);
+}
+
+/** The default configuration is written if there is none, and renewed if nobody has changed it. */
+function installConfig(bundle, before) {
+  const there = readIfThere(places.config);
+  const defaultBefore = before === undefined ? undefined : readIfThere(join(places.libraryFolder, before, "packaging", "pontoon.yaml"));
+  if (there !== undefined && there !== defaultBefore) return;
+  makeWithUndo(places.configFolder);
+  writeWithUndo(places.config, readFileSync(join(bundle, "packaging", "pontoon.yaml"), "utf8"));
+}
+
+function switchTo(bundle, before) {
+  replaceLink(places.current, basename(bundle));
+  undo.push(() => (before === undefined ? unlinkSync(places.current) : replaceLink(places.current, before)));
+}
+
+function installCommand(path) {
+  if (isOurCommand(places, path)) return;
+  makeFolder(places.commandFolder);
+  replaceLink(path, join(places.library, "current", "commands", basename(path)));
+  undo.push(() => unlinkSync(path));
+}
+
+function installUnitFile(bundle) {
+  if (options.root === "/") return "no-systemd";
+  makeFolder(join(places.unit, ".."));
+  writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
+  return "elsewhere";
+}
+
+/** @returns what became of the service: started, left stopped as it was, or not started because another daemon runs */
+async function installService(bundle, before, version, service) {
+  writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
+  must(systemctl("daemon-reload"), "systemd does not read its units");
+  if (before === undefined) {
+    must(systemctl("enable", "--quiet", unit), `${unit} cannot be enabled`);
+    undo.push(() => systemctl("disable", "--quiet", unit));
+  }
+  if (before !== undefined && !service.wasActive) return "left-stopped";
+  if (!options.start) return "not-wanted";
+  const program = join(bundle, "bin", "pontoon");
+  const other = service.wasActive ? undefined : daemonStatus(program);
+  if (other !== undefined) return "other-runs";
+  service.restarted = true;
+  if (!service.wasActive) undo.push(() => systemctl("stop", unit));
+  const since = Math.floor(Date.now() / 1000);
+  if (!systemctl("restart", unit).ok) throw new Error(`the service does not start: ${lastWords(since)}`);
+  await untilServing(program, version);
+  return "started";
+}
+
+function restoreService({ wasActive, restarted }) {
+  if (!systemd) return;
+  systemctl("daemon-reload");
+  if (wasActive && restarted) systemctl("restart", unit);
+}
+
+/** The daemon's own one line about why it ended. */
+function lastWords(since) {
+  const lines = run("journalctl", ["--unit", unit, "--since", `@${since}`, "--output", "cat", "--no-pager"]).stdout.split("\n");
+  return lines.findLast((line) => line.startsWith("pontoon: "))?.slice("pontoon: ".length) ?? `\`journalctl -u ${unit}\` says why`;
+}
+
+/** Waits for the new daemon, and sees to it that pontoon-dns is of this version too: queries wait in the kernel for the new one. */
+async function untilServing(program, version) {
+  const started = Date.now();
+  for (let ended; Date.now() - started < readyWithin; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    const status = daemonStatus(program);
+    if (!status?.ready) continue;
+    const { state, pid, version: served } = status.dns;
+    if (state !== "running" || served === version) return;
+    if (pid !== ended && Date.now() - started > replacedWithin) process.kill((ended = pid), "SIGTERM"); // the daemon starts the new one
+  }
+  say("warning: the service has started, but is not ready yet; `pontoon status` says what it waits for");
+}
+
+function must(result, problem) {
+  if (!result.ok) throw new Error(`${problem}: ${result.stderr}`);
+}
+
+function makeWithUndo(folder) {
+  if (existsSync(folder)) return;
+  makeFolder(folder);
+  undo.push(() => removeIfEmpty(folder));
+}
+
+function writeWithUndo(path, content) {
+  const there = readIfThere(path);
+  writeFileSync(path, content, { mode: 0o644 });
+  undo.push(() => (there === undefined ? unlinkSync(path) : writeFileSync(path, there)));
+}
+
+function bundles() {
+  return readdirSync(places.libraryFolder).filter((name) => name.startsWith("bundle-"));
+}
+
+function report(version, bundle, started) {
+  say(`pontoon ${version} is installed in ${places.libraryFolder} (${Math.round(sizeOf(bundle) / 1e6)} MB); configuration: ${places.config}`);
+  const next = {
+    started: "the service runs: `pontoon status` shows it, `systemctl stop pontoon` gives everything back to Docker",
+    "left-stopped": "the service was stopped, and stays so; `systemctl start pontoon` starts it",
+    "not-wanted": "`systemctl start pontoon` starts the service",
+    "other-runs": "another pontoon daemon is running, so the service was not started: end that one, then `systemctl start pontoon`",
+    "no-systemd": "there is no systemd here; run `pontoon daemon` as root under whatever keeps services running, with SIGTERM to stop it",
+    elsewhere: "no service was touched",
+  };
+  say(next[started]);
+  if (places.root === "/") say(`to remove it: sudo npm run uninstall-host, or without this clone: sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`);
+}

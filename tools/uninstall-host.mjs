@@ -1,0 +1,53 @@
+// `sudo npm run uninstall-host`: gives everything back to Docker and removes what install-host installed, and only that.
+import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
+import { join } from "node:path";
+import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, removeIfEmpty, systemctl, unit } from "./host-places.mjs";
+import { refuse, requirePlatform, requireRoot, say } from "./prepare.mjs";
+
+const usage = "known: --root FOLDER (remove what was installed below it and touch no service)";
+
+const options = parseOptions(process.argv.slice(2), usage);
+if (options.problem !== undefined) refuse(options.problem);
+const places = placesBelow(options.root);
+
+requirePlatform();
+if (options.root === "/") requireRoot("npm run uninstall-host");
+const bundle = currentBundle(places);
+if (bundle === undefined && !existsSync(places.libraryFolder) && !existsSync(places.unit)) {
+  say(`pontoon is not installed in ${places.libraryFolder}: there is nothing to remove`);
+  process.exit(0);
+}
+
+stopService();
+const left = [];
+const defaultConfig = bundle === undefined ? undefined : readIfThere(join(places.libraryFolder, bundle, "packaging", "pontoon.yaml"));
+if (existsSync(places.config) && readIfThere(places.config) === defaultConfig) unlinkSync(places.config);
+if (!removeIfEmpty(places.configFolder)) left.push(places.configFolder, "which was changed or added to");
+if (!removeIfEmpty(places.stateFolder)) left.push(places.stateFolder, "which is not empty, or a file system of its own");
+if (places.root === "/") removeIfEmpty(places.runFolder); // a daemon from a clone may be using it
+if (existsSync(places.commandFolder))
+  for (const name of readdirSync(places.commandFolder)) if (isOurCommand(places, join(places.commandFolder, name))) unlinkSync(join(places.commandFolder, name));
+rmSync(places.unit, { force: true });
+if (hasSystemd(places)) systemctl("daemon-reload");
+rmSync(places.libraryFolder, { recursive: true, force: true });
+
+say("pontoon is removed; every container is answered by Docker's own resolver");
+for (let index = 0; index < left.length; index += 2) say(`left: ${left[index]}, ${left[index + 1]}`);
+
+/** Nothing is removed under a daemon that runs. */
+function stopService() {
+  if (places.root !== "/") return;
+  if (hasSystemd(places) && existsSync(places.unit)) {
+    const stopped = systemctl("disable", "--now", "--quiet", unit);
+    if (!stopped.ok) refuse(`${unit} cannot be stopped: ${stopped.stderr}; nothing was removed`);
+    systemctl("reset-failed", unit);
+  }
+  const program = bundle === undefined ? undefined : join(places.libraryFolder, bundle, "bin", "pontoon");
+  const running = program === undefined ? undefined : daemonStatus(program);
+  if (running !== undefined && isInstalled(running.pid))
+    refuse(`the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`);
+}
+
+function isInstalled(pid) {
+  return readIfThere(`/proc/${pid}/cmdline`)?.includes(`${places.library}/`) === true;
+}
