@@ -28,9 +28,11 @@ export class Control {
   #mentioned: Mentioned | undefined;
   #synced = false;
   #orphaned: Deadline | undefined;
+  /** Another server has taken over: this one only finishes what it was asked. */
+  #draining = false;
 
   constructor(
-    private readonly reactor: Reactor,
+    private readonly reactor: Pick<Reactor, "poller" | "wheel">,
     private readonly identity: { readonly version: string; readonly stop: () => void },
   ) {
     this.server = new DnsServer(reactor, {
@@ -67,6 +69,7 @@ export class Control {
   #detached(): void {
     this.#channel = undefined;
     this.#mentioned = undefined;
+    if (this.#draining) return;
     this.server.forgetDaemon();
     // No news any more: a name this table does not hold may be one that Docker knows by now.
     this.server.resolver.gap = { everywhere: true, networks: [] };
@@ -85,7 +88,7 @@ export class Control {
   }
 
   #tell(message: ToDaemon, descriptors: readonly number[] = []): boolean {
-    if (!this.#channel?.isOpen) return false;
+    if (!this.#channel?.isOpen || this.#draining) return false;
     this.#channel.send(message, descriptors);
     return true;
   }
@@ -131,18 +134,28 @@ export class Control {
       case "report":
         this.#tell({ kind: "reported", request: message.request, report: server.report() });
         return;
+      case "drain":
+        return this.#drain();
       case "stop":
         return this.identity.stop();
+      default:
+        descriptors.forEach(closeDescriptor); // of a daemon of another version
     }
+  }
+
+  /** The channel stays open: its end tells the daemon that this server has ended. */
+  #drain(): void {
+    if (this.#draining) return;
+    this.server.forgetDaemon();
+    this.#draining = true;
+    this.server.drain(this.identity.stop);
   }
 
   #onHello(protocol: number): void {
     this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
-    if (protocol !== PROTOCOL) return;
-    this.#mentioned = new Mentioned();
-    for (const [id, { sockets }] of this.server.sandboxes) {
-      if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp, sockets.bridge]);
-    }
+    if (protocol === PROTOCOL) this.#mentioned = new Mentioned();
+    for (const [id, { sockets }] of this.server.sandboxes)
+      if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);
     this.#tell({ kind: "held-all" });
   }
 

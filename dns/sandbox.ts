@@ -23,9 +23,9 @@ export interface SandboxSockets {
 
 /**
  * A sandbox's life here: `waiting` for sockets or for the table to be complete, then `serving`; `releasing` finishes
- * what was asked without renewing the takeover.
+ * what was asked without renewing the takeover, `draining` while another server reads the sockets.
  */
-export type Phase = "waiting" | "serving" | "releasing";
+export type Phase = "waiting" | "serving" | "releasing" | "draining";
 
 /** Questions of one sandbox under way. */
 const underWayAtMost = 1024;

@@ -23,6 +23,8 @@ const heartbeatEvery = 2000; // ms; a third of the takeover's 6 s
 /** What Linux gives a socket's packets (net.ipv4.ip_default_ttl). */
 const USUAL_TTL = 64;
 const heartbeatsMissedAtMost = 2;
+/** What a server that another has replaced may take to finish, ms: longer than any question, as long as an idle connection. */
+const drainTime = 10_000;
 const heartbeat = Buffer.from(HEARTBEAT);
 const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
 
@@ -48,7 +50,7 @@ export class DnsServer {
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0 };
 
   constructor(
-    private readonly reactor: Reactor,
+    private readonly reactor: Pick<Reactor, "poller" | "wheel">,
     private readonly events: ServerEvents,
   ) {
     const { poller, wheel } = reactor;
@@ -82,7 +84,11 @@ export class DnsServer {
     const sandbox = this.sandboxes.get(id);
     if (!sandbox) throw new Error(`sockets for an unknown sandbox ${id}`);
     sandbox.hold(this.reactor.poller, sockets);
-    sandbox.watches.push(this.reactor.poller.watch(sockets.pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
+    this.#watchProcess(sandbox, sockets);
+  }
+
+  #watchProcess(sandbox: Sandbox, { pidfd }: SandboxSockets): void {
+    sandbox.watches.push(this.reactor.poller.watch(pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
   }
 
   /** More sockets in a sandbox's namespace to forward from. */
@@ -126,6 +132,25 @@ export class DnsServer {
       setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
       this.#beat(sandbox);
     }
+  }
+
+  /**
+   * Another server reads the sockets from now on: reads no more of them, and finishes what was asked before.
+   * @param done called when all is finished, or has taken too long
+   */
+  drain(done: () => void): void {
+    for (const sandbox of this.sandboxes.values()) {
+      sandbox.phase = "draining";
+      for (const watch of sandbox.watches.splice(0)) watch.close();
+      if (sandbox.sockets) this.#watchProcess(sandbox, sandbox.sockets);
+    }
+    const began = monotonicNow();
+    const look = () => {
+      const isDone = [...this.sandboxes.values()].every(({ underWay, connections }) => underWay.size === 0 && connections.size === 0);
+      if (isDone || monotonicNow() - began > drainTime) return done();
+      this.reactor.wheel.in(20, look);
+    };
+    look();
   }
 
   /** Finishes what is under way, then closes everything held for a sandbox. */
@@ -205,6 +230,8 @@ export class DnsServer {
       sandbox.heartbeatsMissed = 0;
       this.#setAnswering(sandbox, false);
     }
+    // A server that was replaced may have been letting go meanwhile, and this is one socket in both.
+    if (sandbox.heartbeatsMissed > 0) setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
     sandbox.heartbeatsMissed++;
     sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
     // The first arms the takeover on its way out; the second is the first that can come back through it.

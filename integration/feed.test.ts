@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import t from "tap";
 import { DockerHost, until, type Container, type DockerHostOptions, type Pontoon, type TestOwner, type Upstream } from "./host/index.js";
 
@@ -39,7 +38,6 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
     const renamed = web.rename("slow");
     await until(() => performance.now() - began > 1_000, { what: "it hangs for a second" });
     await host.signal("SIGCONT", pid);
-    resumeChildren();
     for (const { sent, rcodes, errors } of await Promise.all(stop.map((end) => end()))) t.same([rcodes, errors], [{ NOERROR: sent }, []]);
     await renamed;
     await until(async () => (await found(asker, "slow")).length > 0, { what: "the new name resolves" });
@@ -153,12 +151,6 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
   t.same(pontoon.logs.filter((line) => levelOf(line) >= 40), [], "none of it is worth a warning");
   t.equal(pontoon.exitCode, undefined);
 });
-
-/** The nsenter through which dockerd was started stops together with it, but does not go on with it. */
-function resumeChildren(): void {
-  const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").map(Number);
-  for (const child of children) if (/^State:\s+T/m.test(readFileSync(`/proc/${child}/status`, "utf8"))) process.kill(child, "SIGCONT");
-}
 
 /** A host whose containers forward to a server of the test's. */
 async function hostWithUpstream(t: TestOwner, options: DockerHostOptions): Promise<{ host: DockerHost; upstream: Upstream }> {

@@ -19,7 +19,7 @@ import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
 import { FileLock, lockFolder } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
-import { raiseDescriptorLimit } from "./linux/privileges.js";
+import { goAhead, raiseDescriptorLimit } from "./linux/privileges.js";
 import { ServiceManager } from "./linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
@@ -37,6 +37,8 @@ export interface DaemonOptions {
 }
 
 const socketPathAtMost = 107; // bytes, unix(7)
+/** Of the daemon and its servers: a busy machine must neither let a takeover lapse nor keep a server from coming back. */
+const niceness = -5;
 
 /** The composition root: everything the daemon consists of is made and wired here. */
 export class Daemon {
@@ -105,6 +107,7 @@ export class Daemon {
     if (problem !== undefined) throw new PontoonError("KERNEL_UNFIT", "kernel", problem);
     checkLayouts();
     raiseDescriptorLimit();
+    goAhead(niceness);
     const { runDir } = this.options;
     // Node cuts a longer path short, and listens at what is left of it.
     if (Buffer.byteLength(`${runDir}/control.sock`) > socketPathAtMost)
@@ -132,7 +135,7 @@ export class Daemon {
     return this.#stopped;
   }
 
-  /** Ends as a crash would, but in good order: pontoon-dns goes on answering, and the next daemon adopts it. For restarts. */
+  /** Ends, and leaves pontoon-dns serving for the daemon that follows, of whatever version. Can be called twice. */
   leave(): Promise<void> {
     this.#stopped ??= this.#leave();
     return this.#stopped;
@@ -149,6 +152,7 @@ export class Daemon {
   async #leave(): Promise<void> {
     this.#log.info("leaving every container to pontoon-dns and the next daemon");
     this.#stopFollowing();
+    this.#dns.leave();
     await this.#close(["control.sock"]);
   }
 

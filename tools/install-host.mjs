@@ -8,9 +8,8 @@ import { refuse, requireBuild, requireDebianPackages, requireNodeModules, requir
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
 
 const usage = "known: --root FOLDER (install below it and touch no service), --no-start, --no-build";
-/** How long is waited for the daemon to be ready, and for it to replace an earlier pontoon-dns by itself, ms. */
+/** How long is waited for the daemon to be ready, with a pontoon-dns of its own version, ms. */
 const readyWithin = 15_000;
-const replacedWithin = 3000;
 
 const options = parseOptions(process.argv.slice(2), usage);
 if (options.problem !== undefined) refuse(options.problem);
@@ -148,15 +147,14 @@ function lastWords(since) {
   return lines.findLast((line) => line.startsWith("pontoon: "))?.slice("pontoon: ".length) ?? `\`journalctl -u ${unit}\` says why`;
 }
 
-/** Waits for the new daemon, and sees to it that pontoon-dns is of this version too: queries wait in the kernel for the new one. */
+/** Waits for the new daemon, and for it to have replaced an earlier pontoon-dns. */
 async function untilServing(program, version) {
   const started = Date.now();
-  for (let ended; Date.now() - started < readyWithin; await new Promise((resolve) => setTimeout(resolve, 100))) {
+  for (; Date.now() - started < readyWithin; await new Promise((resolve) => setTimeout(resolve, 100))) {
     const status = daemonStatus(program);
     if (!status?.ready) continue;
-    const { state, pid, version: served } = status.dns;
+    const { state, version: served } = status.dns;
     if (state !== "running" || served === version) return;
-    if (pid !== ended && Date.now() - started > replacedWithin) process.kill((ended = pid), "SIGTERM"); // the daemon starts the new one
   }
   say("warning: the service has started, but is not ready yet; `pontoon status` says what it waits for");
 }

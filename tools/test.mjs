@@ -7,6 +7,8 @@ import { join, relative } from "node:path";
 import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { Tally } from "./tally.mjs";
 
+/** Files that want the whole machine, one after the other once all others are done. */
+const alone = /starved/;
 /** Seconds one test file may take; several run at once on a small machine. */
 const timeLimit = 240;
 const unitOnly = process.argv.includes("--unit");
@@ -49,7 +51,8 @@ const files = readdirSync(join(root, "dist"), { recursive: true })
 
 const tally = new Tally();
 if (filters.length === 0) tally.count("lint", lint.status === 0);
-const queue = [...files];
+const queue = files.filter((file) => !alone.test(file));
+const last = files.filter((file) => alone.test(file));
 let interrupted = false;
 const running = new Set();
 for (const signal of ["SIGINT", "SIGTERM"])
@@ -60,6 +63,7 @@ for (const signal of ["SIGINT", "SIGTERM"])
   });
 
 await Promise.all(Array.from({ length: Math.max(2, cpus().length) }, worker));
+for (const file of last) if (!interrupted) await runFile(file);
 for (const failure of tally.failures) process.stdout.write(`FAILED ${failure}\n`);
 if (tally.skipped > 0) say(`${tally.skipped} skipped: ${tally.skipReasons.join("; ")}`);
 process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);

@@ -1,6 +1,7 @@
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
 import type { DnsResponse } from "./dns-message.js";
 import type { Engine } from "./engine.js";
+import { Flow, type FlowOptions } from "./flow.js";
 import type { Namespaces } from "./namespaces.js";
 import { Probe, type DigOptions, type SendOptions } from "./probe.js";
 
@@ -89,6 +90,11 @@ export class Container {
   /** Runs the machine's `dig` in the container's network namespace, asking the container's resolver. */
   async digCommand(...args: string[]): Promise<CommandResult> {
     return runCommand(this.namespaces.enter(["dig", "@127.0.0.11", ...args], await this.netns()), { reject: false });
+  }
+
+  /** Starts an even flow of queries for a name that has an address; see {@link Flow}. */
+  async flow(name: string, options?: FlowOptions): Promise<Flow> {
+    return Flow.start(this.namespaces, await this.netns(), name, options);
   }
 
   /** The probe in the container's network namespace; started when first used. */

@@ -5,6 +5,8 @@ export { Container, type ContainerState, type EndpointState } from "./container.
 export { encodeQuery, type DnsRecord, type DnsResponse, type Edns } from "./dns-message.js";
 export { DockerHost, type ContainerOptions, type DockerHostOptions, type ExecOptions, type TestOwner } from "./docker-host.js";
 export { EngineError } from "./engine.js";
+export { Flow, type FlowOptions } from "./flow.js";
+export { type FlowTally } from "./flow-child.js";
 export { type Link, type LinkOptions } from "./link.js";
 export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
 export { Outside, type OutsideOptions } from "./outside.js";

@@ -1,7 +1,7 @@
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { once } from "node:events";
 import type { Readable, Writable } from "node:stream";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { runCommand } from "./command.js";
 import { repositoryRoot } from "./root.js";
@@ -58,6 +58,7 @@ export class Namespaces {
   /** Sends a signal to a process of the host, which is named by its number inside. */
   async signal(signal: NodeJS.Signals, ...pids: number[]): Promise<void> {
     await runCommand(this.enter(["kill", `-${signal.slice(3)}`, ...pids.map(String)]));
+    if (signal === "SIGCONT") resumeChildren();
   }
 
   /** Ends everything inside and removes what it had. Resolves when nothing is left. */
@@ -68,6 +69,12 @@ export class Namespaces {
     keeper.stdin.destroy();
     await exit;
   }
+}
+
+/** The nsenter through which a program was started stops together with it, but does not go on with it. */
+function resumeChildren(): void {
+  const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
+  for (const child of children) if (/^State:\s+T/m.test(readFileSync(`/proc/${child}/status`, "utf8"))) process.kill(Number(child), "SIGCONT");
 }
 
 /** Reads the process id, then waits for "ready". */

@@ -12,7 +12,7 @@ import { repositoryRoot } from "./root.js";
 import { requestUnix, type UnixResponse } from "./unix-http.js";
 import { until, type UntilOptions } from "./until.js";
 
-const program = join(repositoryRoot, "bin", "pontoon");
+const programOf = (root: string) => join(root, "bin", "pontoon");
 const configFile = "/etc/pontoon/pontoon.yaml";
 
 /** How the daemon under test is started. */
@@ -26,6 +26,10 @@ export interface PontoonOptions {
   installed?: string;
   /** How long it may take until it is ready. Default 10 s. */
   readyMs?: number;
+  /** Whether to wait until it is; without, only until its control API answers. Default true. */
+  untilReady?: boolean;
+  /** Where another build is, with bin/ and dist/. Default the one under test. */
+  root?: string;
 }
 
 /** What the daemon says about itself. */
@@ -52,13 +56,13 @@ export class Pontoon {
     if (options.config !== undefined) namespaces.writeFile(configFile, options.config);
     const config = options.config === undefined ? [] : [`--config=${configFile}`];
     const flags = ["--run-dir=/run/pontoon", "--state-dir=/var/lib/pontoon", ...config, ...(options.args ?? [])];
-    const daemon = [...(options.installed === undefined ? [process.execPath, program] : [options.installed]), "daemon", ...flags];
+    const daemon = [...(options.installed === undefined ? [process.execPath, programOf(options.root ?? repositoryRoot)] : [options.installed]), "daemon", ...flags];
     // The shell tells the process id the daemon has inside the host.
     const argv = namespaces.enter(["sh", "-c", 'echo "$$"; exec "$@"', "sh", ...daemon]);
     const env = { ...hostEnvironment, ...options.env };
     const child = spawn(argv[0]!, argv.slice(1), { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     const pontoon = new Pontoon(namespaces, child);
-    await pontoon.#untilReady(options.readyMs ?? 10_000);
+    await pontoon.#untilReady(options.readyMs ?? 10_000, options.untilReady ?? true);
     return pontoon;
   }
 
@@ -97,7 +101,7 @@ export class Pontoon {
 
   /** Runs the pontoon command in the host; failing is for the test to judge. */
   cli(...args: string[]): Promise<CommandResult> {
-    return runCommand(this.namespaces.enter([process.execPath, program, ...args]), { reject: false });
+    return runCommand(this.namespaces.enter([process.execPath, programOf(repositoryRoot), ...args]), { reject: false });
   }
 
   /** Waits until the status satisfies `predicate`, and returns that status. */
@@ -142,8 +146,8 @@ export class Pontoon {
     return pids.filter((pid) => isOurs(join(directory, pid, "cmdline"))).map(Number);
   }
 
-  async #untilReady(timeoutMs: number): Promise<void> {
-    const isReady = async () => this.#exitCode !== undefined || (await this.status())["ready"] === true;
+  async #untilReady(timeoutMs: number, wholly: boolean): Promise<void> {
+    const isReady = async () => this.#exitCode !== undefined || (await this.status())["ready"] === true || !wholly;
     try {
       await until(isReady, { timeoutMs, what: "pontoon is ready" });
     } catch (error) {

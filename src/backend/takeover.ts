@@ -1,5 +1,5 @@
 import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../dns/protocol.js";
-import { PontoonError } from "../errors.js";
+import { errorCode, PontoonError } from "../errors.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
@@ -8,8 +8,11 @@ import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
 import { disarm, foreignDnsRule, removeTable, takeoverTable } from "./takeover-table.js";
 
-/** Receive buffer of a UDP listener, bytes: half a second of queries while a server is started again. */
-const listenerBuffer = 4 << 20;
+/**
+ * Receive buffer of a UDP listener, bytes: queries wait in it while a server is started again. The kernel doubles it and
+ * counts some 830 bytes for a usual query: 20,000 of them.
+ */
+const listenerBuffer = 8 << 20;
 const backlog = 128;
 const bindTries = 16;
 
@@ -21,7 +24,6 @@ export interface Takeover {
   readonly pidfd: number;
   readonly udp: number;
   readonly tcp: number;
-  readonly bridge: number;
   readonly port: number;
 }
 
@@ -86,23 +88,41 @@ export function removeTakeover({ pid, inode }: Takeover): void {
 }
 
 /** Closes every descriptor of a takeover. */
-export function closeTakeover({ pidfd, udp, tcp, bridge }: Takeover): void {
-  for (const fd of [pidfd, udp, tcp, bridge]) closeDescriptor(fd);
+export function closeTakeover({ pidfd, udp, tcp }: Takeover): void {
+  for (const fd of [pidfd, udp, tcp]) closeDescriptor(fd);
+}
+
+export interface ForwardingSockets {
+  readonly udp: number[];
+  readonly tcp: number[];
 }
 
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
-export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, family: "ipv4" | "ipv6", udp: number, tcp: number): { udp: number[]; tcp: number[] } {
-  return insideNamespace(namespaceOf(pid), inode, () => ({
-    udp: Array.from({ length: udp }, () => udpSocket(family)),
-    tcp: Array.from({ length: tcp }, () => tcpSocket(family)),
-  }));
+export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
+  return insideNamespace(namespaceOf(pid), inode, () => forwardingSockets(family, udp, tcp));
+}
+
+/**
+ * What a server needs in the namespace for itself alone: sockets to ask upstreams from (IPv4), and the marked one that
+ * reaches Docker's resolver; two servers with one of these would take each other's replies. The caller owns them.
+ */
+export function openServerSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, udp: number, tcp: number): ForwardingSockets & { bridge: number } {
+  return insideNamespace(namespaceOf(pid), inode, () => {
+    const bridge = udpSocket();
+    setMark(bridge, BRIDGE_MARK);
+    return { bridge, ...forwardingSockets("ipv4", udp, tcp) };
+  });
+}
+
+function forwardingSockets(family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
+  return { udp: Array.from({ length: udp }, () => udpSocket(family)), tcp: Array.from({ length: tcp }, () => tcpSocket(family)) };
 }
 
 function namespaceOf(pid: number): string {
   return `/proc/${pid}/ns/net`;
 }
 
-function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "bridge" | "port"> {
+function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "port"> {
   const rule = foreignDnsRule(runNft("list ruleset ip"));
   if (rule !== undefined)
     throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
@@ -113,10 +133,8 @@ function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "bridge" | "por
   };
   try {
     const { udp, tcp, port } = bindListeners(keep);
-    const bridge = keep(udpSocket());
-    setMark(bridge, BRIDGE_MARK);
     runNft(takeoverTable(port));
-    return { udp, tcp, bridge, port };
+    return { udp, tcp, port };
   } catch (error) {
     opened.forEach(closeDescriptor);
     throw error;
@@ -145,11 +163,18 @@ function bindListeners(keep: (fd: number) => number): { udp: number; tcp: number
 }
 
 /**
- * A takeover made of descriptors that a server held for an earlier daemon.
- * @returns undefined when the process is gone or lives in another namespace by now
+ * A takeover made of the pidfd and the listeners that a server held for an earlier daemon.
+ * @returns undefined when the process is gone
  */
-export function takeoverOf(pid: number, port: number, descriptors: readonly number[]): Takeover | undefined {
-  const [pidfd, udp, tcp, bridge] = descriptors;
-  if (pidfd === undefined || udp === undefined || tcp === undefined || bridge === undefined || pidOfPidfd(pidfd) !== pid) return undefined;
-  return { pid, port, pidfd, udp, tcp, bridge, inode: namespaceInode(namespaceOf(pid)) };
+export function takeoverOf(port: number, descriptors: readonly number[]): Takeover | undefined {
+  const [pidfd, udp, tcp] = descriptors;
+  if (pidfd === undefined || udp === undefined || tcp === undefined) return undefined;
+  const pid = pidOfPidfd(pidfd);
+  if (pid <= 0) return undefined;
+  try {
+    return { pid, port, pidfd, udp, tcp, inode: namespaceInode(namespaceOf(pid)) };
+  } catch (error) {
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH") return undefined; // it has just ended
+    throw error;
+  }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
-import koffi from "koffi";
+import { getPriority, setPriority } from "node:os";
 import { arena, bind, check, lastErrno } from "./ffi.js";
+import { errorCode } from "../errors.js";
 import { installFilter } from "./seccomp.js";
 
 const c = {
@@ -8,16 +9,13 @@ const c = {
   capset: bind("int capset(void *, void *)"),
   capget: bind("int capget(void *, void *)"),
   setrlimit: bind("int setrlimit(int, void *)"),
-  fcntl: bind("int fcntl(int, int, int)"),
 };
-const execv = koffi.load(null).func("int execv(const char *, const char **)") as unknown as (path: string, argv: (string | null)[]) => number;
 
 const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
 const PR_SET_NO_NEW_PRIVS = 38;
 const CAPABILITY_VERSION_3 = 0x20080522;
 const RLIMIT_NOFILE = 7;
-const F_SETFD = 2;
 const EPERM = 1;
 const CAP_DAC_READ_SEARCH = 2;
 const CAP_SETGID = 6;
@@ -29,18 +27,15 @@ export function hasBoundingSet(): boolean {
 }
 
 /**
- * Starts this very program again, in the same process, with an empty capability bounding set. The set belongs to a
- * thread, and Node has about ten by the time its first line runs: only what is empty at execve is empty for them all.
+ * Empties the capability bounding set of the calling thread, for good: nothing it starts from now on can gain a
+ * capability. What it has itself stays. The set belongs to a thread, and a Node program has about ten by the time its
+ * first line runs, so a program cannot do this for itself; it inherits it, on all threads, from the thread that starts it.
  * Kept as inheritable, until {@link dropPrivileges}: changing the user, and reading modules below a home of mode 0700.
- * @param inherited descriptors the program gets, besides 0 to 2: Node marks all it was started with close-on-exec
+ * Needs CAP_SETPCAP.
  */
-export function restartWithoutBoundingSet(inherited: readonly number[]): never {
+export function emptyBoundingSet(): void {
   setInheritable([CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID]);
   for (const capability of capabilities()) check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
-  for (const fd of [0, 1, 2, ...inherited]) check(c.fcntl(fd, F_SETFD, 0), "fcntl", `descriptor ${fd}`);
-  const argv = [process.argv0, ...process.execArgv, ...process.argv.slice(1)];
-  check(execv(process.execPath, [...argv, null]), "execv", process.execPath);
-  throw new Error("execv returned");
 }
 
 /**
@@ -53,6 +48,20 @@ export function dropPrivileges(user: number): void {
   process.setuid!(user);
   check(c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
   installFilter();
+}
+
+/**
+ * Puts the calling thread, and what it starts from now on, ahead of ordinary programs.
+ * @param niceness as setpriority(2) has it; a process that is further ahead already, or may not go there, stays where it is
+ */
+export function goAhead(niceness: number): void {
+  try {
+    if (getPriority() > niceness) setPriority(niceness);
+  } catch (error) {
+    // Node gives errors of `os` a code of their own, and the kernel's in `info`.
+    const code = errorCode((error as { info?: unknown }).info) ?? errorCode(error);
+    if (code !== "EACCES" && code !== "EPERM") throw error; // a container without CAP_SYS_NICE
+  }
 }
 
 /**

@@ -1,28 +1,17 @@
-import { PROTOCOL, type Explanation, type Report, type ToDaemon, type ToServer } from "../../dns/protocol.js";
+import type { Explanation, Report, ToDaemon, ToServer } from "../../dns/protocol.js";
 import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../errors.js";
-import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { connectToServer, isServer, lastWords, pidOfServer, signalServer, startServer } from "./dns-process.js";
+import { connectToServer, lastWords, pidOfServer, startServer } from "./dns-process.js";
+import { ServerLink, type HeldSandbox } from "./server-link.js";
 
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
 const deathsWithin = 30_000; // ms
 const retryAfterGivingUp = 60_000; // ms
 const requestTime = 6000; // ms
-const helloTime = 10_000; // ms
-/** How often the server is asked for a sign of life, and for how long its silence is taken for work, ms. */
-const pingEvery = 3000;
-const silentAtMost = 7000;
-
-/** A sandbox the server held already, from an earlier daemon. Descriptors: pidfd, UDP, TCP, marked UDP. */
-export interface HeldSandbox {
-  readonly sandbox: string;
-  readonly port: number;
-  readonly descriptors: number[];
-}
 
 export type DnsServerState =
   | { readonly kind: "stopped" }
@@ -32,26 +21,30 @@ export type DnsServerState =
   | { readonly kind: "given-up"; readonly reason: string };
 
 export interface DnsClientEvents {
-  /** A server is connected and waits for the table. `held` descriptors belong to the handler. */
+  /** A server is connected and waits for the table. The descriptors of `held` belong to the handler. */
   onConnected(held: readonly HeldSandbox[]): void;
-  /** The server is gone; another is on its way. */
+  /** The server is gone. */
   onLost(): void;
-  /** The server died too often. */
-  onGivenUp(): void;
+  /** Servers died too often, and there will be none for a while; `onLost` follows. The descriptors of `held` belong to the handler. */
+  onGivenUp(held: readonly HeldSandbox[]): void;
   onMessage(message: ToDaemon): void;
 }
 
-/** Keeps one pontoon-dns running and speaks with it: takes over one that runs already, starts one else. */
+/**
+ * Keeps one pontoon-dns of this version running and speaks with it: takes over one that runs already, starts one else.
+ * One of another version goes on serving until ours has everything it holds, and then finishes what it was asked.
+ */
 export class DnsClient {
   state: DnsServerState = { kind: "stopped" };
-  #channel: PacketChannel<ToDaemon, ToServer> | undefined;
-  #held: HeldSandbox[] = [];
+  #link: ServerLink | undefined;
+  /** A server of another version. It serves until `synced` is sent to ours. */
+  #predecessor: ServerLink | undefined;
+  /** Predecessors that finish what they were asked. */
+  readonly #draining = new Set<ServerLink>();
   #deaths: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** The server started last; it may not have said hello yet. */
   #child: ChildProcess | undefined;
-  #ping: NodeJS.Timeout | undefined;
-  #heardAt = 0;
   #lastRequest = 0;
   readonly #requests = new Map<number, (answer: Explanation | Report | undefined) => void>();
 
@@ -72,7 +65,9 @@ export class DnsClient {
   }
 
   send(message: ToServer, descriptors: readonly number[] = []): void {
-    this.#channel?.send(message, descriptors);
+    // It has the table and the sockets: from here on both could answer, and one should.
+    if (message.kind === "synced") this.#drainPredecessor();
+    this.#link?.send(message, descriptors);
   }
 
   /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws DNS_SERVER_SILENT. */
@@ -84,67 +79,67 @@ export class DnsClient {
     return (await this.#request((request) => ({ kind: "report", request }))) as Report;
   }
 
-  /** Ends the server and waits until it is gone. */
+  /** Ends every server and waits until they are gone. */
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
-    const running = this.state.kind === "running" ? this.state : undefined;
     this.state = { kind: "stopped" };
-    clearInterval(this.#ping);
-    if (running && this.#channel) {
-      this.send({ kind: "stop" });
-      for (let waited = 0; waited < 2000 && isServer(running.pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
-      signalServer(running.pid, "SIGKILL");
-    } else this.#child?.kill("SIGKILL"); // it holds nothing yet
-    this.#channel?.close();
-    this.#channel = undefined;
+    if (!this.#link?.hello) this.#child?.kill("SIGKILL"); // it holds nothing yet
+    const links = [this.#link, this.#predecessor, ...this.#draining].filter((link) => link !== undefined);
+    this.#link = this.#predecessor = undefined;
+    this.#draining.clear();
+    await Promise.all(links.map((link) => link.end()));
+  }
+
+  /** Leaves the servers as they are, for the next daemon. */
+  leave(): void {
+    clearTimeout(this.#timer);
+    this.state = { kind: "stopped" };
+    for (const link of [this.#link, this.#predecessor, ...this.#draining]) link?.close();
+    this.#link = this.#predecessor = undefined;
+    this.#draining.clear();
   }
 
   #connect(): void {
     this.state = { kind: "starting" };
+    if (this.#predecessor) return this.#predecessor.askWhatItHolds(); // ours died before it had everything
     try {
       const existing = connectToServer(this.options.socketPath);
-      const adopted = existing !== undefined;
-      if (!adopted) this.#startServer();
-      const fd = existing ?? connectToServer(this.options.socketPath);
-      if (fd === undefined) throw new PontoonError("DNS_SERVER_START", this.options.socketPath, "pontoon-dns ended before it was ready");
-      this.#attach(fd, adopted);
+      if (existing === undefined) this.#startOwn([]);
+      else this.#attach(existing, true, []);
     } catch (error) {
       this.#died(describeError(error));
     }
   }
 
-  #startServer(): void {
+  #startOwn(inherited: readonly HeldSandbox[]): void {
     const child = startServer(this.options);
     this.#child = child;
     child.on("exit", () => {
       if (this.#child === child) this.#child = undefined;
     });
     child.on("error", (error) => this.log.error({ reason: error.message }, "pontoon-dns could not be started"));
+    const fd = connectToServer(this.options.socketPath);
+    if (fd === undefined) throw new PontoonError("DNS_SERVER_START", this.options.socketPath, "pontoon-dns ended before it was ready");
+    this.#attach(fd, false, inherited);
   }
 
-  #attach(fd: number, adopted: boolean): void {
-    this.#held = [];
-    const channel = new PacketChannel<ToDaemon, ToServer>(this.poller, fd, {
-      onMessage: (message, descriptors) => this.#onMessage(message, descriptors, adopted),
-      onClose: (reason) => this.#died(reason),
+  #attach(fd: number, adopted: boolean, inherited: readonly HeldSandbox[]): void {
+    const link = new ServerLink(this.poller, fd, adopted, this.options.version, () => pidOfServer(this.options.pidPath), {
+      onMessage: (message) => this.#onMessage(link, message),
+      onEnd: (reason) => this.#onEnd(link, reason),
     });
-    this.#channel = channel;
-    this.send({ kind: "hello", protocol: PROTOCOL, version: this.options.version });
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#hangs("no answer to the first message", pidOfServer(this.options.pidPath)), helloTime);
+    link.inherit(inherited);
+    this.#link = link;
+    link.askWhatItHolds();
   }
 
-  #onMessage(message: ToDaemon, descriptors: number[], adopted: boolean): void {
-    this.#heardAt = performance.now();
-    if (message.kind !== "held") descriptors.forEach(closeDescriptor); // none belongs to any other
+  #onMessage(link: ServerLink, message: Exclude<ToDaemon, { kind: "held" }>): void {
+    if (link !== this.#link) return this.#onPredecessor(link, message);
     switch (message.kind) {
       case "hello":
-        return this.#onHello(message, adopted);
-      case "held":
-        this.#held.push({ sandbox: message.sandbox, port: message.port, descriptors });
-        return;
+        return this.#onHello(link, message);
       case "held-all":
-        return this.events.onConnected(this.#held.splice(0));
+        return this.events.onConnected(link.takeHeld());
       case "explained":
         return this.#answer(message.request, message.explanation);
       case "reported":
@@ -154,56 +149,80 @@ export class DnsClient {
     }
   }
 
-  #onHello({ protocol, pid, version }: ToDaemon & { kind: "hello" }, adopted: boolean): void {
-    clearTimeout(this.#timer);
-    if (protocol !== PROTOCOL) {
-      this.log.info({ version }, "a pontoon-dns of another version runs; replacing it");
-      signalServer(pid, "SIGTERM"); // the channel's end starts one of ours
+  #onHello(link: ServerLink, { pid, version }: ToDaemon & { kind: "hello" }): void {
+    if (!link.isOurs && !link.adopted) {
+      link.kill();
+      return this.#died("the program has been replaced by one of another version; restart the daemon");
+    }
+    if (!link.isOurs) {
+      this.log.info({ version, pid }, "a pontoon-dns of another version runs; ours takes over from it");
+      this.#predecessor = link;
+      this.#link = undefined;
       return;
     }
+    const { adopted } = link;
     this.state = { kind: "running", pid, version, adopted };
-    clearInterval(this.#ping);
-    this.#ping = setInterval(() => this.#checkLife(pid), pingEvery);
     this.log.info({ pid, adopted }, adopted ? "adopted the running pontoon-dns" : "pontoon-dns is running");
   }
 
-  /** A server that hangs lets its takeovers lapse, but holds their sockets, and would for ever. */
-  #checkLife(pid: number): void {
-    if (performance.now() - this.#heardAt > silentAtMost) this.#hangs("no sign of life", pid);
-    else this.send({ kind: "report", request: 0 });
+  /** What it holds goes to a server of ours. Whatever else it says is not for us. */
+  #onPredecessor(link: ServerLink, message: Exclude<ToDaemon, { kind: "held" }>): void {
+    if (link !== this.#predecessor || message.kind !== "held-all") return;
+    const held = link.takeHeld();
+    try {
+      this.#startOwn(held);
+    } catch (error) {
+      this.#died(describeError(error), held);
+    }
   }
 
-  #hangs(reason: string, pid: number | undefined): void {
-    if (pid !== undefined) signalServer(pid, "SIGKILL");
-    this.#died(reason);
+  #drainPredecessor(): void {
+    const link = this.#predecessor;
+    if (!link) return;
+    this.#predecessor = undefined;
+    this.#draining.add(link);
+    link.drain();
+    this.log.info({ pid: link.hello?.pid }, "pontoon-dns has taken over from the one of another version");
   }
 
-  #died(reason: string): void {
-    clearInterval(this.#ping);
-    this.#channel?.close();
-    this.#channel = undefined;
-    for (const { descriptors } of this.#held.splice(0)) descriptors.forEach(closeDescriptor);
+  #onEnd(link: ServerLink, reason: string): void {
+    if (link === this.#link) return this.#died(reason);
+    link.close();
+    this.#draining.delete(link);
+    if (link !== this.#predecessor) return;
+    this.#predecessor = undefined;
+    if (!this.#link && this.state.kind === "starting") this.#died(reason);
+  }
+
+  /** @param held what a predecessor holds and ours did not take any more */
+  #died(reason: string, held = this.#link?.takeHeld() ?? []): void {
+    this.#link?.close();
+    this.#link = undefined;
     for (const request of [...this.#requests.keys()]) this.#answer(request, undefined);
-    if (this.state.kind === "stopped") return;
     const now = Date.now();
     this.#deaths = [...this.#deaths.filter((at) => now - at < deathsWithin), now];
-    this.state = { kind: "starting" };
-    this.events.onLost();
     const words = lastWords(this.options.logPath);
     const count = this.#deaths.length;
     this.log.warn({ reason, ...(words === "" ? {} : { words }), deaths: count }, "pontoon-dns is gone; starting it again");
     clearTimeout(this.#timer);
-    if (count >= deathsAtMost) {
-      this.state = { kind: "given-up", reason: `pontoon-dns ended ${count} times within ${deathsWithin / 1000} s${words === "" ? "" : ` (${words})`}` };
-      this.log.error({ reason: this.state.reason }, "every container is answered by Docker's own resolver");
-      this.events.onGivenUp();
-      this.#deaths = [];
-      this.#timer = setTimeout(() => this.#connect(), retryAfterGivingUp);
-      return;
-    }
+    if (count >= deathsAtMost) return this.#giveUp(held, `pontoon-dns ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`);
+    for (const { descriptors } of held) descriptors.forEach(closeDescriptor); // a predecessor is asked for them again
+    this.state = { kind: "starting" };
+    this.events.onLost();
     const delay = respawnAfter[Math.min(count - 1, respawnAfter.length - 1)]!;
     if (delay === 0) this.#connect();
     else this.#timer = setTimeout(() => this.#connect(), delay);
+  }
+
+  #giveUp(held: readonly HeldSandbox[], reason: string): void {
+    this.state = { kind: "given-up", reason };
+    this.log.error({ reason }, "every container is answered by Docker's own resolver");
+    this.events.onGivenUp(held);
+    this.events.onLost();
+    void this.#predecessor?.end();
+    this.#predecessor = undefined;
+    this.#deaths = [];
+    this.#timer = setTimeout(() => this.#connect(), retryAfterGivingUp);
   }
 
   #request(message: (request: number) => ToServer): Promise<Explanation | Report | undefined> {

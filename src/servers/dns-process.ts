@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "no
 import { fileURLToPath } from "node:url";
 import { errorCode, PontoonError } from "../errors.js";
 import { LinuxError } from "../linux/ffi.js";
+import { emptyBoundingSet } from "../linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
 
 const program = fileURLToPath(new URL("../../dns/main.js", import.meta.url));
@@ -35,6 +36,7 @@ export interface ServerFiles {
 /**
  * Starts a pontoon-dns in a session of its own, so that Ctrl-C and the daemon's end do not take it along.
  * Its control socket listens before it runs: a connection waits until the server is ready.
+ * The daemon itself can start no program with capabilities from then on.
  */
 export function startServer({ socketPath, logPath, pidPath, version }: ServerFiles): ChildProcess {
   const listener = packetSocket();
@@ -49,6 +51,7 @@ export function startServer({ socketPath, logPath, pidPath, version }: ServerFil
     listenSocket(listener, 8);
     const log = openSync(logPath, "w", 0o600);
     try {
+      emptyBoundingSet();
       const child = spawn(process.execPath, [...heapFlags, program, "--user", String(DNS_USER), "--version", version], {
         detached: true,
         stdio: ["ignore", "ignore", log, listener],

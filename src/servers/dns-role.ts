@@ -6,10 +6,11 @@ import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { DnsClient, type DnsServerState, type HeldSandbox } from "./dns-client.js";
+import { DnsClient, type DnsServerState } from "./dns-client.js";
 import { decide, endpointRecords, networkRecord, type Decision } from "./dns-table.js";
 import { GapKeeper } from "./gap-keeper.js";
 import { Reviews } from "./reviews.js";
+import type { HeldSandbox } from "./server-link.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
@@ -67,7 +68,10 @@ export class DnsRole {
     this.#client = new DnsClient(poller, { ...paths, version: options.version }, log, {
       onConnected: (held) => this.#onConnected(held),
       onLost: () => this.#onLost(),
-      onGivenUp: () => this.takeovers.abandonAll(),
+      onGivenUp: (held) => {
+        this.#adoptUnseen(held);
+        this.takeovers.abandonAll();
+      },
       onMessage: (message) => this.#onMessage(message),
     });
     this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox));
@@ -91,9 +95,17 @@ export class DnsRole {
   async stop(): Promise<void> {
     this.#stopping = true;
     clearInterval(this.#retry);
+    this.#adoptUnseen([]);
     await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
     await this.#client.stop();
     this.takeovers.abandonAll();
+  }
+
+  /** Leaves everything as it is, served on by the server, for the next daemon. */
+  leave(): void {
+    this.#stopping = true;
+    clearInterval(this.#retry);
+    this.#client.leave();
   }
 
   /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
@@ -211,14 +223,20 @@ export class DnsRole {
     this.answering.delete(sandbox);
   }
 
+  /** What an earlier daemon took over is ours to give back, also while nothing has told whether it is wanted. */
+  #adoptUnseen(held: readonly HeldSandbox[]): void {
+    this.takeovers.adopt([...(this.#waitingHeld ?? []), ...held], () => true);
+    this.#waitingHeld = undefined;
+  }
+
   /** Sends the whole table, then the sockets: the server serves when it is told that nothing is missing. */
   #onConnected(held: readonly HeldSandbox[]): void {
     this.#waitingHeld = held;
     if (!this.#mayTakeOver) return;
     this.#waitingHeld = undefined;
-    this.takeovers.adopt(held, (sandbox) => this.#pidOf(sandbox));
+    this.takeovers.adopt(held, (sandbox, pid) => this.#pidOf(sandbox) === pid);
     this.#connected = true;
-    const known = new Set(held.map(({ sandbox }) => sandbox));
+    const known = new Set(held.filter(({ inherited }) => !inherited).map(({ sandbox }) => sandbox));
     const send = this.#client.send.bind(this.#client);
     this.#mirror.connect(send, () => {
       this.takeovers.connect(send, known);

@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, openForwardingSockets, openTakeover, removeTakeover, repairTakeover, takeoverOf, type Takeover } from "../backend/takeover.js";
+import { closeTakeover, disarmTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, takeoverOf, type Takeover } from "../backend/takeover.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import type { HeldSandbox } from "./dns-client.js";
+import type { HeldSandbox } from "./server-link.js";
 
 const forwardingUdp = 2;
 const forwardingTcp = 1;
@@ -93,13 +93,16 @@ export class Takeovers {
     }
   }
 
-  /** Keeps what a server already held under an earlier daemon; what is not wanted or no longer true is closed. */
-  adopt(held: readonly HeldSandbox[], pidOf: (sandbox: string) => number | undefined): void {
+  /** Keeps what a server held for an earlier daemon; what is not wanted any more is given back to Docker at once. */
+  adopt(held: readonly HeldSandbox[], isWanted: (sandbox: string, pid: number) => boolean): void {
     for (const { sandbox, port, descriptors } of held) {
-      const pid = pidOf(sandbox);
-      const takeover = pid === undefined || this.#held.has(sandbox) ? undefined : takeoverOf(pid, port, descriptors);
-      if (takeover) this.#hold(sandbox, takeover);
-      else descriptors.forEach(closeDescriptor);
+      const takeover = this.#held.has(sandbox) ? undefined : takeoverOf(port, descriptors);
+      if (takeover && isWanted(sandbox, takeover.pid)) {
+        this.#hold(sandbox, takeover);
+        continue;
+      }
+      if (takeover) this.#inNamespace(sandbox, () => removeTakeover(takeover));
+      descriptors.forEach(closeDescriptor);
     }
   }
 
@@ -178,10 +181,10 @@ export class Takeovers {
     const send = this.#send;
     if (!send) return;
     this.#inNamespace(sandbox, () => {
-      const { udp, tcp } = openForwardingSockets(takeover, "ipv4", forwardingUdp, forwardingTcp);
-      const { pidfd, bridge, port } = takeover;
+      const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
+      const { pidfd, port } = takeover;
       send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
-      [...udp, ...tcp].forEach(closeDescriptor);
+      [bridge, ...udp, ...tcp].forEach(closeDescriptor);
     });
   }
 
