@@ -1,10 +1,10 @@
 import type { Peer } from "./peers/peer.js";
-import type { Site } from "./site.js";
+import type { QuestionSet } from "./questions.js";
 
 /** Asks a peer every question once, and throws unless each answer is the right one: speed is no merit without it. */
-export async function checkAnswers(site: Site, peer: Peer): Promise<void> {
+export async function checkAnswers(peer: Peer, { questions }: QuestionSet): Promise<void> {
   const { address: server, port } = peer.target;
-  const unique = new Map(site.questions.map((question) => [`${question.name} ${question.type}`, question]));
+  const unique = new Map(questions.map((question) => [`${question.name} ${question.type}`, question]));
   for (const question of unique.values()) {
     const { rcode, addresses } = await peer.asker.dig(question.name, question.type, { server, port });
     if (rcode === "NOERROR" && addresses.length === 1 && addresses[0] === question.expected) continue;

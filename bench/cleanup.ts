@@ -2,24 +2,9 @@ import type { TestOwner } from "../integration/host/index.js";
 
 const signals = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
 
-/** What is to be undone at the end of a run, however it ends. */
-export class Cleanup implements TestOwner {
+/** What is to be undone at the end of a part of a run. */
+export class Undo implements TestOwner {
   readonly #handlers: (() => Promise<void>)[] = [];
-  #interrupted = false;
-
-  constructor() {
-    for (const [signal, exitCode] of Object.entries(signals))
-      process.on(signal, () => {
-        if (this.#interrupted) return;
-        this.#interrupted = true;
-        void this.run().finally(() => process.exit(exitCode));
-      });
-  }
-
-  /** Whether a signal has begun to end the run: what fails from then on fails because of that. */
-  get interrupted(): boolean {
-    return this.#interrupted;
-  }
 
   teardown(handler: () => Promise<void>): void {
     this.#handlers.push(handler);
@@ -33,6 +18,37 @@ export class Cleanup implements TestOwner {
       } catch (error) {
         process.stderr.write(`bench: cleaning up: ${error instanceof Error ? error.message : String(error)}\n`);
       }
+    }
+  }
+}
+
+/** What is to be undone at the end of a whole run, however it ends. */
+export class Cleanup extends Undo {
+  #interrupted = false;
+
+  constructor() {
+    super();
+    for (const [signal, exitCode] of Object.entries(signals))
+      process.on(signal, () => {
+        if (this.#interrupted) return;
+        this.#interrupted = true;
+        void this.run().finally(() => process.exit(exitCode));
+      });
+  }
+
+  /** Whether a signal has begun to end the run: what fails from then on fails because of that. */
+  get interrupted(): boolean {
+    return this.#interrupted;
+  }
+
+  /** Does a part of the run, and undoes what that part has set up when it is over, or the run is. */
+  async part<Result>(work: (undo: Undo) => Promise<Result>): Promise<Result> {
+    const undo = new Undo();
+    this.teardown(() => undo.run());
+    try {
+      return await work(undo);
+    } finally {
+      if (!this.#interrupted) await undo.run();
     }
   }
 }

@@ -1,19 +1,24 @@
-// `npm run bench -- dns`: pontoon beside Docker's own resolver, dnsmasq and aardvark-dns.
+// `npm run bench -- dns`: pontoon beside Docker's own resolver, dnsmasq and aardvark-dns, and what else it promises.
 import { DockerHost } from "../integration/host/index.js";
 import { Cleanup } from "./cleanup.js";
-import { localNamesRows, startRow } from "./goals.js";
-import { measureLocalNames } from "./local-names.js";
-import { describeMachine } from "./machine.js";
-import { readOptions, usage, UsageError, type Options } from "./options.js";
-import { aardvarkPeer } from "./peers/aardvark.js";
-import { dnsmasqPeer } from "./peers/dnsmasq.js";
-import { dockerdPeer } from "./peers/dockerd.js";
-import { pontoonPeer } from "./peers/pontoon.js";
+import { describeMachine, type Machine } from "./machine.js";
+import { together, type Bench, type Outcome } from "./measure.js";
+import { measureMemory } from "./memory.js";
+import { measureOnSite } from "./on-site.js";
+import { readOptions, usage, UsageError, type MeasureName, type Options } from "./options.js";
 import { Progress } from "./progress.js";
 import { writeResults } from "./results.js";
-import { buildSite, type Site } from "./site.js";
-import { measureStarts } from "./start-latency.js";
-import { goalsTable, peersTable } from "./table.js";
+import { measureRunning } from "./running.js";
+import { measureTableSize } from "./table-size.js";
+import { goalsTable } from "./table.js";
+
+/** Each has a host of its own, and makes those of its measures that are wanted. */
+const parts: readonly { readonly makes: readonly MeasureName[]; readonly run: (bench: Bench) => Promise<Outcome> }[] = [
+  { makes: ["local", "upstream", "p99", "starts", "changes"], run: measureOnSite },
+  { makes: ["table", "churn"], run: measureTableSize },
+  { makes: ["memory"], run: measureMemory },
+  { makes: ["running"], run: measureRunning },
+];
 
 const progress = new Progress();
 const cleanup = new Cleanup();
@@ -30,29 +35,16 @@ if (!cleanup.interrupted) {
 }
 
 async function run(options: Options): Promise<void> {
-  progress.show("a Docker host and its containers");
-  const site = await prepareSite();
-  const pontoon = await pontoonPeer(site, await site.host.pontoon());
-  const peers = [pontoon, dockerdPeer(site), await dnsmasqPeer(site, site.plainAsker), await aardvarkPeer(site), await dnsmasqPeer(site, site.bareAsker, "dnsmasq, no NAT")];
-  const machine = await describeMachine(site.host, pontoon.version);
-  const localNames = await measureLocalNames(site, peers, options, progress);
-  // From here on only pontoon is of interest, and the others are to leave it the machine.
-  for (const peer of peers) if (peer !== pontoon) await peer.stop();
-  const starts = await measureStarts(site, options.starts, progress);
-  await pontoon.stop();
+  const machine = await cleanup.part(async (undo): Promise<Machine> => describeMachine(await DockerHost.start(undo)));
+  const outcomes: Outcome[] = [];
+  for (const { makes, run } of parts)
+    if (makes.some((measure) => options.only.includes(measure))) outcomes.push(await cleanup.part((undo) => run({ options, progress, undo })));
+  const outcome = together(outcomes);
   progress.clear();
-  const rows = [...localNamesRows(localNames), startRow(starts)];
-  process.stdout.write(`${peersTable(localNames)}\n\n${goalsTable(rows)}\n\n`);
-  const file = writeResults("dns", { benchmark: "dns", machine, options, goals: rows, localNames: Object.fromEntries(localNames), starts });
+  for (const table of outcome.tables) process.stdout.write(`${table}\n\n`);
+  process.stdout.write(`${goalsTable(outcome.rows)}\n\n`);
+  const file = writeResults("dns", { benchmark: "dns", machine, options, goals: outcome.rows, ...outcome.data });
   process.stdout.write(`${machine.cores} cores, Linux ${machine.kernel}; all rounds in ${file}\n`);
-}
-
-/** The host's upstream knows no name, so that only what is local is answered. */
-async function prepareSite(): Promise<Site> {
-  const host = await DockerHost.start(cleanup, { resolvConf: "nameserver 10.77.0.2\n" });
-  const outside = await host.outside();
-  await outside.dns();
-  return buildSite(host);
 }
 
 function fail(error: unknown): void {

@@ -1,6 +1,7 @@
-import type { Turn } from "./local-names.js";
+import type { PacedResult } from "./paced-client.js";
 import { compare, type Rounds } from "./rounds.js";
 import { summarizeStarts, type Start } from "./start-latency.js";
+import type { Turn } from "./throughput.js";
 
 /** One line of the table: a measure, what it came to, and what it was to come to. */
 export interface Row {
@@ -18,7 +19,7 @@ export interface Row {
 export interface Goal {
   readonly kind: "at least" | "at most";
   readonly value: number;
-  readonly unit: "×" | "ms";
+  readonly unit: "×" | "ms" | "s" | "MB" | "KB";
 }
 
 /** Whether a result reaches its goal. */
@@ -28,34 +29,54 @@ export function reaches(result: number, goal: Goal): boolean {
 
 const rateGoals = { dockerd: 1.8, "aardvark-dns": 1.8, dnsmasq: 1.05 };
 const cpuGoals = { dockerd: 0.4, dnsmasq: 0.9 };
-const startGoal = 20; // ms
+const outsideGoal = { kind: "at least", value: 5, unit: "×" } as const;
+const latencyGoal = { kind: "at most", value: 0.5, unit: "×" } as const;
+const startGoal = { kind: "at most", value: 20, unit: "ms" } as const;
 
 /** The rows about local names: speed and CPU time beside each peer. */
 export function localNamesRows(rounds: Rounds<Turn>): Row[] {
-  const rates = Object.entries(rateGoals).map(([peer, value]) =>
-    ratioRow("local names, queries/s", peer, { kind: "at least", value, unit: "×" }, (turn) => turn.queriesPerSecond, (rate) => Math.round(rate).toLocaleString("en")),
-  );
-  const costs = Object.entries(cpuGoals).map(([peer, value]) =>
-    ratioRow("CPU per query", peer, { kind: "at most", value, unit: "×" }, (turn) => turn.cpuPerQuery, (cost) => `${cost.toFixed(2)} µs`),
-  );
+  const rates = Object.entries(rateGoals).map(([peer, value]) => ratioRow(rounds, "local names, queries/s", peer, { kind: "at least", value, unit: "×" }, rateOf, printRate));
+  const costs = Object.entries(cpuGoals).map(([peer, value]) => ratioRow(rounds, "CPU per query", peer, { kind: "at most", value, unit: "×" }, costOf, printCost));
   return [...rates, ...costs];
+}
 
-  function ratioRow(measure: string, against: string, goal: Goal, figureOf: (turn: Turn) => number, print: (figure: number) => string): Row {
-    const { figure, other, ratio, lowest, highest } = compare(rounds, "pontoon", against, figureOf);
-    return { measure, figure: print(figure), against, other: print(other), result: ratio, range: `${lowest.toFixed(2)}–${highest.toFixed(2)}`, goal };
-  }
+/** The row about names of the upstream. */
+export function outsideNamesRow(rounds: Rounds<Turn>): Row {
+  return ratioRow(rounds, "names from upstream, repeated, queries/s", "dockerd", outsideGoal, rateOf, printRate);
+}
+
+/** The row about the slowest answers at a steady rate. */
+export function latencyRow(rounds: Rounds<PacedResult>, rate: number): Row {
+  return ratioRow(rounds, `99th percentile at ${rate.toLocaleString("en")} queries/s`, "dockerd", latencyGoal, ({ latency }) => latency.p99, printMs);
 }
 
 /** The row about Docker's start event. */
 export function startRow(starts: readonly Start[]): Row {
   const { median, p99, max } = summarizeStarts(starts);
-  return {
-    measure: `start event to name, 99th percentile of ${starts.length}`,
-    figure: `${p99.toFixed(1)} ms`,
-    against: "",
-    other: "",
-    result: p99,
-    range: `median ${median.toFixed(1)}, max ${max.toFixed(1)}`,
-    goal: { kind: "at most", value: startGoal, unit: "ms" },
-  };
+  return figureRow(`start event to name, 99th percentile of ${starts.length}`, p99, `median ${median.toFixed(1)}, max ${max.toFixed(1)}`, startGoal);
 }
+
+/** A row in which one contender's figure is compared with another's, round by round. */
+export function ratioRow<Result>(
+  rounds: Rounds<Result>, measure: string, against: string, goal: Goal, figureOf: (result: Result) => number, print: (figure: number) => string, name = "pontoon",
+): Row {
+  const { figure, other, ratio, lowest, highest } = compare(rounds, name, against, figureOf);
+  return { measure, figure: print(figure), against, other: print(other), result: ratio, range: `${lowest.toFixed(2)}–${highest.toFixed(2)}`, goal };
+}
+
+/** A row with a figure of its own. */
+export function figureRow(measure: string, result: number, range: string, goal: Goal): Row {
+  return { measure, figure: printFigure(result, goal.unit), against: "", other: "", result, range, goal };
+}
+
+/** A figure with its unit. */
+export function printFigure(figure: number, unit: Goal["unit"]): string {
+  if (unit === "×") return `${figure.toFixed(2)}×`;
+  return `${figure.toFixed(unit === "s" ? 2 : 1)} ${unit}`;
+}
+
+export const rateOf = (turn: Turn) => turn.queriesPerSecond;
+export const costOf = (turn: Turn) => turn.cpuPerQuery;
+export const printRate = (rate: number) => Math.round(rate).toLocaleString("en");
+export const printCost = (cost: number) => `${cost.toFixed(2)} µs`;
+export const printMs = (ms: number) => `${ms.toFixed(3)} ms`;

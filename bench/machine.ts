@@ -1,5 +1,6 @@
 import { cpus, release, totalmem } from "node:os";
 import type { DockerHost } from "../integration/host/index.js";
+import { version } from "../src/version.js";
 import { aardvarkProgram } from "./peers/aardvark.js";
 
 /** What the figures were measured on and with. */
@@ -14,7 +15,7 @@ export interface Machine {
 }
 
 /** Describes the machine and the programs that were compared. */
-export async function describeMachine(host: DockerHost, pontoon: string): Promise<Machine> {
+export async function describeMachine(host: DockerHost): Promise<Machine> {
   const processors = cpus();
   return {
     processor: processors[0]?.model.trim() ?? "unknown",
@@ -23,7 +24,7 @@ export async function describeMachine(host: DockerHost, pontoon: string): Promis
     kernel: release(),
     architecture: process.arch,
     versions: {
-      pontoon,
+      pontoon: version,
       node: process.versions.node,
       dockerd: await versionOf(host, ["dockerd", "--version"]),
       dnsmasq: await versionOf(host, ["dnsmasq", "--version"]),

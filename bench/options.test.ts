@@ -1,9 +1,15 @@
 import t from "tap";
-import { readOptions, UsageError } from "./options.js";
+import { measures, readOptions, UsageError } from "./options.js";
 
 t.test("what is not given has its default, also beside --quick", (t) => {
-  t.match(readOptions([]), { rounds: 5, seconds: 3, starts: 100 });
-  t.match(readOptions(["--quick", "--rounds", "7"]), { rounds: 7, seconds: 1, starts: 10 });
+  t.match(readOptions([]), { rounds: 5, seconds: 2, starts: 100, changes: 20, only: Object.keys(measures) });
+  t.match(readOptions(["--quick", "--rounds", "7"]), { rounds: 7, seconds: 1, starts: 5 });
+  t.end();
+});
+
+t.test("some measures only, in the order in which they are made", (t) => {
+  t.same(readOptions(["--only", "memory,p99"]).only, ["p99", "memory"]);
+  for (const wrong of ["", "speed", "p99,", "toString"]) t.throws(() => readOptions(["--only", wrong]), { name: "UsageError", message: /--only knows no measure called/ });
   t.end();
 });
 

@@ -1,21 +1,47 @@
 import { parseArgs } from "node:util";
 
-/** How much a run measures. */
+/** What can be measured, in the order in which it is. */
+export const measures = {
+  local: "local names, as fast as they are answered",
+  upstream: "names from upstream, asked again and again",
+  p99: "99th percentile at a steady rate",
+  starts: "from a container's start to its name",
+  changes: "from Docker's events to the right answer",
+  table: "10,000 names on 500 networks, CPU for each query",
+  churn: "the same table at a steady rate, while containers start",
+  memory: "memory of pontoon-dns with many namespaces",
+  running: "a daemon that finds many containers running",
+} as const;
+
+export type MeasureName = keyof typeof measures;
+
+/** What a run measures, and how much. */
 export interface Options {
+  readonly only: readonly MeasureName[];
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
+  /** Containers started for the start-event measure. */
   readonly starts: number;
+  /** Turns of each kind of change. */
+  readonly changes: number;
+  /** Namespaces for the memory measure; as many again for what each further one costs. */
+  readonly namespaces: number;
+  /** Containers that run before the daemon does. */
+  readonly running: number;
 }
 
 export const usage = `options:
+  --only A,B    only these measures: ${Object.keys(measures).join(", ")}
   --rounds N    turns of each peer (default 5)
-  --seconds N   length of one measurement (default 3)
+  --seconds N   length of one measurement (default 2)
   --starts N    containers started for the start-event measure (default 100)
-  --quick       a glance while developing: 2 rounds of 1 s, 10 containers`;
+  --changes N   turns of each kind of change (default 20)
+  --quick       a glance while developing: 2 rounds of 1 s, fewer containers`;
 
-const thorough = { rounds: 5, seconds: 3, warmUpSeconds: 2, starts: 100 };
-const quick = { rounds: 2, seconds: 1, warmUpSeconds: 1, starts: 10 };
+const all = Object.keys(measures) as MeasureName[];
+const thorough: Options = { only: all, rounds: 5, seconds: 2, warmUpSeconds: 2, starts: 100, changes: 20, namespaces: 200, running: 200 };
+const quick: Options = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, starts: 5, changes: 3, namespaces: 50, running: 20 };
 
 /** What is wrong with the command line. */
 export class UsageError extends Error {
@@ -26,24 +52,30 @@ export class UsageError extends Error {
 export function readOptions(args: readonly string[]): Options {
   const values = readValues([...args]);
   const defaults = values.quick ? quick : thorough;
-  return {
-    rounds: wholeNumber("rounds", values.rounds) ?? defaults.rounds,
-    seconds: wholeNumber("seconds", values.seconds) ?? defaults.seconds,
-    warmUpSeconds: defaults.warmUpSeconds,
-    starts: wholeNumber("starts", values.starts) ?? defaults.starts,
-  };
+  const given = Object.fromEntries(
+    (["rounds", "seconds", "starts", "changes"] as const).flatMap((option) => (values[option] === undefined ? [] : [[option, wholeNumber(option, values[option])]])),
+  );
+  return { ...defaults, ...given, only: values.only === undefined ? all : namesIn(values.only) };
 }
 
 function readValues(args: string[]) {
+  const number = { type: "string" } as const;
   try {
-    return parseArgs({ args, options: { rounds: { type: "string" }, seconds: { type: "string" }, starts: { type: "string" }, quick: { type: "boolean" } } }).values;
+    const options = { only: { type: "string" }, rounds: number, seconds: number, starts: number, changes: number, quick: { type: "boolean" } } as const;
+    return parseArgs({ args, options }).values;
   } catch (error) {
     throw new UsageError((error as Error).message, { cause: error });
   }
 }
 
-function wholeNumber(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
+function namesIn(list: string): MeasureName[] {
+  const wanted = list.split(",");
+  const unknown = wanted.find((name) => !Object.hasOwn(measures, name));
+  if (unknown !== undefined) throw new UsageError(`--only knows no measure called ${JSON.stringify(unknown)}; there are ${all.join(", ")}`);
+  return all.filter((name) => wanted.includes(name));
+}
+
+function wholeNumber(option: string, text: string): number {
   if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`--${option} takes a whole number from 1, not ${text}`);
   return Number(text);
 }

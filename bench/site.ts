@@ -1,25 +1,14 @@
 import type { Container, DockerHost } from "../integration/host/index.js";
+import { questionLines, questionsFor, type Named, type QuestionSet } from "./questions.js";
+import { startUpstream, upstreamNames } from "./upstream.js";
 
 const membersOnNetwork = 20;
 const names = ["api", "auth", "cache", "cart", "db", "gateway", "grafana", "images", "jobs", "kafka", "mail", "metrics", "orders", "proxy", "queue", "search", "sessions", "users", "web", "worker"];
-/** Of ten questions. No PTR: aardvark-dns 1.4 answers it and then forwards it all the same, which would flatter the others. */
-const typesOfTen = { A: 7, AAAA: 3 };
-const queryFile = "/run/bench/queries";
 const network = "app";
 
 /** A container whose name is asked for. */
-export interface Member {
+export interface Member extends Named {
   readonly id: string;
-  readonly name: string;
-  readonly ip: string;
-  readonly ip6: string;
-}
-
-/** A question, and the data its answer must hold. */
-export interface Question {
-  readonly name: string;
-  readonly type: string;
-  readonly expected: string;
 }
 
 /** A host with one network of containers, and two that ask: one whose resolver is pontoon's, one that keeps Docker's. */
@@ -31,13 +20,16 @@ export interface Site {
   readonly plainAsker: Container;
   /** On Docker's default bridge: its namespace has neither a resolver nor any NAT rules. */
   readonly bareAsker: Container;
-  readonly questions: readonly Question[];
-  /** The questions as dnsperf reads them, a path inside the host. */
-  readonly queryFile: string;
+  /** The names of the members. */
+  readonly local: QuestionSet;
+  /** Names that only the host's upstream knows. */
+  readonly outside: QuestionSet;
 }
 
-/** Fills a host. */
+/** Fills a host. Its resolv.conf must name the upstream. */
 export async function buildSite(host: DockerHost): Promise<Site> {
+  const outside = await host.outside();
+  await startUpstream(host, outside);
   await host.network(network, { subnet: "172.30.0.0/16", ipv6: "fd00:30::/64" });
   const asker = await host.container({ name: "asker", networks: [network] });
   const plainAsker = await host.container({ name: "plain-asker", networks: [network], options: ["--label=pontoon.dns=off"] });
@@ -45,24 +37,19 @@ export async function buildSite(host: DockerHost): Promise<Site> {
   const containers = [asker, plainAsker];
   for (const name of names.slice(0, membersOnNetwork - containers.length)) containers.push(await host.container({ name, networks: [network] }));
   const members = await Promise.all(containers.map((container) => memberOf(container)));
-  const questions = questionsOn(members);
-  host.writeFile(queryFile, questions.map(({ name, type }) => `${name} ${type}\n`).join(""));
-  return { host, network, members, asker, plainAsker, bareAsker, questions, queryFile };
+  const local = writeQuestions(host, "local", members);
+  return { host, network, members, asker, plainAsker, bareAsker, local, outside: writeQuestions(host, "outside", upstreamNames) };
+}
+
+function writeQuestions(host: DockerHost, called: string, named: readonly Named[]): QuestionSet {
+  const file = `/run/bench/questions/${called}`;
+  const questions = questionsFor(named);
+  host.writeFile(file, questionLines(questions));
+  return { questions, file };
 }
 
 async function memberOf(container: Container): Promise<Member> {
   const { Id, Name, NetworkSettings } = await container.inspect();
   const endpoint = NetworkSettings.Networks[network]!;
   return { id: Id, name: Name.slice(1), ip: endpoint.IPAddress, ip6: endpoint.GlobalIPv6Address };
-}
-
-/** Every member in turn is asked for with each type as often as that type's share says. */
-function questionsOn(members: readonly Member[]): Question[] {
-  const types = Object.entries(typesOfTen).flatMap(([type, count]) => Array.from({ length: count }, () => type));
-  // Each type goes on where it was with another member, so that neighbours in the list differ in both.
-  return types.flatMap((_, step) => members.map((member, index) => questionFor(member, types[(step + index) % types.length]!)));
-}
-
-function questionFor({ name, ip, ip6 }: Member, type: string): Question {
-  return { name, type, expected: type === "A" ? ip : ip6 };
 }

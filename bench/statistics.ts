@@ -7,7 +7,13 @@ export function median(values: readonly number[]): number {
 
 /** The smallest value that at least this share (0 to 1) of all values do not exceed. */
 export function percentile(values: readonly number[], share: number): number {
-  return ascending(values)[Math.max(0, Math.ceil(share * values.length) - 1)]!;
+  return percentiles(values, [share])[0]!;
+}
+
+/** The same for several shares. */
+export function percentiles(values: readonly number[], shares: readonly number[]): number[] {
+  const sorted = ascending(values);
+  return shares.map((share) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!);
 }
 
 /** How far the values lie apart, as a share of their median. */

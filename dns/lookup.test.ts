@@ -330,3 +330,28 @@ t.test("a network that is gone or not there yet is passed over", (t) => {
   t.equal(asker.ask("web.n"), "not ours");
   t.end();
 });
+
+t.test("an asker on many networks gets what one on few gets: links first, then its networks in order", (t) => {
+  const table = new Table();
+  const many = ["n1", "n2", "n3", "n4", "n5", "n6", "n7"];
+  for (const id of [...many, "elsewhere"]) table.network(id);
+  table.put("n5", "c5", { names: ["web"], ipv4: "10.0.0.5" }).put("n2", "c2", { names: ["web"], ipv4: "10.0.0.2" }).put("elsewhere", "x", { names: ["web", "far"], ipv4: "10.0.0.9" });
+  table.put("n6", "c6", { names: ["db"], ipv4: "10.0.0.6" });
+  const asker = table.asker(...many);
+  t.same(asker.ask("web"), ["A 10.0.0.2"]);
+  t.same(asker.ask("web.n5"), ["A 10.0.0.5"]);
+  t.equal(asker.ask("far"), "not ours");
+  t.equal(asker.ask("far.elsewhere"), "not ours");
+  t.same(asker.ask("5.0.0.10.in-addr.arpa", "PTR"), ["PTR web.n5"]);
+  t.same(table.asker("n1", "n2", "n3", "n4", "n5", ["n6", [["web", "db"]]]).ask("web"), ["A 10.0.0.6"], "a link on a later network goes first");
+  t.same(table.asker("n1", ["n2", [["web", "nobody"]]], "n3", "n4", "n5", "n6").ask("web"), ["A 10.0.0.5"], "a link hides the name on its own network");
+  table.zones.removeEndpoint("n2", "c2");
+  t.same(asker.ask("web"), ["A 10.0.0.5"]);
+  table.zones.removeNetwork("n5");
+  t.equal(asker.ask("web"), "not ours");
+  t.equal(asker.ask("web.n5"), "not ours");
+  table.zones.putNetwork({ id: "n6", name: "renamed", shared: false });
+  t.same(asker.ask("db.renamed"), ["A 10.0.0.6"]);
+  t.equal(asker.ask("db.n6"), "not ours");
+  t.end();
+});

@@ -13,6 +13,11 @@ export interface LocalAnswer {
   readonly source: Source & { kind: "local" };
 }
 
+/** Looking at so many costs less than finding out which matter. */
+const fewNetworks = 4;
+/** What names made of addresses end with, in wire bytes. */
+const reverseDomain = "\x04arpa";
+
 interface Match {
   readonly network: NetworkZone;
   readonly endpoints: readonly Endpoint[];
@@ -29,12 +34,17 @@ interface AskerNetwork {
  */
 export class AskerView {
   readonly networks: readonly AskerNetwork[];
+  /** Their places in that order, by id. */
+  readonly #places: ReadonlyMap<string, number>;
+  readonly #linked: readonly AskerNetwork[];
 
   constructor(
     record: SandboxRecord,
     private readonly zones: Zones,
   ) {
     this.networks = record.networks.map(({ id, links }) => ({ id, links: linkKeys(links) }));
+    this.#places = new Map(this.networks.map(({ id }, place) => [id, place]));
+    this.#linked = this.networks.filter(({ links }) => links.size > 0);
   }
 
   /** Whether a network of the asker has names this host's table cannot know. */
@@ -56,6 +66,7 @@ export class AskerView {
 
   /** PTR: the container's name on the network whose address it is. */
   #answerAddress(key: NameKey, type: number): LocalAnswer | undefined {
+    if (!key.endsWith(reverseDomain)) return undefined;
     for (const { id } of this.networks) {
       const network = this.zones.networks.get(id);
       const endpoint = network?.addresses.get(key)?.at(-1);
@@ -91,14 +102,27 @@ export class AskerView {
 
   /** Everything a name stands for, best first: the whole name, then `name.network` split at each dot from the right. */
   #find(key: NameKey): Match[] {
-    const matches = this.#findOn(key, this.networks);
+    const matches = this.#findOn(key, this.#networksThatMatter(key));
     const splits = splitPositions(key);
     for (let index = splits.length - 1; index >= 0; index--) {
       const networkKey = key.slice(splits[index]);
-      const named = this.networks.filter(({ id }) => this.zones.networks.get(id)?.key === networkKey);
+      const named = this.#own(this.zones.called(networkKey));
       if (named.length > 0) matches.push(...this.#findOn(key.slice(0, splits[index]), named));
     }
     return matches;
+  }
+
+  /** An asker may be on hundreds of networks: those on which nobody, by name or link, is called so are not even looked at. */
+  #networksThatMatter(key: NameKey): readonly AskerNetwork[] {
+    if (this.networks.length <= fewNetworks) return this.networks;
+    const linked = this.#linked.filter(({ links }) => links.has(key)).flatMap(({ id }) => this.zones.networks.get(id) ?? []);
+    return this.#own(linked.length === 0 ? this.zones.having(key) : [...new Set([...linked, ...this.zones.having(key)])]);
+  }
+
+  /** Those of the networks that the asker is on, in its order. */
+  #own(networks: readonly NetworkZone[]): AskerNetwork[] {
+    const places = networks.map(({ record }) => this.#places.get(record.id)).filter((place) => place !== undefined);
+    return places.sort((a, b) => a - b).map((place) => this.networks[place]!);
   }
 
   /** First the asker's links on each network, then real names; a link hides the real name on its own network. */

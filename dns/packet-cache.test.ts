@@ -1,5 +1,5 @@
 import t from "tap";
-import { PacketCache } from "./packet-cache.js";
+import { PacketCache, SharedRoom } from "./packet-cache.js";
 
 t.test("a reply is found under its query and under no other", (t) => {
   const cache = new PacketCache();
@@ -37,7 +37,7 @@ t.test("clearing forgets everything", (t) => {
 });
 
 t.test("it does not grow without end, and keeps what was put last", (t) => {
-  const cache = new PacketCache();
+  const cache = new PacketCache(new SharedRoom(0));
   const count = 20_000;
   for (let index = 0; index < count; index++) cache.put(`query ${index}`, []);
   const kept = Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined);
@@ -47,7 +47,7 @@ t.test("it does not grow without end, and keeps what was put last", (t) => {
 });
 
 t.test("it is bounded in bytes, too", (t) => {
-  const cache = new PacketCache();
+  const cache = new PacketCache(new SharedRoom(0));
   const reply = [Buffer.alloc(4096)];
   const kept = () => Array.from({ length: 500 }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined).length;
   for (let index = 0; index < 500; index++) {
@@ -61,5 +61,23 @@ t.test("it is bounded in bytes, too", (t) => {
   t.equal(kept(), 2, "what is put again takes no more room");
   cache.put("q".repeat(513), reply);
   t.equal(cache.get("q".repeat(513)), undefined, "an uncommonly long query is not kept");
+  t.end();
+});
+
+t.test("beyond their own entries, askers share what room there is, and give it back", (t) => {
+  const room = new SharedRoom(200_000);
+  const [greedy, modest] = [new PacketCache(room), new PacketCache(room)];
+  const fill = (cache: PacketCache, count: number) => {
+    for (let index = 0; index < count; index++) cache.put(`query ${index}`, [Buffer.alloc(100)]);
+    return Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined).length;
+  };
+  t.equal(fill(modest, 1024), 1024);
+  t.equal(fill(greedy, 1300), 1300, "more than its own");
+  t.ok(fill(greedy, 20_000) < 1700, "but not without end");
+  t.equal(fill(modest, 1024), 1024, "the other has lost nothing");
+  greedy.clear();
+  t.equal(fill(modest, 1300), 1300, "and gets what was given back");
+  modest.clear();
+  t.ok(room.take(200_000));
   t.end();
 });

@@ -8,20 +8,46 @@ export interface CachedReply {
   readonly size: number;
 }
 
-const entriesAtMost = 1024;
-/** Bytes of queries and replies. Queries that bring kilobytes of options would otherwise make a sandbox cost megabytes. */
-const bytesAtMost = 512 * 1024;
-/** Bytes; clients that ask for the same again do not send longer ones. */
+/** Entries and bytes of queries and replies every asker may have; queries that bring kilobytes of options count for many. */
+const ownEntries = 1024;
+const ownBytes = 512 * 1024;
+/** Bytes; clients that ask for the same again do not send longer queries. */
 const queryAtMost = 512;
+/** About what an entry takes up besides its bytes. */
+const overhead = 200; // bytes
+const roomForMore = 16_000_000; // bytes
+
+/** What all askers together may take up beyond what each has of its own. */
+export class SharedRoom {
+  #left: number;
+
+  constructor(bytes = roomForMore) {
+    this.#left = bytes;
+  }
+
+  /** @returns false, and takes nothing, when there is not so much left */
+  take(bytes: number): boolean {
+    if (bytes > this.#left) return false;
+    this.#left -= bytes;
+    return true;
+  }
+
+  giveBack(bytes: number): void {
+    this.#left += bytes;
+  }
+}
 
 /**
  * Replies from the table by the query's bytes behind the id. A query seen before costs one look-up and one copy.
  * Emptied whenever the asker's answers may have changed, and when it is full: spelling a name in random letter case
- * (0x20) fills it with entries nobody asks for again.
+ * (0x20) fills it with entries nobody asks for again. An asker that does so takes no other's own entries away.
  */
 export class PacketCache {
   readonly #entries = new Map<string, CachedReply>();
   #bytes = 0;
+  #borrowed = 0;
+
+  constructor(private readonly room = new SharedRoom()) {}
 
   /** @param now only looked at for replies that do not last */
   get(query: string, now = 0): CachedReply | undefined {
@@ -31,8 +57,10 @@ export class PacketCache {
 
   put(query: string, variants: readonly Buffer[], until = Infinity): void {
     const size = query.length + variants.reduce((sum, { length }) => sum + length, 0);
-    if (query.length > queryAtMost || size > bytesAtMost) return;
-    if (this.#entries.size >= entriesAtMost || this.#bytes + size > bytesAtMost) this.clear();
+    if (query.length > queryAtMost || size > ownBytes) return;
+    const known = this.#entries.get(query);
+    const isWithin = (known !== undefined || this.#entries.size < ownEntries) && this.#bytes + size <= ownBytes;
+    if (!isWithin && !this.#borrow(size + overhead)) this.clear();
     this.#bytes += size - (this.#entries.get(query)?.size ?? 0);
     this.#entries.set(query, { variants, next: variants.length > 1 ? 1 : 0, until, size });
   }
@@ -40,5 +68,13 @@ export class PacketCache {
   clear(): void {
     this.#entries.clear();
     this.#bytes = 0;
+    this.room.giveBack(this.#borrowed);
+    this.#borrowed = 0;
+  }
+
+  #borrow(bytes: number): boolean {
+    if (!this.room.take(bytes)) return false;
+    this.#borrowed += bytes;
+    return true;
   }
 }

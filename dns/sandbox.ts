@@ -4,7 +4,7 @@ import type { Poller, Watch } from "../src/linux/poller.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import { upstreamKey } from "./upstreams.js";
 import { AskerView } from "./lookup.js";
-import { PacketCache } from "./packet-cache.js";
+import { PacketCache, type SharedRoom } from "./packet-cache.js";
 import { RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
 import { UdpChannel } from "./udp-channel.js";
 import type { SandboxPool } from "./sandbox-pool.js";
@@ -56,7 +56,7 @@ export class Sandbox {
   sockets: SandboxSockets | undefined;
   bridge: UdpChannel | undefined;
   readonly watches: Watch[] = [];
-  readonly cache = new PacketCache();
+  readonly cache: PacketCache;
   readonly counters: Counters = { queries: 0, local: 0, cached: 0, forwarded: 0, bridged: 0, failed: 0, refused: 0, tcpConnections: 0 };
   /** Questions being asked of others on this sandbox's behalf. */
   readonly underWay = new Set<{ cancel(): void }>();
@@ -70,7 +70,10 @@ export class Sandbox {
     private readonly zones: Zones,
     /** Sockets inside the namespace, to forward from. */
     readonly pool: SandboxPool,
+    /** For replies kept beyond a sandbox's own share. */
+    room?: SharedRoom,
   ) {
+    this.cache = new PacketCache(room);
     this.view = new AskerView(record, zones);
     this.upstreams = upstreamsOf(record);
     this.upstreamSet = this.upstreams.map(upstreamKey).join(",");
@@ -106,6 +109,7 @@ export class Sandbox {
     for (const connection of [...this.connections]) connection.close();
     for (const question of [...this.underWay, ...this.flights]) question.cancel();
     this.pool.close();
+    this.cache.clear();
     const sockets = this.sockets;
     this.sockets = undefined;
     this.bridge?.close();

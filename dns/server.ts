@@ -13,6 +13,7 @@ import { AnswerCache } from "./answer-cache.js";
 import { Outside } from "./outside.js";
 import { hostSockets, type Family } from "./forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
+import { SharedRoom } from "./packet-cache.js";
 import { SandboxPool } from "./sandbox-pool.js";
 import { TcpService } from "./tcp-service.js";
 import { UdpService } from "./udp-service.js";
@@ -45,6 +46,7 @@ export class DnsServer {
   readonly resolver: Resolver;
   readonly #health = new UpstreamHealth(monotonicNow);
   readonly #cache = new AnswerCache(monotonicNow);
+  readonly #room = new SharedRoom();
   readonly #udp: UdpService;
   readonly #tcp: TcpService;
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0 };
@@ -76,7 +78,7 @@ export class DnsServer {
     const known = this.sandboxes.get(record.id);
     if (known) return known.update(record);
     const pool = new SandboxPool(this.reactor.poller, (family, udp, tcp) => this.events.wantSockets(record.id, family, udp, tcp));
-    this.sandboxes.set(record.id, new Sandbox(record, this.zones, pool));
+    this.sandboxes.set(record.id, new Sandbox(record, this.zones, pool, this.#room));
   }
 
   /** Takes the descriptors of a sandbox; serves once {@link serveAll} or {@link serve} is called. */

@@ -11,6 +11,9 @@ export interface Endpoint {
   readonly reverseKeys: readonly NameKey[];
 }
 
+/** Networks by something they have or are called. */
+type Index = Map<NameKey, NetworkZone[]>;
+
 /** One network's names and addresses. */
 export class NetworkZone {
   readonly names = new Map<NameKey, Endpoint[]>();
@@ -18,7 +21,11 @@ export class NetworkZone {
   readonly endpoints = new Map<string, Endpoint>();
   key: NameKey | undefined;
 
-  constructor(public record: NetworkRecord) {
+  /** @param index told which names this network has */
+  constructor(
+    public record: NetworkRecord,
+    private readonly index: Index = new Map(),
+  ) {
     this.key = keyOfText(record.name);
   }
 
@@ -27,7 +34,7 @@ export class NetworkZone {
     this.remove(record.container);
     const endpoint = endpointOf(record);
     this.endpoints.set(record.container, endpoint);
-    for (const key of endpoint.keys) addTo(this.names, key, endpoint);
+    for (const key of endpoint.keys) if (addTo(this.names, key, endpoint)) addTo(this.index, key, this);
     for (const key of endpoint.reverseKeys) addTo(this.addresses, key, endpoint);
   }
 
@@ -35,7 +42,7 @@ export class NetworkZone {
     const endpoint = this.endpoints.get(container);
     if (!endpoint) return;
     this.endpoints.delete(container);
-    for (const key of endpoint.keys) removeFrom(this.names, key, endpoint);
+    for (const key of endpoint.keys) if (removeFrom(this.names, key, endpoint)) removeFrom(this.index, key, this);
     // Docker reuses an address at once: the next container may have been added before the last one was removed.
     for (const key of endpoint.reverseKeys) removeFrom(this.addresses, key, endpoint);
   }
@@ -44,20 +51,39 @@ export class NetworkZone {
 /** The networks of this host. `onChange` is told which network's answers may be different now. */
 export class Zones {
   readonly networks = new Map<string, NetworkZone>();
+  readonly #byName: Index = new Map();
+  readonly #byOwnName: Index = new Map();
 
   constructor(private readonly onChange: (network: string) => void = () => undefined) {}
 
+  /** The networks on which somebody has a name, in no order. */
+  having(name: NameKey): readonly NetworkZone[] {
+    return this.#byName.get(name) ?? [];
+  }
+
+  /** The networks that are called so, in no order. */
+  called(name: NameKey): readonly NetworkZone[] {
+    return this.#byOwnName.get(name) ?? [];
+  }
+
   putNetwork(record: NetworkRecord): void {
     const known = this.networks.get(record.id);
-    if (known) {
-      known.record = record;
-      known.key = keyOfText(record.name);
-    } else this.networks.set(record.id, new NetworkZone(record));
+    const network = known ?? new NetworkZone(record, this.#byName);
+    if (known?.key !== undefined) removeFrom(this.#byOwnName, known.key, known);
+    network.record = record;
+    network.key = keyOfText(record.name);
+    if (network.key !== undefined) addTo(this.#byOwnName, network.key, network);
+    this.networks.set(record.id, network);
     this.onChange(record.id);
   }
 
   removeNetwork(id: string): void {
-    if (this.networks.delete(id)) this.onChange(id);
+    const network = this.networks.get(id);
+    if (!network) return;
+    for (const container of [...network.endpoints.keys()]) network.remove(container);
+    if (network.key !== undefined) removeFrom(this.#byOwnName, network.key, network);
+    this.networks.delete(id);
+    this.onChange(id);
   }
 
   /** Endpoints of unknown networks are left out: the network comes first. */
@@ -84,14 +110,18 @@ function endpointOf(record: EndpointRecord): Endpoint {
   return { record, keys: [...new Set(keys)], ipv4, ipv6, reverseKeys };
 }
 
-function addTo(map: Map<NameKey, Endpoint[]>, key: NameKey, endpoint: Endpoint): void {
+/** @returns whether it is the first under that key */
+function addTo<Holder>(map: Map<NameKey, Holder[]>, key: NameKey, holder: Holder): boolean {
   const holders = map.get(key);
-  if (holders) holders.push(endpoint);
-  else map.set(key, [endpoint]);
+  if (holders) holders.push(holder);
+  else map.set(key, [holder]);
+  return holders === undefined;
 }
 
-function removeFrom(map: Map<NameKey, Endpoint[]>, key: NameKey, endpoint: Endpoint): void {
-  const left = map.get(key)?.filter((holder) => holder !== endpoint) ?? [];
+/** @returns whether none is left under that key */
+function removeFrom<Holder>(map: Map<NameKey, Holder[]>, key: NameKey, holder: Holder): boolean {
+  const left = map.get(key)?.filter((other) => other !== holder) ?? [];
   if (left.length === 0) map.delete(key);
   else map.set(key, left);
+  return left.length === 0;
 }

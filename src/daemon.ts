@@ -17,6 +17,7 @@ import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
 import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
+import { makeRoomForDescriptors } from "./linux/descriptors.js";
 import { FileLock, lockFolder } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "./linux/privileges.js";
@@ -25,6 +26,7 @@ import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { createLog } from "./log.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
+import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
@@ -34,6 +36,8 @@ export interface DaemonOptions {
   readonly runDir: string;
   readonly observe: boolean;
   readonly logLevel: string;
+  /** Measure how long the event loop is held up, and tell it with the status. */
+  readonly watchLoop: boolean;
 }
 
 const socketPathAtMost = 107; // bytes, unix(7)
@@ -61,6 +65,7 @@ export class Daemon {
   /** Of the dockerd that answers, by whatever address. */
   #identityLock: { readonly name: string; readonly lock: FileLock } | undefined;
   #stopped: Promise<void> | undefined;
+  #loopDelay: (() => LoopDelay) | undefined;
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
@@ -108,6 +113,7 @@ export class Daemon {
     checkLayouts();
     raiseDescriptorLimit();
     goAhead(niceness);
+    makeRoomForDescriptors();
     const { runDir } = this.options;
     // Node cuts a longer path short, and listens at what is left of it.
     if (Buffer.byteLength(`${runDir}/control.sock`) > socketPathAtMost)
@@ -117,6 +123,7 @@ export class Daemon {
     if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
+    if (this.options.watchLoop) this.#loopDelay = watchLoopDelay();
     this.#poller.start();
     this.#dns.start();
     if (!this.options.observe) this.#hosts.start();
@@ -197,6 +204,7 @@ export class Daemon {
       failures: this.#dns.takeovers.failures,
       answering: this.#dns.answering,
       report,
+      loopDelay: this.#loopDelay?.(),
     });
   }
 

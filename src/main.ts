@@ -106,6 +106,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     runDir: flags.runDir,
     observe: flags.observe ?? config.observe,
     logLevel: flags.logLevel ?? config["log-level"],
+    watchLoop: process.env.PONTOON_WATCH_LOOP === "1",
   });
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => process.exit(0)));
   process.on("SIGUSR2", () => void daemon.leave().then(() => process.exit(0))); // of systemd, for a restart: packaging/pontoon.service

@@ -6,7 +6,7 @@ import type { Peer } from "./peer.js";
 const port = 5353;
 
 /**
- * dnsmasq as it comes, with the site's names as a hosts file and nobody to forward to.
+ * dnsmasq as it comes, with the site's names as a hosts file and the host's upstream to forward to.
  * @param asker in whose namespace it runs; several have one each
  */
 export async function dnsmasqPeer(site: Site, asker: Container, name = "dnsmasq"): Promise<Peer> {
@@ -16,7 +16,7 @@ export async function dnsmasqPeer(site: Site, asker: Container, name = "dnsmasq"
   const lines = site.members.flatMap((member) => [member.ip, member.ip6].map((address) => `${address} ${member.name}.${network} ${member.name}`));
   host.writeFile(hostsFile, `${lines.join("\n")}\n`);
   const files = ["--conf-file=/dev/null", `--pid-file=${pidFile}`, "--no-hosts", `--addn-hosts=${hostsFile}`];
-  const sockets = ["--no-resolv", `--port=${port}`, "--listen-address=127.0.0.1", "--bind-interfaces"];
+  const sockets = ["--resolv-file=/etc/resolv.conf", `--port=${port}`, "--listen-address=127.0.0.1", "--bind-interfaces"];
   await host.exec(["dnsmasq", ...files, ...sockets], { netns: asker });
   const pid = await readPid(host, pidFile);
   return {

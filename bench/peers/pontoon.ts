@@ -4,23 +4,21 @@ import type { Peer } from "./peer.js";
 
 /** What is read of `GET /v1/status`. */
 interface PontoonStatus {
-  readonly version: string;
   readonly dns: { readonly pid?: number };
   readonly containers: readonly { readonly id: string; readonly resolver: "pontoon" | "docker" }[];
 }
 
 /** Waits until pontoon answers the site's one asker, and Docker the other; both as pontoon itself tells. */
-export async function pontoonPeer(site: Site, pontoon: Pontoon): Promise<Peer & { version: string }> {
+export async function pontoonPeer(site: Site, pontoon: Pontoon): Promise<Peer> {
   const resolverOf = (status: PontoonStatus, id: string) => status.containers.find((container) => container.id === id)?.resolver;
   const status = await pontoon.waitUntil((now) => {
     const answering = now as unknown as PontoonStatus;
     return resolverOf(answering, site.asker.id) === "pontoon" && resolverOf(answering, site.plainAsker.id) === "docker";
   });
-  const { version, dns } = status as unknown as PontoonStatus;
+  const { dns } = status as unknown as PontoonStatus;
   if (dns.pid === undefined) throw new Error("pontoon answers, but its status names no server process");
   return {
     name: "pontoon",
-    version,
     asker: site.asker,
     target: { address: "127.0.0.11", port: 53 },
     processes: [dns.pid],

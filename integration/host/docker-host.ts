@@ -2,6 +2,7 @@ import { runCommand, type CommandOptions, type CommandResult } from "./command.j
 import { Container } from "./container.js";
 import { Dockerd } from "./dockerd.js";
 import { Engine } from "./engine.js";
+import { HelperProcess } from "./helper-process.js";
 import { busyboxArchive } from "./image.js";
 import { joinHosts, type Link, type LinkOptions } from "./link.js";
 import { Namespaces } from "./namespaces.js";
@@ -100,6 +101,11 @@ export class DockerHost {
     if (netns === undefined) return runCommand(this.namespaces.enter(argv), rest);
     const container = typeof netns === "string" ? this.#containerOf(netns) : netns;
     return runCommand(this.namespaces.enter(argv, await container.netns()), rest);
+  }
+
+  /** Starts a helper program, which ends with the host at the latest. `file` is its path on the machine. */
+  helper<Request, Reply>(file: string): HelperProcess<Request, Reply> {
+    return new HelperProcess(this.namespaces.enter([process.execPath, file]));
   }
 
   /** Runs the docker command and returns what it printed. */

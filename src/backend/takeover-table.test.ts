@@ -1,5 +1,5 @@
 import t from "tap";
-import { disarm, foreignDnsRule, removeTable, takeoverTable } from "./takeover-table.js";
+import { disarm, foreignDnsRule, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 t.test("the table is this one", (t) => {
   t.equal(takeoverTable(40_053), `add table ip pontoon
@@ -16,8 +16,15 @@ table ip pontoon {
     ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53 notrack
   }
 }`);
+  t.equal(takeoverTable(40_053, false), takeoverTable(40_053).split("\n").slice(2).join("\n"), "nothing is deleted where there is nothing");
   t.equal(disarm, "delete element ip pontoon armed { 53 }");
   t.equal(removeTable, "add table ip pontoon\ndelete table ip pontoon");
+  t.end();
+});
+
+t.test("our table is recognised among others", (t) => {
+  t.ok(hasTakeoverTable("table ip nat {\n}\ntable ip pontoon {\n\tset armed {\n\t}\n}\n"));
+  for (const others of ["", "table ip nat {\n\tchain x {\n\t}\n}\n", "table ip pontoon2 {\n}\n", "table ip6 pontoon {\n}\n"]) t.notOk(hasTakeoverTable(others));
   t.end();
 });
 

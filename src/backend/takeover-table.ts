@@ -6,10 +6,11 @@ const RENEWED_FOR = 6;
 /**
  * The table that turns 127.0.0.11:53 into our own port, ahead of Docker's NAT and without touching it.
  * It acts only while the set holds port 53, which every packet the server sends from its UDP port renews: a server
- * that is gone or hangs lets go by itself. Stateless, so that a query makes no conntrack entry. The replaced table of
- * a crashed daemon goes in the same transaction.
+ * that is gone or hangs lets go by itself. Stateless, so that a query makes no conntrack entry.
+ * @param replaces whether the table of a crashed daemon may be there, which then goes in the same transaction. Only
+ * where need be: when something is deleted, the kernel waits for all processors, 10 ms and more on a busy machine
  */
-export function takeoverTable(port: number): string {
+export function takeoverTable(port: number, replaces = true): string {
   const out = [
     `meta mark ${BRIDGE_MARK} accept`,
     `ip daddr ${RESOLVER_ADDRESS} udp dport @armed udp dport set ${port} notrack`,
@@ -18,9 +19,7 @@ export function takeoverTable(port: number): string {
     `ip saddr ${RESOLVER_ADDRESS} udp sport ${port} udp sport set ${RESOLVER_PORT} update @armed { udp sport timeout ${RENEWED_FOR}s } notrack`,
     `ip saddr ${RESOLVER_ADDRESS} tcp sport ${port} tcp sport set ${RESOLVER_PORT} notrack`,
   ];
-  return `add table ip pontoon
-delete table ip pontoon
-table ip pontoon {
+  return `${replaces ? `${removeTable}\n` : ""}table ip pontoon {
   set armed { type inet_service; size 4; flags timeout,dynamic; }
   chain out {
     type filter hook output priority -310; policy accept;
@@ -37,6 +36,11 @@ export const removeTable = "add table ip pontoon\ndelete table ip pontoon";
 
 /** Chains Docker itself puts into a container's namespace. */
 const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat", "dns-snat"]);
+
+/** Whether our table is among the rules that `nft list ruleset` prints. */
+export function hasTakeoverTable(ruleset: string): boolean {
+  return /^table ip pontoon \{/m.test(ruleset);
+}
 
 /**
  * Whether a namespace has rules of its own that redirect DNS (a service mesh, a VPN client): ours would go ahead of

@@ -1,12 +1,13 @@
 import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import { errorCode, PontoonError } from "../errors.js";
+import { moveDescriptor } from "../linux/descriptors.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { runNft } from "../linux/nftables.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
-import { disarm, foreignDnsRule, removeTable, takeoverTable } from "./takeover-table.js";
+import { disarm, foreignDnsRule, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
  * Receive buffer of a UDP listener, bytes: queries wait in it while a server is started again. The kernel doubles it and
@@ -35,7 +36,7 @@ export interface Takeover {
  * @param container full id
  */
 export function openTakeover(pid: number, container: string): Takeover {
-  const pidfd = openPidfd(pid);
+  const pidfd = moveDescriptor(openPidfd(pid));
   try {
     if (!isProcessOf(pid, container))
       throw new PontoonError("CONTAINER_ELSEWHERE", `process ${pid}`, `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`);
@@ -123,17 +124,19 @@ function namespaceOf(pid: number): string {
 }
 
 function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "port"> {
-  const rule = foreignDnsRule(runNft("list ruleset ip"));
+  const ruleset = runNft("list ruleset ip");
+  const rule = foreignDnsRule(ruleset);
   if (rule !== undefined)
     throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
   const opened: number[] = [];
   const keep = (fd: number) => {
-    opened.push(fd);
-    return fd;
+    const kept = moveDescriptor(fd);
+    opened.push(kept);
+    return kept;
   };
   try {
     const { udp, tcp, port } = bindListeners(keep);
-    runNft(takeoverTable(port));
+    runNft(takeoverTable(port, hasTakeoverTable(ruleset)));
     return { udp, tcp, port };
   } catch (error) {
     opened.forEach(closeDescriptor);

@@ -16,6 +16,11 @@ t.test("a host without anything is told in three lines and two sentences", (t) =
   t.end();
 });
 
+t.test("how long the daemon was held up is told when it is measured", (t) => {
+  t.match(statusText({ ...base, loopDelay: { p99: 1.5, max: 12.345 } }), /^pontoon 1\.2\.3, pid 10, event loop held up 12\.3 ms at most$/m);
+  t.end();
+});
+
 t.test("what is not running says why", (t) => {
   const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, version: undefined, detail: "five deaths", residentMemory: undefined } });
   t.match(text, "docker       waiting for dockerd at unix:///d.sock (ENOENT)");

@@ -11,7 +11,8 @@ function heading(status: Status): string {
   const memory = status.dns.residentMemory === undefined ? "" : `, ${Math.round(status.dns.residentMemory / 1e6)} MB`;
   const server = status.dns.pid === undefined ? status.dns.state : `${status.dns.state}, pid ${status.dns.pid}${memory}`;
   const detail = status.dns.detail === "" ? "" : ` (${status.dns.detail})`;
-  return `pontoon ${status.version}, pid ${status.pid}\ndocker       ${docker}\npontoon-dns  ${server}${detail}`;
+  const loop = status.loopDelay && `, event loop held up ${status.loopDelay.max.toFixed(1)} ms at most`;
+  return `pontoon ${status.version}, pid ${status.pid}${loop ?? ""}\ndocker       ${docker}\npontoon-dns  ${server}${detail}`;
 }
 
 function networks(status: Status): string {

@@ -26,7 +26,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
   return {
     ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
     server: { kind: "running", pid: 99 }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
-    failures: new Map(), answering: new Set(["web"]), report: undefined, ...given,
+    failures: new Map(), answering: new Set(["web"]), report: undefined, loopDelay: undefined, ...given,
   };
 }
 
@@ -37,6 +37,12 @@ t.test("networks of the user are listed with how many are on them", (t) => {
     { id: "back", name: "back", driver: "bridge", internal: true, shared: false, endpoints: 0 },
     { id: "front", name: "front", driver: "bridge", internal: false, shared: false, endpoints: 3 },
   ]);
+  t.end();
+});
+
+t.test("how long the daemon was held up is there when it is measured, and only then", (t) => {
+  t.notOk("loopDelay" in statusOf(sources()));
+  t.same(statusOf(sources({ loopDelay: { p99: 1, max: 2 } })).loopDelay, { p99: 1, max: 2 });
   t.end();
 });
 

@@ -1,5 +1,6 @@
 import type { Counters, UpstreamReport, Report, Forwarding } from "../../dns/protocol.js";
 import type { FeedState } from "../docker/feed.js";
+import type { LoopDelay } from "../loop-delay.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { namesOf } from "../inventory/naming.js";
 import type { Decision } from "../servers/dns-table.js";
@@ -16,6 +17,8 @@ export interface Status {
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
+  /** How long the daemon's event loop kept others waiting; only with PONTOON_WATCH_LOOP=1. */
+  readonly loopDelay?: LoopDelay;
 }
 
 export interface NetworkStatus {
@@ -55,6 +58,7 @@ export interface StatusSources {
   readonly failures: ReadonlyMap<string, Failure>;
   readonly answering: ReadonlySet<string>;
   readonly report: Report | undefined;
+  readonly loopDelay: LoopDelay | undefined;
 }
 
 /** Puts together what is known, for people and programs. */
@@ -74,6 +78,7 @@ export function statusOf(sources: StatusSources): Status {
       .sort((a, b) => a.name.localeCompare(b.name)),
     containers,
     upstreams: report?.upstreams ?? [],
+    ...(sources.loopDelay && { loopDelay: sources.loopDelay }),
   };
 }
 

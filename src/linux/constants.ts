@@ -2,6 +2,8 @@
 
 export const EAGAIN = 11;
 export const EINTR = 4;
+export const EINVAL = 22;
+export const EMFILE = 24;
 export const EINPROGRESS = 115;
 export const ECONNREFUSED = 111;
 export const ENOENT = 2;

@@ -13,6 +13,10 @@ interface Library {
 
 const NFT_CTX_OUTPUT_HANDLE_NUMERIC = (1 << 6) | (1 << 7) | (1 << 9); // numeric protocols, priorities and symbols
 
+/** EINTR in the words of the C library, which libnftables passes on. */
+const interrupted = "Interrupted system call";
+const triesAtMost = 5;
+
 let library: Library | undefined;
 
 /** Thrown when nftables refuses a transaction; nothing of it was applied. */
@@ -34,9 +38,22 @@ export function nftablesProblem(): string | undefined {
 /**
  * Runs nft commands in the calling thread's network namespace, as one transaction.
  * In-process: 0.1 ms rather than the 2.5 ms of an `nft` process. Holds no descriptor afterwards.
+ * The socket it opens must get a number below 1024, or libnftables aborts the process: see descriptors.ts.
  * @returns what the commands print
  */
 export function runNft(commands: string): string {
+  for (let tried = 1; ; tried++) {
+    try {
+      return runOnce(commands);
+    } catch (error) {
+      // The rules changed while they were read, or a signal came; nothing was applied.
+      const wasInterrupted = error instanceof NftablesError && error.message.includes(interrupted);
+      if (!wasInterrupted || tried === triesAtMost) throw error;
+    }
+  }
+}
+
+function runOnce(commands: string): string {
   const nft = load();
   const context = nft.create(0);
   if (context === null) throw new NftablesError("libnftables gave no context: is the kernel's nf_tables module missing?");

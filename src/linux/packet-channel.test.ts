@@ -4,7 +4,8 @@ import { join } from "node:path";
 import t from "tap";
 import { O_CLOEXEC } from "./constants.js";
 import { PacketChannel } from "./packet-channel.js";
-import { duplicateDescriptor, PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
+import { duplicateDescriptor } from "./descriptors.js";
+import { PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
 import { acceptSocket, bindSocket, bindUnix, closeDescriptor, connectSocket, connectUnix, listenSocket, localAddress, packetSocket, peerCredentials, receiveBytes, sendBytes, udpSocket } from "./socket.js";
 import { TestLoop, openDescriptors } from "./test-loop.js";
 

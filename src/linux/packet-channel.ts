@@ -1,5 +1,6 @@
 import { EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLERR } from "./constants.js";
-import { duplicateDescriptor, PACKET_SIZE, receivePacket, sendPacket } from "./packet-connection.js";
+import { duplicateDescriptor } from "./descriptors.js";
+import { PACKET_SIZE, receivePacket, sendPacket } from "./packet-connection.js";
 import type { Poller, Watch } from "./poller.js";
 import { closeDescriptor } from "./socket.js";
 

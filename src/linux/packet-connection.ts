@@ -1,4 +1,4 @@
-import { addressOf, arena, bind, check, lastErrno, LinuxError } from "./ffi.js";
+import { addressOf, arena, bind, lastErrno, LinuxError } from "./ffi.js";
 import { CMSGHDR, IOVEC, MSGHDR } from "./layout.js";
 import { EAGAIN, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET } from "./constants.js";
 import { closeDescriptor } from "./socket.js";
@@ -85,10 +85,4 @@ function readRights(controlLength: number): number[] {
   if (!isRights) return [];
   const count = (length - CMSGHDR.size) >> 2;
   return Array.from({ length: count }, (_, index) => control.readInt32LE(CMSGHDR.size + index * 4));
-}
-
-const duplicate = bind("int fcntl(int, int, int)");
-/** A second descriptor of the same open file, close-on-exec. */
-export function duplicateDescriptor(fd: number): number {
-  return check(duplicate(fd, 1030 /* F_DUPFD_CLOEXEC */, 0), "fcntl", "F_DUPFD_CLOEXEC");
 }

@@ -1,4 +1,5 @@
 import { PROTOCOL, type FirstToDaemon, type FirstToServer, type ToDaemon, type ToServer } from "../../dns/protocol.js";
+import { moveDescriptor } from "../linux/descriptors.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
@@ -122,7 +123,7 @@ export class ServerLink {
     this.#silentTurns = undefined;
     if (message.kind === "held") {
       const { sandbox, port } = message;
-      this.#held.push({ sandbox, port, descriptors, inherited: !this.isOurs });
+      this.#held.push({ sandbox, port, descriptors: descriptors.map(moveDescriptor), inherited: !this.isOurs });
       return;
     }
     descriptors.forEach(closeDescriptor); // none belongs to any other

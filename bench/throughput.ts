@@ -1,10 +1,11 @@
+import type { DockerHost } from "../integration/host/index.js";
 import { checkAnswers } from "./check-answers.js";
 import { cpuSeconds } from "./cpu.js";
 import { runDnsperf, type Load } from "./dnsperf.js";
 import type { Peer } from "./peers/peer.js";
 import type { Progress } from "./progress.js";
+import type { QuestionSet } from "./questions.js";
 import { takeTurns, type Rounds } from "./rounds.js";
-import type { Site } from "./site.js";
 
 /** One turn of one peer. */
 export interface Turn extends Load {
@@ -15,27 +16,30 @@ export interface Turn extends Load {
 }
 
 /** How long and how often is measured. */
-export interface LocalNamesOptions {
+export interface RoundsOptions {
   readonly rounds: number;
   readonly seconds: number;
   readonly warmUpSeconds: number;
 }
 
-/** Asks each peer for local names as fast as it answers, in turn. */
-export async function measureLocalNames(site: Site, peers: readonly Peer[], options: LocalNamesOptions, progress: Progress): Promise<Rounds<Turn>> {
+/** Asks each peer as fast as it answers, in turn. `what` tells a person which names. */
+export async function measureThroughput(
+  host: DockerHost, peers: readonly Peer[], what: string, set: QuestionSet, options: RoundsOptions, progress: Progress,
+): Promise<Rounds<Turn>> {
   for (const peer of peers) {
-    progress.show(`local names: ${peer.name} warms up`);
-    await checkAnswers(site, peer);
-    await runDnsperf(site.host, peer, site.queryFile, options.warmUpSeconds);
+    progress.show(`${what}: ${peer.name} warms up`);
+    await checkAnswers(peer, set);
+    await runDnsperf(host, peer, set.file, options.warmUpSeconds);
   }
   for (const { asker } of peers) await asker.releaseProbe();
-  return takeTurns(peers, (peer) => measureTurn(site, peer, options.seconds), {
+  return takeTurns(peers, (peer) => measureTurn(host, peer, set.file, options.seconds), {
     rounds: options.rounds,
-    onTurn: (name, round) => progress.show(`local names: round ${round + 1} of ${options.rounds}, ${name}`),
+    onTurn: (name, round) => progress.show(`${what}: round ${round + 1} of ${options.rounds}, ${name}`),
   });
 }
 
-async function measureTurn({ host, queryFile }: Site, peer: Peer, seconds: number): Promise<Turn> {
+/** One turn: asks as fast as the peer answers, and reads what that cost its processes. */
+export async function measureTurn(host: DockerHost, peer: Peer, queryFile: string, seconds: number): Promise<Turn> {
   const before = cpuSeconds(host, peer.processes);
   const load = await runDnsperf(host, peer, queryFile, seconds);
   const used = cpuSeconds(host, peer.processes) - before;
