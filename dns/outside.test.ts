@@ -89,6 +89,17 @@ t.test("the loopback address of one container is not another's", (t) => {
   t.end();
 });
 
+t.test("what was asked from inside a container is shared on its networks, what was asked from the host with all", (t) => {
+  const on = (...ids: string[]) => ({ networks: ids.map((id) => ({ id, links: [] })) });
+  for (const [from, shared] of [["container", false], ["host", true]] as const) {
+    const bench = new OutsideBench(t);
+    const setOf = (...ids: string[]) => bench.sandbox(ids.join(), [{ ip: "10.0.0.1", port: 53, from }], on(...ids)).upstreamSet;
+    t.equal(setOf("red", "blue"), setOf("blue", "red"), `${from}: on the same networks`);
+    for (const ids of [["red"], ["red", "blue", "green"], ["green"]]) t.equal(setOf(...ids) === setOf("red", "blue"), shared, `${from}: on others`);
+  }
+  t.end();
+});
+
 t.test("negative answers are kept as the SOA says", async (t) => {
   const fake = await knowing(t, { "soa.example": { rcode: 3, soa: 20 }, "none.example": { rcode: 3 } });
   const bench = new OutsideBench(t);

@@ -42,7 +42,7 @@ export interface Upstream {
   readonly ip: string;
   readonly port: number;
   readonly from: "host" | "container";
-  /** The sandbox in which the address means this server; undefined when it does everywhere. */
+  /** For whom its answers are believed: one sandbox, or those on the same networks; undefined for everybody. */
   readonly scope?: string;
 }
 

@@ -119,15 +119,22 @@ export class Sandbox {
 }
 
 /** A container that is told to ask 127.0.0.11, in whatever spelling, would ask us to ask ourselves. */
-function upstreamsOf({ forwarding, id }: SandboxRecord): readonly Upstream[] {
+function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
+  const { forwarding } = record;
   if (forwarding.kind === "never") return [];
   const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
-  return upstreams.filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host").map((upstream) => withScope(upstream, id));
+  return upstreams.filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host").map((upstream) => withScope(upstream, record));
 }
 
-/** A loopback address is another server in every container; the unspecified one leads there too. */
-function withScope(upstream: Upstream, id: string): Upstream {
-  return upstream.from === "container" && /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip) ? { ...upstream, scope: id } : upstream;
+/**
+ * A loopback address is another server in every container; the unspecified one leads there too. What was asked from inside
+ * a container may have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed for containers
+ * on the same networks only, whom that container could deceive without us.
+ */
+function withScope(upstream: Upstream, { id, networks }: SandboxRecord): Upstream {
+  if (upstream.from === "host") return upstream;
+  if (/^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
+  return { ...upstream, scope: networks.map((network) => network.id).sort().join("+") };
 }
 
 /** An address in one spelling; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */

@@ -78,8 +78,17 @@ export class UpstreamHealth {
     this.#isDown(health);
   }
 
+  /** A server that is known from several networks is told once: down where it is down from all of them. */
   report(): UpstreamReport[] {
-    return [...this.#known.values()].map(({ upstream, asked, answered, timeouts, failures, latency, down }) => ({ upstream, asked, answered, timeouts, failures, latency, down }));
+    const reports = new Map<string, UpstreamReport>();
+    for (const { upstream, asked, answered, timeouts, failures, latency, down } of this.#known.values()) {
+      const { ip, port, from } = upstream;
+      const one = { upstream: { ip, port, from }, asked, answered, timeouts, failures, latency, down };
+      const key = `${from} ${ip}#${port}`;
+      const before = reports.get(key);
+      reports.set(key, before ? sumOf(before, one) : one);
+    }
+    return [...reports.values()];
   }
 
   #isDown(health: Health): void {
@@ -97,6 +106,19 @@ export class UpstreamHealth {
     }
     return health;
   }
+}
+
+function sumOf(one: UpstreamReport, other: UpstreamReport): UpstreamReport {
+  const answered = one.answered + other.answered;
+  return {
+    upstream: one.upstream,
+    asked: one.asked + other.asked,
+    answered,
+    timeouts: one.timeouts + other.timeouts,
+    failures: one.failures + other.failures,
+    latency: answered === 0 ? 0 : (one.latency * one.answered + other.latency * other.answered) / answered,
+    down: one.down && other.down,
+  };
 }
 
 /** What tells one upstream from another. */
