@@ -10,6 +10,9 @@ import { ServerLink, type HeldSandbox } from "./server-link.js";
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
 const deathsWithin = 30_000; // ms
+/** A process that has just died takes connections until the kernel has closed its listener: that is no other death. ms. */
+const endsWithin = 200;
+const endingLookedAtEvery = 5;
 const retryAfterGivingUp = 60_000; // ms
 const requestTime = 6000; // ms
 
@@ -196,15 +199,20 @@ export class DnsClient {
 
   /** @param held what a predecessor holds and ours did not take any more */
   #died(reason: string, held = this.#link?.takeHeld() ?? []): void {
-    this.#link?.close();
+    const link = this.#link;
+    link?.close();
     this.#link = undefined;
     for (const request of [...this.#requests.keys()]) this.#answer(request, undefined);
+    clearTimeout(this.#timer);
     const now = Date.now();
+    if (link?.adopted === true && !link.hello && now - (this.#deaths.at(-1) ?? 0) < endsWithin) {
+      this.#timer = setTimeout(() => this.#connect(), endingLookedAtEvery);
+      return;
+    }
     this.#deaths = [...this.#deaths.filter((at) => now - at < deathsWithin), now];
     const words = lastWords(this.options.logPath);
     const count = this.#deaths.length;
     this.log.warn({ reason, ...(words === "" ? {} : { words }), deaths: count }, "pontoon-dns is gone; starting it again");
-    clearTimeout(this.#timer);
     if (count >= deathsAtMost) return this.#giveUp(held, `pontoon-dns ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`);
     for (const { descriptors } of held) descriptors.forEach(closeDescriptor); // a predecessor is asked for them again
     this.state = { kind: "starting" };
