@@ -3,6 +3,7 @@ import { Agent } from "node:http";
 import { connect, isIP } from "node:net";
 import { Duplex } from "node:stream";
 import { connect as connectTls } from "node:tls";
+import { inspect } from "node:util";
 import type { DockerAddress, TlsFiles } from "./address.js";
 
 /** Connections through ssh at once: sshd refuses more than ten that are not yet let in, by default. */
@@ -17,7 +18,9 @@ export function agentFor(address: DockerAddress): Agent {
   // As Node's own agent, which is not used because it chooses the connection by itself.
   const agent = new Agent({ keepAlive: true, timeout: idleTime, scheduling: "lifo", ...(address.kind === "ssh" && { maxSockets: sshAtOnce }) });
   const made = { createConnection: () => connectionTo(address) };
-  return Object.assign(agent, made);
+  // docker-modem renders all it sends for its debug output, printed or not: with each of the agent's sockets, 60 ms a request.
+  const rendered = { [inspect.custom]: () => `Agent of ${address.kind}` };
+  return Object.assign(agent, made, rendered);
 }
 
 function connectionTo(address: DockerAddress): Duplex {
