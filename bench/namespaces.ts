@@ -1,5 +1,6 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { createInterface } from "node:readline";
 import { encodeQuery } from "../integration/host/dns-message.js";
 import type { SandboxPlace } from "../src/inventory/types.js";
 import { encodeAddress } from "../src/linux/address.js";
@@ -9,18 +10,47 @@ import { closeDescriptor, receiveBytes, udpSocket, WOULD_BLOCK } from "../src/li
 import { until } from "../integration/host/until.js";
 
 const resolver = encodeAddress({ ip: "127.0.0.11", port: 53 });
-const madeAtOnce = 16;
 
-/** Network namespaces, each with one process in it and nothing but its loopback interface. */
+/**
+ * Makes a place for each id it reads, and tells the process in it. The file mounted over the container's own is what the
+ * first process of a container is known by.
+ */
+const maker = `
+while read id; do
+  unshare --net --mount sh -ec '
+    mount -t tmpfs none /run
+    mkdir "/run/$1"
+    touch "/run/$1/hostname"
+    mount --bind "/run/$1/hostname" /etc/hostname
+    ip link set lo up
+    echo "$1 $$"
+    exec sleep 1000000 <&- >&-' sh "$id" <&- &
+done`;
+
+/**
+ * Network namespaces, each with one process in it and nothing but its loopback interface. The process passes for a
+ * container's, by the id of the place. To be constructed before the first server is started: from then on this process
+ * starts none that may make a namespace.
+ */
 export class Namespaces {
-  readonly #processes: ChildProcess[] = [];
+  readonly #maker = spawn("sh", ["-c", maker], { stdio: ["pipe", "pipe", "inherit"] });
+  readonly #wanted = new Map<string, (pid: number) => void>();
+  readonly #pids: number[] = [];
+
+  constructor() {
+    createInterface({ input: this.#maker.stdout }).on("line", (line) => {
+      const [id = "", pid] = line.split(" ");
+      this.#pids.push(Number(pid));
+      this.#wanted.get(id)?.(Number(pid));
+      this.#wanted.delete(id);
+    });
+  }
 
   /** Makes this many more. */
   async make(count: number): Promise<SandboxPlace[]> {
-    const places: SandboxPlace[] = [];
-    for (let made = 0; made < count; made += madeAtOnce)
-      places.push(...(await Promise.all(Array.from({ length: Math.min(madeAtOnce, count - made) }, () => this.#makeOne()))));
-    return places;
+    const making = Array.from({ length: count }, () => this.#makeOne());
+    await until(() => this.#wanted.size === 0, { timeoutMs: 60_000, what: `${count} network namespaces are made` });
+    return Promise.all(making);
   }
 
   /** Asks 127.0.0.11 for each of the names from inside, and waits until all are answered. */
@@ -44,14 +74,14 @@ export class Namespaces {
 
   /** Ends all processes, and with them the namespaces. */
   end(): void {
-    for (const process of this.#processes.splice(0)) process.kill("SIGKILL");
+    this.#maker.stdin.end();
+    for (const pid of this.#pids.splice(0)) process.kill(pid, "SIGKILL");
   }
 
-  async #makeOne(): Promise<SandboxPlace> {
-    const child = spawn("unshare", ["--net", "sh", "-ec", "ip link set lo up; echo; exec sleep 1000000"], { stdio: ["ignore", "pipe", "inherit"] });
-    this.#processes.push(child);
-    await once(child.stdout, "data");
-    child.stdout.destroy();
-    return { id: child.pid!.toString(16).padStart(64, "5"), pid: child.pid! };
+  #makeOne(): Promise<SandboxPlace> {
+    const id = randomBytes(32).toString("hex");
+    const made = new Promise<SandboxPlace>((resolve) => this.#wanted.set(id, (pid) => resolve({ id, pid })));
+    this.#maker.stdin.write(`${id}\n`);
+    return made;
   }
 }

@@ -14,9 +14,9 @@ export function madeNetwork(number: number): Network {
   return { id: madeId("a", number), name: networkName(number), driver: "bridge", internal: false, predefined: false, shared: false };
 }
 
-/** A running container; without a sandbox it has names, but nobody answers it. */
+/** A running container, with the id of its place; without a sandbox it has names, but nobody answers it. */
 export function madeContainer({ name, number, networks, sandbox }: Made): Container {
-  const id = madeId("c", number);
+  const id = sandbox?.id ?? madeId("c", number);
   return {
     id, name, hostname: id.slice(0, 12), labels: {}, running: true, sandbox, networkMode: { kind: "own" }, ports: [[8080, "tcp"]],
     dns: { servers: [], options: [], search: [] },

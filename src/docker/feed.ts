@@ -131,9 +131,9 @@ export class Feed {
     if (!isCurrent()) return;
     const present = new Set([...networks, ...containers]);
     for (const id of knownBefore) if (!present.has(id)) this.#forget(id);
-    for (const id of networks) this.#networks.request(id);
+    this.#networks.requestListed(networks);
     await Promise.race([this.#networks.settled(), pause(listingAtMost)]);
-    for (const id of containers) this.#containers.request(id);
+    this.#containers.requestListed(containers);
     // A container that is just starting cannot be inspected until it has: the others must not wait for it.
     await Promise.race([this.#containers.settled(), pause(listingAtMost)]);
   }

@@ -10,12 +10,12 @@ class Bench {
   readonly #pending = new Map<string, { resolve: (apply: () => void) => void; reject: (error: Error) => void }>();
   #looks = 0;
 
-  constructor(atOnce?: number) {
+  constructor(atMost?: { all: number; listed: number }) {
     const look = (id: string) => {
       this.begun.push(id);
       return new Promise<() => void>((resolve, reject) => this.#pending.set(id, { resolve, reject }));
     };
-    this.looker = new Looker(look, (id) => this.failed.push(id), atOnce);
+    this.looker = new Looker(look, (id) => this.failed.push(id), atMost);
   }
 
   async answer(id: string, apply: () => void = () => this.applied.push(`${id}#${++this.#looks}`)): Promise<void> {
@@ -95,13 +95,43 @@ t.test("a look that fails after news has come is made again", async (t) => {
 });
 
 t.test("only so many looks are made at once, in the order they were asked for", async (t) => {
-  const bench = new Bench(2);
+  const bench = new Bench({ all: 2, listed: 2 });
   for (const id of ["a", "b", "c", "d"]) bench.looker.request(id);
   t.same(bench.begun, ["a", "b"]);
   await bench.answer("b");
   t.same(bench.begun, ["a", "b", "c"]);
   await bench.fail("a");
   t.same(bench.begun, ["a", "b", "c", "d"]);
+});
+
+t.test("what is only listed leaves room, and goes after what there is news of", async (t) => {
+  const bench = new Bench({ all: 3, listed: 1 });
+  bench.looker.requestListed(["a", "b", "c", "d"]);
+  t.same(bench.begun, ["a"]);
+  bench.looker.request("c");
+  t.same(bench.begun, ["a", "c"], "news of what was only listed");
+  bench.looker.request("e");
+  bench.looker.request("f");
+  t.same(bench.begun, ["a", "c", "e"], "no more than three at once");
+  await bench.answer("a");
+  t.same(bench.begun, ["a", "c", "e", "f"]);
+  bench.looker.requestListed(["c"]);
+  await bench.answer("c");
+  t.same(bench.begun, ["a", "c", "e", "f", "c"], "listed anew while it was looked at");
+  for (const id of ["c", "e", "f", "b", "d"]) await bench.answer(id);
+  t.same(bench.applied, ["a#1", "c#2", "e#3", "f#4", "b#5", "d#6"]);
+});
+
+t.test("a listed thing that dockerd has no answer for soon does not hold up the next", async (t) => {
+  const bench = new Bench({ all: 3, listed: 1 });
+  bench.looker.requestListed(["a", "b"]);
+  t.same(bench.begun, ["a"]);
+  while (bench.begun.length === 1) await new Promise((resolve) => setTimeout(resolve, 10));
+  t.same(bench.begun, ["a", "b"]);
+  await bench.answer("a");
+  await bench.answer("b");
+  bench.looker.requestListed(["c", "d"]);
+  t.same(bench.begun, ["a", "b", "c"], "and leaves its place once only");
 });
 
 t.test("it is settled when nothing is left to look at", async (t) => {

@@ -7,14 +7,23 @@ interface Look {
   overtaken: number;
 }
 
+/** Most looks at once. One at a container that is just starting waits until it has: the others must not wait for it. */
+const looksAtMost = 48;
+/** Of those, how many at what is only listed: more make dockerd and this process hold each other up, and take no less time. */
+const listedAtMost = 4;
+/** A look that takes longer waits for something in dockerd, ms: another may be made beside it. */
+const patience = 100;
+
 /**
  * Looks at things by id, each at most once at a time, several at once. Asked again meanwhile, it looks again: an
  * answer that was overtaken is not used. A look that fails never stops the others.
  */
 export class Looker {
   readonly #looks = new Map<string, Look>();
-  readonly #queue: string[] = [];
+  readonly #news: string[] = [];
+  readonly #listed = new Set<string>();
   #running = 0;
+  #runningListed = 0;
   #idle: (() => void)[] = [];
 
   /**
@@ -24,18 +33,32 @@ export class Looker {
   constructor(
     private readonly look: (id: string) => Promise<() => void>,
     private readonly onFailure: (id: string, error: unknown) => void,
-    private readonly atOnce = 48,
+    private readonly atMost: { readonly all: number; readonly listed: number } = { all: looksAtMost, listed: listedAtMost },
   ) {}
 
-  /** Looks at `id` soon, or once more when a look at it is under way. */
+  /** There is news of `id`: looks at it soon, or once more when a look at it is under way. */
   request(id: string): void {
     const known = this.#looks.get(id);
-    if (known) {
+    if (known && !this.#listed.delete(id)) {
       known.again = true;
       return;
     }
-    this.#looks.set(id, { again: false, overtaken: 0 });
-    this.#queue.push(id);
+    if (!known) this.#looks.set(id, { again: false, overtaken: 0 });
+    this.#news.push(id);
+    this.#next();
+  }
+
+  /** As {@link request}, for things nothing is known to have happened to: what there is news of goes first. */
+  requestListed(ids: Iterable<string>): void {
+    for (const id of ids) {
+      const known = this.#looks.get(id);
+      if (known) {
+        known.again = true;
+        continue;
+      }
+      this.#looks.set(id, { again: false, overtaken: 0 });
+      this.#listed.add(id);
+    }
     this.#next();
   }
 
@@ -46,14 +69,36 @@ export class Looker {
   }
 
   #next(): void {
-    while (this.#running < this.atOnce && this.#queue.length > 0) {
-      this.#running++;
-      void this.#run(this.#queue.shift()!);
+    while (this.#running < this.atMost.all) {
+      const id = this.#news.shift();
+      if (id === undefined) break;
+      void this.#run(id);
+    }
+    for (const id of this.#listed) {
+      if (this.#running >= this.atMost.all || this.#runningListed >= this.atMost.listed) return;
+      this.#listed.delete(id);
+      void this.#runListed(id);
     }
   }
 
-  async #run(id: string): Promise<void> {
+  async #runListed(id: string): Promise<void> {
+    this.#runningListed++;
+    let counts = true;
+    const makeRoom = () => {
+      if (counts) this.#runningListed--;
+      counts = false;
+    };
+    const waiting = setTimeout(() => {
+      makeRoom();
+      this.#next();
+    }, patience);
+    await this.#run(id, makeRoom);
+    clearTimeout(waiting);
+  }
+
+  async #run(id: string, onEnded?: () => void): Promise<void> {
     const look = this.#looks.get(id)!;
+    this.#running++;
     look.again = false;
     try {
       const apply = await this.look(id);
@@ -62,7 +107,8 @@ export class Looker {
       this.onFailure(id, error);
     }
     this.#running--;
-    if (look.again) this.#queue.push(id);
+    onEnded?.();
+    if (look.again) this.#news.push(id);
     else this.#looks.delete(id);
     this.#next();
     if (this.#looks.size === 0) for (const resolve of this.#idle.splice(0)) resolve();
