@@ -6,6 +6,8 @@ import { madeAddresses, madeContainer } from "./stand-in-inventory.js";
 /** As long as Docker takes between `network connect` and `start`, ms. */
 const joinTakes = 50;
 const lives = 1000; // ms
+/** About what Docker takes between a process's end and `network disconnect`, ms. */
+const leaveTakes = 20;
 /** Numbers of containers that come and go; nobody else has them. */
 const firstNumber = 0x200_000;
 
@@ -18,7 +20,8 @@ export interface ChurnLoad {
 
 /**
  * Starts containers at a steady rate and ends each a second later, the way the feed tells it: connected while it cannot
- * be inspected, then started, then off its network, then gone. Each has a namespace, which is taken over and let go of.
+ * be inspected, then started, then off its network, then gone. Each has a namespace, which is taken over and ends with
+ * the container's process.
  */
 export class Churn {
   started = 0;
@@ -27,11 +30,12 @@ export class Churn {
   readonly #timer: NodeJS.Timeout;
   readonly #living = new Set<Promise<void>>();
 
-  /** @param places namespaces that containers use one after the other; as many as live, or are let go of, at a time */
+  /** @param places a namespace for each container there will be */
   constructor(
     private readonly inventory: Inventory,
     private readonly dns: DnsRole,
     places: readonly SandboxPlace[],
+    private readonly endProcess: (place: SandboxPlace) => void,
     private readonly load: ChurnLoad,
   ) {
     this.#free = [...places];
@@ -47,7 +51,7 @@ export class Churn {
 
   #start(): void {
     const place = this.#free.shift();
-    if (!place) throw new Error("containers start faster than they end");
+    if (!place) throw new Error(`more than ${this.started} containers were to start`);
     const living = this.#live(this.started++, place).finally(() => this.#living.delete(living));
     this.#living.add(living);
   }
@@ -62,10 +66,10 @@ export class Churn {
     this.inventory.putContainer(container);
     this.#setJoining(networkId, false);
     await pause(lives);
+    this.endProcess(place);
+    await pause(leaveTakes);
     this.inventory.removeEndpoint(container.id, networkId);
     this.inventory.removeContainer(container.id);
-    await pause(lives); // for letting go of the namespace
-    this.#free.push(place);
   }
 
   #setJoining(network: string, joins: boolean): void {

@@ -1,6 +1,7 @@
 // `npm run bench -- dns`: pontoon beside Docker's own resolver, dnsmasq and aardvark-dns, and what else it promises.
 import { DockerHost } from "../integration/host/index.js";
 import { Cleanup } from "./cleanup.js";
+import { measureFairness } from "./fairness.js";
 import { describeMachine, type Machine } from "./machine.js";
 import { together, type Bench, type Outcome } from "./measure.js";
 import { measureMemory } from "./memory.js";
@@ -16,6 +17,7 @@ import { goalsTable } from "./table.js";
 const parts: readonly { readonly makes: readonly MeasureName[]; readonly run: (bench: Bench) => Promise<Outcome> }[] = [
   { makes: ["local", "upstream", "p99", "starts", "changes"], run: measureOnSite },
   { makes: ["table", "churn"], run: measureTableSize },
+  { makes: ["fairness"], run: measureFairness },
   { makes: ["memory"], run: measureMemory },
   { makes: ["running"], run: measureRunning },
 ];

@@ -35,12 +35,12 @@ done`;
 export class Namespaces {
   readonly #maker = spawn("sh", ["-c", maker], { stdio: ["pipe", "pipe", "inherit"] });
   readonly #wanted = new Map<string, (pid: number) => void>();
-  readonly #pids: number[] = [];
+  readonly #pids = new Set<number>();
 
   constructor() {
     createInterface({ input: this.#maker.stdout }).on("line", (line) => {
       const [id = "", pid] = line.split(" ");
-      this.#pids.push(Number(pid));
+      this.#pids.add(Number(pid));
       this.#wanted.get(id)?.(Number(pid));
       this.#wanted.delete(id);
     });
@@ -72,10 +72,15 @@ export class Namespaces {
     }
   }
 
-  /** Ends all processes, and with them the namespaces. */
-  end(): void {
+  /** Ends a place's process, and with it the namespace. */
+  end({ pid }: SandboxPlace): void {
+    if (this.#pids.delete(pid)) process.kill(pid, "SIGKILL");
+  }
+
+  endAll(): void {
     this.#maker.stdin.end();
-    for (const pid of this.#pids.splice(0)) process.kill(pid, "SIGKILL");
+    for (const pid of this.#pids) process.kill(pid, "SIGKILL");
+    this.#pids.clear();
   }
 
   #makeOne(): Promise<SandboxPlace> {

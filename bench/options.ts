@@ -9,6 +9,7 @@ export const measures = {
   changes: "from Docker's events to the right answer",
   table: "10,000 names on 500 networks, CPU for each query",
   churn: "the same table at a steady rate, while containers start",
+  fairness: "one container's answers while another floods",
   memory: "memory of pontoon-dns with many namespaces",
   running: "a daemon that finds many containers running",
 } as const;

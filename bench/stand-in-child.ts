@@ -5,7 +5,7 @@ import { answerRequests } from "../integration/host/helper-child.js";
 import { until } from "../integration/host/until.js";
 import { Inventory } from "../src/inventory/inventory.js";
 import { NodePoller } from "../src/linux/node-poller.js";
-import { raiseDescriptorLimit } from "../src/linux/privileges.js";
+import { goAhead, raiseDescriptorLimit } from "../src/linux/privileges.js";
 import { createLog } from "../src/log.js";
 import { DnsRole } from "../src/servers/dns-role.js";
 import { version } from "../src/version.js";
@@ -20,7 +20,7 @@ export type StandInRequest =
   /** Adds containers with namespaces of their own on that network and the next ones; each asks for its neighbours. */
   | { readonly do: "serve"; readonly first: number; readonly count: number; readonly network: number }
   /** Starts and ends containers from now on, on these networks in turn. */
-  | { readonly do: "churn"; readonly startsPerSecond: number; readonly networks: readonly number[] }
+  | { readonly do: "churn"; readonly startsPerSecond: number; readonly secondsAtMost: number; readonly networks: readonly number[] }
   | { readonly do: "still" }
   | { readonly do: "stop" };
 
@@ -57,7 +57,7 @@ answerRequests(async (request: StandInRequest): Promise<StandInReply> => {
       await serve(request);
       break;
     case "churn":
-      churn = new Churn(inventory, role(), await namespaces.make(request.startsPerSecond * 3), request);
+      churn = new Churn(inventory, role(), await namespaces.make(request.startsPerSecond * request.secondsAtMost), (place) => namespaces.end(place), request);
       break;
     case "still":
       started += (await churn?.stop()) ?? 0;
@@ -65,7 +65,7 @@ answerRequests(async (request: StandInRequest): Promise<StandInReply> => {
       break;
     case "stop":
       await dns?.stop();
-      namespaces.end();
+      namespaces.endAll();
       poller.stop();
   }
   return reply();
@@ -73,6 +73,7 @@ answerRequests(async (request: StandInRequest): Promise<StandInReply> => {
 
 async function start(runDir: string): Promise<void> {
   mkdirSync(runDir, { recursive: true });
+  goAhead(-5); // as the daemon does
   raiseDescriptorLimit();
   poller.start();
   const outside = { upstreams: [], forwardSingleLabels: true, search: [] };

@@ -84,7 +84,7 @@ async function measureChurn({ options, progress }: Bench, host: DockerHost, stan
   const rounds = await takeTurns(
     contenders,
     async ({ queryFile, asker, busy }): Promise<PacedResult> => {
-      if (busy) await standIn.ask({ do: "churn", startsPerSecond, networks: [0, 1, 2, 3, 4].flatMap((each) => [each, each * 100]) });
+      if (busy) await standIn.ask({ do: "churn", startsPerSecond, secondsAtMost: options.seconds + 3, networks: [0, 1, 2, 3, 4].flatMap((each) => [each, each * 100]) });
       const result = await askSteadily(host, asker, target, queryFile, options.seconds);
       if (busy) await standIn.ask({ do: "still" });
       return result;

@@ -84,9 +84,9 @@ export class Outside {
 
   /** Starts a DNS server here whose answers the test decides; adds its address if need be. */
   async dns(options: UpstreamOptions = {}): Promise<Upstream> {
-    const { address = this.address, port = 53 } = options;
+    const { address = this.address, port = 53, niceness = 0 } = options;
     await this.addAddress(address);
-    return Upstream.start(this.namespaces, this.netns, { address, port });
+    return Upstream.start(this.namespaces, this.netns, { address, port, niceness });
   }
 
   /** A probe that asks from here; give it a server. */

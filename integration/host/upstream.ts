@@ -10,6 +10,8 @@ export interface UpstreamOptions {
   address?: string;
   /** Default 53. */
   port?: number;
+  /** As nice(1) has it: in a measurement it must not wait for a processor that another machine's would not wait for. Default 0. */
+  niceness?: number;
 }
 
 /** A DNS server outside the host, over UDP and TCP, that does what the test says. Unknown names do not exist. */
@@ -24,7 +26,7 @@ export class Upstream {
 
   /** Starts a server in a network namespace. */
   static async start(namespaces: Namespaces, netns: string, where: Required<UpstreamOptions>): Promise<Upstream> {
-    const argv = namespaces.enter([process.execPath, helperProgram("upstream-child.js")], netns);
+    const argv = namespaces.enter(["nice", "-n", String(where.niceness), process.execPath, helperProgram("upstream-child.js")], netns);
     const upstream = new Upstream(new HelperProcess(argv), where.address, where.port);
     await upstream.start();
     return upstream;
