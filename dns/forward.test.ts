@@ -3,10 +3,9 @@ import { closeSync, openSync } from "node:fs";
 import t from "tap";
 import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome } from "./forward.js";
-import { hostSockets, type ForwardingSockets } from "./forwarding-sockets.js";
+import { HostSockets, type ForwardingSockets } from "./forwarding-sockets.js";
 import type { Upstream } from "./protocol.js";
 import { RCODE } from "./query.js";
-import { rcodeOf } from "./reply-check.js";
 import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type ReplyShape, type TestLike } from "./test-upstream.js";
 import { UpstreamHealth } from "./upstreams.js";
 
@@ -14,14 +13,15 @@ import { UpstreamHealth } from "./upstreams.js";
 class Bench {
   readonly loop = new TestLoop();
   readonly health = new UpstreamHealth(() => this.loop.now);
-  readonly sockets = hostSockets(this.loop.poller, "ipv4");
+  readonly hostSockets = new HostSockets(this.loop.poller, "ipv4");
+  readonly sockets = this.hostSockets.shareOf(this);
 
   constructor(t: TestLike) {
     t.teardown(() => this.close());
   }
 
   close(): void {
-    this.sockets.udp.close();
+    this.hostSockets.close();
     this.loop.poller.close();
   }
 
@@ -57,8 +57,8 @@ function upstream(t: TestLike, udp?: ReplyShape, tcp?: ReplyShape): Promise<Fake
   });
 }
 
-const addressOf = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? addressIn(outcome.reply) : outcome.reason);
-const rcodeIn = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? rcodeOf(outcome.reply) : outcome.reason);
+const addressOf = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? addressIn(Buffer.from(outcome.stored.bytes, "latin1")) : outcome.reason);
+const rcodeIn = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? outcome.stored.rcode : outcome.reason);
 
 t.test("the first upstream is asked alone while it answers", async (t) => {
   const [first, second] = [await upstream(t, { ip: "10.0.0.1" }), await upstream(t, { ip: "10.0.0.2" })];
@@ -85,6 +85,20 @@ t.test("SERVFAIL and REFUSED send the question on, at once", async (t) => {
     const bench = new Bench(t);
     t.equal(addressOf(await bench.outcome(bench.forward([first.upstream, second.upstream]))), "10.0.0.2", `rcode ${rcode}`);
   }
+});
+
+t.test("a reply that cannot be kept sends the question on, at once", async (t) => {
+  const torn = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => {
+      const wrong = Buffer.concat([replyTo(query), Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 0])]);
+      wrong.writeUInt16BE(2, 6); // an OPT record among the answers
+      void reply(wrong);
+    },
+  });
+  const second = await upstream(t, { ip: "10.0.0.2" });
+  const bench = new Bench(t);
+  t.equal(addressOf(await bench.outcome(bench.forward([torn.upstream, second.upstream]))), "10.0.0.2");
+  t.match(await bench.outcome(bench.forward([torn.upstream])), { kind: "failed", why: "network", reason: /malformed/ });
 });
 
 t.test("a refused datagram sends the question on, at once", async (t) => {

@@ -4,6 +4,7 @@ import type { Source, Upstream } from "./protocol.js";
 import { RCODE } from "./query.js";
 import { isTruncated, rcodeOf } from "./reply-check.js";
 import type { ForwardingSockets } from "./forwarding-sockets.js";
+import { storeReply, type StoredReply } from "./stored-reply.js";
 import { askOverTcp } from "./tcp-exchange.js";
 import type { Exchange, ExchangeOutcome } from "./udp-channel.js";
 import type { UpstreamHealth } from "./upstreams.js";
@@ -27,9 +28,9 @@ export interface ForwardRequest {
 /** Why nobody answered, as an extended error tells it. */
 export type Why = "no-upstream" | "timeout" | "network" | "refused";
 
-/** The end of a forwarded question. The reply carries another id than the query. */
+/** The end of a forwarded question. */
 export type ForwardOutcome =
-  | { readonly kind: "reply"; readonly reply: Buffer; readonly source: Source & { kind: "upstream" } }
+  | { readonly kind: "reply"; readonly stored: StoredReply; readonly source: Source & { kind: "upstream" } }
   | { readonly kind: "failed"; readonly why: Why; readonly reason: string };
 
 export interface ForwardTools {
@@ -51,7 +52,7 @@ interface Attempt {
 
 /**
  * One question to a list of upstreams: the next is asked as soon as the one before is slow, fails, or says SERVFAIL or
- * REFUSED; whoever answers first is believed. One that was down is asked beside the first from time to time.
+ * REFUSED or nonsense; whoever answers first is believed. One that was down is asked beside the first from time to time.
  * TC is followed by TCP. Each is asked once, and again only when the client is, too.
  */
 export class Forward {
@@ -154,8 +155,10 @@ export class Forward {
     }
     if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED)
       return this.#attemptOver(attempt, { why: "refused", reason: `${upstream.ip} says ${rcode === RCODE.REFUSED ? "REFUSED" : "SERVFAIL"}` });
+    const stored = storeReply(outcome.reply, this.request.questionEnd);
+    if (!stored) return this.#attemptOver(attempt, { why: "network", reason: `${upstream.ip}: a malformed reply` });
     for (const other of this.#attempts) if (other.slow && !other.over && other !== attempt) this.tools.health.timedOut(other.upstream);
-    this.#finish({ kind: "reply", reply: outcome.reply, source: { kind: "upstream", upstream, transport } });
+    this.#finish({ kind: "reply", stored, source: { kind: "upstream", upstream, transport } });
   }
 
   #attemptOver(attempt: Attempt, failure: { why: Why; reason: string }): void {

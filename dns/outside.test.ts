@@ -191,7 +191,7 @@ t.test("a reply that does not hold together is a failure", async (t) => {
     },
   });
   const bench = new OutsideBench(t);
-  t.match(await bench.answer(bench.ask(bench.sandbox("one", [fake.upstream]), web)), { kind: "failed", reason: "a malformed reply" });
+  t.match(await bench.answer(bench.ask(bench.sandbox("one", [fake.upstream]), web)), { kind: "failed", reason: "127.0.0.1: a malformed reply" });
 });
 
 t.test("whoever waits takes over when the one that asked is let go", async (t) => {

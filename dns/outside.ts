@@ -1,11 +1,11 @@
 import type { Deadline } from "../src/linux/wheel.js";
 import type { AnswerCache, Cached } from "./answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "./forward.js";
-import { familyOf, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
+import { familyOf, type Family, type ForwardingSockets, type HostSockets } from "./forwarding-sockets.js";
 import type { NameKey } from "./name.js";
 import type { Source, Upstream } from "./protocol.js";
 import type { Sandbox } from "./sandbox.js";
-import { buildQuery, storeReply, type StoredReply } from "./stored-reply.js";
+import { buildQuery, type StoredReply } from "./stored-reply.js";
 
 /** How long a client waits for fresh news of a name that an expired answer is known for, ms (RFC 8767 section 5). */
 const STALE_AFTER = 1800;
@@ -48,7 +48,7 @@ export class Outside {
 
   constructor(
     private readonly tools: ForwardTools,
-    private readonly hostSockets: Readonly<Record<Family, ForwardingSockets>>,
+    private readonly hostSockets: Readonly<Record<Family, HostSockets>>,
     readonly cache: AnswerCache,
   ) {}
 
@@ -90,7 +90,7 @@ export class Outside {
     const request = { query, questionEnd, upstreams: leader.upstreams, socketsFor, within: flight.until - this.tools.wheel.now() };
     const forward = new Forward(this.tools, request, (outcome) => {
       leader.flights.delete(running);
-      this.#onOutcome(flight, outcome, questionEnd);
+      this.#onOutcome(flight, outcome);
     });
     const running = { cancel: () => this.#leaderLeaves(flight, forward), again: () => forward.again() };
     flight.running = running;
@@ -109,16 +109,13 @@ export class Outside {
     this.#run(flight);
   }
 
-  #onOutcome(flight: Flight, outcome: ForwardOutcome, questionEnd: number): void {
-    const stored = outcome.kind === "reply" ? storeReply(outcome.reply, questionEnd) : undefined;
-    if (outcome.kind === "reply" && stored) {
-      this.cache.put(flight.cacheKey, stored, outcome.source, flight.leader.record.id);
-      return this.#land(flight, { kind: "reply", stored, age: 0, stale: false, source: outcome.source }, true);
+  #onOutcome(flight: Flight, outcome: ForwardOutcome): void {
+    if (outcome.kind === "reply") {
+      this.cache.put(flight.cacheKey, outcome.stored, outcome.source, flight.leader.record.id);
+      return this.#land(flight, { ...outcome, age: 0, stale: false }, true);
     }
     const cached = this.cache.get(flight.cacheKey);
-    if (cached) return this.#land(flight, replyOf(cached), true);
-    const failed = outcome.kind === "failed" ? outcome : ({ kind: "failed", why: "network", reason: "a malformed reply" } as const);
-    this.#land(flight, failed, true);
+    this.#land(flight, cached ? replyOf(cached) : outcome, true);
   }
 
   /** @param over false when an expired answer is given while the question is still under way */
@@ -133,7 +130,7 @@ export class Outside {
   }
 
   #socketsFor(sandbox: Sandbox, { ip, from }: Upstream): ForwardingSockets {
-    return from === "container" ? sandbox.pool.towards(ip) : this.hostSockets[familyOf(ip)];
+    return from === "container" ? sandbox.pool.towards(ip) : this.hostSockets[familyOf(ip)].shareOf(sandbox);
   }
 }
 

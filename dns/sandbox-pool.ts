@@ -1,12 +1,10 @@
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, disconnectSocket } from "../src/linux/socket.js";
-import { familyOf, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
+import { familyOf, tcpSocketsAtMost, tcpWaitingAtMost, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
 import { UdpPool } from "./udp-pool.js";
 
 /** UDP sockets of one namespace to forward from; questions share them beyond that. */
 const udpSocketsAtMost = 64;
-const tcpSocketsAtMost = 16;
-const tcpWaitingAtMost = 64;
 const askedAtOnce = 8;
 
 /** Asks the daemon for this many more sockets; `false` when there is no daemon. */

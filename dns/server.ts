@@ -11,7 +11,7 @@ import { Resolver } from "./resolve.js";
 import { since } from "./resolved.js";
 import { AnswerCache } from "./answer-cache.js";
 import { Outside } from "./outside.js";
-import { hostSockets, type Family } from "./forwarding-sockets.js";
+import { HostSockets, type Family } from "./forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SharedRoom } from "./packet-cache.js";
 import { SandboxPool } from "./sandbox-pool.js";
@@ -57,7 +57,7 @@ export class DnsServer {
   ) {
     const { poller, wheel } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
-    const fromHost = { ipv4: hostSockets(poller, "ipv4"), ipv6: hostSockets(poller, "ipv6") };
+    const fromHost = { ipv4: new HostSockets(poller, "ipv4"), ipv6: new HostSockets(poller, "ipv6") };
     this.resolver = new Resolver(wheel, new Outside({ poller, wheel, health: this.#health }, fromHost, this.#cache));
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
     this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });

@@ -1,7 +1,7 @@
 import dnsPacket, { type Answer } from "dns-packet";
 import { TestLoop } from "../src/linux/test-loop.js";
 import { AnswerCache } from "./answer-cache.js";
-import { hostSockets } from "./forwarding-sockets.js";
+import { HostSockets } from "./forwarding-sockets.js";
 import { keyOfText } from "./name.js";
 import { Outside, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
 import type { SandboxRecord, Upstream } from "./protocol.js";
@@ -34,12 +34,12 @@ export class OutsideBench {
 
   constructor(t: TestLike) {
     const { poller, wheel } = this.loop;
-    const ipv4 = hostSockets(poller, "ipv4");
-    this.outside = new Outside({ poller, wheel, health: this.health }, { ipv4, ipv6: hostSockets(poller, "ipv6") }, this.cache);
+    const ipv4 = new HostSockets(poller, "ipv4");
+    this.outside = new Outside({ poller, wheel, health: this.health }, { ipv4, ipv6: new HostSockets(poller, "ipv6") }, this.cache);
     this.cache.limit(1_000_000);
     t.teardown(() => {
       for (const sandbox of this.#sandboxes) sandbox.letGo();
-      ipv4.udp.close();
+      ipv4.close();
       poller.close();
     });
   }
