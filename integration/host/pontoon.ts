@@ -133,7 +133,8 @@ export class Pontoon {
   /** Kills the daemon and all its servers at once. */
   async killEverything(): Promise<void> {
     const exit = this.#exitCode === undefined ? once(this.process, "exit") : undefined;
-    const pids = this.processes();
+    // The daemon first, or it might start another server in between.
+    const pids = this.processes().sort((one, other) => Number(other === this.#pid) - Number(one === this.#pid));
     if (pids.length > 0) await this.namespaces.signal("SIGKILL", ...pids);
     await exit;
     await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
