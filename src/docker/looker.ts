@@ -10,7 +10,7 @@ interface Look {
 /** Most looks at once. One at a container that is just starting waits until it has: the others must not wait for it. */
 const looksAtMost = 48;
 /** Of those, how many at what is only listed: more make dockerd and this process hold each other up, and take no less time. */
-const listedAtMost = 4;
+const listedAtMost = 3;
 /** A look that takes longer waits for something in dockerd, ms: another may be made beside it. */
 const patience = 100;
 
