@@ -307,6 +307,35 @@ t.test("what the table learns meanwhile beats a denial", async (t) => {
   t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
 });
 
+t.test("a name Docker gave in a gap goes on resolving for three seconds when the gap ends before the table has it", async (t) => {
+  const a = ["10.1.0.3"];
+  const bench = await Bench.start(t, { docker: { "new.front": { a }, "NEW.front": { a } } });
+  t.equal(await bench.resolve("new.front"), "NOERROR 10.1.0.3 docker");
+  bench.resolver.gap = noGap;
+  bench.pass(2500);
+  t.equal(await bench.resolve("NEW.front"), "NOERROR 10.1.0.3 docker");
+  t.equal(await bench.resolve("other.front"), "NXDOMAIN upstream");
+  t.same(askedOf(bench.docker!), ["new.front A", "NEW.front A"], "others are not asked of Docker");
+  bench.pass(600);
+  t.equal(await bench.resolve("new.front"), "NXDOMAIN upstream", "asking for it did not prolong it");
+  t.equal(bench.docker!.received.length, 2);
+});
+
+t.test("Docker is waited for when such a name is denied by others", async (t) => {
+  const docker: Record<string, Meaning> = { "new.front": { a: ["10.1.0.3"] } };
+  const bench = await Bench.start(t, { docker });
+  await bench.resolve("new.front");
+  bench.resolver.gap = noGap;
+  docker["new.front"] = silent;
+  const ends = bench.begin("new.front");
+  await bench.outside.asked(bench.upstream, 2);
+  await bench.outside.settle();
+  bench.pass(2000);
+  t.same(ends, []);
+  bench.pass(1100);
+  t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
+});
+
 t.test("a single label that is not forwarded is still asked of Docker in a gap", async (t) => {
   for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN policy"]] as const) {
     const bench = await Bench.start(t, { docker: { new: docker }, singleLabels: "deny" });

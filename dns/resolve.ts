@@ -11,7 +11,7 @@ import type { ExchangeOutcome } from "./udp-channel.js";
 /** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
 const BRIDGE_TIME = 100;
 /**
- * The same while a container joins: dockerd holds its locks then, at times for as long as its disk takes to write, and
+ * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for as long as its disk takes to write, and
  * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
  */
 const JOIN_TIME = 3000;
@@ -29,7 +29,7 @@ export class Resolver {
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
-    const decided = this.#decideLocally(asked) ?? (this.#mayAskDocker(asked.sandbox) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
+    const decided = this.#decideLocally(asked) ?? (this.#mayAskDocker(asked) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
     if (decided || asked.sandbox.hasRoom) return decided;
     return failure(asked, "no-upstream", "too many questions of this container are under way");
   }
@@ -45,7 +45,7 @@ export class Resolver {
       if (running) sandbox.underWay.delete(running);
       done(resolved);
     };
-    running = this.#mayAskDocker(sandbox) ? this.#race(asked, finish) : this.#askOutside(asked, finish);
+    running = this.#mayAskDocker(asked) ? this.#race(asked, finish) : this.#askOutside(asked, finish);
     if (!over) sandbox.underWay.add(running);
   }
 
@@ -91,9 +91,22 @@ export class Resolver {
   }
 
   /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
-  #mayAskDocker(sandbox: Sandbox): boolean {
+  #mayAskDocker(asked: Asked): boolean {
+    const { sandbox } = asked;
     if (sandbox.record.forwarding.kind === "never" || !sandbox.bridge) return false;
+    return this.#isInGap(sandbox) || this.#isFromGap(asked);
+  }
+
+  #isInGap(sandbox: Sandbox): boolean {
     return this.gap.everywhere || sandbox.view.seesSharedNetwork || this.#isJoined(sandbox);
+  }
+
+  /**
+   * Whether Docker's resolver gave the name in a gap that may have ended before the table held it: it knows a name before
+   * the event that tells us, and another container's gap may be what let us ask.
+   */
+  #isFromGap({ sandbox, question }: Asked): boolean {
+    return sandbox.fromGap.has(question.key, this.wheel.now());
   }
 
   /** Whether a container is just joining one of the asker's networks. */
@@ -172,11 +185,14 @@ export class Resolver {
       if (over) return;
       dockerIsDone = true;
       dockers = outcome?.kind === "reply" ? bridged(asked, outcome.reply) : undefined;
-      if (dockers?.found) finish(dockers);
-      else settle();
+      if (!dockers?.found) return settle();
+      // Not when it was asked only because it is remembered: that would never end.
+      if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.wheel.now());
+      finish(dockers);
     };
     const docker = sandbox.bridge?.ask(message, question.end, onDocker);
-    const patience = this.wheel.in(this.#isJoined(sandbox) ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
+    const isJoining = this.#isJoined(sandbox) || this.#isFromGap(asked);
+    const patience = this.wheel.in(isJoining ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
     let running: { cancel(): void } | undefined;
     const cancel = () => {
       over = true;

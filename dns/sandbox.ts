@@ -6,6 +6,7 @@ import { upstreamKey } from "./upstreams.js";
 import { AskerView } from "./lookup.js";
 import { PacketCache, type SharedRoom } from "./packet-cache.js";
 import { RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
+import { RecentNames } from "./recent-names.js";
 import { UdpChannel } from "./udp-channel.js";
 import type { SandboxPool } from "./sandbox-pool.js";
 import type { Zones } from "./zone.js";
@@ -34,6 +35,8 @@ const underWayAtMost = 1024;
  * when nobody waits for it any more, to be kept.
  */
 const flightsAtMost = 4096;
+/** Milliseconds between Docker's resolver knowing a name and its event, with much to spare; its disk is part of it. */
+const FROM_GAP_LASTS = 3000;
 
 /** A client's TCP connection. */
 export interface ClientConnection {
@@ -55,6 +58,8 @@ export class Sandbox {
   upstreamSet: string;
   sockets: SandboxSockets | undefined;
   bridge: UdpChannel | undefined;
+  /** Names Docker's resolver gave in a gap: it may have known them before the event that brings them to the table. */
+  readonly fromGap = new RecentNames(FROM_GAP_LASTS);
   readonly watches: Watch[] = [];
   readonly cache: PacketCache;
   readonly counters: Counters = { queries: 0, local: 0, cached: 0, forwarded: 0, bridged: 0, failed: 0, refused: 0, tcpConnections: 0 };

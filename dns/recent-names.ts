@@ -1,0 +1,27 @@
+const atMost = 64;
+
+/** A few names that were seen a short while ago, the latest ones: what is asked for cannot make it grow. */
+export class RecentNames {
+  /** Until when each is recent, milliseconds on the caller's clock; the one seen first comes first. */
+  readonly #until = new Map<string, number>();
+
+  /** @param lasts milliseconds a name stays recent */
+  constructor(private readonly lasts: number) {}
+
+  /** @param now milliseconds on a clock that never goes back */
+  add(key: string, now: number): void {
+    this.#until.delete(key);
+    this.#until.set(key, now + this.lasts);
+    if (this.#until.size <= atMost) return;
+    const [first] = this.#until.keys();
+    this.#until.delete(first!);
+  }
+
+  has(key: string, now: number): boolean {
+    if (this.#until.size === 0) return false;
+    const until = this.#until.get(key);
+    if (until !== undefined && now < until) return true;
+    this.#until.delete(key);
+    return false;
+  }
+}
