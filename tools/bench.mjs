@@ -1,4 +1,5 @@
 // `sudo npm run bench -- NAME [OPTION…]`: from a fresh clone to one benchmark's table. Without a name: what there is.
+import { requireShim } from "./build-shim.mjs";
 import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot } from "./prepare.mjs";
 
 const benchmarks = {
@@ -40,6 +41,7 @@ async function run(name, { packages }, options) {
   await requireDebianPackages(packages);
   await requireNodeModules({ development: true });
   await requireBuild("tsconfig.json");
+  requireShim();
   const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
   process.argv = [process.execPath, program.pathname, ...options];
   await import(program.href);

@@ -4,6 +4,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join, relative } from "node:path";
+import { requireShim } from "./build-shim.mjs";
 import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { Tally } from "./tally.mjs";
 
@@ -37,6 +38,7 @@ if (!unitOnly) {
 }
 await requireNodeModules({ development: true });
 await requireBuild("tsconfig.json");
+requireShim();
 
 const lint = spawnSync(process.execPath, [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"], {
   cwd: root,

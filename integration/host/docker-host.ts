@@ -9,6 +9,7 @@ import { Namespaces } from "./namespaces.js";
 import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "./network.js";
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
+import { ShimServer } from "./shims.js";
 import { requestUnix } from "./unix-http.js";
 import { until } from "./until.js";
 
@@ -21,6 +22,8 @@ export interface TestOwner {
 export interface DockerHostOptions {
   /** More arguments for dockerd. */
   dockerd?: string[];
+  /** More environment for dockerd, which its docker-proxies inherit. */
+  env?: Record<string, string>;
   /** Containers outlive dockerd. */
   liveRestore?: boolean;
   /** The content of the host's /etc/resolv.conf; default the machine's own. */
@@ -60,16 +63,17 @@ export class DockerHost {
   private constructor(
     private readonly namespaces: Namespaces,
     args: readonly string[],
+    env: Readonly<Record<string, string>>,
   ) {
     this.engine = new Engine(namespaces.path("/run/docker.sock"));
-    this.dockerd = new Dockerd(namespaces, this.engine, args);
+    this.dockerd = new Dockerd(namespaces, this.engine, args, env);
   }
 
   /** Starts a host that ends with the test `owner`. */
   static async start(owner: TestOwner, options: DockerHostOptions = {}): Promise<DockerHost> {
     const namespaces = await Namespaces.create(options.systemd ? "systemd" : "plain");
     const args = [...(options.liveRestore ? ["--live-restore"] : []), ...(options.dockerd ?? [])];
-    const host = new DockerHost(namespaces, args);
+    const host = new DockerHost(namespaces, args, options.env ?? {});
     owner.teardown(async () => {
       await namespaces.close();
       await host.dockerd.release();
@@ -147,6 +151,12 @@ export class DockerHost {
   /** Starts the daemon under test in the host, and waits until it is ready. */
   pontoon(options?: PontoonOptions): Promise<Pontoon> {
     return Pontoon.start(this.namespaces, options);
+  }
+
+  /** Starts a stand-in for pontoon-proxy in the host, at /run/pontoon/proxy.sock. */
+  shimServer(): Promise<ShimServer> {
+    const enter = (argv: string[]) => this.namespaces.enter(argv);
+    return ShimServer.start("/run/pontoon", { enter, signal: (signal, pid) => this.signal(signal, pid) });
   }
 
   /** Ends dockerd; the host stays. */

@@ -17,6 +17,7 @@ export class Dockerd {
     private readonly namespaces: Namespaces,
     private readonly engine: Engine,
     private readonly args: readonly string[],
+    private readonly env: Readonly<Record<string, string>> = {},
   ) {}
 
   /** dockerd's process id inside the host. */
@@ -80,7 +81,7 @@ export class Dockerd {
       ...extraArgs,
     ]);
     try {
-      return spawn(argv[0]!, argv.slice(1), { env: hostEnvironment, stdio: ["ignore", log, log], detached: true });
+      return spawn(argv[0]!, argv.slice(1), { env: { ...hostEnvironment, ...this.env }, stdio: ["ignore", log, log], detached: true });
     } finally {
       closeSync(log);
     }

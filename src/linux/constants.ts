@@ -24,16 +24,24 @@ export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 
 export const SOL_SOCKET = 1;
+export const SO_REUSEADDR = 2;
+export const SO_TYPE = 3;
 export const SO_ERROR = 4;
 export const SO_PEERCRED = 17;
 export const SO_SNDBUF = 7;
+export const SO_ACCEPTCONN = 30;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
+export const SO_DOMAIN = 39;
 export const SCM_RIGHTS = 1;
 
 export const IPPROTO_IP = 0;
 export const IP_TTL = 2;
+export const IP_PKTINFO = 8;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_V6ONLY = 26;
+export const IPV6_RECVPKTINFO = 49;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
 

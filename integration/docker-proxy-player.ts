@@ -1,0 +1,214 @@
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, connect, type Server, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { receivePacket, type Packet } from "../src/linux/packet-connection.js";
+import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../src/linux/socket.js";
+import { hostEnvironment } from "./host/command.js";
+import { repositoryRoot } from "./host/root.js";
+import { until } from "./host/until.js";
+
+export interface Owner {
+  teardown(work: () => unknown): unknown;
+}
+
+/** The program under test. */
+export const program = join(repositoryRoot, "bin", "pontoon-docker-proxy");
+
+/** A folder that goes with the test. */
+export function folderOf(t: Owner): string {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-proxy-"));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** An address of the loopback network that no other test on the machine uses, unless process ids coincide. */
+export const loopback = `127.${(process.pid >> 14) & 63 | 64}.${(process.pid >> 7) & 127}.${(process.pid & 127) + 1}`;
+
+/**
+ * Both ends of a socket that keeps what was written in one go apart from what was not: dockerd reads descriptor 3 once.
+ */
+export function verdictPipe(folder: string): { read: number; write: number } {
+  const listener = packetSocket();
+  const path = join(folder, "verdict.sock");
+  rmSync(path, { force: true });
+  bindUnix(listener, path);
+  listenSocket(listener, 1);
+  const write = packetSocket();
+  connectUnix(write, path);
+  const read = acceptSocket(listener);
+  closeDescriptor(listener);
+  return { read, write };
+}
+
+export interface StartOptions {
+  readonly args: readonly string[];
+  /** The run directory. */
+  readonly folder: string;
+  /** Descriptor 4, and more. */
+  readonly descriptors?: readonly number[];
+  readonly env?: Record<string, string>;
+  /** The command line of another docker-proxy than the shim. */
+  readonly command?: readonly string[];
+  /** What goes before the program on the command line. */
+  readonly wrapper?: readonly string[];
+  /** How long it waits for pontoon-proxy; long, since the machine may be busy. */
+  readonly patienceMs?: number;
+}
+
+/** A docker-proxy as dockerd starts and sees it. */
+export class Proxy {
+  readonly #child: ChildProcess;
+  readonly #verdict: number;
+  stderr = "";
+
+  constructor(t: Owner, { args, folder, descriptors = [], env = {}, command = [program], wrapper = [], patienceMs = 20_000 }: StartOptions) {
+    const { read, write } = verdictPipe(folder);
+    this.#verdict = read;
+    const argv = [...wrapper, ...command, ...args];
+    this.#child = spawn(argv[0]!, argv.slice(1), {
+      env: { ...hostEnvironment, PONTOON_RUN_DIR: folder, PONTOON_PATIENCE_MS: String(patienceMs), ...env },
+      stdio: ["ignore", "ignore", "pipe", write, ...descriptors],
+    });
+    closeDescriptor(write);
+    this.#child.stderr!.setEncoding("utf8").on("data", (text: string) => (this.stderr += text));
+    t.teardown(async () => {
+      await this.kill("SIGKILL");
+      closeDescriptor(read);
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get ended(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  get exitCode(): number | null {
+    return this.#child.exitCode;
+  }
+
+  /** The program it is by now. */
+  get executable(): string {
+    return readlinkSync(`/proc/${this.pid}/exe`);
+  }
+
+  /** Waits until it is another program. */
+  async executableIs(pattern: RegExp): Promise<void> {
+    await until(() => pattern.test(this.executable), { what: `it is ${String(pattern)}`, timeoutMs: 20_000 });
+  }
+
+  /** What dockerd reads: the first write, which must be `0\n` and nothing else, or all there is after `1\n`. */
+  async verdict(): Promise<string> {
+    return (await this.writes())[0] ?? "";
+  }
+
+  /** Each write to descriptor 3, until that is closed. */
+  async writes(): Promise<string[]> {
+    const writes: string[] = [];
+    const next = () => {
+      const packet: Packet | "closed" | undefined = receivePacket(this.#verdict);
+      if (packet !== undefined && packet !== "closed") writes.push(packet.bytes.toString());
+      return packet === "closed";
+    };
+    await until(next, { what: "descriptor 3 is closed", timeoutMs: 30_000, everyMs: 2 });
+    return writes;
+  }
+
+  /** Sends a signal as dockerd does, and waits for the end. */
+  async kill(signal: NodeJS.Signals): Promise<number | null> {
+    if (this.ended) return this.exitCode;
+    const exit = once(this.#child, "exit");
+    this.#child.kill(signal);
+    await exit;
+    return this.exitCode;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  async end(): Promise<number | null> {
+    if (!this.ended) await once(this.#child, "exit");
+    return this.exitCode;
+  }
+}
+
+/** What dockerd before 28 passes. */
+export function arguments20(protocol: string, host: [ip: string, port: number], container: [ip: string, port: number]): string[] {
+  return ["-proto", protocol, "-host-ip", host[0], "-host-port", String(host[1]), "-container-ip", container[0], "-container-port", String(container[1])];
+}
+
+/** A container's service: sends back what it gets, after `hello `. */
+export async function echoServer(t: Owner, ip = loopback): Promise<number> {
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => undefined);
+    socket.write("hello ");
+    socket.pipe(socket);
+  });
+  const port = await listenOn(server, ip);
+  t.teardown(() => server.close());
+  return port;
+}
+
+export async function listenOn(server: Server, ip: string, port = 0): Promise<number> {
+  server.listen(port, ip);
+  await once(server, "listening");
+  return (server.address() as { port: number }).port;
+}
+
+/** A port nobody uses at the moment. */
+export async function freePort(ip = loopback): Promise<number> {
+  const server = createServer();
+  const port = await listenOn(server, ip);
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Connects, says something, ends, and returns all that came back. */
+export async function talk(ip: string, port: number, text: string): Promise<string> {
+  const socket = await connected(ip, port);
+  socket.end(text);
+  return readAll(socket);
+}
+
+export async function connected(ip: string, port: number): Promise<Socket> {
+  const socket = connect({ host: ip, port, allowHalfOpen: true });
+  await once(socket, "connect");
+  return socket;
+}
+
+export async function readAll(socket: Socket): Promise<string> {
+  let text = "";
+  for await (const chunk of socket) text += String(chunk);
+  return text;
+}
+
+/** A program named docker-proxy that says on descriptor 3 what it was started with. */
+export function fakeDockerProxy(folder: string): string {
+  const path = join(folder, "docker-proxy");
+  const script = '#!/bin/sh\nprintf \'1\\nfake %s; descriptor 4 %s\' "$*" "$(test -e /proc/self/fd/4 && echo open || echo closed)" >&3\n';
+  writeFileSync(path, script, { mode: 0o755 });
+  return folder;
+}
+
+/** Whether Docker's docker-proxy lies where PATH has no say. */
+export function dockerProxyIsFixed(): boolean {
+  const folders = ["/usr/local/libexec/docker", "/usr/libexec/docker", "/usr/local/lib/docker", "/usr/lib/docker", "/usr/local/libexec", "/usr/libexec"];
+  return folders.some((folder) => spawnSync("test", ["-e", join(folder, "docker-proxy")]).status === 0);
+}
+
+export function openFiles(pid: number): Map<number, string> {
+  return new Map(readdirSync(`/proc/${pid}/fd`).map((fd) => [Number(fd), readlinkSync(`/proc/${pid}/fd/${fd}`)]));
+}
+
+/** Private memory of a process, kB. */
+export function privateMemory(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, "utf8");
+  return [...text.matchAll(/^Private_\w+:\s+(\d+) kB/gm)].reduce((sum, match) => sum + Number(match[1]), 0);
+}

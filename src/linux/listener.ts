@@ -1,0 +1,30 @@
+import { isIPv6 } from "node:net";
+import type { SocketAddress } from "./address.js";
+import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_V6ONLY, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
+import { bindSocket, closeDescriptor, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+
+/**
+ * A socket for a published port, as docker-proxy opens it: IPv6 only for an IPv6 address; TCP listens with the longest
+ * queue the system allows, UDP tells the address each datagram was sent to. Throws a LinuxError.
+ */
+export function openListener(protocol: "tcp" | "udp", address: SocketAddress): number {
+  const family = isIPv6(address.ip) ? "ipv6" : "ipv4";
+  const fd = protocol === "tcp" ? tcpSocket(family) : udpSocket(family);
+  try {
+    if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
+    if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
+    else tellDestinations(fd, family);
+    bindSocket(fd, address);
+    if (protocol === "tcp") listenSocket(fd, 65535);
+    return fd;
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
+  }
+}
+
+/** Has a UDP socket tell the address each datagram was sent to. */
+export function tellDestinations(fd: number, family: "ipv4" | "ipv6"): void {
+  if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+}
