@@ -3,7 +3,13 @@
 export const EAGAIN = 11;
 export const EINTR = 4;
 export const EINVAL = 22;
+export const ENFILE = 23;
 export const EMFILE = 24;
+export const EPIPE = 32;
+export const ECONNABORTED = 103;
+export const ECONNRESET = 104;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
 export const EINPROGRESS = 115;
 export const ECONNREFUSED = 111;
 export const ENOENT = 2;
@@ -27,12 +33,16 @@ export const SOL_SOCKET = 1;
 export const SO_REUSEADDR = 2;
 export const SO_TYPE = 3;
 export const SO_ERROR = 4;
-export const SO_PEERCRED = 17;
 export const SO_SNDBUF = 7;
+export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
+export const SO_LINGER = 13;
+export const SO_PEERCRED = 17;
 export const SO_ACCEPTCONN = 30;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
+export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SCM_RIGHTS = 1;
 
@@ -42,8 +52,17 @@ export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 export const IPV6_RECVPKTINFO = 49;
+export const IPV6_PKTINFO = 50;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_INFO = 11;
+export const IPPROTO_UDP = 17;
+
+export const SHUT_RD = 0;
+export const SHUT_WR = 1;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_CTRUNC = 0x8;
@@ -56,6 +75,8 @@ export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;
 export const EPOLLRDHUP = 0x2000;
+/** Told once of each change, not for as long as a state lasts. */
+export const EPOLLET = 0x80000000;
 export const EPOLL_CTL_ADD = 1;
 export const EPOLL_CTL_DEL = 2;
 export const EPOLL_CTL_MOD = 3;
@@ -63,4 +84,5 @@ export const EPOLL_CLOEXEC = 0x80000;
 
 export const CLONE_NEWNET = 0x40000000;
 export const O_RDONLY = 0;
+export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;

@@ -5,7 +5,7 @@ import { closeDescriptor } from "./socket.js";
 
 const c = {
   create: bind("int epoll_create1(int)"),
-  control: bind("int epoll_ctl(int, int, int, void *)"),
+  control: bind("int epoll_ctl(int, int, int, uint64_t)"),
   wait: bind("int epoll_wait(int, uint64_t, int, int)"),
 };
 
@@ -15,12 +15,15 @@ const capacity = 256;
 /** One epoll instance. Each descriptor carries a token (a small whole number) that {@link token} gives back. */
 export class Epoll {
   readonly fd = check(c.create(EPOLL_CLOEXEC), "epoll_create1");
-  readonly #events = arena(size * capacity);
-  readonly #eventsAt = addressOf(this.#events);
+  readonly #memory = arena(size * capacity);
+  readonly #events = new Uint32Array(this.#memory.buffer);
+  readonly #eventsAt = addressOf(this.#memory);
   readonly #one = arena(size);
+  readonly #oneAt = addressOf(this.#one);
+  readonly #one32 = new Uint32Array(this.#one.buffer);
 
   add(fd: number, events: number, token: number): void {
-    check(c.control(this.fd, EPOLL_CTL_ADD, fd, this.#event(events, token)), "epoll_ctl", `add ${fd}`);
+    if (c.control(this.fd, EPOLL_CTL_ADD, fd, this.#event(events, token)) !== 0) check(-1, "epoll_ctl", `add ${fd}`);
   }
 
   modify(fd: number, events: number, token: number): void {
@@ -41,20 +44,21 @@ export class Epoll {
   }
 
   token(index: number): number {
-    return this.#events.readUInt32LE(index * size + data);
+    return this.#events[(index * size + data) >> 2]!;
   }
 
   events(index: number): number {
-    return this.#events.readUInt32LE(index * size);
+    return this.#events[(index * size) >> 2]!;
   }
 
   close(): void {
     closeDescriptor(this.fd);
   }
 
-  #event(events: number, token: number): Buffer {
-    this.#one.writeUInt32LE(events >>> 0, 0);
-    this.#one.writeUInt32LE(token, data);
-    return this.#one;
+  /** @returns where the event lies */
+  #event(events: number, token: number): number {
+    this.#one32[0] = events;
+    this.#one32[data >> 2] = token;
+    return this.#oneAt;
   }
 }

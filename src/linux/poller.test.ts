@@ -1,5 +1,5 @@
 import t from "tap";
-import { EPOLLIN, EPOLLOUT } from "./constants.js";
+import { EPOLLET, EPOLLIN, EPOLLOUT } from "./constants.js";
 import { Reactor } from "./reactor.js";
 import { Poller } from "./poller.js";
 import { bindSocket, closeDescriptor, connectSocket, localAddress, receiveBytes, sendBytes, udpSocket, WOULD_BLOCK } from "./socket.js";
@@ -162,4 +162,27 @@ t.test("a busy descriptor does not starve Node's own loop", async (t) => {
   reactor.start();
   await new Promise<void>((resolve) => setTimeout(resolve, 5));
   t.ok(rounds > 0);
+});
+
+t.test("one that keeps its token is told, until it gives it back; a descriptor that lives on can be taken out", (t) => {
+  const loop = poller(t);
+  const [a, b] = pair(t);
+  const seen: number[] = [];
+  const handler = { onReady: (events: number) => void seen.push(events) };
+  const token = loop.add(b, (EPOLLIN | EPOLLET) >>> 0, handler);
+  sendBytes(a, ping);
+  t.equal(loop.dispatch(1000), 1);
+  t.equal(loop.dispatch(0), 0, "told once, read or not");
+  t.same(seen, [EPOLLIN]);
+  loop.remove(b, token);
+  t.equal(loop.size, 0);
+  sendBytes(a, ping);
+  t.equal(loop.dispatch(0), 0);
+  const again = loop.add(b, EPOLLIN, handler);
+  t.equal(again, token, "the token is free again");
+  t.equal(loop.dispatch(0), 1);
+  loop.release(again);
+  loop.dispatch(0);
+  t.same(seen, [EPOLLIN, EPOLLIN], "silent once released");
+  t.end();
 });

@@ -3,6 +3,12 @@ import { Epoll } from "./epoll.js";
 /** Called with the epoll events that are true of the descriptor. */
 export type ReadyHandler = (events: number) => void;
 
+/** What is told of its descriptor's events, without a closure for each. */
+export interface Ready {
+  /** @param events those that are true of the descriptor */
+  onReady(events: number): void;
+}
+
 /** One watched descriptor. Closing the watch does not close the descriptor, and can be done twice. */
 export interface Watch {
   update(events: number): void;
@@ -12,7 +18,7 @@ export interface Watch {
 /** Descriptors and who handles them. What waits is the Reactor of a server, or Node's own loop in the daemon. */
 export class Poller {
   readonly #epoll = new Epoll();
-  readonly #handlers: (ReadyHandler | undefined)[] = [];
+  readonly #handlers: (Ready | undefined)[] = [];
   readonly #free: number[] = [];
   // A token freed in this batch of events is not given out again before its end:
   // an event still queued for the old descriptor must not reach the new handler.
@@ -29,10 +35,31 @@ export class Poller {
     return this.#handlers.length - this.#free.length - this.#freedInBatch.length;
   }
 
-  watch(fd: number, events: number, handler: ReadyHandler): Watch {
+  /** Watches a descriptor for one that keeps the token itself: for very many descriptors, watched for their whole life. */
+  add(fd: number, events: number, handler: Ready): number {
     const token = this.#free.pop() ?? this.#handlers.length;
     this.#epoll.add(fd, events, token);
     this.#handlers[token] = handler;
+    return token;
+  }
+
+  /**
+   * Takes back what {@link add} gave. The descriptor itself leaves the epoll set when it is closed, which the caller does
+   * next; one that lives on elsewhere (another process was given it) must be taken out with {@link remove} first.
+   */
+  release(token: number): void {
+    this.#handlers[token] = undefined;
+    this.#freedInBatch.push(token);
+  }
+
+  /** Stops watching a descriptor that was added, and that somebody else goes on using. */
+  remove(fd: number, token: number): void {
+    this.#epoll.remove(fd);
+    this.release(token);
+  }
+
+  watch(fd: number, events: number, handler: ReadyHandler): Watch {
+    const token = this.add(fd, events, { onReady: handler });
     let open = true;
     return {
       update: (wanted) => {
@@ -41,9 +68,7 @@ export class Poller {
       close: () => {
         if (!open) return;
         open = false;
-        this.#handlers[token] = undefined;
-        this.#freedInBatch.push(token);
-        this.#epoll.remove(fd);
+        this.remove(fd, token);
       },
     };
   }
@@ -56,7 +81,7 @@ export class Poller {
   /** Waits up to `timeout` ms and calls the handlers of what is ready. @returns how many were. */
   dispatch(timeout: number): number {
     const ready = this.#epoll.wait(this.#soon.length > 0 ? 0 : timeout);
-    for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.(this.#epoll.events(index));
+    for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.onReady(this.#epoll.events(index));
     if (this.#soon.length > 0) for (const work of this.#soon.splice(0)) work();
     while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
     return ready;

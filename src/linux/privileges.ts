@@ -2,13 +2,14 @@ import { readFileSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { arena, bind, check, lastErrno } from "./ffi.js";
 import { errorCode } from "../errors.js";
-import { installFilter } from "./seccomp.js";
+import { installFilter, type RefusedCall } from "./seccomp.js";
 
 const c = {
   prctl: bind("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
   capset: bind("int capset(void *, void *)"),
   capget: bind("int capget(void *, void *)"),
   setrlimit: bind("int setrlimit(int, void *)"),
+  getrlimit: bind("int getrlimit(int, void *)"),
 };
 
 const PR_CAPBSET_READ = 23;
@@ -41,13 +42,14 @@ export function emptyBoundingSet(): void {
 /**
  * Becomes an ordinary user for good, on every thread: libc tells all threads of a change of user, seccomp's TSYNC does
  * the same for the filter and for no_new_privs. Every module must have been loaded before.
+ * @param allowed calls the filter lets pass that it refuses otherwise
  */
-export function dropPrivileges(user: number): void {
+export function dropPrivileges(user: number, allowed: readonly RefusedCall[] = []): void {
   process.setgroups!([]);
   process.setgid!(user);
   process.setuid!(user);
   check(c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
-  installFilter();
+  installFilter(allowed);
 }
 
 /**
@@ -74,6 +76,13 @@ export function raiseDescriptorLimit(): void {
   limit.writeBigUInt64LE(BigInt(wanted), 0);
   limit.writeBigUInt64LE(BigInt(wanted), 8);
   if (c.setrlimit(RLIMIT_NOFILE, limit) !== 0 && lastErrno() !== EPERM) check(-1, "setrlimit", `NOFILE ${wanted}`);
+}
+
+/** How many descriptors this process may have open. */
+export function descriptorLimit(): number {
+  const limit = arena(16);
+  check(c.getrlimit(RLIMIT_NOFILE, limit), "getrlimit", "NOFILE");
+  return Number(limit.readBigUInt64LE(0));
 }
 
 function capabilities(): number[] {

@@ -15,7 +15,7 @@ const EAFNOSUPPORT = 97;
 const CLONE_THREAD = 0x10000;
 
 /** What a server that faces the network has no business calling, by number on x86-64 and arm64 (-1: not there). */
-const refused: Record<string, readonly [x64: number, arm64: number]> = {
+const refused = {
   execve: [59, 221], execveat: [322, 281], fork: [57, -1], vfork: [58, -1],
   ptrace: [101, 117], process_vm_readv: [310, 270], process_vm_writev: [311, 271], pidfd_getfd: [438, 438], kcmp: [312, 272],
   mount: [165, 40], umount2: [166, 39], pivot_root: [155, 41], chroot: [161, 51], open_tree: [428, 428], move_mount: [429, 429],
@@ -30,7 +30,10 @@ const refused: Record<string, readonly [x64: number, arm64: number]> = {
   settimeofday: [164, 170], clock_settime: [227, 112], adjtimex: [159, 171], clock_adjtime: [305, 266],
   sethostname: [170, 161], setdomainname: [171, 162], personality: [135, 92], ioperm: [173, -1], iopl: [172, -1], modify_ldt: [154, -1],
   bind: [49, 200], listen: [50, 201],
-};
+} satisfies Record<string, readonly [x64: number, arm64: number]>;
+/** A call the filter refuses unless it is told otherwise. */
+export type RefusedCall = keyof typeof refused;
+
 const numbers = { clone: [56, 220], clone3: [435, 435], socket: [41, 198] } as const;
 
 /** Offsets in `struct seccomp_data`. */
@@ -52,8 +55,8 @@ export function isFilterAvailable(): boolean {
 }
 
 /** Installs the filter on every thread of the process. Needs no_new_privs; cannot be taken back. */
-export function installFilter(): void {
-  const program = buildFilter(layout.architecture, layout.auditArchitecture);
+export function installFilter(allowed: readonly RefusedCall[] = []): void {
+  const program = buildFilter(layout.architecture, layout.auditArchitecture, allowed);
   const code = arena(program.length * 8);
   program.forEach(([operation, ifTrue, ifFalse, operand], index) => {
     code.writeUInt16LE(operation, index * 8);
@@ -70,14 +73,14 @@ export function installFilter(): void {
 }
 
 /** The filter: everything is allowed but what is listed, new processes, and sockets of other families than IP. */
-export function buildFilter(architecture: "x64" | "arm64", auditArchitecture: number): Instruction[] {
+export function buildFilter(architecture: "x64" | "arm64", auditArchitecture: number, allowed: readonly RefusedCall[] = []): Instruction[] {
   const column = architecture === "x64" ? 0 : 1;
   const refuse = give(RET_ERRNO | EPERM);
   const program: Instruction[] = [load(DATA.architecture), jumpIfEqual(auditArchitecture, 1, 0), refuse, load(DATA.number)];
   if (architecture === "x64") program.push(jumpIfAtLeast(0x40000000, 0, 1), refuse); // the x32 interface
-  for (const entry of Object.values(refused)) {
+  for (const [name, entry] of Object.entries(refused)) {
     const number = entry[column];
-    if (number >= 0) program.push(jumpIfEqual(number, 0, 1), refuse);
+    if (number >= 0 && !allowed.includes(name as RefusedCall)) program.push(jumpIfEqual(number, 0, 1), refuse);
   }
   // clone3 passes its flags in memory, which a filter cannot read; libc falls back to clone on ENOSYS.
   program.push(jumpIfEqual(numbers.clone3[column], 0, 1), give(RET_ERRNO | ENOSYS));

@@ -1,8 +1,8 @@
 import { bind as bindC, check, LinuxError, lastErrno } from "./ffi.js";
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
 import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
-  SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_MARK, SO_PEERCRED,
-  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_NODELAY } from "./constants.js";
+  SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
+  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
 
 const c = {
   socket: bindC("int socket(int, int, int)"),
@@ -16,6 +16,8 @@ const c = {
   send: bindC("long send(int, void *, size_t, int)"),
   recv: bindC("long recv(int, void *, size_t, int)"),
   close: bindC("int close(int)"),
+  socketpair: bindC("int socketpair(int, int, int, void *)"),
+  getpeername: bindC("int getpeername(int, void *, void *)"),
 };
 
 /** What a non-blocking transfer came to: bytes moved, or why none were. */
@@ -38,6 +40,12 @@ export function packetSocket(): number {
 /** A unix socket of datagrams, which Node has none of. */
 export function datagramSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
+}
+
+/** Two connected unix sockets that keep message boundaries, one for each of two processes. */
+export function packetPair(): [one: number, other: number] {
+  check(c.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, addressScratch), "socketpair");
+  return [addressScratch.readInt32LE(0), addressScratch.readInt32LE(4)];
 }
 
 /** A unix socket that is a stream of bytes. */
@@ -103,11 +111,47 @@ export function localAddress(fd: number): SocketAddress {
   return decodeAddress(addressScratch, 0);
 }
 
+/** Whom a socket is connected with. */
+export function peerAddress(fd: number): SocketAddress {
+  lengthScratch.writeUInt32LE(addressScratch.length);
+  check(c.getpeername(fd, addressScratch, lengthScratch), "getpeername");
+  return decodeAddress(addressScratch, 0);
+}
+
 const optionScratch = Buffer.from(new ArrayBuffer(16));
 
 export function setOption(fd: number, level: number, option: number, value: number, name: string): void {
   optionScratch.writeInt32LE(value, 0);
   check(c.setsockopt(fd, level, option, optionScratch, 4), "setsockopt", name);
+}
+
+export function getOption(fd: number, level: number, option: number, name: string): number {
+  lengthScratch.writeUInt32LE(4);
+  check(c.getsockopt(fd, level, option, optionScratch, lengthScratch), "getsockopt", name);
+  return optionScratch.readInt32LE(0);
+}
+
+/** When an idle TCP connection is probed, and when it counts as dead. Seconds. */
+export interface Keepalive {
+  readonly idle: number;
+  readonly interval: number;
+  readonly probes: number;
+}
+
+/** Set on a listening socket, its connections have it from the start. */
+export function setKeepalive(fd: number, { idle, interval, probes }: Keepalive): void {
+  setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
+  setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle, "TCP_KEEPIDLE");
+  setOption(fd, IPPROTO_TCP, TCP_KEEPINTVL, interval, "TCP_KEEPINTVL");
+  setOption(fd, IPPROTO_TCP, TCP_KEEPCNT, probes, "TCP_KEEPCNT");
+}
+
+/** Closes a TCP connection with a reset: what is unsent is lost, and the peer sees an error, not an end. */
+export function resetAndClose(fd: number): void {
+  optionScratch.writeInt32LE(1, 0);
+  optionScratch.writeInt32LE(0, 4);
+  check(c.setsockopt(fd, SOL_SOCKET, SO_LINGER, optionScratch, 8), "setsockopt", "SO_LINGER");
+  closeDescriptor(fd);
 }
 
 /** Marks every packet of the socket; needs CAP_NET_ADMIN over its namespace. */

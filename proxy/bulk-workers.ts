@@ -1,0 +1,126 @@
+import { PacketChannel } from "../src/linux/packet-channel.js";
+import type { Poller } from "../src/linux/poller.js";
+import { closeDescriptor } from "../src/linux/socket.js";
+import type { BulkTaker, HandedOver } from "./bulk.js";
+import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
+import type { EndState, TcpConnection } from "./tcp-connection.js";
+
+/** Messages a worker may be behind with before it is given nothing more. */
+const backlogAtMost = 64;
+
+interface Worker {
+  readonly channel: PacketChannel<FromWorker, ToWorker>;
+  /** Open connections. */
+  size: number;
+}
+
+/** Processes that take connections which move much. One that dies takes its own connections along, and no other. */
+export class BulkWorkers implements BulkTaker {
+  readonly #workers = new Set<Worker>();
+  readonly #shares = new Map<number, Share>();
+  #lastShare = 0;
+
+  /** @param onDeath called when a worker has ended */
+  constructor(
+    private readonly poller: Poller,
+    private readonly onDeath: () => void,
+  ) {}
+
+  get size(): number {
+    return this.#workers.size;
+  }
+
+  /** @param fd the channel to a worker; ours from now on */
+  add(fd: number): void {
+    const worker: Worker = {
+      size: 0,
+      channel: new PacketChannel<FromWorker, ToWorker>(this.poller, fd, {
+        onMessage: (progress) => this.#shares.get(progress.publication)?.onProgress(worker, progress),
+        onClose: () => {
+          this.#workers.delete(worker);
+          for (const share of this.#shares.values()) share.onDeath(worker);
+          this.onDeath();
+        },
+      }),
+    };
+    this.#workers.add(worker);
+  }
+
+  begin(halfClosedIdleMs: number, onGone: () => void): HandedOver {
+    const id = ++this.#lastShare;
+    const share = new Share(id, halfClosedIdleMs, onGone, {
+      pick: () => this.#leastBusy(),
+      forget: () => {
+        this.#shares.delete(id);
+        for (const { channel } of this.#workers) channel.send({ kind: "end", publication: id });
+      },
+    });
+    this.#shares.set(id, share);
+    return share;
+  }
+
+  #leastBusy(): Worker | undefined {
+    let best: Worker | undefined;
+    for (const worker of this.#workers) if (worker.channel.backlog < backlogAtMost && worker.size < (best?.size ?? Infinity)) best = worker;
+    return best;
+  }
+}
+
+/** One publication's connections with all workers. */
+class Share implements HandedOver {
+  readonly counters = { bytesToContainer: 0, bytesToClients: 0 };
+  readonly #open = new Map<Worker, number>();
+  size = 0;
+
+  constructor(
+    private readonly id: number,
+    private readonly halfClosedIdleMs: number,
+    private readonly onGone: () => void,
+    private readonly workers: { readonly pick: () => Worker | undefined; readonly forget: () => void },
+  ) {}
+
+  take(connection: TcpConnection): boolean {
+    const worker = this.workers.pick();
+    if (worker === undefined) return false;
+    const { client, container } = connection;
+    const state = connection.detach();
+    this.#add(worker, 1);
+    worker.channel.send(
+      { kind: "take", publication: this.id, halfClosedIdleMs: this.halfClosedIdleMs, client: recordOf(state.client), container: recordOf(state.container) },
+      [client.fd, container.fd],
+    );
+    closeDescriptor(client.fd);
+    closeDescriptor(container.fd);
+    return true;
+  }
+
+  end(): void {
+    this.workers.forget();
+    for (const worker of [...this.#open.keys()]) this.#add(worker, -(this.#open.get(worker) ?? 0));
+  }
+
+  onProgress(worker: Worker, { ended, bytesToContainer, bytesToClients }: FromWorker): void {
+    this.counters.bytesToContainer += bytesToContainer;
+    this.counters.bytesToClients += bytesToClients;
+    if (ended === 0) return;
+    this.#add(worker, -ended);
+    this.onGone();
+  }
+
+  onDeath(worker: Worker): void {
+    const open = this.#open.get(worker) ?? 0;
+    this.#add(worker, -open);
+    this.#open.delete(worker);
+    if (open > 0) this.onGone();
+  }
+
+  #add(worker: Worker, count: number): void {
+    this.#open.set(worker, (this.#open.get(worker) ?? 0) + count);
+    worker.size += count;
+    this.size += count;
+  }
+}
+
+function recordOf({ ended, shut, unsent }: EndState): EndRecord {
+  return unsent === undefined ? { ended, shut } : { ended, shut, unsent: unsent.toString("base64") };
+}

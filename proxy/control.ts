@@ -1,0 +1,133 @@
+import { errorCode } from "../src/errors.js";
+import { EPOLLIN } from "../src/linux/constants.js";
+import { PacketChannel } from "../src/linux/packet-channel.js";
+import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
+import { PROTOCOL, type ToDaemon, type ToProxy } from "./protocol.js";
+import type { Endpoint, Publication } from "./publication.js";
+import type { ProxyServer } from "./server.js";
+
+interface Held {
+  readonly publication: Publication;
+  readonly descriptor: number;
+}
+
+/**
+ * The proxy's end of the control socket. One daemon at a time steers it: the newest. Without one everything that is open
+ * stays open.
+ */
+export class Control {
+  #channel: PacketChannel<ToProxy, ToDaemon> | undefined;
+  /** What daemons opened; publications of shims are none of theirs. */
+  readonly #held = new Map<string, Held>();
+  #mentioned: Set<string> | undefined;
+
+  constructor(
+    private readonly server: ProxyServer,
+    private readonly identity: { readonly version: string; readonly stop: () => void },
+  ) {}
+
+  /** Accepts daemons on a listening socket. */
+  listen(fd: number): void {
+    this.server.reactor.poller.watch(fd, EPOLLIN, () => {
+      const accepted = acceptSocket(fd);
+      if (accepted === WOULD_BLOCK) return;
+      if (peerCredentials(accepted).uid !== 0) return closeDescriptor(accepted);
+      this.#attach(accepted);
+    });
+  }
+
+  /** Asks for another bulk worker. */
+  wantWorker(): void {
+    this.#tell({ kind: "want-worker" });
+  }
+
+  #attach(fd: number): void {
+    this.#channel?.close();
+    this.#mentioned = undefined;
+    this.#channel = new PacketChannel<ToProxy, ToDaemon>(this.server.reactor.poller, fd, {
+      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
+      onClose: () => {
+        this.#channel = undefined;
+        this.#mentioned = undefined;
+      },
+    });
+  }
+
+  #tell(message: ToDaemon, descriptors: readonly number[] = []): void {
+    this.#channel?.send(message, descriptors);
+  }
+
+  #onMessage(message: ToProxy, descriptors: number[]): void {
+    if (message.kind === "open") return this.#onOpen(message.publication, descriptors);
+    if (message.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
+    descriptors.forEach(closeDescriptor);
+    switch (message.kind) {
+      case "hello":
+        return this.#onHello(message.protocol);
+      case "keep":
+        this.#mentioned?.add(message.id);
+        return this.#retarget(message.id, message.target);
+      case "retarget":
+        return this.#retarget(message.id, message.target);
+      case "close":
+        this.#close(message.id);
+        return this.#tell({ kind: "closed", id: message.id });
+      case "synced":
+        return this.#onSynced();
+      case "report":
+        return this.#tell({ kind: "reported", request: message.request, report: this.server.report() });
+      case "ping":
+        return this.#tell({ kind: "pong", request: message.request });
+      case "stop":
+        return this.identity.stop();
+      case "worker":
+        return;
+    }
+  }
+
+  #onHello(protocol: number): void {
+    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, publications: this.server.publications.size });
+    if (protocol !== PROTOCOL) return;
+    this.#mentioned = new Set();
+    for (const { publication, descriptor } of this.#held.values()) this.#tell({ kind: "held", publication }, [descriptor]);
+    this.#tell({ kind: "held-all" });
+    if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
+  }
+
+  #onOpen(publication: Publication, [descriptor, ...others]: number[]): void {
+    others.forEach(closeDescriptor);
+    const { id } = publication;
+    try {
+      if (descriptor === undefined) throw new Error("it came without its socket");
+      this.server.publications.open(publication, descriptor);
+      this.#held.set(id, { publication, descriptor });
+      this.#mentioned?.add(id);
+      this.#tell({ kind: "opened", id });
+    } catch (error) {
+      this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
+    }
+  }
+
+  #retarget(id: string, target: Endpoint | undefined): void {
+    const held = this.#held.get(id);
+    if (!held) return;
+    if (target) this.#held.set(id, { ...held, publication: { ...held.publication, target } });
+    try {
+      this.server.publications.retarget(id, target);
+    } catch (error) {
+      // Somebody else has come to hold the port, or the address is nonsense: it cannot be served as it is.
+      this.#close(id);
+      this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
+    }
+  }
+
+  #close(id: string): void {
+    if (this.#held.delete(id)) this.server.publications.close(id);
+  }
+
+  #onSynced(): void {
+    const mentioned = this.#mentioned;
+    this.#mentioned = undefined;
+    if (mentioned) for (const id of [...this.#held.keys()]) if (!mentioned.has(id)) this.#close(id);
+  }
+}

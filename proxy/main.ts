@@ -1,0 +1,54 @@
+// pontoon-proxy: the process behind published ports, and its bulk workers (--worker). Started by the daemon as root, with an
+// empty capability bounding set, a listening control socket as descriptor 3; everything
+// it needs is loaded before it becomes an ordinary user.
+import { parseArgs } from "node:util";
+import { descriptorLimit, dropPrivileges, hasBoundingSet } from "../src/linux/privileges.js";
+import { Reactor } from "../src/linux/reactor.js";
+import { checkLayouts } from "../src/linux/selftest.js";
+import { BulkWorker } from "./bulk-worker.js";
+import { Control } from "./control.js";
+import { Pipes } from "./pipes.js";
+import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
+import { spawnWorker, workersWanted } from "./spawn-workers.js";
+
+/** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
+const controlDescriptor = 3;
+/** A listener of the kernel's own queue has to be set up again when a container is back. */
+const allowedCalls = ["listen"] as const;
+
+const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" }, worker: { type: "string" } }, strict: true });
+const user = Number(values.user);
+if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-proxy is started by the pontoon daemon, not by hand");
+
+if (hasBoundingSet()) throw new Error("pontoon-proxy could gain capabilities; it was not started by a pontoon daemon of this version");
+
+checkLayouts();
+const reactor = new Reactor();
+if (values.worker === undefined) serve();
+else work(Number(values.worker));
+reactor.start();
+
+function serve(): void {
+  const workers = workersWanted();
+  const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, () => control.wantWorker());
+  for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers));
+  let stopping = false;
+  const stop = () => {
+    if (stopping) return;
+    stopping = true;
+    server.publications.closeAll(() => process.exit(0));
+  };
+  const control = new Control(server, { version: values.version ?? "unknown", stop });
+  dropPrivileges(user, allowedCalls);
+  control.listen(controlDescriptor);
+  process.on("SIGTERM", stop);
+}
+
+function work(workers: number): void {
+  const worker = new BulkWorker(reactor, new Pipes(pipeMemoryOfWorker(workers)), controlDescriptor, () => process.exit(0));
+  dropPrivileges(user);
+  // While pontoon-proxy is there it says when connections must end; sent to all of a service, the signal is meant for it.
+  process.on("SIGTERM", () => {
+    if (worker.isOrphan) process.exit(0);
+  });
+}

@@ -1,0 +1,41 @@
+import type { Endpoint, Protocol } from "./publication.js";
+
+/** What has happened on a publication since it was opened. */
+export interface PublicationReport {
+  readonly id: string;
+  readonly protocol: Protocol;
+  readonly listen: Endpoint;
+  readonly target: Endpoint | undefined;
+  /** Open connections, or flows. */
+  readonly connections: number;
+  /** Connections taken, or flows begun. */
+  readonly accepted: number;
+  /** Clients turned away: not allowed, no valid PROXY header; for UDP, datagrams dropped. */
+  readonly refused: number;
+  /** Connections the container did not take. */
+  readonly failedDials: number;
+  readonly bytesToContainer: number;
+  readonly bytesToClients: number;
+}
+
+/** What serves one publication. */
+export interface Relay {
+  /** @param target undefined: clients are refused at once until there is one again */
+  retarget(target: Endpoint | undefined): void;
+  /** No more clients; those there are may go on. @param onDrained called once, when the last is gone, not from inside this call */
+  drain(onDrained: () => void): void;
+  /** Ends everything at once. */
+  destroy(): void;
+  report(): PublicationReport;
+}
+
+/** Counters behind a report. */
+export interface Counters {
+  accepted: number;
+  refused: number;
+  failedDials: number;
+  bytesToContainer: number;
+  bytesToClients: number;
+}
+
+export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 });

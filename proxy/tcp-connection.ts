@@ -1,0 +1,269 @@
+import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPIPE, SHUT_WR } from "../src/linux/constants.js";
+import type { Poller } from "../src/linux/poller.js";
+import { closeDescriptor, resetAndClose, setKeepalive, socketError } from "../src/linux/socket.js";
+import { shutdownSocket, startConnecting, unacknowledged } from "../src/linux/stream.js";
+import type { Pipes } from "./pipes.js";
+import { copy, flush, Moved, splice } from "./tcp-direction.js";
+import { End } from "./tcp-end.js";
+
+/** Who keeps a connection, and hears of it. */
+export interface ConnectionOwner {
+  readonly poller: Poller;
+  readonly pipes: Pipes;
+  /** Bytes in one direction after which a connection counts as bulk; 0 for one that does from the start. */
+  readonly bulkAfter: number;
+  readonly connectTimeoutMs: number;
+  readonly halfClosedIdleMs: number;
+  /** The container did not take the connection; its client has been reset. */
+  onFailedDial(connection: TcpConnection): void;
+  /** May take the connection away with {@link TcpConnection.detach}. Told once. */
+  onBulk(connection: TcpConnection): void;
+  /** Both sockets are closed. */
+  onEnd(connection: TcpConnection): void;
+}
+
+/** Dead peers are found after 60 s + 4 × 15 s of silence. */
+export const keepalive = { idle: 60, interval: 15, probes: 4 } as const;
+
+const watched = (EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) >>> 0;
+const ending = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
+
+const enum Phase {
+  Dialling,
+  Open,
+  /** One end failed: what it had sent is still delivered, then both are closed. */
+  Broken,
+  Over,
+}
+
+/** What another process needs to go on with a connection, besides its two descriptors. */
+export interface EndState {
+  readonly ended: boolean;
+  readonly shut: boolean;
+  readonly unsent: Buffer | undefined;
+}
+
+/** One client's connection, passed on to the container. */
+export class TcpConnection {
+  readonly client: End;
+  readonly container: End;
+  #phase = Phase.Dialling;
+  #bulk: boolean;
+  #again = false;
+  /** Since when it is in the state that has a time limit, by the owner's clock; undefined: in none. */
+  #since: number | undefined;
+  #receivedThen = 0;
+  #isProbed = false;
+
+  constructor(
+    private readonly owner: ConnectionOwner,
+    client: number,
+    container: number,
+  ) {
+    this.client = new End(client, this);
+    this.container = new End(container, this);
+    this.client.peer = this.container;
+    this.container.peer = this.client;
+    this.#bulk = owner.bulkAfter === 0;
+  }
+
+  get isOver(): boolean {
+    return this.#phase === Phase.Over;
+  }
+
+  /**
+   * Connects to the container.
+   * @param now of the owner's clock, ms
+   * @param greeting what the container is sent first: a PROXY protocol header, bytes of the client that were read already
+   */
+  dial(target: Buffer, now: number, greeting: Buffer | undefined): void {
+    this.#since = now;
+    this.container.unsent = greeting;
+    const result = startConnecting(this.container.fd, target);
+    if (result !== 0 && result !== -EINPROGRESS) return this.#failDial();
+    this.container.token = this.owner.poller.add(this.container.fd, watched, this.container);
+  }
+
+  /** Goes on with a connection that another process began. */
+  adopt(client: EndState, container: EndState): void {
+    Object.assign(this.client, client);
+    Object.assign(this.container, container);
+    this.#isProbed = true;
+    this.#phase = Phase.Open;
+    for (const end of [this.client, this.container]) end.token = this.owner.poller.add(end.fd, watched, end);
+  }
+
+  /** Lets go of both descriptors without closing them, for another process to go on. Nothing may be in a pipe. */
+  detach(): { readonly client: EndState; readonly container: EndState } {
+    this.#phase = Phase.Over;
+    for (const end of [this.client, this.container]) this.owner.poller.remove(end.fd, end.token);
+    return { client: stateOf(this.client), container: stateOf(this.container) };
+  }
+
+  /** Whether it can be detached: it is open, and all that is on the way is in memory. */
+  get isDetachable(): boolean {
+    return this.#phase === Phase.Open && this.client.pipe === undefined && this.container.pipe === undefined;
+  }
+
+  /** Ends it at once, with a reset to both. */
+  reset(): void {
+    this.#close(true);
+  }
+
+  onReady(end: End, events: number): void {
+    if (this.#phase === Phase.Over) return;
+    if (this.#phase === Phase.Dialling) {
+      if (events & (EPOLLERR | EPOLLHUP) && !this.#wasTaken()) return this.#failDial();
+      if (!(events & EPOLLOUT)) return;
+      this.#open();
+    }
+    if (events & EPOLLOUT && end.isBlocked) this.#unblock(end);
+    if (events & (EPOLLIN | ending)) this.#take(end, (events & ending) !== 0);
+    // After its end a reset shows in no receive, only here.
+    if (events & EPOLLERR && end.ended) this.#fail(end);
+  }
+
+  /**
+   * Looks at time limits; called now and then.
+   * @param now ms, of the clock {@link dial} was given
+   */
+  review(now: number): void {
+    if (this.#phase === Phase.Dialling) {
+      if (now - this.#since! >= this.owner.connectTimeoutMs) this.#failDial();
+      return;
+    }
+    if (!this.#isProbed) {
+      // Only here, as most connections do not live long enough to need it; the client's end has it from its listener.
+      this.#isProbed = true;
+      setKeepalive(this.container.fd, keepalive);
+    }
+    if (!this.client.ended && !this.container.ended && this.#phase !== Phase.Broken) return;
+    const received = this.client.received + this.container.received;
+    if (this.#since === undefined || received !== this.#receivedThen) {
+      this.#since = now;
+      this.#receivedThen = received;
+    } else if (now - this.#since >= this.owner.halfClosedIdleMs) this.reset();
+  }
+
+  /** The container may have taken the connection, said something, and reset it, all before we looked. */
+  #wasTaken(): boolean {
+    const error = socketError(this.container.fd);
+    return error === 0 || error === ECONNRESET || error === EPIPE;
+  }
+
+  #open(): void {
+    this.#phase = Phase.Open;
+    this.#since = undefined;
+    this.client.token = this.owner.poller.add(this.client.fd, watched, this.client);
+  }
+
+  /** An end takes bytes again. */
+  #unblock(end: End): void {
+    if (end.unsent !== undefined) {
+      const flushed = flush(end);
+      if (flushed === Moved.Waits) return;
+      if (flushed === Moved.CannotSend) return this.#cannotSend(end);
+    }
+    if (this.#phase === Phase.Broken) return this.#settleBroken();
+    this.#take(end.peer, false);
+  }
+
+  /** Moves what an end has sent. */
+  #take(from: End, toTheEnd: boolean): void {
+    if (this.#phase !== Phase.Open || from.peer.shut) return;
+    switch (this.#bulk ? splice(from, toTheEnd, this.owner.pipes) : copy(from, toTheEnd)) {
+      case Moved.Waits:
+        break;
+      case Moved.MayGoOn:
+        this.#goOnSoon();
+        break;
+      case Moved.Ended:
+        return this.#passEnd(from);
+      case Moved.CannotSend:
+        return this.#cannotSend(from.peer);
+      case Moved.CannotReceive:
+        return this.#fail(from);
+    }
+    if (!this.#bulk && from.received > this.owner.bulkAfter) {
+      this.#bulk = true;
+      this.owner.onBulk(this);
+    }
+  }
+
+  /** After the others of this round had their turn. */
+  #goOnSoon(): void {
+    if (this.#again) return;
+    this.#again = true;
+    this.owner.poller.soon(() => {
+      this.#again = false;
+      if (this.#phase !== Phase.Open) return;
+      this.#take(this.client, false);
+      if (!this.isOver) this.#take(this.container, false);
+    });
+  }
+
+  #passEnd(from: End): void {
+    const to = from.peer;
+    if (to.shut) return;
+    if (to.ended && from.shut) return this.#close(false);
+    to.shut = true;
+    shutdownSocket(to.fd, SHUT_WR);
+  }
+
+  /** An end takes nothing any more; what it sent before that still counts. */
+  #cannotSend(to: End): void {
+    to.unsent = undefined;
+    this.#dropPipe(to);
+    if (!to.ended && this.#phase === Phase.Open) this.#take(to, true);
+    if (!this.isOver) this.#fail(to);
+  }
+
+  /** An end is lost. What it sent is delivered, then both are closed. */
+  #fail(end: End): void {
+    if (this.#phase === Phase.Over) return;
+    this.#phase = Phase.Broken;
+    end.ended = true;
+    end.unsent = undefined;
+    this.#dropPipe(end);
+    this.#settleBroken();
+  }
+
+  #settleBroken(): void {
+    for (const end of [this.client, this.container]) {
+      if (end.unsent !== undefined) return;
+      if (end.piped === 0) continue;
+      const moved = splice(end.peer, false, this.owner.pipes);
+      if (moved === Moved.CannotSend) this.#dropPipe(end);
+      else if (end.piped > 0) return;
+    }
+    this.#close(true);
+  }
+
+  #dropPipe(end: End): void {
+    if (end.pipe) this.owner.pipes.give(end.pipe, end.piped === 0);
+    end.pipe = undefined;
+    end.piped = 0;
+  }
+
+  #failDial(): void {
+    this.#close(true);
+    this.owner.onFailedDial(this);
+  }
+
+  /** @param abruptly with a reset, so that what was cut off does not look complete; not where it would lose what was sent */
+  #close(abruptly: boolean): void {
+    if (this.#phase === Phase.Over) return;
+    this.#phase = Phase.Over;
+    for (const end of [this.client, this.container]) {
+      this.#dropPipe(end);
+      if (end.token >= 0) this.owner.poller.release(end.token);
+      if (abruptly && unacknowledged(end.fd) === 0) resetAndClose(end.fd);
+      else closeDescriptor(end.fd);
+    }
+    this.owner.onEnd(this);
+  }
+}
+
+function stateOf({ ended, shut, unsent }: End): EndState {
+  return { ended, shut, unsent };
+}

@@ -1,0 +1,34 @@
+import type { Pipe } from "../src/linux/pipe.js";
+import type { Ready } from "../src/linux/poller.js";
+import type { TcpConnection } from "./tcp-connection.js";
+
+/** One of a connection's two sockets, and what is on the way to it. */
+export class End implements Ready {
+  peer!: End;
+  /** Of the poller; -1 while it is not watched. */
+  token = -1;
+  /** Bytes from the peer that this socket has not taken yet. While there are any, nothing more is read from the peer. */
+  unsent: Buffer | undefined;
+  /** A pipe with bytes for this socket, and how many it holds. */
+  pipe: Pipe | undefined;
+  piped = 0;
+  /** It has sent all it will. */
+  ended = false;
+  /** It was told that its peer has ended. */
+  shut = false;
+  /** Bytes received from it. */
+  received = 0;
+
+  constructor(
+    readonly fd: number,
+    readonly connection: TcpConnection,
+  ) {}
+
+  get isBlocked(): boolean {
+    return this.unsent !== undefined || this.piped > 0;
+  }
+
+  onReady(events: number): void {
+    this.connection.onReady(this, events);
+  }
+}

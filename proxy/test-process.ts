@@ -1,0 +1,156 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { NodePoller } from "../src/linux/node-poller.js";
+import { PacketChannel } from "../src/linux/packet-channel.js";
+import { emptyBoundingSet } from "../src/linux/privileges.js";
+import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket } from "../src/linux/socket.js";
+import { PROTOCOL, type Report, type ToDaemon, type ToProxy } from "./protocol.js";
+import type { Endpoint, Protocol, PublicationOptions } from "./publication.js";
+import { listener, until, type TestLike } from "./test-proxy.js";
+
+const program = fileURLToPath(new URL("main.js", import.meta.url));
+/** As pontoon-proxy has it on a host. */
+export const TEST_USER = 28783;
+
+type Message<Kind> = Extract<ToDaemon, { kind: Kind }>;
+
+/** A daemon's connection to a pontoon-proxy. */
+export class TestDaemon {
+  readonly heard: { message: ToDaemon; descriptors: number[] }[] = [];
+  closed = false;
+  readonly #channel: PacketChannel<ToDaemon, ToProxy>;
+  #requests = 0;
+
+  constructor(t: TestLike, poller: NodePoller, path: string) {
+    const fd = packetSocket();
+    connectUnix(fd, path);
+    this.#channel = new PacketChannel<ToDaemon, ToProxy>(poller.poller, fd, {
+      onMessage: (message, descriptors) => this.heard.push({ message, descriptors }),
+      onClose: () => (this.closed = true),
+    });
+    t.teardown(() => {
+      this.close();
+      for (const { descriptors } of this.heard) descriptors.forEach(closeDescriptor);
+    });
+  }
+
+  send(message: ToProxy, descriptors: readonly number[] = []): void {
+    this.#channel.send(message, descriptors);
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
+
+  async hear<Kind extends ToDaemon["kind"]>(kind: Kind, matches: (message: Message<Kind>) => boolean = () => true): Promise<Message<Kind>> {
+    let found: Message<Kind> | undefined;
+    await until(`the daemon hears ${kind}`, () => {
+      found = this.heard.map(({ message }) => message).find((message): message is Message<Kind> => message.kind === kind && matches(message as Message<Kind>));
+      return found !== undefined;
+    });
+    return found!;
+  }
+
+  async hello(): Promise<void> {
+    this.send({ kind: "hello", protocol: PROTOCOL, version: "test" });
+    await this.hear("held-all");
+  }
+
+  /** Publishes a target on a free port. @returns where */
+  async open(target: Endpoint, options: PublicationOptions = {}, { id = "web", protocol = "tcp", ip = "127.0.0.1", port = 0 }: { id?: string; protocol?: Protocol; ip?: string; port?: number } = {}): Promise<Endpoint> {
+    const fd = listener(protocol, { ip, port });
+    const listen = localAddress(fd);
+    this.send({ kind: "open", publication: { id, protocol, listen, target, options } }, [fd]);
+    closeDescriptor(fd);
+    await this.hear("opened", (message) => message.id === id);
+    return listen;
+  }
+
+  async report(): Promise<Report> {
+    const request = ++this.#requests;
+    this.send({ kind: "report", request });
+    return (await this.hear("reported", (message) => message.request === request)).report;
+  }
+
+  /** Asks again until a report shows something. */
+  async reportThat(what: string, holds: (report: Report) => boolean): Promise<Report> {
+    for (let tries = 0; tries < 2000; tries++) {
+      const report = await this.report();
+      if (holds(report)) return report;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error(`no report shows it: ${what}`);
+  }
+}
+
+/** A pontoon-proxy as the daemon starts it, with its workers. */
+export class ProxyProcess {
+  readonly poller = new NodePoller();
+  readonly path: string;
+  readonly child: ChildProcess;
+  stderr = "";
+  exitCode: number | null | undefined;
+
+  constructor(
+    private readonly t: TestLike,
+    command: readonly string[] = [process.execPath],
+  ) {
+    const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+    this.path = join(folder, "proxy-control.sock");
+    const fd = packetSocket();
+    bindUnix(fd, this.path);
+    listenSocket(fd, 8);
+    const [file, ...rest] = command;
+    emptyBoundingSet();
+    this.child = spawn(file!, [...rest, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", fd], cwd: "/" });
+    closeDescriptor(fd);
+    this.child.stderr!.on("data", (bytes) => (this.stderr += String(bytes)));
+    this.child.on("exit", (code) => (this.exitCode = code));
+    this.poller.start();
+    t.teardown(async () => {
+      const workers = this.exitCode === undefined ? this.workers() : [];
+      if (this.exitCode === undefined) {
+        this.child.kill("SIGKILL");
+        await once(this.child, "exit");
+      }
+      for (const pid of workers) killIfThere(pid);
+      this.poller.stop();
+      rmSync(folder, { recursive: true });
+    });
+  }
+
+  async daemon(): Promise<TestDaemon> {
+    const daemon = new TestDaemon(this.t, this.poller, this.path);
+    await daemon.hello();
+    return daemon;
+  }
+
+  /** Process ids of its bulk workers that run. */
+  workers(): number[] {
+    return readdirSync("/proc")
+      .filter((name) => /^\d+$/.test(name))
+      .map(Number)
+      .filter((pid) => parentOf(pid) === this.child.pid);
+  }
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return /^State:\s+Z/m.test(status) ? undefined : Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]);
+  } catch {
+    return undefined; // it has ended
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // it has ended by itself
+  }
+}

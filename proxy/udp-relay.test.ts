@@ -1,0 +1,254 @@
+import { createSocket, type Socket } from "node:dgram";
+import { once } from "node:events";
+import t from "tap";
+import { closeDescriptor, localAddress } from "../src/linux/socket.js";
+import { openDescriptors } from "../src/linux/test-loop.js";
+import type { Endpoint } from "./publication.js";
+import { listener, TestProxy, until, type TestLike } from "./test-proxy.js";
+
+interface Heard {
+  readonly text: string;
+  readonly length: number;
+  readonly port: number;
+  readonly address: string;
+}
+
+/** A UDP socket that keeps what it hears. */
+class Peer {
+  readonly heard: Heard[] = [];
+  readonly errors: string[] = [];
+
+  private constructor(readonly socket: Socket) {}
+
+  static async start(t: TestLike, onMessage: (peer: Peer, heard: Heard, bytes: Buffer) => void = () => undefined, address = "127.0.0.1", port = 0): Promise<Peer> {
+    const socket = createSocket({ type: address.includes(":") ? "udp6" : "udp4", recvBufferSize: 1 << 20 });
+    const peer = new Peer(socket);
+    socket.on("message", (bytes, { port, address }) => {
+      const heard = { text: bytes.toString("latin1", 0, 100), length: bytes.length, port, address };
+      peer.heard.push(heard);
+      onMessage(peer, heard, bytes);
+    });
+    socket.on("error", (error) => peer.errors.push((error as NodeJS.ErrnoException).code ?? error.message));
+    socket.bind(port, address);
+    await once(socket, "listening");
+    t.teardown(() => peer.close());
+    return peer;
+  }
+
+  get address(): Endpoint {
+    const { address, port } = this.socket.address();
+    return { ip: address, port };
+  }
+
+  send(text: string | Buffer, { ip, port }: Endpoint): void {
+    this.socket.send(text, port, ip, () => undefined);
+  }
+
+  #closed = false;
+  close(): void {
+    if (!this.#closed) this.socket.close();
+    this.#closed = true;
+  }
+}
+
+const echo = (peer: Peer, { address, port }: Heard, bytes: Buffer) => peer.send(bytes, { ip: address, port });
+
+/** Sends until something holds: a datagram may be lost, as UDP's may. */
+async function sendUntil(what: string, send: () => void, holds: () => boolean): Promise<void> {
+  let next = 0;
+  await until(what, () => {
+    if (performance.now() >= next) {
+      send();
+      next = performance.now() + 200;
+    }
+    return holds();
+  });
+}
+
+t.test("each client has a flow of its own, and gets its own replies", async (t) => {
+  const server = await Peer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, {}, { protocol: "udp" });
+  const clients = await Promise.all(Array.from({ length: 8 }, () => Peer.start(t)));
+  for (const [index, client] of clients.entries()) for (let count = 0; count < 10; count++) client.send(`${index}/${count}`, address);
+  await until("all replies", () => clients.every(({ heard }) => heard.length === 10));
+  for (const [index, { heard }] of clients.entries()) {
+    t.same(heard.map(({ text }) => text), Array.from({ length: 10 }, (_, count) => `${index}/${count}`));
+    t.ok(heard.every(({ address: from, port }) => from === address.ip && port === address.port));
+  }
+  t.equal(new Set(server.heard.map(({ port }) => port)).size, 8);
+  t.match(proxy.report(), { connections: 8, accepted: 8, refused: 0, bytesToContainer: 240, bytesToClients: 240 });
+});
+
+t.test("the largest and the smallest datagrams pass", async (t) => {
+  const server = await Peer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, {}, { protocol: "udp" });
+  const client = await Peer.start(t);
+  const large = Buffer.alloc(65_507);
+  for (let at = 0; at < large.length; at++) large[at] = (at * 7) & 255;
+  let back: Buffer | undefined;
+  client.socket.on("message", (bytes) => (back = bytes));
+  await sendUntil("it is back", () => client.send(large, address), () => back !== undefined);
+  t.ok(back!.equals(large));
+  back = undefined;
+  await sendUntil("nothing is back", () => client.send("", address), () => back?.length === 0);
+});
+
+t.test("replies come from the address the client used, over IPv4 and IPv6, and in front of the other family", async (t) => {
+  const proxy = new TestProxy(t);
+  const v4 = await Peer.start(t, echo);
+  const wildcard = proxy.open(v4.address, {}, { protocol: "udp", ip: "0.0.0.0", id: "v4" });
+  const client = await Peer.start(t, undefined, "0.0.0.0");
+  for (const ip of ["127.0.0.5", "127.0.0.6"]) await sendUntil(`a reply from ${ip}`, () => client.send(ip, { ip, port: wildcard.port }), () => client.heard.some(({ text, address }) => text === ip && address === ip));
+  t.ok(client.heard.every(({ text, address }) => text === address));
+  t.equal(proxy.report("v4").connections, 2, "one client, two addresses, two flows");
+  const six = proxy.open(v4.address, {}, { protocol: "udp", ip: "::", id: "v6" });
+  const client6 = await Peer.start(t, undefined, "::1");
+  await sendUntil("a reply over IPv6", () => client6.send("six", { ip: "::1", port: six.port }), () => client6.heard.some(({ address }) => address === "::1"));
+  const mapped = await Peer.start(t);
+  await sendUntil("a reply from a socket of both families", () => mapped.send("both", { ip: "127.0.0.1", port: six.port }), () => mapped.heard.some(({ address }) => address === "127.0.0.1"));
+});
+
+t.test("a flow without datagrams is forgotten; one with them in either direction is not", async (t) => {
+  const server = await Peer.start(t);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, { udpIdleMs: 400 }, { protocol: "udp" });
+  const [idle, asks, hears] = [await Peer.start(t), await Peer.start(t), await Peer.start(t)];
+  idle.send("idle", address);
+  asks.send("asks", address);
+  hears.send("hears", address);
+  await until("three flows", () => server.heard.length === 3);
+  const portOf = (name: string) => server.heard.find(({ text }) => text === name)!.port;
+  const ports = new Set([portOf("asks"), portOf("hears")]);
+  const timer = setInterval(() => {
+    asks.send("asks", address);
+    server.send("news", { ip: "127.0.0.1", port: portOf("hears") });
+  }, 20);
+  t.teardown(() => clearInterval(timer));
+  await until("the idle one goes", () => proxy.report().connections === 2);
+  const news = hears.heard.length;
+  await until("the others go on", () => hears.heard.length > news + 50);
+  t.equal(proxy.report().connections, 2);
+  t.same(new Set(server.heard.filter(({ text }) => text !== "idle").map(({ port }) => port)), ports);
+});
+
+t.test("the table is bounded: the flow used longest ago goes", async (t) => {
+  const server = await Peer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, { udpFlows: 4 }, { protocol: "udp" });
+  const before = openDescriptors();
+  const clients = await Promise.all(Array.from({ length: 10 }, () => Peer.start(t)));
+  const first = clients[0]!;
+  for (const client of clients) {
+    client.send("x", address);
+    await until("served", () => client.heard.length > 0);
+    const heard = first.heard.length;
+    first.send("still here", address);
+    await until("the first is served", () => first.heard.length > heard);
+  }
+  t.equal(proxy.report().connections, 4);
+  t.equal(openDescriptors(), before + clients.length + 4);
+  t.equal(new Set(server.heard.filter(({ text }) => text === "still here").map(({ port }) => port)).size, 1, "what is used stays");
+});
+
+t.test("a flood of clients in one batch is served as far as the table goes", async (t) => {
+  const server = await Peer.start(t);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, { udpFlows: 2 }, { protocol: "udp" });
+  const clients = await Promise.all(Array.from({ length: 30 }, () => Peer.start(t)));
+  for (const [index, client] of clients.entries()) client.send(`${index}`, address);
+  await until("every datagram is through", () => server.heard.length === 30);
+  t.equal(proxy.report().connections, 2);
+});
+
+t.test("a container that does not listen yet costs the flow nothing", async (t) => {
+  const free = listener("udp", { ip: "127.0.0.1", port: 0 });
+  const target = localAddress(free);
+  closeDescriptor(free);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(target, {}, { protocol: "udp" });
+  const client = await Peer.start(t);
+  for (let count = 0; count < 5; count++) client.send("too early", address);
+  await until("they came to nothing", () => proxy.report().bytesToContainer > 0);
+  const server = await Peer.start(t, echo, "127.0.0.1", target.port);
+  await sendUntil("it is served", () => client.send("now", address), () => client.heard.some(({ text }) => text === "now"));
+  t.equal(proxy.report().connections, 1);
+  t.equal(proxy.report().accepted, 1, "through the same flow");
+  t.ok(server.heard.length > 0);
+});
+
+t.test("a client that is gone costs the others nothing", async (t) => {
+  const server = await Peer.start(t);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, {}, { protocol: "udp" });
+  const [gone, stays] = [await Peer.start(t), await Peer.start(t)];
+  gone.send("gone", address);
+  stays.send("stays", address);
+  await until("both are known", () => server.heard.length === 2);
+  gone.close();
+  const replies = () => {
+    for (const { port } of server.heard.slice(0, 2)) server.send("reply", { ip: "127.0.0.1", port });
+  };
+  for (let round = 1; round <= 5; round++) await sendUntil("the other is served", replies, () => stays.heard.length >= round);
+  t.equal(proxy.report().connections, 2);
+});
+
+t.test("a new target has the clients' next datagrams, from their same ports", async (t) => {
+  const [one, other] = [await Peer.start(t, (peer, heard) => echo(peer, heard, Buffer.from("one"))), await Peer.start(t, (peer, heard) => echo(peer, heard, Buffer.from("other")))];
+  const proxy = new TestProxy(t);
+  const address = proxy.open(one.address, {}, { protocol: "udp" });
+  const client = await Peer.start(t);
+  await sendUntil("served by the one", () => client.send("x", address), () => client.heard.some(({ text }) => text === "one"));
+  proxy.publications.retarget("web", other.address);
+  await sendUntil("served by the other", () => client.send("x", address), () => client.heard.at(-1)?.text === "other");
+});
+
+t.test("without a target the kernel refuses, and the port stays ours", async (t) => {
+  const server = await Peer.start(t, echo);
+  for (const ip of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {
+    const proxy = new TestProxy(t);
+    const free = listener("udp", { ip, port: 0 });
+    const { port } = localAddress(free);
+    closeDescriptor(free);
+    const address = { ip: ip === "0.0.0.0" ? "127.0.0.1" : ip === "::" ? "::1" : ip, port };
+    proxy.publications.open({ id: "web", protocol: "udp", listen: { ip, port }, target: server.address, options: {} }, listener("udp", { ip, port }));
+    const client = await Peer.start(t, undefined, address.ip);
+    client.socket.connect(port, address.ip);
+    await once(client.socket, "connect");
+    const send = () => client.socket.send("x", () => undefined);
+    await sendUntil(`${ip}: served`, send, () => client.heard.length > 0);
+    proxy.publications.retarget("web", undefined);
+    t.equal(proxy.report().connections, 0);
+    await sendUntil(`${ip}: refused`, send, () => client.errors.includes("ECONNREFUSED"));
+    t.throws(() => listener("udp", { ip, port }), /EADDRINUSE/);
+    const heard = client.heard.length;
+    proxy.publications.retarget("web", server.address);
+    await sendUntil(`${ip}: served again`, send, () => client.heard.length > heard);
+  }
+});
+
+t.test("only clients of the allowed networks are served", async (t) => {
+  const server = await Peer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const address = proxy.open(server.address, { allowFrom: ["127.0.0.9"] }, { protocol: "udp", ip: "0.0.0.0" });
+  const [refused, served] = [await Peer.start(t), await Peer.start(t, undefined, "127.0.0.9")];
+  refused.send("x", { ip: "127.0.0.1", port: address.port });
+  await sendUntil("the other is served", () => served.send("x", { ip: "127.0.0.1", port: address.port }), () => served.heard.length > 0);
+  t.equal(refused.heard.length, 0);
+  t.match(proxy.report(), { connections: 1, refused: 1 });
+});
+
+t.test("nothing is left behind", async (t) => {
+  const server = await Peer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const before = openDescriptors();
+  const address = proxy.open(server.address, {}, { protocol: "udp" });
+  const client = await Peer.start(t);
+  await sendUntil("served", () => client.send("x", address), () => client.heard.length > 0);
+  client.close();
+  proxy.publications.close("web");
+  await until("it is closed", () => proxy.publications.draining === 0);
+  await until("descriptors are back", () => openDescriptors() === before);
+  t.pass();
+});

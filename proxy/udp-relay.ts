@@ -1,0 +1,270 @@
+import { encodeAddress } from "../src/linux/address.js";
+import { AF_INET6, EPOLLIN, SO_DOMAIN, SOL_SOCKET } from "../src/linux/constants.js";
+import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
+import type { Poller, Ready, Watch } from "../src/linux/poller.js";
+import { closeDescriptor, connectSocket, disconnectSocket, getOption, localAddress, udpSocket } from "../src/linux/socket.js";
+import { startConnecting } from "../src/linux/stream.js";
+import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
+import { errorCode } from "../src/errors.js";
+import { familyOf, isExhausted } from "./dial.js";
+import { FlowTable, type Listed } from "./flow-table.js";
+import { Networks } from "./networks.js";
+import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
+import { noCounters, type PublicationReport, type Relay } from "./relay.js";
+
+export interface UdpTools {
+  readonly poller: Poller;
+  readonly wheel: DeadlineWheel;
+}
+
+const batchSize = 64;
+/** Batches taken from one socket before others get a turn. */
+const batchesAtOnce = 4;
+const reviewAtLeast = 20; // ms
+const reviewAtMost = 1000;
+
+// One of each for the whole process: what is received is sent in the same turn.
+const clients = new ClientBatch(batchSize);
+const replies = new ReplyBatch(batchSize);
+const sent: SentBatch = { bytes: 0, lost: 0 };
+
+/** One client's datagrams, as seen by the container: a socket of its own, and so a port of its own. */
+class Flow implements Ready, Listed<Flow> {
+  sibling: Flow | undefined;
+  older: Flow | undefined;
+  newer: Flow | undefined;
+  token = -1;
+  /** ms, by the relay's clock. */
+  usedAt = 0;
+  /** Slots of the current batch that are to be sent through it: the first, and how they go on. */
+  pending: number[] = [];
+
+  constructor(
+    readonly relay: UdpRelay,
+    readonly key: number | string,
+    readonly path: ReturnPath,
+    readonly fd: number,
+  ) {}
+
+  onReady(): void {
+    this.relay.onReply(this);
+  }
+}
+
+/** One UDP publication: its socket and its flows. */
+export class UdpRelay implements Relay {
+  readonly #flows = new FlowTable<Flow>();
+  readonly #counters = noCounters();
+  readonly #allowed: Networks;
+  readonly #reviewEvery: number;
+  readonly #busy: Flow[] = [];
+  #watch: Watch | undefined;
+  #target: Endpoint | undefined;
+  #targetAddress: Buffer;
+  #now: number;
+  #review: Deadline | undefined;
+  #repliesScheduled = false;
+  #open = true;
+
+  /** @param fd bound; the relay's from now on */
+  constructor(
+    private readonly tools: UdpTools,
+    private readonly publication: Publication,
+    private readonly options: Required<PublicationOptions>,
+    private readonly fd: number,
+  ) {
+    tellLocalAddress(fd);
+    this.#allowed = new Networks(options.allowFrom);
+    this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
+    this.#target = publication.target;
+    this.#targetAddress = encodeAddress(publication.target);
+    this.#now = tools.wheel.now();
+    this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
+  }
+
+  retarget(target: Endpoint | undefined): void {
+    if (!this.#open) return;
+    const hadNone = this.#target === undefined;
+    this.#target = target;
+    this.#dropFlows(); // the next datagram of each client goes to the new target
+    if (target === undefined) {
+      if (!hadNone) this.#refuse();
+      return;
+    }
+    this.#targetAddress = encodeAddress(target);
+    if (hadNone) disconnectSocket(this.fd);
+  }
+
+  drain(onDrained: () => void): void {
+    // A flow has no end that could be waited for, and without its socket no reply gets back.
+    this.destroy();
+    this.tools.poller.soon(onDrained);
+  }
+
+  destroy(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#review?.cancel();
+    this.#dropFlows();
+    this.#watch?.close();
+    closeDescriptor(this.fd);
+  }
+
+  report(): PublicationReport {
+    const { id, protocol, listen } = this.publication;
+    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters };
+  }
+
+  /** Replies wait on a flow's socket. */
+  onReply(flow: Flow): void {
+    collectFor(this);
+    const collected = replies.collect(flow.fd, flow.path);
+    // ECONNREFUSED: nobody listened in the container just then. The flow stays for when somebody does.
+    if (collected <= 0) return;
+    this.#touch(flow);
+    if (this.#repliesScheduled) return;
+    this.#repliesScheduled = true;
+    this.tools.poller.soon(() => {
+      this.#repliesScheduled = false;
+      if (collecting === this) sendReplies();
+    });
+  }
+
+  /** Sends the replies that were collected for this relay's clients. */
+  sendCollected(): void {
+    sent.bytes = sent.lost = 0;
+    replies.send(this.fd, sent);
+    this.#counters.bytesToClients += sent.bytes;
+    this.#counters.refused += sent.lost;
+  }
+
+  #onClients(): void {
+    this.#now = this.tools.wheel.now();
+    for (let round = 0; round < batchesAtOnce; round++) {
+      const received = clients.receive(this.fd);
+      for (let slot = 0; slot < received; slot++) {
+        const flow = this.#flowOf(slot);
+        if (flow === undefined) {
+          this.#counters.refused++;
+          continue;
+        }
+        if (flow.pending.length === 0) this.#busy.push(flow);
+        flow.pending.push(slot);
+      }
+      this.#sendToContainer();
+      if (received < batchSize) return;
+    }
+  }
+
+  #sendToContainer(): void {
+    sent.bytes = sent.lost = 0;
+    for (const flow of this.#busy) {
+      for (const slot of flow.pending) clients.queue(slot);
+      flow.pending.length = 0;
+      clients.sendQueued(flow.fd, sent);
+    }
+    this.#busy.length = 0;
+    this.#counters.bytesToContainer += sent.bytes;
+    this.#counters.refused += sent.lost;
+  }
+
+  #flowOf(slot: number): Flow | undefined {
+    const key = clients.senderKey(slot);
+    let flow = this.#flows.first(key);
+    while (flow !== undefined && !clients.hasLocalAddressOf(slot, flow.path)) flow = flow.sibling;
+    flow ??= this.#begin(slot, key);
+    if (flow !== undefined) this.#touch(flow);
+    return flow;
+  }
+
+  #touch(flow: Flow): void {
+    flow.usedAt = this.#now;
+    this.#flows.touch(flow);
+  }
+
+  #begin(slot: number, key: number | string): Flow | undefined {
+    if (this.#target === undefined) return undefined;
+    if (!this.#allowed.isEmpty && !this.#allowed.includes(clients.sender(slot).ip)) return undefined;
+    while (this.#flows.size >= this.options.udpFlows && this.#dropOldest());
+    const fd = this.#connectedSocket(this.#target);
+    if (fd === undefined) return undefined;
+    const flow = new Flow(this, key, clients.returnPath(slot), fd);
+    flow.token = this.tools.poller.add(fd, EPOLLIN, flow);
+    this.#flows.add(flow);
+    this.#counters.accepted++;
+    this.#reviewSoon();
+    return flow;
+  }
+
+  /** @returns undefined when there is no descriptor for it, or no way to the target */
+  #connectedSocket(target: Endpoint): number | undefined {
+    for (;;) {
+      let fd: number;
+      try {
+        fd = udpSocket(familyOf(target.ip));
+      } catch (error) {
+        if (!isExhausted(errorCode(error))) throw error;
+        if (this.#dropOldest()) continue;
+        return undefined;
+      }
+      if (startConnecting(fd, this.#targetAddress) === 0) return fd;
+      closeDescriptor(fd);
+      this.#counters.failedDials++;
+      return undefined;
+    }
+  }
+
+  /** @returns false when there is none that may go: those with datagrams of the current batch stay */
+  #dropOldest(): boolean {
+    const { oldest } = this.#flows;
+    if (oldest === undefined) return false;
+    if (oldest.pending.length > 0) this.#sendToContainer();
+    this.#drop(oldest);
+    return true;
+  }
+
+  #drop(flow: Flow): void {
+    if (collecting === this) sendReplies(); // they point to the flow's memory
+    this.#flows.remove(flow);
+    this.tools.poller.release(flow.token);
+    closeDescriptor(flow.fd);
+  }
+
+  #dropFlows(): void {
+    for (let flow = this.#flows.oldest; flow !== undefined; flow = this.#flows.oldest) this.#drop(flow);
+  }
+
+  /** Connected with itself, the socket hears nobody else: the kernel answers clients with an ICMP message, and the port stays ours. */
+  #refuse(): void {
+    const { ip, port } = localAddress(this.fd);
+    const isV6 = getOption(this.fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6;
+    const own = ip === "0.0.0.0" ? "127.0.0.1" : ip === "::" && isV6 ? "::1" : ip;
+    connectSocket(this.fd, { ip: own, port });
+  }
+
+  #reviewSoon(): void {
+    this.#review ??= this.tools.wheel.in(this.#reviewEvery, () => {
+      this.#review = undefined;
+      this.#now = this.tools.wheel.now();
+      // Replies are dated with the last look at the clock, which may be one review ago.
+      const idle = this.options.udpIdleMs + this.#reviewEvery;
+      for (let { oldest } = this.#flows; oldest !== undefined && this.#now - oldest.usedAt >= idle; { oldest } = this.#flows) this.#drop(oldest);
+      if (this.#flows.size > 0) this.#reviewSoon();
+    });
+  }
+}
+
+/** The relay whose replies are in the batch. */
+let collecting: UdpRelay | undefined;
+
+/** Makes room for a relay's replies: a batch holds those of one. */
+function collectFor(relay: UdpRelay): void {
+  if (replies.isFull || collecting !== relay) sendReplies();
+  collecting = relay;
+}
+
+function sendReplies(): void {
+  const relay = collecting;
+  collecting = undefined;
+  if (replies.count > 0) relay?.sendCollected();
+}
