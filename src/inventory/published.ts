@@ -1,0 +1,24 @@
+import type { PublicationOptions } from "../../proxy/publication.js";
+import type { Transport } from "./types.js";
+
+/** A port of a container that pontoon publishes: one socket on the host. */
+export interface PublishedPort {
+  /** Name of the container: whichever has it is published. */
+  readonly container: string;
+  readonly transport: "tcp" | "udp";
+  /** Address of the host it is bound to; `0.0.0.0` and `::` for all of a family. */
+  readonly ip: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly options: PublicationOptions;
+  /** Who asked for it: `pontoon publish`, or the container's label `pontoon.publish`. */
+  readonly source: "command" | "label";
+}
+
+/** A port Docker publishes itself, as `docker port` shows it. */
+export interface DockerPort {
+  readonly transport: Transport;
+  readonly ip: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+}
