@@ -1,5 +1,8 @@
 // The pontoon command. Each part is loaded when it is used: `pontoon status` needs neither Docker nor system calls.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
+import type { PublishFlags } from "./cli/ports.js";
+import type { PortRow } from "./control/ports.js";
 import { describeError, PontoonError } from "./errors.js";
 import { version } from "./version.js";
 
@@ -68,6 +71,49 @@ command(dns, "query", "ask the running server as a container would, and explain 
     print(options, explainedAnswer(`${name} ${type}`, explanation as Parameters<typeof explainedAnswer>[1]), explainedText);
   });
 
+const specSyntax = "[IP:][HOST:]PORT[/tcp|udp|sctp], as for docker run -p; ports may be ranges";
+
+command(program, "publish", "publish ports of a container, running or not; all of them or none")
+  .argument("<container>", "the container: its name or id")
+  .argument("[spec...]", specSyntax)
+  .option("-P, --all", "publish every exposed port on a free one")
+  .option("--ip <address>", "address of this host, for specs that name none", addressOption)
+  .addOption(new Option("--proxy-protocol <version>", "tell the container its clients' addresses with the PROXY protocol").choices(["v1", "v2"]))
+  .option("--accept-proxy-protocol <network>", "expect the PROXY protocol from these clients (repeatable)", networkOption)
+  .option("--allow <network>", "serve only clients of these networks (repeatable)", networkOption)
+  .option("--max-connections <number>", "connections at a time; 0 for as many as can be", countOption)
+  .option("--drain <seconds>", "how long connections may go on once it is published no more", secondsOption)
+  .option("--connect-timeout <seconds>", "how long the container may take to accept a connection", someSecondsOption)
+  .option("--udp-idle <seconds>", "until a UDP client that is silent in both directions is forgotten", someSecondsOption)
+  .action(async (container: string, specs: string[], options: GlobalOptions & PublishFlags, self: Command) => {
+    if (specs.length === 0 && !options.all) self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
+    const { lineText, publishRequest } = await import("./cli/ports.js");
+    const request = publishRequest(container, specs, options);
+    printLines(options, await (await client(options)).post("/v1/ports/publish", request), lineText);
+  });
+
+command(program, "unpublish", "take back ports that pontoon publish published")
+  .argument("<container>", "the container: its name or id")
+  .argument("[spec...]", "as given to publish, or only the container's port; none for all of the container")
+  .action(async (container: string, specs: string[], options: GlobalOptions) => {
+    const { lineText, unpublishRequest } = await import("./cli/ports.js");
+    const request = unpublishRequest(container, specs);
+    printLines(options, await (await client(options)).post("/v1/ports/unpublish", request), lineText);
+  });
+
+command(program, "port", "show published ports, Docker's own included")
+  .argument("[container]", "the container: its name or id; all without")
+  .argument("[port]", "only where this port of the container is published: PORT[/PROTO]")
+  .option("--long", "a table with state, target, connections and bytes")
+  .action(async (container: string | undefined, port: string | undefined, options: GlobalOptions & { long?: boolean }) => {
+    const { addressText, failedText, isBound, lineText, longText, namedLineText, portsPath, rowsOfPort } = await import("./cli/ports.js");
+    const all = (await (await client(options)).get(portsPath(container))) as readonly PortRow[];
+    const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
+    if (options.json || options.long) return print(options, rows, longText);
+    printLines(options, rows.filter(isBound), port !== undefined ? addressText : container !== undefined ? lineText : namedLineText);
+    for (const row of rows) if (!isBound(row)) process.stderr.write(`pontoon: ${failedText(row)}\n`);
+  });
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -95,6 +141,12 @@ async function client({ runDir }: GlobalOptions) {
 
 function print<Data>(options: GlobalOptions, data: unknown, text: (data: Data) => string): void {
   process.stdout.write(`${options.json ? JSON.stringify(data, undefined, 2) : text(data as Data)}\n`);
+}
+
+/** A line for each row, and nothing at all for none, as `docker port` does. */
+function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) => string): void {
+  if (options.json) return print(options, rows, String);
+  for (const row of rows as readonly PortRow[]) process.stdout.write(`${text(row)}\n`);
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {

@@ -1,0 +1,120 @@
+import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
+import { PontoonError } from "../errors.js";
+import { matcherOf, parsePortSpec } from "../inventory/port-spec.js";
+import { formatTable } from "./table.js";
+
+/** Options of `pontoon publish`, as commander gives them. Times in ms. */
+export interface PublishFlags {
+  readonly all?: boolean;
+  readonly ip?: string;
+  readonly proxyProtocol?: "v1" | "v2";
+  readonly acceptProxyProtocol?: readonly string[];
+  readonly allow?: readonly string[];
+  readonly maxConnections?: number;
+  readonly drain?: number;
+  readonly connectTimeout?: number;
+  readonly udpIdle?: number;
+}
+
+/** What the daemon is asked to publish. Throws PORT_SPEC_INVALID. */
+export function publishRequest(container: string, specs: readonly string[], flags: PublishFlags): PublishRequest {
+  for (const spec of specs) parsePortSpec(spec);
+  const options = given({
+    proxyProtocol: flags.proxyProtocol,
+    acceptProxyProtocolFrom: flags.acceptProxyProtocol,
+    allowFrom: flags.allow,
+    maxConnections: flags.maxConnections,
+    drainMs: flags.drain,
+    connectTimeoutMs: flags.connectTimeout,
+    udpIdleMs: flags.udpIdle,
+  });
+  return { container, specs, ...given({ all: flags.all, ip: flags.ip }), ...(Object.keys(options).length > 0 ? { options } : {}) };
+}
+
+/** What the daemon is asked to publish no more. Throws PORT_SPEC_INVALID. */
+export function unpublishRequest(container: string, specs: readonly string[]): UnpublishRequest {
+  for (const spec of specs) parsePortSpec(spec);
+  return { container, specs };
+}
+
+/** @param container all of the host's without one */
+export function portsPath(container: string | undefined): string {
+  return `/v1/ports${container === undefined ? "" : `?container=${encodeURIComponent(container)}`}`;
+}
+
+/**
+ * The rows of one port of a container. Throws PORT_SPEC_INVALID, and NOT_PUBLISHED if none of them is bound.
+ * @param port `80`, `80/udp`
+ */
+export function rowsOfPort(rows: readonly PortRow[], container: string, port: string): readonly PortRow[] {
+  const matching = rows.filter(matcherOf(port));
+  if (matching.some(isBound)) return matching;
+  const [failed] = matching;
+  const why = failed ? `${portText(failed)} of ${container} is not published: ${reasonText(failed)}` : `${container} publishes no port ${port}; \`pontoon port ${container}\` shows what it does publish`;
+  throw new PontoonError("NOT_PUBLISHED", container, why);
+}
+
+/** What `docker port CONTAINER PORT` prints: `0.0.0.0:8080`, `[::]:8080`. */
+export function addressText({ ip, hostPort }: PortRow): string {
+  return `${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
+}
+
+/** What `docker port CONTAINER` prints: `80/tcp -> 0.0.0.0:8080`. */
+export function lineText(row: PortRow): string {
+  return `${portText(row)} -> ${addressText(row)}`;
+}
+
+/** The same with the container's name in front, which holds no blank. */
+export function namedLineText(row: PortRow): string {
+  return `${row.container} ${lineText(row)}`;
+}
+
+/** Whether the host's port is held for the container. */
+export function isBound({ state }: PortRow): boolean {
+  return state !== "failed";
+}
+
+/** Why a line is missing, for people: it goes to stderr. */
+export function failedText(row: PortRow): string {
+  return `${namedLineText(row)} is not published: ${reasonText(row)}`;
+}
+
+/** Everything that is known, as a table. */
+export function longText(rows: readonly PortRow[]): string {
+  if (rows.length === 0) return "No published ports.";
+  const header = ["CONTAINER", "PORT", "ADDRESS", "BY", "STATE", "TARGET", "OPEN", "ACCEPTED", "FAILED DIALS", "REFUSED", "TO CONTAINER", "TO CLIENTS", ""];
+  return formatTable(header, rows.map(longCells));
+}
+
+function longCells(row: PortRow): string[] {
+  const by = row.by === "docker" ? "docker" : `pontoon (${row.source})`;
+  const counters = [row.connections, row.accepted, row.failedDials, row.refused].map((count) => count?.toString() ?? "-");
+  const bytes = [row.bytesToContainer, row.bytesToClients].map((count) => (count === undefined ? "-" : bytesText(count)));
+  return [row.container, portText(row), addressText(row), by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? ""];
+}
+
+/** Three digits and a decimal unit: `999 B`, `1.23 kB`, `52.4 MB`. */
+export function bytesText(bytes: number): string {
+  const units = ["B", "kB", "MB", "GB", "TB", "PB"];
+  let unit = 0;
+  let value = bytes;
+  // 999.5 would be written with four digits.
+  for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
+  const digits = unit === 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+  return `${value.toFixed(digits)} ${units[unit]}`;
+}
+
+function portText({ containerPort, transport }: PortRow): string {
+  return `${containerPort}/${transport}`;
+}
+
+function reasonText({ reason }: PortRow): string {
+  return reason ?? "no reason is known";
+}
+
+type Given<Values> = { [Key in keyof Values]?: Exclude<Values[Key], undefined> };
+
+/** Without what is undefined. */
+function given<Values extends object>(values: Values): Given<Values> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<Values>;
+}
