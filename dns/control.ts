@@ -4,8 +4,12 @@ import type { Reactor } from "../src/linux/reactor.js";
 import type { Deadline } from "../src/linux/wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
 import type { Family } from "./forwarding-sockets.js";
-import { PROTOCOL, type ToDaemon, type ToServer } from "./protocol.js";
+import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
+import { PROTOCOL, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";
+
 import { DnsServer } from "./server.js";
+type Incoming = FirstToServer | ToServer;
+type Outgoing = Hello | HeldSandbox | HeldAll | ToDaemon;
 
 const logEvery = 100; // ms
 /** A little longer than the takeover lasts without renewal, ms. */
@@ -24,7 +28,7 @@ class Mentioned {
  */
 export class Control {
   readonly server: DnsServer;
-  #channel: PacketChannel<ToServer, ToDaemon> | undefined;
+  #channel: PacketChannel<Incoming, Outgoing> | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
   #orphaned: Deadline | undefined;
@@ -60,7 +64,7 @@ export class Control {
     this.#orphaned?.cancel();
     // What was being let go of for want of a daemon is kept: this one says what it wants of it.
     this.server.resumeAll();
-    this.#channel = new PacketChannel<ToServer, ToDaemon>(this.reactor.poller, fd, {
+    this.#channel = new PacketChannel<Incoming, Outgoing>(this.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => this.#detached(),
     });
@@ -87,13 +91,13 @@ export class Control {
     this.#orphaned = this.reactor.wheel.in(lapseTime, this.identity.stop);
   }
 
-  #tell(message: ToDaemon, descriptors: readonly number[] = []): boolean {
+  #tell(message: Outgoing, descriptors: readonly number[] = []): boolean {
     if (!this.#channel?.isOpen || this.#draining) return false;
     this.#channel.send(message, descriptors);
     return true;
   }
 
-  #onMessage(message: ToServer, descriptors: number[]): void {
+  #onMessage(message: Incoming, descriptors: number[]): void {
     const { server } = this;
     switch (message.kind) {
       case "hello":
@@ -152,7 +156,7 @@ export class Control {
   }
 
   #onHello(protocol: number): void {
-    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
+    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid });
     if (protocol === PROTOCOL) this.#mentioned = new Mentioned();
     for (const [id, { sockets }] of this.server.sandboxes)
       if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);

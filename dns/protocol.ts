@@ -1,5 +1,5 @@
 // What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
-// Descriptors that come along are named in the message, in their order.
+// Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
 
 /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
 export const PROTOCOL = 1;
@@ -86,29 +86,15 @@ export interface Gap {
   readonly networks: readonly string[];
 }
 
-/**
- * The first words of a daemon. They and the server's, the framing, and the order of descriptors in them never change,
- * whatever PROTOCOL says: with them a daemon of any version has a server of any other replaced without losing a query.
- * What is not understood is ignored.
- */
-export type FirstToServer =
-  /** Answered with `hello`, a `held` for each sandbox, and `held-all`; may be said again. */
-  | { readonly kind: "hello"; readonly protocol: number; readonly version: string }
-  /** Another server reads the sockets from now on: read them no more, finish what is being asked, then end. */
-  | { readonly kind: "drain" }
-  /** Close everything and end. */
-  | { readonly kind: "stop" };
+/** A sandbox served for an earlier daemon, by its container's id. Descriptors: pidfd, UDP listener, TCP listener. */
+export interface HeldSandbox {
+  readonly kind: "held";
+  readonly sandbox: string;
+  readonly port: number;
+}
 
-/** The first words of a server: see {@link FirstToServer}. */
-export type FirstToDaemon =
-  | { readonly kind: "hello"; readonly protocol: number; readonly version: string; readonly pid: number; readonly sandboxes: number }
-  /** A sandbox served for an earlier daemon, by its container's id. Descriptors: pidfd, UDP listener, TCP listener. */
-  | { readonly kind: "held"; readonly sandbox: string; readonly port: number }
-  /** All `held` messages have been sent. */
-  | { readonly kind: "held-all" };
-
+/** What a daemon says beyond the first words. */
 export type ToServer =
-  | FirstToServer
   | { readonly kind: "settings"; readonly settings: Settings }
   | { readonly kind: "network"; readonly network: NetworkRecord }
   | { readonly kind: "network-gone"; readonly id: string }
@@ -129,8 +115,8 @@ export type ToServer =
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
   | { readonly kind: "report"; readonly request: number };
 
+/** What the server says beyond the first words, and what it holds. */
 export type ToDaemon =
-  | FirstToDaemon
   | { readonly kind: "want-sockets"; readonly sandbox: string; readonly family?: "ipv4" | "ipv6"; readonly udp: number; readonly tcp: number }
   | { readonly kind: "releasing"; readonly sandbox: string }
   | { readonly kind: "released"; readonly sandbox: string }

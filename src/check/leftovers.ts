@@ -5,7 +5,8 @@ import { describeError, errorCode } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
-import { isServer, pidOfServer } from "../servers/dns-process.js";
+import { dnsServer } from "../servers/dns-server.js";
+import { isServer, pidOfServer } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import type { DaemonFacts, LeftoverFacts, LeftoverTable, Seen } from "./facts.js";
 import { listenersOf, processes } from "./sockets.js";
@@ -85,7 +86,7 @@ function inodeOf(pid: number): number | undefined {
 function leftoverFiles(runDir: string): string[] {
   const answered = listeningSockets();
   const sockets = ["control.sock", "dns.sock"].filter((name) => !answered.has(real(join(runDir, name))));
-  const ofServer = pidOfServer(join(runDir, "dns.pid")) === undefined ? ["dns.pid", "dns.log"] : [];
+  const ofServer = pidOfServer(dnsServer, join(runDir, "dns.pid")) === undefined ? ["dns.pid", "dns.log"] : [];
   return [...sockets, ...ofServer].map((name) => join(runDir, name)).filter(exists);
 }
 
@@ -117,12 +118,12 @@ function isFreeLock(path: string): boolean {
 /** pontoon-dns processes other than the one a daemon steers; those of another pid namespace are another pontoon's. */
 function orphans(steered: number | undefined): number[] {
   const own = statSync("/proc/self/ns/pid").ino;
-  return processes().filter((pid) => pid !== steered && isServer(pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
+  return processes().filter((pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
 }
 
 function isNamedServer(pid: number): boolean {
   try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === "pontoon-dns";
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === dnsServer.name;
   } catch {
     return false;
   }

@@ -6,11 +6,11 @@ import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { DnsClient, type DnsServerState } from "./dns-client.js";
+import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./dns-server.js";
 import { decide, endpointRecords, networkRecord, type Decision } from "./dns-table.js";
 import { GapKeeper } from "./gap-keeper.js";
 import { Reviews } from "./reviews.js";
-import type { HeldSandbox } from "./server-link.js";
+import { ServerClient, type ServerState } from "./server-client.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
@@ -41,7 +41,7 @@ export class DnsRole {
   readonly decisions = new Map<string, Decision>();
   readonly answering = new Set<string>();
   readonly #mirror = new TableMirror();
-  readonly #client: DnsClient;
+  readonly #client: ServerClient<DnsLanguage>;
   readonly takeovers: Takeovers;
   readonly #networksOf = new Map<string, Set<string>>();
   readonly #reviews = new Reviews({
@@ -64,8 +64,7 @@ export class DnsRole {
     private readonly options: DnsRoleOptions,
     private readonly log: Logger,
   ) {
-    const paths = { socketPath: `${options.runDir}/dns.sock`, logPath: `${options.runDir}/dns.log`, pidPath: `${options.runDir}/dns.pid` };
-    this.#client = new DnsClient(poller, { ...paths, version: options.version }, log, {
+    this.#client = new ServerClient(dnsServer, poller, { files: dnsFiles(options.runDir), version: options.version }, log, {
       onConnected: (held) => this.#onConnected(held),
       onLost: () => this.#onLost(),
       onGivenUp: (held) => {
@@ -81,7 +80,7 @@ export class DnsRole {
     inventory.onChange((change) => this.#reviews.request(change));
   }
 
-  get server(): DnsServerState {
+  get server(): ServerState {
     return this.#client.state;
   }
 
@@ -123,13 +122,16 @@ export class DnsRole {
     this.#reviews.request();
   }
 
-  explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
-    return this.#client.explain(sandbox, query);
+  /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws SERVER_SILENT. */
+  async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
+    const { explanation } = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
+    return explanation;
   }
 
   /** @returns undefined when there is no server to ask */
   async report(): Promise<Report | undefined> {
-    return this.#client.connected ? this.#client.report() : undefined;
+    if (!this.#client.connected) return undefined;
+    return (await this.#client.request((request) => ({ kind: "report", request }), "reported")).report;
   }
 
   /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
@@ -240,7 +242,7 @@ export class DnsRole {
     const send = this.#client.send.bind(this.#client);
     this.#mirror.connect(send, () => {
       this.takeovers.connect(send, known);
-      send({ kind: "synced" });
+      this.#client.synced({ kind: "synced" });
       for (const decision of this.decisions.values()) this.#act(decision);
     });
   }

@@ -2,10 +2,11 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { PROTOCOL, type ToDaemon } from "../../dns/protocol.js";
+import { PROTOCOL } from "../../dns/protocol.js";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
 import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket, udpSocket } from "../linux/socket.js";
 import { TestLoop } from "../linux/test-loop.js";
+import { dnsServer } from "./dns-server.js";
 import { ServerLink } from "./server-link.js";
 
 /** A link to a server that the test plays. */
@@ -17,9 +18,11 @@ function linkTo(t: { teardown(work: () => void): void }) {
   listenSocket(listener, 1);
   connectUnix(fd, join(folder, "dns.sock"));
   const server = acceptSocket(listener);
-  const [messages, ends]: [ToDaemon["kind"][], string[]] = [[], []];
-  const link = new ServerLink(loop.poller, fd, true, "2.0.0", () => undefined, {
-    onMessage: (message) => messages.push(message.kind),
+  const [messages, ends]: [string[], string[]] = [[], []];
+  const link = new ServerLink(dnsServer, loop.poller, fd, true, "2.0.0", () => undefined, {
+    onHello: ({ kind }) => messages.push(kind),
+    onHeldAll: () => messages.push("held-all"),
+    onMessage: ({ kind }) => messages.push(kind),
     onEnd: (reason) => ends.push(reason),
   });
   t.teardown(() => {
@@ -34,9 +37,9 @@ function linkTo(t: { teardown(work: () => void): void }) {
 }
 
 for (const [what, hello, isOurs] of [
-  ["our own version", `{"kind":"hello","protocol":${PROTOCOL},"version":"2.0.0","pid":1,"sandboxes":1}`, true],
-  ["another version", `{"kind":"hello","protocol":${PROTOCOL},"version":"1.0.0","pid":1,"sandboxes":1}`, false],
-  ["another protocol", '{"kind":"hello","protocol":4711,"version":"2.0.0","pid":1,"sandboxes":1}', false],
+  ["our own version", `{"kind":"hello","protocol":${PROTOCOL},"version":"2.0.0","pid":1}`, true],
+  ["another version", `{"kind":"hello","protocol":${PROTOCOL},"version":"1.0.0","pid":1}`, false],
+  ["another protocol", '{"kind":"hello","protocol":4711,"version":"2.0.0","pid":1}', false],
 ] as const)
   t.test(`what a server of ${what} holds is taken`, async (t) => {
     const { loop, link, messages, said, say } = linkTo(t);
@@ -60,7 +63,7 @@ for (const [what, hello, isOurs] of [
 
 t.test("what it holds can still be taken when it has ended", async (t) => {
   const { loop, link, server, ends, say } = linkTo(t);
-  say(`{"kind":"hello","protocol":${PROTOCOL},"version":"2.0.0","pid":1,"sandboxes":1}`);
+  say(`{"kind":"hello","protocol":${PROTOCOL},"version":"2.0.0","pid":1}`);
   say('{"kind":"held","sandbox":"c0ffee","port":5353}');
   closeDescriptor(server);
   await loop.until("its end is noticed", () => ends.length > 0);

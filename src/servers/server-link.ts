@@ -1,29 +1,48 @@
-import { PROTOCOL, type FirstToDaemon, type FirstToServer, type ToDaemon, type ToServer } from "../../dns/protocol.js";
+import type { FirstToServer, HeldAll, Hello } from "../first-words.js";
 import { moveDescriptor } from "../linux/descriptors.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { isServer, signalServer } from "./dns-process.js";
+import { isServer, signalServer, type ServerProgram } from "./server-process.js";
 
 /** How often a server is asked for a sign of life, ms, and how many turns in a row it may leave a question unanswered. */
 const turnEvery = 2500;
 const silentTurnsAtMost = 3;
-/** Until a server that was told to end is killed, ms; one that drains may take 10 s itself. */
-const endTime = 2000;
-const drainTime = 15_000;
 
-/** A sandbox a server holds for an earlier daemon. Descriptors: pidfd, UDP, TCP. */
-export interface HeldSandbox {
-  readonly sandbox: string;
-  readonly port: number;
+/** What a daemon and one kind of server say to each other beyond the first words. */
+export interface Language {
+  readonly toServer: { readonly kind: string };
+  readonly toDaemon: { readonly kind: string };
+  /** Something it holds for an earlier daemon; its descriptors come along. */
+  readonly held: { readonly kind: "held" };
+}
+
+/** The kind of server that is spoken to. */
+export interface ServerKind<L extends Language> extends ServerProgram {
+  /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
+  readonly protocol: number;
+  /** Whatever is heard counts as the answer. */
+  readonly signOfLife: L["toServer"];
+  /** Until a server that was told to end is killed, ms; and one that finishes what is under way, undefined for never. */
+  readonly endTime: number;
+  readonly drainTime: number | undefined;
+  /** What it means that servers died too often, for the log. */
+  readonly withoutIt: string;
+}
+
+/** What a server holds for an earlier daemon. */
+export type Held<L extends Language> = L["held"] & {
   readonly descriptors: number[];
   /** Held by a server that another replaces: that one has yet to be given it. */
   readonly inherited: boolean;
-}
+};
 
-export interface ServerLinkEvents {
-  /** `hello`, `held-all` and all that follows; `held` is collected by the link. */
-  onMessage(message: Exclude<ToDaemon, { kind: "held" }>): void;
+export interface ServerLinkEvents<L extends Language> {
+  onHello(hello: Hello): void;
+  /** It has said all it holds: {@link ServerLink.takeHeld}. */
+  onHeldAll(): void;
+  /** `descriptors` do not come along: none belongs to any of these. */
+  onMessage(message: L["toDaemon"]): void;
   /**
    * The server has ended, broke the framing, or was killed because it hangs. Never after {@link ServerLink.close}, which
    * remains to be called.
@@ -31,11 +50,13 @@ export interface ServerLinkEvents {
   onEnd(reason: string): void;
 }
 
-/** The daemon's connection to one pontoon-dns, and what its first words said. */
-export class ServerLink {
-  hello: (FirstToDaemon & { kind: "hello" }) | undefined;
-  readonly #held: HeldSandbox[] = [];
-  readonly #channel: PacketChannel<ToDaemon, ToServer>;
+type Incoming<L extends Language> = Hello | HeldAll | L["held"] | L["toDaemon"];
+
+/** The daemon's connection to one server, and what its first words said. */
+export class ServerLink<L extends Language> {
+  hello: Hello | undefined;
+  readonly #held: Held<L>[] = [];
+  readonly #channel: PacketChannel<Incoming<L>, FirstToServer | L["toServer"]>;
   readonly #turns: NodeJS.Timeout;
   #killing: NodeJS.Timeout | undefined;
   #replaced = false;
@@ -48,14 +69,15 @@ export class ServerLink {
    * @param pidBefore the process a server that never said hello must be, if any
    */
   constructor(
+    private readonly kind: ServerKind<L>,
     poller: Poller,
     fd: number,
     readonly adopted: boolean,
     private readonly version: string,
     private readonly pidBefore: () => number | undefined,
-    private readonly events: ServerLinkEvents,
+    private readonly events: ServerLinkEvents<L>,
   ) {
-    this.#channel = new PacketChannel<ToDaemon, ToServer>(poller, fd, {
+    this.#channel = new PacketChannel<Incoming<L>, FirstToServer | L["toServer"]>(poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: (reason) => this.#end(reason),
     });
@@ -64,49 +86,49 @@ export class ServerLink {
 
   /** Whether it is of this daemon's version; any other is spoken to in first words only. */
   get isOurs(): boolean {
-    return this.hello?.protocol === PROTOCOL && this.hello.version === this.version;
+    return this.hello?.protocol === this.kind.protocol && this.hello.version === this.version;
   }
 
   /** Says hello, for the first time or once more: answered with hello, what it holds, and `held-all`. */
   askWhatItHolds(): void {
-    this.#sendFirst({ kind: "hello", protocol: PROTOCOL, version: this.version });
+    this.#sendFirst({ kind: "hello", protocol: this.kind.protocol, version: this.version });
     this.#silentTurns ??= 0;
   }
 
   /** Adds what a predecessor holds to what is to be taken from this one. */
-  inherit(held: readonly HeldSandbox[]): void {
+  inherit(held: readonly Held<L>[]): void {
     this.#held.push(...held);
   }
 
   /** What it has said it holds, since this was last asked. The descriptors are the caller's from then on. */
-  takeHeld(): HeldSandbox[] {
+  takeHeld(): Held<L>[] {
     return this.#held.splice(0);
   }
 
-  send(message: ToServer, descriptors: readonly number[] = []): void {
+  send(message: L["toServer"], descriptors: readonly number[] = []): void {
     this.#channel.send(message, descriptors);
   }
 
-  /** Another server has its sockets: it finishes what it was asked, and ends. */
+  /** Another server has its sockets: it finishes what is under way, and ends. */
   drain(): void {
-    if (this.#killing) return;
+    if (this.#replaced) return;
     this.#replaced = true;
     this.#sendFirst({ kind: "drain" });
-    this.#killing = setTimeout(() => this.kill(), drainTime);
+    if (this.kind.drainTime !== undefined) this.#killing = setTimeout(() => this.kill(), this.kind.drainTime);
   }
 
   /** Has it close everything and end, and waits until it is gone. */
   async end(): Promise<void> {
     const pid = this.hello?.pid;
     this.#sendFirst({ kind: "stop" });
-    for (let waited = 0; pid !== undefined && waited < endTime && isServer(pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let waited = 0; pid !== undefined && waited < this.kind.endTime && isServer(this.kind, pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
     this.kill();
     this.close();
   }
 
   kill(): void {
     const pid = this.hello?.pid ?? this.pidBefore();
-    if (pid !== undefined) signalServer(pid, "SIGKILL");
+    if (pid !== undefined) signalServer(this.kind, pid, "SIGKILL");
   }
 
   /** Ends the connection; the server goes on. Can be called twice. */
@@ -119,28 +141,30 @@ export class ServerLink {
     this.#channel.send(message);
   }
 
-  #onMessage(message: ToDaemon, descriptors: number[]): void {
+  #onMessage(message: Incoming<L>, descriptors: number[]): void {
     this.#silentTurns = undefined;
-    if (message.kind === "held") {
-      const { sandbox, port } = message;
-      this.#held.push({ sandbox, port, descriptors: descriptors.map(moveDescriptor), inherited: !this.isOurs });
+    if (isHeld<L>(message)) {
+      this.#held.push({ ...message, descriptors: descriptors.map(moveDescriptor), inherited: !this.isOurs });
       return;
     }
-    descriptors.forEach(closeDescriptor); // none belongs to any other
-    if (message.kind === "hello") this.hello = message;
-    this.events.onMessage(message);
+    descriptors.forEach(closeDescriptor);
+    if (isHello(message)) {
+      this.hello = message;
+      this.events.onHello(message);
+    } else if (message.kind === "held-all") this.events.onHeldAll();
+    else this.events.onMessage(message);
   }
 
   /**
-   * A server that hangs lets its takeovers lapse, but holds their sockets, and would for ever. Its silence is counted in
-   * turns of this daemon: one that was itself kept from running for a while has not listened.
+   * A server that hangs holds its sockets, and would for ever. Its silence is counted in turns of this daemon: one that
+   * was itself kept from running for a while has not listened.
    */
   #turn(): void {
     if (this.#replaced) return;
     if (this.#silentTurns === undefined) {
       if (!this.isOurs) return;
       this.#silentTurns = 0;
-      this.send({ kind: "report", request: 0 });
+      this.send(this.kind.signOfLife);
     } else if (++this.#silentTurns >= silentTurnsAtMost) {
       this.kill();
       this.#end("no sign of life");
@@ -157,4 +181,12 @@ export class ServerLink {
     this.#disconnect();
     this.events.onEnd(reason);
   }
+}
+
+function isHeld<L extends Language>(message: Incoming<L>): message is L["held"] {
+  return message.kind === "held";
+}
+
+function isHello(message: { readonly kind: string }): message is Hello {
+  return message.kind === "hello";
 }

@@ -5,7 +5,7 @@ import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import type { HeldSandbox } from "./server-link.js";
+import type { HeldSandbox } from "./dns-server.js";
 
 const forwardingUdp = 2;
 const forwardingTcp = 1;

@@ -1,11 +1,11 @@
-import type { Explanation, Report, ToDaemon, ToServer } from "../../dns/protocol.js";
 import type { ChildProcess } from "node:child_process";
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../errors.js";
+import type { Hello } from "../first-words.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { connectToServer, lastWords, pidOfServer, startServer } from "./dns-process.js";
-import { ServerLink, type HeldSandbox } from "./server-link.js";
+import { ServerLink, type Held, type Language, type ServerKind } from "./server-link.js";
+import { connectToServer, lastWords, pidOfServer, startServer, type ServerFiles } from "./server-process.js";
 
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
@@ -16,46 +16,55 @@ const endingLookedAtEvery = 5;
 const retryAfterGivingUp = 60_000; // ms
 const requestTime = 6000; // ms
 
-export type DnsServerState =
+export type ServerState =
   | { readonly kind: "stopped" }
   | { readonly kind: "starting" }
   | { readonly kind: "running"; readonly pid: number; readonly version: string; readonly adopted: boolean }
-  /** It died too often: every namespace has gone back to Docker. */
+  /** It died too often; another is started after a while. */
   | { readonly kind: "given-up"; readonly reason: string };
 
-export interface DnsClientEvents {
-  /** A server is connected and waits for the table. The descriptors of `held` belong to the handler. */
-  onConnected(held: readonly HeldSandbox[]): void;
+export interface ServerClientEvents<L extends Language> {
+  /** A server is connected and waits to be told what to do. The descriptors of `held` belong to the handler. */
+  onConnected(held: readonly Held<L>[]): void;
   /** The server is gone. */
   onLost(): void;
   /** Servers died too often, and there will be none for a while; `onLost` follows. The descriptors of `held` belong to the handler. */
-  onGivenUp(held: readonly HeldSandbox[]): void;
-  onMessage(message: ToDaemon): void;
+  onGivenUp(held: readonly Held<L>[]): void;
+  onMessage(message: L["toDaemon"]): void;
 }
 
+export interface ServerClientOptions {
+  readonly files: ServerFiles;
+  /** Of this daemon, and so of its own servers. */
+  readonly version: string;
+}
+
+type Answer<L extends Language, Kind extends L["toDaemon"]["kind"]> = Extract<L["toDaemon"], { kind: Kind }>;
+
 /**
- * Keeps one pontoon-dns of this version running and speaks with it: takes over one that runs already, starts one else.
- * One of another version goes on serving until ours has everything it holds, and then finishes what it was asked.
+ * Keeps one server of this version running and speaks with it: takes over one that runs already, starts one else.
+ * One of another version goes on serving until ours has everything it holds, and then finishes what is under way.
  */
-export class DnsClient {
-  state: DnsServerState = { kind: "stopped" };
-  #link: ServerLink | undefined;
-  /** A server of another version. It serves until `synced` is sent to ours. */
-  #predecessor: ServerLink | undefined;
-  /** Predecessors that finish what they were asked. */
-  readonly #draining = new Set<ServerLink>();
+export class ServerClient<L extends Language> {
+  state: ServerState = { kind: "stopped" };
+  #link: ServerLink<L> | undefined;
+  /** A server of another version. It serves until {@link synced}. */
+  #predecessor: ServerLink<L> | undefined;
+  /** Predecessors that finish what is under way. */
+  readonly #draining = new Set<ServerLink<L>>();
   #deaths: number[] = [];
   #timer: NodeJS.Timeout | undefined;
   /** The server started last; it may not have said hello yet. */
   #child: ChildProcess | undefined;
   #lastRequest = 0;
-  readonly #requests = new Map<number, (answer: Explanation | Report | undefined) => void>();
+  readonly #requests = new Map<number, (answer: L["toDaemon"] | undefined) => void>();
 
   constructor(
+    private readonly kind: ServerKind<L>,
     private readonly poller: Poller,
-    private readonly options: { readonly socketPath: string; readonly logPath: string; readonly pidPath: string; readonly version: string },
+    private readonly options: ServerClientOptions,
     private readonly log: Logger,
-    private readonly events: DnsClientEvents,
+    private readonly events: ServerClientEvents<L>,
   ) {}
 
   start(): void {
@@ -67,19 +76,38 @@ export class DnsClient {
     return this.state.kind === "running";
   }
 
-  send(message: ToServer, descriptors: readonly number[] = []): void {
-    // It has the table and the sockets: from here on both could answer, and one should.
-    if (message.kind === "synced") this.#drainPredecessor();
+  send(message: L["toServer"], descriptors: readonly number[] = []): void {
     this.#link?.send(message, descriptors);
   }
 
-  /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws DNS_SERVER_SILENT. */
-  async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
-    return (await this.#request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }))) as Explanation | undefined;
+  /** The server has been told and given everything: from here on a predecessor only finishes what is under way. */
+  synced(message: L["toServer"]): void {
+    this.#drainPredecessor();
+    this.send(message);
   }
 
-  async report(): Promise<Report> {
-    return (await this.#request((request) => ({ kind: "report", request }))) as Report;
+  /**
+   * Asks the server something. Throws SERVER_SILENT.
+   * @param message makes the question with the number that its answer will bear, in a field `request`
+   * @param kind of the answer
+   */
+  request<Kind extends L["toDaemon"]["kind"]>(message: (request: number) => L["toServer"], kind: Kind): Promise<Answer<L, Kind>> {
+    const request = ++this.#lastRequest;
+    const { name } = this.kind;
+    return new Promise((resolve, reject) => {
+      const silent = (what: string) => reject(new PontoonError("SERVER_SILENT", name, `${name} ${what}; see \`pontoon status\``));
+      if (!this.connected) return silent("is not running");
+      const timer = setTimeout(() => {
+        this.#requests.delete(request);
+        silent("does not answer");
+      }, requestTime);
+      this.#requests.set(request, (answer) => {
+        clearTimeout(timer);
+        if (answer?.kind === kind) resolve(answer as Answer<L, Kind>);
+        else silent("has just ended");
+      });
+      this.send(message(request));
+    });
   }
 
   /** Ends every server and waits until they are gone. */
@@ -106,7 +134,7 @@ export class DnsClient {
     this.state = { kind: "starting" };
     if (this.#predecessor) return this.#predecessor.askWhatItHolds(); // ours died before it had everything
     try {
-      const existing = connectToServer(this.options.socketPath);
+      const existing = connectToServer(this.options.files.socketPath);
       if (existing === undefined) this.#startOwn([]);
       else this.#attach(existing, true, []);
     } catch (error) {
@@ -114,21 +142,25 @@ export class DnsClient {
     }
   }
 
-  #startOwn(inherited: readonly HeldSandbox[]): void {
-    const child = startServer(this.options);
+  #startOwn(inherited: readonly Held<L>[]): void {
+    const { files, version } = this.options;
+    const child = startServer(this.kind, files, version);
     this.#child = child;
     child.on("exit", () => {
       if (this.#child === child) this.#child = undefined;
     });
-    child.on("error", (error) => this.log.error({ reason: error.message }, "pontoon-dns could not be started"));
-    const fd = connectToServer(this.options.socketPath);
-    if (fd === undefined) throw new PontoonError("DNS_SERVER_START", this.options.socketPath, "pontoon-dns ended before it was ready");
+    child.on("error", (error) => this.log.error({ reason: error.message }, `${this.kind.name} could not be started`));
+    const fd = connectToServer(files.socketPath);
+    if (fd === undefined) throw new PontoonError("SERVER_START", files.socketPath, `${this.kind.name} ended before it was ready`);
     this.#attach(fd, false, inherited);
   }
 
-  #attach(fd: number, adopted: boolean, inherited: readonly HeldSandbox[]): void {
-    const link = new ServerLink(this.poller, fd, adopted, this.options.version, () => pidOfServer(this.options.pidPath), {
-      onMessage: (message) => this.#onMessage(link, message),
+  #attach(fd: number, adopted: boolean, inherited: readonly Held<L>[]): void {
+    const { files, version } = this.options;
+    const link: ServerLink<L> = new ServerLink<L>(this.kind, this.poller, fd, adopted, version, () => pidOfServer(this.kind, files.pidPath), {
+      onHello: (hello) => link === this.#link && this.#onHello(link, hello),
+      onHeldAll: () => (link === this.#link ? this.events.onConnected(link.takeHeld()) : this.#onPredecessorsAll(link)),
+      onMessage: (message) => link === this.#link && this.#onMessage(message),
       onEnd: (reason) => this.#onEnd(link, reason),
     });
     link.inherit(inherited);
@@ -136,41 +168,31 @@ export class DnsClient {
     link.askWhatItHolds();
   }
 
-  #onMessage(link: ServerLink, message: Exclude<ToDaemon, { kind: "held" }>): void {
-    if (link !== this.#link) return this.#onPredecessor(link, message);
-    switch (message.kind) {
-      case "hello":
-        return this.#onHello(link, message);
-      case "held-all":
-        return this.events.onConnected(link.takeHeld());
-      case "explained":
-        return this.#answer(message.request, message.explanation);
-      case "reported":
-        return this.#answer(message.request, message.report);
-      default:
-        return this.events.onMessage(message);
-    }
+  #onMessage(message: L["toDaemon"]): void {
+    const request = "request" in message ? (message.request as number) : undefined;
+    if (request === undefined || request === 0) this.events.onMessage(message);
+    else this.#answer(request, message);
   }
 
-  #onHello(link: ServerLink, { pid, version }: ToDaemon & { kind: "hello" }): void {
+  #onHello(link: ServerLink<L>, { pid, version }: Hello): void {
     if (!link.isOurs && !link.adopted) {
       link.kill();
       return this.#died("the program has been replaced by one of another version; restart the daemon");
     }
     if (!link.isOurs) {
-      this.log.info({ version, pid }, "a pontoon-dns of another version runs; ours takes over from it");
+      this.log.info({ version, pid }, `a ${this.kind.name} of another version runs; ours takes over from it`);
       this.#predecessor = link;
       this.#link = undefined;
       return;
     }
     const { adopted } = link;
     this.state = { kind: "running", pid, version, adopted };
-    this.log.info({ pid, adopted }, adopted ? "adopted the running pontoon-dns" : "pontoon-dns is running");
+    this.log.info({ pid, adopted }, adopted ? `adopted the running ${this.kind.name}` : `${this.kind.name} is running`);
   }
 
   /** What it holds goes to a server of ours. Whatever else it says is not for us. */
-  #onPredecessor(link: ServerLink, message: Exclude<ToDaemon, { kind: "held" }>): void {
-    if (link !== this.#predecessor || message.kind !== "held-all") return;
+  #onPredecessorsAll(link: ServerLink<L>): void {
+    if (link !== this.#predecessor) return;
     const held = link.takeHeld();
     try {
       this.#startOwn(held);
@@ -185,10 +207,10 @@ export class DnsClient {
     this.#predecessor = undefined;
     this.#draining.add(link);
     link.drain();
-    this.log.info({ pid: link.hello?.pid }, "pontoon-dns has taken over from the one of another version");
+    this.log.info({ pid: link.hello?.pid }, `${this.kind.name} has taken over from the one of another version`);
   }
 
-  #onEnd(link: ServerLink, reason: string): void {
+  #onEnd(link: ServerLink<L>, reason: string): void {
     if (link === this.#link) return this.#died(reason);
     link.close();
     this.#draining.delete(link);
@@ -210,10 +232,10 @@ export class DnsClient {
       return;
     }
     this.#deaths = [...this.#deaths.filter((at) => now - at < deathsWithin), now];
-    const words = lastWords(this.options.logPath);
+    const words = lastWords(this.options.files.logPath);
     const count = this.#deaths.length;
-    this.log.warn({ reason, ...(words === "" ? {} : { words }), deaths: count }, "pontoon-dns is gone; starting it again");
-    if (count >= deathsAtMost) return this.#giveUp(held, `pontoon-dns ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`);
+    this.log.warn({ reason, ...(words === "" ? {} : { words }), deaths: count }, `${this.kind.name} is gone; starting it again`);
+    if (count >= deathsAtMost) return this.#giveUp(held, `${this.kind.name} ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`);
     for (const { descriptors } of held) descriptors.forEach(closeDescriptor); // a predecessor is asked for them again
     this.state = { kind: "starting" };
     this.events.onLost();
@@ -222,9 +244,9 @@ export class DnsClient {
     else this.#timer = setTimeout(() => this.#connect(), delay);
   }
 
-  #giveUp(held: readonly HeldSandbox[], reason: string): void {
+  #giveUp(held: readonly Held<L>[], reason: string): void {
     this.state = { kind: "given-up", reason };
-    this.log.error({ reason }, "every container is answered by Docker's own resolver");
+    this.log.error({ reason }, this.kind.withoutIt);
     this.events.onGivenUp(held);
     this.events.onLost();
     void this.#predecessor?.end();
@@ -233,23 +255,7 @@ export class DnsClient {
     this.#timer = setTimeout(() => this.#connect(), retryAfterGivingUp);
   }
 
-  #request(message: (request: number) => ToServer): Promise<Explanation | Report | undefined> {
-    const request = ++this.#lastRequest;
-    return new Promise((resolve, reject) => {
-      if (!this.connected) return reject(new PontoonError("DNS_SERVER_SILENT", "pontoon-dns", "pontoon-dns is not running; see `pontoon status`"));
-      const timer = setTimeout(() => {
-        this.#requests.delete(request);
-        reject(new PontoonError("DNS_SERVER_SILENT", "pontoon-dns", "pontoon-dns does not answer; see `pontoon status`"));
-      }, requestTime);
-      this.#requests.set(request, (answer) => {
-        clearTimeout(timer);
-        resolve(answer);
-      });
-      this.send(message(request));
-    });
-  }
-
-  #answer(request: number, answer: Explanation | Report | undefined): void {
+  #answer(request: number, answer: L["toDaemon"] | undefined): void {
     const settle = this.#requests.get(request);
     this.#requests.delete(request);
     settle?.(answer);

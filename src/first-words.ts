@@ -1,0 +1,23 @@
+// What a daemon and any of its servers can say to each other whatever their versions: these messages, the framing and the
+// order of descriptors never change. With them a daemon of any version has a server of any other replaced without losing a
+// query or a connection. What is not understood is ignored.
+
+export type FirstToServer =
+  /** Answered with `hello`, a `held` for everything it holds, and `held-all`; may be said again. */
+  | { readonly kind: "hello"; readonly protocol: number; readonly version: string }
+  /** Another server reads the sockets from now on: read them no more, finish what is under way, then end. */
+  | { readonly kind: "drain" }
+  /** Close everything and end. */
+  | { readonly kind: "stop" };
+
+export interface Hello {
+  readonly kind: "hello";
+  readonly protocol: number;
+  readonly version: string;
+  readonly pid: number;
+}
+
+/** All `held` messages have been sent. */
+export interface HeldAll {
+  readonly kind: "held-all";
+}

@@ -1,0 +1,139 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { errorCode, PontoonError } from "../errors.js";
+import { LinuxError } from "../linux/ffi.js";
+import { emptyBoundingSet } from "../linux/privileges.js";
+import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
+
+/** A server as a program. */
+export interface ServerProgram {
+  /** As the process, logs and messages have it. */
+  readonly name: "pontoon-dns" | "pontoon-proxy";
+  /** Path of its main module. */
+  readonly module: string;
+  readonly nodeFlags: readonly string[];
+  /** User and group. A number of its own, so that no other program's files or processes are its. */
+  readonly user: number;
+}
+
+export interface ServerFiles {
+  /** Where it listens for daemons: its descriptor 3. */
+  readonly socketPath: string;
+  /** Where it listens for others: its descriptor 4. */
+  readonly publicPath?: string;
+  /** Where a crash writes its last words. */
+  readonly logPath: string;
+  readonly pidPath: string;
+}
+
+/** Connections that wait until they are accepted. */
+const daemonsAtOnce = 8;
+const othersAtOnce = 1024;
+
+/** Connects to a server that runs already. @returns undefined when there is none */
+export function connectToServer(socketPath: string): number | undefined {
+  const fd = packetSocket();
+  try {
+    connectUnix(fd, socketPath);
+    return fd;
+  } catch (error) {
+    closeDescriptor(fd);
+    if (error instanceof LinuxError && (error.code === "ENOENT" || error.code === "ECONNREFUSED")) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Starts a server in a session of its own, so that Ctrl-C and the daemon's end do not take it along.
+ * Its sockets listen before it runs: a connection waits until the server is ready.
+ * The daemon itself can start no program with capabilities from then on. Throws SERVER_START.
+ */
+export function startServer({ name, module, nodeFlags, user }: ServerProgram, files: ServerFiles, version: string): ChildProcess {
+  const listeners: number[] = [];
+  try {
+    listeners.push(listenAt(files.socketPath, daemonsAtOnce));
+    if (files.publicPath !== undefined) listeners.push(listenAt(files.publicPath, othersAtOnce));
+    const log = openSync(files.logPath, "w", 0o600);
+    try {
+      emptyBoundingSet();
+      const child = spawn(process.execPath, [...nodeFlags, module, "--user", String(user), "--version", version], {
+        detached: true,
+        stdio: ["ignore", "ignore", log, ...listeners],
+        argv0: name,
+        cwd: "/",
+      });
+      child.unref();
+      writeFileSync(files.pidPath, `${child.pid}\n`, { mode: 0o600 });
+      return child;
+    } finally {
+      closeSync(log);
+    }
+  } catch (error) {
+    throw new PontoonError("SERVER_START", files.socketPath, `${name} could not be started at ${files.socketPath}`, { cause: error });
+  } finally {
+    listeners.forEach(closeDescriptor);
+  }
+}
+
+function listenAt(path: string, backlog: number): number {
+  const fd = packetSocket();
+  try {
+    unlinkIfThere(path);
+    const mask = process.umask(0o177);
+    try {
+      bindUnix(fd, path);
+    } finally {
+      process.umask(mask);
+    }
+    listenSocket(fd, backlog);
+    return fd;
+  } catch (error) {
+    closeDescriptor(fd);
+    throw error;
+  }
+}
+
+/** The server that was started last, by whichever daemon. */
+export function pidOfServer(program: ServerProgram, pidPath: string): number | undefined {
+  try {
+    const pid = Number(readFileSync(pidPath, "utf8"));
+    return isServer(program, pid) ? pid : undefined;
+  } catch {
+    return undefined; // none has been started yet
+  }
+}
+
+/**
+ * Whether a process runs as this server does. A server that was broken into could name any process as itself; this one
+ * has root, and signals none of another user.
+ */
+export function isServer({ user }: ServerProgram, pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return new RegExp(`^Uid:\\s+${user}\\s`, "m").test(status) && !/^State:\s+Z/m.test(status);
+  } catch {
+    return false; // it has ended
+  }
+}
+
+export function signalServer(program: ServerProgram, pid: number, signal: NodeJS.Signals): void {
+  if (isServer(program, pid)) process.kill(pid, signal);
+}
+
+/** The last words of a server that crashed, one line. */
+export function lastWords(logPath: string): string {
+  try {
+    const lines = readFileSync(logPath, "utf8").trim().split("\n");
+    return lines.find((line) => /^\w*Error\b|^FATAL|: /.test(line)) ?? lines.at(-1) ?? "";
+  } catch (error) {
+    return errorCode(error) === "ENOENT" ? "" : String(error);
+  }
+}
+
+function unlinkIfThere(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
+  }
+}
