@@ -1,10 +1,14 @@
 import { errorCode } from "../src/errors.js";
+import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
 import { EPOLLIN } from "../src/linux/constants.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
-import { PROTOCOL, type ToDaemon, type ToProxy } from "./protocol.js";
+import { PROTOCOL, type HeldPublication, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Publication } from "./publication.js";
 import type { ProxyServer } from "./server.js";
+
+type Incoming = FirstToServer | ToProxy;
+type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
 
 interface Held {
   readonly publication: Publication;
@@ -16,14 +20,14 @@ interface Held {
  * stays open.
  */
 export class Control {
-  #channel: PacketChannel<ToProxy, ToDaemon> | undefined;
+  #channel: PacketChannel<Incoming, Outgoing> | undefined;
   /** What daemons opened; publications of shims are none of theirs. */
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
 
   constructor(
     private readonly server: ProxyServer,
-    private readonly identity: { readonly version: string; readonly stop: () => void },
+    private readonly identity: { readonly version: string; readonly stop: () => void; readonly drain: () => void },
   ) {}
 
   /** Accepts daemons on a listening socket. */
@@ -36,6 +40,11 @@ export class Control {
     });
   }
 
+  /** Tells why a shim was sent to Docker's own docker-proxy. */
+  declined(reason: string): void {
+    this.#tell({ kind: "declined", reason });
+  }
+
   /** Asks for another bulk worker. */
   wantWorker(): void {
     this.#tell({ kind: "want-worker" });
@@ -44,7 +53,7 @@ export class Control {
   #attach(fd: number): void {
     this.#channel?.close();
     this.#mentioned = undefined;
-    this.#channel = new PacketChannel<ToProxy, ToDaemon>(this.server.reactor.poller, fd, {
+    this.#channel = new PacketChannel<Incoming, Outgoing>(this.server.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
@@ -53,11 +62,11 @@ export class Control {
     });
   }
 
-  #tell(message: ToDaemon, descriptors: readonly number[] = []): void {
+  #tell(message: Outgoing, descriptors: readonly number[] = []): void {
     this.#channel?.send(message, descriptors);
   }
 
-  #onMessage(message: ToProxy, descriptors: number[]): void {
+  #onMessage(message: Incoming, descriptors: number[]): void {
     if (message.kind === "open") return this.#onOpen(message.publication, descriptors);
     if (message.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
     descriptors.forEach(closeDescriptor);
@@ -78,6 +87,9 @@ export class Control {
         return this.#tell({ kind: "reported", request: message.request, report: this.server.report() });
       case "ping":
         return this.#tell({ kind: "pong", request: message.request });
+      case "drain":
+        this.#held.clear();
+        return this.identity.drain();
       case "stop":
         return this.identity.stop();
       case "worker":
@@ -86,12 +98,10 @@ export class Control {
   }
 
   #onHello(protocol: number): void {
-    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, publications: this.server.publications.size });
-    if (protocol !== PROTOCOL) return;
-    this.#mentioned = new Set();
+    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid });
+    if (protocol === PROTOCOL) this.#mentioned = new Set();
     for (const { publication, descriptor } of this.#held.values()) this.#tell({ kind: "held", publication }, [descriptor]);
     this.#tell({ kind: "held-all" });
-    if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
   }
 
   #onOpen(publication: Publication, [descriptor, ...others]: number[]): void {
@@ -104,6 +114,7 @@ export class Control {
       this.#mentioned?.add(id);
       this.#tell({ kind: "opened", id });
     } catch (error) {
+      if (descriptor !== undefined) closeDescriptor(descriptor);
       this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
     }
   }
@@ -128,6 +139,7 @@ export class Control {
   #onSynced(): void {
     const mentioned = this.#mentioned;
     this.#mentioned = undefined;
+    if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
     if (mentioned) for (const id of [...this.#held.keys()]) if (!mentioned.has(id)) this.#close(id);
   }
 }

@@ -1,6 +1,6 @@
 // pontoon-proxy: the process behind published ports, and its bulk workers (--worker). Started by the daemon as root, with an
-// empty capability bounding set, a listening control socket as descriptor 3; everything
-// it needs is loaded before it becomes an ordinary user.
+// empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
+// everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { descriptorLimit, dropPrivileges, hasBoundingSet } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
@@ -13,6 +13,7 @@ import { spawnWorker, workersWanted } from "./spawn-workers.js";
 
 /** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
 const controlDescriptor = 3;
+const shimsDescriptor = 4;
 /** A listener of the kernel's own queue has to be set up again when a container is back. */
 const allowedCalls = ["listen"] as const;
 
@@ -30,18 +31,16 @@ reactor.start();
 
 function serve(): void {
   const workers = workersWanted();
-  const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, () => control.wantWorker());
+  const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, {
+    onWorkerDeath: () => control.wantWorker(),
+    onDeclined: (reason) => control.declined(reason),
+  });
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers));
-  let stopping = false;
-  const stop = () => {
-    if (stopping) return;
-    stopping = true;
-    server.publications.closeAll(() => process.exit(0));
-  };
-  const control = new Control(server, { version: values.version ?? "unknown", stop });
+  const control = new Control(server, { version: values.version ?? "unknown", stop: once(() => server.stop(exit)), drain: once(() => server.drain(exit)) });
   dropPrivileges(user, allowedCalls);
   control.listen(controlDescriptor);
-  process.on("SIGTERM", stop);
+  server.shims.listen(shimsDescriptor);
+  process.on("SIGTERM", once(() => server.stop(exit)));
 }
 
 function work(workers: number): void {
@@ -51,4 +50,16 @@ function work(workers: number): void {
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);
   });
+}
+
+function exit(): void {
+  process.exit(0);
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (!done) work();
+    done = true;
+  };
 }

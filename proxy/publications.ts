@@ -1,7 +1,6 @@
 import { PontoonError } from "../src/errors.js";
-import { closeDescriptor } from "../src/linux/socket.js";
 import type { Deadline } from "../src/linux/wheel.js";
-import { checkPublication, type Endpoint, type Publication } from "./publication.js";
+import { checkPublication, defaults, type Endpoint, type Publication } from "./publication.js";
 import type { PublicationReport, Relay } from "./relay.js";
 import { TcpRelay, type TcpTools } from "./tcp-relay.js";
 import { UdpRelay, type UdpTools } from "./udp-relay.js";
@@ -15,7 +14,7 @@ interface Open {
 export class Publications {
   readonly #open = new Map<string, Open>();
   /** Closed ones whose connections go on for a while. */
-  readonly #draining = new Map<Relay, Deadline>();
+  readonly #draining = new Map<Relay, Deadline | undefined>();
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly tools: TcpTools & UdpTools) {}
@@ -31,20 +30,15 @@ export class Publications {
 
   /**
    * Serves a bound socket (TCP: listening; UDP: with pktinfo on, which is set if it is not).
-   * Takes ownership of the descriptor, also when it throws PUBLICATION_INVALID or PUBLICATION_EXISTS.
+   * The descriptor is its from now on; it stays the caller's when this throws PUBLICATION_INVALID or PUBLICATION_EXISTS.
    */
   open(publication: Publication, descriptor: number): void {
-    try {
-      const options = checkPublication(publication);
-      if (this.#open.has(publication.id)) throw new PontoonError("PUBLICATION_EXISTS", publication.id, `publication ${publication.id} is open already`);
-      const relay = publication.protocol === "tcp"
-        ? new TcpRelay(this.tools, publication, options, descriptor)
-        : new UdpRelay(this.tools, publication, options, descriptor);
-      this.#open.set(publication.id, { relay, drainMs: options.drainMs });
-    } catch (error) {
-      closeDescriptor(descriptor);
-      throw error;
-    }
+    const options = checkPublication(publication);
+    if (this.#open.has(publication.id)) throw new PontoonError("PUBLICATION_EXISTS", publication.id, `publication ${publication.id} is open already`);
+    const relay = publication.protocol === "tcp"
+      ? new TcpRelay(this.tools, publication, options, descriptor)
+      : new UdpRelay(this.tools, publication, options, descriptor);
+    this.#open.set(publication.id, { relay, drainMs: options.drainMs });
   }
 
   /** Other target for what follows. @param target undefined: clients are refused until there is one again */
@@ -53,19 +47,24 @@ export class Publications {
   }
 
   /** The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is none to close. */
-  close(id: string): void {
+  close(id: string, unhurried = false): void {
     const open = this.#open.get(id);
     if (!open) return;
     this.#open.delete(id);
     const { relay, drainMs } = open;
-    this.#draining.set(relay, this.tools.wheel.in(drainMs, () => this.#drained(relay)));
+    this.#draining.set(relay, unhurried ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
     relay.drain(() => this.#drained(relay));
   }
 
-  /** Closes all. @param onIdle called when the last connection has ended, or its time to go on is over */
-  closeAll(onIdle: () => void): void {
+  /**
+   * Closes all. @param onIdle called when the last connection has ended, or its time to go on is over
+   * @param unhurried connections may go on for as long as they like: another process has the listeners
+   */
+  closeAll(onIdle: () => void, unhurried = false): void {
     this.#onIdle = onIdle;
-    for (const id of [...this.#open.keys()]) this.close(id);
+    for (const id of [...this.#open.keys()]) this.close(id, unhurried);
+    // What another call let go on for ever has its end now.
+    if (!unhurried) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 
@@ -75,9 +74,8 @@ export class Publications {
 
   #drained(relay: Relay): void {
     const deadline = this.#draining.get(relay);
-    if (deadline === undefined) return;
-    this.#draining.delete(relay);
-    deadline.cancel();
+    if (!this.#draining.delete(relay)) return;
+    deadline?.cancel();
     relay.destroy();
     if (this.#draining.size === 0) this.#tellIdle();
   }

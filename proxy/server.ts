@@ -5,6 +5,7 @@ import { Exhaustion } from "./exhaustion.js";
 import { Pipes } from "./pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
+import { Shims } from "./shims.js";
 
 /** Bytes of an ordinary user's 64 MB in pipes (fs.pipe-user-pages-soft) that all our processes use together. */
 export const PIPE_MEMORY = 48 << 20;
@@ -19,34 +20,49 @@ export function pipeMemoryOfWorker(workers: number): number {
 export class ProxyServer {
   readonly workers: BulkWorkers;
   readonly publications: Publications;
+  readonly shims: Shims;
   readonly #exhaustion: Exhaustion;
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param onWorkerDeath called when a bulk worker has ended
+   * @param events `onWorkerDeath`: a bulk worker has ended; `onDeclined`: why a shim was sent to Docker's own docker-proxy
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
-    onWorkerDeath: () => void,
+    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void },
   ) {
     const { poller, wheel } = reactor;
     this.workersWanted = limits.workers;
-    this.workers = new BulkWorkers(poller, onWorkerDeath);
+    this.workers = new BulkWorkers(poller, () => events.onWorkerDeath());
     this.#exhaustion = new Exhaustion(poller, wheel);
     this.publications = new Publications({
       poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers,
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.
       connectionsAtMost: Math.max(1, Math.floor((limits.descriptors * 3) / 8)),
     });
+    this.shims = new Shims(poller, wheel, this.publications, { onDeclined: (reason) => events.onDeclined(reason) });
   }
 
   readonly workersWanted: number;
+
+  /** Gives every port back to whoever had it before, ends when its connections have had their time. @param onIdle called then */
+  stop(onIdle: () => void): void {
+    this.shims.release("pontoon-proxy ends");
+    this.publications.closeAll(onIdle);
+  }
+
+  /** Another process has every listener: finishes the connections there are, for as long as they last. @param onIdle called then */
+  drain(onIdle: () => void): void {
+    this.shims.leave();
+    this.publications.closeAll(onIdle, true);
+  }
 
   report(): Report {
     return {
       publications: this.publications.report(),
       draining: this.publications.draining,
+      shims: this.shims.size,
       workers: this.workers.size,
       waitingForDescriptors: this.#exhaustion.waiting,
       residentMemory: process.memoryUsage.rss(),

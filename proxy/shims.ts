@@ -64,6 +64,7 @@ export class Shims {
   readonly #namespace = namespaceInode(ownNamespacePath);
   readonly #options: Required<ShimsOptions>;
   #lastId = 0;
+  #watch: Watch | undefined;
 
   constructor(
     private readonly poller: Poller,
@@ -86,7 +87,7 @@ export class Shims {
 
   /** Accepts shims on a listening socket, which stays the caller's. */
   listen(descriptor: number): void {
-    const watch = this.poller.watch(descriptor, EPOLLIN, () => {
+    const watch = (this.#watch = this.poller.watch(descriptor, EPOLLIN, () => {
       try {
         for (let count = 0; count < acceptsAtOnce && this.#acceptOne(descriptor); count++);
       } catch (error) {
@@ -95,13 +96,23 @@ export class Shims {
         watch.update(0);
         this.wheel.in(pauseTime, () => watch.update(EPOLLIN));
       }
-    });
+    }));
   }
 
   /** Gives every port back: each shim becomes Docker's own docker-proxy. For a pontoon that goes for good. */
   release(reason: string): void {
     for (const key of [...this.#kept.keys()]) this.#dropKept(key);
     for (const shim of [...this.#shims]) this.#decline(shim, reason);
+  }
+
+  /**
+   * Sends every shim to the next pontoon-proxy, which listens already: without an answer it hands its listener over again.
+   * What is kept for the shim of a dockerd that returns is closed.
+   */
+  leave(): void {
+    this.#watch?.close();
+    for (const key of [...this.#kept.keys()]) this.#dropKept(key);
+    for (const shim of [...this.#shims]) this.#drop(shim);
   }
 
   #acceptOne(listener: number): boolean {

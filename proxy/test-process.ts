@@ -8,7 +8,8 @@ import { NodePoller } from "../src/linux/node-poller.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import { emptyBoundingSet } from "../src/linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket } from "../src/linux/socket.js";
-import { PROTOCOL, type Report, type ToDaemon, type ToProxy } from "./protocol.js";
+import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
+import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Protocol, PublicationOptions } from "./publication.js";
 import { listener, until, type TestLike } from "./test-proxy.js";
 
@@ -16,19 +17,21 @@ const program = fileURLToPath(new URL("main.js", import.meta.url));
 /** As pontoon-proxy has it on a host. */
 export const TEST_USER = 28783;
 
-type Message<Kind> = Extract<ToDaemon, { kind: Kind }>;
+type Said = Hello | HeldPublication | HeldAll | ToDaemon;
+type ToSay = FirstToServer | ToProxy;
+type Message<Kind> = Extract<Said, { kind: Kind }>;
 
 /** A daemon's connection to a pontoon-proxy. */
 export class TestDaemon {
-  readonly heard: { message: ToDaemon; descriptors: number[] }[] = [];
+  readonly heard: { message: Said; descriptors: number[] }[] = [];
   closed = false;
-  readonly #channel: PacketChannel<ToDaemon, ToProxy>;
+  readonly #channel: PacketChannel<Said, ToSay>;
   #requests = 0;
 
   constructor(t: TestLike, poller: NodePoller, path: string) {
     const fd = packetSocket();
     connectUnix(fd, path);
-    this.#channel = new PacketChannel<ToDaemon, ToProxy>(poller.poller, fd, {
+    this.#channel = new PacketChannel<Said, ToSay>(poller.poller, fd, {
       onMessage: (message, descriptors) => this.heard.push({ message, descriptors }),
       onClose: () => (this.closed = true),
     });
@@ -38,7 +41,7 @@ export class TestDaemon {
     });
   }
 
-  send(message: ToProxy, descriptors: readonly number[] = []): void {
+  send(message: ToSay, descriptors: readonly number[] = []): void {
     this.#channel.send(message, descriptors);
   }
 
@@ -46,7 +49,7 @@ export class TestDaemon {
     this.#channel.close();
   }
 
-  async hear<Kind extends ToDaemon["kind"]>(kind: Kind, matches: (message: Message<Kind>) => boolean = () => true): Promise<Message<Kind>> {
+  async hear<Kind extends Said["kind"]>(kind: Kind, matches: (message: Message<Kind>) => boolean = () => true): Promise<Message<Kind>> {
     let found: Message<Kind> | undefined;
     await until(`the daemon hears ${kind}`, () => {
       found = this.heard.map(({ message }) => message).find((message): message is Message<Kind> => message.kind === kind && matches(message as Message<Kind>));
@@ -91,6 +94,8 @@ export class TestDaemon {
 export class ProxyProcess {
   readonly poller = new NodePoller();
   readonly path: string;
+  /** Where shims connect. */
+  readonly shimsPath: string;
   readonly child: ChildProcess;
   stderr = "";
   exitCode: number | null | undefined;
@@ -101,13 +106,17 @@ export class ProxyProcess {
   ) {
     const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
     this.path = join(folder, "proxy-control.sock");
-    const fd = packetSocket();
-    bindUnix(fd, this.path);
-    listenSocket(fd, 8);
+    this.shimsPath = join(folder, "proxy.sock");
+    const listeners = [this.path, this.shimsPath].map((path) => {
+      const fd = packetSocket();
+      bindUnix(fd, path);
+      listenSocket(fd, 8);
+      return fd;
+    });
     const [file, ...rest] = command;
     emptyBoundingSet();
-    this.child = spawn(file!, [...rest, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", fd], cwd: "/" });
-    closeDescriptor(fd);
+    this.child = spawn(file!, [...rest, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
+    listeners.forEach(closeDescriptor);
     this.child.stderr!.on("data", (bytes) => (this.stderr += String(bytes)));
     this.child.on("exit", (code) => (this.exitCode = code));
     this.poller.start();
