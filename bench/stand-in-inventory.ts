@@ -18,7 +18,7 @@ export function madeNetwork(number: number): Network {
 export function madeContainer({ name, number, networks, sandbox }: Made): Container {
   const id = sandbox?.id ?? madeId("c", number);
   return {
-    id, name, hostname: id.slice(0, 12), labels: {}, running: true, sandbox, networkMode: { kind: "own" }, ports: [[8080, "tcp"]],
+    id, name, hostname: id.slice(0, 12), labels: {}, running: true, sandbox, networkMode: { kind: "own" }, ports: [[8080, "tcp"]], published: [],
     dns: { servers: [], options: [], search: [] },
     endpoints: networks.map((network) => ({
       networkId: madeId("a", network), networkName: networkName(network), aliases: [id.slice(0, 12)], links: [], ...madeAddresses(number),

@@ -73,6 +73,9 @@ export class Control {
     switch (message.kind) {
       case "hello":
         return this.#onHello(message.protocol);
+      case "settings":
+        this.server.shims.drainMs = message.settings.drainMs;
+        return;
       case "keep":
         this.#mentioned?.add(message.id);
         return this.#retarget(message.id, message.target);

@@ -35,7 +35,7 @@ function serve(): void {
     onWorkerDeath: () => control.wantWorker(),
     onDeclined: (reason) => control.declined(reason),
   });
-  for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers));
+  for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, { version: values.version ?? "unknown", stop: once(() => server.stop(exit)), drain: once(() => server.drain(exit)) });
   dropPrivileges(user, allowedCalls);
   control.listen(controlDescriptor);

@@ -12,8 +12,14 @@ export interface HeldPublication {
   readonly publication: Publication;
 }
 
+export interface Settings {
+  /** How long connections of ports that dockerd publishes may go on after those were unpublished, ms. */
+  readonly drainMs: number;
+}
+
 /** What a daemon says beyond the first words. */
 export type ToProxy =
+  | { readonly kind: "settings"; readonly settings: Settings }
   /** Descriptor: the bound socket (TCP: listening). Answered with `opened` or `failed`. */
   | { readonly kind: "open"; readonly publication: Publication }
   /** No target: clients are refused in the kernel until there is one again. */
@@ -46,7 +52,7 @@ export interface Report {
   readonly publications: readonly PublicationReport[];
   /** Closed publications whose connections go on for a while. */
   readonly draining: number;
-  /** Connected shims: ports that dockerd had published. */
+  /** How many of the publications are dockerd's. */
   readonly shims: number;
   readonly workers: number;
   /** Listeners that wait for descriptors to be freed. */

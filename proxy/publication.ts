@@ -42,7 +42,8 @@ export interface Publication {
   readonly id: string;
   readonly protocol: Protocol;
   readonly listen: Endpoint;
-  readonly target: Endpoint;
+  /** Without one clients are refused. */
+  readonly target?: Endpoint | undefined;
   readonly options: PublicationOptions;
 }
 
@@ -64,11 +65,11 @@ export const defaults: Required<PublicationOptions> = {
 /** Throws PUBLICATION_INVALID with what is wrong. @returns the options, complete */
 export function checkPublication({ id, protocol, listen, target, options }: Publication): Required<PublicationOptions> {
   const wrong = (what: string) => new PontoonError("PUBLICATION_INVALID", id, `publication ${id}: ${what}`);
-  for (const { ip, port } of [listen, target]) {
+  for (const { ip, port } of target ? [listen, target] : [listen]) {
     if (isIP(ip) === 0) throw wrong(`${ip} is not an address`);
     if (!Number.isInteger(port) || port < 0 || port > 65535) throw wrong(`${port} is not a port`);
   }
-  if (target.port === 0) throw wrong("the container's port is missing");
+  if (target?.port === 0) throw wrong("the container's port is missing");
   const complete = { ...defaults, ...options };
   for (const name of ["connectTimeoutMs", "halfClosedIdleMs", "proxyHeaderMs", "udpIdleMs", "udpFlows"] as const)
     if (!(complete[name] > 0)) throw wrong(`${name} must be more than 0, not ${complete[name]}`);

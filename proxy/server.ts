@@ -5,7 +5,7 @@ import { Exhaustion } from "./exhaustion.js";
 import { Pipes } from "./pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
-import { Shims } from "./shims.js";
+import { isOfShim, Shims } from "./shims.js";
 
 /** Bytes of an ordinary user's 64 MB in pipes (fs.pipe-user-pages-soft) that all our processes use together. */
 export const PIPE_MEMORY = 48 << 20;
@@ -59,10 +59,11 @@ export class ProxyServer {
   }
 
   report(): Report {
+    const publications = this.publications.report();
     return {
-      publications: this.publications.report(),
+      publications,
       draining: this.publications.draining,
-      shims: this.shims.size,
+      shims: publications.filter(({ id }) => isOfShim(id)).length,
       workers: this.workers.size,
       waitingForDescriptors: this.#exhaustion.waiting,
       residentMemory: process.memoryUsage.rss(),

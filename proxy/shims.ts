@@ -7,7 +7,7 @@ import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLO
 import { socketKind } from "../src/linux/socket-kind.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { readShimMessage, wishKey, type ShimMessage, type Wish } from "./hand-over.js";
-import type { Publication } from "./publication.js";
+import { defaults, type Publication } from "./publication.js";
 
 /** What serves the ports; see `publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {
@@ -22,6 +22,13 @@ export interface ShimsOptions {
   readonly keepTime?: number;
   /** Told why a shim was sent to Docker's own docker-proxy. */
   readonly onDeclined?: (reason: string) => void;
+}
+
+const idPrefix = "shim ";
+
+/** Whether a publication was handed over by a shim. */
+export function isOfShim(id: string): boolean {
+  return id.startsWith(idPrefix);
 }
 
 /** Shims accepted in one go before others get a turn. */
@@ -59,6 +66,8 @@ interface Kept {
  * docker-proxy.
  */
 export class Shims {
+  /** How long connections may go on when a port is unpublished, ms. */
+  drainMs = defaults.drainMs;
   readonly #shims = new Set<Shim>();
   readonly #kept = new Map<string, Kept>();
   readonly #namespace = namespaceInode(ownNamespacePath);
@@ -178,9 +187,9 @@ export class Shims {
       this.#decline(shim, objection);
       return [];
     }
-    const served = { id: `shim ${++this.#lastId}`, wish };
+    const served = { id: `${idPrefix}${++this.#lastId}`, wish };
     try {
-      this.publications.open({ id: served.id, protocol: wish.protocol, listen: wish.host, target: wish.container, options: {} }, descriptor!);
+      this.publications.open({ id: served.id, protocol: wish.protocol, listen: wish.host, target: wish.container, options: { drainMs: this.drainMs } }, descriptor!);
     } catch (error) {
       closeDescriptor(descriptor!);
       this.#decline(shim, (error as Error).message);

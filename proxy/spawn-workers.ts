@@ -13,14 +13,15 @@ export function workersWanted(): number {
 /**
  * Starts a bulk worker in a session of its own: it finishes its connections when we have ended.
  * Only before privileges are dropped: afterwards no process can be started.
+ * @param log where its last words go: our own descriptor 2, or nowhere
  * @returns the channel to it
  */
-export function spawnWorker(user: number, workers: number): number {
+export function spawnWorker(user: number, workers: number, log: 2 | "ignore"): number {
   const [ours, theirs] = packetPair();
   try {
     const child = spawn(process.execPath, [...process.execArgv, program, "--worker", String(workers), "--user", String(user)], {
       detached: true,
-      stdio: ["ignore", "ignore", 2, theirs],
+      stdio: ["ignore", "ignore", log, theirs],
       argv0: "pontoon-proxy-bulk",
       cwd: "/",
     });

@@ -35,6 +35,7 @@ export class TcpListener {
     setNoDelay(fd);
     setKeepalive(fd, keepalive);
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); // or our own connections would keep us from listening again
+    listenSocket(fd, backlog); // a process that has ended may have left it refusing
     this.resume();
   }
 

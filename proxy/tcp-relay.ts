@@ -73,7 +73,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     const shortest = Math.min(options.connectTimeoutMs, options.halfClosedIdleMs, options.proxyHeaderMs);
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, shortest / 4));
     this.#target = publication.target;
-    this.#targetAddress = encodeAddress(publication.target);
+    this.#targetAddress = publication.target ? encodeAddress(publication.target) : Buffer.alloc(0);
     this.#now = tools.wheel.now();
     this.#handedOver = tools.bulk.begin(options.halfClosedIdleMs, () => this.#onGone());
     const asksWho = !this.#allowed.isEmpty || !this.#trusted.isEmpty;
@@ -82,6 +82,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
       onConnection: (connection, client) => this.#onConnection(connection, client),
       onExhausted: () => tools.exhaustion.wait(this.#resume),
     });
+    if (publication.target === undefined) this.#listener.refuse();
   }
 
   retarget(target: Endpoint | undefined): void {

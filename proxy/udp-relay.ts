@@ -2,7 +2,7 @@ import { encodeAddress } from "../src/linux/address.js";
 import { AF_INET6, EPOLLIN, SO_DOMAIN, SOL_SOCKET } from "../src/linux/constants.js";
 import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
-import { closeDescriptor, connectSocket, disconnectSocket, getOption, localAddress, udpSocket } from "../src/linux/socket.js";
+import { closeDescriptor, connectSocket, disconnectSocket, getOption, localAddress, peerAddress, udpSocket } from "../src/linux/socket.js";
 import { startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
@@ -77,9 +77,11 @@ export class UdpRelay implements Relay {
     this.#allowed = new Networks(options.allowFrom);
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
     this.#target = publication.target;
-    this.#targetAddress = encodeAddress(publication.target);
+    this.#targetAddress = publication.target ? encodeAddress(publication.target) : Buffer.alloc(0);
     this.#now = tools.wheel.now();
     this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
+    if (publication.target === undefined) this.#refuse();
+    else if (isConnected(fd)) disconnectSocket(fd); // a process that has ended has left it refusing
   }
 
   retarget(target: Endpoint | undefined): void {
@@ -251,6 +253,15 @@ export class UdpRelay implements Relay {
       for (let { oldest } = this.#flows; oldest !== undefined && this.#now - oldest.usedAt >= idle; { oldest } = this.#flows) this.#drop(oldest);
       if (this.#flows.size > 0) this.#reviewSoon();
     });
+  }
+}
+
+function isConnected(fd: number): boolean {
+  try {
+    peerAddress(fd);
+    return true;
+  } catch {
+    return false; // ENOTCONN
   }
 }
 

@@ -2,11 +2,14 @@ import { readFileSync } from "node:fs";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { errorCode, PontoonError } from "./errors.js";
+import { canonicalAddress } from "./inventory/port-spec.js";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
 const dnsSchema = z
   .strictObject({
+    /** Answer containers' names. */
+    enabled: z.boolean().default(true),
     /** Seconds clients may keep the answer for a container's name. */
     ttl: z.number().int().min(0).max(86_400).default(5),
     /** Log every query, with the container that asked. */
@@ -22,6 +25,15 @@ const dnsSchema = z
   })
   .prefault({});
 
+const portsSchema = z
+  .strictObject({
+    /** Run pontoon-proxy: serve ports of dockerd's, and publish others. */
+    enabled: z.boolean().default(true),
+    /** Seconds connections may go on after their port was unpublished. */
+    drain: z.number().int().min(0).max(86_400).default(10),
+  })
+  .prefault({});
+
 const schema = z
   .strictObject({
     /** The dockerd to follow, as DOCKER_HOST may hold it. */
@@ -29,7 +41,10 @@ const schema = z
     "log-level": z.enum(logLevels).default("info"),
     /** Take over nothing; `pontoon status` shows what would be. */
     observe: z.boolean().default(false),
+    /** The host's address for published ports that name none; all addresses without it. */
+    ip: z.union([z.ipv4(), z.ipv6()]).transform((ip) => canonicalAddress(ip) ?? ip).optional(),
     dns: dnsSchema,
+    ports: portsSchema,
   })
   .prefault({});
 
@@ -82,6 +97,8 @@ function explainIssue(issue: z.core.$ZodIssue): string {
       return `${key === "" ? "the file" : key}: must be ${article(issue.expected)}; write ${example(issue.expected)}`;
     case "invalid_value":
       return `${key}: must be one of ${issue.values.join(", ")}`;
+    case "invalid_union":
+      return `${key}: must be an IPv4 or IPv6 address of this host, such as 192.0.2.1`;
     case "too_small":
       return `${key}: must be at least ${String(issue.minimum)}`;
     case "too_big":
@@ -92,7 +109,9 @@ function explainIssue(issue: z.core.$ZodIssue): string {
 }
 
 function knownKeys(path: string): string[] {
-  return Object.keys(path === "dns" ? dnsSchema.parse({}) : { docker: "", ...schema.parse({}) });
+  if (path === "dns") return Object.keys(dnsSchema.parse({}));
+  if (path === "ports") return Object.keys(portsSchema.parse({}));
+  return Object.keys({ docker: "", ip: "", ...schema.parse({}) });
 }
 
 /** The known key a misspelled one most likely meant. */

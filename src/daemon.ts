@@ -17,6 +17,7 @@ import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
 import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
+import { containerNamed, namespaceOwner } from "./inventory/targets.js";
 import { makeRoomForDescriptors } from "./linux/descriptors.js";
 import { FileLock, lockFolder } from "./linux/file-lock.js";
 import { NodePoller } from "./linux/node-poller.js";
@@ -24,6 +25,7 @@ import { goAhead, raiseDescriptorLimit } from "./linux/privileges.js";
 import { ServiceManager } from "./linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
+import { PortsRole } from "./servers/ports-role.js";
 import { createLog } from "./log.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -34,12 +36,15 @@ export interface DaemonOptions {
   /** As DOCKER_HOST may hold it. */
   readonly dockerHost: string;
   readonly runDir: string;
+  readonly stateDir: string;
   readonly observe: boolean;
   readonly logLevel: string;
   /** Measure how long the event loop is held up, and tell it with the status. */
   readonly watchLoop: boolean;
 }
 
+const dnsServerFiles = ["dns.sock", "dns.log", "dns.pid"];
+const proxyServerFiles = ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"];
 const socketPathAtMost = 107; // bytes, unix(7)
 /** Of the daemon and its servers: a busy machine must neither let a takeover lapse nor keep a server from coming back. */
 const niceness = -5;
@@ -50,6 +55,7 @@ export class Daemon {
   readonly #inventory = new Inventory();
   readonly #feed: Feed;
   readonly #dns: DnsRole;
+  readonly #ports: PortsRole;
   readonly #hosts: HostsKeeper;
   readonly #api: ControlApi;
   readonly #poller = new NodePoller();
@@ -92,8 +98,15 @@ export class Daemon {
         queryLog: config.dns["query-log"],
         cacheSize: config.dns["cache-size"] * 1_000_000,
         singleLabel: config.dns["single-label"],
-        observe: options.observe,
+        takeOver: config.dns.enabled && !options.observe,
       },
+      this.#log,
+    );
+    const { enabled, drain } = config.ports;
+    this.#ports = new PortsRole(
+      this.#poller.poller,
+      this.#inventory,
+      { enabled: enabled && !options.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
       this.#log,
     );
     this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file));
@@ -102,6 +115,9 @@ export class Daemon {
       status: () => this.#status(),
       records: () => recordRows(this.#inventory, config.dns.ttl),
       query: (container, query) => this.#explain(container, query),
+      ports: (container) => this.#ports.rows(container),
+      publish: (request) => this.#ports.publish(request),
+      unpublish: (request) => this.#ports.unpublish(request),
     });
   }
 
@@ -116,8 +132,8 @@ export class Daemon {
     makeRoomForDescriptors();
     const { runDir } = this.options;
     // Node cuts a longer path short, and listens at what is left of it.
-    if (Buffer.byteLength(`${runDir}/control.sock`) > socketPathAtMost)
-      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/control.sock".length} bytes at most`);
+    if (Buffer.byteLength(`${runDir}/proxy-control.sock`) > socketPathAtMost)
+      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/proxy-control.sock".length} bytes at most`);
     await this.#admit();
     makeRunDir(runDir);
     if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
@@ -126,6 +142,7 @@ export class Daemon {
     if (this.options.watchLoop) this.#loopDelay = watchLoopDelay();
     this.#poller.start();
     this.#dns.start();
+    this.#ports.start();
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
     this.#unwatch = this.#upstreams.watch(() => {
@@ -151,15 +168,16 @@ export class Daemon {
   async #stop(): Promise<void> {
     this.#log.info("giving every container back to Docker's resolver");
     this.#stopFollowing();
-    await this.#dns.stop();
-    await this.#close(["control.sock", "dns.sock", "dns.log", "dns.pid"]);
+    const [, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
+    await this.#close(["control.sock", ...dnsServerFiles, ...(proxyHasEnded ? proxyServerFiles : [])]);
     this.#log.info("stopped");
   }
 
   async #leave(): Promise<void> {
-    this.#log.info("leaving every container to pontoon-dns and the next daemon");
+    this.#log.info("leaving every container to pontoon-dns, every port to pontoon-proxy, and both to the next daemon");
     this.#stopFollowing();
     this.#dns.leave();
+    this.#ports.leave();
     await this.#close(["control.sock"]);
   }
 
@@ -184,7 +202,9 @@ export class Daemon {
     if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
     const isComplete = state.kind === "following";
     this.#dns.setGap({ everywhere: !isComplete, networks: joins.networks() });
-    if (isComplete) void this.#dns.mayTakeOver();
+    if (!isComplete) return;
+    void this.#dns.mayTakeOver();
+    void this.#ports.inventoryIsComplete();
   }
 
   async #status(): Promise<Status> {
@@ -193,12 +213,14 @@ export class Daemon {
       return undefined;
     });
     return statusOf({
-      ready: this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady),
+      ready: this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady && this.#ports.isReady),
       version,
       observe: this.options.observe,
       dockerHost: this.options.dockerHost,
       feed: this.#feed.state,
+      dnsEnabled: this.options.config.dns.enabled,
       server: this.#dns.server,
+      ports: { enabled: this.options.config.ports.enabled && !this.options.observe, server: this.#ports.server, report: await this.#ports.report() },
       inventory: this.#inventory,
       decisions: this.#dns.decisions,
       failures: this.#dns.takeovers.failures,
@@ -209,8 +231,8 @@ export class Daemon {
   }
 
   async #explain(nameOrId: string, query: Buffer): Promise<Explanation> {
-    const named = this.#findContainer(nameOrId);
-    const container = named?.networkMode.kind === "container" ? this.#findContainer(named.networkMode.of) : named;
+    const named = containerNamed(this.#inventory, nameOrId);
+    const container = named && namespaceOwner(this.#inventory, named);
     if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`pontoon status\``);
     const decision = this.#dns.decisions.get(container.id);
     if (decision?.kind !== "serve") {
@@ -247,11 +269,6 @@ export class Daemon {
     this.#identityLock?.lock.release();
     this.#identityLock = undefined;
     this.#identityLock = { name, lock: takeLock(name, host) };
-  }
-
-  #findContainer(nameOrId: string) {
-    const containers = [...this.#inventory.containers.values()];
-    return containers.find(({ name }) => name === nameOrId) ?? containers.find(({ id }) => nameOrId.length >= 4 && id.startsWith(nameOrId));
   }
 }
 

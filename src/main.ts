@@ -17,6 +17,7 @@ interface DaemonFlags {
   readonly observe?: boolean;
   readonly logLevel?: string;
   readonly runDir: string;
+  readonly stateDir: string;
 }
 
 const program = new Command("pontoon")
@@ -156,6 +157,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     config,
     dockerHost: flags.docker ?? config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
     runDir: flags.runDir,
+    stateDir: flags.stateDir,
     observe: flags.observe ?? config.observe,
     logLevel: flags.logLevel ?? config["log-level"],
     watchLoop: process.env.PONTOON_WATCH_LOOP === "1",

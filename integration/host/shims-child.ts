@@ -14,13 +14,15 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 const open = new Map<string, Server | DatagramSocket>();
 
 function openPublication(publication: Publication, descriptor: number): void {
-  const { id, protocol, listen, target } = publication;
+  const { id, protocol, listen } = publication;
+  const target = publication.target!;
   open.set(id, protocol === "tcp" ? serveTcp(publication, descriptor) : serveUdp(publication, descriptor));
   say(`open ${protocol} ${listen.ip} ${listen.port} ${target.ip} ${target.port}`);
 }
 
-function serveTcp({ target }: Publication, fd: number): Server {
+function serveTcp(publication: Publication, fd: number): Server {
   const server = createServer({ allowHalfOpen: true }, (client) => {
+    const target = publication.target!;
     const container = connect({ host: target.ip, port: target.port, allowHalfOpen: true });
     client.on("error", () => container.destroy()).pipe(container);
     container.on("error", () => client.destroy()).pipe(client);
@@ -28,7 +30,8 @@ function serveTcp({ target }: Publication, fd: number): Server {
   return server.listen({ fd });
 }
 
-function serveUdp({ target, listen }: Publication, fd: number): DatagramSocket {
+function serveUdp({ target: to, listen }: Publication, fd: number): DatagramSocket {
+  const target = to!;
   const family = listen.ip.includes(":") ? "udp6" : "udp4";
   const socket = createSocket({ type: family, ipv6Only: true });
   socket.on("message", (bytes, from) => {

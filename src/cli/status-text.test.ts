@@ -4,15 +4,16 @@ import { statusText } from "./status-text.js";
 
 const base: Status = {
   ready: true, version: "1.2.3", pid: 10, observe: false, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24" },
-  dns: { state: "running", pid: 20, version: "1.2.3", detail: "", residentMemory: 52_400_000 }, networks: [], containers: [], upstreams: [],
+  dns: { state: "running", pid: 20, version: "1.2.3", detail: "", residentMemory: 52_400_000 },
+  ports: { state: "running", pid: 30, version: "1.2.3", detail: "", residentMemory: 48_000_000, published: 3, shims: 0, connections: 12, workers: 1 }, networks: [], containers: [], upstreams: [],
 };
 const container: ContainerStatus = {
   id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }, { name: "six", ipv4: undefined, ipv6: "fd00::2", names: [] }], resolver: "pontoon", reason: "", wanted: true, code: undefined,
   upstreams: ["host(10.0.0.53)"], counters: { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
 };
 
-t.test("a host without anything is told in three lines and two sentences", (t) => {
-  t.equal(statusText(base), "pontoon 1.2.3, pid 10\ndocker       Docker 20.10.24\npontoon-dns  running, pid 20, 52 MB\n\nNo user-defined networks.\n\nNo running containers.");
+t.test("a host without anything is told in four lines and two sentences", (t) => {
+  t.equal(statusText(base), "pontoon 1.2.3, pid 10\ndocker         Docker 20.10.24\npontoon-dns    running, pid 20, 52 MB\npontoon-proxy  running, pid 30, 48 MB; 3 sockets published, 12 connections\n\nNo user-defined networks.\n\nNo running containers.");
   t.end();
 });
 
@@ -23,8 +24,14 @@ t.test("how long the daemon was held up is told when it is measured", (t) => {
 
 t.test("what is not running says why", (t) => {
   const text = statusText({ ...base, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: { state: "given-up", pid: undefined, version: undefined, detail: "five deaths", residentMemory: undefined } });
-  t.match(text, "docker       waiting for dockerd at unix:///d.sock (ENOENT)");
-  t.match(text, "pontoon-dns  given-up (five deaths)");
+  t.match(text, "docker         waiting for dockerd at unix:///d.sock (ENOENT)");
+  t.match(text, "pontoon-dns    given-up (five deaths)");
+  t.end();
+});
+
+t.test("sockets of dockerd's are told apart, and a proxy that does not run says why", (t) => {
+  t.match(statusText({ ...base, ports: { ...base.ports, shims: 2 } }), "; 5 sockets published, 2 for Docker, 12 connections");
+  t.match(statusText({ ...base, ports: { ...base.ports, state: "off", pid: undefined, residentMemory: undefined } }), /^pontoon-proxy  off$/m);
   t.end();
 });
 

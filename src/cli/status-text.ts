@@ -8,11 +8,24 @@ export function statusText(status: Status): string {
 
 function heading(status: Status): string {
   const docker = status.docker.state === "following" ? status.docker.detail : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
-  const memory = status.dns.residentMemory === undefined ? "" : `, ${Math.round(status.dns.residentMemory / 1e6)} MB`;
-  const server = status.dns.pid === undefined ? status.dns.state : `${status.dns.state}, pid ${status.dns.pid}${memory}`;
-  const detail = status.dns.detail === "" ? "" : ` (${status.dns.detail})`;
   const loop = status.loopDelay && `, event loop held up ${status.loopDelay.max.toFixed(1)} ms at most`;
-  return `pontoon ${status.version}, pid ${status.pid}${loop ?? ""}\ndocker       ${docker}\npontoon-dns  ${server}${detail}`;
+  return [
+    `pontoon ${status.version}, pid ${status.pid}${loop ?? ""}`,
+    `docker         ${docker}`,
+    `pontoon-dns    ${server(status.dns)}`,
+    `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
+  ].join("\n");
+}
+
+function server({ state, pid, detail, residentMemory }: Status["dns"]): string {
+  const memory = residentMemory === undefined ? "" : `, ${Math.round(residentMemory / 1e6)} MB`;
+  return `${state}${pid === undefined ? "" : `, pid ${pid}${memory}`}${detail === "" ? "" : ` (${detail})`}`;
+}
+
+function served({ pid, published, shims, connections }: Status["ports"]): string {
+  if (pid === undefined) return "";
+  const docker = shims === 0 ? "" : `, ${shims} for Docker`;
+  return `; ${published + shims} sockets published${docker}, ${connections} connections`;
 }
 
 function networks(status: Status): string {

@@ -6,8 +6,10 @@ import t from "tap";
 import type { Explanation } from "../../dns/protocol.js";
 import { PontoonError } from "../errors.js";
 import { ControlApi, type ControlSources } from "./api.js";
+import type { PortRow } from "./ports.js";
 import type { Status } from "./status.js";
 
+const row: PortRow = { container: "web", containerPort: 80, transport: "tcp", ip: "0.0.0.0", hostPort: 8080, by: "pontoon", source: "command", state: "open" };
 const explanation: Explanation = { reply: "", source: { kind: "docker" }, took: 1, steps: [] };
 
 interface Answer {
@@ -27,6 +29,9 @@ class Bench {
       this.asked.push([container, query.toString()]);
       return container === "nosuch" ? Promise.reject(new PontoonError("NO_SUCH_CONTAINER", container, "no container nosuch")) : Promise.resolve(explanation);
     },
+    ports: (container) => Promise.resolve([{ ...row, container: container ?? "any" }]),
+    publish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
+    unpublish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
   };
 
   constructor(private readonly t: { teardown(work: () => unknown): void }) {
@@ -53,6 +58,18 @@ class Bench {
     });
   }
 }
+
+t.test("ports are listed, published and unpublished", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  t.match(await bench.call("GET", "/v1/ports"), { status: 200, body: [{ container: "any" }] });
+  t.match(await bench.call("GET", "/v1/ports?container=web"), { status: 200, body: [{ container: "web" }] });
+  const body = (request: object) => JSON.stringify(request);
+  t.match(await bench.call("POST", "/v1/ports/publish", body({ container: "web", specs: ["80"], options: { allowFrom: ["10.0.0.0/8"] } })), { status: 200, body: [{ container: "web 80" }] });
+  t.match(await bench.call("POST", "/v1/ports/unpublish", body({ container: "web", specs: [] })), { status: 200, body: [{ container: "web " }] });
+  for (const wrong of [{ container: "web", specs: [] }, { container: "", specs: ["80"] }, { container: "web", specs: ["80"], ip: "host" }, { container: "web", specs: ["80"], options: { no: 1 } }])
+    t.equal((await bench.call("POST", "/v1/ports/publish", body(wrong))).status, 400, body(wrong));
+});
 
 t.test("what is asked for is answered", async (t) => {
   const bench = new Bench(t);

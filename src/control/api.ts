@@ -4,6 +4,7 @@ import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Explanation } from "../../dns/protocol.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
+import type { PortRow, PublishRequest, UnpublishRequest } from "./ports.js";
 import type { RecordRow } from "./records.js";
 import type { Status } from "./status.js";
 
@@ -13,9 +14,36 @@ export interface ControlSources {
   records(): RecordRow[];
   /** Asks the running server as a container would. @param query a DNS message */
   query(container: string, query: Buffer): Promise<Explanation>;
+  /** @param container all of the host's without one */
+  ports(container: string | undefined): Promise<readonly PortRow[]>;
+  publish(request: PublishRequest): Promise<readonly PortRow[]>;
+  unpublish(request: UnpublishRequest): Promise<readonly PortRow[]>;
 }
 
 const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64() });
+const portsQuery = z.strictObject({ container: z.string().min(1).optional() });
+const ms = z.number().int().min(0).max(86_400_000).exactOptional();
+const networks = z.array(z.string()).max(1000).exactOptional();
+const publishBody = z
+  .strictObject({
+    container: z.string().min(1),
+    specs: z.array(z.string()).max(10_000),
+    all: z.boolean().exactOptional(),
+    ip: z.union([z.ipv4(), z.ipv6()]).exactOptional(),
+    options: z
+      .strictObject({
+        proxyProtocol: z.enum(["v1", "v2"]).exactOptional(),
+        acceptProxyProtocolFrom: networks,
+        allowFrom: networks,
+        maxConnections: z.number().int().min(0).exactOptional(),
+        drainMs: ms,
+        connectTimeoutMs: ms,
+        udpIdleMs: ms,
+      })
+      .exactOptional(),
+  })
+  .refine(({ specs, all }) => specs.length > 0 || all === true, "nothing is to be published");
+const unpublishBody = z.strictObject({ container: z.string().min(1), specs: z.array(z.string()).max(10_000) });
 
 /** The control API: HTTP on a unix socket that only root may open. */
 export class ControlApi {
@@ -32,6 +60,9 @@ export class ControlApi {
       const { container, query } = queryBody.parse(request.body);
       return sources.query(container, Buffer.from(query, "base64"));
     });
+    this.#server.get("/v1/ports", (request) => sources.ports(portsQuery.parse(request.query).container));
+    this.#server.post("/v1/ports/publish", (request) => sources.publish(publishBody.parse(request.body)));
+    this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishBody.parse(request.body)));
     this.#server.setErrorHandler((error, _request, reply) => {
       const code = errorCode(error) ?? "INTERNAL";
       void reply.status(statusOfError(error)).send({ code, message: describeError(error) });

@@ -8,7 +8,7 @@ const endpoint = (networkId: string, ipv4: string | undefined, aliases: string[]
   networkId, networkName: networkId, aliases, links: [], ipv4, ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0,
 });
 const container = (name: string, endpoints: Endpoint[], labels = {}): Container => ({
-  id: name.repeat(64).slice(0, 64), name, hostname: "", labels, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+  id: name.repeat(64).slice(0, 64), name, hostname: "", labels, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
   dns: { servers: [], options: [], search: [] }, endpoints, hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false,
 });
 

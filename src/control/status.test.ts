@@ -9,7 +9,7 @@ const endpoint = (networkId: string): Endpoint => ({
   networkId, networkName: networkId, aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0,
 });
 const container = (id: string, given: Partial<Container> = {}): Container => ({
-  id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+  id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
   dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
 });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
@@ -25,10 +25,25 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
   const serve = (id: string, given?: Partial<SandboxRecord>) => [id, { kind: "serve", sandbox: sandbox(id, given), pid: 1 }] as const;
   return {
     ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
-    server: { kind: "running", pid: 99 }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
+    server: { kind: "running", pid: 99 }, dnsEnabled: true, ports: { enabled: true, server: { kind: "running", pid: 98 }, report: undefined }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
     failures: new Map(), answering: new Set(["web"]), report: undefined, loopDelay: undefined, ...given,
   };
 }
+
+t.test("what is published is counted, dockerd's own apart", (t) => {
+  const publication = { protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, target: undefined, connections: 3, accepted: 3, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 } as const;
+  const report = { publications: [{ ...publication, id: "shim 1" }, { ...publication, id: "tcp 0.0.0.0 80" }], shims: 1, draining: 0, workers: 1, waitingForDescriptors: 0, residentMemory: 1e6 };
+  t.match(statusOf(sources({ ports: { enabled: true, server: { kind: "running", pid: 98 }, report } })).ports, { state: "running", pid: 98, published: 1, shims: 1, connections: 6 });
+  t.match(statusOf(sources({ ports: { enabled: false, server: { kind: "stopped" }, report: undefined } })).ports, { state: "off", published: 0 });
+  t.end();
+});
+
+t.test("a resolver that is switched off wants nothing", (t) => {
+  const status = statusOf(sources({ dnsEnabled: false, server: { kind: "stopped" }, answering: new Set() }));
+  t.equal(status.dns.state, "off");
+  t.match(status.containers, [{ resolver: "docker", wanted: false, reason: "dns.enabled is false" }, {}]);
+  t.end();
+});
 
 const one = (given: Partial<StatusSources>, name: string) => statusOf(sources(given)).containers.find((entry) => entry.name === name);
 

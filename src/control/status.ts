@@ -1,4 +1,5 @@
 import type { Counters, UpstreamReport, Report, Forwarding } from "../../dns/protocol.js";
+import type { Report as ProxyReport } from "../../proxy/protocol.js";
 import type { FeedState } from "../docker/feed.js";
 import type { LoopDelay } from "../loop-delay.js";
 import type { Inventory } from "../inventory/inventory.js";
@@ -14,6 +15,18 @@ export interface Status {
   readonly observe: boolean;
   readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
   readonly dns: { readonly state: string; readonly pid: number | undefined; readonly version: string | undefined; readonly detail: string; readonly residentMemory: number | undefined };
+  readonly ports: {
+    readonly state: string;
+    readonly pid: number | undefined;
+    readonly version: string | undefined;
+    readonly detail: string;
+    readonly residentMemory: number | undefined;
+    /** Published by pontoon itself, and handed over by dockerd's shims. */
+    readonly published: number;
+    readonly shims: number;
+    readonly connections: number;
+    readonly workers: number;
+  };
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
@@ -45,6 +58,14 @@ export interface ContainerStatus {
   readonly counters: Counters | undefined;
 }
 
+interface ServerView {
+  readonly kind: string;
+  readonly pid?: number;
+  readonly version?: string;
+  readonly reason?: string;
+  readonly adopted?: boolean;
+}
+
 export interface StatusSources {
   /** dockerd is waited for, or followed and every container that should be answered is. */
   readonly ready: boolean;
@@ -52,7 +73,9 @@ export interface StatusSources {
   readonly observe: boolean;
   readonly dockerHost: string;
   readonly feed: FeedState;
-  readonly server: { readonly kind: string; readonly pid?: number; readonly version?: string; readonly reason?: string; readonly adopted?: boolean };
+  readonly dnsEnabled: boolean;
+  readonly server: ServerView;
+  readonly ports: { readonly enabled: boolean; readonly server: ServerView; readonly report: ProxyReport | undefined };
   readonly inventory: Inventory;
   readonly decisions: ReadonlyMap<string, Decision>;
   readonly failures: ReadonlyMap<string, Failure>;
@@ -71,7 +94,8 @@ export function statusOf(sources: StatusSources): Status {
     pid: process.pid,
     observe: sources.observe,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
-    dns: { state: sources.observe ? "observing" : server.kind, pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
+    dns: { state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
+    ports: portsStatus(sources.ports),
     networks: [...inventory.networks.values()]
       .filter((network) => !network.predefined)
       .map(({ id, name, driver, internal, shared }) => ({ id, name, driver, internal, shared, endpoints: inventory.containersOn(id).length }))
@@ -82,7 +106,16 @@ export function statusOf(sources: StatusSources): Status {
   };
 }
 
-function containerStatuses({ inventory, decisions, failures, answering, report, observe }: StatusSources): ContainerStatus[] {
+function portsStatus({ enabled, server, report }: StatusSources["ports"]): Status["ports"] {
+  const shims = report?.shims ?? 0;
+  const publications = report?.publications ?? [];
+  return {
+    state: enabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory,
+    published: publications.length - shims, shims, connections: publications.reduce((sum, { connections }) => sum + connections, 0), workers: report?.workers ?? 0,
+  };
+}
+
+function containerStatuses({ inventory, decisions, failures, answering, report, observe, dnsEnabled }: StatusSources): ContainerStatus[] {
   const counters = new Map(report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
   return [...inventory.containers.values()]
     .filter((container) => container.running)
@@ -91,14 +124,14 @@ function containerStatuses({ inventory, decisions, failures, answering, report, 
       const sandbox = decision?.kind === "serve" ? decision.sandbox : undefined;
       const answers = sandbox !== undefined && answering.has(sandbox.id);
       const failure = sandbox && failures.get(sandbox.id);
-      const reason = decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
+      const reason = !dnsEnabled ? "dns.enabled is false" : decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
       return {
         id: container.id,
         name: container.name,
         networks: container.endpoints.map((endpoint) => ({ name: endpoint.networkName, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, names: namesOf(container, endpoint) })),
         resolver: answers ? "pontoon" : "docker",
         reason,
-        wanted: sandbox !== undefined,
+        wanted: dnsEnabled && sandbox !== undefined,
         code: failure?.code,
         upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
         counters: sandbox && counters.get(sandbox.id),

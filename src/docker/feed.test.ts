@@ -17,7 +17,7 @@ function endpoint(network: string, ipv4?: string): Endpoint {
 
 function container(id: string, given: Partial<Container> = {}): Container {
   return {
-    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
     dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
   };
 }

@@ -1,5 +1,6 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
+import type { DockerPort } from "../inventory/published.js";
 import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport } from "../inventory/types.js";
 
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
@@ -28,6 +29,7 @@ export function containerOf(info: ContainerInspectInfo): Container {
     sandbox: running && pid > 0 && sandboxId !== "" ? { id: sandboxId, pid } : undefined,
     networkMode: mode,
     ports: exposedPorts(config.ExposedPorts),
+    published: publishedPorts(settings.Ports),
     dns: { servers: strings(hostConfig.Dns), options: strings(hostConfig.DnsOptions), search: strings(hostConfig.DnsSearch) },
     endpoints: Object.entries(object(settings.Networks)).map(([name, endpoint]) => endpointOf(name, object(endpoint), id)),
     hostsPath: text(raw.HostsPath),
@@ -104,6 +106,18 @@ function exposedPorts(raw: unknown): [number, Transport][] {
     if (match) ports.push([Number(match[1]), (match[2] ?? "tcp") as Transport]);
   }
   return ports.sort(([a], [b]) => a - b);
+}
+
+/** `{"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}`; null for a port that is only exposed. */
+function publishedPorts(raw: unknown): DockerPort[] {
+  return Object.entries(object(raw)).flatMap(([key, bindings]) => {
+    const [port] = exposedPorts({ [key]: {} });
+    if (!port || !Array.isArray(bindings)) return [];
+    return bindings.map(object).flatMap(({ HostIp, HostPort }) => {
+      const [ip, hostPort] = [text(HostIp) || "0.0.0.0", Number(text(HostPort))];
+      return hostPort > 0 && hostPort <= 65_535 ? [{ transport: port[1], ip, hostPort, containerPort: port[0] }] : [];
+    });
+  });
 }
 
 /** `target:alias`, or just `target`. */

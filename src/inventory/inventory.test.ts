@@ -10,7 +10,7 @@ function endpoint(given: Partial<Endpoint> = {}): Endpoint {
 
 function container(id: string, given: Partial<Container> = {}): Container {
   return {
-    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
     dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
   };
 }

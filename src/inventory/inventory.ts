@@ -100,7 +100,7 @@ function emptyEndpoint(network: Network, ipv4: string | undefined, ipv6: string 
 
 function partialContainer(network: Network, { container, name, ipv4, ipv6 }: ListedEndpoint): Container {
   return {
-    id: container, name, hostname: "", labels: {}, running: false, sandbox: undefined, networkMode: { kind: "own" }, ports: [],
+    id: container, name, hostname: "", labels: {}, running: false, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
     dns: { servers: [], options: [], search: [] }, endpoints: [emptyEndpoint(network, ipv4, ipv6)], hostsPath: "", resolvConfPath: "",
     legacyLinks: [], partial: true,
   };

@@ -1,5 +1,7 @@
 // What is known of the Docker host, as plain data. Nothing here knows where it came from.
 
+import type { DockerPort } from "./published.js";
+
 export type Transport = "tcp" | "udp" | "sctp";
 
 export interface Network {
@@ -47,7 +49,10 @@ export interface Container {
   readonly running: boolean;
   readonly sandbox: SandboxPlace | undefined;
   readonly networkMode: NetworkMode;
+  /** Exposed ones. */
   readonly ports: readonly (readonly [port: number, transport: Transport])[];
+  /** Those Docker publishes itself. */
+  readonly published: readonly DockerPort[];
   readonly dns: { readonly servers: readonly string[]; readonly options: readonly string[]; readonly search: readonly string[] };
   readonly endpoints: readonly Endpoint[];
   readonly hostsPath: string;

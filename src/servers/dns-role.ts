@@ -26,8 +26,8 @@ export interface DnsRoleOptions {
   /** Bytes. */
   readonly cacheSize: number;
   readonly singleLabel: "forward" | "local";
-  /** Take over nothing; only work out what would be. */
-  readonly observe: boolean;
+  /** False: take over nothing; only work out what would be. */
+  readonly takeOver: boolean;
 }
 
 /** Finds out whom to forward to for a container; may read files. */
@@ -85,7 +85,7 @@ export class DnsRole {
   }
 
   start(): void {
-    if (this.options.observe) return;
+    if (!this.options.takeOver) return;
     this.#retry = setInterval(() => this.#reconsiderFailures(), retryFailuresEvery);
     this.#client.start();
   }
@@ -137,7 +137,7 @@ export class DnsRole {
   /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
   get isReady(): boolean {
     if (!this.#mayTakeOver) return false;
-    if (this.options.observe) return true;
+    if (!this.options.takeOver) return true;
     return this.#connected && [...this.decisions.values()].every((decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id));
   }
 
@@ -191,7 +191,7 @@ export class DnsRole {
   }
 
   #act(decision: Decision): void {
-    if (decision.kind !== "serve" || !this.#mayTakeOver || this.options.observe || this.#stopping) return;
+    if (decision.kind !== "serve" || !this.#mayTakeOver || !this.options.takeOver || this.#stopping) return;
     const { sandbox, pid } = decision;
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
     // Not before a server is there, and has said what it holds from an earlier daemon.

@@ -11,7 +11,7 @@ const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint =>
   networkId, networkName: networkId, aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0, ...given,
 });
 const container = (given: Partial<Container> = {}): Container => ({
-  id: "c".repeat(64), name: "web", hostname: "", labels: {}, running: true, sandbox: { id: "s1", pid: 42 }, networkMode: { kind: "own" }, ports: [[80, "tcp"]],
+  id: "c".repeat(64), name: "web", hostname: "", labels: {}, running: true, sandbox: { id: "s1", pid: 42 }, networkMode: { kind: "own" }, ports: [[80, "tcp"]], published: [],
   dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("n1")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
 });
 

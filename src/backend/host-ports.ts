@@ -1,0 +1,119 @@
+import { isIPv6 } from "node:net";
+import { errorCode, PontoonError } from "../errors.js";
+import type { PortRange } from "../inventory/port-spec.js";
+import { moveDescriptor } from "../linux/descriptors.js";
+import { openListener } from "../linux/listener.js";
+import { holderText } from "../linux/port-holder.js";
+import { closeDescriptor, localAddress } from "../linux/socket.js";
+
+type Protocol = "tcp" | "udp";
+
+/** A socket bound to a port of the host: TCP listens, UDP tells the address each datagram was sent to. */
+export interface HostPort {
+  readonly ip: string;
+  readonly port: number;
+  readonly descriptor: number;
+}
+
+/** How often another free port is tried when one is free in one family only. */
+const triesForFree = 64;
+
+/**
+ * Binds one port on several addresses, or on none. Throws PORT_TAKEN (with who has it), PORT_PRIVILEGED,
+ * ADDRESS_NOT_HERE, DESCRIPTORS_EXHAUSTED or PORT_UNFIT.
+ * @param ports one of these; undefined: any that is free
+ */
+export function bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined): HostPort[] {
+  if (ports === undefined) return bindAnyFree(protocol, ips);
+  for (let port = ports.first; port < ports.last; port++) {
+    try {
+      return bindAll(protocol, ips, port);
+    } catch (error) {
+      if (errorCode(error) !== "EADDRINUSE") throw explained(protocol, { ip: ips[0]!, port }, error);
+    }
+  }
+  return bindExactly(protocol, ips, ports.last);
+}
+
+/** Whether the host has IPv6 at all. */
+export function hasIPv6(): boolean {
+  try {
+    closeDescriptor(openListener("udp", { ip: "::1", port: 0 }));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function bindExactly(protocol: Protocol, ips: readonly string[], port: number): HostPort[] {
+  const bound: HostPort[] = [];
+  for (const ip of ips) {
+    try {
+      bound.push(bindOne(protocol, ip, port));
+    } catch (error) {
+      release(bound);
+      throw explained(protocol, { ip, port }, error);
+    }
+  }
+  return bound;
+}
+
+function bindAnyFree(protocol: Protocol, ips: readonly string[]): HostPort[] {
+  for (let tries = 1; ; tries++) {
+    try {
+      return bindAll(protocol, ips, freePort(protocol, ips[0]!));
+    } catch (error) {
+      if (errorCode(error) !== "EADDRINUSE" || tries >= triesForFree) throw explained(protocol, { ip: ips[0]!, port: 0 }, error);
+    }
+  }
+}
+
+/** Throws what the kernel says. */
+function bindAll(protocol: Protocol, ips: readonly string[], port: number): HostPort[] {
+  const bound: HostPort[] = [];
+  try {
+    for (const ip of ips) bound.push(bindOne(protocol, ip, port));
+    return bound;
+  } catch (error) {
+    release(bound);
+    throw error;
+  }
+}
+
+function bindOne(protocol: Protocol, ip: string, port: number): HostPort {
+  return { ip, port, descriptor: moveDescriptor(openListener(protocol, { ip, port })) };
+}
+
+/** The kernel's choice. A socket that was bound without naming its port loses it when it is made to refuse. */
+function freePort(protocol: Protocol, ip: string): number {
+  const probe = openListener(protocol, { ip, port: 0 });
+  try {
+    return localAddress(probe).port;
+  } finally {
+    closeDescriptor(probe);
+  }
+}
+
+function release(ports: readonly HostPort[]): void {
+  for (const { descriptor } of ports) closeDescriptor(descriptor);
+}
+
+function explained(protocol: Protocol, address: { ip: string; port: number }, error: unknown): unknown {
+  const at = `${protocol} port ${isIPv6(address.ip) ? `[${address.ip}]` : address.ip}:${address.port}`;
+  const refuse = (code: string, message: string) => new PontoonError(code, at, message);
+  switch (errorCode(error)) {
+    case "EADDRINUSE":
+      return refuse("PORT_TAKEN", address.port === 0 ? `no ${protocol} port is free` : `${at} is taken${holderText(protocol, address)}; choose another`);
+    case "EACCES":
+      return refuse("PORT_PRIVILEGED", `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`);
+    case "EADDRNOTAVAIL":
+      return refuse("ADDRESS_NOT_HERE", `${address.ip} is no address of this host; choose one that \`ip address\` shows`);
+    case "EMFILE":
+    case "ENFILE":
+    case "ENOBUFS":
+    case "ENOMEM":
+      return refuse("DESCRIPTORS_EXHAUSTED", `no descriptor (or memory) is left for ${at}; publish fewer ports, or raise the limit (LimitNOFILE= of the service)`);
+    default:
+      return new PontoonError("PORT_UNFIT", at, `${at} cannot be bound`, { cause: error });
+  }
+}

@@ -1,0 +1,75 @@
+import type { PublicationReport } from "../../proxy/relay.js";
+import type { Report } from "../../proxy/protocol.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { DockerPort } from "../inventory/published.js";
+import { containerNamed } from "../inventory/targets.js";
+import { idOf, type Entry } from "../servers/published-ports.js";
+import type { LabelFailure } from "../servers/publisher.js";
+import { PontoonError } from "../errors.js";
+import { mappingsOf, parsePortSpec } from "../inventory/port-spec.js";
+import type { PortRow } from "./ports.js";
+
+export interface PortSources {
+  readonly inventory: Inventory;
+  readonly entries: readonly Entry[];
+  readonly labelFailures: ReadonlyMap<string, readonly LabelFailure[]>;
+  /** Undefined while pontoon-proxy cannot be asked. */
+  readonly report: Report | undefined;
+}
+
+/** Everything that is published on the host. @param nameOrId of one container; throws NO_SUCH_CONTAINER */
+export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
+  const { inventory, entries, labelFailures, report } = sources;
+  const reports = new Map(report?.publications.map((each) => [idOf({ transport: each.protocol, ip: each.listen.ip, hostPort: each.listen.port }), each]));
+  const rows = [
+    ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)))),
+    ...[...labelFailures].flatMap(([container, failures]) => failures.flatMap((failure) => rowsOfFailure(container, failure))),
+    ...[...inventory.containers.values()].flatMap(({ name, published }) => published.map((port) => rowOfDocker(name, port, reports))),
+  ].sort(compareRows);
+  if (nameOrId === undefined) return rows;
+  const container = containerNamed(inventory, nameOrId)?.name;
+  const own = rows.filter((row) => row.container === (container ?? nameOrId));
+  if (container === undefined && own.length === 0) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`docker ps --all\``);
+  return own;
+}
+
+/** A published port without what has happened on it. */
+export function rowOfEntry({ port, failure, target }: Entry, report?: PublicationReport): PortRow {
+  const { container, containerPort, transport, ip, hostPort, source } = port;
+  const row = { container, containerPort, transport, ip, hostPort, by: "pontoon", source } as const;
+  if (failure !== undefined) return { ...row, state: "failed", reason: failure };
+  return { ...row, state: target ? "open" : "refusing", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
+}
+
+function rowsOfFailure(container: string, { spec, reason }: LabelFailure): PortRow[] {
+  const row = { container, ip: "", by: "pontoon", source: "label", state: "failed", reason } as const;
+  try {
+    return mappingsOf(parsePortSpec(spec)).map(({ containerPort, transport, ip, hostPorts }) => ({ ...row, containerPort, transport, ip: ip ?? "", hostPort: hostPorts?.first ?? 0 }));
+  } catch {
+    return [{ ...row, containerPort: 0, transport: "tcp", hostPort: 0 }]; // what it says makes no sense, as the reason tells
+  }
+}
+
+/** Served by pontoon-proxy if a shim has handed it over. */
+function rowOfDocker(container: string, port: DockerPort, reports: ReadonlyMap<string, PublicationReport>): PortRow {
+  const { transport, ip, hostPort, containerPort } = port;
+  const report = transport === "sctp" ? undefined : reports.get(idOf({ transport, ip, hostPort }));
+  const target = report?.target;
+  return { container, containerPort, transport, ip, hostPort, by: report ? "pontoon" : "docker", source: "docker", state: "open", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
+}
+
+function happened({ connections, accepted, refused, failedDials, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
+  return { connections, accepted, refused, failedDials, bytesToContainer, bytesToClients };
+}
+
+function addressText({ ip, port }: { readonly ip: string; readonly port: number }): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
+function compareRows(a: PortRow, b: PortRow): number {
+  return compareTexts(a.container, b.container) || a.containerPort - b.containerPort || compareTexts(a.transport, b.transport) || a.hostPort - b.hostPort || compareTexts(a.ip, b.ip);
+}
+
+function compareTexts(a: string, b: string): number {
+  return a < b ? -1 : Number(a > b);
+}

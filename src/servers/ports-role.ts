@@ -1,0 +1,128 @@
+import type { Logger } from "pino";
+import type { Report } from "../../proxy/protocol.js";
+import { portRows, rowOfEntry } from "../control/port-rows.js";
+import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
+import { describeError, PontoonError } from "../errors.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { Poller } from "../linux/poller.js";
+import { PublicationStore } from "../store/publications.js";
+import { ProxyRole } from "./proxy-role.js";
+import { PublishedPorts } from "./published-ports.js";
+import { Publisher } from "./publisher.js";
+import type { ServerState } from "./server-client.js";
+
+/** Until a pontoon-proxy that is just starting is there, ms. */
+const beginTime = 10_000;
+
+export interface PortsRoleOptions {
+  readonly enabled: boolean;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly version: string;
+  /** Address of publications that name none. */
+  readonly ip: string | undefined;
+  /** How long connections may go on after their port was unpublished, ms. */
+  readonly drainMs: number;
+}
+
+/** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
+export class PortsRole {
+  readonly #proxy: ProxyRole;
+  readonly #ports: PublishedPorts;
+  readonly #publisher: Publisher;
+  #begun!: () => void;
+  readonly #whenBegun = new Promise<void>((resolve) => (this.#begun = resolve));
+
+  constructor(
+    poller: Poller,
+    private readonly inventory: Inventory,
+    private readonly options: PortsRoleOptions,
+    private readonly log: Logger,
+  ) {
+    const { runDir, stateDir, version, ip, drainMs } = options;
+    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, (inherited) => {
+      this.#ports.restore(inherited);
+      this.#publisher.start();
+      this.#begun();
+    });
+    const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
+    this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
+    this.#publisher = new Publisher(inventory, this.#ports, ip, log);
+  }
+
+  get server(): ServerState {
+    return this.#proxy.server;
+  }
+
+  get isReady(): boolean {
+    return !this.options.enabled || this.server.kind === "running";
+  }
+
+  start(): void {
+    if (this.options.enabled) this.#proxy.start();
+  }
+
+  /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has ended */
+  async stop(): Promise<boolean> {
+    this.#publisher.stop();
+    if (!this.options.enabled) return true;
+    const published = await this.#countPublished();
+    if (published === 0) return this.#proxy.stop().then(() => true);
+    this.log.info({ ports: published }, "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs");
+    this.#proxy.leave();
+    return false;
+  }
+
+  /** Leaves everything as it is, for the next daemon. */
+  leave(): void {
+    this.#publisher.stop();
+    this.#proxy.leave();
+  }
+
+  /** The inventory is complete: from now on ports follow their containers. */
+  async inventoryIsComplete(): Promise<void> {
+    if (!this.options.enabled) return;
+    await this.#whenBegun;
+    this.#publisher.inventoryIsComplete();
+  }
+
+  /** As {@link Publisher.publish}. */
+  async publish(request: PublishRequest): Promise<PortRow[]> {
+    await this.#ready();
+    return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
+  }
+
+  /** As {@link Publisher.unpublish}. */
+  async unpublish(request: UnpublishRequest): Promise<PortRow[]> {
+    await this.#ready();
+    return (await this.#publisher.unpublish(request)).map((entry) => rowOfEntry(entry));
+  }
+
+  /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
+  async rows(container: string | undefined): Promise<PortRow[]> {
+    const { inventory } = this;
+    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, report: await this.report() }, container);
+  }
+
+  /** @returns undefined when pontoon-proxy does not answer */
+  async report(): Promise<Report | undefined> {
+    return this.#proxy.report().catch((error: unknown) => {
+      this.log.warn({ reason: describeError(error) }, "pontoon-proxy did not report");
+      return undefined;
+    });
+  }
+
+  async #ready(): Promise<void> {
+    if (!this.options.enabled) throw new PontoonError("ROLE_OFF", "ports", "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon");
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`")), beginTime);
+    });
+    await Promise.race([this.#whenBegun, late]).finally(() => clearTimeout(timer));
+  }
+
+  async #countPublished(): Promise<number> {
+    const report = await this.report();
+    return report ? report.publications.length + report.shims : this.#ports.entries.size;
+  }
+}

@@ -1,0 +1,283 @@
+import type { Logger } from "pino";
+import { checkPublication, type PublicationOptions } from "../../proxy/publication.js";
+import { bindPort, hasIPv6 } from "../backend/host-ports.js";
+import type { PublishRequest, UnpublishRequest } from "../control/ports.js";
+import { describeError, errorCode, PontoonError } from "../errors.js";
+import type { Change, Inventory } from "../inventory/inventory.js";
+import { mappingsOf, matcherOf, parsePortSpec, portLabel, type PortMapping } from "../inventory/port-spec.js";
+import type { PublishedPort } from "../inventory/published.js";
+import { containerNamed, unpublishable } from "../inventory/targets.js";
+import type { Container } from "../inventory/types.js";
+import { closeDescriptor } from "../linux/socket.js";
+import { idOf, type BoundEntry, type Entry, type PublishedPorts } from "./published-ports.js";
+
+const label = "pontoon.publish";
+const retryEvery = 5000; // ms
+
+/** A part of a container's label that is not published. */
+export interface LabelFailure {
+  readonly spec: string;
+  readonly reason: string;
+}
+
+/** Decides what is published: by command, and by the containers' labels. */
+export class Publisher {
+  /** By container. */
+  readonly labelFailures = new Map<string, readonly LabelFailure[]>();
+  readonly #names = new Map<string, string>();
+  readonly #changed = new Set<string>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #timer: NodeJS.Timeout | undefined;
+  #reviewing = false;
+  #complete = false;
+  #stopped = false;
+
+  constructor(
+    private readonly inventory: Inventory,
+    private readonly ports: PublishedPorts,
+    /** Address of publications that name none; undefined: all of both families. */
+    private readonly ip: string | undefined,
+    private readonly log: Logger,
+  ) {
+    inventory.onChange((change) => this.#onChange(change));
+  }
+
+  start(): void {
+    this.#timer ??= setInterval(() => this.#retry(), retryEvery);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+  }
+
+  /** The inventory is complete: whoever is not in it does not exist. */
+  inventoryIsComplete(): void {
+    if (this.#complete) return;
+    this.#complete = true;
+    this.ports.followContainers();
+    for (const { id } of this.inventory.containers.values()) this.#changed.add(id);
+    this.#reviewSoon();
+  }
+
+  /**
+   * Publishes all of a request or nothing. Rejects with NO_SUCH_CONTAINER, NOT_PUBLISHABLE, PORT_SPEC_INVALID, PORT_TAKEN and what
+   * else keeps a port from being bound, PUBLICATION_INVALID, STORE_UNWRITABLE or SERVER_SILENT.
+   */
+  publish(request: PublishRequest): Promise<readonly Entry[]> {
+    return this.#inTurn(async () => {
+      const container = this.#publishableContainer(request.container);
+      const options = optionsOf(request);
+      const mappings = [...request.specs.flatMap((spec) => mappingsOf(parsePortSpec(spec))), ...(request.all === true ? exposedOf(container) : [])];
+      return await this.ports.add(this.#bindAll(container.name, mappings, request.ip ?? this.ip, options, "command"));
+    });
+  }
+
+  /** Frees ports. Rejects with NOT_PUBLISHED, PORT_SPEC_INVALID or STORE_UNWRITABLE; then nothing has changed. */
+  unpublish({ container: nameOrId, specs }: UnpublishRequest): Promise<readonly Entry[]> {
+    return this.#inTurn(async () => {
+      const name = containerNamed(this.inventory, nameOrId)?.name ?? nameOrId;
+      const all = this.ports.all.filter(({ port }) => port.container === name);
+      const own = all.filter(({ port }) => port.source === "command");
+      const chosen = specs.length === 0 ? own : [...new Set(specs.flatMap((spec) => this.#chosen(name, all, own, spec)))];
+      if (chosen.length === 0) throw new PontoonError("NOT_PUBLISHED", name, `\`pontoon publish\` has published nothing of ${name}; \`pontoon port\` shows what is published`);
+      await this.ports.remove(chosen);
+      return chosen;
+    });
+  }
+
+  #chosen(name: string, all: readonly Entry[], own: readonly Entry[], spec: string): Entry[] {
+    const isMeant = matcherOf(spec);
+    const chosen = own.filter(({ port }) => isMeant(port));
+    if (chosen.length > 0) return chosen;
+    if (all.some(({ port }) => isMeant(port)))
+      throw new PontoonError("NOT_PUBLISHED", name, `${spec} of ${name} is published by its label ${label}; change the label, and make the container anew`);
+    throw new PontoonError("NOT_PUBLISHED", name, `pontoon does not publish ${spec} of ${name}; \`pontoon port\` shows what is published`);
+  }
+
+  #publishableContainer(nameOrId: string): Container {
+    const container = containerNamed(this.inventory, nameOrId);
+    if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`docker ps --all\``);
+    const reason = unpublishable(this.inventory, container);
+    if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", container.name, reason);
+    return container;
+  }
+
+  /** Binds all or none. */
+  #bindAll(container: string, mappings: readonly PortMapping[], ip: string | undefined, options: PublicationOptions, source: PublishedPort["source"]): BoundEntry[] {
+    const bound: BoundEntry[] = [];
+    try {
+      for (const mapping of mappings) bound.push(...this.#bind(container, mapping, ip, options, source, bound));
+      return bound;
+    } catch (error) {
+      for (const { descriptor } of bound) closeDescriptor(descriptor);
+      throw error;
+    }
+  }
+
+  #bind(container: string, mapping: PortMapping, defaultIp: string | undefined, options: PublicationOptions, source: PublishedPort["source"], besides: readonly BoundEntry[] = []): BoundEntry[] {
+    const { transport, containerPort, hostPorts } = mapping;
+    if (transport === "sctp") throw new PontoonError("NOT_PUBLISHABLE", container, `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``);
+    const ips = addressesOf(mapping.ip ?? defaultIp);
+    const only = hostPorts?.first === hostPorts?.last ? hostPorts?.first : undefined;
+    if (only !== undefined) for (const ip of ips) this.#requireUnclaimed(transport, ip, only, besides);
+    try {
+      return bindPort(transport, ips, hostPorts).map(({ ip, port: hostPort, descriptor }) => ({ port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor }));
+    } catch (error) {
+      if (errorCode(error) === "PORT_TAKEN" && only !== undefined) this.#requireUnpublished(transport, only);
+      throw error;
+    }
+  }
+
+  /** Throws PORT_TAKEN for a port that is ours already, bound or not. */
+  #requireUnclaimed(transport: PublishedPort["transport"], ip: string, hostPort: number, besides: readonly BoundEntry[]): void {
+    const id = idOf({ transport, ip, hostPort });
+    const owner = this.ports.entries.get(id)?.port ?? besides.find(({ port }) => idOf(port) === id)?.port;
+    if (owner) throw taken(transport, hostPort, `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`);
+  }
+
+  /** Throws PORT_TAKEN with the container's name if it is a container's port that is in the way. */
+  #requireUnpublished(transport: PublishedPort["transport"], hostPort: number): void {
+    const ours = this.ports.all.find(({ port, failure }) => port.transport === transport && port.hostPort === hostPort && failure === undefined)?.port;
+    if (ours) throw taken(transport, hostPort, `pontoon publishes it for ${ours.container} (${ours.containerPort}/${transport})`);
+    for (const { name, running, published } of this.inventory.containers.values()) {
+      const dockers = running ? published.find((port) => port.transport === transport && port.hostPort === hostPort) : undefined;
+      if (dockers) throw taken(transport, hostPort, `Docker publishes it for ${name} (${dockers.containerPort}/${transport})`);
+    }
+  }
+
+  #onChange({ containers, networks }: Change): void {
+    for (const id of containers) this.#changed.add(id);
+    for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
+    this.#reviewSoon();
+  }
+
+  #reviewSoon(): void {
+    if (this.#reviewing || !this.#complete || this.#changed.size === 0) return;
+    this.#reviewing = true;
+    setImmediate(() => {
+      this.#reviewing = false;
+      const names = this.#takeChangedNames();
+      // Whoever shares the namespace of one that moved has moved as well.
+      this.ports.retarget((container) => names.has(container) || this.#sharesNamespace(container));
+      void this.#inTurn(() => this.#reviewLabels(names));
+    });
+  }
+
+  /** The names of what has changed, those they had before among them. */
+  #takeChangedNames(): Set<string> {
+    const names = new Set<string>();
+    for (const id of this.#changed) {
+      const [before, now] = [this.#names.get(id), this.inventory.containers.get(id)?.name];
+      if (before !== undefined) names.add(before);
+      if (now === undefined) this.#names.delete(id);
+      else {
+        names.add(now);
+        this.#names.set(id, now);
+      }
+    }
+    this.#changed.clear();
+    return names;
+  }
+
+  #sharesNamespace(name: string): boolean {
+    for (const container of this.inventory.containers.values()) if (container.name === name) return container.networkMode.kind === "container";
+    return false;
+  }
+
+  async #reviewLabels(names: ReadonlySet<string>): Promise<void> {
+    if (this.#stopped) return;
+    const byName = new Map([...this.inventory.containers.values()].map((container) => [container.name, container]));
+    const forgotten = this.ports.all.filter(({ port }) => port.source === "label" && !byName.has(port.container)).map(({ port }) => port.container);
+    for (const name of new Set([...names, ...forgotten])) {
+      const container = byName.get(name);
+      if (container?.partial === true) continue; // its labels are not known yet
+      await this.#reviewLabel(name, container).catch((error: unknown) => this.log.error({ container: name, reason: describeError(error) }, `label ${label} could not be followed`));
+    }
+  }
+
+  /** Publishes what a container's label asks for and is not published, and no more. */
+  async #reviewLabel(name: string, container: Container | undefined): Promise<void> {
+    const unused = new Set(this.ports.all.filter(({ port }) => port.source === "label" && port.container === name));
+    const value = container?.labels[label] ?? "";
+    if (unused.size === 0 && value === "") return void this.labelFailures.delete(name);
+    const failures: LabelFailure[] = [];
+    const missing: { readonly spec: string; readonly mapping: PortMapping }[] = [];
+    for (const spec of portLabel(value)) {
+      try {
+        const reason = container && unpublishable(this.inventory, container);
+        if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", name, reason);
+        for (const mapping of mappingsOf(parsePortSpec(spec))) {
+          const there = this.#entriesFor(mapping, unused);
+          if (there) for (const entry of there) unused.delete(entry);
+          else missing.push({ spec, mapping });
+        }
+      } catch (error) {
+        failures.push({ spec, reason: describeError(error) });
+      }
+    }
+    await this.ports.remove([...unused]);
+    for (const { spec, mapping } of missing) {
+      try {
+        await this.ports.add(this.#bind(name, mapping, this.ip, {}, "label"));
+      } catch (error) {
+        failures.push({ spec, reason: describeError(error) });
+      }
+    }
+    this.#tellFailures(name, failures);
+  }
+
+  /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
+  #entriesFor(mapping: PortMapping, among: ReadonlySet<Entry>): Entry[] | undefined {
+    const { transport, containerPort, hostPorts } = mapping;
+    const ips = addressesOf(mapping.ip ?? this.ip);
+    const fitting = [...among].filter(({ port }) => port.transport === transport && port.containerPort === containerPort && ips.includes(port.ip)
+      && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+    for (const { port } of fitting) {
+      const same = fitting.filter((entry) => entry.port.hostPort === port.hostPort);
+      if (same.length === ips.length) return same;
+    }
+    return undefined;
+  }
+
+  #tellFailures(name: string, failures: readonly LabelFailure[]): void {
+    const before = this.labelFailures.get(name) ?? [];
+    for (const { spec, reason } of failures)
+      if (!before.some((known) => known.spec === spec && known.reason === reason)) this.log.error({ container: name, spec, reason }, `label ${label}: a port is not published`);
+    if (failures.length > 0) this.labelFailures.set(name, failures);
+    else this.labelFailures.delete(name);
+  }
+
+  #retry(): void {
+    this.ports.retry();
+    if (this.labelFailures.size > 0 && this.#complete) void this.#inTurn(() => this.#reviewLabels(new Set(this.labelFailures.keys())));
+  }
+
+  /** One after the other: each sees what the one before has done. */
+  #inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function taken(transport: string, hostPort: number, by: string): PontoonError {
+  return new PontoonError("PORT_TAKEN", `${transport} port ${hostPort}`, `${transport} port ${hostPort} is taken: ${by}; choose another`);
+}
+
+/** Docker publishes on all addresses of both families unless one is named. */
+function addressesOf(ip: string | undefined): string[] {
+  if (ip !== undefined) return [ip];
+  return hasIPv6() ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+}
+
+function exposedOf({ ports }: Container): PortMapping[] {
+  return ports.map(([containerPort, transport]) => ({ ip: undefined, hostPorts: undefined, containerPort, transport }));
+}
+
+/** Throws PUBLICATION_INVALID. */
+function optionsOf({ options = {}, container }: PublishRequest): PublicationOptions {
+  const listen = { ip: "0.0.0.0", port: 1 };
+  checkPublication({ id: container, protocol: "tcp", listen, options });
+  return options;
+}
