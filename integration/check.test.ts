@@ -121,7 +121,7 @@ t.test("what a daemon that was killed leaves is named, lapses, and can be remove
   t.same(worries(await check(host)), []);
   await second.killEverything();
   const killed = await check(host);
-  t.match(worries(killed), [/no pontoon daemon runs/, /leftovers: table pontoon in web/, /leftovers: files of a daemon that has ended: .*control\.sock, .*dns\.sock, .*dns\.pid, .*dns\.log, .*\.lock$/]);
+  t.match(worries(killed), [/no pontoon daemon runs/, /leftovers: table pontoon in web/, /leftovers: files of a daemon that has ended: .*control\.sock, .*dns\.sock, .*proxy\.sock, .*proxy-control\.sock, .*dns\.pid, .*dns\.log, .*proxy\.pid, .*proxy\.log, .*\.lock$/]);
   t.equal(killed.code, 0);
   const lapsed = async () => worries(await check(host)).some((line) => line.endsWith("table pontoon in web, without effect"));
   await until(lapsed, { timeoutMs: 15_000, what: "the takeover lapses" });

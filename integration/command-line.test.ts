@@ -68,7 +68,7 @@ t.test("the command looks inside a running daemon", async (t) => {
     await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--docker=ftp://x"], 1, /^pontoon: --docker ftp:\/\/x: not an address of a dockerd; write unix:/);
     await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--config=/etc/none.yaml"], 1, /\/etc\/none\.yaml cannot be read \(ENOENT\)/);
     host.writeFile("/etc/bad.yaml", "dns:\n  tll: 3\n");
-    await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--config=/etc/bad.yaml"], 1, /unknown key dns\.tll.*known here: ttl/);
+    await refused(t, pontoon, ["daemon", "--run-dir=/run/other", "--config=/etc/bad.yaml"], 1, /unknown key dns\.tll.*known here: enabled, ttl/);
     t.equal((await web.dig("shop")).rcode, "NOERROR", "nothing else stopped");
   });
   t.equal(await pontoon.stop(), 0);

@@ -17,7 +17,7 @@ const otherVersion = "99.0.0";
 function otherBuild(t: TestOwner, { protocol, broken = false }: { protocol?: number; broken?: boolean } = {}): string {
   const root = mkdtempSync(join(tmpdir(), "pontoon-build-"));
   t.teardown(() => rm(root, { recursive: true, force: true }));
-  for (const folder of ["bin", "dist/src", "dist/dns"]) cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
+  for (const folder of ["bin", "dist/src", "dist/dns", "dist/proxy"]) cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
   symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
   change(join(repositoryRoot, "package.json"), join(root, "package.json"), /"version": ".*?"/, `"version": "${otherVersion}"`);
   const file = join(root, "dist/dns/protocol.js");
@@ -134,6 +134,6 @@ t.test("a daemon whose program was replaced meanwhile does not work with the oth
   await pontoon.waitUntil(({ dns }) => (dns as { state: string }).state === "given-up", { timeoutMs: 30_000 });
   t.equal((await web.dig("web")).answers[0]?.ttl, dockersTtl, "Docker answers");
   t.match((await pontoon.cli("status")).stdout, /replaced by one of another version; restart the daemon/);
-  t.same(pontoon.processes(), [pontoon.pid], "no server is left");
+  t.same(pontoon.processes("pontoon-dns"), [], "no server is left");
   await pontoon.stop();
 });

@@ -3,12 +3,16 @@ import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
 import { EPOLLIN } from "../src/linux/constants.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
+import type { Deadline } from "../src/linux/wheel.js";
 import { PROTOCOL, type HeldPublication, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Publication } from "./publication.js";
 import type { ProxyServer } from "./server.js";
 
 type Incoming = FirstToServer | ToProxy;
 type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
+
+/** Without a daemon and without anything to serve a proxy is of no use: after this long, ms, it ends. */
+const idleTime = 60_000;
 
 interface Held {
   readonly publication: Publication;
@@ -24,6 +28,7 @@ export class Control {
   /** What daemons opened; publications of shims are none of theirs. */
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
+  #idle: Deadline | undefined;
 
   constructor(
     private readonly server: ProxyServer,
@@ -52,13 +57,22 @@ export class Control {
 
   #attach(fd: number): void {
     this.#channel?.close();
+    this.#idle?.cancel();
     this.#mentioned = undefined;
     this.#channel = new PacketChannel<Incoming, Outgoing>(this.server.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
         this.#mentioned = undefined;
+        this.#endWhenIdle();
       },
+    });
+  }
+
+  #endWhenIdle(): void {
+    this.#idle = this.server.reactor.wheel.in(idleTime, () => {
+      if (this.server.isIdle) this.identity.stop();
+      else this.#endWhenIdle();
     });
   }
 

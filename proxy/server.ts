@@ -58,6 +58,11 @@ export class ProxyServer {
     this.publications.closeAll(onIdle, true);
   }
 
+  /** Nothing is published, no shim is there, and no connection goes on. */
+  get isIdle(): boolean {
+    return this.publications.size + this.publications.draining + this.shims.size + this.shims.kept === 0;
+  }
+
   report(): Report {
     const publications = this.publications.report();
     return {

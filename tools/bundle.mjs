@@ -16,6 +16,7 @@ export function buildVersion(root) {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
   for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) hash.update(`${file}\0`).update(readFileSync(join(root, file)));
+  for (const file of readdirSync(join(root, "proxy", "shim")).sort()) hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
   return `${version}+${hash.digest("hex").slice(0, 8)}`;
 }
 
@@ -33,7 +34,15 @@ export function makeBundle({ root, bundle, path, node, version }) {
   const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const { name, description: text, license, type, bin } = description;
   writeFile(join(bundle, "package.json"), `${JSON.stringify({ name, version, description: text, license, private: true, type, bin }, undefined, 2)}\n`);
-  for (const [command, program] of Object.entries(bin)) writeLauncher(join(bundle, "commands", command), node, join(path, program));
+  for (const [command, program] of Object.entries(bin)) makeCommand(join(bundle, "commands", command), join(root, program), node, path, program);
+}
+
+/** dockerd executes its docker-proxy for each port: a program of the machine's own is that program, not a launcher of it. */
+function makeCommand(file, built, node, path, program) {
+  const start = readFileSync(built).subarray(0, 4).toString("latin1");
+  if (start === "\x7fELF") return copyFile(built, file);
+  const isShim = program.endsWith("pontoon-docker-proxy"); // built without a compiler, it names the clone
+  writeLauncher(file, node, join(path, isShim ? "dist/proxy/docker-proxy.js" : program));
 }
 
 /** A command on the path: with the Node it was installed with, whatever the caller's PATH says. */

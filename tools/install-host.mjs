@@ -5,6 +5,7 @@ import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, replaceLink, run, systemctl, unit } from "./host-places.mjs";
 import { refuse, requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { requireShim } from "./build-shim.mjs";
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
 
 const usage = "known: --root FOLDER (install below it and touch no service), --no-start, --no-build";
@@ -24,6 +25,7 @@ if (options.root === "/") {
 if (options.build) {
   await requireNodeModules({ development: false });
   await requireBuild("tsconfig.build.json");
+  requireShim();
 }
 
 /** What takes each step back; run last first when a later one fails. */

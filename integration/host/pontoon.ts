@@ -140,11 +140,11 @@ export class Pontoon {
     await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
   }
 
-  /** The process ids, inside the host, of the daemon and its servers. */
-  processes(): number[] {
+  /** The process ids, inside the host, of the daemon and its servers. @param name of one kind only */
+  processes(name?: "pontoon-dns" | "pontoon-proxy"): number[] {
     const directory = this.namespaces.path("/proc");
     const pids = readdirSync(directory).filter((entry) => /^\d+$/.test(entry));
-    return pids.filter((pid) => isOurs(join(directory, pid, "cmdline"))).map(Number);
+    return pids.filter((pid) => isOurs(join(directory, pid, "cmdline"), name)).map(Number);
   }
 
   async #untilReady(timeoutMs: number, wholly: boolean): Promise<void> {
@@ -167,13 +167,14 @@ export class Pontoon {
 }
 
 /** Told by the command line; the helpers of the tests are built programs too, but not the daemon's. */
-function isOurs(commandLineFile: string): boolean {
+function isOurs(commandLineFile: string, name: string | undefined): boolean {
   let words: string[];
   try {
     words = readFileSync(commandLineFile, "utf8").split("\0");
   } catch {
     return false; // it has just ended
   }
+  if (name !== undefined) return words[0] === name;
   const built = join(repositoryRoot, "dist");
   const isServer = (word: string) => word.startsWith(`${built}/`) && !word.startsWith(`${built}/integration/`);
   return words.some((word) => basename(word).startsWith("pontoon") || isServer(word));

@@ -100,19 +100,18 @@ function release(ports: readonly HostPort[]): void {
 
 function explained(protocol: Protocol, address: { ip: string; port: number }, error: unknown): unknown {
   const at = `${protocol} port ${isIPv6(address.ip) ? `[${address.ip}]` : address.ip}:${address.port}`;
-  const refuse = (code: string, message: string) => new PontoonError(code, at, message);
   switch (errorCode(error)) {
     case "EADDRINUSE":
-      return refuse("PORT_TAKEN", address.port === 0 ? `no ${protocol} port is free` : `${at} is taken${holderText(protocol, address)}; choose another`);
+      return new PontoonError("PORT_TAKEN", at, address.port === 0 ? `no ${protocol} port is free` : `${at} is taken${holderText(protocol, address)}; choose another`);
     case "EACCES":
-      return refuse("PORT_PRIVILEGED", `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`);
+      return new PontoonError("PORT_PRIVILEGED", at, `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`);
     case "EADDRNOTAVAIL":
-      return refuse("ADDRESS_NOT_HERE", `${address.ip} is no address of this host; choose one that \`ip address\` shows`);
+      return new PontoonError("ADDRESS_NOT_HERE", at, `${address.ip} is no address of this host; choose one that \`ip address\` shows`);
     case "EMFILE":
     case "ENFILE":
     case "ENOBUFS":
     case "ENOMEM":
-      return refuse("DESCRIPTORS_EXHAUSTED", `no descriptor (or memory) is left for ${at}; publish fewer ports, or raise the limit (LimitNOFILE= of the service)`);
+      return new PontoonError("DESCRIPTORS_EXHAUSTED", at, `no descriptor (or memory) is left for ${at}; publish fewer ports, or raise the limit (LimitNOFILE= of the service)`);
     default:
       return new PontoonError("PORT_UNFIT", at, `${at} cannot be bound`, { cause: error });
   }

@@ -6,7 +6,8 @@ import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { dnsServer } from "../servers/dns-server.js";
-import { isServer, pidOfServer } from "../servers/server-process.js";
+import { proxyServer } from "../servers/proxy-server.js";
+import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import type { DaemonFacts, LeftoverFacts, LeftoverTable, Seen } from "./facts.js";
 import { listenersOf, processes } from "./sockets.js";
@@ -85,9 +86,9 @@ function inodeOf(pid: number): number | undefined {
 /** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
 function leftoverFiles(runDir: string): string[] {
   const answered = listeningSockets();
-  const sockets = ["control.sock", "dns.sock"].filter((name) => !answered.has(real(join(runDir, name))));
-  const ofServer = pidOfServer(dnsServer, join(runDir, "dns.pid")) === undefined ? ["dns.pid", "dns.log"] : [];
-  return [...sockets, ...ofServer].map((name) => join(runDir, name)).filter(exists);
+  const sockets = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"].filter((name) => !answered.has(real(join(runDir, name))));
+  const ofServer = (program: ServerProgram, name: string) => (pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : []);
+  return [...sockets, ...ofServer(dnsServer, "dns"), ...ofServer(proxyServer, "proxy")].map((name) => join(runDir, name)).filter(exists);
 }
 
 /** Paths of unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
