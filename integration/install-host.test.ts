@@ -133,7 +133,7 @@ t.test("as a service of systemd", { skip }, async (t) => {
   const systemctl = async (...args: string[]) => (await host.exec(["systemctl", ...args], { reject: false })).stdout.trim();
   const property = (name: string, unit = "pontoon") => systemctl("show", "--value", `--property=${name}`, unit);
   const status = async () => JSON.parse((await host.exec(["pontoon", "status", "--json"])).stdout) as { version: string; ready: boolean; dns: { kind: string; pid: number; version: string }; docker: { state: string; detail: string } };
-  const servers = async () => (await host.exec(["pgrep", "-x", "-f", "pontoon-dns.*"], { reject: false })).stdout.trim().split("\n").filter(Boolean);
+  const servers = async () => (await host.exec(["pgrep", "-x", "-f", "pontoon-(dns|proxy).*"], { reject: false })).stdout.trim().split("\n").filter(Boolean);
   const install = (clone: Clone): Promise<CommandResult> => host.exec(installArgs(clone), { reject: false, timeoutMs: 60_000 });
   await host.network("n1");
   const web = await host.container({ name: "web", networks: ["n1"] });
@@ -241,8 +241,15 @@ t.test("as a service of systemd", { skip }, async (t) => {
   await t.test("uninstalling leaves nothing", async (t) => {
     await systemctl("start", "pontoon");
     await answeredBy(web, "pontoon");
+    await host.exec(["pontoon", "publish", "web", "127.0.0.1:8080:80"]);
     clone.remove();
-    const { exitCode, stderr } = await host.exec([process.execPath, "/usr/local/lib/pontoon/current/tools/uninstall-host.mjs"], { reject: false });
+    const uninstall = () => host.exec([process.execPath, "/usr/local/lib/pontoon/current/tools/uninstall-host.mjs"], { reject: false });
+    host.writeFile("/etc/docker/daemon.json", '{"userland-proxy-path": "/usr/local/bin/pontoon-docker-proxy"}');
+    t.match(await uninstall(), { exitCode: 1, stderr: /take userland-proxy-path out of \/etc\/docker\/daemon\.json, restart dockerd.*nothing was removed/ });
+    rmSync(host.path("/etc/docker/daemon.json"));
+    const { exitCode, stderr } = await uninstall();
+    rmSync(host.path("/var/lib/pontoon/publications.json"));
+    t.match(stderr, /left: \/var\/lib\/pontoon, which is not empty/);
     t.equal(exitCode, 0, stderr);
     await answeredBy(web, "docker");
     t.same(await servers(), []);

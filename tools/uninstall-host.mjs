@@ -1,10 +1,13 @@
 // `sudo npm run uninstall-host`: gives everything back to Docker and removes what install-host installed, and only that.
-import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
 import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, removeIfEmpty, systemctl, unit } from "./host-places.mjs";
 import { refuse, requirePlatform, requireRoot, say } from "./prepare.mjs";
 
 const usage = "known: --root FOLDER (remove what was installed below it and touch no service)";
+
+/** Connections of published ports have their time to end, ms. */
+const proxyEndsWithin = 30_000;
 
 const options = parseOptions(process.argv.slice(2), usage);
 if (options.problem !== undefined) refuse(options.problem);
@@ -18,7 +21,9 @@ if (bundle === undefined && !existsSync(places.libraryFolder) && !existsSync(pla
   process.exit(0);
 }
 
+refuseIfDockerNeedsIt();
 stopService();
+await stopProxy();
 const left = [];
 const defaultConfig = bundle === undefined ? undefined : readIfThere(join(places.libraryFolder, bundle, "packaging", "pontoon.yaml"));
 if (existsSync(places.config) && readIfThere(places.config) === defaultConfig) unlinkSync(places.config);
@@ -46,6 +51,43 @@ function stopService() {
   const running = program === undefined ? undefined : daemonStatus(program);
   if (running !== undefined && isInstalled(running.pid))
     refuse(`the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`);
+}
+
+/** dockerd could publish no port any more. */
+function refuseIfDockerNeedsIt() {
+  if (places.root !== "/") return;
+  const isNeeded = (text) => text?.includes("pontoon-docker-proxy") === true;
+  const users = ["/etc/docker/daemon.json"].filter((file) => isNeeded(readIfThere(file)));
+  const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  for (const pid of processes) {
+    const [program = "", ...words] = (readOfProcess(`/proc/${pid}/cmdline`) ?? "").split("\0");
+    if (program.endsWith("dockerd") && words.some(isNeeded)) users.push(`the options of dockerd (pid ${pid})`);
+  }
+  if (users.length > 0) refuse(`dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`);
+}
+
+/** What it serves for dockerd becomes Docker's own docker-proxy; what `pontoon publish` published ends. */
+async function stopProxy() {
+  const pid = Number(readIfThere(join(places.runFolder, "proxy.pid")));
+  if (!isProxy(pid)) return;
+  process.kill(pid, "SIGTERM");
+  const started = Date.now();
+  while (isProxy(pid) && Date.now() - started < proxyEndsWithin) await new Promise((resolve) => setTimeout(resolve, 50));
+  if (isProxy(pid)) process.kill(pid, "SIGKILL");
+  for (const name of ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"]) rmSync(join(places.runFolder, name), { force: true });
+}
+
+function isProxy(pid) {
+  const words = pid > 0 ? readOfProcess(`/proc/${pid}/cmdline`)?.split("\0") : undefined;
+  return words?.[0] === "pontoon-proxy" && words.some((word) => word.startsWith(`${places.library}/`));
+}
+
+function readOfProcess(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined; // the process has ended
+  }
 }
 
 function isInstalled(pid) {
