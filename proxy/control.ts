@@ -139,7 +139,7 @@ export class Control {
   #retarget(id: string, target: Endpoint | undefined): void {
     const held = this.#held.get(id);
     if (!held) return;
-    if (target) this.#held.set(id, { ...held, publication: { ...held.publication, target } });
+    this.#held.set(id, { ...held, publication: { ...held.publication, target } });
     try {
       this.server.publications.retarget(id, target);
     } catch (error) {

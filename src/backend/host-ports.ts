@@ -22,17 +22,11 @@ const triesForFree = 64;
  * Binds one port on several addresses, or on none. Throws PORT_TAKEN (with who has it), PORT_PRIVILEGED,
  * ADDRESS_NOT_HERE, DESCRIPTORS_EXHAUSTED or PORT_UNFIT.
  * @param ports one of these; undefined: any that is free
+ * @param isKept ports that are not to be chosen where there is a choice
  */
-export function bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined): HostPort[] {
-  if (ports === undefined) return bindAnyFree(protocol, ips);
-  for (let port = ports.first; port < ports.last; port++) {
-    try {
-      return bindAll(protocol, ips, port);
-    } catch (error) {
-      if (errorCode(error) !== "EADDRINUSE") throw explained(protocol, { ip: ips[0]!, port }, error);
-    }
-  }
-  return bindExactly(protocol, ips, ports.last);
+export function bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined, isKept: (port: number) => boolean = () => false): HostPort[] {
+  if (ports === undefined) return bindAnyFree(protocol, ips, isKept);
+  return ports.first === ports.last ? bindExactly(protocol, ips, ports.first) : bindOneOf(protocol, ips, ports, isKept);
 }
 
 /** Whether the host has IPv6 at all. */
@@ -40,9 +34,22 @@ export function hasIPv6(): boolean {
   try {
     closeDescriptor(openListener("udp", { ip: "::1", port: 0 }));
     return true;
-  } catch {
-    return false;
+  } catch (error) {
+    return errorCode(error) !== "EAFNOSUPPORT" && errorCode(error) !== "EADDRNOTAVAIL"; // anything else is told when a port is bound
   }
+}
+
+function bindOneOf(protocol: Protocol, ips: readonly string[], { first, last }: PortRange, isKept: (port: number) => boolean): HostPort[] {
+  for (let port = first; port <= last; port++) {
+    if (isKept(port)) continue;
+    try {
+      return bindAll(protocol, ips, port);
+    } catch (error) {
+      if (errorCode(error) !== "EADDRINUSE") throw explained(protocol, { ip: ips[0]!, port }, error);
+    }
+  }
+  const where = `${protocol} port from ${first} to ${last} of ${ips.join(" and ")}`;
+  throw new PontoonError("PORT_TAKEN", where, `no ${where} is free; choose others`);
 }
 
 function bindExactly(protocol: Protocol, ips: readonly string[], port: number): HostPort[] {
@@ -58,10 +65,11 @@ function bindExactly(protocol: Protocol, ips: readonly string[], port: number): 
   return bound;
 }
 
-function bindAnyFree(protocol: Protocol, ips: readonly string[]): HostPort[] {
+function bindAnyFree(protocol: Protocol, ips: readonly string[], isKept: (port: number) => boolean): HostPort[] {
   for (let tries = 1; ; tries++) {
     try {
-      return bindAll(protocol, ips, freePort(protocol, ips[0]!));
+      const port = freePort(protocol, ips[0]!);
+      if (!isKept(port) || tries >= triesForFree) return bindAll(protocol, ips, port);
     } catch (error) {
       if (errorCode(error) !== "EADDRINUSE" || tries >= triesForFree) throw explained(protocol, { ip: ips[0]!, port: 0 }, error);
     }

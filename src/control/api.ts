@@ -22,7 +22,7 @@ export interface ControlSources {
 
 const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64() });
 const portsQuery = z.strictObject({ container: z.string().min(1).optional() });
-const ms = z.number().int().min(0).max(86_400_000).exactOptional();
+const ms = z.number().int().min(0).max(1_000_000_000).exactOptional();
 const networks = z.array(z.string()).max(1000).exactOptional();
 const publishBody = z
   .strictObject({

@@ -1,10 +1,11 @@
+import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import { checkPublication, type PublicationOptions } from "../../proxy/publication.js";
 import { bindPort, hasIPv6 } from "../backend/host-ports.js";
 import type { PublishRequest, UnpublishRequest } from "../control/ports.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
-import { mappingsOf, matcherOf, parsePortSpec, portLabel, type PortMapping } from "../inventory/port-spec.js";
+import { mappingsOf, matcherOf, parsePortSpec, portLabel, type BoundPort, type PortMapping } from "../inventory/port-spec.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { containerNamed, unpublishable } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
@@ -67,8 +68,9 @@ export class Publisher {
   publish(request: PublishRequest): Promise<readonly Entry[]> {
     return this.#inTurn(async () => {
       const container = this.#publishableContainer(request.container);
-      const options = optionsOf(request);
       const mappings = [...request.specs.flatMap((spec) => mappingsOf(parsePortSpec(spec))), ...(request.all === true ? exposedOf(container) : [])];
+      if (mappings.length === 0) throw new PontoonError("NOT_PUBLISHABLE", container.name, `${container.name} exposes no port; name those to publish, such as 8080:80`);
+      const options = optionsOf(request, mappings);
       return await this.ports.add(this.#bindAll(container.name, mappings, request.ip ?? this.ip, options, "command"));
     });
   }
@@ -121,10 +123,11 @@ export class Publisher {
     const ips = addressesOf(mapping.ip ?? defaultIp);
     const only = hostPorts?.first === hostPorts?.last ? hostPorts?.first : undefined;
     if (only !== undefined) for (const ip of ips) this.#requireUnclaimed(transport, ip, only, besides);
+    const isClaimed = (hostPort: number) => ips.some((ip) => this.ports.entries.has(idOf({ transport, ip, hostPort })));
     try {
-      return bindPort(transport, ips, hostPorts).map(({ ip, port: hostPort, descriptor }) => ({ port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor }));
+      return bindPort(transport, ips, hostPorts, isClaimed).map(({ ip, port: hostPort, descriptor }) => ({ port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor }));
     } catch (error) {
-      if (errorCode(error) === "PORT_TAKEN" && only !== undefined) this.#requireUnpublished(transport, only);
+      if (errorCode(error) === "PORT_TAKEN" && only !== undefined) this.#requireUnpublished(transport, ips, only);
       throw error;
     }
   }
@@ -137,11 +140,12 @@ export class Publisher {
   }
 
   /** Throws PORT_TAKEN with the container's name if it is a container's port that is in the way. */
-  #requireUnpublished(transport: PublishedPort["transport"], hostPort: number): void {
-    const ours = this.ports.all.find(({ port, failure }) => port.transport === transport && port.hostPort === hostPort && failure === undefined)?.port;
+  #requireUnpublished(transport: PublishedPort["transport"], ips: readonly string[], hostPort: number): void {
+    const isInTheWay = (port: BoundPort) => port.transport === transport && port.hostPort === hostPort && ips.some((ip) => overlap(ip, port.ip));
+    const ours = this.ports.all.find(({ port, failure }) => failure === undefined && isInTheWay(port))?.port;
     if (ours) throw taken(transport, hostPort, `pontoon publishes it for ${ours.container} (${ours.containerPort}/${transport})`);
     for (const { name, running, published } of this.inventory.containers.values()) {
-      const dockers = running ? published.find((port) => port.transport === transport && port.hostPort === hostPort) : undefined;
+      const dockers = running ? published.find(isInTheWay) : undefined;
       if (dockers) throw taken(transport, hostPort, `Docker publishes it for ${name} (${dockers.containerPort}/${transport})`);
     }
   }
@@ -271,13 +275,20 @@ function addressesOf(ip: string | undefined): string[] {
   return hasIPv6() ? ["0.0.0.0", "::"] : ["0.0.0.0"];
 }
 
+/** Whether two addresses cannot be bound to one port. */
+function overlap(one: string, other: string): boolean {
+  if (isIPv6(one) !== isIPv6(other)) return false;
+  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
+}
+
 function exposedOf({ ports }: Container): PortMapping[] {
   return ports.map(([containerPort, transport]) => ({ ip: undefined, hostPorts: undefined, containerPort, transport }));
 }
 
-/** Throws PUBLICATION_INVALID. */
-function optionsOf({ options = {}, container }: PublishRequest): PublicationOptions {
+/** Throws PUBLICATION_INVALID for options that do not fit all of the ports. */
+function optionsOf({ options = {}, container }: PublishRequest, mappings: readonly PortMapping[]): PublicationOptions {
   const listen = { ip: "0.0.0.0", port: 1 };
-  checkPublication({ id: container, protocol: "tcp", listen, options });
+  const transports = new Set(mappings.map(({ transport }) => transport));
+  for (const protocol of ["tcp", "udp"] as const) if (transports.has(protocol)) checkPublication({ id: container, protocol, listen, options });
   return options;
 }
