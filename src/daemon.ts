@@ -137,6 +137,7 @@ export class Daemon {
     await this.#admit();
     makeRunDir(runDir);
     if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
+    this.#ports.load();
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
     if (this.options.watchLoop) this.#loopDelay = watchLoopDelay();

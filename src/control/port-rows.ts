@@ -41,10 +41,10 @@ export function rowOfEntry({ port, failure, target }: Entry, report?: Publicatio
   return { ...row, state: target ? "open" : "refusing", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
 }
 
-function rowsOfFailure(container: string, { spec, reason }: LabelFailure): PortRow[] {
+function rowsOfFailure(container: string, { spec, mapping, reason }: LabelFailure): PortRow[] {
   const row = { container, ip: "", by: "pontoon", source: "label", state: "failed", reason } as const;
   try {
-    return mappingsOf(parsePortSpec(spec)).map(({ containerPort, transport, ip, hostPorts }) => ({ ...row, containerPort, transport, ip: ip ?? "", hostPort: hostPorts?.first ?? 0 }));
+    return (mapping ? [mapping] : mappingsOf(parsePortSpec(spec))).map(({ containerPort, transport, ip, hostPorts }) => ({ ...row, containerPort, transport, ip: ip ?? "", hostPort: hostPorts?.first ?? 0 }));
   } catch {
     return [{ ...row, containerPort: 0, transport: "tcp", hostPort: 0 }]; // what it says makes no sense, as the reason tells
   }

@@ -58,6 +58,11 @@ export class PortsRole {
     return !this.options.enabled || this.server.kind === "running";
   }
 
+  /** Reads what is to be published, before anything is started. Throws STORE_UNREADABLE. */
+  load(): void {
+    if (this.options.enabled) this.#ports.load();
+  }
+
   start(): void {
     if (this.options.enabled) this.#proxy.start();
   }

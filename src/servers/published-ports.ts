@@ -34,6 +34,7 @@ export function idOf({ transport, ip, hostPort }: Pick<PublishedPort, "transport
  */
 export class PublishedPorts {
   readonly #entries = new Map<string, Entry>();
+  #remembered: readonly PublishedPort[] = [];
   /** Until the inventory is complete, targets are what an earlier daemon left. */
   #knowsContainers = false;
 
@@ -53,10 +54,15 @@ export class PublishedPorts {
     return [...this.#entries.values()];
   }
 
-  /** Publishes what was remembered: with the sockets an earlier daemon left if there are any, and bound anew else. */
+  /** Reads what is to be published. Throws STORE_UNREADABLE. */
+  load(): void {
+    this.#remembered = this.store.load();
+  }
+
+  /** Publishes what was read: with the sockets an earlier daemon left if there are any, and bound anew else. */
   restore(inherited: readonly Inherited[]): void {
     const left = new Map(inherited.map((each) => [each.publication.id, each]));
-    for (const port of this.store.load()) {
+    for (const port of this.#remembered) {
       const id = idOf(port);
       const before = left.get(id);
       left.delete(id);

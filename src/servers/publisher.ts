@@ -18,6 +18,8 @@ const retryEvery = 5000; // ms
 /** A part of a container's label that is not published. */
 export interface LabelFailure {
   readonly spec: string;
+  /** What of the spec; undefined: all of it. */
+  readonly mapping?: PortMapping;
   readonly reason: string;
 }
 
@@ -157,7 +159,7 @@ export class Publisher {
   }
 
   #reviewSoon(): void {
-    if (this.#reviewing || !this.#complete || this.#changed.size === 0) return;
+    if (this.#reviewing || !this.#complete) return;
     this.#reviewing = true;
     setImmediate(() => {
       this.#reviewing = false;
@@ -225,7 +227,7 @@ export class Publisher {
       try {
         await this.ports.add(this.#bind(name, mapping, this.ip, {}, "label"));
       } catch (error) {
-        failures.push({ spec, reason: describeError(error) });
+        failures.push({ spec, mapping, reason: describeError(error) });
       }
     }
     this.#tellFailures(name, failures);
