@@ -222,6 +222,7 @@ t.test("without a target the kernel refuses, and the port stays ours", async (t)
     t.equal(proxy.report().connections, 0);
     await sendUntil(`${ip}: refused`, send, () => client.errors.includes("ECONNREFUSED"));
     t.throws(() => listener("udp", { ip, port }), /EADDRINUSE/);
+    if (ip === "0.0.0.0") t.throws(() => listener("udp", { ip: "127.0.0.77", port }), /EADDRINUSE/, "nor any other address of it");
     const heard = client.heard.length;
     proxy.publications.retarget("web", server.address);
     await sendUntil(`${ip}: served again`, send, () => client.heard.length > heard);

@@ -1,8 +1,9 @@
 import { encodeAddress } from "../src/linux/address.js";
-import { AF_INET6, EPOLLIN, SO_DOMAIN, SOL_SOCKET } from "../src/linux/constants.js";
+import { EPOLLIN } from "../src/linux/constants.js";
 import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
+import { hearEverybody, hearNobody } from "../src/linux/listener.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
-import { closeDescriptor, connectSocket, disconnectSocket, getOption, localAddress, peerAddress, udpSocket } from "../src/linux/socket.js";
+import { closeDescriptor, udpSocket } from "../src/linux/socket.js";
 import { startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
@@ -80,21 +81,17 @@ export class UdpRelay implements Relay {
     this.#targetAddress = publication.target ? encodeAddress(publication.target) : Buffer.alloc(0);
     this.#now = tools.wheel.now();
     this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
-    if (publication.target === undefined) this.#refuse();
-    else if (isConnected(fd)) disconnectSocket(fd); // a process that has ended has left it refusing
+    if (publication.target === undefined) hearNobody(fd);
+    else hearEverybody(fd); // a process that has ended may have left it refusing
   }
 
   retarget(target: Endpoint | undefined): void {
     if (!this.#open) return;
-    const hadNone = this.#target === undefined;
     this.#target = target;
     this.#dropFlows(); // the next datagram of each client goes to the new target
-    if (target === undefined) {
-      if (!hadNone) this.#refuse();
-      return;
-    }
+    if (target === undefined) return hearNobody(this.fd);
     this.#targetAddress = encodeAddress(target);
-    if (hadNone) disconnectSocket(this.fd);
+    hearEverybody(this.fd);
   }
 
   drain(onDrained: () => void): void {
@@ -236,14 +233,6 @@ export class UdpRelay implements Relay {
     for (let flow = this.#flows.oldest; flow !== undefined; flow = this.#flows.oldest) this.#drop(flow);
   }
 
-  /** Connected with itself, the socket hears nobody else: the kernel answers clients with an ICMP message, and the port stays ours. */
-  #refuse(): void {
-    const { ip, port } = localAddress(this.fd);
-    const isV6 = getOption(this.fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6;
-    const own = ip === "0.0.0.0" ? "127.0.0.1" : ip === "::" && isV6 ? "::1" : ip;
-    connectSocket(this.fd, { ip: own, port });
-  }
-
   #reviewSoon(): void {
     this.#review ??= this.tools.wheel.in(this.#reviewEvery, () => {
       this.#review = undefined;
@@ -253,15 +242,6 @@ export class UdpRelay implements Relay {
       for (let { oldest } = this.#flows; oldest !== undefined && this.#now - oldest.usedAt >= idle; { oldest } = this.#flows) this.#drop(oldest);
       if (this.#flows.size > 0) this.#reviewSoon();
     });
-  }
-}
-
-function isConnected(fd: number): boolean {
-  try {
-    peerAddress(fd);
-    return true;
-  } catch {
-    return false; // ENOTCONN
   }
 }
 

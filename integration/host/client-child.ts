@@ -129,7 +129,7 @@ async function knock(place: Place): Promise<Tally> {
 
 function occupy(protocol: "tcp" | "udp", { ip, port }: Place): Promise<string> {
   return new Promise((resolve) => {
-    const socket = protocol === "tcp" ? createServer() : createSocket({ type: ip.includes(":") ? "udp6" : "udp4", ipv6Only: true });
+    const socket = protocol === "tcp" ? createServer() : createSocket({ type: ip.includes(":") ? "udp6" : "udp4", ipv6Only: ip.includes(":") });
     socket.on("error", (error: Error) => resolve(errorCode(error) ?? error.message));
     socket.on("listening", () => {
       occupied.push(socket);

@@ -44,6 +44,7 @@ export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
+export const SO_BINDTOIFINDEX = 62;
 export const SCM_RIGHTS = 1;
 
 export const IPPROTO_IP = 0;

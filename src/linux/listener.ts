@@ -1,7 +1,10 @@
 import { isIPv6 } from "node:net";
 import type { SocketAddress } from "./address.js";
-import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_V6ONLY, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
-import { bindSocket, closeDescriptor, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_V6ONLY, SO_BINDTOIFINDEX, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
+import { bindSocket, closeDescriptor, getOption, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+
+/** Number of an interface that is none. */
+const nowhere = 0x7fff_ffff;
 
 /**
  * A socket for a published port, as docker-proxy opens it: IPv6 only for an IPv6 address; TCP listens with the longest
@@ -27,4 +30,17 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
 export function tellDestinations(fd: number, family: "ipv4" | "ipv6"): void {
   if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+}
+
+/**
+ * Has the kernel refuse a UDP socket's clients with an ICMP message, as if nobody had the port, while nobody else can get
+ * it, whatever the address: the socket hears only an interface that does not exist. Done already, it needs no privilege.
+ */
+export function hearNobody(fd: number): void {
+  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === 0) setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, nowhere, "SO_BINDTOIFINDEX");
+}
+
+/** Undoes {@link hearNobody}. Needs CAP_NET_RAW, unless it hears everybody already. */
+export function hearEverybody(fd: number): void {
+  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === nowhere) setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX");
 }

@@ -4,6 +4,7 @@ import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/spawn-workers.js";
 import { PontoonError } from "../errors.js";
 import type { Poller } from "../linux/poller.js";
+import { hearEverybody } from "../linux/listener.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { proxyFiles, proxyServer, type HeldPublication, type ProxyLanguage } from "./proxy-server.js";
 import { ServerClient, type ServerState } from "./server-client.js";
@@ -107,6 +108,7 @@ export class ProxyRole {
     const served = this.#served.get(id);
     if (!served) return;
     served.publication = { ...served.publication, target };
+    letClientsIn(served);
     if (this.#told.has(id)) this.#client.send({ kind: "retarget", id, ...(target && { target }) });
   }
 
@@ -133,10 +135,11 @@ export class ProxyRole {
       this.#begin(held);
     }
     this.#connected = true;
-    for (const [id, { publication, descriptor }] of this.#served) {
-      const { target } = publication;
-      if (!inherited.has(id)) this.#tellOpen(publication, descriptor);
+    for (const [id, served] of this.#served) {
+      const { target } = served.publication;
+      if (!inherited.has(id)) this.#tellOpen(served.publication, served.descriptor);
       else {
+        letClientsIn(served);
         this.#told.add(id);
         this.#client.send({ kind: "keep", id, ...(target && { target }) });
       }
@@ -229,4 +232,9 @@ export class ProxyRole {
   #closeAll(): void {
     for (const id of [...this.#served.keys()]) this.#forget(id);
   }
+}
+
+/** pontoon-proxy has a UDP socket refuse by itself, but may not undo that. */
+function letClientsIn({ publication, descriptor }: Served): void {
+  if (publication.protocol === "udp" && publication.target) hearEverybody(descriptor);
 }
