@@ -4,7 +4,7 @@ import { accessSync, closeSync, constants, openSync, readFileSync, realpathSync,
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { errorCode } from "../src/errors.js";
-import { EPOLLIN } from "../src/linux/constants.js";
+import { EPOLLIN, SHUT_RDWR } from "../src/linux/constants.js";
 import { executeProgram } from "../src/linux/exec.js";
 import { LinuxError } from "../src/linux/ffi.js";
 import { openListener, tellDestinations } from "../src/linux/listener.js";
@@ -15,6 +15,7 @@ import { holderText } from "../src/linux/port-holder.js";
 import type { Watch } from "../src/linux/poller.js";
 import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../src/linux/socket.js";
 import { socketKind } from "../src/linux/socket-kind.js";
+import { shutdownSocket } from "../src/linux/stream.js";
 import { goErrorText, parseAddress, parseFlags, usage } from "./contract.js";
 import type { Endpoint, Protocol } from "./publication.js";
 
@@ -30,7 +31,9 @@ class DockerProxy {
   readonly #loop = new NodePoller();
   readonly #parent = process.ppid;
   readonly #socketPath = join(process.env["PONTOON_RUN_DIR"] || "/run/pontoon", "proxy.sock");
-  #giveUpAt = performance.now() + (Number(process.env["PONTOON_PATIENCE_MS"]) || 200);
+  readonly #returnTime = timeFrom("PONTOON_RETURN_MS", 10_000);
+  /** From then on Docker's own docker-proxy serves; never again once that was tried in vain. */
+  #giveUpAt = performance.now() + timeFrom("PONTOON_PATIENCE_MS", 200);
   #state: State = "apart";
   #connection: { readonly fd: number; readonly watch: Watch } | undefined;
   #listener: number | undefined;
@@ -73,14 +76,21 @@ class DockerProxy {
     }
   }
 
+  get #isLate(): boolean {
+    return performance.now() >= this.#giveUpAt;
+  }
+
   #connect(): void {
+    // One that hangs has a copy of a UDP port of ours, which is then not to be had for anybody else.
+    const takesAll = this.protocol === "tcp" || this.inherited;
+    if (this.#started && takesAll && this.#isLate) return this.#fallBack(undefined);
     const fd = packetSocket();
     try {
       connectUnix(fd, this.#socketPath);
     } catch (error) {
       closeDescriptor(fd);
       const mayReturn = errorCode(error) === "ECONNREFUSED" || errorCode(error) === "EAGAIN";
-      if (!this.#started && (!mayReturn || performance.now() >= this.#giveUpAt)) return this.#fallBack(undefined);
+      if (this.#isLate || (!this.#started && !mayReturn)) return this.#fallBack(undefined);
       this.#after(this.#started ? this.#retry : 10, () => this.#connect());
       if (this.#started) this.#retry = Math.min(this.#retry * 2, retryAtMost);
       return;
@@ -98,8 +108,16 @@ class DockerProxy {
 
   #handOver(listener: number): void {
     this.#state = "handing";
-    this.#after(handOverTime, () => (this.#started ? this.#lose() : this.#fallBack(undefined)));
+    this.#after(handOverTime, () => this.#onHandOverLate());
     this.#send(this.#wish("serve", localAddress(listener).port), [listener]);
+  }
+
+  #onHandOverLate(): void {
+    // A UDP port cannot be taken back from a server that hangs with a copy of it; it is served when that wakes up.
+    const cannotBeHad = this.protocol === "udp" && !this.inherited;
+    if (!this.#started && !cannotBeHad) return this.#fallBack(undefined);
+    if (!this.#started) this.#succeed();
+    this.#lose();
   }
 
   #wish(kind: "ask" | "serve", port: number): string {
@@ -169,10 +187,11 @@ class DockerProxy {
 
   #lose(): void {
     this.#disconnect();
-    this.#after(this.#started ? this.#retry : 10, () => (!this.#started && performance.now() >= this.#giveUpAt ? this.#fallBack(undefined) : this.#connect()));
+    this.#after(this.#started ? this.#retry : 10, () => (!this.#started && this.#isLate ? this.#fallBack(undefined) : this.#connect()));
   }
 
   #disconnect(): void {
+    if (this.#state === "served") this.#giveUpAt = performance.now() + this.#returnTime;
     this.#state = "apart";
     this.#connection?.watch.close();
     if (this.#connection) closeDescriptor(this.#connection.fd);
@@ -186,12 +205,28 @@ class DockerProxy {
 
   #fallBack(reason: string | undefined): void {
     this.#disconnect();
-    if (!this.inherited && this.#listener !== undefined) closeDescriptor(this.#listener);
-    if (!this.inherited) this.#listener = undefined;
+    if (!this.inherited) this.#giveUpListener();
     if (this.#started) replaceVerdictDescriptor();
     becomeDockerProxy(this.inherited);
+    if (this.#started) return this.#waitOn();
     const said = reason === undefined ? `does not answer at ${this.#socketPath}` : `declines: ${reason}`;
     fail(`pontoon-proxy ${said}, and Docker's own docker-proxy was not found; start pontoon, or install docker-proxy`);
+  }
+
+  #giveUpListener(): void {
+    const listener = this.#listener;
+    this.#listener = undefined;
+    if (listener === undefined) return;
+    if (this.protocol === "tcp") shutdownSocket(listener, SHUT_RDWR); // a copy still on its way must not hold the port
+    closeDescriptor(listener);
+  }
+
+  /** Nobody is to be told: the port is kept for a pontoon-proxy that comes, or changes its mind. */
+  #waitOn(): void {
+    this.#listener ??= this.#bind();
+    this.#giveUpAt = Infinity;
+    this.#retry = retryAtMost;
+    this.#after(retryAtMost, () => this.#connect());
   }
 
   #end(keep: boolean): void {
@@ -206,8 +241,17 @@ class DockerProxy {
     }
     if (keep) process.exit(0);
     // dockerd may publish the port again the moment we end: the other copy has to be closed by then.
-    this.#after(farewellTime, () => process.exit(0));
+    this.#after(farewellTime, () => {
+      this.#giveUpListener();
+      process.exit(0);
+    });
   }
+}
+
+/** Milliseconds from dockerd's environment. */
+function timeFrom(name: string, otherwise: number): number {
+  const time = Number(process.env[name]);
+  return time > 0 ? time : otherwise;
 }
 
 /** Reports a failure to dockerd, or to a person who started this by hand, and ends. */

@@ -29,7 +29,8 @@
 
 enum { verdict_descriptor = 3, listen_descriptor = 4 };
 /** Milliseconds. */
-enum { patience_default = 200, hand_over_time = 2000, farewell_time = 2000, retry_soon = 50, retry_late = 500, retry_start = 10, never = -1 };
+enum { patience_default = 200, return_default = 10000, hand_over_time = 2000, farewell_time = 2000 };
+enum { retry_soon = 50, retry_late = 500, retry_start = 10, never = -1 };
 
 enum state {
   APART,   // no connection; the next attempt is made at the deadline
@@ -43,9 +44,10 @@ static struct {
   sigset_t mask, handled; // as dockerd left it; what is read from `signals`, or ignored
   struct publication wanted;
   bool inherited, started;
-  int signals, listener, connection, retry;
+  int signals, listener, connection, retry, return_time;
   pid_t parent;
   enum state state;
+  /** `give_up_at`: from then on Docker's own docker-proxy serves; `never` once that was tried in vain. */
   long long deadline, give_up_at;
   char socket_path[108];
 } shim = {.listener = -1, .connection = -1, .retry = retry_soon};
@@ -78,6 +80,7 @@ static void succeed(void) {
 }
 
 static void drop_connection(void) {
+  if (shim.state == SERVED) shim.give_up_at = now() + shim.return_time;
   if (shim.connection >= 0) close(shim.connection);
   shim.connection = -1;
   shim.state = APART;
@@ -111,6 +114,7 @@ static void fall_back(const char *reason) {
   become_docker_proxy();
   if (shim.started) { // nobody to be told: the port is kept for a pontoon-proxy that changes its mind
     if (shim.listener < 0) bind_listener();
+    shim.give_up_at = never;
     shim.retry = retry_late;
     shim.deadline = now() + retry_late;
     return;
@@ -167,18 +171,25 @@ static void ask(void) {
   if (!send_wish("ask", ntohs(shim.wanted.host.v4.sin_port), -1)) lose();
 }
 
+static bool is_late(void) {
+  return shim.give_up_at != never && now() >= shim.give_up_at;
+}
+
 static void try_connecting(void) {
+  // One that hangs has a copy of a UDP port of ours, which is then not to be had for anybody else.
+  bool takes_all = shim.wanted.tcp || shim.inherited;
+  if (shim.started && takes_all && is_late()) return fall_back(NULL);
   shim.connection = connect_packets(shim.socket_path);
   if (shim.connection >= 0) return shim.listener >= 0 ? hand_over() : ask();
   // A socket nobody listens on, or not fast enough, may be one that is about to return; without any there is no pontoon.
   bool may_return = errno == ECONNREFUSED || errno == EAGAIN;
-  if (!shim.started && (!may_return || now() >= shim.give_up_at)) return fall_back(NULL);
+  if (is_late() || (!shim.started && !may_return)) return fall_back(NULL);
   shim.deadline = now() + (shim.started ? shim.retry : retry_start);
   if (shim.started && (shim.retry *= 2) > retry_late) shim.retry = retry_late;
 }
 
 static void on_deadline(void) {
-  if (shim.state == APART) return !shim.started && now() >= shim.give_up_at ? fall_back(NULL) : try_connecting();
+  if (shim.state == APART) return !shim.started && is_late() ? fall_back(NULL) : try_connecting();
   if (shim.started) return lose();
   // A UDP port cannot be taken back from a server that hangs with a copy of it; it is served when that wakes up.
   if (shim.state == HANDING && !shim.wanted.tcp && !shim.inherited) {
@@ -307,14 +318,21 @@ static void read_protocol(const char *protocol) {
   refuse("unsupported protocol sctp: ", "pontoon leaves SCTP to Docker's own docker-proxy, which was not found; install it");
 }
 
+/** Milliseconds from dockerd's environment. */
+static int time_from(const char *name, int otherwise) {
+  const char *text = getenv(name);
+  int time = text ? atoi(text) : 0;
+  return time > 0 ? time : otherwise;
+}
+
 static void read_environment(void) {
-  const char *folder = getenv("PONTOON_RUN_DIR"), *patience = getenv("PONTOON_PATIENCE_MS");
+  const char *folder = getenv("PONTOON_RUN_DIR");
   struct text path = {0};
   add(&path, folder && *folder ? folder : "/run/pontoon");
   add(&path, "/proxy.sock");
   if (path.used < sizeof shim.socket_path) strcpy(shim.socket_path, ended(&path));
-  int wait = patience ? atoi(patience) : 0;
-  shim.give_up_at = now() + (wait > 0 ? wait : patience_default);
+  shim.give_up_at = now() + time_from("PONTOON_PATIENCE_MS", patience_default);
+  shim.return_time = time_from("PONTOON_RETURN_MS", return_default);
 }
 
 static void begin(const struct flags *flags) {

@@ -64,6 +64,7 @@ export const IPPROTO_UDP = 17;
 
 export const SHUT_RD = 0;
 export const SHUT_WR = 1;
+export const SHUT_RDWR = 2;
 
 export const MSG_DONTWAIT = 0x40;
 export const MSG_CTRUNC = 0x8;
