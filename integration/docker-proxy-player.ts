@@ -1,4 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect, type Server, type Socket } from "node:net";
@@ -6,6 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { receivePacket, type Packet } from "../src/linux/packet-connection.js";
 import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../src/linux/socket.js";
+import type { ToDaemon } from "../proxy/protocol.js";
+import { ProxyProcess, type TestDaemon } from "../proxy/test-process.js";
 import { hostEnvironment } from "./host/command.js";
 import { repositoryRoot } from "./host/root.js";
 import { until } from "./host/until.js";
@@ -56,6 +59,8 @@ export interface StartOptions {
   readonly wrapper?: readonly string[];
   /** How long it waits for pontoon-proxy; long, since the machine may be busy. */
   readonly patienceMs?: number;
+  /** How long it waits for a pontoon-proxy that has gone. */
+  readonly returnMs?: number;
 }
 
 /** A docker-proxy as dockerd starts and sees it. */
@@ -64,12 +69,12 @@ export class Proxy {
   readonly #verdict: number;
   stderr = "";
 
-  constructor(t: Owner, { args, folder, descriptors = [], env = {}, command = [program], wrapper = [], patienceMs = 20_000 }: StartOptions) {
+  constructor(t: Owner, { args, folder, descriptors = [], env = {}, command = [program], wrapper = [], patienceMs = 20_000, returnMs = 60_000 }: StartOptions) {
     const { read, write } = verdictPipe(folder);
     this.#verdict = read;
     const argv = [...wrapper, ...command, ...args];
     this.#child = spawn(argv[0]!, argv.slice(1), {
-      env: { ...hostEnvironment, PONTOON_RUN_DIR: folder, PONTOON_PATIENCE_MS: String(patienceMs), ...env },
+      env: { ...hostEnvironment, PONTOON_RUN_DIR: folder, PONTOON_PATIENCE_MS: String(patienceMs), PONTOON_RETURN_MS: String(returnMs), ...env },
       stdio: ["ignore", "ignore", "pipe", write, ...descriptors],
     });
     closeDescriptor(write);
@@ -128,13 +133,51 @@ export class Proxy {
     return this.exitCode;
   }
 
-  signal(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
   async end(): Promise<number | null> {
     if (!this.ended) await once(this.#child, "exit");
     return this.exitCode;
+  }
+}
+
+/** The real pontoon-proxy, in the test's own network namespace. */
+export class PontoonProxy {
+  private constructor(
+    private readonly server: ProxyProcess,
+    private readonly daemon: TestDaemon,
+  ) {}
+
+  /** Starts it and waits until it accepts shims that look for it in a folder. It ends with the test. */
+  static async start(t: Owner, folder: string): Promise<PontoonProxy> {
+    const server = new ProxyProcess(t, folder);
+    return new PontoonProxy(server, await server.daemon());
+  }
+
+  /** Waits until so many ports are served, and returns them, sorted: `tcp 0.0.0.0 80 172.17.0.2 80`. */
+  async serves(count: number): Promise<string[]> {
+    const { publications } = await this.daemon.reportThat(`${count} ports are served`, (report) => report.publications.length === count);
+    return publications.map(({ protocol, listen, target }) => `${protocol} ${listen.ip} ${listen.port} ${target?.ip} ${target?.port}`).sort();
+  }
+
+  /** Connections, or flows, of everything that is served since it was handed over. */
+  async accepted(): Promise<number> {
+    return (await this.daemon.report()).publications.reduce((sum, { accepted }) => sum + accepted, 0);
+  }
+
+  /** Waits until a shim has been sent away. @returns why */
+  async declined(): Promise<string> {
+    const { reason }: Extract<ToDaemon, { kind: "declined" }> = await this.daemon.hear("declined");
+    return reason;
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.server.child.kill(signal);
+  }
+
+  /** Kills it, and waits for its end. */
+  async kill(): Promise<void> {
+    const exit = once(this.server.child, "exit");
+    this.signal("SIGKILL");
+    await exit;
   }
 }
 
@@ -153,6 +196,29 @@ export async function echoServer(t: Owner, ip = loopback): Promise<number> {
   const port = await listenOn(server, ip);
   t.teardown(() => server.close());
   return port;
+}
+
+/** The same with datagrams. */
+export async function echoDatagrams(t: Owner): Promise<number> {
+  const container = createSocket("udp4").on("message", (bytes, from) => container.send(`hello ${bytes.toString()}`, from.port, from.address));
+  container.bind(0, loopback);
+  await once(container, "listening");
+  t.teardown(() => container.close());
+  return container.address().port;
+}
+
+/** Sends a datagram, again and again since it may be lost, and returns the first reply. */
+export async function talkInDatagrams(t: Owner, ip: string, port: number, text: string): Promise<string> {
+  const client = createSocket(ip.includes(":") ? "udp6" : "udp4").on("error", () => undefined);
+  t.teardown(() => client.close());
+  let reply: string | undefined;
+  client.on("message", (bytes) => (reply = bytes.toString()));
+  const ask = () => {
+    client.send(text, port, ip);
+    return reply !== undefined;
+  };
+  await until(ask, { what: "a datagram comes back", timeoutMs: 20_000 });
+  return reply!;
 }
 
 export async function listenOn(server: Server, ip: string, port = 0): Promise<number> {
@@ -189,11 +255,11 @@ export async function readAll(socket: Socket): Promise<string> {
   return text;
 }
 
-/** A program named docker-proxy that says on descriptor 3 what it was started with. */
-export function fakeDockerProxy(folder: string): string {
+/** A program named docker-proxy that says on descriptor 3 what it was started with. @param then what it does next */
+export function fakeDockerProxy(folder: string, then = ""): string {
   const path = join(folder, "docker-proxy");
   const script = '#!/bin/sh\nprintf \'1\\nfake %s; descriptor 4 %s\' "$*" "$(test -e /proc/self/fd/4 && echo open || echo closed)" >&3\n';
-  writeFileSync(path, script, { mode: 0o755 });
+  writeFileSync(path, `${script}${then}\n`, { mode: 0o755 });
   return folder;
 }
 

@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NodePoller } from "../src/linux/node-poller.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
-import { emptyBoundingSet } from "../src/linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket } from "../src/linux/socket.js";
 import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
 import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "./protocol.js";
@@ -90,6 +89,9 @@ export class TestDaemon {
   }
 }
 
+/** What a daemon does to itself before it starts a server; a test goes on starting programs with capabilities. */
+const fewCapabilities = ["setpriv", "--inh-caps=-all,+dac_read_search,+setgid,+setuid", "setpriv", "--bounding-set=-all"];
+
 /** A pontoon-proxy as the daemon starts it, with its workers. */
 export class ProxyProcess {
   readonly poller = new NodePoller();
@@ -100,22 +102,22 @@ export class ProxyProcess {
   stderr = "";
   exitCode: number | null | undefined;
 
+  /** @param folder where its sockets go, removed in the end. Default a new one */
   constructor(
     private readonly t: TestLike,
-    command: readonly string[] = [process.execPath],
+    folder = mkdtempSync(join(tmpdir(), "pontoon-")),
   ) {
-    const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
     this.path = join(folder, "proxy-control.sock");
     this.shimsPath = join(folder, "proxy.sock");
     const listeners = [this.path, this.shimsPath].map((path) => {
       const fd = packetSocket();
+      rmSync(path, { force: true });
       bindUnix(fd, path);
-      listenSocket(fd, 8);
+      listenSocket(fd, 1024);
       return fd;
     });
-    const [file, ...rest] = command;
-    emptyBoundingSet();
-    this.child = spawn(file!, [...rest, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
+    const [file, ...rest] = [...fewCapabilities, process.execPath, program];
+    this.child = spawn(file, [...rest, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
     listeners.forEach(closeDescriptor);
     this.child.stderr!.on("data", (bytes) => (this.stderr += String(bytes)));
     this.child.on("exit", (code) => (this.exitCode = code));
@@ -128,7 +130,7 @@ export class ProxyProcess {
       }
       for (const pid of workers) killIfThere(pid);
       this.poller.stop();
-      rmSync(folder, { recursive: true });
+      rmSync(folder, { recursive: true, force: true });
     });
   }
 
