@@ -120,7 +120,8 @@ static bool each_number(const char *path, visitor visit, void *context) {
 struct search {
   const char *link; // socket:[4711]
   const char *folder;
-  char pid[16];
+  char pid[16]; // of the best so far
+  int rank;
 };
 
 static bool is_socket(const char *name, void *context) {
@@ -140,11 +141,14 @@ static const char *argument(const char *command_line, size_t length, const char 
   return NULL;
 }
 
-/** A process that publishes ports is the one to name: others hold the same socket on its behalf. */
-static bool is_publisher(const char *pid) {
+enum { OTHER, SERVER, PUBLISHER };
+
+/** A docker-proxy is the one to name, and then a server of pontoon's: others hold the same socket on its behalf. */
+static int rank_of(const char *pid) {
   char command_line[1024];
   size_t length = read_file(pid, "/cmdline", command_line, sizeof command_line);
-  return argument(command_line, length, "-container-ip") != NULL;
+  if (argument(command_line, length, "-container-ip")) return PUBLISHER;
+  return strncmp(command_line, "pontoon-", 8) == 0 ? SERVER : OTHER;
 }
 
 static bool visit_process(const char *pid, void *context) {
@@ -155,9 +159,9 @@ static bool visit_process(const char *pid, void *context) {
   add(&folder, "/fd");
   search->folder = ended(&folder);
   if (strlen(pid) >= sizeof search->pid || !each_number(search->folder, is_socket, search)) return false;
-  bool publisher = is_publisher(pid);
-  if (publisher || search->pid[0] == 0) strcpy(search->pid, pid);
-  return publisher;
+  int rank = rank_of(pid);
+  if (rank > search->rank || search->pid[0] == 0) strcpy(search->pid, pid), search->rank = rank;
+  return rank == PUBLISHER;
 }
 
 static void describe_process(struct text *text, const char *pid) {

@@ -20,8 +20,8 @@ export function holderOfPort(protocol: "tcp" | "udp", address: SocketAddress): P
   if (inode === undefined) return undefined;
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   const holders = pids.filter((pid) => holds(pid, `socket:[${inode}]`)).map(describe);
-  // Others hold the socket on behalf of the one that publishes it.
-  return holders.find(({ publishes }) => publishes !== undefined) ?? holders[0];
+  // Others hold the socket on behalf of the one that publishes it, or serves it.
+  return holders.find(({ publishes }) => publishes !== undefined) ?? holders.find(({ name }) => name.startsWith("pontoon-")) ?? holders[0];
 }
 
 /** As error messages have it, e.g. ` (held by nginx, pid 4711)`. */
