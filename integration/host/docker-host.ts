@@ -9,9 +9,9 @@ import { Namespaces } from "./namespaces.js";
 import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "./network.js";
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
-import { ShimServer } from "./shims.js";
 import { requestUnix } from "./unix-http.js";
 import { until } from "./until.js";
+import { Visitor } from "./visitor.js";
 
 /** What a host needs of a tap test: to be told when it is over. */
 export interface TestOwner {
@@ -153,10 +153,9 @@ export class DockerHost {
     return Pontoon.start(this.namespaces, options);
   }
 
-  /** Starts a stand-in for pontoon-proxy in the host, at /run/pontoon/proxy.sock. */
-  shimServer(): Promise<ShimServer> {
-    const enter = (argv: string[]) => this.namespaces.enter(argv);
-    return ShimServer.start("/run/pontoon", { enter, signal: (signal, pid) => this.signal(signal, pid) });
+  /** A client of published ports on the host itself. */
+  visitor(): Visitor {
+    return new Visitor((argv) => this.namespaces.enter(argv));
   }
 
   /** Ends dockerd; the host stays. */

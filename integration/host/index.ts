@@ -13,7 +13,7 @@ export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
 export { Outside, type OutsideOptions } from "./outside.js";
 export { Pontoon, type PontoonOptions, type Status } from "./pontoon.js";
 export { Probe, type DigOptions, type QueryTally, type SendOptions, type TallyOptions } from "./probe.js";
-export { ShimServer } from "./shims.js";
 export { until, type UntilOptions } from "./until.js";
 export { Upstream } from "./upstream.js";
+export { Visitor, type StormTally, type Visit } from "./visitor.js";
 export { forgedAddress, type Forgery, type SeenQuery } from "./upstream-script.js";

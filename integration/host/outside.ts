@@ -2,6 +2,7 @@ import { runCommand, type CommandOptions, type CommandResult } from "./command.j
 import type { Namespaces } from "./namespaces.js";
 import { Probe } from "./probe.js";
 import { Upstream, type UpstreamOptions } from "./upstream.js";
+import { Visitor } from "./visitor.js";
 
 /** How an outside is joined to its host. */
 export interface OutsideOptions {
@@ -87,6 +88,11 @@ export class Outside {
     const { address = this.address, port = 53, niceness = 0 } = options;
     await this.addAddress(address);
     return Upstream.start(this.namespaces, this.netns, { address, port, niceness });
+  }
+
+  /** A client of published ports that comes from here. */
+  visitor(): Visitor {
+    return new Visitor((argv) => this.namespaces.enter(argv, this.netns));
   }
 
   /** A probe that asks from here; give it a server. */
