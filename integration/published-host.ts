@@ -13,18 +13,20 @@ export interface Mode {
   readonly ip: string;
   /** Whether clients come from another machine. */
   readonly fromOutside: boolean;
+  /** Ports of a container that names no address: `0.0.0.0` and `::`, unless dockerd was given one. */
+  readonly portsEach: number;
 }
 
 /** Docker's defaults: what comes to loopback addresses goes through the proxy, the rest through Docker's NAT. */
-export const natMode: Mode = { name: "Docker's defaults", dockerd: [], ip: "127.0.0.1", fromOutside: false };
+export const natMode: Mode = { name: "Docker's defaults", dockerd: [], ip: "127.0.0.1", fromOutside: false, portsEach: 2 };
 /** A dockerd that leaves the firewall alone: everything goes through the proxy. */
 export const proxyMode: Mode = {
   name: "a dockerd that leaves the firewall alone",
   dockerd: ["--iptables=false", "--ip-forward=false", "--ip=10.77.0.1"],
   ip: "10.77.0.1",
   fromOutside: true,
+  portsEach: 1,
 };
-export const modes = [natMode, proxyMode];
 
 export interface PublishedHostOptions {
   liveRestore?: boolean;

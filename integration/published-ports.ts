@@ -9,14 +9,13 @@ export function testPublishedPorts(t: Test, mode: Mode): void {
   t.test(`published ports with ${mode.name}`, async (t) => {
     const published = await PublishedHost.start(t, mode);
     const { host, visitor } = published;
-    const { ip } = mode;
-    const families = mode.fromOutside ? 1 : 2; // with --ip only that address is published
+    const { ip, portsEach } = mode;
     const pontoon = await published.pontoon();
     const web = await published.echo("web", ["8080:80"]);
 
     await t.test("answer, and are told by pontoon port", async (t) => {
-      const rows = await serves(pontoon, families);
-      await published.proxiesAre(families, shim);
+      const rows = await serves(pontoon, portsEach);
+      await published.proxiesAre(portsEach, shim);
       const address = (await web.inspect()).NetworkSettings.Networks["bridge"]!.IPAddress;
       await published.answers();
       const own = { container: "web", containerPort: 80, transport: "tcp", hostPort: 8080, by: "pontoon", source: "docker", state: "open", target: `${address}:80` };
@@ -64,16 +63,16 @@ export function testPublishedPorts(t: Test, mode: Mode): void {
         await published.echo("web", ["8080:80"]);
       }
       await published.answers();
-      await serves(pontoon, families);
+      await serves(pontoon, portsEach);
     });
 
     await t.test("a range", async (t) => {
       const range = await published.echo("range", ["20000-20049:20000-20049"], ["tcp:20000-20049"]);
-      await serves(pontoon, 51 * families);
+      await serves(pontoon, 51 * portsEach);
       for (const port of [20_000, 20_025, 20_049]) await published.answers({ ip, port });
       await range.remove();
-      t.equal(published.proxies.length, families, "all end with it");
-      await serves(pontoon, families);
+      t.equal(published.proxies.length, portsEach, "all end with it");
+      await serves(pontoon, portsEach);
     });
 
     await t.test("a port that is taken, and by whom", async (t) => {
@@ -95,7 +94,7 @@ export function testPublishedPorts(t: Test, mode: Mode): void {
       await host.docker("start", "later");
       await published.answers({ ip, port: 9091 });
       await host.docker("rm", "--force", "later");
-      await serves(pontoon, families);
+      await serves(pontoon, portsEach);
     });
 
     await t.test("SCTP is left to Docker's own docker-proxy", async (t) => {

@@ -177,5 +177,7 @@ function isOurs(commandLineFile: string, name: string | undefined): boolean {
   if (name !== undefined) return words[0] === name;
   const built = join(repositoryRoot, "dist");
   const isServer = (word: string) => word.startsWith(`${built}/`) && !word.startsWith(`${built}/integration/`);
-  return words.some((word) => basename(word).startsWith("pontoon") || isServer(word));
+  // dockerd has the path of its docker-proxy as an argument, and what it starts there is its own.
+  const isPontoon = (name: string) => name.startsWith("pontoon") && name !== "pontoon-docker-proxy";
+  return words.some((word) => isPontoon(basename(word)) || isServer(word));
 }
