@@ -1,5 +1,10 @@
 import { readFileSync } from "node:fs";
-import type { DockerHost } from "../integration/host/index.js";
+
+/** Somewhere with processes of its own. */
+export interface Place {
+  /** Where the machine sees a file of it, /proc included. */
+  path(file: string): string;
+}
 
 /** USER_HZ: what /proc counts in, on every architecture pontoon runs on. */
 const ticksPerSecond = 100;
@@ -7,11 +12,11 @@ const ticksPerSecond = 100;
 const timeFields = { first: 11, count: 4 };
 
 /**
- * CPU seconds, in user mode and in the kernel, that processes of a host have used until now: all their threads, those
+ * CPU seconds, in user mode and in the kernel, that processes have used until now: all their threads, those
  * that have ended too, and children that have ended.
  */
-export function cpuSeconds(host: DockerHost, pids: readonly number[]): number {
-  return pids.reduce((sum, pid) => sum + parseCpuSeconds(readFileSync(host.path(`/proc/${pid}/stat`), "utf8")), 0);
+export function cpuSeconds(place: Place, pids: readonly number[]): number {
+  return pids.reduce((sum, pid) => sum + parseCpuSeconds(readFileSync(place.path(`/proc/${pid}/stat`), "utf8")), 0);
 }
 
 /** The same, from the content of /proc/PID/stat. */

@@ -21,12 +21,14 @@ export interface Load {
 
 /** Asks a peer, from inside its asker's network namespace, as fast as it answers. */
 export async function runDnsperf(host: DockerHost, peer: Peer, queryFile: string, seconds: number): Promise<Load> {
-  const { address, port } = peer.target;
-  const where = ["-s", address, "-p", String(port), "-d", queryFile];
-  const load = ["-l", String(seconds), "-c", String(clients), "-q", String(outstanding), "-T", "1"];
-  const timeoutMs = seconds * 1000 + 15_000;
-  const { stdout } = await host.exec(["dnsperf", ...where, ...load], { netns: peer.asker, timeoutMs });
+  const { stdout } = await host.exec(dnsperfCommand(peer.target, queryFile, seconds), { netns: peer.asker, timeoutMs: seconds * 1000 + 15_000 });
   return parseDnsperf(stdout);
+}
+
+/** The command line that asks for so long. */
+export function dnsperfCommand({ address, port }: Peer["target"], queryFile: string, seconds: number): string[] {
+  const where = ["-s", address, "-p", String(port), "-d", queryFile];
+  return ["dnsperf", ...where, "-l", String(seconds), "-c", String(clients), "-q", String(outstanding), "-T", "1"];
 }
 
 /** Reads the statistics dnsperf prints at its end. */

@@ -1,7 +1,6 @@
 import { cpus, release, totalmem } from "node:os";
-import type { DockerHost } from "../integration/host/index.js";
+import type { CommandResult } from "../integration/host/index.js";
 import { version } from "../src/version.js";
-import { aardvarkProgram } from "./peers/aardvark.js";
 
 /** What the figures were measured on and with. */
 export interface Machine {
@@ -14,28 +13,25 @@ export interface Machine {
   readonly versions: Readonly<Record<string, string>>;
 }
 
-/** Describes the machine and the programs that were compared. */
-export async function describeMachine(host: DockerHost): Promise<Machine> {
+/** Runs a command to its end, whatever its exit code is. */
+export type Run = (argv: readonly string[]) => Promise<CommandResult>;
+
+/** Describes the machine and the programs that were compared: each with the command that tells its version. */
+export async function describeMachine(run: Run, programs: Readonly<Record<string, readonly string[]>>): Promise<Machine> {
   const processors = cpus();
+  const versions = await Promise.all(Object.entries(programs).map(async ([name, argv]) => [name, await versionOf(run, argv)] as const));
   return {
     processor: processors[0]?.model.trim() ?? "unknown",
     cores: processors.length,
     memory: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     architecture: process.arch,
-    versions: {
-      pontoon: version,
-      node: process.versions.node,
-      dockerd: await versionOf(host, ["dockerd", "--version"]),
-      dnsmasq: await versionOf(host, ["dnsmasq", "--version"]),
-      "aardvark-dns": await versionOf(host, [aardvarkProgram, "--version"]),
-      dnsperf: await versionOf(host, ["dnsperf", "-h"]),
-    },
+    versions: { pontoon: version, node: process.versions.node, ...Object.fromEntries(versions) },
   };
 }
 
 /** The first thing that looks like a version in what a program says about itself. */
-async function versionOf(host: DockerHost, argv: readonly string[]): Promise<string> {
-  const { stdout, stderr } = await host.exec(argv, { reject: false });
+async function versionOf(run: Run, argv: readonly string[]): Promise<string> {
+  const { stdout, stderr } = await run(argv);
   return /\d+\.\d+[^\s,]*/.exec(`${stdout}${stderr}`)?.[0] ?? "unknown";
 }

@@ -3,9 +3,9 @@ import type { Row } from "./goals.js";
 import type { Options } from "./options.js";
 import type { Progress } from "./progress.js";
 
-/** What every measure is given. */
-export interface Bench {
-  readonly options: Options;
+/** What every measure is given: of the options what its benchmark has. */
+export interface Bench<Chosen = Options> {
+  readonly options: Chosen;
   readonly progress: Progress;
   /** Told what to undo when the measure is over. */
   readonly undo: Undo;

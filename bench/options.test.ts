@@ -1,5 +1,6 @@
 import t from "tap";
-import { measures, readOptions, UsageError } from "./options.js";
+import { UsageError } from "./command-line.js";
+import { measures, readOptions } from "./options.js";
 
 t.test("what is not given has its default, also beside --quick", (t) => {
   t.match(readOptions([]), { rounds: 5, seconds: 2, starts: 100, changes: 20, only: Object.keys(measures) });

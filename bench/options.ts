@@ -1,4 +1,4 @@
-import { parseArgs } from "node:util";
+import { namesIn, numbersIn, parseOptions } from "./command-line.js";
 
 /** What can be measured, in the order in which it is. */
 export const measures = {
@@ -44,39 +44,10 @@ const all = Object.keys(measures) as MeasureName[];
 const thorough: Options = { only: all, rounds: 5, seconds: 2, warmUpSeconds: 2, starts: 100, changes: 20, namespaces: 200, running: 200 };
 const quick: Options = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, starts: 5, changes: 3, namespaces: 50, running: 20 };
 
-/** What is wrong with the command line. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
 /** Reads the command line. Throws a UsageError. */
 export function readOptions(args: readonly string[]): Options {
-  const values = readValues([...args]);
-  const defaults = values.quick ? quick : thorough;
-  const given = Object.fromEntries(
-    (["rounds", "seconds", "starts", "changes"] as const).flatMap((option) => (values[option] === undefined ? [] : [[option, wholeNumber(option, values[option])]])),
-  );
-  return { ...defaults, ...given, only: values.only === undefined ? all : namesIn(values.only) };
-}
-
-function readValues(args: string[]) {
-  const number = { type: "string" } as const;
-  try {
-    const options = { only: { type: "string" }, rounds: number, seconds: number, starts: number, changes: number, quick: { type: "boolean" } } as const;
-    return parseArgs({ args, options }).values;
-  } catch (error) {
-    throw new UsageError((error as Error).message, { cause: error });
-  }
-}
-
-function namesIn(list: string): MeasureName[] {
-  const wanted = list.split(",");
-  const unknown = wanted.find((name) => !Object.hasOwn(measures, name));
-  if (unknown !== undefined) throw new UsageError(`--only knows no measure called ${JSON.stringify(unknown)}; there are ${all.join(", ")}`);
-  return all.filter((name) => wanted.includes(name));
-}
-
-function wholeNumber(option: string, text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`--${option} takes a whole number from 1, not ${text}`);
-  return Number(text);
+  const numbers = ["rounds", "seconds", "starts", "changes"] as const;
+  const values = parseOptions(args, numbers);
+  const defaults = values["quick"] === true ? quick : thorough;
+  return { ...defaults, ...numbersIn(values, numbers), only: namesIn(values, all) };
 }
