@@ -18,6 +18,25 @@ const benchmarks = {
       { command: "aardvark-dns", package: "aardvark-dns" },
     ],
   },
+  proxy: {
+    about: "published ports beside Docker's own docker-proxy",
+    packages: [
+      { command: "nft", package: "nftables" },
+      { command: "ip", package: "iproute2" },
+      { command: "ss", package: "iproute2" },
+      { command: "iptables", package: "iptables" },
+      { command: "dockerd", package: "docker.io" },
+      { command: "busybox", package: "busybox-static" },
+      { command: "nsenter", package: "util-linux" },
+      { command: "ps", package: "procps" },
+      { command: "curl", package: "curl" },
+      { command: "wrk", package: "wrk" },
+      { command: "iperf3", package: "iperf3" },
+      { command: "dnsperf", package: "dnsperf" },
+      { command: "gcc", package: "gcc" },
+      { command: "musl-gcc", package: "musl-tools" },
+    ],
+  },
 };
 
 const [name, ...options] = process.argv.slice(2);

@@ -1,0 +1,85 @@
+import { setTimeout as pause } from "node:timers/promises";
+import { cpuSeconds } from "../cpu.js";
+import { figureRow } from "../goals.js";
+import type { Bench, Outcome } from "../measure.js";
+import { takeTurns } from "../rounds.js";
+import { median } from "../statistics.js";
+import type { ClientsRequest } from "./clients-child.js";
+import type { ProxyOptions } from "./options.js";
+import { residentMemory } from "./process.js";
+import { childProgram, dockerProxySide, pontoonSide, type SideKind } from "./sides.js";
+import { clientAddress, contend, worldWithTarget } from "./site.js";
+import type { World } from "./world.js";
+import { runWrk } from "./wrk.js";
+
+const bytesGoal = { kind: "at most", value: 3, unit: "KB" } as const;
+const busyGoal = { kind: "at most", value: 1, unit: "%" } as const;
+const roundsAtMost = 3;
+/** After the last connection was made, until what that left behind has been collected, ms. */
+const settling = 2000;
+
+/** What one side's serving process held, and did. */
+interface Held {
+  readonly connections: number;
+  /** Bytes of resident memory. */
+  readonly before: number;
+  readonly after: number;
+  /** Share of one processor used while nothing happened, percent. */
+  readonly busy: number;
+}
+
+/** Has one process of each side hold many connections on which nothing happens. */
+export async function measureIdle({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
+  const world = await worldWithTarget(undo);
+  const connections = Math.min(options.connections, await connectionsPossible(world));
+  const count = Math.min(options.rounds, roundsAtMost);
+  const rounds = await takeTurns([pontoonSide(), dockerProxySide], (kind) => hold(world, kind, connections, options.seconds), {
+    rounds: count,
+    onTurn: (name, round) => progress.show(`${connections} idle connections: round ${round + 1} of ${count}, ${name}`),
+  });
+  const of = (name: "pontoon" | "docker-proxy", figure: (held: Held) => number): number[] => rounds.get(name)!.map((held) => figure(held));
+  const title = `${connections.toLocaleString("en")} idle connections`;
+  const rows = [
+    { ...ranged(`${title}, each`, of("pontoon", kilobytesEach), bytesGoal), against: "docker-proxy", other: `${median(of("docker-proxy", kilobytesEach)).toFixed(1)} KB` },
+    { ...ranged("… processor meanwhile", of("pontoon", ({ busy }) => busy), busyGoal), against: "docker-proxy", other: `${median(of("docker-proxy", ({ busy }) => busy)).toFixed(1)} %` },
+  ];
+  return { rows, tables: [], data: { idle: Object.fromEntries(rounds) } };
+}
+
+async function hold(world: World, kind: SideKind, connections: number, seconds: number): Promise<Held> {
+  const { side, ports, processes } = await contend(world, kind);
+  // Of docker-proxies the one that serves this port: it was published first.
+  const server = processes[0]!;
+  const port = ports.requests;
+  const clients = world.helper<ClientsRequest, object>(childProgram("clients-child.js"));
+  const to = { ip: clientAddress, port };
+  // Connections beforehand: code that has run, and memory that is given back only to be taken again, is none of these.
+  await runWrk(world, port, 2);
+  await clients.call({ connections: 200, to });
+  await pause(settling);
+  const before = residentMemory(world, server);
+  await clients.call({ connections: connections + 200, to });
+  await pause(settling);
+  const [after, cpuBefore] = [residentMemory(world, server), cpuSeconds(world, [server])];
+  const quietMs = Math.max(seconds, 5) * 1000;
+  await pause(quietMs);
+  const busy = ((cpuSeconds(world, [server]) - cpuBefore) / (quietMs / 1000)) * 100;
+  await clients.release();
+  await side.stop();
+  return { connections, before, after, busy };
+}
+
+function kilobytesEach({ connections, before, after }: Held): number {
+  return (after - before) / connections / 1e3;
+}
+
+/** A publication may have three quarters of the descriptors, of which each connection takes two; some are for warming up. */
+async function connectionsPossible(world: World): Promise<number> {
+  const { stdout } = await world.run([process.execPath, "-e", "process.stdout.write(require('fs').readFileSync('/proc/self/limits', 'utf8'))"]);
+  const limit = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(stdout)?.[1]);
+  return Math.floor((limit * 3) / 8) - 400;
+}
+
+function ranged(measure: string, values: readonly number[], goal: Parameters<typeof figureRow>[3]) {
+  return figureRow(measure, median(values), `${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)}`, goal);
+}

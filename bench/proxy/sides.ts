@@ -1,0 +1,112 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { HelperProcess } from "../../integration/host/helper-process.js";
+import { repositoryRoot } from "../../integration/host/root.js";
+import type { DockerProxiesReply, DockerProxiesRequest, Mapping } from "./docker-proxies-child.js";
+import type { PontoonReply, PontoonRequest } from "./pontoon-child.js";
+import type { World } from "./world.js";
+
+/** One of the two that are compared. */
+export interface Side {
+  readonly name: "pontoon" | "docker-proxy";
+  /** Publishes ports in addition to those it has. */
+  publish(mappings: readonly Mapping[]): Promise<void>;
+  /** All its processes by their numbers in the world: what serves ports first, for pontoon pontoon-proxy before all. */
+  processes(): Promise<readonly number[]>;
+  /** Ends all of them. */
+  stop(): Promise<void>;
+}
+
+/** A side's name and how it is started. */
+export interface SideKind {
+  readonly name: Side["name"];
+  start(world: World): Promise<Side>;
+}
+
+/** A helper program of this folder, in its built form. */
+export const childProgram = (file: string) => fileURLToPath(new URL(file, import.meta.url));
+
+/** Where Debian, Docker's own packages and Docker ≥ 23 put it. */
+const dockerProxyPlaces = ["/usr/sbin/docker-proxy", "/usr/bin/docker-proxy", "/usr/libexec/docker/docker-proxy"];
+
+/** Docker's own docker-proxy. */
+export function dockerProxyProgram(): string {
+  const found = dockerProxyPlaces.find((place) => existsSync(place));
+  if (found === undefined) throw new Error(`there is no docker-proxy at ${dockerProxyPlaces.join(", ")}`);
+  return found;
+}
+
+/** Docker's way: one docker-proxy for each mapping. */
+export const dockerProxySide: SideKind = {
+  name: "docker-proxy",
+  start: (world) => Promise.resolve(new DockerProxies(world, "docker-proxy", dockerProxyProgram(), {})),
+};
+
+/** @param node the command line that runs JavaScript in pontoon's processes */
+export function pontoonSide(node: readonly string[] = [process.execPath]): SideKind {
+  return { name: "pontoon", start: (world) => PontoonSide.start(world, node) };
+}
+
+/** Processes with Docker's contract, one for each mapping. */
+class DockerProxies implements Side {
+  readonly #helper: HelperProcess<DockerProxiesRequest, DockerProxiesReply>;
+  #pids: readonly number[] = [];
+
+  constructor(
+    world: World,
+    readonly name: Side["name"],
+    private readonly program: string,
+    private readonly env: Readonly<Record<string, string>>,
+  ) {
+    this.#helper = world.helper(childProgram("docker-proxies-child.js"));
+  }
+
+  async publish(mappings: readonly Mapping[]): Promise<void> {
+    this.#pids = (await this.#helper.call({ do: "publish", program: this.program, env: this.env, mappings })).pids;
+  }
+
+  processes(): Promise<readonly number[]> {
+    return Promise.resolve(this.#pids);
+  }
+
+  async stop(): Promise<void> {
+    await this.#helper.call({ do: "withdraw" });
+    await this.#helper.release();
+  }
+}
+
+let started = 0;
+
+/** pontoon-proxy with its workers, and a shim for each mapping. */
+class PontoonSide implements Side {
+  readonly name = "pontoon";
+
+  private constructor(
+    private readonly daemon: HelperProcess<PontoonRequest, PontoonReply>,
+    private readonly shims: DockerProxies,
+  ) {}
+
+  static async start(world: World, node: readonly string[]): Promise<PontoonSide> {
+    const daemon = world.helper<PontoonRequest, PontoonReply>(childProgram("pontoon-child.js"));
+    const runDir = `/run/bench/pontoon-${++started}`;
+    await daemon.call({ do: "start", runDir, node });
+    // Patient: becoming Docker's own docker-proxy meanwhile would spoil what is measured.
+    const env = { PONTOON_RUN_DIR: runDir, PONTOON_PATIENCE_MS: "20000" };
+    return new PontoonSide(daemon, new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env));
+  }
+
+  publish(mappings: readonly Mapping[]): Promise<void> {
+    return this.shims.publish(mappings);
+  }
+
+  async processes(): Promise<readonly number[]> {
+    const { proxy, workers } = await this.daemon.call({ do: "look" });
+    return [proxy, ...workers, ...(await this.shims.processes())];
+  }
+
+  async stop(): Promise<void> {
+    await this.shims.stop();
+    await this.daemon.release();
+  }
+}
