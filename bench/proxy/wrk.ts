@@ -39,5 +39,5 @@ export function parseWrk(output: string): WrkLoad {
 }
 
 function milliseconds([, number, unit]: RegExpExecArray): number {
-  return Number(number) * { us: 0.001, ms: 1, s: 1000, m: 60_000 }[unit as "us" | "ms" | "s" | "m"];
+  return (Number(number) * { us: 1, ms: 1000, s: 1e6, m: 60e6 }[unit as "us" | "ms" | "s" | "m"]) / 1000;
 }
