@@ -4,6 +4,7 @@ import { runProgram } from "./program.js";
 import { measureChurn } from "./proxy/churn.js";
 import { measureIdle } from "./proxy/idle.js";
 import { measureMemory } from "./proxy/memory.js";
+import { measurePublish } from "./proxy/publish.js";
 import { readOptions, usage } from "./proxy/options.js";
 import { measureRates, rateMeasures } from "./proxy/rates.js";
 import { measureStart } from "./proxy/start.js";
@@ -30,7 +31,7 @@ await runProgram({
     { makes: ["memory"], run: measureMemory },
     { makes: ["idle"], run: measureIdle },
     { makes: ["churn"], run: measureChurn },
-    // With the daemon: memory of all there is, and `pontoon publish` of a range, have their place here.
     { makes: ["start"], run: measureStart },
+    { makes: ["publish"], run: measurePublish },
   ],
 });

@@ -28,7 +28,7 @@ const descriptorsGoal = { kind: "at most", value: 0, unit: "descriptors" } as co
 /** Opens and closes connections for a long time. */
 export async function measureChurn({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
   const world = await worldWithTarget(undo);
-  const { ports, processes } = await contend(world, pontoonSide());
+  const { ports, processes } = await contend(world, pontoonSide);
   const server = processes[0]!;
   await runWrk(world, ports.connections, 1);
   await pause(settling);

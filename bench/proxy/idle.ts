@@ -33,7 +33,7 @@ export async function measureIdle({ options, progress, undo }: Bench<ProxyOption
   const world = await worldWithTarget(undo);
   const connections = Math.min(options.connections, await connectionsPossible(world));
   const count = Math.min(options.rounds, roundsAtMost);
-  const rounds = await takeTurns([pontoonSide(), dockerProxySide], (kind) => hold(world, kind, connections, options.seconds), {
+  const rounds = await takeTurns([pontoonSide, dockerProxySide], (kind) => hold(world, kind, connections, options.seconds), {
     rounds: count,
     onTurn: (name, round) => progress.show(`${connections} idle connections: round ${round + 1} of ${count}, ${name}`),
   });

@@ -1,8 +1,8 @@
-import { chmodSync, copyFileSync } from "node:fs";
 import { ratioRow } from "../goals.js";
 import type { Bench, Outcome } from "../measure.js";
 import { takeTurns } from "../rounds.js";
 import type { ProxyOptions } from "./options.js";
+import { useOwnNode } from "./own-node.js";
 import { proportionalSetSize } from "./process.js";
 import { clientAddress, worldWithTarget } from "./site.js";
 import { dockerProxySide, pontoonSide, type SideKind } from "./sides.js";
@@ -12,7 +12,6 @@ const goal = { kind: "at most", value: 0.3, unit: "×" } as const;
 const firstPort = 20_000;
 /** Each takes long, and they hardly differ. */
 const roundsAtMost = 3;
-const nodeCopy = "/run/bench/node";
 
 /** What all processes of one side held, bytes. */
 interface Memory {
@@ -24,11 +23,9 @@ interface Memory {
 export async function measureMemory({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
   const { ports } = options;
   const world = await worldWithTarget(undo);
-  // A node of their own: what it shares with programs of the benchmark would be counted to those in part.
-  copyFileSync(process.execPath, world.path(nodeCopy));
-  chmodSync(world.path(nodeCopy), 0o755);
+  await useOwnNode(world);
   const count = Math.min(options.rounds, roundsAtMost);
-  const rounds = await takeTurns([pontoonSide([nodeCopy]), dockerProxySide], (kind) => measureSide(world, kind, ports), {
+  const rounds = await takeTurns([pontoonSide, dockerProxySide], (kind) => measureSide(world, kind, ports), {
     rounds: count,
     onTurn: (name, round) => progress.show(`memory: round ${round + 1} of ${count}, ${name}`),
   });

@@ -10,7 +10,8 @@ export const measures = {
   memory: "memory of many published ports",
   idle: "connections that do nothing",
   churn: "connections opened and closed for a long time",
-  start: "docker run with a range of ports",
+  start: "docker run with a range of ports, and memory with the daemon",
+  publish: "pontoon publish of a range of ports",
 } as const;
 
 export type MeasureName = keyof typeof measures;
@@ -23,6 +24,8 @@ export interface ProxyOptions {
   readonly warmUpSeconds: number;
   /** Ports published for the memory and start measures, each on IPv4 and IPv6. */
   readonly ports: number;
+  /** Ports published with one command. */
+  readonly range: number;
   /** Idle connections. */
   readonly connections: number;
   /** Seconds for which connections are opened and closed. */
@@ -34,17 +37,18 @@ export const usage = `options:
   --rounds N           turns of each of the two (default 5)
   --seconds N          length of one measurement (default 3)
   --ports N            ports published for memory and start (default 200)
+  --range N            ports published with one command (default 1000)
   --connections N      idle connections (default 10000)
   --churn-seconds N    for how long connections are opened and closed (default 600)
   --quick              a glance while developing: 2 rounds of 1 s, fewer of everything`;
 
 const all = Object.keys(measures) as MeasureName[];
-const thorough: ProxyOptions = { only: all, rounds: 5, seconds: 3, warmUpSeconds: 2, ports: 200, connections: 10_000, churnSeconds: 600 };
-const quick: ProxyOptions = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, ports: 20, connections: 1000, churnSeconds: 20 };
+const thorough: ProxyOptions = { only: all, rounds: 5, seconds: 3, warmUpSeconds: 2, ports: 200, range: 1000, connections: 10_000, churnSeconds: 600 };
+const quick: ProxyOptions = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, ports: 20, range: 100, connections: 1000, churnSeconds: 20 };
 
 /** Reads the command line. Throws a UsageError. */
 export function readOptions(args: readonly string[]): ProxyOptions {
-  const numbers = ["rounds", "seconds", "ports", "connections", "churn-seconds"] as const;
+  const numbers = ["rounds", "seconds", "ports", "range", "connections", "churn-seconds"] as const;
   const values = parseOptions(args, numbers);
   const { "churn-seconds": churnSeconds, ...given } = numbersIn(values, numbers);
   const defaults = values["quick"] === true ? quick : thorough;

@@ -1,16 +1,16 @@
-// Stands in for the daemon: starts pontoon-proxy with its workers as the daemon does, takes sockets from shims, and has
-// pontoon-proxy serve them.
-import { mkdirSync } from "node:fs";
+// Starts pontoon-proxy as the daemon does, says which processes that made, and leaves it to itself.
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { answerRequests } from "../../integration/host/helper-child.js";
-import { DeadlineWheel } from "../../src/linux/wheel.js";
-import { raiseDescriptorLimit } from "../../src/linux/privileges.js";
-import { bindUnix, closeDescriptor, listenSocket, packetSocket } from "../../src/linux/socket.js";
-import { Shims } from "../../proxy/shims.js";
-import { ProxyProcess, type TestDaemon } from "../../proxy/test-process.js";
+import { until } from "../../integration/host/until.js";
+import { workersWanted } from "../../proxy/spawn-workers.js";
+import { goAhead, raiseDescriptorLimit } from "../../src/linux/privileges.js";
+import { proxyFiles, proxyServer } from "../../src/servers/proxy-server.js";
+import { startServer } from "../../src/servers/server-process.js";
+import { version } from "../../src/version.js";
 
-export type PontoonRequest =
-  | { readonly do: "start"; readonly runDir: string; /** The command line that is to run JavaScript. */ readonly node: readonly string[] }
-  | { readonly do: "look" };
+export interface PontoonRequest {
+  readonly runDir: string;
+}
 
 export interface PontoonReply {
   /** Process id of pontoon-proxy, and those of its bulk workers. */
@@ -18,38 +18,27 @@ export interface PontoonReply {
   readonly workers: readonly number[];
 }
 
-const undo: (() => unknown)[] = [];
-const owner = { teardown: (work: () => unknown) => void undo.push(work) };
-let proxy: ProxyProcess | undefined;
+/** The daemon's, which its servers inherit. */
+const niceness = -5;
 
-process.on("exit", () => proxy?.child.kill("SIGKILL"));
-raiseDescriptorLimit();
-answerRequests(async (request: PontoonRequest): Promise<PontoonReply> => {
-  if (request.do === "start") await start(request);
-  if (!proxy) throw new Error("not started");
-  return { proxy: proxy.child.pid!, workers: proxy.workers() };
+answerRequests(async ({ runDir }: PontoonRequest): Promise<PontoonReply> => {
+  mkdirSync(runDir, { recursive: true });
+  goAhead(niceness);
+  raiseDescriptorLimit();
+  const proxy = startServer(proxyServer, proxyFiles(runDir), version).pid!;
+  await until(() => childrenOf(proxy).length === workersWanted(), { timeoutMs: 20_000, what: "the bulk workers run" });
+  return { proxy, workers: childrenOf(proxy) };
 });
 
-async function start({ runDir, node }: PontoonRequest & { do: "start" }): Promise<void> {
-  mkdirSync(runDir, { recursive: true });
-  process.env["TMPDIR"] = runDir; // where pontoon-proxy's control socket lies
-  proxy = new ProxyProcess(owner, node);
-  takeShims(proxy, await proxy.daemon(), runDir);
+function childrenOf(pid: number): readonly number[] {
+  const isChild = (name: string) => /^\d+$/.test(name) && parentOf(name) === pid;
+  return readdirSync("/proc").filter(isChild).map(Number);
 }
 
-/** pontoon-proxy's own end of proxy.sock, but here: it hears of each socket as of one the daemon has opened. */
-function takeShims({ poller: { poller } }: ProxyProcess, daemon: TestDaemon, runDir: string): void {
-  const wheel = new DeadlineWheel();
-  setInterval(() => wheel.turn(), 20).unref();
-  const shims = new Shims(poller, wheel, {
-    open: (publication, descriptor) => {
-      daemon.send({ kind: "open", publication }, [descriptor]);
-      closeDescriptor(descriptor);
-    },
-    close: (id) => daemon.send({ kind: "close", id }),
-  });
-  const listener = packetSocket();
-  bindUnix(listener, `${runDir}/proxy.sock`);
-  listenSocket(listener, 512);
-  shims.listen(listener);
+function parentOf(pid: string): number {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return 0; // it has ended
+  }
 }

@@ -43,10 +43,8 @@ export const dockerProxySide: SideKind = {
   start: (world) => Promise.resolve(new DockerProxies(world, "docker-proxy", dockerProxyProgram(), {})),
 };
 
-/** @param node the command line that runs JavaScript in pontoon's processes */
-export function pontoonSide(node: readonly string[] = [process.execPath]): SideKind {
-  return { name: "pontoon", start: (world) => PontoonSide.start(world, node) };
-}
+/** pontoon-proxy as it ships, and a shim for each mapping. */
+export const pontoonSide: SideKind = { name: "pontoon", start: (world) => PontoonSide.start(world) };
 
 /** Processes with Docker's contract, one for each mapping. */
 class DockerProxies implements Side {
@@ -83,17 +81,19 @@ class PontoonSide implements Side {
   readonly name = "pontoon";
 
   private constructor(
-    private readonly daemon: HelperProcess<PontoonRequest, PontoonReply>,
+    private readonly world: World,
+    private readonly servers: readonly number[],
     private readonly shims: DockerProxies,
   ) {}
 
-  static async start(world: World, node: readonly string[]): Promise<PontoonSide> {
-    const daemon = world.helper<PontoonRequest, PontoonReply>(childProgram("pontoon-child.js"));
+  static async start(world: World): Promise<PontoonSide> {
     const runDir = `/run/bench/pontoon-${++started}`;
-    await daemon.call({ do: "start", runDir, node });
+    const starter = world.helper<PontoonRequest, PontoonReply>(childProgram("pontoon-child.js"));
+    const { proxy, workers } = await starter.call({ runDir });
+    await starter.release();
     // Patient: becoming Docker's own docker-proxy meanwhile would spoil what is measured.
     const env = { PONTOON_RUN_DIR: runDir, PONTOON_PATIENCE_MS: "20000" };
-    return new PontoonSide(daemon, new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env));
+    return new PontoonSide(world, [proxy, ...workers], new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env));
   }
 
   publish(mappings: readonly Mapping[]): Promise<void> {
@@ -101,12 +101,11 @@ class PontoonSide implements Side {
   }
 
   async processes(): Promise<readonly number[]> {
-    const { proxy, workers } = await this.daemon.call({ do: "look" });
-    return [proxy, ...workers, ...(await this.shims.processes())];
+    return [...this.servers, ...(await this.shims.processes())];
   }
 
   async stop(): Promise<void> {
     await this.shims.stop();
-    await this.daemon.release();
+    await this.world.run(["kill", "-KILL", ...this.servers.map(String)]);
   }
 }

@@ -51,7 +51,7 @@ export interface Site {
 
 export async function buildSite(undo: Undo): Promise<Site> {
   const world = await worldWithTarget(undo);
-  return { world, contenders: [await contend(world, pontoonSide()), await contend(world, dockerProxySide)] };
+  return { world, contenders: [await contend(world, pontoonSide), await contend(world, dockerProxySide)] };
 }
 
 /** Does something under load. @returns what it came to, and the CPU seconds it cost the contender's processes */
