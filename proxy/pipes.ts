@@ -1,16 +1,19 @@
 import { closePipe, openPipe, type Pipe } from "../src/linux/pipe.js";
 
-/** Bytes a pipe holds. */
-const PIPE_SIZE = 256 * 1024;
-const idleAtMost = 8;
+/** Bytes a pipe holds. With a large one fewer calls move the same bytes, and its peers are woken less often. */
+const LARGE = 1 << 20; // the most an ordinary user may have in one, unless fs.pipe-max-size says otherwise
+const SMALL = 256 << 10;
+const idleAtMost = 4;
 
 /**
  * Pipes to splice through, lent only while they hold data. An ordinary user has 64 MB of them (fs.pipe-user-pages-soft),
- * all its processes together; who gets none copies.
+ * all its processes together: the first half of a process's share goes in large pipes, the rest in small ones for as
+ * many connections as possible, and who gets none copies.
  */
 export class Pipes {
   readonly #idle: Pipe[] = [];
   #lent = 0;
+  #bytes = 0;
 
   /** @param bytesAtMost this process's share of what the user may have in pipes */
   constructor(private readonly bytesAtMost: number) {}
@@ -22,8 +25,7 @@ export class Pipes {
 
   /** @returns an empty pipe, or undefined when there are no more */
   take(): Pipe | undefined {
-    if ((this.#lent + 1) * PIPE_SIZE > this.bytesAtMost) return undefined;
-    const pipe = this.#idle.pop() ?? openPipe(PIPE_SIZE);
+    const pipe = this.#idle.pop() ?? this.#open();
     if (pipe) this.#lent++;
     return pipe;
   }
@@ -32,10 +34,23 @@ export class Pipes {
   give(pipe: Pipe, isEmpty: boolean): void {
     this.#lent--;
     if (isEmpty && this.#idle.length < idleAtMost) this.#idle.push(pipe);
-    else closePipe(pipe);
+    else this.#close(pipe);
   }
 
   close(): void {
-    this.#idle.splice(0).forEach(closePipe);
+    for (const pipe of this.#idle.splice(0)) this.#close(pipe);
+  }
+
+  #open(): Pipe | undefined {
+    if (this.#bytes + SMALL > this.bytesAtMost) return undefined;
+    const mayBeLarge = this.#bytes + LARGE <= this.bytesAtMost / 2;
+    const pipe = (mayBeLarge ? openPipe(LARGE) : undefined) ?? openPipe(SMALL);
+    if (pipe) this.#bytes += pipe.size;
+    return pipe;
+  }
+
+  #close(pipe: Pipe): void {
+    this.#bytes -= pipe.size;
+    closePipe(pipe);
   }
 }
