@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { cpus, release, totalmem } from "node:os";
 import type { CommandResult } from "../integration/host/index.js";
 import { version } from "../src/version.js";
@@ -10,6 +11,8 @@ export interface Machine {
   readonly memory: number;
   readonly kernel: string;
   readonly architecture: string;
+  /** The default for TCP connections. */
+  readonly congestionControl: string;
   readonly versions: Readonly<Record<string, string>>;
 }
 
@@ -26,6 +29,7 @@ export async function describeMachine(run: Run, programs: Readonly<Record<string
     memory: Math.round(totalmem() / 2 ** 30),
     kernel: release(),
     architecture: process.arch,
+    congestionControl: readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "utf8").trim(),
     versions: { pontoon: version, node: process.versions.node, ...Object.fromEntries(versions) },
   };
 }

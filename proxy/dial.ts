@@ -1,14 +1,21 @@
 import { isIPv4 } from "node:net";
 import { errorCode } from "../src/errors.js";
-import { setNoDelay, tcpSocket } from "../src/linux/socket.js";
+import { congestionControl, setCongestionControl, setNoDelay, tcpSocket } from "../src/linux/socket.js";
 
 type Family = "ipv4" | "ipv6";
+
+/** Spaces packets out by timers; between processes of one host that takes time and gains nothing. */
+const pacing = /^bbr/;
+/** Every kernel has it, and any user may choose it. */
+const withoutPacing = "reno";
 
 /**
  * Sockets to reach containers with, one of each family made ahead: a connection is accepted only when there is one to
  * pass it on with, so no client is taken in for whom no descriptor is left.
  */
 export class Dialer {
+  /** Whether new sockets are, as the host has it; asked once. */
+  #isPaced: boolean | undefined;
   readonly #spare: Record<Family, number | undefined> = { ipv4: undefined, ipv6: undefined };
 
   /** @returns false when descriptors (or memory) are used up */
@@ -17,6 +24,8 @@ export class Dialer {
     try {
       const fd = tcpSocket(family);
       setNoDelay(fd);
+      this.#isPaced ??= pacing.test(congestionControl(fd));
+      if (this.#isPaced) setCongestionControl(fd, withoutPacing);
       this.#spare[family] = fd;
       return true;
     } catch (error) {

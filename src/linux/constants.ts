@@ -60,6 +60,7 @@ export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
 export const TCP_INFO = 11;
+export const TCP_CONGESTION = 13;
 export const IPPROTO_UDP = 17;
 
 export const SHUT_RD = 0;

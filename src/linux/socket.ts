@@ -2,7 +2,7 @@ import { bind as bindC, check, LinuxError, lastErrno } from "./ffi.js";
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
 import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
   SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
-  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
+  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
 
 const c = {
   socket: bindC("int socket(int, int, int)"),
@@ -172,6 +172,17 @@ export function setSendBuffer(fd: number, bytes: number): void {
 
 export function setNoDelay(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
+}
+
+/** How a TCP socket finds its sending rate, by the kernel's name for it: `cubic`, `bbr`. */
+export function congestionControl(fd: number): string {
+  lengthScratch.writeUInt32LE(optionScratch.length);
+  check(c.getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, optionScratch, lengthScratch), "getsockopt", "TCP_CONGESTION");
+  return optionScratch.latin1Slice(0, lengthScratch.readUInt32LE(0)).replace(/\0.*/s, "");
+}
+
+export function setCongestionControl(fd: number, name: string): void {
+  check(c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, optionScratch, optionScratch.write(name, "latin1")), "setsockopt", `TCP_CONGESTION ${name}`);
 }
 
 export function setTimeToLive(fd: number, hops: number): void {
