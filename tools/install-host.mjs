@@ -184,7 +184,7 @@ function bundles() {
 function report(version, bundle, started) {
   say(`pontoon ${version} is installed in ${places.libraryFolder} (${Math.round(sizeOf(bundle) / 1e6)} MB); configuration: ${places.config}`);
   const next = {
-    started: "the service runs: `pontoon status` shows it, `systemctl stop pontoon` gives everything back to Docker",
+    started: "the service runs: `pontoon status` shows it, `systemctl stop pontoon` gives names back to Docker, while published ports go on",
     "left-stopped": "the service was stopped, and stays so; `systemctl start pontoon` starts it",
     "not-wanted": "`systemctl start pontoon` starts the service",
     "other-runs": "another pontoon daemon is running, so the service was not started: end that one, then `systemctl start pontoon`",
