@@ -214,7 +214,7 @@ export class Daemon {
       return undefined;
     });
     return statusOf({
-      ready: this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady && this.#ports.isReady),
+      ready: this.#ports.isReady && (this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady)),
       version,
       observe: this.options.observe,
       dockerHost: this.options.dockerHost,

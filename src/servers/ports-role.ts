@@ -13,6 +13,8 @@ import type { ServerState } from "./server-client.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
 const beginTime = 10_000;
+/** Until dockerd has told what containers there are, ms. */
+const completeTime = 4000;
 
 export interface PortsRoleOptions {
   readonly enabled: boolean;
@@ -32,6 +34,9 @@ export class PortsRole {
   readonly #publisher: Publisher;
   #begun!: () => void;
   readonly #whenBegun = new Promise<void>((resolve) => (this.#begun = resolve));
+  #completed!: () => void;
+  readonly #whenComplete = new Promise<void>((resolve) => (this.#completed = resolve));
+  #hasBegun = false;
 
   constructor(
     poller: Poller,
@@ -43,6 +48,7 @@ export class PortsRole {
     this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, (inherited) => {
       this.#ports.restore(inherited);
       this.#publisher.start();
+      this.#hasBegun = true;
       this.#begun();
     });
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
@@ -55,7 +61,7 @@ export class PortsRole {
   }
 
   get isReady(): boolean {
-    return !this.options.enabled || this.server.kind === "running";
+    return !this.options.enabled || (this.#hasBegun && this.server.kind === "running");
   }
 
   /** Reads what is to be published, before anything is started. Throws STORE_UNREADABLE. */
@@ -89,11 +95,13 @@ export class PortsRole {
     if (!this.options.enabled) return;
     await this.#whenBegun;
     this.#publisher.inventoryIsComplete();
+    this.#completed();
   }
 
   /** As {@link Publisher.publish}. */
   async publish(request: PublishRequest): Promise<PortRow[]> {
     await this.#ready();
+    await within(completeTime, this.#whenComplete, () => new PontoonError("DOCKERD_SILENT", request.container, "dockerd has not told yet what containers there are; see `pontoon status`"));
     return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
   }
 
@@ -119,15 +127,18 @@ export class PortsRole {
 
   async #ready(): Promise<void> {
     if (!this.options.enabled) throw new PontoonError("ROLE_OFF", "ports", "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon");
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`")), beginTime);
-    });
-    await Promise.race([this.#whenBegun, late]).finally(() => clearTimeout(timer));
+    await within(beginTime, this.#whenBegun, () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"));
   }
 
   async #countPublished(): Promise<number> {
     const report = await this.report();
     return report ? report.publications.length + report.shims : this.#ports.entries.size;
   }
+}
+
+/** Rejects with `late` when something takes longer, ms. */
+async function within(time: number, something: Promise<void>, late: () => PontoonError): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(late()), time)));
+  await Promise.race([something, tooLate]).finally(() => clearTimeout(timer));
 }
