@@ -105,6 +105,11 @@ export class TcpConnection {
     return this.#phase === Phase.Open && this.client.pipe === undefined && this.container.pipe === undefined;
   }
 
+  /** If it is not connected yet, the client is reset. */
+  giveUpDial(): void {
+    if (this.#phase === Phase.Dialling) this.#failDial();
+  }
+
   /** Ends it at once, with a reset to both. */
   reset(): void {
     this.#close(true);

@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
-import t from "tap";
+import t, { type Test } from "tap";
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../src/linux/constants.js";
+import type { SocketAddress } from "../src/linux/address.js";
 import { acceptSocket, bindSocket, closeDescriptor, connectSocket, getOption, listenSocket, localAddress, resetAndClose, sendBytes, tcpSocket, WOULD_BLOCK } from "../src/linux/socket.js";
 import { openDescriptors } from "../src/linux/test-loop.js";
 import { encodeHeader, readHeader } from "./proxy-protocol.js";
@@ -102,8 +103,8 @@ t.test("a refused dial resets the client, and is counted", async (t) => {
   t.match(proxy.report(), { connections: 0, accepted: 1, failedDials: 1 });
 });
 
-t.test("a container that does not answer counts as one that refused, after a time", async (t) => {
-  // A queue that is full: the kernel drops further SYNs.
+/** A service that does not answer: its queue is full, and the kernel drops further SYNs. */
+function silentService(t: Test): SocketAddress {
   const full = tcpSocket();
   bindSocket(full, { ip: "127.0.0.1", port: 0 });
   listenSocket(full, 0);
@@ -111,9 +112,27 @@ t.test("a container that does not answer counts as one that refused, after a tim
   const fillers = [tcpSocket(), tcpSocket(), tcpSocket()];
   for (const fd of fillers) connectSocket(fd, target);
   t.teardown(() => [full, ...fillers].forEach(closeDescriptor));
+  return target;
+}
+
+t.test("a container that does not answer counts as one that refused, after a time", async (t) => {
   const proxy = new TestProxy(t);
-  const client = TestClient.to(t, proxy.open(target, { connectTimeoutMs: 200 }));
+  const client = TestClient.to(t, proxy.open(silentService(t), { connectTimeoutMs: 200 }));
   await until("it is being connected", () => proxy.report().connections === 1);
+  await until("the reset", () => client.error === "ECONNRESET");
+  t.match(proxy.report(), { connections: 0, failedDials: 1 });
+});
+
+t.test("who was being connected to where the container is no more is reset at once", async (t) => {
+  const proxy = new TestProxy(t);
+  const target = silentService(t);
+  const server = await TestServer.start(t, echo);
+  const address = proxy.open(target);
+  const client = TestClient.to(t, address);
+  await until("it is being connected", () => proxy.report().connections === 1);
+  proxy.publications.retarget("web", { ...target });
+  t.match(proxy.report(), { connections: 1, failedDials: 0 }, "told once more where it is, it goes on");
+  proxy.publications.retarget("web", server.address);
   await until("the reset", () => client.error === "ECONNRESET");
   t.match(proxy.report(), { connections: 0, failedDials: 1 });
 });

@@ -86,6 +86,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
   }
 
   retarget(target: Endpoint | undefined): void {
+    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#giveUpDials();
     this.#target = target;
     if (target === undefined) return this.#listener.refuse();
     this.#targetAddress = encodeAddress(target);
@@ -94,6 +95,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
 
   drain(onDrained: () => void): void {
     this.#stopListening();
+    this.#giveUpDials();
     this.#onDrained = onDrained;
     if (this.#size === 0) this.poller.soon(() => this.#drained());
   }
@@ -230,6 +232,11 @@ export class TcpRelay implements Relay, ConnectionOwner {
     const onDrained = this.#onDrained;
     this.#onDrained = undefined;
     onDrained?.();
+  }
+
+  /** To where the container is no more, they would last until their time is over. */
+  #giveUpDials(): void {
+    for (const connection of [...this.#connections]) connection.giveUpDial();
   }
 
   #stopListening(): void {

@@ -76,6 +76,7 @@ export function isBound({ state }: PortRow): boolean {
 
 /** Why a line is missing, for people: it goes to stderr. */
 export function failedText(row: PortRow): string {
+  if (row.containerPort === 0) return `${row.container}: ${reasonText(row)}`; // part of a label that makes no sense
   return `${namedLineText(row)} is not published: ${reasonText(row)}`;
 }
 
@@ -90,7 +91,8 @@ function longCells(row: PortRow): string[] {
   const by = row.by === "docker" ? "docker" : `pontoon (${row.source})`;
   const counters = [row.connections, row.accepted, row.failedDials, row.refused].map((count) => count?.toString() ?? "-");
   const bytes = [row.bytesToContainer, row.bytesToClients].map((count) => (count === undefined ? "-" : bytesText(count)));
-  return [row.container, portText(row), addressText(row), by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? ""];
+  const place = row.containerPort === 0 ? ["-", "-"] : [portText(row), addressText(row)];
+  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? ""];
 }
 
 /** Three digits and a decimal unit: `999 B`, `1.23 kB`, `52.4 MB`. */

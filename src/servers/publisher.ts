@@ -195,18 +195,28 @@ export class Publisher {
     if (this.#stopped) return;
     const byName = new Map([...this.inventory.containers.values()].map((container) => [container.name, container]));
     const forgotten = this.ports.all.filter(({ port }) => port.source === "label" && !byName.has(port.container)).map(({ port }) => port.container);
-    for (const name of new Set([...names, ...forgotten])) {
+    let hasFreed = false;
+    const review = async (name: string) => {
       const container = byName.get(name);
-      if (container?.partial === true) continue; // its labels are not known yet
-      await this.#reviewLabel(name, container).catch((error: unknown) => this.log.error({ container: name, reason: describeError(error) }, `label ${label} could not be followed`));
-    }
+      if (container?.partial === true) return; // its labels are not known yet
+      try {
+        if (await this.#reviewLabel(name, container)) hasFreed = true;
+      } catch (error) {
+        this.log.error({ container: name, reason: describeError(error) }, `label ${label} could not be followed`);
+      }
+    };
+    for (const name of new Set([...names, ...forgotten])) await review(name);
+    if (hasFreed) for (const name of [...this.labelFailures.keys()]) await review(name); // others may have waited for it
   }
 
-  /** Publishes what a container's label asks for and is not published, and no more. */
-  async #reviewLabel(name: string, container: Container | undefined): Promise<void> {
+  /** Publishes what a container's label asks for and is not published, and no more. @returns whether ports are free now */
+  async #reviewLabel(name: string, container: Container | undefined): Promise<boolean> {
     const unused = new Set(this.ports.all.filter(({ port }) => port.source === "label" && port.container === name));
     const value = container?.labels[label] ?? "";
-    if (unused.size === 0 && value === "") return void this.labelFailures.delete(name);
+    if (unused.size === 0 && value === "") {
+      this.labelFailures.delete(name);
+      return false;
+    }
     const failures: LabelFailure[] = [];
     const missing: { readonly spec: string; readonly mapping: PortMapping }[] = [];
     for (const spec of portLabel(value)) {
@@ -231,6 +241,7 @@ export class Publisher {
       }
     }
     this.#tellFailures(name, failures);
+    return unused.size > 0;
   }
 
   /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
