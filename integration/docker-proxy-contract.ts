@@ -245,6 +245,24 @@ export function testContract(t: Test, command: readonly string[]): void {
     t.equal(await proxy.kill("SIGINT"), 0, "no signal is blocked in it");
   });
 
+  t.test("a pontoon-proxy that has died is waited for while there is a daemon to start another", async (t) => {
+    const { folder, server } = await served(t);
+    const [container, port] = [await echoServer(t), await freePort()];
+    await server.kill();
+    const args = arguments20("tcp", [loopback, port], [loopback, container]);
+    const alone = start(t, { folder, args, patienceMs: 1_000_000 });
+    t.equal(await alone.verdict(), "0\n");
+    t.match(alone.executable, /\/docker-proxy$/);
+    t.equal(await alone.kill("SIGINT"), 0);
+    const daemon = createServer().listen(join(folder, "control.sock"));
+    t.teardown(() => daemon.close());
+    const proxy = start(t, { folder, args, patienceMs: 1_000_000 });
+    const verdict = proxy.verdict();
+    await (await PontoonProxy.start(t, folder)).serves(1);
+    t.equal(await verdict, "0\n");
+    t.equal(await talk(loopback, port, "world"), "hello world");
+  });
+
   t.test("a pontoon-proxy that hangs is waited for only so long, and holds up no end", async (t) => {
     const { folder, server } = await served(t);
     const [container, port, other] = [await echoServer(t), await freePort(), await freePort()];
@@ -304,11 +322,10 @@ export function testContract(t: Test, command: readonly string[]): void {
     const proxy = start(t, { folder, args, env, descriptors: [descriptor], returnMs: 1 });
     t.equal(await proxy.verdict(), "0\n");
     closeDescriptor(descriptor);
-    const waiting = await connected(loopback, port);
     await server.kill();
     await until(() => readFileSync(join(folder, "executed"), "utf8") === `${args.join(" ")}\n`, { what: "it is executed", timeoutMs: 20_000 });
-    const later = await connected(loopback, port);
-    [waiting, later].forEach((socket) => socket.destroy());
+    const waiting = await connected(loopback, port);
+    waiting.destroy();
   });
 
   t.test("arguments and descriptor 4 reach Docker's own docker-proxy as they are", notOnPathAlone, async (t) => {

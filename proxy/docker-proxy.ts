@@ -19,6 +19,7 @@ import { shutdownSocket } from "../src/linux/stream.js";
 import { goErrorText, parseAddress, parseFlags, usage } from "./contract.js";
 import type { Endpoint, Protocol } from "./publication.js";
 
+const runDir = process.env["PONTOON_RUN_DIR"] || "/run/pontoon";
 const verdictDescriptor = 3;
 const listenDescriptor = 4;
 const handOverTime = 2000; // ms
@@ -30,7 +31,7 @@ type State = "apart" | "asking" | "handing" | "served";
 class DockerProxy {
   readonly #loop = new NodePoller();
   readonly #parent = process.ppid;
-  readonly #socketPath = join(process.env["PONTOON_RUN_DIR"] || "/run/pontoon", "proxy.sock");
+  readonly #socketPath = join(runDir, "proxy.sock");
   readonly #returnTime = timeFrom("PONTOON_RETURN_MS", 10_000);
   /** From then on Docker's own docker-proxy serves; never again once that was tried in vain. */
   #giveUpAt = performance.now() + timeFrom("PONTOON_PATIENCE_MS", 200);
@@ -89,7 +90,8 @@ class DockerProxy {
       connectUnix(fd, this.#socketPath);
     } catch (error) {
       closeDescriptor(fd);
-      const mayReturn = errorCode(error) === "ECONNREFUSED" || errorCode(error) === "EAGAIN";
+      // Too slow to accept all, or dead and about to return; a socket file alone may be all that is left of pontoon.
+      const mayReturn = errorCode(error) === "EAGAIN" || (errorCode(error) === "ECONNREFUSED" && daemonRuns());
       if (this.#isLate || (!this.#started && !mayReturn)) return this.#fallBack(undefined);
       this.#after(this.#started ? this.#retry : 10, () => this.#connect());
       if (this.#started) this.#retry = Math.min(this.#retry * 2, retryAtMost);
@@ -245,6 +247,19 @@ class DockerProxy {
       this.#giveUpListener();
       process.exit(0);
     });
+  }
+}
+
+/** Whether there is a daemon, which starts a pontoon-proxy that has died again. Its socket is of another type, which is how the kernel tells. */
+function daemonRuns(): boolean {
+  const fd = packetSocket();
+  try {
+    connectUnix(fd, join(runDir, "control.sock"));
+    return true;
+  } catch (error) {
+    return errorCode(error) === "EPROTOTYPE";
+  } finally {
+    closeDescriptor(fd);
   }
 }
 

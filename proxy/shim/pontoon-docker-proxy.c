@@ -32,6 +32,8 @@ enum { verdict_descriptor = 3, listen_descriptor = 4 };
 enum { patience_default = 200, return_default = 10000, hand_over_time = 2000, farewell_time = 2000 };
 enum { retry_soon = 50, retry_late = 500, retry_start = 10, never = -1 };
 
+static const char socket_name[] = "proxy.sock";
+
 enum state {
   APART,   // no connection; the next attempt is made at the deadline
   ASKING,  // may the port be served? Only before it is bound
@@ -175,15 +177,23 @@ static bool is_late(void) {
   return shim.give_up_at != never && now() >= shim.give_up_at;
 }
 
+/** Whether there is a daemon, which starts a pontoon-proxy that has died again. Its socket is of another type, which is how the kernel tells. */
+static bool daemon_runs(void) {
+  struct text path = {0};
+  add_bytes(&path, shim.socket_path, strlen(shim.socket_path) - strlen(socket_name));
+  add(&path, "control.sock");
+  int connection = connect_packets(ended(&path));
+  return connection < 0 ? errno == EPROTOTYPE : close(connection) == 0;
+}
+
 static void try_connecting(void) {
   // One that hangs has a copy of a UDP port of ours, which is then not to be had for anybody else.
   bool takes_all = shim.wanted.tcp || shim.inherited;
   if (shim.started && takes_all && is_late()) return fall_back(NULL);
   shim.connection = connect_packets(shim.socket_path);
   if (shim.connection >= 0) return shim.listener >= 0 ? hand_over() : ask();
-  // A socket nobody listens on, or not fast enough, may be one that is about to return; without any there is no pontoon.
-  bool may_return = errno == ECONNREFUSED || errno == EAGAIN;
-  if (is_late() || (!shim.started && !may_return)) return fall_back(NULL);
+  // Too slow to accept all, or dead and about to return; a socket file alone may be all that is left of pontoon.
+  if (is_late() || (!shim.started && errno != EAGAIN && !(errno == ECONNREFUSED && daemon_runs()))) return fall_back(NULL);
   shim.deadline = now() + (shim.started ? shim.retry : retry_start);
   if (shim.started && (shim.retry *= 2) > retry_late) shim.retry = retry_late;
 }
@@ -329,7 +339,8 @@ static void read_environment(void) {
   const char *folder = getenv("PONTOON_RUN_DIR");
   struct text path = {0};
   add(&path, folder && *folder ? folder : "/run/pontoon");
-  add(&path, "/proxy.sock");
+  add(&path, "/");
+  add(&path, socket_name);
   if (path.used < sizeof shim.socket_path) strcpy(shim.socket_path, ended(&path));
   shim.give_up_at = now() + time_from("PONTOON_PATIENCE_MS", patience_default);
   shim.return_time = time_from("PONTOON_RETURN_MS", return_default);
