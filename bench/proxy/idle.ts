@@ -10,11 +10,18 @@ import { residentMemory } from "./process.js";
 import { childProgram, dockerProxySide, pontoonSide, type SideKind } from "./sides.js";
 import { clientAddress, contend, worldWithTarget } from "./site.js";
 import type { World } from "./world.js";
-import { runWrk } from "./wrk.js";
 
 const bytesGoal = { kind: "at most", value: 3, unit: "KB" } as const;
 const busyGoal = { kind: "at most", value: 1, unit: "%" } as const;
 const roundsAtMost = 3;
+/**
+ * Connections for each descriptor a process may have. With pontoon each takes two, and one publication may have three
+ * quarters of them; docker-proxy holds two pipes besides.
+ */
+const descriptorsShare = { pontoon: 3 / 8, "docker-proxy": 1 / 6 };
+/** Connections for warming up, and those that the limit leaves unused. */
+const warmUp = 200;
+const spare = 400;
 /** After the last connection was made, until what that left behind has been collected, ms. */
 const settling = 2000;
 
@@ -31,14 +38,15 @@ interface Held {
 /** Has one process of each side hold many connections on which nothing happens. */
 export async function measureIdle({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
   const world = await worldWithTarget(undo);
-  const connections = Math.min(options.connections, await connectionsPossible(world));
+  const limit = await descriptorLimit(world);
+  const connectionsOf = (kind: SideKind) => Math.min(options.connections, Math.floor(limit * descriptorsShare[kind.name]) - spare);
   const count = Math.min(options.rounds, roundsAtMost);
-  const rounds = await takeTurns([pontoonSide, dockerProxySide], (kind) => hold(world, kind, connections, options.seconds), {
+  const rounds = await takeTurns([pontoonSide, dockerProxySide], (kind) => hold(world, kind, connectionsOf(kind), options.seconds), {
     rounds: count,
-    onTurn: (name, round) => progress.show(`${connections} idle connections: round ${round + 1} of ${count}, ${name}`),
+    onTurn: (name, round) => progress.show(`idle connections: round ${round + 1} of ${count}, ${name}`),
   });
   const of = (name: "pontoon" | "docker-proxy", figure: (held: Held) => number): number[] => rounds.get(name)!.map((held) => figure(held));
-  const title = `${connections.toLocaleString("en")} idle connections`;
+  const title = `${connectionsOf(pontoonSide).toLocaleString("en")} idle connections`;
   const rows = [
     { ...ranged(`${title}, each`, of("pontoon", kilobytesEach), bytesGoal), against: "docker-proxy", other: `${median(of("docker-proxy", kilobytesEach)).toFixed(1)} KB` },
     { ...ranged("… processor meanwhile", of("pontoon", ({ busy }) => busy), busyGoal), against: "docker-proxy", other: `${median(of("docker-proxy", ({ busy }) => busy)).toFixed(1)} %` },
@@ -53,12 +61,11 @@ async function hold(world: World, kind: SideKind, connections: number, seconds: 
   const port = ports.requests;
   const clients = world.helper<ClientsRequest, object>(childProgram("clients-child.js"));
   const to = { ip: clientAddress, port };
-  // Connections beforehand: code that has run, and memory that is given back only to be taken again, is none of these.
-  await runWrk(world, port, 2);
-  await clients.call({ connections: 200, to });
+  // Code that has run once is none of what connections cost; a heap that has been full once would hide them.
+  await clients.call({ connections: warmUp, to });
   await pause(settling);
   const before = residentMemory(world, server);
-  await clients.call({ connections: connections + 200, to });
+  await clients.call({ connections: connections + warmUp, to });
   await pause(settling);
   const [after, cpuBefore] = [residentMemory(world, server), cpuSeconds(world, [server])];
   const quietMs = Math.max(seconds, 5) * 1000;
@@ -73,11 +80,10 @@ function kilobytesEach({ connections, before, after }: Held): number {
   return (after - before) / connections / 1e3;
 }
 
-/** A publication may have three quarters of the descriptors, of which each connection takes two; some are for warming up. */
-async function connectionsPossible(world: World): Promise<number> {
+/** How many descriptors a process may have. */
+async function descriptorLimit(world: World): Promise<number> {
   const { stdout } = await world.run([process.execPath, "-e", "process.stdout.write(require('fs').readFileSync('/proc/self/limits', 'utf8'))"]);
-  const limit = Number(/^Max open files\s+\d+\s+(\d+)/m.exec(stdout)?.[1]);
-  return Math.floor((limit * 3) / 8) - 400;
+  return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(stdout)?.[1]);
 }
 
 function ranged(measure: string, values: readonly number[], goal: Parameters<typeof figureRow>[3]) {
