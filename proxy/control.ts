@@ -1,4 +1,4 @@
-import { errorCode } from "../src/errors.js";
+import { errorCode, PontoonError } from "../src/errors.js";
 import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
 import { EPOLLIN } from "../src/linux/constants.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
@@ -60,6 +60,7 @@ export class Control {
     this.#idle?.cancel();
     this.#mentioned = undefined;
     this.#channel = new PacketChannel<Incoming, Outgoing>(this.server.reactor.poller, fd, {
+      bearsLoss: true,
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
@@ -125,7 +126,7 @@ export class Control {
     others.forEach(closeDescriptor);
     const { id } = publication;
     try {
-      if (descriptor === undefined) throw new Error("it came without its socket");
+      if (descriptor === undefined) throw new PontoonError("DESCRIPTORS_EXHAUSTED", id, "no descriptor is left in pontoon-proxy; publish fewer ports, or raise the limit (LimitNOFILE= of the service)");
       this.server.publications.open(publication, descriptor);
       this.#held.set(id, { publication, descriptor });
       this.#mentioned?.add(id);

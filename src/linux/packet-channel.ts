@@ -5,6 +5,8 @@ import type { Poller, Watch } from "./poller.js";
 import { closeDescriptor } from "./socket.js";
 
 export interface ChannelHandlers<Incoming> {
+  /** Whether a message is to come without its descriptors when there is no room for them; otherwise that ends the channel. */
+  readonly bearsLoss?: boolean;
   /** `descriptors` belong to the handler. Must not throw for anything a peer may send. */
   onMessage(message: Incoming, descriptors: number[]): void;
   /** Called once, when the peer is gone or broke the framing; never after {@link PacketChannel.close}. */
@@ -97,7 +99,7 @@ export class PacketChannel<Incoming, Outgoing> {
   #receive(): void {
     for (let count = 0; this.#open && count < messagesAtOnce; count++) {
       try {
-        const packet = receivePacket(this.fd);
+        const packet = receivePacket(this.fd, this.handlers.bearsLoss);
         if (packet === undefined) return;
         if (packet === "closed") return this.#fail("closed");
         const bytes = this.#whole(packet.bytes);

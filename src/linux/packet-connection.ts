@@ -48,9 +48,10 @@ export function sendPacket(fd: number, message: Buffer, descriptors: readonly nu
 
 /**
  * Receives one message without waiting.
- * @returns `undefined` when none waits, `"closed"` at the end; throws when descriptors were lost on the way
+ * @param bearsLoss whether one whose descriptors were lost on the way is given without any, instead of throwing
+ * @returns `undefined` when none waits, `"closed"` at the end
  */
-export function receivePacket(fd: number): Packet | "closed" | undefined {
+export function receivePacket(fd: number, bearsLoss = false): Packet | "closed" | undefined {
   vector.writeBigUInt64LE(BigInt(PACKET_SIZE), IOVEC.length);
   header.writeBigUInt64LE(BigInt(control.length), MSGHDR.controlLength);
   header.writeInt32LE(0, MSGHDR.flags);
@@ -62,10 +63,9 @@ export function receivePacket(fd: number): Packet | "closed" | undefined {
   }
   const descriptors = readRights(Number(header.readBigUInt64LE(MSGHDR.controlLength)));
   if (length === 0 && descriptors.length === 0) return "closed";
-  if (header.readInt32LE(MSGHDR.flags) & (MSG_CTRUNC | MSG_TRUNC)) {
-    descriptors.forEach(closeDescriptor);
-    throw new Error("a message between the daemon and a server came truncated: is the descriptor limit reached?");
-  }
+  const flags = header.readInt32LE(MSGHDR.flags);
+  if (flags & (MSG_CTRUNC | MSG_TRUNC)) descriptors.splice(0).forEach(closeDescriptor);
+  if (flags & MSG_TRUNC || (flags & MSG_CTRUNC && !bearsLoss)) throw new Error("a message between the daemon and a server came truncated: is the descriptor limit reached?");
   return { bytes: Buffer.from(bytes.subarray(0, length)), descriptors };
 }
 
