@@ -1,0 +1,126 @@
+import { pino } from "pino";
+import t, { type Test } from "tap";
+import type { Endpoint, Publication } from "../../proxy/publication.js";
+import { PontoonError } from "../errors.js";
+import { bindPort } from "../backend/host-ports.js";
+import { Inventory } from "../inventory/inventory.js";
+import type { PublishedPort } from "../inventory/published.js";
+import { container, endpoint, network } from "../inventory/test-containers.js";
+import { closeDescriptor } from "../linux/socket.js";
+import { openDescriptors } from "../linux/test-loop.js";
+import { idOf, PublishedPorts, type BoundEntry } from "./published-ports.js";
+
+/** A pontoon-proxy and a state directory that only take notes. */
+class Bench {
+  readonly inventory = new Inventory();
+  readonly said: string[] = [];
+  readonly descriptors = new Map<string, number>();
+  saved: readonly PublishedPort[] = [];
+  refusal: Error | undefined;
+  unwritable: Error | undefined;
+  readonly ports: PublishedPorts;
+
+  constructor(t: Test) {
+    this.inventory.putNetwork(network("n1"));
+    const proxy = {
+      open: ({ id, target }: Publication, descriptor: number) => {
+        this.said.push(`open ${id} ${text(target)}`);
+        this.descriptors.set(id, descriptor);
+        return this.refusal ? Promise.reject(this.refusal) : Promise.resolve();
+      },
+      close: (id: string) => {
+        this.said.push(`close ${id}`);
+        const descriptor = this.descriptors.get(id);
+        if (this.descriptors.delete(id)) closeDescriptor(descriptor!);
+        return Promise.resolve();
+      },
+      retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
+    };
+    const store = {
+      load: () => this.saved,
+      save: (ports: readonly PublishedPort[]) => {
+        if (this.unwritable) throw this.unwritable;
+        this.saved = [...ports];
+      },
+    };
+    this.ports = new PublishedPorts(this.inventory, proxy, store, 10_000, pino({ level: "silent" }));
+    t.teardown(() => this.descriptors.forEach((descriptor) => closeDescriptor(descriptor)));
+  }
+
+  bind(hostPort?: number): BoundEntry {
+    const [bound] = bindPort("tcp", ["127.0.0.1"], hostPort === undefined ? undefined : { first: hostPort, last: hostPort });
+    return { port: { container: "web", transport: "tcp", ip: "127.0.0.1", hostPort: bound!.port, containerPort: 80, options: {}, source: "command" }, descriptor: bound!.descriptor };
+  }
+
+  web(ipv4: string | undefined): void {
+    this.inventory.putContainer(container("web", { running: ipv4 !== undefined, endpoints: [endpoint("n1", ipv4)] }));
+  }
+}
+
+const text = (target: Endpoint | undefined) => (target ? `${target.ip}:${target.port}` : "nowhere");
+
+t.test("what is added is remembered and served where its container is, and follows it", async (t) => {
+  const bench = new Bench(t);
+  bench.web("10.0.0.2");
+  const bound = bench.bind();
+  const id = idOf(bound.port);
+  bench.ports.followContainers();
+  await bench.ports.add([bound]);
+  t.same(bench.saved, [bound.port]);
+  bench.web(undefined);
+  bench.ports.retarget((name) => name === "other");
+  bench.ports.retarget((name) => name === "web");
+  bench.web("10.0.0.3");
+  bench.ports.retarget((name) => name === "web");
+  bench.ports.retarget((name) => name === "web");
+  await bench.ports.remove(bench.ports.all);
+  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
+  t.same([bench.saved, bench.ports.all], [[], []]);
+});
+
+t.test("all or none: the list cannot be written, or pontoon-proxy refuses", async (t) => {
+  const bench = new Bench(t);
+  const before = openDescriptors();
+  bench.unwritable = new PontoonError("STORE_UNWRITABLE", "", "full");
+  await t.rejects(bench.ports.add([bench.bind(), bench.bind()]), { code: "STORE_UNWRITABLE" });
+  t.same([bench.said, bench.ports.all], [[], []]);
+  bench.unwritable = undefined;
+  bench.refusal = new PontoonError("DESCRIPTORS_EXHAUSTED", "", "none left");
+  await t.rejects(bench.ports.add([bench.bind(), bench.bind()]), { code: "DESCRIPTORS_EXHAUSTED" });
+  t.same([bench.saved, bench.ports.all], [[], []]);
+  t.equal(bench.said.filter((line) => line.startsWith("close")).length, 2);
+  t.equal(openDescriptors(), before);
+});
+
+t.test("what cannot be forgotten stays", async (t) => {
+  const bench = new Bench(t);
+  await bench.ports.add([bench.bind()]);
+  bench.unwritable = new PontoonError("STORE_UNWRITABLE", "", "full");
+  await t.rejects(bench.ports.remove(bench.ports.all), { code: "STORE_UNWRITABLE" });
+  t.equal(bench.ports.all.length, 1);
+  t.notMatch(bench.said.join(), "close");
+});
+
+t.test("what was remembered: inherited, bound anew, or tried again until it can be", (t) => {
+  const bench = new Bench(t);
+  const [inherited, anew, taken, foreign] = [bench.bind(), bench.bind(), bench.bind(), bench.bind()];
+  closeDescriptor(anew.descriptor);
+  bench.saved = [inherited, anew, taken].map(({ port }) => port);
+  bench.ports.load();
+  const before = openDescriptors();
+  const publication = ({ port }: BoundEntry): Publication => ({ id: idOf(port), protocol: "tcp", listen: { ip: port.ip, port: port.hostPort }, target: { ip: "10.0.0.9", port: 80 }, options: {} });
+  bench.ports.restore([inherited, foreign].map((each) => ({ publication: publication(each), descriptor: each.descriptor })));
+  t.same(bench.said, [`open ${idOf(inherited.port)} 10.0.0.9:80`, `open ${idOf(anew.port)} nowhere`], "the inherited goes on as it was until it is known where its container is");
+  t.equal(openDescriptors(), before, "one more is bound, and what nobody remembers is closed");
+  t.match(bench.ports.entries.get(idOf(taken.port))?.failure, /is taken \(held by .*, pid \d+\)/);
+  t.equal(bench.ports.retry(), true);
+  closeDescriptor(taken.descriptor);
+  t.equal(bench.ports.retry(), false);
+  t.equal(bench.ports.entries.get(idOf(taken.port))?.failure, undefined);
+  bench.web("10.0.0.2");
+  bench.ports.retarget(() => true);
+  t.equal(bench.said.length, 3, "nothing moves before all containers are known");
+  bench.ports.followContainers();
+  t.equal(bench.said.filter((line) => line.startsWith("retarget") && line.endsWith("10.0.0.2:80")).length, 3);
+  t.end();
+});
