@@ -1,35 +1,68 @@
-import t from "tap";
-import { DockerHost } from "./host/index.js";
+import { readFileSync, readdirSync } from "node:fs";
+import t, { type Test } from "tap";
+import { DockerHost, until } from "./host/index.js";
 
 interface Thread {
   readonly uid: string[];
+  readonly gid: string[];
   readonly groups: string;
   readonly fields: Record<string, string>;
 }
 
 /** /proc/<pid>/task/<tid>/status of every thread. */
-async function threadsOf(host: DockerHost, pid: number): Promise<Thread[]> {
-  const { stdout } = await host.exec(["sh", "-c", `cat /proc/${pid}/task/*/status`]);
-  return stdout.split(/^(?=Name:)/m).map((text) => {
+function threadsOf(host: DockerHost, pid: number): Thread[] {
+  const folder = host.path(`/proc/${pid}/task`);
+  return readdirSync(folder).map((thread) => {
+    const text = readFileSync(`${folder}/${thread}/status`, "utf8");
     const fields = Object.fromEntries(text.trim().split("\n").map((line) => line.split(/:\s*/, 2) as [string, string]));
-    return { uid: fields.Uid!.split(/\s+/), groups: fields.Groups ?? "", fields };
+    return { uid: fields.Uid!.split(/\s+/), gid: fields.Gid!.split(/\s+/), groups: fields.Groups ?? "", fields };
   });
 }
 
-t.test("pontoon-dns has no privilege on any thread", async (t) => {
-  const host = await DockerHost.start(t);
-  const pontoon = await host.pontoon();
-  const { dns } = (await pontoon.status()) as { dns: { pid: number } };
-  const threads = await threadsOf(host, dns.pid);
+/** The bulk workers of a pontoon-proxy, whose name they bear with an ending. */
+function bulkWorkersOf(host: DockerHost): number[] {
+  const pids = readdirSync(host.path("/proc")).filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).filter((pid) => {
+    try {
+      return readFileSync(host.path(`/proc/${pid}/cmdline`), "utf8").startsWith("pontoon-proxy-bulk\0");
+    } catch {
+      return false; // it has just ended
+    }
+  });
+}
+
+async function hasNoPrivilege(t: Test, host: DockerHost, pid: number, user: number): Promise<void> {
+  const threads = threadsOf(host, pid);
   t.ok(threads.length > 4, `Node runs ${threads.length} threads`);
-  for (const { uid, groups, fields } of threads) {
-    t.same(new Set(uid), new Set(["28782"]), "a user of its own");
+  for (const { uid, gid, groups, fields } of threads) {
+    t.same(new Set(uid), new Set([String(user)]), "a user of its own");
+    t.same(new Set(gid), new Set([String(user)]), "a group of its own");
     t.equal(groups.trim(), "", "no other groups");
     for (const set of ["CapEff", "CapPrm", "CapBnd", "CapAmb"]) t.match(fields[set], /^0+$/, `${set} is empty`);
     t.equal(fields.NoNewPrivs, "1");
     t.equal(fields.Seccomp, "2", "a seccomp filter");
   }
-  const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(dns.pid)]);
-  t.match(session.stdout.trim().split(/\s+/), [String(dns.pid), String(dns.pid)], "a session of its own");
+  const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(pid)]);
+  t.match(session.stdout.trim().split(/\s+/), [String(pid), String(pid)], "a session of its own");
+}
+
+t.test("no server has a privilege on any thread", async (t) => {
+  const host = await DockerHost.start(t);
+  const pontoon = await host.pontoon();
+  const { dns, ports } = (await pontoon.status()) as Record<"dns" | "ports", { pid: number }>;
+  await t.test("pontoon-dns", (t) => hasNoPrivilege(t, host, dns.pid, 28782));
+  await t.test("pontoon-proxy", (t) => hasNoPrivilege(t, host, ports.pid, 28783));
+  await t.test("a bulk worker that pontoon-proxy has started, and one of the daemon's", async (t) => {
+    const workers = bulkWorkersOf(host);
+    t.not(workers.length, 0);
+    for (const pid of workers) await hasNoPrivilege(t, host, pid, 28783);
+    await host.signal("SIGKILL", ...workers);
+    const later = await until(() => {
+      const found = bulkWorkersOf(host).filter((pid) => !workers.includes(pid));
+      return found.length === workers.length && found.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp === "2")) && found;
+    }, { what: "there are others, and they are ready", timeoutMs: 20_000 });
+    for (const pid of later as number[]) await hasNoPrivilege(t, host, pid, 28783);
+  });
   await pontoon.stop();
+  t.same(bulkWorkersOf(host), [], "and all end with the daemon");
 });
