@@ -1,36 +1,13 @@
-import { cpSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import t from "tap";
-import { DockerHost, until, type Pontoon, type Probe, type TestOwner } from "./host/index.js";
-import { repositoryRoot } from "./host/root.js";
+import { DockerHost, until, type Pontoon, type Probe } from "./host/index.js";
+import { changeProtocol, otherBuild, otherVersion } from "./host/other-build.js";
 
 /** TTL of pontoon's own records, and of Docker's. */
 const ownTtl = 5;
 const dockersTtl = 600;
 /** As many as one batch; a server that ends in good order should lose none. */
 const lostAtMost = 64;
-const otherVersion = "99.0.0";
-
-/** The program under test once more, as another version of it would be. @param broken whether its server ends as soon as it is started */
-function otherBuild(t: TestOwner, { protocol, broken = false }: { protocol?: number; broken?: boolean } = {}): string {
-  const root = mkdtempSync(join(tmpdir(), "pontoon-build-"));
-  t.teardown(() => rm(root, { recursive: true, force: true }));
-  for (const folder of ["bin", "dist/src", "dist/dns", "dist/proxy"]) cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
-  symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
-  change(join(repositoryRoot, "package.json"), join(root, "package.json"), /"version": ".*?"/, `"version": "${otherVersion}"`);
-  const file = join(root, "dist/dns/protocol.js");
-  if (protocol !== undefined) change(file, file, /PROTOCOL = \d+/, `PROTOCOL = ${protocol}`);
-  if (broken) writeFileSync(join(root, "dist/dns/main.js"), 'throw new Error("it is broken");\n');
-  return root;
-}
-
-function change(from: string, to: string, what: RegExp, by: string): void {
-  const text = readFileSync(from, "utf8");
-  if (!what.test(text)) throw new Error(`${from} has no ${what}`);
-  writeFileSync(to, text.replace(what, by));
-}
 
 async function serverOf(host: DockerHost, pontoon: Pontoon): Promise<{ pid: number; version: string | undefined }> {
   const { pid } = ((await pontoon.status()) as { dns: { pid: number } }).dns;
@@ -55,8 +32,8 @@ function askSlowNames(probe: Probe, label: string): () => Promise<{ names: strin
 }
 
 t.test("another version of daemon and server takes over under load, and back, without losing a query", async (t) => {
-  const newer = otherBuild(t);
-  const foreign = otherBuild(t, { protocol: 4711 });
+  const newer = otherBuild(t, "dns");
+  const foreign = otherBuild(t, "dns", { protocol: 4711 });
   const host = await DockerHost.start(t);
   const outside = await host.outside();
   const upstream = await outside.dns();
@@ -109,7 +86,7 @@ t.test("a new version whose server cannot start leaves names to the old one, and
   const { pid } = await serverOf(host, first);
   await first.kill();
   const flow = await web.flow("web", { rate: 500 });
-  const second = await host.pontoon({ root: otherBuild(t, { broken: true }), untilReady: false });
+  const second = await host.pontoon({ root: otherBuild(t, "dns", { broken: true }), untilReady: false });
   await second.waitUntil(({ dns }) => (dns as { state: string }).state === "given-up", { timeoutMs: 30_000 });
   await until(async () => (await web.dig("web")).answers[0]?.ttl === dockersTtl, { what: "Docker answers" });
   const tally = await flow.stop();
@@ -122,14 +99,13 @@ t.test("a new version whose server cannot start leaves names to the old one, and
 });
 
 t.test("a daemon whose program was replaced meanwhile does not work with the other one", async (t) => {
-  const root = otherBuild(t);
+  const root = otherBuild(t, "dns");
   const host = await DockerHost.start(t);
   await host.network("n1");
   const web = await host.container({ name: "web", networks: ["n1"] });
   const pontoon = await host.pontoon({ root });
   await pontoon.answersIn(web);
-  const file = join(root, "dist/dns/protocol.js");
-  change(file, file, /PROTOCOL = \d+/, "PROTOCOL = 4711");
+  changeProtocol(root, "dns", 4711);
   await host.signal("SIGKILL", (await serverOf(host, pontoon)).pid);
   await pontoon.waitUntil(({ dns }) => (dns as { state: string }).state === "given-up", { timeoutMs: 30_000 });
   t.equal((await web.dig("web")).answers[0]?.ttl, dockersTtl, "Docker answers");

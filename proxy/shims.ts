@@ -73,6 +73,7 @@ export class Shims {
   readonly #namespace = namespaceInode(ownNamespacePath);
   readonly #options: Required<ShimsOptions>;
   #lastId = 0;
+  #listener: number | undefined;
   #watch: Watch | undefined;
 
   constructor(
@@ -96,6 +97,7 @@ export class Shims {
 
   /** Accepts shims on a listening socket, which stays the caller's. */
   listen(descriptor: number): void {
+    this.#listener = descriptor;
     const watch = (this.#watch = this.poller.watch(descriptor, EPOLLIN, () => {
       try {
         for (let count = 0; count < acceptsAtOnce && this.#acceptOne(descriptor); count++);
@@ -120,8 +122,17 @@ export class Shims {
    */
   leave(): void {
     this.#watch?.close();
+    if (this.#listener !== undefined) this.#acceptAll(this.#listener); // nobody else would answer them
     for (const key of [...this.#kept.keys()]) this.#dropKept(key);
     for (const shim of [...this.#shims]) this.#drop(shim);
+  }
+
+  #acceptAll(listener: number): void {
+    try {
+      while (this.#acceptOne(listener));
+    } catch {
+      // without descriptors: those that are left look elsewhere after a while
+    }
   }
 
   #acceptOne(listener: number): boolean {

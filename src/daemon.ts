@@ -45,6 +45,7 @@ export interface DaemonOptions {
 
 const dnsServerFiles = ["dns.sock", "dns.log", "dns.pid"];
 const proxyServerFiles = ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"];
+const longestSocket = "/proxy-control.sock.new";
 const socketPathAtMost = 107; // bytes, unix(7)
 /** Of the daemon and its servers: a busy machine must neither let a takeover lapse nor keep a server from coming back. */
 const niceness = -5;
@@ -132,8 +133,8 @@ export class Daemon {
     makeRoomForDescriptors();
     const { runDir } = this.options;
     // Node cuts a longer path short, and listens at what is left of it.
-    if (Buffer.byteLength(`${runDir}/proxy-control.sock`) > socketPathAtMost)
-      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - "/proxy-control.sock".length} bytes at most`);
+    if (Buffer.byteLength(`${runDir}${longestSocket}`) > socketPathAtMost)
+      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - longestSocket.length} bytes at most`);
     await this.#admit();
     makeRunDir(runDir);
     if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);

@@ -12,6 +12,8 @@ import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import type { DaemonFacts, LeftoverFacts, LeftoverTable, Seen } from "./facts.js";
 import { listenersOf, processes } from "./sockets.js";
 
+/** The end of a socket's first name, which it bears there for ever. */
+const placed = /\.new$/;
 /** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
 const listening = 0x10000;
 
@@ -97,7 +99,7 @@ function listeningSockets(): Set<string> {
   return new Set(
     lines.flatMap((line) => {
       const [, , , flags = "", , , , path] = line.trim().split(/\s+/);
-      return path?.startsWith("/") && (parseInt(flags, 16) & listening) !== 0 ? [real(path)] : [];
+      return path?.startsWith("/") && (parseInt(flags, 16) & listening) !== 0 ? [real(path.replace(placed, ""))] : [];
     }),
   );
 }

@@ -22,6 +22,7 @@ export const dnsServer: ServerKind<DnsLanguage> = {
   signOfLife: { kind: "report", request: 0 },
   endTime: 2000,
   drainTime: 15_000, // it takes up to 10 s itself
+  hasNoSubstitute: false,
   withoutIt: "every container is answered by Docker's own resolver",
 };
 

@@ -21,6 +21,7 @@ export const proxyServer: ServerKind<ProxyLanguage> = {
   signOfLife: { kind: "ping", request: 0 },
   endTime: 30_000, // connections are let drain
   drainTime: undefined, // as long as its connections last
+  hasNoSubstitute: true,
   withoutIt: "published ports wait for a pontoon-proxy",
 };
 

@@ -5,7 +5,7 @@ import type { Hello } from "../first-words.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { ServerLink, type Held, type Language, type ServerKind } from "./server-link.js";
-import { connectToServer, lastWords, pidOfServer, startServer, type ServerFiles } from "./server-process.js";
+import { connectToServer, lastWords, moveIntoPlace, pidOfServer, removeUnplaced, startServer, unplaced, type ServerFiles } from "./server-process.js";
 
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
@@ -48,8 +48,10 @@ type Answer<L extends Language, Kind extends L["toDaemon"]["kind"]> = Extract<L[
 export class ServerClient<L extends Language> {
   state: ServerState = { kind: "stopped" };
   #link: ServerLink<L> | undefined;
-  /** A server of another version. It serves until {@link synced}. */
+  /** A server of another version. It serves, and is found by whoever looks for a server, until {@link synced}. */
   #predecessor: ServerLink<L> | undefined;
+  /** Whether our server is found where servers are looked for. */
+  #inPlace = true;
   /** Predecessors that finish what is under way. */
   readonly #draining = new Set<ServerLink<L>>();
   #deaths: number[] = [];
@@ -82,6 +84,8 @@ export class ServerClient<L extends Language> {
 
   /** The server has been told and given everything: from here on a predecessor only finishes what is under way. */
   synced(message: L["toServer"]): void {
+    if (!this.#inPlace) moveIntoPlace(this.options.files);
+    this.#inPlace = true;
     this.#drainPredecessor();
     this.send(message);
   }
@@ -143,7 +147,9 @@ export class ServerClient<L extends Language> {
   }
 
   #startOwn(inherited: readonly Held<L>[]): void {
-    const { files, version } = this.options;
+    const { version } = this.options;
+    this.#inPlace = this.#predecessor === undefined;
+    const files = this.#inPlace ? this.options.files : unplaced(this.options.files);
     const child = startServer(this.kind, files, version);
     this.#child = child;
     child.on("exit", () => {
@@ -224,6 +230,8 @@ export class ServerClient<L extends Language> {
     const link = this.#link;
     link?.close();
     this.#link = undefined;
+    if (!this.#inPlace) removeUnplaced(this.options.files);
+    this.#inPlace = true;
     for (const request of [...this.#requests.keys()]) this.#answer(request, undefined);
     clearTimeout(this.#timer);
     const now = Date.now();
@@ -246,11 +254,13 @@ export class ServerClient<L extends Language> {
 
   #giveUp(held: readonly Held<L>[], reason: string): void {
     this.state = { kind: "given-up", reason };
-    this.log.error({ reason }, this.kind.withoutIt);
+    this.log.error({ reason }, this.#predecessor && this.kind.hasNoSubstitute ? `the ${this.kind.name} of another version goes on alone` : this.kind.withoutIt);
     this.events.onGivenUp(held);
     this.events.onLost();
-    void this.#predecessor?.end();
-    this.#predecessor = undefined;
+    if (!this.kind.hasNoSubstitute) {
+      void this.#predecessor?.end();
+      this.#predecessor = undefined;
+    }
     this.#deaths = [];
     this.#timer = setTimeout(() => this.#connect(), retryAfterGivingUp);
   }

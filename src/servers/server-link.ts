@@ -26,6 +26,8 @@ export interface ServerKind<L extends Language> extends ServerProgram {
   /** Until a server that was told to end is killed, ms; and one that finishes what is under way, undefined for never. */
   readonly endTime: number;
   readonly drainTime: number | undefined;
+  /** Whether one of another version is left to serve when none of ours can; else what it does falls to Docker. */
+  readonly hasNoSubstitute: boolean;
   /** What it means that servers died too often, for the log. */
   readonly withoutIt: string;
 }

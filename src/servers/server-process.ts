@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { errorCode, PontoonError } from "../errors.js";
 import { LinuxError } from "../linux/ffi.js";
 import { emptyBoundingSet } from "../linux/privileges.js";
@@ -25,6 +25,9 @@ export interface ServerFiles {
   readonly logPath: string;
   readonly pidPath: string;
 }
+
+/** Ends the names of sockets whose server has not taken over yet. The kernel goes on showing them so. */
+export const UNPLACED = ".new";
 
 /** Connections that wait until they are accepted. */
 const daemonsAtOnce = 8;
@@ -73,6 +76,20 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
   } finally {
     listeners.forEach(closeDescriptor);
   }
+}
+
+/** Files of a server that starts while another is to be found in the usual place. */
+export function unplaced({ socketPath, publicPath, ...others }: ServerFiles): ServerFiles {
+  return { ...others, socketPath: `${socketPath}${UNPLACED}`, ...(publicPath !== undefined && { publicPath: `${publicPath}${UNPLACED}` }) };
+}
+
+/** From now on everybody who looks for a server finds the one that was started with {@link unplaced} files. */
+export function moveIntoPlace({ socketPath, publicPath }: ServerFiles): void {
+  for (const path of [socketPath, publicPath]) if (path !== undefined) renameSync(`${path}${UNPLACED}`, path);
+}
+
+export function removeUnplaced({ socketPath, publicPath }: ServerFiles): void {
+  for (const path of [socketPath, publicPath]) if (path !== undefined) unlinkIfThere(`${path}${UNPLACED}`);
 }
 
 function listenAt(path: string, backlog: number): number {
