@@ -135,7 +135,10 @@ export class Pontoon {
     const exit = this.#exitCode === undefined ? once(this.process, "exit") : undefined;
     // The daemon first, or it might start another server in between.
     const pids = this.processes().sort((one, other) => Number(other === this.#pid) - Number(one === this.#pid));
-    if (pids.length > 0) await this.namespaces.signal("SIGKILL", ...pids);
+    // A bulk worker may have ended by itself by the time its turn comes.
+    if (pids.length > 0) await this.namespaces.signal("SIGKILL", ...pids).catch((error: Error) => {
+      if (!error.message.includes("No such process")) throw error;
+    });
     await exit;
     await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
   }

@@ -13,6 +13,7 @@ export interface Change {
 export class Inventory {
   readonly containers = new Map<string, Container>();
   readonly networks = new Map<string, Network>();
+  readonly #byName = new Map<string, Container>();
   readonly #listeners = new Set<(change: Change) => void>();
 
   /** @returns stops listening */
@@ -23,12 +24,20 @@ export class Inventory {
 
   putContainer(container: Container): void {
     if (sameData(this.containers.get(container.id), container)) return;
+    this.#forgetName(container.id);
     this.containers.set(container.id, container);
+    this.#byName.set(container.name, container);
     this.#changed({ containers: [container.id] });
   }
 
   removeContainer(id: string): void {
+    this.#forgetName(id);
     if (this.containers.delete(id)) this.#changed({ containers: [id] });
+  }
+
+  /** The container of that name. */
+  named(name: string): Container | undefined {
+    return this.#byName.get(name);
   }
 
   putNetwork(network: Network): void {
@@ -76,6 +85,12 @@ export class Inventory {
   isOn(endpoint: Endpoint, network: string): boolean {
     if (endpoint.networkId !== "") return endpoint.networkId === network;
     return this.networkOf(endpoint)?.id === network;
+  }
+
+  /** Another container may have taken the name already. */
+  #forgetName(id: string): void {
+    const name = this.containers.get(id)?.name;
+    if (name !== undefined && this.#byName.get(name)?.id === id) this.#byName.delete(name);
   }
 
   #changed(change: { containers?: string[]; networks?: string[] }): void {

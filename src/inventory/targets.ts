@@ -39,8 +39,9 @@ export function unpublishable(inventory: Inventory, container: Container): strin
 
 /** By name, id, or the beginning of an id (four letters at least). */
 export function containerNamed(inventory: Inventory, nameOrId: string): Container | undefined {
-  const containers = [...inventory.containers.values()];
-  return containers.find(({ name }) => name === nameOrId) ?? containers.find(({ id }) => nameOrId.length >= 4 && id.startsWith(nameOrId));
+  const named = inventory.named(nameOrId);
+  if (named || nameOrId.length < 4) return named;
+  return [...inventory.containers.values()].find(({ id }) => id.startsWith(nameOrId));
 }
 
 function reach({ network }: Joined): number {

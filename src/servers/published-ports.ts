@@ -6,7 +6,8 @@ import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { addressIn } from "../inventory/targets.js";
-import { closeDescriptor } from "../linux/socket.js";
+import { closeDescriptor, localAddress } from "../linux/socket.js";
+import { socketKind } from "../linux/socket-kind.js";
 import type { PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
 
@@ -61,7 +62,12 @@ export class PublishedPorts {
 
   /** Publishes what was read: with the sockets an earlier daemon left if there are any, and bound anew else. */
   restore(inherited: readonly Inherited[]): void {
-    const left = new Map(inherited.map((each) => [each.publication.id, each]));
+    const left = new Map<string, Inherited>();
+    for (const each of inherited) {
+      // A server that was broken into could pass on anything.
+      if (isSocketOf(each)) left.set(each.publication.id, each);
+      else closeDescriptor(each.descriptor);
+    }
     for (const port of this.#remembered) {
       const id = idOf(port);
       const before = left.get(id);
@@ -156,12 +162,21 @@ export class PublishedPorts {
   }
 
   #targetOf({ container: name, ip, containerPort }: PublishedPort): Endpoint | undefined {
-    const container = [...this.inventory.containers.values()].find((each) => each.name === name);
+    const container = this.inventory.named(name);
     const address = container && addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
     return address === undefined ? undefined : { ip: address, port: containerPort };
   }
 
   #save(): void {
     this.store.save(this.all.map(({ port }) => port));
+  }
+}
+
+function isSocketOf({ publication: { protocol, listen }, descriptor }: Inherited): boolean {
+  try {
+    const { ip, port } = localAddress(descriptor);
+    return ip === listen.ip && port === listen.port && socketKind(descriptor).type === (protocol === "tcp" ? "stream" : "datagram");
+  } catch {
+    return false;
   }
 }

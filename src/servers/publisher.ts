@@ -110,8 +110,13 @@ export class Publisher {
   /** Binds all or none. */
   #bindAll(container: string, mappings: readonly PortMapping[], ip: string | undefined, options: PublicationOptions, source: PublishedPort["source"]): BoundEntry[] {
     const bound: BoundEntry[] = [];
+    const claimed = new Map<string, PublishedPort>();
     try {
-      for (const mapping of mappings) bound.push(...this.#bind(container, mapping, ip, options, source, bound));
+      for (const mapping of mappings)
+        for (const entry of this.#bind(container, mapping, ip, options, source, claimed)) {
+          bound.push(entry);
+          claimed.set(idOf(entry.port), entry.port);
+        }
       return bound;
     } catch (error) {
       for (const { descriptor } of bound) closeDescriptor(descriptor);
@@ -119,7 +124,7 @@ export class Publisher {
     }
   }
 
-  #bind(container: string, mapping: PortMapping, defaultIp: string | undefined, options: PublicationOptions, source: PublishedPort["source"], besides: readonly BoundEntry[] = []): BoundEntry[] {
+  #bind(container: string, mapping: PortMapping, defaultIp: string | undefined, options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort> = new Map()): BoundEntry[] {
     const { transport, containerPort, hostPorts } = mapping;
     if (transport === "sctp") throw new PontoonError("NOT_PUBLISHABLE", container, `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``);
     const ips = addressesOf(mapping.ip ?? defaultIp);
@@ -135,9 +140,9 @@ export class Publisher {
   }
 
   /** Throws PORT_TAKEN for a port that is ours already, bound or not. */
-  #requireUnclaimed(transport: PublishedPort["transport"], ip: string, hostPort: number, besides: readonly BoundEntry[]): void {
+  #requireUnclaimed(transport: PublishedPort["transport"], ip: string, hostPort: number, besides: ReadonlyMap<string, PublishedPort>): void {
     const id = idOf({ transport, ip, hostPort });
-    const owner = this.ports.entries.get(id)?.port ?? besides.find(({ port }) => idOf(port) === id)?.port;
+    const owner = this.ports.entries.get(id)?.port ?? besides.get(id);
     if (owner) throw taken(transport, hostPort, `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`);
   }
 
@@ -154,7 +159,8 @@ export class Publisher {
 
   #onChange({ containers, networks }: Change): void {
     for (const id of containers) this.#changed.add(id);
-    for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
+    // Of a network that comes or changes only the way to what is published may be different.
+    if (this.ports.entries.size > 0) for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
     this.#reviewSoon();
   }
 
@@ -187,17 +193,15 @@ export class Publisher {
   }
 
   #sharesNamespace(name: string): boolean {
-    for (const container of this.inventory.containers.values()) if (container.name === name) return container.networkMode.kind === "container";
-    return false;
+    return this.inventory.named(name)?.networkMode.kind === "container";
   }
 
   async #reviewLabels(names: ReadonlySet<string>): Promise<void> {
     if (this.#stopped) return;
-    const byName = new Map([...this.inventory.containers.values()].map((container) => [container.name, container]));
-    const forgotten = this.ports.all.filter(({ port }) => port.source === "label" && !byName.has(port.container)).map(({ port }) => port.container);
+    const forgotten = this.ports.all.filter(({ port }) => port.source === "label" && !this.inventory.named(port.container)).map(({ port }) => port.container);
     let hasFreed = false;
     const review = async (name: string) => {
-      const container = byName.get(name);
+      const container = this.inventory.named(name);
       if (container?.partial === true) return; // its labels are not known yet
       try {
         if (await this.#reviewLabel(name, container)) hasFreed = true;
