@@ -6,7 +6,7 @@ import { dockers, PublishedHost, rowsOf, serves, shim, type Mode } from "./publi
 /** The tests of one mode. */
 export function testEnd(t: Test, mode: Mode): void {
   t.test(`with ${mode.name}`, async (t) => {
-    const published = await PublishedHost.start(t, mode, { returnMs: 5_000 });
+    const published = await PublishedHost.start(t, mode, { returnMs: 10_000 });
     const { host, visitor, place } = published;
     const { ip, portsEach } = mode;
     const datagrams = { protocol: "udp", ip, port: 5353 } as const;
@@ -60,7 +60,7 @@ export function testEnd(t: Test, mode: Mode): void {
       t.equal(await visit.say("still"), "still", "connections that are open are let drain");
       await visit.end();
       await until(() => published.pontoonProxies.length === 0, { what: "pontoon-proxy ends", timeoutMs: 20_000 });
-      t.same(pontoon.processes(), [], "nothing of pontoon runs any more");
+      await until(() => pontoon.processes().length === 0, { what: "nothing of pontoon runs any more", timeoutMs: 20_000 });
       await t.test("ports published from now on are Docker's at once", async () => {
         await published.echo("other", [`${ip}:20000-20009:20000-20009`], ["tcp:20000-20009"]);
         await published.proxiesAre(all + 10, dockers);

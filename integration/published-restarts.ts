@@ -108,7 +108,7 @@ export function testRestarts(t: Test, mode: Mode): void {
       pontoon = await published.pontoon();
       t.equal(await pontoon.stop(), 0);
       t.same(published.pontoonProxies, []);
-      t.same(pontoon.processes(), []);
+      await until(() => pontoon.processes().length === 0, { what: "nothing of pontoon runs any more", timeoutMs: 20_000 });
     });
   });
 }
