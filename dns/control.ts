@@ -9,7 +9,7 @@ import { PROTOCOL, type HeldSandbox, type ToDaemon, type ToServer } from "./prot
 
 import { DnsServer } from "./server.js";
 type Incoming = FirstToServer | ToServer;
-type Outgoing = Hello | HeldSandbox | HeldAll | ToDaemon;
+type Outgoing = (Hello & { readonly sandboxes: number }) | HeldSandbox | HeldAll | ToDaemon;
 
 const logEvery = 100; // ms
 /** A little longer than the takeover lasts without renewal, ms. */
@@ -156,7 +156,7 @@ export class Control {
   }
 
   #onHello(protocol: number): void {
-    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid });
+    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
     if (protocol === PROTOCOL) this.#mentioned = new Mentioned();
     for (const [id, { sockets }] of this.server.sandboxes)
       if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);

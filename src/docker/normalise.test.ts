@@ -16,6 +16,7 @@ t.test("a running container of Docker 20.10 is read", (t) => {
     ResolvConfPath: "/r",
     NetworkSettings: {
       SandboxID: "s1",
+      Ports: { "53/udp": null, "80/tcp": [{ HostIp: "0.0.0.0", HostPort: "8080" }, { HostIp: "::", HostPort: "8080" }], "81/tcp": [{ HostIp: "", HostPort: "" }], odd: [{}] },
       Networks: {
         front: { NetworkID: "n1", Aliases: ["web", "0123456789ab"], Links: ["cache:c", "db"], IPAddress: "10.0.0.2", GlobalIPv6Address: "", Gateway: "10.0.0.1", IPv6Gateway: "" },
       },
@@ -30,6 +31,7 @@ t.test("a running container of Docker 20.10 is read", (t) => {
     sandbox: { id: "s1", pid: 4711 },
     networkMode: { kind: "own" },
     ports: [[53, "udp"], [80, "tcp"]],
+    published: [{ transport: "tcp", ip: "0.0.0.0", hostPort: 8080, containerPort: 80 }, { transport: "tcp", ip: "::", hostPort: 8080, containerPort: 80 }],
     dns: { servers: ["10.0.0.53"], options: ["ndots:1"], search: ["example"] },
     endpoints: [{
       networkId: "n1", networkName: "front", aliases: ["web"], links: [["cache", "c"], ["db", "db"]], ipv4: "10.0.0.2", ipv6: undefined,
