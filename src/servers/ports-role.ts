@@ -45,11 +45,14 @@ export class PortsRole {
     private readonly log: Logger,
   ) {
     const { runDir, stateDir, version, ip, drainMs } = options;
-    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, (inherited) => {
-      this.#ports.restore(inherited);
-      this.#publisher.start();
-      this.#hasBegun = true;
-      this.#begun();
+    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, {
+      onBegin: (inherited) => {
+        this.#ports.restore(inherited);
+        this.#publisher.start();
+        this.#hasBegun = true;
+        this.#begun();
+      },
+      onFailed: (id, reason) => this.#ports.failed(id, reason),
     });
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
@@ -132,7 +135,7 @@ export class PortsRole {
 
   async #countPublished(): Promise<number> {
     const report = await this.report();
-    return report ? report.publications.length + report.shims : this.#ports.entries.size;
+    return report ? report.publications.length + report.draining : this.#ports.entries.size;
   }
 }
 

@@ -35,6 +35,13 @@ export interface Inherited {
   readonly descriptor: number;
 }
 
+export interface ProxyRoleEvents {
+  /** Called once, when it is known what an earlier daemon published: what is not taken over in it is closed. */
+  onBegin(inherited: readonly Inherited[]): void;
+  /** What was open cannot be served any more, and its socket is closed. */
+  onFailed(id: string, reason: string): void;
+}
+
 /**
  * The port proxy as a process: keeps a pontoon-proxy running, has it serve what is published, and keeps a copy of every
  * socket, so that clients wait in the kernel while it is away.
@@ -51,12 +58,11 @@ export class ProxyRole {
   #connected = false;
   #hasBegun = false;
 
-  /** @param onBegin called once, when it is known what an earlier daemon published: what is not taken over in it is closed */
   constructor(
     poller: Poller,
     private readonly options: ProxyRoleOptions,
     private readonly log: Logger,
-    private readonly onBegin: (inherited: readonly Inherited[]) => void,
+    private readonly events: ProxyRoleEvents,
   ) {
     this.#client = new ServerClient(proxyServer, poller, { files: proxyFiles(options.runDir), version: options.version }, log, {
       onConnected: (held) => this.#onConnected(held),
@@ -150,7 +156,7 @@ export class ProxyRole {
   #begin(held: readonly HeldPublication[]): void {
     this.#hasBegun = true;
     const whole = held.filter(({ descriptors }) => descriptors.length === 1);
-    this.onBegin(whole.map(({ publication, descriptors }) => ({ publication, descriptor: descriptors[0]! })));
+    this.events.onBegin(whole.map(({ publication, descriptors }) => ({ publication, descriptor: descriptors[0]! })));
   }
 
   #tellOpen(publication: Publication, descriptor: number): void {
@@ -184,8 +190,9 @@ export class ProxyRole {
 
   #onFailed({ id, code, message }: Extract<ToDaemon, { kind: "failed" }>): void {
     this.#told.delete(id);
-    if (!this.#awaited.has(id)) this.log.error({ publication: id, code, reason: message }, "pontoon-proxy cannot serve a published port");
-    this.#answer(id, new PontoonError(code, id, message));
+    if (this.#awaited.has(id)) return this.#answer(id, new PontoonError(code, id, message));
+    this.log.error({ publication: id, code, reason: message }, "pontoon-proxy cannot serve a published port; it is tried again");
+    if (this.#forget(id)) this.events.onFailed(id, message);
   }
 
   #onDeclined(reason: string): void {

@@ -130,7 +130,13 @@ export class PublishedPorts {
     }
   }
 
-  /** Tries again what could not be bound. @returns whether anything is left */
+  /** A port is not served any more. */
+  failed(id: string, reason: string): void {
+    const entry = this.#entries.get(id);
+    if (entry) entry.failure = reason;
+  }
+
+  /** Tries again what could not be bound, or served. @returns whether anything is left */
   retry(): boolean {
     for (const entry of this.#entries.values()) if (entry.failure !== undefined) this.#bind(entry);
     return this.all.some(({ failure }) => failure !== undefined);
@@ -151,9 +157,7 @@ export class PublishedPorts {
   }
 
   #serve(entry: Entry, descriptor: number): void {
-    void this.proxy.open(this.#publicationOf(entry), descriptor).catch((error: unknown) => {
-      entry.failure = describeError(error);
-    });
+    void this.proxy.open(this.#publicationOf(entry), descriptor).catch((error: unknown) => this.failed(idOf(entry.port), describeError(error)));
   }
 
   #publicationOf({ port, target }: Entry): Publication {
