@@ -46,25 +46,28 @@ export class Publications {
     this.#open.get(id)?.relay.retarget(target);
   }
 
-  /** The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is none to close. */
-  close(id: string, unhurried = false): void {
+  /**
+   * The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is none to close.
+   * @param isReplaced another process has the listener: connections may go on for as long as they like
+   */
+  close(id: string, isReplaced = false): void {
     const open = this.#open.get(id);
     if (!open) return;
     this.#open.delete(id);
     const { relay, drainMs } = open;
-    this.#draining.set(relay, unhurried ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
-    relay.drain(() => this.#drained(relay));
+    this.#draining.set(relay, isReplaced ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
+    relay.drain(() => this.#drained(relay), isReplaced);
   }
 
   /**
    * Closes all. @param onIdle called when the last connection has ended, or its time to go on is over
-   * @param unhurried connections may go on for as long as they like: another process has the listeners
+   * @param isReplaced another process has the listeners: connections may go on for as long as they like
    */
-  closeAll(onIdle: () => void, unhurried = false): void {
+  closeAll(onIdle: () => void, isReplaced = false): void {
     this.#onIdle = onIdle;
-    for (const id of [...this.#open.keys()]) this.close(id, unhurried);
+    for (const id of [...this.#open.keys()]) this.close(id, isReplaced);
     // What another call let go on for ever has its end now.
-    if (!unhurried) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
+    if (!isReplaced) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 

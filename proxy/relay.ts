@@ -22,8 +22,12 @@ export interface PublicationReport {
 export interface Relay {
   /** @param target undefined: clients are refused at once until there is one again */
   retarget(target: Endpoint | undefined): void;
-  /** No more clients; those there are may go on. @param onDrained called once, when the last is gone, not from inside this call */
-  drain(onDrained: () => void): void;
+  /**
+   * No more clients; those there are may go on.
+   * @param onDrained called once, when the last is gone, not from inside this call
+   * @param isReplaced another process serves the port: whoever was taken in is still passed on to the container
+   */
+  drain(onDrained: () => void, isReplaced: boolean): void;
   /** Ends everything at once. */
   destroy(): void;
   report(): PublicationReport;

@@ -54,8 +54,8 @@ export class ProxyServer {
 
   /** Another process has every listener: finishes the connections there are, for as long as they last. @param onIdle called then */
   drain(onIdle: () => void): void {
+    this.publications.closeAll(onIdle, true); // before shims are sent away, which would close theirs as unpublished
     this.shims.leave();
-    this.publications.closeAll(onIdle, true);
   }
 
   /** Nothing is published, no shim is there, and no connection goes on. */

@@ -137,6 +137,23 @@ t.test("who was being connected to where the container is no more is reset at on
   t.match(proxy.report(), { connections: 0, failedDials: 1 });
 });
 
+t.test("who is being connected goes on when another process takes the port over, and is reset when it is unpublished", async (t) => {
+  const proxy = new TestProxy(t);
+  const client = TestClient.to(t, proxy.open(silentService(t)));
+  await until("it is being connected", () => proxy.report().connections === 1);
+  let idle = false;
+  proxy.publications.closeAll(() => (idle = true), true);
+  await new Promise((resolve) => setImmediate(resolve));
+  t.equal(proxy.publications.draining, 1);
+  t.notOk(idle || client.closed);
+  proxy.publications.closeAll(() => (idle = true));
+  const other = new TestProxy(t);
+  const another = TestClient.to(t, other.open(silentService(t)));
+  await until("it is being connected", () => other.report().connections === 1);
+  other.publications.close("web");
+  await until("the reset", () => another.error === "ECONNRESET");
+});
+
 t.test("a reset passes through, after what was sent before it", async (t) => {
   const server = await TestServer.start(t, (socket) => {
     socket.write("last words", () => socket.resetAndDestroy());

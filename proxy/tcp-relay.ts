@@ -93,15 +93,19 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.#listener.unrefuse();
   }
 
-  drain(onDrained: () => void): void {
+  drain(onDrained: () => void, isReplaced: boolean): void {
     this.#stopListening();
-    this.#giveUpDials();
+    if (!isReplaced) {
+      this.#giveUpDials();
+      this.#closeHeaderWaits();
+    }
     this.#onDrained = onDrained;
     if (this.#size === 0) this.poller.soon(() => this.#drained());
   }
 
   destroy(): void {
     this.#stopListening();
+    this.#closeHeaderWaits();
     for (const connection of [...this.#connections]) connection.reset();
     this.#handedOver.end();
     this.#review?.cancel();
@@ -242,6 +246,9 @@ export class TcpRelay implements Relay, ConnectionOwner {
   #stopListening(): void {
     this.#listener.close();
     this.tools.exhaustion.forget(this.#resume);
+  }
+
+  #closeHeaderWaits(): void {
     for (const wait of this.#headerWaits) wait.close();
     this.#headerWaits.clear();
   }
