@@ -53,15 +53,18 @@ t.test("no server has a privilege on any thread", async (t) => {
   await t.test("pontoon-dns", (t) => hasNoPrivilege(t, host, dns.pid, 28782));
   await t.test("pontoon-proxy", (t) => hasNoPrivilege(t, host, ports.pid, 28783));
   await t.test("a bulk worker that pontoon-proxy has started, and one of the daemon's", async (t) => {
-    const workers = bulkWorkersOf(host);
-    t.not(workers.length, 0);
+    const ready = async (what: string, isMeant: (pid: number) => boolean) => {
+      const areReady = (pids: number[]) => pids.length > 0 && pids.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp === "2"));
+      const found = () => bulkWorkersOf(host).filter(isMeant);
+      await until(() => areReady(found()), { what, timeoutMs: 20_000 });
+      return found();
+    };
+    const workers = await ready("there are some, and they are ready", () => true);
     for (const pid of workers) await hasNoPrivilege(t, host, pid, 28783);
     await host.signal("SIGKILL", ...workers);
-    const later = await until(() => {
-      const found = bulkWorkersOf(host).filter((pid) => !workers.includes(pid));
-      return found.length === workers.length && found.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp === "2")) && found;
-    }, { what: "there are others, and they are ready", timeoutMs: 20_000 });
-    for (const pid of later as number[]) await hasNoPrivilege(t, host, pid, 28783);
+    const later = await ready("there are others", (pid) => !workers.includes(pid));
+    t.equal(later.length, workers.length);
+    for (const pid of later) await hasNoPrivilege(t, host, pid, 28783);
   });
   await pontoon.stop();
   await until(() => bulkWorkersOf(host).length === 0, { what: "all end with the daemon", timeoutMs: 20_000 });

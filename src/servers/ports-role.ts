@@ -76,15 +76,20 @@ export class PortsRole {
     if (this.options.enabled) this.#proxy.start();
   }
 
-  /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has ended */
+  /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has, or will when its connections have */
   async stop(): Promise<boolean> {
     this.#publisher.stop();
     if (!this.options.enabled) return true;
-    const published = await this.#countPublished();
-    if (published === 0) return this.#proxy.stop().then(() => true);
-    this.log.info({ ports: published }, "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs");
-    this.#proxy.leave();
-    return false;
+    const report = await this.report();
+    const published = report?.publications.length ?? this.#ports.entries.size;
+    if (published > 0) {
+      this.log.info({ ports: published }, "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs");
+      this.#proxy.leave();
+      return false;
+    }
+    if (report !== undefined && report.draining > 0) this.#proxy.retire();
+    else await this.#proxy.stop();
+    return true;
   }
 
   /** Leaves everything as it is, for the next daemon. */
@@ -131,11 +136,6 @@ export class PortsRole {
   async #ready(): Promise<void> {
     if (!this.options.enabled) throw new PontoonError("ROLE_OFF", "ports", "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon");
     await within(beginTime, this.#whenBegun, () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"));
-  }
-
-  async #countPublished(): Promise<number> {
-    const report = await this.report();
-    return report ? report.publications.length + report.draining : this.#ports.entries.size;
   }
 }
 

@@ -86,6 +86,12 @@ export class ProxyRole {
     this.#closeAll();
   }
 
+  /** As {@link stop}, but does not wait for its connections. */
+  retire(): void {
+    this.#client.retire();
+    this.#closeAll();
+  }
+
   /** Leaves pontoon-proxy serving as it is, for the next daemon. */
   leave(): void {
     this.#client.leave();

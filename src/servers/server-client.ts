@@ -116,22 +116,27 @@ export class ServerClient<L extends Language> {
 
   /** Ends every server and waits until they are gone. */
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.state = { kind: "stopped" };
     if (!this.#link?.hello) this.#child?.kill("SIGKILL"); // it holds nothing yet
-    const links = [this.#link, this.#predecessor, ...this.#draining].filter((link) => link !== undefined);
-    this.#link = this.#predecessor = undefined;
-    this.#draining.clear();
-    await Promise.all(links.map((link) => link.end()));
+    await Promise.all(this.#forgetAll().map((link) => link.end()));
+  }
+
+  /** Has every server end as soon as what is under way is finished, and waits for none. */
+  retire(): void {
+    for (const link of this.#forgetAll()) link.retire();
   }
 
   /** Leaves the servers as they are, for the next daemon. */
   leave(): void {
+    for (const link of this.#forgetAll()) link.close();
+  }
+
+  #forgetAll(): ServerLink<L>[] {
     clearTimeout(this.#timer);
     this.state = { kind: "stopped" };
-    for (const link of [this.#link, this.#predecessor, ...this.#draining]) link?.close();
+    const links = [this.#link, this.#predecessor, ...this.#draining].filter((link) => link !== undefined);
     this.#link = this.#predecessor = undefined;
     this.#draining.clear();
+    return links;
   }
 
   #connect(): void {

@@ -128,6 +128,12 @@ export class ServerLink<L extends Language> {
     this.close();
   }
 
+  /** Has it close everything and end in its own time; it is not spoken to any more. */
+  retire(): void {
+    this.#sendFirst({ kind: "stop" });
+    this.close();
+  }
+
   kill(): void {
     const pid = this.hello?.pid ?? this.pidBefore();
     if (pid !== undefined) signalServer(this.kind, pid, "SIGKILL");
