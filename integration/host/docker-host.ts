@@ -187,8 +187,13 @@ export class DockerHost {
 
   async #importImage(archive: Buffer): Promise<void> {
     const path = "/images/create?fromSrc=-&repo=busybox&tag=latest";
-    const answer = await requestUnix(this.path("/run/docker.sock"), path, { method: "POST", body: archive });
-    if (answer.status !== 200 || answer.body.includes('"error"')) throw new Error(`no image imported: ${answer.body}`);
+    const attempt = async () => {
+      const answer = await requestUnix(this.path("/run/docker.sock"), path, { method: "POST", body: archive });
+      if (answer.status !== 200 || answer.body.includes('"error"')) throw new Error(answer.body);
+      return true;
+    };
+    // On a starved machine a dockerd that has just started may hang up in the middle.
+    await until(attempt, { what: "an image is imported", timeoutMs: 30_000 });
   }
 }
 
