@@ -144,7 +144,7 @@ export class Daemon {
     if (this.options.watchLoop) this.#loopDelay = watchLoopDelay();
     this.#poller.start();
     this.#dns.start();
-    this.#ports.start();
+    this.#ports.start(() => this.#dns.isReady);
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
     this.#unwatch = this.#upstreams.watch(() => {

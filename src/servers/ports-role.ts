@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Report } from "../../proxy/protocol.js";
 import { portRows, rowOfEntry } from "../control/port-rows.js";
@@ -7,12 +8,16 @@ import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../linux/poller.js";
 import { PublicationStore } from "../store/publications.js";
 import { ProxyRole } from "./proxy-role.js";
+import { proxyFiles } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
 const beginTime = 10_000;
+/** A pontoon-proxy that nobody waits for is started by then, ms. */
+const latestStart = 3000;
+const lookEvery = 50;
 /** Until dockerd has told what containers there are, ms. */
 const completeTime = 4000;
 
@@ -37,6 +42,7 @@ export class PortsRole {
   #completed!: () => void;
   readonly #whenComplete = new Promise<void>((resolve) => (this.#completed = resolve));
   #hasBegun = false;
+  #starting: NodeJS.Timeout | undefined;
 
   constructor(
     poller: Poller,
@@ -72,13 +78,27 @@ export class PortsRole {
     if (this.options.enabled) this.#ports.load();
   }
 
-  start(): void {
-    if (this.options.enabled) this.#proxy.start();
+  /**
+   * Starts pontoon-proxy, or takes up the one that runs.
+   * @param namesAreAnswered whether containers have their names: until then, but not for long, a process that nobody waits for
+   * is not started, since it would take the processors from the takeover of what runs already
+   */
+  start(namesAreAnswered: () => boolean): void {
+    if (!this.options.enabled) return;
+    const isWaitedFor = this.#ports.hasRemembered || existsSync(proxyFiles(this.options.runDir).pidPath);
+    if (isWaitedFor) return this.#proxy.start();
+    const latest = performance.now() + latestStart;
+    this.#starting = setInterval(() => {
+      if (!namesAreAnswered() && performance.now() < latest) return;
+      clearInterval(this.#starting);
+      this.#proxy.start();
+    }, lookEvery);
   }
 
   /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has, or will when its connections have */
   async stop(): Promise<boolean> {
     this.#publisher.stop();
+    clearInterval(this.#starting);
     if (!this.options.enabled) return true;
     const report = await this.report();
     const published = report?.publications.length ?? this.#ports.entries.size;
@@ -95,6 +115,7 @@ export class PortsRole {
   /** Leaves everything as it is, for the next daemon. */
   leave(): void {
     this.#publisher.stop();
+    clearInterval(this.#starting);
     this.#proxy.leave();
   }
 

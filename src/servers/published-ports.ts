@@ -60,6 +60,11 @@ export class PublishedPorts {
     this.#remembered = this.store.load();
   }
 
+  /** Whether anything is to be published. */
+  get hasRemembered(): boolean {
+    return this.#remembered.length > 0;
+  }
+
   /** Publishes what was read: with the sockets an earlier daemon left if there are any, and bound anew else. */
   restore(inherited: readonly Inherited[]): void {
     const left = new Map<string, Inherited>();
