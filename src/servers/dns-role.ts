@@ -4,6 +4,7 @@ import type { OutsideDns } from "../docker/upstreams.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
+import { Allowance } from "../allowance.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./dns-server.js";
@@ -15,6 +16,9 @@ import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
 const retryFailuresEvery = 60_000; // ms
+/** A server hands over its log ten times a second. */
+const logsEach = 30; // ms
+const logsAtOnce = 200;
 
 export interface DnsRoleOptions {
   readonly runDir: string;
@@ -50,6 +54,7 @@ export class DnsRole {
     onReviewed: () => this.#gap.close(),
   });
   readonly #gap = new GapKeeper((gap) => this.#mirror.put("gap", { kind: "gap", gap }));
+  readonly #logTurns = new Allowance(logsEach, logsAtOnce);
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -73,7 +78,7 @@ export class DnsRole {
       },
       onMessage: (message) => this.#onMessage(message),
     });
-    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox));
+    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what));
     const { orphanAfter, queryLog, cacheSize } = options;
     this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize } });
     this.setGap({ everywhere: true, networks: [] });
@@ -116,6 +121,11 @@ export class DnsRole {
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
   }
 
+  /** Tells the server that this daemon lives. What it was told before stays told before. */
+  beat(): void {
+    this.#client.sendOrDrop({ kind: "alive" });
+  }
+
   /** A gap opens at once; it closes only after the server has the records that fill it. */
   setGap(gap: Gap): void {
     this.#gap.want(gap);
@@ -124,14 +134,15 @@ export class DnsRole {
 
   /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws SERVER_SILENT. */
   async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
-    const { explanation } = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
+    const [{ explanation }] = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
     return explanation;
   }
 
   /** @returns undefined when there is no server to ask */
   async report(): Promise<Report | undefined> {
     if (!this.#client.connected) return undefined;
-    return (await this.#client.request((request) => ({ kind: "report", request }), "reported")).report;
+    const parts = await this.#client.request((request) => ({ kind: "report", request }), "reported");
+    return { ...parts.at(-1)!.report, sandboxes: parts.flatMap(({ report }) => report.sandboxes) };
   }
 
   /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
@@ -259,12 +270,14 @@ export class DnsRole {
   #onMessage(message: ToDaemon): void {
     this.takeovers.onMessage(message);
     if (message.kind === "answering") {
-      if (message.answering) this.answering.add(message.sandbox);
-      else this.answering.delete(message.sandbox);
+      if (!message.answering) this.answering.delete(message.sandbox);
+      else if (this.takeovers.has(message.sandbox)) this.answering.add(message.sandbox);
     } else if (message.kind === "log") this.#logQueries(message.queries, message.dropped);
   }
 
   #logQueries(queries: readonly QueryLogEntry[], dropped: number): void {
+    if (!this.options.queryLog) return; // it was asked to by an earlier daemon
+    if (!this.#logTurns.take()) return this.#client.refuse("it logs more often than it may");
     for (const query of queries) this.log.info({ query }, "query");
     if (dropped > 0) this.log.warn({ dropped }, "queries were left out of the log");
   }

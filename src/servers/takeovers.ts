@@ -11,6 +11,8 @@ const forwardingUdp = 2;
 const forwardingTcp = 1;
 /** What a server may hold in one namespace; its own limits are lower. One that asks for more is at fault. */
 const socketsAtMost = 256;
+/** A table is looked at again no sooner, ms, whatever the server says: it says so every six seconds at most. */
+const repairEvery = 2000;
 const releaseTime = 6000; // ms; longer than a forwarded question may take
 const releasingTime = 500; // ms until a server that does not acknowledge counts as gone
 
@@ -32,6 +34,8 @@ interface Held {
   readonly watch: Watch;
   /** Sockets the present server was given to forward from. */
   handedOut: number;
+  /** When its table may be looked at again, ms of the process. */
+  repairableAt: number;
   /** Set while letting go; called for each step the server acknowledges. */
   onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
 }
@@ -47,6 +51,7 @@ export class Takeovers {
   readonly failures = new Map<string, Failure>();
   readonly #held = new Map<string, Held>();
   readonly #queue = new Map<string, Wanted>();
+  readonly #repairs = new Set<string>();
   #send: SendToServer;
   #working = false;
 
@@ -54,6 +59,8 @@ export class Takeovers {
     private readonly poller: Poller,
     private readonly log: Logger,
     private readonly onEnded: (sandbox: string) => void,
+    /** The server has asked for what none of ours asks. */
+    private readonly onMisuse: (what: string) => void,
   ) {}
 
   has(sandbox: string): boolean {
@@ -122,8 +129,8 @@ export class Takeovers {
 
   onMessage(message: ToDaemon): void {
     if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
-    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family === "ipv6" ? "ipv6" : "ipv4", message.udp, message.tcp);
-    else if (message.kind === "answering" && !message.answering) this.#repair(message.sandbox);
+    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family ?? "ipv4", message.udp, message.tcp);
+    else if (message.kind === "answering" && !message.answering) this.#repairSoon(message.sandbox);
   }
 
   #work(): void {
@@ -132,9 +139,14 @@ export class Takeovers {
     setImmediate(() => {
       this.#working = false;
       const [next] = this.#queue;
-      if (!next) return;
-      this.#queue.delete(next[0]);
-      this.#takeOver(...next);
+      const [broken] = this.#repairs;
+      if (next) {
+        this.#queue.delete(next[0]);
+        this.#takeOver(...next);
+      } else if (broken !== undefined) {
+        this.#repairs.delete(broken);
+        this.#repair(broken);
+      } else return;
       this.#work();
     });
   }
@@ -164,7 +176,7 @@ export class Takeovers {
       this.#drop(sandbox);
       this.onEnded(sandbox);
     });
-    this.#held.set(sandbox, { takeover, watch, handedOut: 0, onAcknowledged: undefined });
+    this.#held.set(sandbox, { takeover, watch, handedOut: 0, repairableAt: 0, onAcknowledged: undefined });
   }
 
   /** Closes every descriptor of ours in a namespace. */
@@ -183,26 +195,33 @@ export class Takeovers {
     this.#inNamespace(sandbox, () => {
       const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
       const { pidfd, port } = takeover;
-      send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
-      [bridge, ...udp, ...tcp].forEach(closeDescriptor);
+      sendingAway([bridge, ...udp, ...tcp], (opened) => send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, ...opened]));
     });
   }
 
   #sendMoreSockets(sandbox: string, family: "ipv4" | "ipv6", udpCount: number, tcpCount: number): void {
     const held = this.#held.get(sandbox);
-    if (!held || !(held.handedOut + udpCount + tcpCount <= socketsAtMost)) return;
+    if (!held) return;
     held.handedOut += udpCount + tcpCount;
+    if (udpCount + tcpCount === 0 || held.handedOut > socketsAtMost) return this.onMisuse(`it wants ${udpCount} + ${tcpCount} sockets in a namespace where it was given ${held.handedOut - udpCount - tcpCount}`);
     this.#inNamespace(sandbox, () => {
       const { udp, tcp } = openForwardingSockets(held.takeover, family, udpCount, tcpCount);
-      this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
-      [...udp, ...tcp].forEach(closeDescriptor);
+      sendingAway([...udp, ...tcp], (opened) => this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, opened));
     });
   }
 
-  /** Heartbeats do not come back: somebody has removed or changed the table. */
+  /** Heartbeats do not come back: somebody has removed or changed the table. Looked at one after the other, when nothing is to be taken over. */
+  #repairSoon(sandbox: string): void {
+    if (!this.#held.has(sandbox)) return;
+    this.#repairs.add(sandbox);
+    this.#work();
+  }
+
   #repair(sandbox: string): void {
     const held = this.#held.get(sandbox);
-    if (!held || held.onAcknowledged) return;
+    const now = performance.now();
+    if (!held || held.onAcknowledged || now < held.repairableAt) return;
+    held.repairableAt = now + repairEvery;
     this.#inNamespace(sandbox, () => {
       if (repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
     });
@@ -235,5 +254,14 @@ export class Takeovers {
       };
       this.#send?.(message);
     });
+  }
+}
+
+/** Closes what was opened for the server when it has been sent, or cannot be. */
+function sendingAway(opened: readonly number[], send: (opened: readonly number[]) => void): void {
+  try {
+    send(opened);
+  } finally {
+    opened.forEach(closeDescriptor);
   }
 }
