@@ -33,7 +33,7 @@ export interface EndpointRecord {
 export interface NetworkRecord {
   readonly id: string;
   readonly name: string;
-  /** Other hosts have endpoints on it that this host's table does not know. */
+  /** Names on it are not in the table: of endpoints on other hosts, or of a container here that has too many. */
   readonly shared: boolean;
 }
 

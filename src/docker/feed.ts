@@ -198,7 +198,9 @@ export class Feed {
     const container = await this.engine.container(id);
     return () => {
       if (!container) return this.#forget(id);
-      this.inventory.putContainer(this.#withoutStaleEndpoints(container));
+      // What is too much to be looked at is known from its networks alone.
+      const endpoints = container.partial ? (this.inventory.containers.get(id)?.endpoints ?? []) : container.endpoints;
+      this.inventory.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
       if (container.running) this.joins.end(id);
     };
   }

@@ -48,6 +48,8 @@ export class DnsRole {
   readonly #client: ServerClient<DnsLanguage>;
   readonly takeovers: Takeovers;
   readonly #networksOf = new Map<string, Set<string>>();
+  /** Networks of containers with more names than are kept. */
+  readonly #incomplete = new Map<string, readonly string[]>();
   readonly #reviews = new Reviews({
     reviewNetwork: (id) => this.#reviewNetwork(id),
     reviewContainer: (id) => this.#reviewContainer(id),
@@ -163,7 +165,7 @@ export class DnsRole {
 
   #reviewNetwork(id: string): void {
     const network = this.inventory.networks.get(id);
-    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(network) });
+    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
     else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
     this.#reviews.request({ containers: this.inventory.containersOn(id) });
   }
@@ -171,6 +173,7 @@ export class DnsRole {
   #reviewContainer(id: string): Promise<void> | undefined {
     const container = this.inventory.containers.get(id);
     this.#reviewEndpoints(id, container);
+    this.#reviewExcess(id, container);
     if (container) return this.#reviewSandbox(container);
     this.#leave(id);
     return undefined;
@@ -186,6 +189,15 @@ export class DnsRole {
     else this.#networksOf.delete(id);
   }
 
+  /** Whether the table has all names of a network depends on those who are on it. */
+  #reviewExcess(id: string, container: Container | undefined): void {
+    const before = this.#incomplete.get(id) ?? [];
+    const now = container?.excess?.names === true ? container.endpoints.flatMap((endpoint) => this.inventory.networkOf(endpoint)?.id ?? []) : [];
+    if (now.length > 0) this.#incomplete.set(id, now);
+    else this.#incomplete.delete(id);
+    for (const network of new Set([...before, ...now])) if (before.includes(network) !== now.includes(network)) this.#reviewNetwork(network);
+  }
+
   async #reviewSandbox(container: Container): Promise<void> {
     try {
       const outside = await this.outsideDnsOf(container);
@@ -194,6 +206,8 @@ export class DnsRole {
       const decision = decide(this.inventory, container, outside, this.options.singleLabel);
       const before = this.decisions.get(container.id);
       if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
+      if (decision.kind === "leave" && decision.code !== undefined && (before?.kind !== "leave" || before.reason !== decision.reason))
+        this.log.warn({ container: container.name, code: decision.code, reason: decision.reason }, "a container is left to Docker's resolver");
       this.decisions.set(container.id, decision);
       this.#act(decision);
     } catch (error) {

@@ -67,8 +67,9 @@ for (const [what, hello, isOurs] of [
   });
 
 t.test("what it holds can still be taken when it has ended", async (t) => {
-  const { loop, link, server, ends, say } = linkTo(t);
+  const { loop, link, server, ends, said, say } = linkTo(t);
   link.askWhatItHolds();
+  t.ok(said());
   say(`{"kind":"hello","protocol":${PROTOCOL},"version":"2.0.0","pid":1}`);
   const socket = udpSocket();
   say('{"kind":"held","sandbox":"c0ffee","port":5353}', [socket, socket, socket]);

@@ -187,7 +187,7 @@ export class ServerLink<L extends Language> {
     const isFit = message !== undefined && descriptors.length === 0 && (first === undefined || this.#asked > 0);
     if (!isFit) return this.isOurs ? this.#refuse(value) : undefined;
     // Before hello, news may come that was on its way already.
-    if (first === undefined) return this.hello && this.events.onMessage(message as L["toDaemon"]);
+    if (first === undefined) return this.hello && this.events.onMessage(message);
     if (first.kind === "hello") this.#onHello(first);
     else this.#onHeldAll(first);
   }
