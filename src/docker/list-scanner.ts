@@ -24,12 +24,15 @@ export class ListScanner {
   #key = "";
   #isKey = false;
   #current: Listed | undefined;
+  /** Where the next backslash of the piece at hand stands. */
+  #slash = -1;
   isOver = false;
 
   constructor(private readonly onListed: (listed: Listed) => void) {}
 
   push(chunk: Buffer): void {
     const text = this.#decoder.decode(chunk, { stream: true });
+    this.#slash = -1;
     for (let at = 0; at < text.length; ) at = this.#inText ? this.#readText(text, at) : this.#readOther(text, at);
   }
 
@@ -40,12 +43,17 @@ export class ListScanner {
       this.#keep(text, at, at + 1);
       return at + 1;
     }
-    let end = at;
-    while (end < text.length && text[end] !== '"' && text[end] !== "\\") end++;
+    const end = this.#special(text, at);
     this.#keep(text, at, end);
     if (text[end] === "\\") this.#escaped = true;
     else if (text[end] === '"') this.#endText();
     return end + 1;
+  }
+
+  /** Where the next quotation mark or backslash stands, or the end. */
+  #special(text: string, at: number): number {
+    if (this.#slash < at) this.#slash = found(text.indexOf("\\", at), text);
+    return Math.min(found(text.indexOf('"', at), text), this.#slash);
   }
 
   #keep(text: string, from: number, to: number): void {
@@ -98,4 +106,8 @@ export class ListScanner {
     }
     if (--this.#depth === 0) this.isOver = true;
   }
+}
+
+function found(position: number, text: string): number {
+  return position === -1 ? text.length : position;
 }

@@ -78,19 +78,19 @@ t.test("a field that is missing or odd costs that field", (t) => {
   const odd = container({
     Name: 5,
     State: "no",
-    Config: { Labels: { good: "yes", bad: 5 }, ExposedPorts: { "80": {}, "81/tcp": {}, "82/sctp": {}, "83/other": {}, nonsense: {} } },
+    Config: { Labels: { "pontoon.good": "yes", "pontoon.bad": 5 }, ExposedPorts: { "80": {}, "81/tcp": {}, "82/sctp": {}, "83/other": {}, nonsense: {} } },
     HostConfig: { Dns: ["10.0.0.1", 5, null], Links: ["/a:/b/c", "", "nonsense", 5] },
     NetworkSettings: { Networks: { front: null, back: { IPAddress: "not an address", Links: ["", "a:b", 5], Aliases: [5, "x"], GwPriority: "9" } } },
   });
   t.match(odd, {
     name: "",
-    labels: { good: "yes" },
+    labels: { "pontoon.good": "yes" },
     ports: [[80, "tcp"], [81, "tcp"], [82, "sctp"]],
     dns: { servers: ["10.0.0.1"] },
     endpoints: [{ networkName: "front", ipv4: undefined }, { networkName: "back", ipv4: undefined, links: [["a", "b"]], aliases: ["x"], gatewayPriority: 0 }],
   });
   t.same(odd.legacyLinks, [["a", "c"]]);
-  t.same(Object.keys(odd.labels), ["good"]);
+  t.same(Object.keys(odd.labels), ["pontoon.good"]);
   t.throws(() => containerOf({} as ContainerInspectInfo), /id/);
   t.end();
 });
