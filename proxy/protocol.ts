@@ -44,7 +44,8 @@ export type ToDaemon =
   | { readonly kind: "declined"; readonly reason: string }
   /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
-  | { readonly kind: "reported"; readonly request: number; readonly report: Report }
+  /** More parts follow if it says so. Each has other publications, and the last everything else. */
+  | { readonly kind: "reported"; readonly request: number; readonly report: Report; readonly more?: boolean }
   | { readonly kind: "pong"; readonly request: number };
 
 export interface Report {

@@ -29,6 +29,7 @@ import { PortsRole } from "./servers/ports-role.js";
 import { createLog } from "./log.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
+import { startPulse } from "./pulse.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
@@ -68,6 +69,7 @@ export class Daemon {
   #place: DockerdPlace = { kind: "untold" };
   #daemonDns: Promise<DaemonDns> | undefined;
   #unwatch: (() => void) | undefined;
+  #stopPulse: (() => void) | undefined;
   #lock: FileLock | undefined;
   /** Of the dockerd that answers, by whatever address. */
   #identityLock: { readonly name: string; readonly lock: FileLock } | undefined;
@@ -147,6 +149,7 @@ export class Daemon {
     this.#ports.start(() => this.#dns.isReady);
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
+    this.#stopPulse = startPulse(() => this.#dns.beat(), () => this.#feed.catchUp());
     this.#unwatch = this.#upstreams.watch(() => {
       this.#log.info("the host's resolv.conf has changed");
       this.#dns.reconsiderAll();
@@ -192,6 +195,7 @@ export class Daemon {
 
   async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
+    this.#stopPulse?.();
     this.#poller.stop();
     this.#lock?.release();
     this.#identityLock?.lock.release();
@@ -203,7 +207,7 @@ export class Daemon {
     if (state.kind === "waiting") this.#manager.status(`waiting for dockerd at ${this.options.dockerHost}`);
     if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
     const isComplete = state.kind === "following";
-    this.#dns.setGap({ everywhere: !isComplete, networks: joins.networks() });
+    this.#dns.setGap({ everywhere: !isComplete || this.#feed.isBehind, networks: joins.networks() });
     if (!isComplete) return;
     void this.#dns.mayTakeOver();
     void this.#ports.inventoryIsComplete();

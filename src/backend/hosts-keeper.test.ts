@@ -115,6 +115,6 @@ function on(network: string, ipv4: string): Endpoint {
 function container(given: Partial<Container>): Container {
   return {
     id: "", name: "", hostname: "", labels: {}, running: true, sandbox: { id: "s", pid: process.pid }, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
   };
 }
