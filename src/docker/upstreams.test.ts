@@ -42,11 +42,12 @@ t.test("forward-from overrides Docker's rule, but a loopback address stays where
 class Host {
   readonly #folder = mkdtempSync(join(tmpdir(), "pontoon-"));
   daemon: DaemonDns = { servers: [], options: [] };
+  readonly unfit: { file: string; reason: string }[] = [];
   readonly upstreams: Upstreams;
 
   constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
+    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, onUnfit: (file, reason) => this.unfit.push({ file, reason }), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
   }
 
   write(name: string, content: string): string {
