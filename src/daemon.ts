@@ -27,6 +27,7 @@ import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
 import { createLog } from "./log.js";
+import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { version } from "./version.js";
@@ -275,12 +276,22 @@ export class Daemon {
   }
 }
 
+/** Root writes there under names that everybody knows. */
 function makeRunDir(path: string): void {
+  refuseSharedFolder(path);
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`, { cause: error });
   }
+  refuseSharedFolder(path); // another user may have been first
+}
+
+function refuseSharedFolder(path: string): void {
+  const fault = faultOfFolder(path);
+  if (fault === undefined) return;
+  const remedy = "choose a folder that only root may write, in folders that only root may write, such as /run/pontoon";
+  throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path}: ${fault}; ${remedy}`);
 }
 
 /** Two daemons would take over the same containers, one after the other, for ever. */

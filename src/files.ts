@@ -1,6 +1,6 @@
-import { closeSync, constants, fstatSync, openSync, readSync, type Stats } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, renameSync, unlinkSync, writeFileSync, type Stats } from "node:fs";
 import { open } from "node:fs/promises";
-import { PontoonError } from "./errors.js";
+import { errorCode, PontoonError } from "./errors.js";
 
 // Files whose place or content is somebody else's: only so much of them is read, nothing but a regular file is opened, and
 // nobody is waited for. A fifo would keep a reader until somebody writes, and to open a device may do something by itself.
@@ -77,6 +77,54 @@ export function readProcFile(path: string, atMost: number): Excerpt {
     return excerptOf(Buffer.concat(parts), atMost);
   } finally {
     closeSync(file);
+  }
+}
+
+/** As {@link readProcFile}, for a long one: the kernel makes it up while others get their turn. */
+export async function readLongProcFile(path: string, atMost: number): Promise<Excerpt> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const parts: Buffer[] = [];
+    let length = 0;
+    while (length <= atMost) {
+      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(Math.min(chunk, atMost + 1 - length)));
+      if (bytesRead === 0) break;
+      parts.push(buffer.subarray(0, bytesRead));
+      length += bytesRead;
+    }
+    return excerptOf(Buffer.concat(parts), atMost);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * A new file in the place of whatever has that name, which is left as it is: it may be a link, and others may hold it open.
+ * Only its owner may open it. @returns the descriptor
+ */
+export function createFile(path: string): number {
+  removeFile(path);
+  return openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
+}
+
+/** Puts a whole file in the place of whatever has that name: who opens it sees all of one or of the other. */
+export function replaceFile(path: string, text: string): void {
+  const passing = `${path}.new`;
+  const file = createFile(passing);
+  try {
+    writeFileSync(file, text);
+  } finally {
+    closeSync(file);
+  }
+  renameSync(passing, path);
+}
+
+/** Removes a name, of a file, link or socket, if it is there. */
+export function removeFile(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errorCode(error) !== "ENOENT") throw error;
   }
 }
 

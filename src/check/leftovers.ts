@@ -7,6 +7,7 @@ import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { dnsServer } from "../servers/dns-server.js";
+import { faultOfFolder } from "../own-folder.js";
 import { proxyServer } from "../servers/proxy-server.js";
 import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
@@ -93,6 +94,7 @@ function inodeOf(pid: number): number | undefined {
 
 /** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
 function leftoverFiles(runDir: string): string[] {
+  if (faultOfFolder(runDir) !== undefined) return []; // no daemon was there, and others could have us remove what they like
   const answered = listeningSockets();
   const sockets = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"].filter((name) => !answered.has(real(join(runDir, name))));
   const ofServer = (program: ServerProgram, name: string) => (pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : []);

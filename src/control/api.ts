@@ -1,9 +1,9 @@
 import { connect } from "node:net";
-import { chmodSync, unlinkSync } from "node:fs";
 import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Explanation } from "../../dns/protocol.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
+import { removeFile } from "../files.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "./ports.js";
 import type { RecordRow } from "./records.js";
 import type { Status } from "./status.js";
@@ -73,14 +73,13 @@ export class ControlApi {
   async start(): Promise<void> {
     if (await isAnswered(this.socketPath))
       throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it first`);
-    removeIfThere(this.socketPath);
-    const mask = process.umask(0o177);
+    removeFile(this.socketPath);
+    const mask = process.umask(0o177); // and no chmod(2) afterwards, which would follow a link
     try {
       await this.#server.listen({ path: this.socketPath });
     } finally {
       process.umask(mask);
     }
-    chmodSync(this.socketPath, 0o600);
   }
 
   async stop(): Promise<void> {
@@ -103,12 +102,4 @@ function isAnswered(path: string): Promise<boolean> {
     });
     socket.on("error", () => resolve(false));
   });
-}
-
-function removeIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-  }
 }
