@@ -80,24 +80,6 @@ export function readProcFile(path: string, atMost: number): Excerpt {
   }
 }
 
-/** As {@link readProcFile}, for a long one: the kernel makes it up while others get their turn. */
-export async function readLongProcFile(path: string, atMost: number): Promise<Excerpt> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const parts: Buffer[] = [];
-    let length = 0;
-    while (length <= atMost) {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(Math.min(chunk, atMost + 1 - length)));
-      if (bytesRead === 0) break;
-      parts.push(buffer.subarray(0, bytesRead));
-      length += bytesRead;
-    }
-    return excerptOf(Buffer.concat(parts), atMost);
-  } finally {
-    await file.close();
-  }
-}
-
 /**
  * A new file in the place of whatever has that name, which is left as it is: it may be a link, and others may hold it open.
  * Only its owner may open it. @returns the descriptor

@@ -82,7 +82,7 @@ function withoutStatus(error: unknown, runDir: string): DaemonFacts {
 
 function probeHost(isRoot: boolean): HostFacts {
   return {
-    holders: holdersOf(listenersOf("self").found.filter(({ port }) => port === 53)),
+    holders: holdersOf(listenersOf("self").filter(({ port }) => port === 53)),
     redirect: isRoot ? hostRedirect() : { kind: "unseen", reason: "that needs root" },
   };
 }

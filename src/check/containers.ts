@@ -52,7 +52,7 @@ function foreignRuleIn(pid: number): string | undefined {
 function holdersIn({ sandbox, networkMode }: Container): Seen<readonly Holder[]> {
   if (!sandbox || networkMode.kind !== "own") return { kind: "seen", value: [] };
   try {
-    return { kind: "seen", value: holdersOf(listenersOf(sandbox.pid).found.filter(({ port }) => port === dnsPort)) };
+    return { kind: "seen", value: holdersOf(listenersOf(sandbox.pid).filter(({ port }) => port === dnsPort)) };
   } catch (error) {
     return { kind: "unseen", reason: describeError(error) };
   }

@@ -1,13 +1,12 @@
-import { readdirSync, realpathSync, rmSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { removeLeftover, rulesOf } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
-import { readProcFile } from "../files.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
-import { dnsServer } from "../servers/dns-server.js";
 import { faultOfFolder } from "../own-folder.js";
+import { dnsServer } from "../servers/dns-server.js";
 import { proxyServer } from "../servers/proxy-server.js";
 import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
@@ -18,9 +17,6 @@ import { listenersOf, processes } from "./sockets.js";
 const placed = /\.new$/;
 /** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
 const listening = 0x10000;
-/** What is read of it, and of a command line, bytes. */
-const tableAtMost = 32 * 1024 * 1024;
-const commandAtMost = 4096;
 
 /** Looks for what earlier daemons and servers left behind. Touches nothing. */
 export function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): LeftoverFacts {
@@ -68,10 +64,8 @@ function leftoverTables(inventory: Inventory | undefined): Seen<LeftoverTable[]>
   return { kind: "seen", value: found };
 }
 
-/** In a namespace with more sockets than are looked at, it counts as served: such a table is not removed. */
 function isServed(pid: number, port: number): boolean {
-  const { found, isWhole } = listenersOf(pid);
-  return !isWhole || found.some((listener) => listener.transport === "udp" && listener.ip === RESOLVER_ADDRESS && listener.port === port);
+  return listenersOf(pid).some((listener) => listener.transport === "udp" && listener.ip === RESOLVER_ADDRESS && listener.port === port);
 }
 
 /** Network namespaces by inode, each with a process that lives in it. */
@@ -103,7 +97,7 @@ function leftoverFiles(runDir: string): string[] {
 
 /** Paths of unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
 function listeningSockets(): Set<string> {
-  const lines = readProcFile("/proc/net/unix", tableAtMost).text.split("\n").slice(1);
+  const lines = readFileSync("/proc/net/unix", "utf8").split("\n").slice(1);
   return new Set(
     lines.flatMap((line) => {
       const [, , , flags = "", , , , path] = line.trim().split(/\s+/);
@@ -134,7 +128,7 @@ function orphans(steered: number | undefined): number[] {
 
 function isNamedServer(pid: number): boolean {
   try {
-    return readProcFile(`/proc/${pid}/cmdline`, commandAtMost).text.split("\0", 1)[0] === dnsServer.name;
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === dnsServer.name;
   } catch {
     return false;
   }

@@ -25,7 +25,7 @@ t.test("the process behind a listener is found", async (t) => {
   t.teardown(() => (udp.close(), tcp.close()));
   await Promise.all([once(udp, "listening"), once(tcp, "listening")]);
   const ports = [udp.address().port, (tcp.address() as { port: number }).port];
-  const holders = holdersOf(listenersOf("self").found.filter(({ port }) => ports.includes(port)));
+  const holders = holdersOf(listenersOf("self").filter(({ port }) => ports.includes(port)));
   t.equal(holders.length, 1);
   t.match(holders[0], { pid: process.pid, command: /./ });
   t.same(holders[0]!.listeners.map(({ transport, ip }) => `${transport} ${ip}`).sort(), ["tcp 127.0.0.1", "udp ::1"]);

@@ -1,6 +1,5 @@
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { errorCode } from "../errors.js";
-import { readProcFile, type Excerpt } from "../files.js";
 import { decodeIPv6 } from "../linux/address.js";
 
 /** A socket that waits for queries: UDP bound and not connected, or TCP listening. */
@@ -19,24 +18,12 @@ export interface Holder {
 }
 
 const files = [["udp", "udp"], ["udp", "udp6"], ["tcp", "tcp"], ["tcp", "tcp6"]] as const;
-const nameAtMost = 256; // bytes
 /** States in /proc/net: UDP unconnected, TCP listening. */
 const waiting = { udp: "07", tcp: "0A" } as const;
 
-/** What is read of each of them, bytes: some 200,000 sockets. Those that listen come first among TCP's. */
-const tableAtMost = 32 * 1024 * 1024;
-
-/** The listeners of a network namespace, as far as they were looked at. */
-export interface Listeners {
-  readonly found: readonly Listener[];
-  /** Whether that is all there are. */
-  readonly isWhole: boolean;
-}
-
 /** The listeners in a process's network namespace. Throws ENOENT when the process is gone. */
-export function listenersOf(pid: number | "self"): Listeners {
-  const tables = files.map(([transport, file]) => ({ transport, ...readIfThere(`/proc/${pid}/net/${file}`) }));
-  return { found: tables.flatMap(({ text, transport }) => parseListeners(text, transport)), isWhole: tables.every(({ isWhole }) => isWhole) };
+export function listenersOf(pid: number | "self"): Listener[] {
+  return files.flatMap(([transport, file]) => parseListeners(readIfThere(`/proc/${pid}/net/${file}`), transport));
 }
 
 /** Reads /proc/net/{udp,tcp} and their IPv6 siblings. */
@@ -44,7 +31,7 @@ export function parseListeners(text: string, transport: "udp" | "tcp"): Listener
   return text.split("\n").slice(1).flatMap((line) => {
     const [, local = "", , state, , , , , , inode] = line.trim().split(/\s+/);
     const [address = "", port = ""] = local.split(":");
-    if (state !== waiting[transport] || inode === undefined) return []; // a line that was cut off has none
+    if (state !== waiting[transport]) return [];
     return [{ transport, ip: addressOf(address), port: parseInt(port, 16), inode: Number(inode) }];
   });
 }
@@ -77,7 +64,7 @@ export function processes(): number[] {
 /** A process's name as `ps` shows it; undefined when it has ended. */
 export function commandOf(pid: number): string | undefined {
   try {
-    return readProcFile(`/proc/${pid}/comm`, nameAtMost).text.trim();
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
   } catch {
     return undefined;
   }
@@ -109,11 +96,11 @@ function linkOrNone(path: string): string {
   }
 }
 
-function readIfThere(path: string): Excerpt {
+function readIfThere(path: string): string {
   try {
-    return readProcFile(path, tableAtMost);
+    return readFileSync(path, "utf8");
   } catch (error) {
-    if (errorCode(error) === "ENOENT" && path.endsWith("6")) return { text: "", isWhole: true }; // a kernel without IPv6
+    if (errorCode(error) === "ENOENT" && path.endsWith("6")) return ""; // a kernel without IPv6
     throw error;
   }
 }

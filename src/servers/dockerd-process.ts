@@ -1,24 +1,14 @@
-import { statSync } from "node:fs";
-import { readdir, readlink, realpath } from "node:fs/promises";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { readdir, readFile, readlink, realpath } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
-import { basename } from "node:path";
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { DockerAddress } from "../docker/address.js";
 import type { Engine } from "../docker/engine.js";
 import { refusalOf, type DockerdPlace } from "../docker/place.js";
 import { errorCode } from "../errors.js";
-import { readLongProcFile, readProcFile } from "../files.js";
 import { closeDescriptor, connectUnix, peerCredentials, streamSocket } from "../linux/socket.js";
 
 const init = "1";
-/** Processes that are looked at before others get their turn: a container may run ten thousands. */
-const processesATurn = 64;
-const nameAtMost = 64; // bytes, of which the kernel keeps 15
-/** What is read of the list of unix sockets, bytes: some 80,000, and any user may bind them. */
-const socketsAtMost = 8 * 1024 * 1024;
-/** Sockets of the same name elsewhere, of which it is seen whether a link leads there. */
-const othersAtMost = 256;
 
 /**
  * Where the dockerd behind an address runs, as this process sees it.
@@ -34,7 +24,7 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
 }
 
 /** A name may be one of this machine; of a dockerd elsewhere no container passes for one of ours. */
-async function placeByName(host: string): Promise<DockerdPlace> {
+function placeByName(host: string): DockerdPlace {
   if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host)) ? placeOfOnly() : { kind: "remote" };
@@ -47,13 +37,9 @@ export async function refusalAt(engine: Engine, place: DockerdPlace): Promise<st
 }
 
 /** Under systemd's socket activation the listener is systemd, and it may be a proxy: then the one dockerd there is is meant. */
-async function placeOfOnly(): Promise<DockerdPlace> {
+function placeOfOnly(): DockerdPlace {
   const own = namespaceOf("self", "pid");
-  const all: string[] = [];
-  for (const [index, name] of (await processNames()).entries()) {
-    if (index % processesATurn === 0) await nextTurn();
-    if (commandOf(Number(name)) === "dockerd" && namespaceOf(name, "pid") === own) all.push(name);
-  }
+  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && commandOf(Number(name)) === "dockerd" && namespaceOf(name, "pid") === own);
   return all.length === 1 ? placeOf(Number(all[0])) : { kind: "untold" };
 }
 
@@ -81,38 +67,22 @@ export async function isAsleep(path: string): Promise<boolean> {
   if (commandOf(Number(init)) !== "systemd") return false; // in a container, process 1 may be dockerd itself
   const names = await listenersAt(path);
   if (names.size === 0 || !(await holds(init, names))) return false;
-  const likely: string[] = [];
-  const others: string[] = [];
-  for (const [index, pid] of (await processNames()).entries()) {
-    if (index % processesATurn === 0) await nextTurn();
-    if (pid !== init) (commandOf(Number(pid)) === "dockerd" ? likely : others).push(pid);
-  }
-  for (const pid of [...likely, ...others]) if (await holds(pid, names)) return false;
+  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name) && name !== init);
+  const isLikely = (pid: string) => commandOf(Number(pid)) === "dockerd";
+  for (const pid of [...processes.filter(isLikely), ...processes.filter((pid) => !isLikely(pid))]) if (await holds(pid, names)) return false;
   return true;
-}
-
-async function processNames(): Promise<string[]> {
-  return (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
 }
 
 /** Sockets that listen at a path, as `/proc/PID/fd` names them. */
 async function listenersAt(path: string): Promise<Set<string>> {
   const wanted = await realpath(path).catch(() => path); // not there at the moment
-  const { text } = await readLongProcFile("/proc/self/net/unix", socketsAtMost);
-  // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
-  const named = linesEndingWith(`/${basename(wanted)}`, text).map((line) => line.split(/ +/));
-  const listening = named.filter(([, , , flags = ""]) => (parseInt(flags, 16) & 0x10000) !== 0).map(([, , , , , , inode = "", bound = ""]) => ({ name: `socket:[${inode}]`, bound }));
-  const names = new Set(listening.filter(({ bound }) => bound === wanted).map(({ name }) => name));
-  for (const { name, bound } of listening.filter(({ bound }) => bound !== wanted).slice(0, othersAtMost))
-    if ((await realpath(bound).catch(() => bound)) === wanted) names.add(name);
+  const names = new Set<string>();
+  for (const line of (await readFile("/proc/self/net/unix", "utf8")).split("\n")) {
+    // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
+    const [, , , flags = "", , , inode = "", bound = ""] = line.split(/\s+/);
+    if ((parseInt(flags, 16) & 0x10000) !== 0 && (bound === wanted || (await realpath(bound).catch(() => bound)) === wanted)) names.add(`socket:[${inode}]`);
+  }
   return names;
-}
-
-/** Of a text that may have many lines, only these few are cut out. */
-function linesEndingWith(end: string, text: string): string[] {
-  const lines: string[] = [];
-  for (let at = text.indexOf(`${end}\n`); at >= 0; at = text.indexOf(`${end}\n`, at + end.length)) lines.push(text.slice(text.lastIndexOf("\n", at) + 1, at + end.length));
-  return lines;
 }
 
 async function holds(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
@@ -141,7 +111,7 @@ const peerOfNobody = -1;
 
 function commandOf(pid: number): string {
   try {
-    return readProcFile(`/proc/${pid}/comm`, nameAtMost).text.trim();
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
   } catch {
     return ""; // just ended
   }
