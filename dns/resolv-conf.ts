@@ -11,6 +11,8 @@ export interface ResolvConf {
 
 /** Of each kind. The C library takes 3 servers, and took 6 suffixes until its version 2.26. */
 const entriesAtMost = 32;
+/** Lines that are looked at, empty ones left out. */
+const linesAtMost = 2048;
 /** Letters of a domain name. */
 const wordAtMost = 255;
 /** Letters of an address, with the name of an interface. */
@@ -66,17 +68,21 @@ function addTo(list: string[], values: readonly string[]): void {
 }
 
 function* linesOf(content: string): Generator<string> {
-  for (let start = 0, end = 0; end < content.length; start = end + 1) {
+  let count = 0;
+  for (let start = 0, end = 0; end < content.length && count < linesAtMost; start = end + 1) {
     const found = content.indexOf("\n", start);
     end = found < 0 ? content.length : found;
+    if (end === start) continue;
+    count++;
     yield content.slice(start, end);
   }
 }
 
 /** Where a comment of either kind begins. */
 function endOfWords(line: string): number {
-  const starts = [line.indexOf("#"), line.indexOf(";")].filter((at) => at >= 0);
-  return Math.min(line.length, ...starts);
+  const hash = line.indexOf("#");
+  const semicolon = line.indexOf(";");
+  return Math.min(hash < 0 ? line.length : hash, semicolon < 0 ? line.length : semicolon);
 }
 
 /** The first words between two places, a keyword and as many values as count. Whatever does not print ends a word. */

@@ -14,7 +14,8 @@ export function printable(text: string): string {
 
 /** JSON that says the same without a character that does not print. @param json as `JSON.stringify` makes it */
 export function printableJson(json: string): string {
-  return json.replace(unprintableInJson, (letter) => [...Array(letter.length).keys()].map((at) => `\\u${hex(letter.charCodeAt(at), 4)}`).join(""));
+  const half = (letter: string, at: number) => `\\u${hex(letter.charCodeAt(at), 4)}`;
+  return json.replace(unprintableInJson, (letter) => half(letter, 0) + (letter.length > 1 ? half(letter, 1) : ""));
 }
 
 function escapeOf(code: number): string {
