@@ -111,11 +111,11 @@ t.test("a file that is odd is refused, said once, and stops nothing", async (t) 
 });
 
 t.test("many large files are mended with turns for others in between, and a fifo holds nobody up", async (t) => {
-  const { inventory, keeper, logs, child } = bench(t);
-  const folder = t.testdir({ containers: {} });
+  const { inventory, keeper, logs, path: first, child } = bench(t);
+  const folder = dirname(dirname(first));
   const large = head.repeat(3000) + line("172.17.0.2", "db c1 child");
   const paths = Array.from({ length: 50 }, (_, index) => {
-    const path = `${folder}/containers/p${index}/hosts`;
+    const path = `${folder}/p${index}/hosts`;
     mkdirSync(dirname(path));
     if (index === 7) spawnSync("mkfifo", [path]);
     else writeFileSync(path, large);
