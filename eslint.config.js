@@ -27,6 +27,11 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
+  {
+    files: ["src/main.ts", "src/cli/**/*.ts"],
+    ignores: ["src/cli/output.ts", "**/*.test.ts"],
+    rules: { "no-restricted-syntax": ["error", { selector: "MemberExpression[object.name='process'][property.name=/^std(out|err)$/]", message: "src/cli/output.ts prints: it writes out what a terminal would obey" }] },
+  },
   forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
   forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
   ...["src/linux/*.ts", "src/linux/netlink/*.ts", "src/linux/netlink/nftables/*.ts"].map((files, depth) =>

@@ -271,7 +271,9 @@ function timeFrom(name: string, otherwise: number): number {
 }
 
 /** Reports a failure to dockerd, or to a person who started this by hand, and ends. */
-function fail(problem: string): never {
+function fail(words: string): never {
+  // The process that holds a port may call itself anything, and dockerd hands the words on to somebody's terminal.
+  const problem = Buffer.from(words).toString("latin1").replace(/[^ -~]/g, "?");
   try {
     writeSync(verdictDescriptor, `1\n${problem}`);
   } catch {

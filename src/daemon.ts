@@ -27,6 +27,7 @@ import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
 import { createLog } from "./log.js";
+import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { startPulse } from "./pulse.js";
@@ -84,7 +85,8 @@ export class Daemon {
     this.#engine = new Engine(dockerHost, this.#docker, { mayConnect: () => this.#mayConnect(), recognise: (identity) => this.#recognise(identity) });
     this.#upstreams = new Upstreams({
       resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
-      pathOf: (file) => pathInRoot(rootOf(this.#place), file),
+      pathOf: (file, opening) => pathInRoot(rootOf(this.#place), file, opening),
+      onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
       daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       forwardFrom: config.dns["forward-from"],
@@ -112,7 +114,7 @@ export class Daemon {
       { enabled: enabled && !options.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
       this.#log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file));
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));
     this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
@@ -278,12 +280,22 @@ export class Daemon {
   }
 }
 
+/** Root writes there under names that everybody knows. */
 function makeRunDir(path: string): void {
+  refuseSharedFolder(path);
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`, { cause: error });
   }
+  refuseSharedFolder(path); // another user may have been first
+}
+
+function refuseSharedFolder(path: string): void {
+  const fault = faultOfFolder(path);
+  if (fault === undefined) return;
+  const remedy = "choose a folder that only root may write, in folders that only root may write, such as /run/pontoon";
+  throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path}: ${fault}; ${remedy}`);
 }
 
 /** Two daemons would take over the same containers, one after the other, for ever. */

@@ -7,6 +7,7 @@ import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { inSlices } from "../linux/pieces.js";
 import { eachLine, processes } from "../linux/proc-sockets.js";
+import { faultOfFolder } from "../own-folder.js";
 import { dnsServer } from "../servers/dns-server.js";
 import { proxyServer } from "../servers/proxy-server.js";
 import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
@@ -105,6 +106,7 @@ function inodeOf(pid: number): number | undefined {
 
 /** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
 async function leftoverFiles(runDir: string): Promise<string[]> {
+  if (faultOfFolder(runDir) !== undefined) return []; // no daemon was there, and others could have us remove what they like
   const answered = await listeningSockets();
   const sockets = socketNames.filter((name) => !answered.has(real(join(runDir, name))));
   const ofServer = (program: ServerProgram, name: string) => (pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : []);
