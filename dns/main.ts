@@ -1,7 +1,7 @@
 // pontoon-dns: the process that answers 127.0.0.11. Started by the daemon as root, with an empty capability bounding set
 // and a listening control socket as descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { dropPrivileges, hasBoundingSet } from "../src/linux/privileges.js";
+import { confinementProblem, dropPrivileges } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
 import { checkLayouts } from "../src/linux/selftest.js";
 import { Control } from "./control.js";
@@ -12,7 +12,8 @@ const { values } = parseArgs({ options: { user: { type: "string" }, version: { t
 const user = Number(values.user);
 if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-dns is started by the pontoon daemon, not by hand");
 
-if (hasBoundingSet()) throw new Error("pontoon-dns could gain capabilities; it was not started by a pontoon daemon of this version");
+const unconfined = confinementProblem();
+if (unconfined !== undefined) throw new Error(`pontoon-dns ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
 const reactor = new Reactor();

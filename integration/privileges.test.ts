@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import t, { type Test } from "tap";
 import { DockerHost, until } from "./host/index.js";
 
@@ -17,6 +17,14 @@ function threadsOf(host: DockerHost, pid: number): Thread[] {
     const fields = Object.fromEntries(text.trim().split("\n").map((line) => line.split(/:\s*/, 2) as [string, string]));
     return { uid: fields.Uid!.split(/\s+/), gid: fields.Gid!.split(/\s+/), groups: fields.Groups ?? "", fields };
   });
+}
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return ""; // closed meanwhile
+  }
 }
 
 /** The bulk workers of a pontoon-proxy, whose name they bear with an ending. */
@@ -41,7 +49,10 @@ async function hasNoPrivilege(t: Test, host: DockerHost, pid: number, user: numb
     for (const set of ["CapEff", "CapPrm", "CapBnd", "CapAmb"]) t.match(fields[set], /^0+$/, `${set} is empty`);
     t.equal(fields.NoNewPrivs, "1");
     t.equal(fields.Seccomp, "2", "a seccomp filter");
+    t.equal(fields.Seccomp_filters, "2", "its own, and the one against io_uring that it was started with");
   }
+  const descriptors = readdirSync(host.path(`/proc/${pid}/fd`)).map((fd) => linkOf(host.path(`/proc/${pid}/fd/${fd}`)));
+  t.notOk(descriptors.includes("anon_inode:[io_uring]"), "no ring, which would act with the privileges it was made with");
   const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(pid)]);
   t.match(session.stdout.trim().split(/\s+/), [String(pid), String(pid)], "a session of its own");
 }
@@ -54,7 +65,7 @@ t.test("no server has a privilege on any thread", async (t) => {
   await t.test("pontoon-proxy", (t) => hasNoPrivilege(t, host, ports.pid, 28783));
   await t.test("a bulk worker that pontoon-proxy has started, and one of the daemon's", async (t) => {
     const ready = async (what: string, isMeant: (pid: number) => boolean) => {
-      const areReady = (pids: number[]) => pids.length > 0 && pids.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp === "2"));
+      const areReady = (pids: number[]) => pids.length > 0 && pids.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp_filters === "2"));
       const found = () => bulkWorkersOf(host).filter(isMeant);
       await until(() => areReady(found()), { what, timeoutMs: 20_000 });
       return found();

@@ -20,13 +20,13 @@ const lines = ({ stdout }: CommandResult) => stdout.trim().split("\n");
 
 async function listening(host: DockerHost): Promise<string[]> {
   const { stdout } = await host.exec(["ss", "-Hltn"]);
-  return stdout.trim().split("\n").map((line) => line.split(/\s+/)[3] ?? "").sort();
+  return stdout.split("\n").filter((line) => line !== "").map((line) => line.split(/\s+/)[3] ?? "").sort();
 }
 
 t.test("a port of a running container", async (t) => {
   const host = await DockerHost.start(t);
   await host.container({ name: "web", command: tcpEcho, networks: [] });
-  const pontoon = await host.pontoon();
+  let pontoon = await host.pontoon();
   const published = await pontoon.cli("publish", "web", "8080:80");
   t.equal(published.stderr, "");
   t.same(lines(published), ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"]);
@@ -59,4 +59,17 @@ t.test("a port of a running container", async (t) => {
     t.ok(await refused(host, 8080));
     t.equal((await pontoon.cli("port")).stdout, "");
   });
+
+  for (const signal of ["SIGINT", "SIGUSR2"] as const)
+    await t.test(`is published or not, and said to be, when ${signal} ends the daemon meanwhile`, async (t) => {
+      const running = pontoon.cli("publish", "web", "20000-20999:20000-20999");
+      const isBound = async () => (await listening(host)).length > 0;
+      await until(isBound, { what: "it has begun", everyMs: 1 });
+      await pontoon.stop(signal);
+      const { exitCode, stdout, stderr } = await running;
+      t.equal(exitCode, 0, stderr);
+      t.equal(stdout.trim().split("\n").length, 2000);
+      pontoon = await host.pontoon();
+      t.equal(lines(await pontoon.cli("unpublish", "web")).length, 2000);
+    });
 });

@@ -30,7 +30,7 @@ t.test("it serves as an ordinary user with nothing to gain", options, async (t) 
   const pids = [proxy.child.pid!, ...proxy.workers()];
   t.ok(pids.length >= 2);
   for (const pid of pids) {
-    await until("a worker has dropped its privileges", () => status(pid, "Seccomp") === "2");
+    await until("a worker has dropped its privileges", () => status(pid, "NoNewPrivs") === "1" && status(pid, "Seccomp_filters") === "2");
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const of = (key: string) => status(`${pid}/task/${thread}`, key);
       t.match([of("Uid"), of("Gid")], [new RegExp(`^${TEST_USER}\\s`), new RegExp(`^${TEST_USER}\\s`)]);

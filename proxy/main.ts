@@ -2,7 +2,7 @@
 // empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
 // everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { descriptorLimit, dropPrivileges, hasBoundingSet } from "../src/linux/privileges.js";
+import { confinementProblem, descriptorLimit, dropPrivileges } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
 import { checkLayouts } from "../src/linux/selftest.js";
 import { BulkWorker } from "./bulk-worker.js";
@@ -21,7 +21,8 @@ const { values } = parseArgs({ options: { user: { type: "string" }, version: { t
 const user = Number(values.user);
 if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-proxy is started by the pontoon daemon, not by hand");
 
-if (hasBoundingSet()) throw new Error("pontoon-proxy could gain capabilities; it was not started by a pontoon daemon of this version");
+const unconfined = confinementProblem();
+if (unconfined !== undefined) throw new Error(`pontoon-proxy ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
 const reactor = new Reactor();

@@ -179,7 +179,7 @@ export class Daemon {
     this.#log.info("leaving every container to pontoon-dns, every port to pontoon-proxy, and both to the next daemon");
     this.#stopFollowing();
     this.#dns.leave();
-    this.#ports.leave();
+    await this.#ports.leave();
     await this.#close(["control.sock"]);
   }
 

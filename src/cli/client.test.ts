@@ -52,3 +52,10 @@ t.test("without a daemon one is told how to get one", async (t) => {
   const { client: dying } = await client(t, (request) => request.socket.destroy());
   await t.rejects(dying.get("/x"), { code: "NO_DAEMON", message: /does not answer/ });
 });
+
+t.test("an answer that breaks off is no answer", async (t) => {
+  const { client: control } = await client(t, (_, response) => {
+    response.writeHead(200, { "content-length": 100 }).write("[", () => response.socket?.destroy());
+  });
+  await t.rejects(control.get("/x"), { code: "NO_DAEMON", message: /does not answer/ });
+});

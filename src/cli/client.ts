@@ -22,6 +22,7 @@ export class ControlClient {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
         response.on("end", () => settle(response.statusCode ?? 0, Buffer.concat(chunks).toString()));
+        response.on("error", (error) => reject(this.#explain(error))); // it ended in the middle of its answer
       });
       const settle = (status: number, text: string) => {
         try {

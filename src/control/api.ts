@@ -1,4 +1,7 @@
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { chmodSync, unlinkSync } from "node:fs";
 import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
@@ -21,6 +24,9 @@ export interface ControlSources {
 }
 
 const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64() });
+/** Until a client that does not read its answer is given up when the daemon ends, ms. */
+const answerTime = 2000;
+
 const portsQuery = z.strictObject({ container: z.string().min(1).optional() });
 const ms = z.number().int().min(0).max(1_000_000_000).exactOptional();
 const networks = z.array(z.string()).max(1000).exactOptional();
@@ -48,12 +54,18 @@ const unpublishBody = z.strictObject({ container: z.string().min(1), specs: z.ar
 /** The control API: HTTP on a unix socket that only root may open. */
 export class ControlApi {
   readonly #server: FastifyInstance;
+  readonly #answering = new Set<ServerResponse>();
 
   constructor(
     private readonly socketPath: string,
     sources: ControlSources,
   ) {
     this.#server = fastify({ logger: false, bodyLimit: 64 * 1024 });
+    this.#server.addHook("onRequest", (_, { raw }, done) => {
+      this.#answering.add(raw);
+      raw.once("close", () => this.#answering.delete(raw));
+      done();
+    });
     this.#server.get("/v1/status", () => sources.status());
     this.#server.get("/v1/dns/records", () => sources.records());
     this.#server.post("/v1/dns/query", async (request) => {
@@ -83,7 +95,11 @@ export class ControlApi {
     chmodSync(this.socketPath, 0o600);
   }
 
+  /** Answers what was asked, then ends; a client that does not read its answer is waited for 2 s. */
   async stop(): Promise<void> {
+    // Closing the server drops a connection whose answer is written, but not sent yet.
+    const answered = Promise.all([...this.#answering].map((response) => once(response, "close")));
+    await Promise.race([answered, delay(answerTime, undefined, { ref: false })]);
     await this.#server.close();
   }
 }

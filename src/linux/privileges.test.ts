@@ -1,22 +1,30 @@
 import { spawnSync } from "node:child_process";
 import t from "tap";
+import { privilegeIn } from "./privileges.js";
 
 const uid = 64_001;
 
-/** Runs lines of a module as root in a process of their own, which may load our modules as `linux/…`. */
-function run(lines: string): { status: number | null; output: string } {
-  const from = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+const from = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
+
+/** Runs lines of a module as root in a process of their own, started as a daemon starts its servers unless told otherwise. */
+function run(lines: string, { confined = true } = {}): { status: number | null; output: string } {
   const source = `
     import { readFileSync, readdirSync } from "node:fs";
     import { spawnSync } from "node:child_process";
-    const { dropPrivileges, hasBoundingSet, raiseDescriptorLimit } = await import(${from("./privileges.js")});
+    const { confinementProblem, dropPrivileges, raiseDescriptorLimit } = await import(${from("./privileges.js")});
     const { packetSocket, tcpSocket, udpSocket, bindSocket } = await import(${from("./socket.js")});
     const { insideNamespace } = await import(${from("./netns.js")});
     const statusOf = (task) => Object.fromEntries(readFileSync("/proc/self/task/" + task + "/status", "utf8").split("\\n").map((line) => line.split(":\\t")));
     const codeOf = (work) => { try { work(); return "allowed"; } catch (error) { return error.code; } };
     const print = (value) => process.stdout.write(JSON.stringify(value));
     ${lines}`;
-  const child = spawnSync(process.execPath, ["--input-type=module", "--eval", source], { encoding: "utf8" });
+  const starter = `
+    import { spawnSync } from "node:child_process";
+    const { confineWhatIsStarted } = await import(${from("./privileges.js")});
+    confineWhatIsStarted();
+    process.exit(spawnSync(process.execPath, ["--input-type=module", "--eval", process.argv[1]], { stdio: "inherit" }).status ?? 1);`;
+  const args = confined ? [starter, source] : [source];
+  const child = spawnSync(process.execPath, ["--input-type=module", "--eval", ...args], { encoding: "utf8" });
   return { status: child.status, output: child.stdout === "" ? child.stderr : child.stdout };
 }
 
@@ -52,8 +60,20 @@ t.test("privileges are dropped by every thread, for good", { skip: process.getui
 });
 
 t.test("the bounding set of a process that was started as root is seen", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
-  const { output } = run("print(hasBoundingSet())");
-  t.equal(output, "true");
+  t.match(run("print(confinementProblem())", { confined: false }).output, "could gain capabilities");
+  t.equal(run('print(confinementProblem() ?? "none")').output, '"none"');
+  t.end();
+});
+
+t.test("a thread that has kept a privilege is found", (t) => {
+  const status = (changed: Record<string, string> = {}) =>
+    Object.entries({
+      Name: "node", Uid: "7\t7\t7\t7", Gid: "7\t7\t7\t7", Groups: " ", CapPrm: "0000000000000000", CapEff: "0000000000000000", CapAmb: "0000000000000000", NoNewPrivs: "1", Seccomp: "2", ...changed,
+    }).map(([name, value]) => `${name}:\t${value}`).join("\n");
+  t.equal(privilegeIn(status(), 7), undefined);
+  for (const [name, value] of [["Uid", "7\t7\t0\t7"], ["Gid", "0\t0\t0\t0"], ["Groups", "27 "], ["CapPrm", "0000000000003000"], ["NoNewPrivs", "0"], ["Seccomp", "0"]] as const)
+    t.equal(privilegeIn(status({ [name]: value }), 7), `${name}: ${value}`);
+  t.equal(privilegeIn("Name:\tnode\n", 7), "Uid: not told");
   t.end();
 });
 

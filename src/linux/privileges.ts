@@ -1,13 +1,16 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
 import { arena, bind, check, lastErrno } from "./ffi.js";
 import { errorCode } from "../errors.js";
-import { installFilter, type RefusedCall } from "./seccomp.js";
+import { installFilter, refuseRings, type RefusedCall } from "./seccomp.js";
 
 const c = {
   prctl: bind("int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long)"),
   capset: bind("int capset(void *, void *)"),
   capget: bind("int capget(void *, void *)"),
+  setgroups: bind("int setgroups(size_t, void *)"),
+  setgid: bind("int setgid(unsigned int)"),
+  setuid: bind("int setuid(unsigned int)"),
   setrlimit: bind("int setrlimit(int, void *)"),
   getrlimit: bind("int getrlimit(int, void *)"),
 };
@@ -22,9 +25,33 @@ const CAP_DAC_READ_SEARCH = 2;
 const CAP_SETGID = 6;
 const CAP_SETUID = 7;
 
-/** Whether this process may still gain capabilities through its bounding set. */
-export function hasBoundingSet(): boolean {
+/**
+ * What keeps this process from becoming an ordinary one for good: it was not started by a thread that had called
+ * {@link confineWhatIsStarted}. Undefined when nothing does.
+ */
+export function confinementProblem(): string | undefined {
+  if (hasBoundingSet()) return "could gain capabilities";
+  return hasRing() ? "has an io_uring, which acts with the privileges it was made with" : undefined;
+}
+
+/** What the calling thread starts from now on can gain no capability and make no io_uring; for good. Needs CAP_SETPCAP and CAP_SYS_ADMIN. */
+export function confineWhatIsStarted(): void {
+  refuseRings();
+  emptyBoundingSet();
+}
+
+function hasBoundingSet(): boolean {
   return capabilities().some((capability) => c.prctl(PR_CAPBSET_READ, capability, 0, 0, 0) === 1);
+}
+
+function hasRing(): boolean {
+  return readdirSync("/proc/self/fd").some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[io_uring]";
+    } catch {
+      return false; // the one the folder was read through
+    }
+  });
 }
 
 /**
@@ -32,24 +59,40 @@ export function hasBoundingSet(): boolean {
  * capability. What it has itself stays. The set belongs to a thread, and a Node program has about ten by the time its
  * first line runs, so a program cannot do this for itself; it inherits it, on all threads, from the thread that starts it.
  * Kept as inheritable, until {@link dropPrivileges}: changing the user, and reading modules below a home of mode 0700.
- * Needs CAP_SETPCAP.
  */
-export function emptyBoundingSet(): void {
+function emptyBoundingSet(): void {
   setInheritable([CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID]);
   for (const capability of capabilities()) check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
 }
 
 /**
  * Becomes an ordinary user for good, on every thread: libc tells all threads of a change of user, seccomp's TSYNC does
- * the same for the filter and for no_new_privs. Every module must have been loaded before.
+ * the same for the filter and for no_new_privs. Node's own calls would do, but some versions refuse to when a libuv they
+ * were not built with might have a ring. Every module must have been loaded before.
+ * Throws when a thread has kept anything: the process must end then.
  * @param allowed calls the filter lets pass that it refuses otherwise
  */
 export function dropPrivileges(user: number, allowed: readonly RefusedCall[] = []): void {
-  process.setgroups!([]);
-  process.setgid!(user);
-  process.setuid!(user);
+  check(c.setgroups(0, null), "setgroups");
+  check(c.setgid(user), "setgid", String(user));
+  check(c.setuid(user), "setuid", String(user));
   check(c.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl", "PR_SET_NO_NEW_PRIVS");
   installFilter(allowed);
+  for (const thread of readdirSync("/proc/self/task")) {
+    const kept = privilegeIn(readFileSync(`/proc/self/task/${thread}/status`, "utf8"), user);
+    if (kept !== undefined) throw new Error(`thread ${thread} has kept a privilege (${kept})`);
+  }
+}
+
+/** @param status as proc_pid_status(5) has it. @returns the line that shows more than an ordinary, filtered user */
+export function privilegeIn(status: string, user: number): string | undefined {
+  const ids = Array<number>(4).fill(user).join("\t");
+  const wanted: Record<string, RegExp> = {
+    Uid: new RegExp(`^${ids}$`), Gid: new RegExp(`^${ids}$`), Groups: /^\s*$/, CapPrm: /^0+$/, CapEff: /^0+$/, CapAmb: /^0+$/, NoNewPrivs: /^1$/, Seccomp: /^2$/,
+  };
+  const fields = new Map(status.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
+  const kept = Object.keys(wanted).find((name) => !wanted[name]!.test(fields.get(name) ?? "-"));
+  return kept === undefined ? undefined : `${kept}: ${fields.get(kept) ?? "not told"}`;
 }
 
 /**

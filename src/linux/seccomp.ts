@@ -1,4 +1,4 @@
-import { addressOf, arena, bind, check } from "./ffi.js";
+import { addressOf, arena, bind, check, lastErrno } from "./ffi.js";
 import { AF_INET, AF_INET6 } from "./constants.js";
 import { layout } from "./layout.js";
 
@@ -56,7 +56,28 @@ export function isFilterAvailable(): boolean {
 
 /** Installs the filter on every thread of the process. Needs no_new_privs; cannot be taken back. */
 export function installFilter(allowed: readonly RefusedCall[] = []): void {
-  const program = buildFilter(layout.architecture, layout.auditArchitecture, allowed);
+  install(buildFilter(layout.architecture, layout.auditArchitecture, allowed), SECCOMP_FILTER_FLAG_TSYNC);
+}
+
+/**
+ * Refuses io_uring to the calling thread and to all it starts, once and for good. libuv from 1.49 on makes a ring when its
+ * loop begins, before a program's first line, and aborts when a filter that comes later refuses its use; one that gets none
+ * uses epoll. Needs CAP_SYS_ADMIN.
+ */
+export function refuseRings(): void {
+  if (!areRingsRefused()) install(buildRingFilter(layout.architecture, layout.auditArchitecture), 0);
+}
+
+/** Whether this thread could make no ring: a filter refuses it, or the system does. */
+export function areRingsRefused(): boolean {
+  const column = layout.architecture === "x64" ? 0 : 1;
+  // Without room for its parameters the kernel makes none, but says so only to those who may have one.
+  syscall(refused.io_uring_setup[column], 1, 0, null, 0);
+  const errno = lastErrno();
+  return errno === EPERM || errno === ENOSYS;
+}
+
+function install(program: readonly Instruction[], flags: number): void {
   const code = arena(program.length * 8);
   program.forEach(([operation, ifTrue, ifFalse, operand], index) => {
     code.writeUInt16LE(operation, index * 8);
@@ -67,9 +88,22 @@ export function installFilter(allowed: readonly RefusedCall[] = []): void {
   const descriptor = arena(16);
   descriptor.writeUInt16LE(program.length, 0);
   descriptor.writeBigUInt64LE(BigInt(addressOf(code)), 8);
-  const result = syscall(layout.syscalls.seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, descriptor, 0);
+  const result = syscall(layout.syscalls.seccomp, SECCOMP_SET_MODE_FILTER, flags, descriptor, 0);
   check(result, "seccomp", "filter");
   if (result !== 0) throw new Error(`seccomp: thread ${result} could not take the filter`);
+}
+
+/** Allows everything but to make a ring; calls of another architecture are left to the filter that comes later. */
+export function buildRingFilter(architecture: "x64" | "arm64", auditArchitecture: number): Instruction[] {
+  const number = refused.io_uring_setup[architecture === "x64" ? 0 : 1];
+  return [
+    load(DATA.architecture),
+    jumpIfEqual(auditArchitecture, 0, 2),
+    load(DATA.number),
+    jumpIfEqual(number, 1, 0),
+    give(RET_ALLOW),
+    give(RET_ERRNO | EPERM),
+  ];
 }
 
 /** The filter: everything is allowed but what is listed, new processes, and sockets of other families than IP. */

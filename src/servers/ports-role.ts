@@ -97,8 +97,8 @@ export class PortsRole {
 
   /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has, or will when its connections have */
   async stop(): Promise<boolean> {
-    this.#publisher.stop();
     clearInterval(this.#starting);
+    await this.#publisher.stop();
     if (!this.options.enabled) return true;
     const report = await this.report();
     const published = report?.publications.length ?? this.#ports.entries.size;
@@ -113,9 +113,9 @@ export class PortsRole {
   }
 
   /** Leaves everything as it is, for the next daemon. */
-  leave(): void {
-    this.#publisher.stop();
+  async leave(): Promise<void> {
     clearInterval(this.#starting);
+    await this.#publisher.stop();
     this.#proxy.leave();
   }
 

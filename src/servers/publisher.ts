@@ -49,9 +49,11 @@ export class Publisher {
     this.#timer ??= setInterval(() => this.#retry(), retryEvery);
   }
 
-  stop(): void {
+  /** What is under way is finished; nothing is published any more. */
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
+    await this.#queue;
   }
 
   /** The inventory is complete: whoever is not in it does not exist. */
@@ -68,7 +70,7 @@ export class Publisher {
    * else keeps a port from being bound, PUBLICATION_INVALID, STORE_UNWRITABLE or SERVER_SILENT.
    */
   publish(request: PublishRequest): Promise<readonly Entry[]> {
-    return this.#inTurn(async () => {
+    return this.#command(async () => {
       const container = this.#publishableContainer(request.container);
       const mappings = [...request.specs.flatMap((spec) => mappingsOf(parsePortSpec(spec))), ...(request.all === true ? exposedOf(container) : [])];
       if (mappings.length === 0) throw new PontoonError("NOT_PUBLISHABLE", container.name, `${container.name} exposes no port; name those to publish, such as 8080:80`);
@@ -79,7 +81,7 @@ export class Publisher {
 
   /** Frees ports. Rejects with NOT_PUBLISHED, PORT_SPEC_INVALID or STORE_UNWRITABLE; then nothing has changed. */
   unpublish({ container: nameOrId, specs }: UnpublishRequest): Promise<readonly Entry[]> {
-    return this.#inTurn(async () => {
+    return this.#command(async () => {
       const name = containerNamed(this.inventory, nameOrId)?.name ?? nameOrId;
       const all = this.ports.all.filter(({ port }) => port.container === name);
       const own = all.filter(({ port }) => port.source === "command");
@@ -272,6 +274,12 @@ export class Publisher {
   #retry(): void {
     this.ports.retry();
     if (this.labelFailures.size > 0 && this.#complete) void this.#inTurn(() => this.#reviewLabels(new Set(this.labelFailures.keys())));
+  }
+
+  /** Rejects with NO_DAEMON for what comes too late. */
+  #command<Result>(work: () => Promise<Result>): Promise<Result> {
+    if (this.#stopped) return Promise.reject(new PontoonError("NO_DAEMON", "pontoon daemon", "the daemon is just ending; try again when one runs"));
+    return this.#inTurn(work);
   }
 
   /** One after the other: each sees what the one before has done. */

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
 import { errorCode, PontoonError } from "../errors.js";
 import { LinuxError } from "../linux/ffi.js";
-import { emptyBoundingSet } from "../linux/privileges.js";
+import { confineWhatIsStarted } from "../linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
 
 /** A server as a program. */
@@ -58,7 +58,7 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
     if (files.publicPath !== undefined) listeners.push(listenAt(files.publicPath, othersAtOnce));
     const log = openSync(files.logPath, "w", 0o600);
     try {
-      emptyBoundingSet();
+      confineWhatIsStarted();
       const child = spawn(process.execPath, [...nodeFlags, module, "--user", String(user), "--version", version], {
         detached: true,
         stdio: ["ignore", "ignore", log, ...listeners],
