@@ -59,6 +59,8 @@ export class DockerHost {
   /** The engine API, for what has no method here. */
   readonly engine: Engine;
   readonly dockerd: Dockerd;
+  /** What dockerd says its version is, `20.10.24+dfsg1`. */
+  version = "";
 
   private constructor(
     private readonly namespaces: Namespaces,
@@ -81,12 +83,18 @@ export class DockerHost {
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
     const [archive] = await Promise.all([busyboxArchive(), options.systemd ? host.#startDockerService(args) : host.dockerd.start()]);
     await host.#importImage(archive);
+    host.version = ((await host.engine.get("/version")) as { Version: string }).Version;
     return host;
   }
 
   /** The host's name, unique on the machine. */
   get name(): string {
     return this.namespaces.name;
+  }
+
+  /** dockerd's major version: what tests expect differs with it in places, each with the reason. */
+  get major(): number {
+    return parseInt(this.version, 10);
   }
 
   /** Where the machine sees a file of the host, sockets and /proc included. */
