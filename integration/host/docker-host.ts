@@ -97,6 +97,21 @@ export class DockerHost {
     return parseInt(this.version, 10);
   }
 
+  /** Docker 25 to 27 write into a container's resolv.conf whom they ask for it from there, and ask just those while it runs. */
+  get statesUpstreams(): boolean {
+    return this.major >= 25 && this.major < 28;
+  }
+
+  /** From where Docker asks a server of the host's resolv.conf: from Docker 28 on from the host. */
+  get asksFrom(): "host" | "container" {
+    return this.major >= 28 ? "host" : "container";
+  }
+
+  /** Docker 28 and later bind a published port themselves, and pass their docker-proxy the socket. */
+  get bindsPorts(): boolean {
+    return this.major >= 28;
+  }
+
   /** Where the machine sees a file of the host, sockets and /proc included. */
   path(file: string): string {
     return this.namespaces.path(file);
