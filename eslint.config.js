@@ -29,7 +29,9 @@ export default tseslint.config(
   { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
   forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
   forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
-  forbid(["src/linux/**/*.ts"], [noDocker, ["^\\.\\./(?!errors\\.js$)", "src/linux/ stands on its own"], ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"]]),
+  ...["src/linux/*.ts", "src/linux/netlink/*.ts", "src/linux/netlink/nftables/*.ts"].map((files, depth) =>
+    forbid([files], [noDocker, [`^(\\.\\./){${depth + 1}}(?!errors\\.js$)`, "src/linux/ stands on its own"], ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"]]),
+  ),
   forbid(["src/docker/**/*.ts"], [noFfi, ["(^|/)linux/", "src/docker/ knows Docker, not the kernel"]]),
   forbid(["src/inventory/**/*.ts"], [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]]),
   forbid(["src/cli/**/*.ts"], [noFfi, noDocker, ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"]]),

@@ -1,7 +1,6 @@
 import { isIPv6 } from "node:net";
 import { errorCode, PontoonError } from "../errors.js";
 import type { PortRange } from "../inventory/port-spec.js";
-import { moveDescriptor } from "../linux/descriptors.js";
 import { openListener } from "../linux/listener.js";
 import { holderText } from "../linux/port-holder.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
@@ -89,7 +88,7 @@ function bindAll(protocol: Protocol, ips: readonly string[], port: number): Host
 }
 
 function bindOne(protocol: Protocol, ip: string, port: number): HostPort {
-  return { ip, port, descriptor: moveDescriptor(openListener(protocol, { ip, port })) };
+  return { ip, port, descriptor: openListener(protocol, { ip, port }) };
 }
 
 /** The kernel's choice. A socket that was bound without naming its port loses it when it is made to refuse. */

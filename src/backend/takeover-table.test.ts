@@ -1,96 +1,89 @@
 import t from "tap";
-import { disarm, foreignDnsRule, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
+import { insideNewNamespace } from "../linux/netns.js";
+import { withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
+import { accept, mark } from "../linux/netlink/nftables/statements.js";
+import { Transaction } from "../linux/netlink/nftables/transaction.js";
+import { nft, skipWithoutNft } from "../linux/test-nft.js";
+import { budget } from "./namespace-rules.js";
+import { disarm, hasTakeoverTable, loadedTable, removeTable, takeoverTable } from "./takeover-table.js";
 
-t.test("the table is this one", (t) => {
-  t.equal(takeoverTable(40_053), `add table ip pontoon
-delete table ip pontoon
-table ip pontoon {
-  set armed { type inet_service; size 4; flags timeout,dynamic; }
-  chain out {
-    type filter hook output priority -310; policy accept;
-    meta mark 28782 accept
-    ip daddr 127.0.0.11 udp dport @armed udp dport set 40053 notrack
-    ip daddr 127.0.0.11 tcp dport @armed tcp dport set 40053 notrack
-    ip saddr 127.0.0.11 udp sport 40053 ip ttl 7 udp sport set 53 notrack accept
-    ip saddr 127.0.0.11 udp sport 40053 udp sport set 53 update @armed { udp sport timeout 6s } notrack
-    ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53 notrack
-  }
-}`);
-  t.equal(takeoverTable(40_053, false), takeoverTable(40_053).split("\n").slice(2).join("\n"), "nothing is deleted where there is nothing");
-  t.equal(disarm, "delete element ip pontoon armed { 53 }");
-  t.equal(removeTable, "add table ip pontoon\ndelete table ip pontoon");
-  t.end();
-});
+const skip = skipWithoutNft;
 
-t.test("our table is recognised among others", (t) => {
-  t.ok(hasTakeoverTable("table ip nat {\n}\ntable ip pontoon {\n\tset armed {\n\t}\n}\n"));
-  for (const others of ["", "table ip nat {\n\tchain x {\n\t}\n}\n", "table ip pontoon2 {\n}\n", "table ip6 pontoon {\n}\n"]) t.notOk(hasTakeoverTable(others));
-  t.end();
-});
+/** Works in a network namespace made for it. */
+const within = (work: (rules: Ruleset, commit: (transaction: ReturnType<typeof takeoverTable>) => void) => void) =>
+  insideNewNamespace(() => withNfnetlink((nfnetlink) => work(new Ruleset(nfnetlink), (transaction) => transaction.commit(nfnetlink))));
 
-const inChain = (chain: string, ...rules: string[]) => `table ip nat {\n\tchain ${chain} {\n\t\ttype nat hook output priority -100; policy accept;\n${rules.map((rule) => `\t\t${rule}\n`).join("")}\t}\n}\n`;
-
-t.test("Docker's own rules are no foreign ones", (t) => {
-  const docker20 = `table ip nat {
-	chain DOCKER_OUTPUT {
-		ip daddr 127.0.0.11 tcp dport 53 counter packets 0 bytes 0 dnat to 127.0.0.11:35047
-		ip daddr 127.0.0.11 udp dport 53 counter packets 2 bytes 120 dnat to 127.0.0.11:48331
+t.test("the table is the one the design describes, renewed by the server's own packets", { skip }, (t) => {
+  within((_, commit) => {
+    commit(takeoverTable(40_053, false));
+    t.equal(nft("list table ip pontoon", ["nft", "-y"]), `table ip pontoon {
+	set armed {
+		type inet_service
+		size 4
+		flags dynamic,timeout
 	}
 
-	chain OUTPUT {
-		type nat hook output priority -100; policy accept;
-		ip daddr 127.0.0.11 counter packets 2 bytes 120 jump DOCKER_OUTPUT
-	}
-
-	chain DOCKER_POSTROUTING {
-		ip saddr 127.0.0.11 udp sport 48331 counter packets 0 bytes 0 snat to :53
+	chain out {
+		type filter hook output priority -310; policy accept;
+		meta mark 0x0000706e accept
+		ip daddr 127.0.0.11 udp dport @armed udp dport set 40053 notrack
+		ip daddr 127.0.0.11 tcp dport @armed tcp dport set 40053 notrack
+		ip saddr 127.0.0.11 udp sport 40053 ip ttl 7 udp sport set 53 notrack accept
+		ip saddr 127.0.0.11 udp sport 40053 udp sport set 53 update @armed { udp sport timeout 6s } notrack
+		ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53 notrack
 	}
 }
-`;
-  const docker29 = `table ip docker-dns {
-	chain dns-dnat {
-		type nat hook output priority -100; policy accept;
-		ip daddr 127.0.0.11 udp dport 53 counter packets 0 bytes 0 dnat to 127.0.0.11:48331
-	}
-	chain dns-snat {
-		type nat hook postrouting priority 100; policy accept;
-		ip saddr 127.0.0.11 udp sport 48331 counter packets 0 bytes 0 snat to :53
-	}
-}
-`;
-  for (const ruleset of ["", docker20, docker29, takeoverTable(40_053)]) t.equal(foreignDnsRule(ruleset), undefined);
-  const after = inChain("MINE", "udp dport 53 dnat to 10.0.0.9");
-  t.equal(foreignDnsRule(docker20 + after), "udp dport 53 dnat to 10.0.0.9", "but what stands behind them is looked at");
+`);
+  });
   t.end();
 });
 
-t.test("a redirection of DNS by somebody else is found and told", (t) => {
-  const foreign = [
-    "udp dport 53 redirect to :15053",
-    "tcp dport 53 counter packets 5 bytes 300 redirect to :15053",
-    "meta skuid != 1337 udp dport 53 counter packets 0 bytes 0 dnat to 10.8.0.1:53",
-    "udp dport { 53, 5353 } dnat to 10.8.0.1",
-    "udp dport { 67, 53 } tproxy to 127.0.0.1:1053",
-    'udp dport 53 counter packets 0 bytes 0 xt target "REDIRECT"',
-    "udp dport 53-54 dnat to 10.8.0.1",
-  ];
-  const indirect = inChain("OUTPUT", "udp dport 53 jump MESH") + inChain("MESH", "dnat to 10.8.0.1");
-  t.equal(foreignDnsRule(indirect), "udp dport 53 jump MESH", "also by way of another chain");
-  for (const rule of foreign) t.equal(foreignDnsRule(inChain("OUTPUT", "counter", rule)), rule, rule);
+t.test("our table is known by its rules, and whether it is in effect by its set", { skip }, (t) => {
+  within((rules, commit) => {
+    t.equal(loadedTable(rules, budget()), undefined);
+    commit(takeoverTable(41_234, false));
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false });
+    nft("add element ip pontoon armed { 53 timeout 6s }");
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: true });
+    commit(disarm());
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false });
+    t.throws(() => commit(disarm()), { code: "ENOENT" });
+    commit(takeoverTable(41_235, true));
+    t.same(loadedTable(rules, budget()), { port: 41_235, armed: false }, "another takes its place");
+    commit(removeTable());
+    t.notOk(hasTakeoverTable(rules));
+    commit(removeTable()); // there is none: nothing happens
+  });
   t.end();
 });
 
-t.test("rules that do not redirect DNS are no reason to keep away", (t) => {
-  const harmless = [
-    "udp dport 53 accept",
-    "udp dport 53 drop",
-    "udp dport 530 dnat to 10.8.0.1",
-    "udp dport 5353 redirect to :15053",
-    "udp dport { 5353, 530 } redirect to :1",
-    "tcp dport 80 dnat to 10.0.0.53:8080",
-    "udp sport 53 snat to 10.0.0.1",
-    "ip saddr 10.53.0.0/16 masquerade",
-  ];
-  for (const rule of harmless) t.equal(foreignDnsRule(inChain("OUTPUT", rule)), undefined, rule);
+for (const [what, table] of [
+  ["one of that name without a chain", "table ip pontoon { }"],
+  ["one without our rules", "table ip pontoon { chain out { udp dport 53 accept; }; }"],
+  ["one whose rule leads elsewhere", "table ip pontoon { set armed { type inet_service; }; chain out { ip daddr 127.0.0.12 udp dport @armed udp dport set 4000 notrack; }; }"],
+  ["one of another family", "table ip6 pontoon { chain out { udp dport 53 accept; }; }"],
+] as const)
+  t.test(`${what} is not ours`, { skip }, (t) => {
+    within((rules, commit) => {
+      nft(table);
+      t.equal(loadedTable(rules, budget()), undefined);
+      commit(takeoverTable(4053, true));
+      t.same(loadedTable(rules, budget()), { port: 4053, armed: false });
+    });
+    t.end();
+  });
+
+t.test("however many elements somebody puts into a table of that name, it is looked at and replaced", { skip }, (t) => {
+  within((rules, commit) => {
+    const set = { family: "ip", table: "pontoon", set: "armed" } as const;
+    const chain = { ...set, chain: "out" };
+    const theirs = new Transaction().addTable(set).addSet({ ...set, key: [mark] }).addChain(chain);
+    for (let count = 0; count < 10_000; count++) theirs.addRule(chain, [accept], "ip daddr 127.0.0.11 udp dport @armed udp dport set 4053");
+    commit(theirs.addElements(set, Array.from({ length: 100_000 }, (_, number) => ({ key: mark.encode(number), comment: "53 timeout 6s" }))));
+    t.throws(() => loadedTable(rules, budget()), { code: "RULES_TOO_MANY" });
+    withNfnetlink((other) => takeoverTable(4053, hasTakeoverTable(new Ruleset(other))).commit(other));
+    withNfnetlink((other) => t.same(loadedTable(new Ruleset(other), budget()), { port: 4053, armed: false }));
+  });
   t.end();
 });

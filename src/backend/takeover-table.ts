@@ -1,7 +1,17 @@
 import { BRIDGE_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT } from "../../dns/protocol.js";
+import type { Budget } from "../linux/netlink/budget.js";
+import type { Expression } from "../linux/netlink/nftables/expressions.js";
+import type { Ruleset } from "../linux/netlink/nftables/ruleset.js";
+import { accept, ip, meta, notrack, rule, service, tcp, udp, update } from "../linux/netlink/nftables/statements.js";
+import { Transaction, type ChainName, type SetName, type TableName } from "../linux/netlink/nftables/transaction.js";
 
-/** Seconds after its last renewal that the takeover lapses and Docker's own resolver answers again. */
-const RENEWED_FOR = 6;
+/** Ms after its last renewal that the takeover lapses and Docker's own resolver answers again. */
+const renewedFor = 6000;
+
+const table: TableName = { family: "ip", table: "pontoon" };
+const chain: ChainName = { ...table, chain: "out" };
+const armed: SetName = { ...table, set: "armed" };
+const port53 = { key: service.encode(RESOLVER_PORT) };
 
 /**
  * The table that turns 127.0.0.11:53 into our own port, ahead of Docker's NAT and without touching it.
@@ -10,79 +20,67 @@ const RENEWED_FOR = 6;
  * @param replaces whether the table of a crashed daemon may be there, which then goes in the same transaction. Only
  * where need be: when something is deleted, the kernel waits for all processors, 10 ms and more on a busy machine
  */
-export function takeoverTable(port: number, replaces = true): string {
-  const out = [
-    `meta mark ${BRIDGE_MARK} accept`,
-    `ip daddr ${RESOLVER_ADDRESS} udp dport @armed udp dport set ${port} notrack`,
-    `ip daddr ${RESOLVER_ADDRESS} tcp dport @armed tcp dport set ${port} notrack`,
-    `ip saddr ${RESOLVER_ADDRESS} udp sport ${port} ip ttl ${LETTING_GO_TTL} udp sport set ${RESOLVER_PORT} notrack accept`,
-    `ip saddr ${RESOLVER_ADDRESS} udp sport ${port} udp sport set ${RESOLVER_PORT} update @armed { udp sport timeout ${RENEWED_FOR}s } notrack`,
-    `ip saddr ${RESOLVER_ADDRESS} tcp sport ${port} tcp sport set ${RESOLVER_PORT} notrack`,
-  ];
-  return `${replaces ? `${removeTable}\n` : ""}table ip pontoon {
-  set armed { type inet_service; size 4; flags timeout,dynamic; }
-  chain out {
-    type filter hook output priority -310; policy accept;
-    ${out.join("\n    ")}
-  }
-}`;
+export function takeoverTable(port: number, replaces: boolean): Transaction {
+  const transaction = replaces ? removeTable() : new Transaction();
+  return transaction
+    .addTable(table)
+    .addSet({ ...armed, key: [service], size: 4, flags: ["timeout", "dynamic"] })
+    .addChain({ ...chain, at: { type: "filter", hook: "output", priority: -310 } })
+    .addRule(chain, [meta.mark.is(BRIDGE_MARK), accept])
+    .addRule(chain, toUs(udp.dport, port))
+    .addRule(chain, toUs(tcp.dport, port))
+    .addRule(chain, [...fromUs(udp.sport, port), ip.ttl.is(LETTING_GO_TTL), udp.sport.set(RESOLVER_PORT), notrack, accept])
+    .addRule(chain, [...fromUs(udp.sport, port), udp.sport.set(RESOLVER_PORT), update("armed", udp.sport, renewedFor), notrack])
+    .addRule(chain, [...fromUs(tcp.sport, port), tcp.sport.set(RESOLVER_PORT), notrack]);
 }
 
-/** Ends the takeover at once; what is on its way back still passes. Fails when the set is empty already. */
-export const disarm = `delete element ip pontoon armed { ${RESOLVER_PORT} }`;
+const isToResolver = ip.daddr.is(RESOLVER_ADDRESS);
+const isFromResolver = ip.saddr.is(RESOLVER_ADDRESS);
+
+function toUs(dport: typeof udp.dport, port: number) {
+  return [isToResolver, dport.isIn(armed.set), dport.set(port), notrack];
+}
+
+function fromUs(sport: typeof udp.sport, port: number) {
+  return [isFromResolver, sport.is(port)];
+}
+
+/** Ends the takeover at once; what is on its way back still passes. Fails with ENOENT when the set is empty already, or gone. */
+export function disarm(): Transaction {
+  return new Transaction().deleteElements(armed, [port53]);
+}
 
 /** Removes the table, if it is there. */
-export const removeTable = "add table ip pontoon\ndelete table ip pontoon";
-
-/** Chains Docker itself puts into a container's namespace. */
-const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat", "dns-snat"]);
-
-/** Whether our table is among the rules that `nft list ruleset` prints. */
-export function hasTakeoverTable(ruleset: string): boolean {
-  return /^table ip pontoon \{/m.test(ruleset);
+export function removeTable(): Transaction {
+  return new Transaction().addTable(table).deleteTable(table);
 }
 
-/**
- * Whether a namespace has rules of its own that redirect DNS (a service mesh, a VPN client): ours would go ahead of
- * them. Reads what `nft list ruleset` prints.
- * @param known further chains that are no concern: on the host, those of published ports
- * @returns the rule, for people to read
- */
-export function foreignDnsRule(ruleset: string, known: readonly string[] = []): string | undefined {
-  const chains = rulesByChain(ruleset);
-  for (const [chain, rules] of chains) {
-    if (dockersChains.has(chain) || known.includes(chain)) continue;
-    const found = rules.find((rule) => isAboutDns(rule) && (redirects(rule) || chains.get(targetOf(rule))?.some(redirects)));
-    if (found !== undefined) return found;
-  }
-  return undefined;
+export function hasTakeoverTable(rules: Ruleset): boolean {
+  return rules.hasTable(table);
 }
 
-function rulesByChain(ruleset: string): Map<string, string[]> {
-  const chains = new Map<string, string[]>();
-  let rules: string[] = [];
-  for (const line of ruleset.split("\n")) {
-    const header = /^\s*chain (\S+) \{/.exec(line);
-    if (!header) {
-      rules.push(line.trim());
-      continue;
-    }
-    // Chains of several tables may have one name; their rules are looked at together.
-    rules = chains.get(header[1]!) ?? [];
-    chains.set(header[1]!, rules);
-  }
-  return chains;
+/** Our table in a namespace: the port it leads to, and whether it is in effect. */
+export interface LoadedTable {
+  readonly port: number;
+  readonly armed: boolean;
 }
 
-function isAboutDns(rule: string): boolean {
-  return /\bdport (53\b|\{[^}]*\b53\b[^}]*\})/.test(rule);
+/** @returns undefined when there is no table of ours; one of that name with other rules is not ours */
+export function loadedTable(rules: Ruleset, budget: Budget): LoadedTable | undefined {
+  if (!hasTakeoverTable(rules)) return undefined;
+  const found = rules.rules(chain, budget).map(({ expressions }) => portOf(expressions)).find((port) => port !== undefined);
+  return found === undefined ? undefined : { port: found, armed: rules.element(armed, port53.key) !== undefined };
 }
 
-function redirects(rule: string): boolean {
-  return /\b(dnat|redirect|tproxy)\b|xt target "?(DNAT|REDIRECT|TPROXY)/.test(rule);
+/** The port of the rule that leads questions over UDP to us. */
+function portOf(expressions: readonly Expression[]): number | undefined {
+  const bytes = expressions.flatMap((expression) => (expression.kind === "immediate" && expression.data && "bytes" in expression.data ? [expression.data.bytes] : []))[0];
+  if (bytes?.length !== service.length) return undefined;
+  const port = bytes.readUInt16BE();
+  return JSON.stringify(stripped(expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, port)))) ? port : undefined;
 }
 
-/** The chain a rule jumps to; `""` when it does not. */
-function targetOf(rule: string): string {
-  return /\b(?:jump|goto) (\S+)/.exec(rule)?.[1] ?? "";
+/** Without fields the kernel tells as 0 where they were left out. */
+function stripped(expressions: readonly Expression[]): object[] {
+  return expressions.map((expression) => Object.fromEntries(Object.entries(expression).filter(([, value]) => value !== 0 && value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1))));
 }

@@ -1,13 +1,14 @@
 import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import { errorCode, PontoonError } from "../errors.js";
-import { moveDescriptor } from "../linux/descriptors.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
-import { runNft } from "../linux/nftables.js";
+import { NetlinkError, Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
-import { disarm, foreignDnsRule, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
+import { applyAside, budget, changeRules, foreignDnsRule } from "./namespace-rules.js";
+import { disarm, hasTakeoverTable, loadedTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
  * Receive buffer of a UDP listener, bytes: queries wait in it while a server is started again. The kernel doubles it and
@@ -30,62 +31,70 @@ export interface Takeover {
 
 /**
  * Opens our sockets in the namespace of a container's first process and loads the takeover table, not armed yet: the
- * server arms it when it is ready. Synchronous; about 2 ms.
- * Throws FOREIGN_DNS_RULES when the namespace redirects DNS itself, CONTAINER_ELSEWHERE when the process is not the
- * container's, ESRCH when there is none.
+ * server arms it when it is ready. Some 2 ms of the event loop; the kernel's own work is done beside it.
+ * Rejects with FOREIGN_DNS_RULES when the namespace redirects DNS itself, RULES_TOO_MANY or RULES_CHANGING when that cannot be
+ * found out, RULES_BUSY when the table cannot be loaded for now, CONTAINER_ELSEWHERE when the process is not the container's,
+ * ESRCH when there is none.
  * @param container full id
  */
-export function openTakeover(pid: number, container: string): Takeover {
-  const pidfd = moveDescriptor(openPidfd(pid));
+export async function openTakeover(pid: number, container: string): Promise<Takeover> {
+  const opened: number[] = [];
+  const keep = (fd: number) => {
+    opened.push(fd);
+    return fd;
+  };
   try {
+    const pidfd = keep(openPidfd(pid));
     if (!isProcessOf(pid, container))
       throw new PontoonError("CONTAINER_ELSEWHERE", `process ${pid}`, `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`);
     // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
-    const opened = insideNamespace(namespaceOf(pid), inode, () => openInside(pid));
-    return { inode, pid, pidfd, ...opened };
+    const { nfnetlink, replaces, ...listeners } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, keep));
+    await applyAside(nfnetlink, takeoverTable(listeners.port, replaces));
+    return { inode, pid, pidfd, ...listeners };
   } catch (error) {
-    closeDescriptor(pidfd);
+    opened.forEach(closeDescriptor);
     throw error;
   }
 }
 
 /**
  * Loads the table once more, for the same sockets, when somebody has flushed the namespace's rules or changed ours.
+ * Rejects as {@link openTakeover} does when it cannot be loaded.
  * @returns false when the table was right
  */
-export function repairTakeover({ pid, inode, port }: Takeover): boolean {
-  return insideNamespace(namespaceOf(pid), inode, () => {
-    if (isLoaded(port)) return false;
-    runNft(takeoverTable(port));
-    return true;
-  });
+export async function repairTakeover({ pid, inode, port }: Takeover): Promise<boolean> {
+  const replaces = insideNamespace(namespaceOf(pid), inode, () => (isLoaded(port) ? undefined : withNfnetlink((nfnetlink) => hasTakeoverTable(new Ruleset(nfnetlink)))));
+  if (replaces === undefined) return false;
+  await changeRules(namespaceOf(pid), inode, takeoverTable(port, replaces));
+  return true;
 }
 
 function isLoaded(port: number): boolean {
   try {
-    return runNft("list table ip pontoon").includes(`udp dport set ${port} `);
-  } catch {
-    return false; // there is no such table
+    return withNfnetlink((nfnetlink) => loadedTable(new Ruleset(nfnetlink), budget()))?.port === port;
+  } catch (error) {
+    // Somebody has made far more of our table than it is, or goes on changing it.
+    if (errorCode(error) === "RULES_TOO_MANY" || errorCode(error) === "RULES_CHANGING") return false;
+    throw error;
   }
 }
 
-/** New queries go to Docker's resolver from now on; replies on their way still pass. */
-export function disarmTakeover({ pid, inode }: Takeover): void {
-  insideNamespace(namespaceOf(pid), inode, () => {
-    try {
-      runNft(disarm);
-    } catch {
-      // Not armed, or already lapsed: Docker's resolver answers, which is what is wanted.
-    }
-  });
+/** New queries go to Docker's resolver from now on; replies on their way still pass. Rejects with RULES_BUSY. */
+export async function disarmTakeover({ pid, inode }: Takeover): Promise<void> {
+  try {
+    await changeRules(namespaceOf(pid), inode, disarm());
+  } catch (error) {
+    // Not armed, or already lapsed: Docker's resolver answers, which is what is wanted.
+    if (!(error instanceof NetlinkError) || error.code !== "ENOENT") throw error;
+  }
 }
 
-/** Removes the table: the namespace is as it was. */
-export function removeTakeover({ pid, inode }: Takeover): void {
-  insideNamespace(namespaceOf(pid), inode, () => runNft(removeTable));
+/** Removes the table: the namespace is as it was. Rejects with RULES_BUSY. */
+export function removeTakeover({ pid, inode }: Takeover): Promise<void> {
+  return changeRules(namespaceOf(pid), inode, removeTable());
 }
 
 /** Closes every descriptor of a takeover. */
@@ -123,25 +132,15 @@ function namespaceOf(pid: number): string {
   return `/proc/${pid}/ns/net`;
 }
 
-function openInside(pid: number): Pick<Takeover, "udp" | "tcp" | "port"> {
-  const ruleset = runNft("list ruleset ip");
-  const rule = foreignDnsRule(ruleset);
+/** @returns with a connection to change this namespace's rules, which is the caller's to close */
+function openInside(pid: number, keep: (fd: number) => number): Pick<Takeover, "udp" | "tcp" | "port"> & { nfnetlink: Nfnetlink; replaces: boolean } {
+  const { rule, replaces } = withNfnetlink((nfnetlink) => {
+    const rules = new Ruleset(nfnetlink);
+    return { rule: foreignDnsRule(rules), replaces: hasTakeoverTable(rules) };
+  });
   if (rule !== undefined)
     throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
-  const opened: number[] = [];
-  const keep = (fd: number) => {
-    const kept = moveDescriptor(fd);
-    opened.push(kept);
-    return kept;
-  };
-  try {
-    const { udp, tcp, port } = bindListeners(keep);
-    runNft(takeoverTable(port, hasTakeoverTable(ruleset)));
-    return { udp, tcp, port };
-  } catch (error) {
-    opened.forEach(closeDescriptor);
-    throw error;
-  }
+  return { ...bindListeners(keep), nfnetlink: new Nfnetlink(), replaces };
 }
 
 /** One free port for both UDP and TCP. */

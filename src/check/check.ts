@@ -1,9 +1,8 @@
-import { foreignDnsRule } from "../backend/takeover-table.js";
+import { hostDnsRule } from "../backend/namespace-rules.js";
 import { ControlClient } from "../cli/client.js";
 import { loadConfig } from "../config.js";
 import type { Status } from "../control/status.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
-import { runNft } from "../linux/nftables.js";
 import { probeContainers } from "./containers.js";
 import { probeDocker } from "./docker.js";
 import type { DaemonFacts, Facts, HostFacts } from "./facts.js";
@@ -32,7 +31,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   const isRoot = process.getuid?.() === 0;
   if (options.repair && !isRoot) throw new PontoonError("NOT_ROOT", "pontoon check --repair", "pontoon check --repair works in other programs' network namespaces and needs root; run it with sudo");
   let facts = await gather(options, isRoot);
-  const repaired = options.repair ? removeLeftovers(facts.leftovers) : [];
+  const repaired = options.repair ? await removeLeftovers(facts.leftovers) : [];
   if (repaired.length > 0) facts = await gather(options, isRoot);
   const findings = findingsOf(facts);
   return { well: isWell(findings), findings, repaired };
@@ -89,7 +88,7 @@ function probeHost(isRoot: boolean): HostFacts {
 
 function hostRedirect(): HostFacts["redirect"] {
   try {
-    return { kind: "seen", value: foreignDnsRule(runNft("list ruleset"), ["DOCKER"]) };
+    return { kind: "seen", value: hostDnsRule() };
   } catch (error) {
     return { kind: "unseen", reason: describeError(error) };
   }

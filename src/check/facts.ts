@@ -74,11 +74,19 @@ export interface HostFacts {
 /** Things of pontoon's that nobody uses any more. */
 export interface LeftoverFacts {
   /** Tables in namespaces in which no server listens at the port they lead to. */
-  readonly tables: Seen<readonly LeftoverTable[]>;
+  readonly tables: Seen<{ readonly found: readonly LeftoverTable[]; readonly unread: readonly UnreadNamespace[] }>;
   /** Sockets that nobody answers, a pid file and last words of a server that has ended, locks that nobody holds. */
   readonly files: readonly string[];
   /** pontoon-dns processes that no daemon steers. */
   readonly servers: readonly number[];
+}
+
+/** A network namespace that could not be looked into. */
+export interface UnreadNamespace {
+  /** A process in it. */
+  readonly pid: number;
+  readonly container: string | undefined;
+  readonly reason: string;
 }
 
 export interface LeftoverTable {

@@ -15,7 +15,7 @@ const healthy: Facts = {
   daemon,
   containers: { kind: "seen", value: [] },
   host: { holders: [], redirect: { kind: "seen", value: undefined } },
-  leftovers: { tables: { kind: "seen", value: [] }, files: [], servers: [] },
+  leftovers: { tables: { kind: "seen", value: { found: [], unread: [] } }, files: [], servers: [] },
 };
 const container = (name: string, resolver: ContainerFacts["resolver"], holders: ContainerFacts["holders"] = { kind: "seen", value: [] }): ContainerFacts => ({ name, resolver, holders });
 const seen = (...value: ContainerFacts[]): Facts["containers"] => ({ kind: "seen", value });
@@ -96,12 +96,13 @@ t.test("who listens at port 53 is named with its addresses", (t) => {
 t.test("leftovers say whether they have an effect, and how they go", (t) => {
   const table = { pid: 5, inode: 1, container: "web", armed: true };
   const none: DaemonFacts = { kind: "none", runDir: "/run/pontoon" };
-  const leftovers = { tables: { kind: "seen", value: [table, { ...table, container: undefined, armed: false }] }, files: ["/run/pontoon/dns.sock", "/run/pontoon-1.lock"], servers: [77] } as const;
+  const leftovers = { tables: { kind: "seen", value: { found: [table, { ...table, container: undefined, armed: false }], unread: [{ pid: 5, container: "many", reason: "RULES" }, { pid: 6, container: undefined, reason: "OTHER" }] } }, files: ["/run/pontoon/dns.sock", "/run/pontoon-1.lock"], servers: [77] } as const;
   const lines = worries({ daemon: none, leftovers }).filter((line) => line.includes("leftovers"));
   t.match(lines, [
     /pontoon-dns \(pid 77\) goes on without a daemon for a while.*; start a daemon: it adopts it$/,
     /table pontoon in web, still in effect: it lapses within 6 s.*; the next daemon replaces what is left, pontoon check --repair removes it$/,
     /table pontoon in the network namespace of process 5, without effect/,
+    /pontoon's tables could not be looked for in many, the network namespace of process 6: RULES$/,
     /files of a daemon that has ended: \/run\/pontoon\/dns\.sock, \/run\/pontoon-1\.lock/,
   ]);
   t.match(worries({ leftovers: { ...leftovers, files: [] } })[0], /pontoon-dns \(pid 77\) belongs to another daemon, or to none$/);

@@ -170,10 +170,15 @@ function aboutLeftovers({ tables, files, servers }: LeftoverFacts, daemon: Daemo
   }
   if (tables.kind === "unseen") findings.push(warning("leftovers", `pontoon's tables could not be looked for: ${tables.reason}`, needsRoot));
   else
-    for (const { container, pid, armed } of tables.value) {
+    for (const { container, pid, armed } of tables.value.found) {
       const effect = armed ? "still in effect: it lapses within 6 s, then Docker's resolver answers" : "without effect";
       findings.push(warning("leftovers", `table pontoon in ${container ?? `the network namespace of process ${pid}`}, ${effect}`, remedy));
     }
+  if (tables.kind === "seen" && tables.value.unread.length > 0) {
+    const { unread } = tables.value;
+    const places = list(unread.map(({ container, pid }) => container ?? `the network namespace of process ${pid}`));
+    findings.push(warning("leftovers", `pontoon's tables could not be looked for in ${places}: ${unread[0]!.reason}`));
+  }
   if (files.length > 0) findings.push(warning("leftovers", `files of a daemon that has ended: ${files.join(", ")}`, remedy));
   return findings.length > 0 ? findings : [ok("leftovers", "none")];
 }

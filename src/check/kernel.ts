@@ -1,8 +1,9 @@
-import { takeoverIn } from "../backend/namespace-rules.js";
-import { takeoverTable } from "../backend/takeover-table.js";
+import { budget } from "../backend/namespace-rules.js";
+import { loadedTable, takeoverTable } from "../backend/takeover-table.js";
 import { describeError } from "../errors.js";
 import { insideNewNamespace } from "../linux/netns.js";
-import { runNft } from "../linux/nftables.js";
+import { withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { checkLayouts, kernelFeatures, type KernelFeature } from "../linux/selftest.js";
 
 const somePort = 53053;
@@ -19,8 +20,10 @@ export function probeKernel(isRoot: boolean): KernelFeature[] {
 function takeoverProblem(): string | undefined {
   const why = failureOf(() =>
     insideNewNamespace(() => {
-      runNft(takeoverTable(somePort));
-      if (takeoverIn(runNft("list ruleset ip"))?.port !== somePort) throw new Error("nftables prints another table than it was given");
+      withNfnetlink((nfnetlink) => {
+        takeoverTable(somePort, false).commit(nfnetlink);
+        if (loadedTable(new Ruleset(nfnetlink), budget())?.port !== somePort) throw new Error("the kernel tells another table than it was given");
+      });
     }),
   );
   return why === undefined ? undefined : `the rules of a takeover cannot be loaded in a network namespace (${why}); the kernel needs network namespaces and nf_tables with sets that expire`;

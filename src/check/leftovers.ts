@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { removeLeftover, rulesOf } from "../backend/namespace-rules.js";
+import { removeLeftover, takeoverOf } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
@@ -9,13 +9,15 @@ import { dnsServer } from "../servers/dns-server.js";
 import { proxyServer } from "../servers/proxy-server.js";
 import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
-import type { DaemonFacts, LeftoverFacts, LeftoverTable, Seen } from "./facts.js";
+import type { DaemonFacts, LeftoverFacts, LeftoverTable, UnreadNamespace } from "./facts.js";
 import { listenersOf, processes } from "./sockets.js";
 
 /** The end of a socket's first name, which it bears there for ever. */
 const placed = /\.new$/;
 /** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
 const listening = 0x10000;
+/** For looking into namespaces, ms: anybody may make thousands. */
+const lookingTime = 5000;
 
 /** Looks for what earlier daemons and servers left behind. Touches nothing. */
 export function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): LeftoverFacts {
@@ -27,12 +29,18 @@ export function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: I
 }
 
 /** Removes what {@link probeLeftovers} found, but no process. @returns what was removed, for people to read */
-export function removeLeftovers({ tables, files }: LeftoverFacts): string[] {
+export async function removeLeftovers({ tables, files }: LeftoverFacts): Promise<string[]> {
   const removed: string[] = [];
   if (tables.kind === "seen")
-    for (const { pid, inode, container } of tables.value) {
-      removeLeftover(`/proc/${pid}/ns/net`, inode);
-      removed.push(`table pontoon in ${container ?? `the network namespace of process ${pid}`}`);
+    for (const { pid, inode, container } of tables.value.found) {
+      const place = container ?? `the network namespace of process ${pid}`;
+      try {
+        await removeLeftover(`/proc/${pid}/ns/net`, inode);
+        removed.push(`table pontoon in ${place}`);
+      } catch (error) {
+        if (errorCode(error) !== "RULES_BUSY") throw error;
+        // It is found, and told, when everything is looked at once more.
+      }
     }
   for (const path of files) {
     rmSync(path, { force: true });
@@ -42,7 +50,7 @@ export function removeLeftovers({ tables, files }: LeftoverFacts): string[] {
 }
 
 /** Every namespace that some process lives in is looked at: a container that dockerd has forgotten counts too. */
-function leftoverTables(inventory: Inventory | undefined): Seen<LeftoverTable[]> {
+function leftoverTables(inventory: Inventory | undefined): LeftoverFacts["tables"] {
   const own = namespaceInode(ownNamespacePath);
   const names = new Map<number, string>();
   for (const { sandbox, name } of inventory?.containers.values() ?? []) {
@@ -50,17 +58,24 @@ function leftoverTables(inventory: Inventory | undefined): Seen<LeftoverTable[]>
     if (inode !== undefined) names.set(inode, name);
   }
   const found: LeftoverTable[] = [];
+  const unread: UnreadNamespace[] = [];
+  const until = performance.now() + lookingTime;
   for (const [inode, pid] of namespaces()) {
     if (inode === own) continue;
+    const unseen = (reason: string) => unread.push({ pid, container: names.get(inode), reason });
+    if (performance.now() > until) {
+      unseen("there are too many network namespaces to look into all");
+      continue;
+    }
     try {
-      const { takeover } = rulesOf(`/proc/${pid}/ns/net`, inode);
+      const takeover = takeoverOf(`/proc/${pid}/ns/net`, inode);
       if (takeover && !isServed(pid, takeover.port)) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
       if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
-      return { kind: "unseen", reason: describeError(error) };
+      unseen(describeError(error)); // one of somebody who makes it hard to look at is no reason to look at no other
     }
   }
-  return { kind: "seen", value: found };
+  return { kind: "seen", value: { found, unread } };
 }
 
 function isServed(pid: number, port: number): boolean {

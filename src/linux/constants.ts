@@ -17,14 +17,19 @@ export const ESRCH = 3;
 export const EBADF = 9;
 export const EFAULT = 14;
 export const ENOTSOCK = 88;
+export const EPROTO = 71;
+export const EOPNOTSUPP = 95;
+export const ERESTART = 85;
 
 export const AF_UNSPEC = 0;
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
+export const AF_NETLINK = 16;
 
 export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
+export const SOCK_RAW = 3;
 export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
@@ -46,6 +51,10 @@ export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_BINDTOIFINDEX = 62;
 export const SCM_RIGHTS = 1;
+
+export const SOL_NETLINK = 270;
+export const NETLINK_CAP_ACK = 10;
+export const NETLINK_EXT_ACK = 11;
 
 export const IPPROTO_IP = 0;
 export const IP_TTL = 2;

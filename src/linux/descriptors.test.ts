@@ -1,16 +1,15 @@
 import { openSync, readFileSync } from "node:fs";
 import t from "tap";
 import { O_CLOEXEC } from "./constants.js";
-import { duplicateDescriptor, makeRoomForDescriptors, moveDescriptor } from "./descriptors.js";
-import { runNft } from "./nftables.js";
+import { duplicateDescriptor, makeRoomForDescriptors } from "./descriptors.js";
 import { closeDescriptor } from "./socket.js";
 
 const isCloseOnExec = (fd: number) => (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
 
-t.test("a duplicate is a descriptor of its own, out of the way and close-on-exec", (t) => {
+t.test("a duplicate is a descriptor of its own, close-on-exec", (t) => {
   const fd = openSync("/dev/null", "r");
   const copy = duplicateDescriptor(fd);
-  t.ok(copy >= 1024);
+  t.not(copy, fd);
   t.ok(isCloseOnExec(copy));
   closeDescriptor(fd);
   closeDescriptor(copy);
@@ -22,13 +21,5 @@ t.test("room for thousands is made", (t) => {
   makeRoomForDescriptors();
   const size = /^FDSize:\s+(\d+)$/m.exec(readFileSync("/proc/self/status", "utf8"))![1];
   t.ok(Number(size) >= 16_384);
-  t.end();
-});
-
-t.test("with thousands of descriptors kept, nftables still finds one it can wait for", (t) => {
-  const kept = Array.from({ length: 2000 }, () => moveDescriptor(openSync("/dev/null", "r")));
-  t.ok(kept.every((fd) => fd >= 1024));
-  t.type(runNft("list ruleset ip"), "string");
-  kept.forEach(closeDescriptor);
   t.end();
 });

@@ -29,6 +29,18 @@ export function bind(prototype: string): CFunction {
   return self.func(prototype);
 }
 
+/**
+ * Binds a C function that may wait: it runs in a thread of libuv's pool, and what it is given must stay as it is meanwhile.
+ * The promise never rejects; errno stays in that thread.
+ */
+export function bindAside(prototype: string): (...args: (number | bigint | string | Buffer | null)[]) => Promise<number> {
+  const bound = self.func(prototype);
+  return (...args) =>
+    new Promise((resolve, reject) => {
+      bound.async(...args, (error: Error | null, result: number | bigint) => (error ? reject(error) : resolve(Number(result))));
+    });
+}
+
 /** errno of the last call made from JavaScript; valid until the next call. */
 export function lastErrno(): number {
   return koffi.errno();
@@ -54,10 +66,10 @@ export function arena(size: number): Buffer {
   return Buffer.from(new ArrayBuffer(size));
 }
 
-function errnoName(errno: number): string {
-  try {
-    return getSystemErrorName(-errno);
-  } catch {
-    return `E${errno}`; // an errno libuv has no name for
-  }
+/** Numbers libuv has no name for. */
+const furtherNames: Record<number, string> = { 85: "ERESTART" };
+
+export function errnoName(errno: number): string {
+  const name = furtherNames[errno] ?? getSystemErrorName(-errno);
+  return name.startsWith("Unknown") ? `E${errno}` : name;
 }

@@ -6,7 +6,8 @@ import { Epoll } from "./epoll.js";
 import { LinuxError } from "./ffi.js";
 import { layout } from "./layout.js";
 import { MessageBatch } from "./mmsg.js";
-import { nftablesProblem, runNft } from "./nftables.js";
+import { withNfnetlink } from "./netlink/nfnetlink.js";
+import { Ruleset } from "./netlink/nftables/ruleset.js";
 import { openPidfd } from "./pidfd.js";
 import { isFilterAvailable } from "./seccomp.js";
 import { bindSocket, closeDescriptor, localAddress, udpSocket } from "./socket.js";
@@ -49,17 +50,15 @@ export interface KernelFeature {
 }
 
 /**
- * Everything pontoon needs of the kernel and of libnftables, each tried.
+ * Everything pontoon needs of the kernel, each tried.
  * @param withRules whether nftables is tried too, which needs root
  */
 export function kernelFeatures(withRules = true): KernelFeature[] {
-  const library = nftablesProblem();
   return [
     { name: `Linux ${release()}`, problem: versionProblem(release()) },
     { name: "pidfd", problem: pidfdProblem() },
     { name: "seccomp", problem: seccompProblem() },
-    { name: "libnftables", problem: library },
-    ...(withRules && library === undefined ? [{ name: "nftables", problem: nftKernelProblem() }] : []),
+    ...(withRules ? [{ name: "nftables", problem: nftablesProblem() }] : []),
   ];
 }
 
@@ -90,12 +89,12 @@ function pidfdProblem(): string | undefined {
 }
 
 /** Reading the rules of our own namespace needs what writing those of a container's does. */
-function nftKernelProblem(): string | undefined {
+function nftablesProblem(): string | undefined {
   try {
-    runNft("list tables");
+    withNfnetlink((nfnetlink) => new Ruleset(nfnetlink).generation);
     return undefined;
   } catch (error) {
-    return `nftables does not work here (${(error as Error).message}); load the kernel module nf_tables, or run as root with CAP_NET_ADMIN`;
+    return `nftables does not work here (${(error as Error).message}); load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN`;
   }
 }
 

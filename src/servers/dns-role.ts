@@ -69,7 +69,7 @@ export class DnsRole {
       onLost: () => this.#onLost(),
       onGivenUp: (held) => {
         this.#adoptUnseen(held);
-        this.takeovers.abandonAll();
+        void this.takeovers.abandonAll();
       },
       onMessage: (message) => this.#onMessage(message),
     });
@@ -97,7 +97,7 @@ export class DnsRole {
     this.#adoptUnseen([]);
     await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
     await this.#client.stop();
-    this.takeovers.abandonAll();
+    await this.takeovers.abandonAll();
   }
 
   /** Leaves everything as it is, served on by the server, for the next daemon. */

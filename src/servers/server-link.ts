@@ -1,5 +1,4 @@
 import type { FirstToServer, HeldAll, Hello } from "../first-words.js";
-import { moveDescriptor } from "../linux/descriptors.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
@@ -152,7 +151,7 @@ export class ServerLink<L extends Language> {
   #onMessage(message: Incoming<L>, descriptors: number[]): void {
     this.#silentTurns = undefined;
     if (isHeld<L>(message)) {
-      this.#held.push({ ...message, descriptors: descriptors.map(moveDescriptor), inherited: !this.isOurs });
+      this.#held.push({ ...message, descriptors, inherited: !this.isOurs });
       return;
     }
     descriptors.forEach(closeDescriptor);

@@ -13,6 +13,11 @@ const forwardingTcp = 1;
 const socketsAtMost = 256;
 const releaseTime = 6000; // ms; longer than a forwarded question may take
 const releasingTime = 500; // ms until a server that does not acknowledge counts as gone
+/**
+ * Takeovers under way. Each occupies a thread of libuv's pool while the kernel works, for seconds where somebody in the
+ * namespace draws that out: there are four, and files are read with them too.
+ */
+const atOnce = 2;
 
 /** Why a sandbox is not taken over although it should be. */
 export interface Failure {
@@ -27,11 +32,20 @@ interface Wanted {
   readonly container: string;
 }
 
+/** A takeover under way. */
+interface Opening {
+  /** Whether it is still to be held when it is done. */
+  wanted: boolean;
+  done: Promise<void>;
+}
+
 interface Held {
   readonly takeover: Takeover;
   readonly watch: Watch;
   /** Sockets the present server was given to forward from. */
   handedOut: number;
+  /** Its table is being loaded once more. */
+  repair: Promise<void> | undefined;
   /** Set while letting go; called for each step the server acknowledges. */
   onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
 }
@@ -47,6 +61,7 @@ export class Takeovers {
   readonly failures = new Map<string, Failure>();
   readonly #held = new Map<string, Held>();
   readonly #queue = new Map<string, Wanted>();
+  readonly #opening = new Map<string, Opening>();
   #send: SendToServer;
   #working = false;
 
@@ -64,9 +79,11 @@ export class Takeovers {
     return [...this.#held.keys()];
   }
 
-  /** Takes over a namespace soon, unless it is already. One at a time: each needs about 2 ms of this thread. */
+  /** Takes over a namespace soon, unless it is already. One in a turn of the event loop: each needs about 2 ms of this thread. */
   want(sandbox: string, process: Wanted): void {
-    if (this.#held.has(sandbox) || this.#queue.has(sandbox)) return;
+    const opening = this.#opening.get(sandbox);
+    if (opening) opening.wanted = true;
+    if (opening || this.#held.has(sandbox) || this.#queue.has(sandbox)) return;
     this.#queue.set(sandbox, process);
     this.#work();
   }
@@ -75,22 +92,35 @@ export class Takeovers {
   async letGo(sandbox: string): Promise<void> {
     this.#queue.delete(sandbox);
     this.failures.delete(sandbox);
+    await this.#forgetOpening(sandbox);
     const held = this.#held.get(sandbox);
     if (!held || held.onAcknowledged) return;
     if (this.#send) await this.#acknowledged(held, "releasing", releasingTime, { kind: "release", sandbox });
-    this.#inNamespace(sandbox, () => disarmTakeover(held.takeover));
+    await held.repair;
+    await this.#inNamespace(sandbox, () => disarmTakeover(held.takeover));
     if (this.#send) await this.#acknowledged(held, "released", releaseTime, { kind: "close", sandbox });
-    this.#inNamespace(sandbox, () => removeTakeover(held.takeover));
-    this.#drop(sandbox);
+    await this.#inNamespace(sandbox, () => removeTakeover(held.takeover));
+    this.#drop(sandbox, held);
   }
 
   /** Gives everything back at once, without a server: the first queries after this go to Docker. */
-  abandonAll(): void {
+  async abandonAll(): Promise<void> {
     this.#queue.clear();
-    for (const [sandbox, { takeover }] of [...this.#held]) {
-      this.#inNamespace(sandbox, () => removeTakeover(takeover));
-      this.#drop(sandbox);
-    }
+    await Promise.all([...this.#opening.keys()].map((sandbox) => this.#forgetOpening(sandbox)));
+    const abandon = async ([sandbox, held]: [string, Held]) => {
+      await held.repair;
+      await this.#inNamespace(sandbox, () => removeTakeover(held.takeover));
+      this.#drop(sandbox, held);
+    };
+    await Promise.all([...this.#held].map(abandon));
+  }
+
+  /** What is under way is finished, and given back. */
+  async #forgetOpening(sandbox: string): Promise<void> {
+    const opening = this.#opening.get(sandbox);
+    if (!opening) return;
+    opening.wanted = false;
+    await opening.done;
   }
 
   /** Keeps what a server held for an earlier daemon; what is not wanted any more is given back to Docker at once. */
@@ -101,7 +131,7 @@ export class Takeovers {
         this.#hold(sandbox, takeover);
         continue;
       }
-      if (takeover) this.#inNamespace(sandbox, () => removeTakeover(takeover));
+      if (takeover) void this.#inNamespace(sandbox, () => removeTakeover(takeover));
       descriptors.forEach(closeDescriptor);
     }
   }
@@ -123,7 +153,7 @@ export class Takeovers {
   onMessage(message: ToDaemon): void {
     if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
     else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family === "ipv6" ? "ipv6" : "ipv4", message.udp, message.tcp);
-    else if (message.kind === "answering" && !message.answering) this.#repair(message.sandbox);
+    else if (message.kind === "answering" && !message.answering) void this.#repair(message.sandbox);
   }
 
   #work(): void {
@@ -132,21 +162,35 @@ export class Takeovers {
     setImmediate(() => {
       this.#working = false;
       const [next] = this.#queue;
-      if (!next) return;
-      this.#queue.delete(next[0]);
-      this.#takeOver(...next);
+      if (!next || this.#opening.size >= atOnce) return;
+      const [sandbox, process] = next;
+      this.#queue.delete(sandbox);
+      if (!this.#held.has(sandbox)) this.#open(sandbox, process);
       this.#work();
     });
   }
 
-  #takeOver(sandbox: string, { pid, container }: Wanted): void {
-    if (this.#held.has(sandbox)) return;
+  #open(sandbox: string, process: Wanted): void {
+    const opening: Opening = { wanted: true, done: Promise.resolve() };
+    this.#opening.set(sandbox, opening);
+    opening.done = this.#takeOver(sandbox, process, opening).finally(() => {
+      this.#opening.delete(sandbox);
+      this.#work();
+    });
+  }
+
+  async #takeOver(sandbox: string, { pid, container }: Wanted, opening: Opening): Promise<void> {
     try {
-      const takeover = openTakeover(pid, container);
+      const takeover = await openTakeover(pid, container);
       this.failures.delete(sandbox);
+      if (!opening.wanted) {
+        closeTakeover(takeover);
+        return await this.#inNamespace(sandbox, () => removeTakeover(takeover));
+      }
       this.#hold(sandbox, takeover);
       this.#sendSockets(sandbox, takeover);
     } catch (error) {
+      if (!opening.wanted) return;
       const code = errorCode(error) ?? "UNKNOWN";
       if (code === "ESRCH" || code === "ENOENT") {
         // The container has just ended, and dockerd is about to say so; or it has never been here.
@@ -161,16 +205,16 @@ export class Takeovers {
 
   #hold(sandbox: string, takeover: Takeover): void {
     const watch = this.poller.watch(takeover.pidfd, EPOLLIN, () => {
-      this.#drop(sandbox);
+      this.#drop(sandbox, held);
       this.onEnded(sandbox);
     });
-    this.#held.set(sandbox, { takeover, watch, handedOut: 0, onAcknowledged: undefined });
+    const held: Held = { takeover, watch, handedOut: 0, repair: undefined, onAcknowledged: undefined };
+    this.#held.set(sandbox, held);
   }
 
-  /** Closes every descriptor of ours in a namespace. */
-  #drop(sandbox: string): void {
-    const held = this.#held.get(sandbox);
-    if (!held) return;
+  /** Closes every descriptor of ours in a namespace, unless that has been done meanwhile. */
+  #drop(sandbox: string, held: Held): void {
+    if (this.#held.get(sandbox) !== held) return;
     this.#held.delete(sandbox);
     held.watch.close();
     closeTakeover(held.takeover);
@@ -180,7 +224,7 @@ export class Takeovers {
   #sendSockets(sandbox: string, takeover: Takeover): void {
     const send = this.#send;
     if (!send) return;
-    this.#inNamespace(sandbox, () => {
+    void this.#inNamespace(sandbox, () => {
       const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
       const { pidfd, port } = takeover;
       send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
@@ -192,7 +236,7 @@ export class Takeovers {
     const held = this.#held.get(sandbox);
     if (!held || !(held.handedOut + udpCount + tcpCount <= socketsAtMost)) return;
     held.handedOut += udpCount + tcpCount;
-    this.#inNamespace(sandbox, () => {
+    void this.#inNamespace(sandbox, () => {
       const { udp, tcp } = openForwardingSockets(held.takeover, family, udpCount, tcpCount);
       this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
       [...udp, ...tcp].forEach(closeDescriptor);
@@ -200,18 +244,20 @@ export class Takeovers {
   }
 
   /** Heartbeats do not come back: somebody has removed or changed the table. */
-  #repair(sandbox: string): void {
+  async #repair(sandbox: string): Promise<void> {
     const held = this.#held.get(sandbox);
-    if (!held || held.onAcknowledged) return;
-    this.#inNamespace(sandbox, () => {
-      if (repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
+    if (!held || held.onAcknowledged || held.repair) return;
+    held.repair = this.#inNamespace(sandbox, async () => {
+      if (await repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
     });
+    await held.repair;
+    held.repair = undefined;
   }
 
   /** A namespace may end at any moment: that is no fault, and its pidfd tells. */
-  #inNamespace(sandbox: string, work: () => void): void {
+  async #inNamespace(sandbox: string, work: () => void | Promise<void>): Promise<void> {
     try {
-      work();
+      await work();
     } catch (error) {
       const code = errorCode(error);
       if (code === "ENOENT" || code === "ESRCH" || code === "EINVAL") {
