@@ -26,6 +26,11 @@ function listenerOf28(protocol: "tcp" | "udp", ip = loopback, port = 0): { descr
   return { descriptor, port: localAddress(descriptor).port };
 }
 
+/** The socket of the dockerd that returns; the last thread of the docker-proxy before may still be ending. */
+function listenerOfNext(protocol: "tcp" | "udp", port: number): Promise<{ descriptor: number; port: number }> {
+  return until(() => listenerOf28(protocol, loopback, port), { what: `${protocol} port ${port} can be bound again` });
+}
+
 /** The tests that every docker-proxy of ours has to pass. @param command starts it */
 export function testContract(t: Test, command: readonly string[]): void {
   const start = (t: Owner, options: StartOptions) => new Proxy(t, { command, ...options });
@@ -436,7 +441,7 @@ export function testContract(t: Test, command: readonly string[]): void {
     const established = await connected(loopback, port);
     await parent.kill();
     await t.rejects(connected(loopback, port), { code: "ECONNREFUSED" }, "new ones are refused meanwhile");
-    const next = listenerOf28("tcp", loopback, port);
+    const next = await listenerOfNext("tcp", port);
     const returned = start(t, { folder, args, descriptors: [next.descriptor] });
     t.same(await returned.writes(), ["0\n"]);
     closeDescriptor(next.descriptor);
@@ -455,7 +460,7 @@ export function testContract(t: Test, command: readonly string[]): void {
     closeDescriptor(descriptor);
     t.equal(await talkInDatagrams(t, loopback, port, "before"), "hello before");
     await parent.kill();
-    closeDescriptor(listenerOf28("udp", loopback, port).descriptor);
+    closeDescriptor((await listenerOfNext("udp", port)).descriptor);
   });
 }
 

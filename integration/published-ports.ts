@@ -83,6 +83,11 @@ export function testPublishedPorts(t: Test, mode: Mode): void {
       // Docker 28 and later find out by themselves, before they start our docker-proxy.
       const says = (port: number, holder: string) => (host.bindsPorts ? new RegExp(`failed to bind host port .*${port}.*address already in use`) : new RegExp(`listen tcp4 ${ip}:${port}: bind: address already in use \\(held by ${holder}\\)`));
       t.match(await refusal("late", `${ip}:9090:80`), says(9090, `(node|MainThread), pid ${pid}`));
+      if (host.bindsPorts) {
+        const told = new RegExp(`tcp port ${ip}:9090 is taken \\(held by (node|MainThread), pid ${pid}\\); free it, and start the container again`);
+        await until(() => pontoon.logs.some((line) => line.includes("dockerd could not publish a port") && told.test(line)), { what: "the log tells who has it" });
+        t.match((await pontoon.cli("port", "late")).stderr, told, "and so does pontoon port");
+      }
       await host.signal("SIGKILL", pid);
       await squatter;
       await host.docker("start", "late");
