@@ -12,7 +12,9 @@ import { Tally } from "./tally.mjs";
 /** Files that want the whole machine, one after the other once all others are done. */
 const alone = /starved/;
 /** Seconds one test file may take; several run at once on a small machine. */
-const timeLimit = 240;
+const timeLimit = Number(process.env.PONTOON_TEST_TIME ?? 240);
+/** The command that runs a test file: this very Node, or an emulated one. */
+const ownNode = process.env.PONTOON_TEST_NODE?.split(" ") ?? [process.execPath];
 const tellingOfNode = /^src\/linux\/|^integration\/(privileges|names)\./;
 const unitOnly = process.argv.includes("--unit");
 const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
@@ -53,7 +55,7 @@ const isWhole = filters.length === 0;
 if (isWhole) tally.count("lint", lint());
 // Those that make hosts take longest: begun first, they do not keep the rest waiting at the end.
 const makesHosts = ({ file }) => file.startsWith("integration");
-const queue = [...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: process.execPath })), ...(isWhole && !unitOnly ? await onNewestLts() : [])];
+const queue = [...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: ownNode })), ...(isWhole && !unitOnly ? await onNewestLts() : [])];
 queue.sort((one, other) => Number(makesHosts(other)) - Number(makesHosts(one)));
 const last = files.filter((file) => alone.test(file));
 let interrupted = false;
@@ -67,7 +69,7 @@ for (const signal of ["SIGINT", "SIGTERM"])
 
 // One more than there are processors, since tests that make hosts wait most of their time.
 await Promise.all(Array.from({ length: cpus().length + 1 }, worker));
-for (const file of last) if (!interrupted) await runFile({ file, node: process.execPath });
+for (const file of last) if (!interrupted) await runFile({ file, node: ownNode });
 for (const failure of tally.failures) process.stdout.write(`FAILED ${failure}\n`);
 if (tally.skipped > 0) say(`${tally.skipped} skipped: ${tally.skipReasons.join("; ")}`);
 process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);
@@ -81,7 +83,7 @@ function lint() {
 async function onNewestLts() {
   if (process.versions.node.startsWith(`${newestLts}.`)) return [];
   const { binary, problem } = await nodeOf(newestLts);
-  if (problem === undefined) return files.filter((file) => tellingOfNode.test(file)).map((file) => ({ file, node: binary, where: ` on Node ${newestLts}` }));
+  if (problem === undefined) return files.filter((file) => tellingOfNode.test(file)).map((file) => ({ file, node: [binary], where: ` on Node ${newestLts}` }));
   if (process.env.CI === undefined) say(`${problem}; its tests are left out`);
   else tally.fail(problem);
   return [];
@@ -95,7 +97,8 @@ async function worker() {
 function runFile({ file, node, where = "" }) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn(node, ["--enable-source-maps", join(root, "dist", file)], {
+    const [command, ...args] = [...node, "--enable-source-maps", join(root, "dist", file)];
+    const child = spawn(command, args, {
       cwd: root,
       env: { ...process.env, TAP: "1", TAP_TIMEOUT: String(timeLimit) },
       stdio: ["ignore", "pipe", "pipe"],

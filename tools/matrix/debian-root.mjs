@@ -20,12 +20,12 @@ const folderOf = (suite) => join(cache, suite);
 
 /**
  * A root with Docker, Node and what the tests use of a suite, made the first time.
- * @param options `packages` in place of those; `foreign` for another processor's, which debootstrap makes in two stages
+ * @param arch of another processor: only the libraries are there then
  * @returns its folder, or why there is none
  */
-export async function requireDebianRoot(suite, options = {}) {
-  const names = options.packages ?? packages.filter((name) => !lacking[suite]?.includes(name));
-  const folder = folderOf(options.name ?? suite);
+export async function requireDebianRoot(suite, arch = undefined) {
+  const names = arch === undefined ? packages.filter((name) => !lacking[suite]?.includes(name)) : [];
+  const folder = folderOf(arch === undefined ? suite : `${suite}-${arch}`);
   const stamp = `${folder}.packages`;
   const wanted = names.join(" ");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return { folder };
@@ -33,7 +33,7 @@ export async function requireDebianRoot(suite, options = {}) {
   if (mirror === undefined) return { problem: "apt names no Debian mirror here; run this on a Debian system" };
   if (!existsSync(keyring)) return { problem: `${keyring} is missing; run: apt-get install debian-archive-keyring` };
   mkdirSync(cache, { recursive: true });
-  const made = await quietly(`making a root of Debian ${suite} in ${folder}`, "sh", [script("make-root.sh"), suite, folder, mirror, ...names], { ...process.env, ...options.env });
+  const made = await quietly(`making a root of Debian ${suite} in ${folder}`, "sh", [script("make-root.sh"), suite, folder, mirror, ...names], { ...process.env, ...(arch !== undefined && { ARCH: arch }) });
   if (!made.ok) return { problem: `a root of Debian ${suite} could not be made in ${folder}: ${lastLine(made.output)}` };
   writeFileSync(stamp, wanted);
   return { folder };
