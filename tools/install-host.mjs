@@ -4,7 +4,7 @@ import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpath
 import { basename, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, replaceLink, run, systemctl, unit } from "./host-places.mjs";
-import { refuse, requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { refuse, requireBuild, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { requireShim } from "./build-shim.mjs";
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
 
@@ -18,10 +18,7 @@ const places = placesBelow(options.root);
 const systemd = hasSystemd(places);
 
 requirePlatform();
-if (options.root === "/") {
-  requireRoot("npm run install-host");
-  await requireDebianPackages([{ command: "nft", package: "nftables" }]);
-}
+if (options.root === "/") requireRoot("npm run install-host");
 if (options.build) {
   await requireNodeModules({ development: false });
   await requireBuild("tsconfig.build.json");

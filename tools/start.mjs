@@ -1,11 +1,10 @@
 // `sudo npm start`: from a fresh clone to a running daemon. Runs the daemon in this very process.
 import { join } from "node:path";
 import { requireShim } from "./build-shim.mjs";
-import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root } from "./prepare.mjs";
+import { requireBuild, requireNodeModules, requirePlatform, requireRoot, root } from "./prepare.mjs";
 
 requirePlatform();
 requireRoot("npm start");
-await requireDebianPackages([{ command: "nft", package: "nftables" }]);
 await requireNodeModules({ development: false });
 await requireBuild("tsconfig.build.json");
 requireShim();

@@ -1,3 +1,5 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
 import { Container } from "./container.js";
 import { Dockerd } from "./dockerd.js";
@@ -128,6 +130,19 @@ export class DockerHost {
     if (netns === undefined) return runCommand(this.namespaces.enter(argv), rest);
     const container = typeof netns === "string" ? this.#containerOf(netns) : netns;
     return runCommand(this.namespaces.enter(argv, await container.netns()), rest);
+  }
+
+  /**
+   * Starts a program that tells its process id in its first line, and runs on until it is killed by that, or the host ends.
+   * @returns its process id inside the host
+   */
+  async startProgram(argv: readonly string[], { netns }: { netns?: Container } = {}): Promise<number> {
+    const [command = "", ...args] = this.namespaces.enter(argv, await netns?.netns());
+    const child = spawn(command, args, { detached: true, stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(child, "exit").then(() => Promise.reject(new Error(`it ended at once: ${argv.join(" ")}`)));
+    const [line] = (await Promise.race([once(child.stdout, "data"), ended])) as [Buffer];
+    ended.catch(() => undefined); // it is killed some day
+    return Number(line.toString());
   }
 
   /** Starts a helper program, which ends with the host at the latest. `file` is its path on the machine. */

@@ -27,20 +27,27 @@ const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat"
 const publishedChain = "DOCKER";
 
 /**
- * Looks at the rules of a network namespace, and changes nothing. Throws RULES_TOO_MANY, RULES_CHANGING.
+ * Looks at the rules of a network namespace, and changes nothing. Rejects with RULES_TOO_MANY, RULES_CHANGING, RULES_BUSY.
  * @param path e.g. `/proc/4711/ns/net`
- * @param inode which namespace is meant; throws when the path stands for another one by now
+ * @param inode which namespace is meant; rejects when the path stands for another one by now
  */
-export function rulesOf(path: string, inode: number): NamespaceRules {
-  return insideNamespace(path, inode, () => withNfnetlink((nfnetlink) => {
-    const rules = new Ruleset(nfnetlink);
-    return { takeover: loadedTable(rules, budget()), foreign: foreignDnsRule(rules) };
-  }));
+export function rulesOf(path: string, inode: number): Promise<NamespaceRules> {
+  return readRules(path, inode, (rules) => ({ takeover: loadedTable(rules, budget()), foreign: foreignDnsRule(rules) }));
 }
 
 /** Only our table: see {@link rulesOf}. */
-export function takeoverOf(path: string, inode: number): LoadedTable | undefined {
-  return insideNamespace(path, inode, () => withNfnetlink((nfnetlink) => loadedTable(new Ruleset(nfnetlink), budget())));
+export function takeoverOf(path: string, inode: number): Promise<LoadedTable | undefined> {
+  return readRules(path, inode, (rules) => loadedTable(rules, budget()));
+}
+
+/** Reads rules of a namespace, at once; only letting go of it may take a while, for which nobody waits longer than a little. */
+export async function readRules<Value>(path: string, inode: number, read: (rules: Ruleset) => Value): Promise<Value> {
+  const nfnetlink = insideNamespace(path, inode, () => new Nfnetlink());
+  try {
+    return read(new Ruleset(nfnetlink));
+  } finally {
+    await patiently(nfnetlink.closeAside());
+  }
 }
 
 /** A rule of this namespace that redirects what is asked of its resolver: ours would go ahead of it. Throws RULES_TOO_MANY, RULES_CHANGING. */
@@ -64,21 +71,28 @@ export function changeRules(path: string, inode: number, transaction: Transactio
 }
 
 /**
- * Applies a transaction beside the event loop, and closes the connection when it is done. The kernel lets one change the
- * rules of a namespace at a time, and those inside can make a change that takes it minutes. So after a while nobody waits
- * any more: rejects with RULES_BUSY, although it may still be applied later. Rejects with NetlinkError.
+ * Applies a transaction beside the event loop, and closes the connection when it is done. Rejects with RULES_BUSY, although
+ * it may still be applied later, and with NetlinkError.
  */
-export async function applyAside(nfnetlink: Nfnetlink, transaction: Transaction): Promise<void> {
-  const applied = transaction.commitAside(nfnetlink).finally(() => nfnetlink.close());
+export function applyAside(nfnetlink: Nfnetlink, transaction: Transaction): Promise<void> {
+  return patiently(transaction.commitAside(nfnetlink).finally(() => nfnetlink.closeAside()));
+}
+
+/**
+ * The kernel lets one change the rules of a namespace at a time, and those inside can make a change that takes it minutes.
+ * So after a while nobody waits any more: rejects with RULES_BUSY. What comes of it later is of no concern: a table that is
+ * loaded then is not armed, and the next to come replaces it.
+ */
+export async function patiently(work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new PontoonError("RULES_BUSY", "the network namespace", "somebody in the network namespace keeps its firewall rules locked")), busyTime);
   });
   try {
-    await Promise.race([applied, late]);
+    await Promise.race([work, late]);
   } finally {
     clearTimeout(timer);
-    applied.catch(() => undefined); // told by now, or too late to matter: the table is not armed, and the next to come replaces it
+    work.catch(() => undefined);
   }
 }
 

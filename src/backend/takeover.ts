@@ -3,12 +3,12 @@ import { errorCode, PontoonError } from "../errors.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
-import { NetlinkError, Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import { NetlinkError, Nfnetlink } from "../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
-import { applyAside, budget, changeRules, foreignDnsRule } from "./namespace-rules.js";
-import { disarm, hasTakeoverTable, loadedTable, removeTable, takeoverTable } from "./takeover-table.js";
+import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
+import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
  * Receive buffer of a UDP listener, bytes: queries wait in it while a server is started again. The kernel doubles it and
@@ -51,7 +51,12 @@ export async function openTakeover(pid: number, container: string): Promise<Take
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
-    const { nfnetlink, replaces, ...listeners } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, keep));
+    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, keep));
+    if ("refusal" in inside) {
+      await patiently(nfnetlink.closeAside());
+      throw inside.refusal;
+    }
+    const { replaces, ...listeners } = inside;
     await applyAside(nfnetlink, takeoverTable(listeners.port, replaces));
     return { inode, pid, pidfd, ...listeners };
   } catch (error) {
@@ -66,15 +71,16 @@ export async function openTakeover(pid: number, container: string): Promise<Take
  * @returns false when the table was right
  */
 export async function repairTakeover({ pid, inode, port }: Takeover): Promise<boolean> {
-  const replaces = insideNamespace(namespaceOf(pid), inode, () => (isLoaded(port) ? undefined : withNfnetlink((nfnetlink) => hasTakeoverTable(new Ruleset(nfnetlink)))));
-  if (replaces === undefined) return false;
-  await changeRules(namespaceOf(pid), inode, takeoverTable(port, replaces));
+  const path = namespaceOf(pid);
+  if (await isLoaded(path, inode, port)) return false;
+  const replaces = await readRules(path, inode, hasTakeoverTable);
+  await changeRules(path, inode, takeoverTable(port, replaces));
   return true;
 }
 
-function isLoaded(port: number): boolean {
+async function isLoaded(path: string, inode: number, port: number): Promise<boolean> {
   try {
-    return withNfnetlink((nfnetlink) => loadedTable(new Ruleset(nfnetlink), budget()))?.port === port;
+    return (await takeoverTableOf(path, inode))?.port === port;
   } catch (error) {
     // Somebody has made far more of our table than it is, or goes on changing it.
     if (errorCode(error) === "RULES_TOO_MANY" || errorCode(error) === "RULES_CHANGING") return false;
@@ -132,15 +138,21 @@ function namespaceOf(pid: number): string {
   return `/proc/${pid}/ns/net`;
 }
 
-/** @returns with a connection to change this namespace's rules, which is the caller's to close */
-function openInside(pid: number, keep: (fd: number) => number): Pick<Takeover, "udp" | "tcp" | "port"> & { nfnetlink: Nfnetlink; replaces: boolean } {
-  const { rule, replaces } = withNfnetlink((nfnetlink) => {
+/**
+ * Looks at the namespace's rules, and opens the listeners unless something is against it.
+ * @returns with a connection to change its rules, which is the caller's to close, beside the event loop
+ */
+function openInside(pid: number, keep: (fd: number) => number): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
+  const nfnetlink = new Nfnetlink();
+  try {
     const rules = new Ruleset(nfnetlink);
-    return { rule: foreignDnsRule(rules), replaces: hasTakeoverTable(rules) };
-  });
-  if (rule !== undefined)
-    throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
-  return { ...bindListeners(keep), nfnetlink: new Nfnetlink(), replaces };
+    const rule = foreignDnsRule(rules);
+    if (rule !== undefined)
+      throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
+    return { nfnetlink, replaces: hasTakeoverTable(rules), ...bindListeners(keep) };
+  } catch (error) {
+    return { nfnetlink, refusal: error as Error };
+  }
 }
 
 /** One free port for both UDP and TCP. */

@@ -48,9 +48,9 @@ async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
     config: config.problem,
     docker: docker.facts,
     daemon,
-    containers: docker.inventory ?? status ? { kind: "seen", value: probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
+    containers: docker.inventory ?? status ? { kind: "seen", value: await probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
     host: probeHost(isRoot),
-    leftovers: probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
+    leftovers: await probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
   };
 }
 

@@ -1,6 +1,6 @@
 import { rulesOf } from "../backend/namespace-rules.js";
 import type { Status } from "../control/status.js";
-import { describeError } from "../errors.js";
+import { describeError, PontoonError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import { namespaceInode } from "../linux/netns.js";
@@ -12,17 +12,16 @@ const dnsPort = 53;
 const nobody = { upstreams: [], forwardSingleLabels: true, search: [] };
 
 /** Who answers in each running container: as the daemon says, else worked out as a daemon would. */
-export function probeContainers(inventory: Inventory | undefined, status: Status | undefined, isRoot: boolean): ContainerFacts[] {
+export async function probeContainers(inventory: Inventory | undefined, status: Status | undefined, isRoot: boolean): Promise<ContainerFacts[]> {
   const told = new Map(status?.containers.map((container) => [container.id, container]));
   const known = [...(inventory?.containers.values() ?? [])].filter((container) => container.running);
   const toldOnly = [...told.values()].filter(({ id }) => !inventory?.containers.has(id));
-  return [
-    ...toldOnly.map((container): ContainerFacts => ({ name: container.name, resolver: asTold(container), holders: { kind: "unseen", reason: "dockerd does not answer" } })),
-    ...known.map((container): ContainerFacts => {
-      const status = told.get(container.id);
-      return { name: container.name, resolver: status ? asTold(status) : workedOut(inventory!, container, isRoot), holders: holdersIn(container) };
-    }),
-  ].sort((a, b) => a.name.localeCompare(b.name));
+  const facts = toldOnly.map((container): ContainerFacts => ({ name: container.name, resolver: asTold(container), holders: { kind: "unseen", reason: "dockerd does not answer" } }));
+  for (const container of known) {
+    const status = told.get(container.id);
+    facts.push({ name: container.name, resolver: status ? asTold(status) : await workedOut(inventory!, container, isRoot), holders: holdersIn(container) });
+  }
+  return facts.sort((a, b) => a.name.localeCompare(b.name));
 }
 
 function asTold({ resolver, reason, wanted, code }: Status["containers"][number]): ContainerFacts["resolver"] {
@@ -31,19 +30,20 @@ function asTold({ resolver, reason, wanted, code }: Status["containers"][number]
   return { kind: wanted ? "waiting" : "left", reason };
 }
 
-function workedOut(inventory: Inventory, container: Container, isRoot: boolean): ContainerFacts["resolver"] {
+async function workedOut(inventory: Inventory, container: Container, isRoot: boolean): Promise<ContainerFacts["resolver"]> {
   const decision = decide(inventory, container, nobody);
   if (decision.kind === "leave") return { kind: "left", reason: decision.reason };
-  const foreign = isRoot ? foreignRuleIn(decision.pid) : undefined;
-  if (foreign !== undefined) return { kind: "failed", code: "FOREIGN_DNS_RULES", reason: `the container redirects DNS with rules of its own (${foreign}); left to them` };
-  return { kind: "waiting", reason: "pontoon would answer them" };
+  return (isRoot ? await failureIn(decision.pid) : undefined) ?? { kind: "waiting", reason: "pontoon would answer them" };
 }
 
-function foreignRuleIn(pid: number): string | undefined {
+/** Why a daemon would leave a container to its own rules. */
+async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | undefined> {
   const path = `/proc/${pid}/ns/net`;
   try {
-    return rulesOf(path, namespaceInode(path)).foreign;
-  } catch {
+    const { foreign } = await rulesOf(path, namespaceInode(path));
+    return foreign === undefined ? undefined : { kind: "failed", code: "FOREIGN_DNS_RULES", reason: `the container redirects DNS with rules of its own (${foreign}); left to them` };
+  } catch (error) {
+    if (error instanceof PontoonError) return { kind: "failed", code: error.code, reason: error.message };
     return undefined; // it has just ended, or nftables does not work here, which is told elsewhere
   }
 }

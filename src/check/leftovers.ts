@@ -20,9 +20,9 @@ const listening = 0x10000;
 const lookingTime = 5000;
 
 /** Looks for what earlier daemons and servers left behind. Touches nothing. */
-export function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): LeftoverFacts {
+export async function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): Promise<LeftoverFacts> {
   return {
-    tables: isRoot ? leftoverTables(inventory) : { kind: "unseen", reason: "that needs root" },
+    tables: isRoot ? await leftoverTables(inventory) : { kind: "unseen", reason: "that needs root" },
     files: [...(daemon.kind === "none" ? leftoverFiles(runDir) : []), ...leftoverLocks()],
     servers: daemon.kind === "running" || daemon.kind === "none" ? orphans(daemon.kind === "running" ? daemon.dns.pid : undefined) : [],
   };
@@ -50,7 +50,7 @@ export async function removeLeftovers({ tables, files }: LeftoverFacts): Promise
 }
 
 /** Every namespace that some process lives in is looked at: a container that dockerd has forgotten counts too. */
-function leftoverTables(inventory: Inventory | undefined): LeftoverFacts["tables"] {
+async function leftoverTables(inventory: Inventory | undefined): Promise<LeftoverFacts["tables"]> {
   const own = namespaceInode(ownNamespacePath);
   const names = new Map<number, string>();
   for (const { sandbox, name } of inventory?.containers.values() ?? []) {
@@ -68,7 +68,7 @@ function leftoverTables(inventory: Inventory | undefined): LeftoverFacts["tables
       continue;
     }
     try {
-      const takeover = takeoverOf(`/proc/${pid}/ns/net`, inode);
+      const takeover = await takeoverOf(`/proc/${pid}/ns/net`, inode);
       if (takeover && !isServed(pid, takeover.port)) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
       if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended

@@ -78,7 +78,7 @@ export interface StatusSources {
   readonly ports: { readonly enabled: boolean; readonly server: ServerView; readonly report: ProxyReport | undefined };
   readonly inventory: Inventory;
   readonly decisions: ReadonlyMap<string, Decision>;
-  readonly failures: ReadonlyMap<string, Failure>;
+  readonly failures: ReadonlyMap<string, Pick<Failure, "code" | "reason">>;
   readonly answering: ReadonlySet<string>;
   readonly report: Report | undefined;
   readonly loopDelay: LoopDelay | undefined;

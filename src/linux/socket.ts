@@ -1,9 +1,10 @@
-import { bind as bindC, check, LinuxError, lastErrno } from "./ffi.js";
+import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js";
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
-import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
+import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EBADF, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
   SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
   SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
 
+const closeAside = bindAside("int close(int)");
 const c = {
   socket: bindC("int socket(int, int, int)"),
   bind: bindC("int bind(int, void *, int)"),
@@ -219,6 +220,11 @@ export function receiveBytes(fd: number, into: Buffer): number {
   const errno = lastErrno();
   if (errno === EAGAIN) return WOULD_BLOCK;
   throw new LinuxError(errno, "recv", "");
+}
+
+/** Closes a descriptor in another thread: what lies behind it may have the kernel wait. */
+export async function closeDescriptorAside(fd: number): Promise<void> {
+  if ((await closeAside(fd)) < 0) throw new LinuxError(EBADF, "close", `descriptor ${fd}`);
 }
 
 /** Closes a descriptor; an error is reported by the kernel only for descriptors that are not ours, which would be a fault. */

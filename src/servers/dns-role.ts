@@ -14,7 +14,7 @@ import { ServerClient, type ServerState } from "./server-client.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
-const retryFailuresEvery = 60_000; // ms
+const retryFailuresEvery = 1000; // ms
 
 export interface DnsRoleOptions {
   readonly runDir: string;
@@ -270,8 +270,11 @@ export class DnsRole {
   }
 
   #reconsiderFailures(): void {
+    const { failures } = this.takeovers;
+    if (failures.size === 0) return;
+    const now = performance.now();
     for (const decision of this.decisions.values())
-      if (decision.kind === "serve" && this.takeovers.failures.has(decision.sandbox.id)) this.#act(decision);
+      if (decision.kind === "serve" && (failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now) this.#act(decision);
   }
 
   #pidOf(sandbox: string): number | undefined {

@@ -23,7 +23,14 @@ const atOnce = 2;
 export interface Failure {
   readonly code: string;
   readonly reason: string;
+  /** How often that was tried in a row. */
+  readonly tries: number;
+  /** When it is to be tried again, as performance.now() has it. */
+  readonly againAt: number;
 }
+
+const againAfter = 1000; // ms, doubled with each failure in a row
+const againAtMost = 60_000;
 
 /** A container's first process, as its dockerd says. */
 interface Wanted {
@@ -194,13 +201,19 @@ export class Takeovers {
       const code = errorCode(error) ?? "UNKNOWN";
       if (code === "ESRCH" || code === "ENOENT") {
         // The container has just ended, and dockerd is about to say so; or it has never been here.
-        this.failures.set(sandbox, { code: "CONTAINER_ELSEWHERE", reason: `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere` });
+        this.#fail(sandbox, "CONTAINER_ELSEWHERE", `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere`);
         return;
       }
       const reason = describeError(error);
       if (this.failures.get(sandbox)?.reason !== reason) this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
-      this.failures.set(sandbox, { code, reason });
+      this.#fail(sandbox, code, reason);
     }
+  }
+
+  #fail(sandbox: string, code: string, reason: string): void {
+    const tries = (this.failures.get(sandbox)?.tries ?? 0) + 1;
+    const againAt = performance.now() + Math.min(againAfter * 2 ** (tries - 1), againAtMost);
+    this.failures.set(sandbox, { code, reason, tries, againAt });
   }
 
   #hold(sandbox: string, takeover: Takeover): void {

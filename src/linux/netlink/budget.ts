@@ -1,10 +1,11 @@
 import { PontoonError } from "../../errors.js";
+import { threadTime } from "../thread-time.js";
 
 /** What may be read before it is given up. */
 export interface Limits {
   readonly bytes: number;
   readonly objects: number;
-  /** From now on, ms. */
+  /** Of the processor, from now on, ms. */
   readonly time: number;
 }
 
@@ -18,7 +19,7 @@ export class Budget {
   constructor(
     private readonly subject: string,
     { bytes, objects, time }: Limits,
-    private readonly now: () => number = () => performance.now(),
+    private readonly now: () => number = threadTime,
   ) {
     this.#bytes = bytes;
     this.#objects = objects;

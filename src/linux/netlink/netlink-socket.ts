@@ -1,5 +1,5 @@
 import { bind, bindAside, check, LinuxError, lastErrno } from "../ffi.js";
-import { closeDescriptor, receiveBytes, setOption, WOULD_BLOCK } from "../socket.js";
+import { closeDescriptor, closeDescriptorAside, receiveBytes, setOption, WOULD_BLOCK } from "../socket.js";
 import { AF_NETLINK, EINTR, EPROTO, MSG_DONTWAIT, NETLINK_CAP_ACK, NETLINK_EXT_ACK, SOCK_CLOEXEC, SOCK_RAW, SOL_NETLINK, SOL_SOCKET, SO_SNDBUFFORCE } from "../constants.js";
 import { Attributes } from "./attributes.js";
 
@@ -63,10 +63,16 @@ export class NetlinkSocket {
     setOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK");
   }
 
-  /** Can be called once. */
+  /** Can be called once. Waits as {@link send} does: the kernel looks for tables that end with the socket. */
   close(): void {
     buffers.push(this.#buffer);
     closeDescriptor(this.#fd);
+  }
+
+  /** As {@link close}, in another thread. */
+  closeAside(): Promise<void> {
+    buffers.push(this.#buffer);
+    return closeDescriptorAside(this.#fd);
   }
 
   nextSequence(): number {

@@ -61,8 +61,14 @@ export type Query = Pick<Request, "type" | "family" | "subject" | "write">;
 export class Nfnetlink {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER, "nfnetlink");
 
+  /** Waits for whoever is changing the rules of this namespace, as {@link transact} does. */
   close(): void {
     this.#socket.close();
+  }
+
+  /** As {@link close}, in another thread. */
+  closeAside(): Promise<void> {
+    return this.#socket.closeAside();
   }
 
   /** One object. @returns undefined when there is none. Throws {@link NetlinkError}. */
@@ -183,7 +189,7 @@ export class Nfnetlink {
   }
 }
 
-/** Runs `work` with a connection to netfilter in the calling thread's network namespace, and closes it. */
+/** Runs `work` with a connection to netfilter in the calling thread's network namespace, and closes it. For namespaces of our own. */
 export function withNfnetlink<Result>(work: (nfnetlink: Nfnetlink) => Result): Result {
   const nfnetlink = new Nfnetlink();
   try {
