@@ -2,7 +2,7 @@
 // Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
 
 /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
 export const BRIDGE_MARK = 0x706e;

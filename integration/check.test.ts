@@ -57,7 +57,7 @@ t.test("a host on which all is well, and containers that are left to Docker", as
   t.equal(during.code, 0);
   t.match(during.text, new RegExp(`^ok +daemon +pontoon \\S+, pid ${pontoon.pid}$`, "m"));
   t.match(during.text, new RegExp(`^ok +pontoon-dns +running, pid ${await serverPid(pontoon)}$`, "m"));
-  t.match(during.text, /^ok +docker +Docker 20\.10\S* at unix:\/\/\/run\/docker\.sock, pid \d+$/m);
+  t.match(during.text, `ok       docker       Docker ${host.version} at unix:///run/docker.sock, pid `);
   t.match(during.text, /^ok +containers +1 answered by pontoon$/m);
   t.match(during.text, /^ok +containers +left to Docker \(label pontoon\.dns=off\): off$/m);
   t.match(during.text, /^ok +containers +left to Docker \(on no user-defined network\): plain$/m);

@@ -26,7 +26,7 @@ t.test("the command looks inside a running daemon", async (t) => {
     await web.dig("web");
     await web.dig("example.com");
     const text = (await pontoon.cli("status")).stdout;
-    t.match(text, /docker\s+Docker 20\.10/);
+    t.match(text, `Docker ${host.version}, followed since`);
     t.match(text, /n1\s+bridge\s+1/);
     t.match(text, /closed\s+bridge\s+1\s+internal/);
     t.match(text, new RegExp(`web\\s+n1=${await web.ip("n1")}\\s+pontoon\\s+${outside.address}\\s+2\\s+0`));

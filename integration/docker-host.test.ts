@@ -27,8 +27,10 @@ async function waits(t: Test, host: DockerHost, options: PontoonOptions, says: R
   const { docker } = (await pontoon.status()) as unknown as Seen;
   t.equal(docker.state, "waiting");
   t.match(docker.detail, says);
-  t.equal(pontoon.logs.filter((line) => /waiting for it|is not followed/.test(line)).length, 1, "said once");
+  const said = () => pontoon.logs.filter((line) => /waiting for it|is not followed/.test(line)).length;
+  await until(() => said() > 0, { what: "it is said" }); // the status may be there before the log
   await pontoon.stop();
+  t.equal(said(), 1, "once");
 }
 
 t.test("plain TCP, ssh, and which address counts", async (t) => {

@@ -16,14 +16,19 @@ import { arguments20, connected, dockerProxyIsFixed, echoDatagrams, echoServer, 
 const notOnPathAlone = { skip: dockerProxyIsFixed() && "Docker's docker-proxy is not on PATH alone" };
 
 /** A socket as dockerd 28 passes it. */
-function listenerOf28(protocol: "tcp" | "udp", ip = loopback): { descriptor: number; port: number } {
+function listenerOf28(protocol: "tcp" | "udp", ip = loopback, port = 0): { descriptor: number; port: number } {
   const family = ip.includes(":") ? "ipv6" : "ipv4";
   const descriptor = protocol === "tcp" ? tcpSocket(family) : udpSocket(family);
   if (protocol === "tcp") setOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
   if (family === "ipv6") setOption(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
-  bindSocket(descriptor, { ip, port: 0 });
+  bindSocket(descriptor, { ip, port });
   if (protocol === "tcp") listenSocket(descriptor, 4096);
   return { descriptor, port: localAddress(descriptor).port };
+}
+
+/** The socket of the dockerd that returns; the last thread of the docker-proxy before may still be ending. */
+function listenerOfNext(protocol: "tcp" | "udp", port: number): Promise<{ descriptor: number; port: number }> {
+  return until(() => listenerOf28(protocol, loopback, port), { what: `${protocol} port ${port} can be bound again` });
 }
 
 /** The tests that every docker-proxy of ours has to pass. @param command starts it */
@@ -429,18 +434,38 @@ export function testContract(t: Test, command: readonly string[]): void {
     t.equal(await replaced.kill("SIGINT"), 0);
   });
 
-  t.test("a listener that was dockerd's own is closed at once when dockerd dies", async (t) => {
+  t.test("when a dockerd dies that binds ports itself, the next one can at once, and connections live on", async (t) => {
     const { folder, server } = await served(t);
+    await server.set({ drainMs: 1 });
     const container = await echoServer(t);
     const { descriptor, port } = listenerOf28("tcp");
     const args = [...arguments20("tcp", [loopback, port], [loopback, container]), "-use-listen-fd"];
     const parent = await killableParent(t, folder, [...command, ...args], [descriptor]);
     await server.serves(1);
     closeDescriptor(descriptor);
+    const established = await connected(loopback, port);
     await parent.kill();
-    const again = createServer();
-    t.equal(await listenOn(again, loopback, port), port, "the returning dockerd can bind it at once");
-    again.close();
+    await t.rejects(connected(loopback, port), { code: "ECONNREFUSED" }, "new ones are refused meanwhile");
+    const next = await listenerOfNext("tcp", port);
+    const returned = start(t, { folder, args, descriptors: [next.descriptor] });
+    t.same(await returned.writes(), ["0\n"]);
+    closeDescriptor(next.descriptor);
+    t.equal(await talk(loopback, port, "again"), "hello again");
+    established.end("survived");
+    t.equal(await readAll(established), "hello survived");
+    t.equal(await returned.kill("SIGINT"), 0);
+  });
+
+  t.test("a UDP port that was dockerd's own is free at once when dockerd dies", async (t) => {
+    const { folder, server } = await served(t);
+    const { descriptor, port } = listenerOf28("udp");
+    const args = [...arguments20("udp", [loopback, port], [loopback, await echoDatagrams(t)]), "-use-listen-fd"];
+    const parent = await killableParent(t, folder, [...command, ...args], [descriptor]);
+    await server.serves(1);
+    closeDescriptor(descriptor);
+    t.equal(await talkInDatagrams(t, loopback, port, "before"), "hello before");
+    await parent.kill();
+    closeDescriptor((await listenerOfNext("udp", port)).descriptor);
   });
 }
 

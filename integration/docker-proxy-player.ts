@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { receivePacket, type Packet } from "../src/linux/packet-connection.js";
 import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../src/linux/socket.js";
-import type { ToDaemon } from "../proxy/protocol.js";
+import type { Settings, ToDaemon } from "../proxy/protocol.js";
 import { ProxyProcess, type TestDaemon } from "../proxy/test-process.js";
 import { hostEnvironment } from "./host/command.js";
 import { repositoryRoot } from "./host/root.js";
@@ -167,6 +167,12 @@ export class PontoonProxy {
   async declined(): Promise<string> {
     const { reason }: Extract<ToDaemon, { kind: "declined" }> = await this.daemon.hear("declined");
     return reason;
+  }
+
+  /** What the daemon sets for all ports. */
+  async set(settings: Settings): Promise<void> {
+    this.daemon.send({ kind: "settings", settings });
+    await this.daemon.report(); // after which it is in force
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -27,7 +27,7 @@ const installArgs = (clone?: Clone) => tool(clone, "install-host", "--no-build")
 /** Every file, link and folder of the host that an installation may touch. */
 async function filesOf(host: DockerHost): Promise<string[]> {
   const { stdout } = await host.exec(["find", "/usr/local", "/etc", "/var/lib/pontoon", "/run", "-path", "/run/host", "-prune", "-o", "-path", "/run/docker", "-prune", "-o", "-path", "/run/systemd", "-prune", "-o", "-print"]);
-  return stdout.split("\n").filter((path) => !/^\/run\/(containerd|log|docker\.pid)/.test(path));
+  return stdout.split("\n").filter((path) => !/^\/run\/(containerd|log|docker\.pid)/.test(path)).sort();
 }
 
 /** What Docker's resolver answers has a TTL of 600 s. */
@@ -156,7 +156,7 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.match(stderr, /the service runs/);
     await answeredBy(web, "pontoon");
     t.equal(await systemctl("is-enabled", "pontoon"), "enabled");
-    t.equal(await property("StatusText"), "following Docker 20.10.24+dfsg1");
+    t.equal(await property("StatusText"), `following Docker ${host.version}`);
   });
 
   await t.test("a restart of the service leaves pontoon-dns answering, and no query is lost", async (t) => {
@@ -233,6 +233,7 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.same(await servers(), [], "no pontoon-dns is left");
     const [pontoon, docker] = await Promise.all([property("InactiveEnterTimestampMonotonic"), property("ActiveExitTimestampMonotonic", "docker")]);
     t.ok(Number(pontoon) <= Number(docker), `${pontoon} is not after ${docker}`);
+    await systemctl("reset-failed", "docker", "docker.socket"); // later packages of Docker are started three times a minute, no more
     await systemctl("start", "docker");
     t.notMatch((await host.exec(["nft", "list", "tables"], { netns: web })).stdout, /pontoon/);
     await answeredBy(web, "docker");

@@ -82,14 +82,17 @@ t.test("the hosts files of linked containers", async (t) => {
   });
 
   await t.test("a child that left the bridge and came back with another address", async (t) => {
-    const docker = file.text;
-    dbLine = `${await child.ip("bridge")}\tdb ${short(child)} kiddo\n`;
+    let docker = file.text;
+    const before = await child.ip("bridge");
+    dbLine = `${before}\tdb ${short(child)} kiddo\n`;
     await host.docker("network", "connect", "n1", "kiddo");
     await host.docker("network", "disconnect", "bridge", "kiddo");
     await host.container({ name: "filler2" });
     await host.docker("network", "connect", "bridge", "kiddo");
     const moved = await child.ip("bridge");
-    t.notOk(dbLine.startsWith(`${moved}\t`));
+    t.not(moved, before);
+    // Docker 28 edits the file here as well, and takes the --add-host line along again.
+    if (host.major >= 28) docker = docker.replace(`${before}\tdb\n`, `${moved}\tdb\n`);
     await file.becomes(docker.replace(dbLine, `${moved}\tdb ${short(child)} kiddo\n`));
   });
 
@@ -120,7 +123,8 @@ t.test("the hosts files of linked containers", async (t) => {
     await steady.rename("stone");
     await sawEverything();
     t.notMatch(file.text, "rock");
-    t.match(file.text, `db ${short(child)} kiddo\n`);
+    // Docker 28 writes the file anew, without any link.
+    if (host.major < 28) t.match(file.text, `db ${short(child)} kiddo\n`);
   });
 
   await t.test("a dockerd that was restarted has forgotten the link; its line is kept right", async (t) => {

@@ -229,6 +229,7 @@ t.test("the host's resolv.conf is followed while containers run", async (t) => {
   await place.pontoon.answersIn(plain);
   for (const asker of [plain, own]) t.same((await asker.dig("example.test")).addresses, ["192.0.2.3"]);
   place.host.writeFile("/etc/resolv.conf", `nameserver ${hostUpstreams[1]}\n`);
+  if (place.host.statesUpstreams) await plain.restart();
   await until(async () => (await plain.dig("example.test", "A", patient)).addresses[0] === "192.0.2.4", { timeoutMs: 15_000, what: "the new upstream is asked" });
   t.same((await own.dig("example.test")).addresses, ["192.0.2.3"], "whoever was given --dns keeps it");
 });

@@ -116,6 +116,7 @@ t.test("pontoon in a container of the dockerd it serves", async (t) => {
   const second = await host.exec(["timeout", "5", process.execPath, program, "daemon", "--run-dir=/run/second", "--docker=unix:///var/run/docker.sock"], { reject: false });
   t.match(second.stdout, /"ALREADY_RUNNING".*another pontoon daemon follows/, "a second daemon on the host follows nothing");
   host.writeFile("/run/resolver/resolv.conf", "nameserver 10.77.0.9\n");
+  if (host.statesUpstreams) await web.restart();
   const follows = async () => (await pontoon(host, "status")).stdout.includes("10.77.0.9");
   await until(follows, { timeoutMs: 20_000, what: "the host's resolv.conf is followed" });
 

@@ -19,25 +19,30 @@ export function testDockerdRestarts(t: Test, mode: Mode): void {
     };
     await answer();
     await serves(pontoon, all);
+    // A dockerd that binds the ports itself must find them free when it returns: what is not connected by then has to wait for it.
+    const isHeld = !host.bindsPorts;
 
     for (const signal of ["SIGTERM", "SIGKILL"] as const)
       for (const withDaemon of [true, false])
         await t.test(`dockerd ends by ${signal} ${withDaemon ? "beside the daemon" : "while there is no daemon"}, and returns`, async (t) => {
           if (!withDaemon) await pontoon.kill();
           const visits = await Promise.all([place, datagrams].map((each) => visitor.stay(each)));
-          const goOn = async (text: string) => t.same(await Promise.all(visits.map((visit) => visit.say(text))), [text, text], `${text}, clients go on`);
+          const goOn = async (text: string, those = visits) => t.same(await Promise.all(those.map((visit) => visit.say(text))), those.map(() => text), `${text}, clients go on`);
           await visitor.storm(place);
           await host.stopDockerd({ signal });
           await published.proxiesAre(0, shim);
-          await goOn("without dockerd");
-          await answer();
+          await goOn("without dockerd", isHeld ? visits : [visits[0]!]);
+          if (isHeld) await answer();
+          else t.match(await published.refusal(), /ECONNREFUSED/);
           await host.startDockerd();
           await published.proxiesAre(all, shim);
           await goOn("with dockerd");
           await answer();
           const { answered } = await visitor.tally();
           await until(async () => (await visitor.tally()).answered > answered, { what: "clients are answered", timeoutMs: 20_000 });
-          t.match(await visitor.calm(), { refused: 0, broken: 0 });
+          const { refused, broken } = await visitor.calm();
+          t.equal(refused > 0, !isHeld);
+          t.ok(broken <= (isHeld ? 0 : 8), `${broken} broken: what the kernel had taken and nobody else yet`);
           if (!withDaemon) pontoon = await published.pontoon();
           await serves(pontoon, all);
           await goOn("in the end");
@@ -59,7 +64,7 @@ export function testDockerdRestarts(t: Test, mode: Mode): void {
       await published.proxiesAre(0, shim);
       const [proxy] = published.pontoonProxies;
       await pontoon.stop();
-      await host.signal("SIGTERM", proxy!);
+      if (isHeld) await host.signal("SIGTERM", proxy!); // without a port it ends with the daemon
       await until(() => published.pontoonProxies.length === 0, { what: "pontoon-proxy ends", timeoutMs: 20_000 });
       t.match(await published.refusal(), /ECONNREFUSED/, "it leaves nothing that dockerd would find in its way");
       await host.startDockerd();

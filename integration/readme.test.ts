@@ -19,12 +19,13 @@ function transcript(): Step[] {
     .map((text) => ({ command: text.slice(0, text.indexOf("\n")), prints: text.slice(text.indexOf("\n") + 1) }));
 }
 
-/** Text without what differs from run to run: numbers, spacing of columns, the kind of unit. */
+/** Text without what differs from run to run: numbers, spacing of columns, the kind of unit, from where Docker asks. */
 function shape(text: string): string[] {
   return text
     .replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
     .replace(/\d+\.\d+\.\d+\+\S+?,/g, "VERSION,")
     .replace(/\d+(\.\d+)*/g, "#")
+    .replaceAll("host(#)", "#")
     .split("\n")
     .map((line) => line.trim().replace(/\s+/g, " "))
     .filter((line) => line !== "");

@@ -49,6 +49,53 @@ t.test("a container's namespace is taken over, for UDP and TCP, and given back a
   }
 });
 
+/** Makes Docker's rules in a container what they are with the nftables backend of Docker 29. */
+async function asDocker29(host: DockerHost, container: Container): Promise<void> {
+  const rules = (await host.exec(["iptables-save", "-t", "nat"], { netns: container })).stdout;
+  const portOf = (transport: string) => new RegExp(`-p ${transport} .*--to-destination 127\\.0\\.0\\.11:(\\d+)`).exec(rules)![1]!;
+  const table = `table ip docker-dns {
+    chain dns-dnat {
+      type nat hook output priority -100; policy accept;
+      ip daddr 127.0.0.11 udp dport 53 counter dnat to 127.0.0.11:${portOf("udp")}
+      ip daddr 127.0.0.11 tcp dport 53 counter dnat to 127.0.0.11:${portOf("tcp")}
+    }
+    chain dns-snat {
+      type nat hook postrouting priority srcnat; policy accept;
+      ip saddr 127.0.0.11 udp sport ${portOf("udp")} counter snat to :53
+      ip saddr 127.0.0.11 tcp sport ${portOf("tcp")} counter snat to :53
+    }
+  }`;
+  await host.exec(["nft", "flush", "ruleset"], { netns: container });
+  await host.exec(["nft", "-f", "-"], { netns: container, input: table });
+}
+
+t.test("the rules of Docker's nftables backend are Docker's: left as they are, and used in a gap", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  await asDocker29(host, web);
+  for (const tcp of [false, true]) t.equal(await answeredBy(web, "web", tcp), "docker", "as Docker does");
+  web.releaseProbe();
+  const before = await fingerprint(host, web);
+  const table = async () => (await host.exec(["nft", "list", "table", "ip", "docker-dns"], { netns: web })).stdout.replace(/packets \d+ bytes \d+/g, "");
+  const dockers = await table();
+  const pontoon = await host.pontoon();
+  await pontoon.answersIn(web);
+  for (const tcp of [false, true]) t.equal(await answeredBy(web, "web", tcp), "pontoon");
+  t.equal(await table(), dockers);
+  await pontoon.kill();
+  await host.network("n2");
+  await host.docker("network", "connect", "--alias=late", "n2", "web");
+  t.same((await web.dig("late")).addresses, [await web.ip("n2")], "what pontoon-dns does not know without a daemon, Docker's resolver is asked through them");
+  await host.docker("network", "disconnect", "n2", "web");
+  const next = await host.pontoon();
+  await next.answersIn(web);
+  web.releaseProbe();
+  t.equal(await next.stop(), 0);
+  t.equal(await fingerprint(host, web), before);
+  for (const tcp of [false, true]) t.equal(await answeredBy(web, "web", tcp), "docker");
+});
+
 t.test("while pontoon lets go, no query is lost", async (t) => {
   const host = await DockerHost.start(t);
   await host.network("n1");

@@ -58,7 +58,7 @@ class DockerProxy {
     // Docker before 23 lets the thread that started us end while dockerd lives on, and the kernel then sends SIGTERM.
     // Node does not tell who sent a signal, so any SIGTERM of a living parent's time is taken for that.
     process.on("SIGTERM", () => {
-      if (process.ppid !== this.#parent) this.#end(!this.inherited);
+      if (process.ppid !== this.#parent) this.#end(true);
     });
     this.#connect();
   }
@@ -237,13 +237,14 @@ class DockerProxy {
     const handed = this.#state === "served" || this.#state === "handing";
     if (!handed || !this.#connection) process.exit(0);
     this.#ending = true;
+    const leaves = keep && !this.inherited;
     try {
-      sendPacket(this.#connection.fd, Buffer.from(keep ? "bye keep" : "bye"), keep && this.#listener !== undefined ? [this.#listener] : []);
+      sendPacket(this.#connection.fd, Buffer.from(keep ? "bye keep" : "bye"), leaves && this.#listener !== undefined ? [this.#listener] : []);
     } catch {
       process.exit(0); // it has ended first
     }
-    if (keep) process.exit(0);
-    // dockerd may publish the port again the moment we end: the other copy has to be closed by then.
+    if (leaves) process.exit(0);
+    // dockerd may bind the port again the moment we end: the other copy has to be closed by then.
     this.#after(farewellTime, () => {
       this.#giveUpListener();
       process.exit(0);

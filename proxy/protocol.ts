@@ -4,7 +4,7 @@ import type { Endpoint, Publication } from "./publication.js";
 import type { PublicationReport } from "./relay.js";
 
 /** A peer that speaks another number is replaced, not understood. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** A publication that an earlier daemon opened. Descriptor: its socket. */
 export interface HeldPublication {

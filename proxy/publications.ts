@@ -48,26 +48,26 @@ export class Publications {
 
   /**
    * The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is none to close.
-   * @param isReplaced another process has the listener: connections may go on for as long as they like
+   * @param untilTheirEnd connections may go on for as long as they like: the port is served elsewhere, or will be again
    */
-  close(id: string, isReplaced = false): void {
+  close(id: string, untilTheirEnd = false): void {
     const open = this.#open.get(id);
     if (!open) return;
     this.#open.delete(id);
     const { relay, drainMs } = open;
-    this.#draining.set(relay, isReplaced ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
-    relay.drain(() => this.#drained(relay), isReplaced);
+    this.#draining.set(relay, untilTheirEnd ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
+    relay.drain(() => this.#drained(relay), untilTheirEnd);
   }
 
   /**
    * Closes all. @param onIdle called when the last connection has ended, or its time to go on is over
-   * @param isReplaced another process has the listeners: connections may go on for as long as they like
+   * @param untilTheirEnd another process has the listeners: connections may go on for as long as they like
    */
-  closeAll(onIdle: () => void, isReplaced = false): void {
+  closeAll(onIdle: () => void, untilTheirEnd = false): void {
     this.#onIdle = onIdle;
-    for (const id of [...this.#open.keys()]) this.close(id, isReplaced);
+    for (const id of [...this.#open.keys()]) this.close(id, untilTheirEnd);
     // What another call let go on for ever has its end now.
-    if (!isReplaced) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
+    if (!untilTheirEnd) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 

@@ -25,9 +25,9 @@ export interface Relay {
   /**
    * No more clients; those there are may go on.
    * @param onDrained called once, when the last is gone, not from inside this call
-   * @param isReplaced another process serves the port: whoever was taken in is still passed on to the container
+   * @param untilTheirEnd the publication has not ended, only this serving of it: whoever was taken in is still passed on to the container
    */
-  drain(onDrained: () => void, isReplaced: boolean): void;
+  drain(onDrained: () => void, untilTheirEnd: boolean): void;
   /** Ends everything at once. */
   destroy(): void;
   report(): PublicationReport;

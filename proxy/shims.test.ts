@@ -23,6 +23,8 @@ class Bench {
   readonly loop = new TestLoop();
   readonly open = new Map<string, { publication: Publication; descriptor: number }>();
   readonly declined: string[] = [];
+  /** Of what was closed, whether connections go on until their own end. */
+  readonly closed: boolean[] = [];
   readonly shims: Shims;
   /** What `open` throws, to play a server that cannot. */
   failure: Error | undefined;
@@ -34,7 +36,7 @@ class Bench {
     const listener = packetSocket();
     bindUnix(listener, this.#path);
     listenSocket(listener, 16);
-    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id) => this.#close(id) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
+    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
     this.shims.listen(listener);
     t.teardown(() => {
       this.shims.release("the test is over");
@@ -63,9 +65,10 @@ class Bench {
     this.open.set(publication.id, { publication, descriptor });
   }
 
-  #close(id: string): void {
+  #close(id: string, untilTheirEnd = false): void {
     const found = this.open.get(id);
     if (!this.open.delete(id)) return;
+    this.closed.push(untilTheirEnd);
     closeDescriptor(found!.descriptor);
   }
 }
@@ -137,7 +140,7 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
     const { port } = localAddress(listener);
     const shim = bench.connect();
     await bench.say(shim, wish("serve", port, { inherited }), [listener]);
-    t.equal((await bench.say(shim, "bye keep", [listener])).text, "closed");
+    t.equal((await bench.say(shim, "bye keep", inherited ? [] : [listener])).text, inherited ? "gone" : "closed");
     [shim, listener].forEach(closeDescriptor);
     return port;
   };
@@ -154,10 +157,12 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
   const other = bench.connect();
   t.equal((await bench.say(other, wish("ask", await keep(), { target: "172.17.0.3 80" }))).text, "ready");
   t.equal(bench.open.size, 0, "another container is about to bind the port");
+  t.same(bench.closed, [false, false], "connections of a container that is gone have an end");
   closeDescriptor(other);
 
   await keep(1);
   t.equal(bench.open.size, 0, "what dockerd has bound itself is not kept");
+  t.same(bench.closed.slice(2), [true], "but its connections are");
 
   await keep();
   t.equal(bench.shims.kept, 1);
@@ -165,6 +170,7 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
   t.equal(bench.open.size, 1);
   bench.loop.pass(1_100);
   t.equal(bench.open.size, 0, "it is kept for a time");
+  t.same(bench.closed.slice(3), [true], "its connections for as long as they last");
   await bench.loop.until("all shims are gone", () => bench.shims.size === 0);
   t.equal(openDescriptors(), before);
 });

@@ -12,7 +12,8 @@ import { defaults, type Publication } from "./publication.js";
 /** What serves the ports; see `publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {
   open(publication: Publication, descriptor: number): void;
-  close(id: string): void;
+  /** @param untilTheirEnd connections go on for as long as they like, rather than for a while */
+  close(id: string, untilTheirEnd?: boolean): void;
 }
 
 export interface ShimsOptions {
@@ -175,7 +176,7 @@ export class Shims {
         this.#onBye(shim);
         return descriptors;
       case "bye-keep":
-        return this.#onByeKeep(shim, descriptors);
+        return shim.served?.wish.inherited ? this.#onByeOfInherited(shim, descriptors) : this.#onByeKeep(shim, descriptors);
       case "nonsense":
         this.#decline(shim, message.reason);
         return descriptors;
@@ -216,22 +217,29 @@ export class Shims {
     this.#answer(shim, "gone");
   }
 
+  /** The dockerd that returns binds the port by itself, and must find it free: only what is connected stays. */
+  #onByeOfInherited(shim: Shim, descriptors: number[]): number[] {
+    this.#close(shim, true);
+    this.#answer(shim, "gone");
+    return descriptors;
+  }
+
   #onByeKeep(shim: Shim, descriptors: number[]): number[] {
     const { served } = shim;
     const [descriptor] = descriptors;
     shim.served = undefined;
-    if (served && descriptor !== undefined && !served.wish.inherited && this.#kept.size < this.#options.shimsAtMost) {
+    if (served && descriptor !== undefined && this.#kept.size < this.#options.shimsAtMost) {
       this.#keep(served, descriptor);
       descriptors.shift();
-    } else if (served) this.publications.close(served.id);
+    } else if (served) this.publications.close(served.id, true);
     this.#drop(shim);
     return descriptors;
   }
 
   #keep(served: Served, descriptor: number): void {
     const key = wishKey(served.wish);
-    this.#dropKept(key);
-    this.#kept.set(key, { served, descriptor, deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key)) });
+    this.#dropKept(key, true);
+    this.#kept.set(key, { served, descriptor, deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key, true)) });
   }
 
   /** Passes a kept listener on to the shim that asks for the same: it has been served all the time, and goes on. */
@@ -252,13 +260,14 @@ export class Shims {
       if (served.wish.protocol === protocol && served.wish.host.port === host.port) this.#dropKept(key);
   }
 
-  #dropKept(key: string): void {
+  /** @param untilTheirEnd the container runs on, for all that is known, and so do its connections */
+  #dropKept(key: string, untilTheirEnd = false): void {
     const kept = this.#kept.get(key);
     if (!kept) return;
     this.#kept.delete(key);
     kept.deadline.cancel();
     closeDescriptor(kept.descriptor);
-    this.publications.close(kept.served.id);
+    this.publications.close(kept.served.id, untilTheirEnd);
   }
 
   #objection(shim: Shim, wish: Wish): string | undefined {
@@ -287,8 +296,8 @@ export class Shims {
   }
 
   /** Ends what the shim has handed over; the connection stays. */
-  #close(shim: Shim): void {
-    if (shim.served) this.publications.close(shim.served.id);
+  #close(shim: Shim, untilTheirEnd = false): void {
+    if (shim.served) this.publications.close(shim.served.id, untilTheirEnd);
     shim.served = undefined;
   }
 

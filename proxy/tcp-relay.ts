@@ -93,9 +93,9 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.#listener.unrefuse();
   }
 
-  drain(onDrained: () => void, isReplaced: boolean): void {
+  drain(onDrained: () => void, untilTheirEnd: boolean): void {
     this.#stopListening();
-    if (!isReplaced) {
+    if (!untilTheirEnd) {
       this.#giveUpDials();
       this.#closeHeaderWaits();
     }

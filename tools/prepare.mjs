@@ -93,7 +93,7 @@ function onPath(command) {
 }
 
 /** Runs a command, saying what is being done, and on a terminal for how long; its output is kept for the error message. */
-function quietly(doing, command, args, env = process.env) {
+export function quietly(doing, command, args, env = process.env) {
   const started = Date.now();
   const line = (end) => process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
   if (!process.stderr.isTTY) say(doing);
@@ -116,6 +116,6 @@ function quietly(doing, command, args, env = process.env) {
   });
 }
 
-function lastLine(output) {
+export function lastLine(output) {
   return output.trim().split("\n").findLast((line) => line.trim() !== "") ?? "no output";
 }

@@ -61,6 +61,8 @@ export class DockerHost {
   /** The engine API, for what has no method here. */
   readonly engine: Engine;
   readonly dockerd: Dockerd;
+  /** What dockerd says its version is, `20.10.24+dfsg1`. */
+  version = "";
 
   private constructor(
     private readonly namespaces: Namespaces,
@@ -83,12 +85,33 @@ export class DockerHost {
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
     const [archive] = await Promise.all([busyboxArchive(), options.systemd ? host.#startDockerService(args) : host.dockerd.start()]);
     await host.#importImage(archive);
+    host.version = ((await host.engine.get("/version")) as { Version: string }).Version;
     return host;
   }
 
   /** The host's name, unique on the machine. */
   get name(): string {
     return this.namespaces.name;
+  }
+
+  /** dockerd's major version: what tests expect differs with it in places, each with the reason. */
+  get major(): number {
+    return parseInt(this.version, 10);
+  }
+
+  /** Docker 25 to 27 write into a container's resolv.conf whom they ask for it from there, and ask just those while it runs. */
+  get statesUpstreams(): boolean {
+    return this.major >= 25 && this.major < 28;
+  }
+
+  /** From where Docker asks a server of the host's resolv.conf: from Docker 28 on from the host. */
+  get asksFrom(): "host" | "container" {
+    return this.major >= 28 ? "host" : "container";
+  }
+
+  /** Docker 28 and later bind a published port themselves, and pass their docker-proxy the socket. */
+  get bindsPorts(): boolean {
+    return this.major >= 28;
   }
 
   /** Where the machine sees a file of the host, sockets and /proc included. */

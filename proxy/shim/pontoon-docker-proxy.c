@@ -230,13 +230,17 @@ static void on_answer(void) {
   shim.started ? lose() : fall_back("it gives an answer that makes no sense");
 }
 
-/** @param keep whether a listener of our own stays with pontoon-proxy, for the shim of a dockerd that returns */
+/**
+ * @param keep only dockerd has ended: connections live on, and a listener of our own stays with pontoon-proxy, for the shim of
+ * the dockerd that returns
+ */
 __attribute__((noreturn)) static void end(bool keep) {
+  bool leaves = keep && !shim.inherited;
   bool handed = shim.connection >= 0 && (shim.state == SERVED || shim.state == HANDING);
   struct text farewell = {0};
   add(&farewell, keep ? "bye keep" : "bye");
-  if (!handed || !send_packet(shim.connection, &farewell, keep ? shim.listener : -1) || keep) _exit(0);
-  // dockerd may publish the port again the moment we end: the other copy has to be closed by then.
+  if (!handed || !send_packet(shim.connection, &farewell, leaves ? shim.listener : -1) || leaves) _exit(0);
+  // dockerd may bind the port again the moment we end: the other copy has to be closed by then.
   long long until = now() + farewell_time;
   for (long long left = farewell_time; left > 0; left = until - now()) {
     struct pollfd watched = {shim.connection, POLLIN, 0};
@@ -259,7 +263,7 @@ static void on_signal(void) {
   struct signalfd_siginfo signal;
   if (read(shim.signals, &signal, sizeof signal) != sizeof signal) return;
   if (signal.ssi_signo == SIGINT) end(false);
-  if (getppid() != shim.parent) end(!shim.inherited);
+  if (getppid() != shim.parent) end(true);
   if ((pid_t)signal.ssi_pid != shim.parent) end(false);
 }
 

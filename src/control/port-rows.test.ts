@@ -18,7 +18,7 @@ function sources(given: Partial<PortSources> & { readonly reports?: readonly Pub
   const inventory = new Inventory();
   inventory.putContainer(container("c1", { name: "web" }));
   inventory.putContainer(container("c2", { name: "dockers", published: [{ transport: "tcp", ip: "::", hostPort: 9090, containerPort: 90 }] }));
-  return { inventory, entries: [], labelFailures: new Map(), report: given.reports && ({ publications: given.reports } as Report), ...given };
+  return { inventory, entries: [], labelFailures: new Map(), unbound: new Map(), report: given.reports && ({ publications: given.reports } as Report), ...given };
 }
 
 t.test("states, targets and counters", (t) => {
@@ -41,6 +41,15 @@ t.test("Docker's own, served by whom", (t) => {
   t.match(portRows(sources({})), [{ container: "dockers", hostPort: 9090, by: "docker", source: "docker", state: "open" }]);
   const served = reportOf({ listen: { ip: "::", port: 9090 }, target: { ip: "10.0.0.3", port: 90 } });
   t.match(portRows(sources({ reports: [served] })), [{ by: "pontoon", source: "docker", target: "10.0.0.3:90", connections: 1 }]);
+  t.end();
+});
+
+t.test("what dockerd could not bind is no port, but shown with the reason", (t) => {
+  const inventory = new Inventory();
+  inventory.putContainer(container("c3", { name: "late", running: false, unboundPort: { transport: "tcp", ip: "0.0.0.0", hostPort: 80, containerPort: 8080 } }));
+  t.same(portRows(sources({ inventory, unbound: new Map([["c3", "taken"]]) })), [
+    { container: "late", containerPort: 8080, transport: "tcp", ip: "0.0.0.0", hostPort: 80, by: "docker", source: "docker", state: "failed", reason: "taken" },
+  ]);
   t.end();
 });
 

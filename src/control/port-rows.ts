@@ -3,6 +3,7 @@ import type { Report } from "../../proxy/protocol.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { DockerPort } from "../inventory/published.js";
 import { containerNamed } from "../inventory/targets.js";
+import type { Container } from "../inventory/types.js";
 import { idOf, type Entry } from "../servers/published-ports.js";
 import type { LabelFailure } from "../servers/publisher.js";
 import { PontoonError } from "../errors.js";
@@ -13,18 +14,21 @@ export interface PortSources {
   readonly inventory: Inventory;
   readonly entries: readonly Entry[];
   readonly labelFailures: ReadonlyMap<string, readonly LabelFailure[]>;
+  /** Why dockerd could not bind a port, by the container's id. */
+  readonly unbound: ReadonlyMap<string, string>;
   /** Undefined while pontoon-proxy cannot be asked. */
   readonly report: Report | undefined;
 }
 
 /** Everything that is published on the host. @param nameOrId of one container; throws NO_SUCH_CONTAINER */
 export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
-  const { inventory, entries, labelFailures, report } = sources;
+  const { inventory, entries, labelFailures, unbound, report } = sources;
   const reports = new Map(report?.publications.map((each) => [idOf({ transport: each.protocol, ip: each.listen.ip, hostPort: each.listen.port }), each]));
   const rows = [
     ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)))),
     ...[...labelFailures].flatMap(([container, failures]) => failures.flatMap((failure) => rowsOfFailure(container, failure))),
     ...[...inventory.containers.values()].flatMap(({ name, published }) => published.map((port) => rowOfDocker(name, port, reports))),
+    ...[...inventory.containers.values()].flatMap((container) => rowsOfUnbound(container, unbound.get(container.id))),
   ].sort(compareRows);
   if (nameOrId === undefined) return rows;
   const container = containerNamed(inventory, nameOrId)?.name;
@@ -48,6 +52,12 @@ function rowsOfFailure(container: string, { spec, mapping, reason }: LabelFailur
   } catch {
     return [{ ...row, containerPort: 0, transport: "tcp", hostPort: 0 }]; // what it says makes no sense, as the reason tells
   }
+}
+
+function rowsOfUnbound({ name, unboundPort }: Container, reason: string | undefined): PortRow[] {
+  if (unboundPort === undefined || reason === undefined) return [];
+  const { transport, ip, hostPort, containerPort } = unboundPort;
+  return [{ container: name, containerPort, transport, ip, hostPort, by: "docker", source: "docker", state: "failed", reason }];
 }
 
 /** Served by pontoon-proxy if a shim has handed it over. */

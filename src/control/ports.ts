@@ -40,7 +40,7 @@ export interface PortRow {
   readonly hostPort: number;
   readonly by: "docker" | "pontoon";
   readonly source: "docker" | "command" | "label";
-  /** `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`. */
+  /** `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`, or `failed` if they kept the container from starting. */
   readonly state: "open" | "refusing" | "failed";
   readonly reason?: string;
   /** Address and port in the container, `172.18.0.2:80`. */

@@ -23,7 +23,8 @@ export function agentFor(address: DockerAddress): Agent {
   return Object.assign(agent, made, rendered);
 }
 
-function connectionTo(address: DockerAddress): Duplex {
+/** Makes one connection to a dockerd. */
+export function connectionTo(address: DockerAddress): Duplex {
   switch (address.kind) {
     case "unix":
       return connect(address.path);

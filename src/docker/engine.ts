@@ -3,10 +3,11 @@ import Dockerode from "dockerode";
 import { PontoonError } from "../errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
-import { agentFor } from "./connection.js";
+import { agentFor, connectionTo } from "./connection.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { ListScanner, type Listed } from "./list-scanner.js";
 import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
+import { StopWatch } from "./stop-watch.js";
 import { reasonOf } from "./unreachable.js";
 
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
@@ -136,8 +137,10 @@ export class Engine {
       if (over) return;
       over = true;
       this.#isOpen = false;
+      watch?.close();
       onEnd(reason);
     };
+    const watch = this.#watchForStop(() => end("dockerd is stopping"));
     stream.on("data", (chunk: Buffer) => lines.push(chunk));
     stream.on("end", () => end("the event stream ended"));
     stream.on("close", () => end("the event stream was closed"));
@@ -146,10 +149,17 @@ export class Engine {
       close: () => {
         over = true;
         this.#isOpen = false;
+        watch?.close();
         (stream as unknown as { destroy(): void }).destroy();
         this.#agent.destroy();
       },
     };
+  }
+
+  /** Through ssh a connection is a process, and dockerd stops as it does with any client there. */
+  #watchForStop(onStop: () => void): StopWatch | undefined {
+    const { address, checks } = this;
+    return address.kind === "ssh" ? undefined : new StopWatch(() => connectionTo(address), async () => checks?.mayConnect(), onStop);
   }
 
   async #connect(): Promise<NodeJS.ReadableStream> {

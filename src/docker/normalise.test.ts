@@ -156,3 +156,21 @@ t.test("what is more than is kept of one container is left out, and said", (t) =
   t.same(container({ Config: { Labels: { other: "x", "pontoon.dns": "off" } } }).labels, { "pontoon.dns": "off" });
   t.end();
 });
+
+t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (t) => {
+  const bindings = { "80/tcp": [{ HostIp: "", HostPort: "9090" }], "53/udp": [{ HostIp: "10.0.0.1", HostPort: "53" }], "81/tcp": [{ HostIp: "", HostPort: "" }] };
+  const after = (error: string, running = false) => container({ State: { Running: running, Error: error }, HostConfig: { PortBindings: bindings } }).unboundPort;
+  const failed = (what: string) => `failed to set up container networking: driver failed programming external connectivity on endpoint web (97bc): failed to bind host port ${what}: address already in use`;
+  for (const [what, ip, hostPort, containerPort, transport] of [
+    ["for 10.77.0.1:9090:172.17.0.3:80/tcp", "10.77.0.1", 9090, 80, "tcp"],
+    ["for [::]:9090:[fd00::2]:80/tcp", "::", 9090, 80, "tcp"],
+    ["0.0.0.0:9090/tcp", "0.0.0.0", 9090, 80, "tcp"],
+    ["[::]:9090/tcp", "::", 9090, 80, "tcp"],
+    ["10.0.0.1:53/udp", "10.0.0.1", 53, 53, "udp"],
+  ] as const)
+    t.same(after(failed(what)), { transport, ip, hostPort, containerPort }, what);
+  for (const other of ["", "no such file", failed("0.0.0.0:9091/tcp"), failed("0.0.0.0:9090/udp"), failed("x:9090/tcp"), "failed to bind host port 0.0.0.0:9090/tcp: permission denied"]) t.equal(after(other), undefined, other);
+  t.equal(after(failed("0.0.0.0:9090/tcp"), true), undefined, "it runs");
+  t.equal(after("failed to bind host port for 1.1.1.1:1".repeat(100_000)), undefined);
+  t.end();
+});

@@ -6,6 +6,9 @@ import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transpo
 
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
 
+/** What is read of an error of dockerd's, characters. */
+const errorAtMost = 4096;
+
 type Loose = Record<string, unknown>;
 
 /** A container's inspect data as the inventory keeps it. Throws only when there is no id. */
@@ -33,6 +36,7 @@ export function containerOf(info: ContainerInspectInfo): Container {
     networkMode: mode,
     ports: kept.first(exposedPorts(config.ExposedPorts), Math.floor(limits.exposedPorts / Math.max(1, networks.length)), "exposed ports"),
     published: publishedPorts(settings.Ports),
+    ...(running ? {} : unboundPort(text(state.Error), publishedPorts(hostConfig.PortBindings))),
     dns: {
       servers: kept.first(strings(hostConfig.Dns), limits.dnsSettings, "DNS servers"),
       options: kept.first(strings(hostConfig.DnsOptions), limits.dnsSettings, "DNS options"),
@@ -157,6 +161,19 @@ function publishedPorts(raw: unknown): DockerPort[] {
       return hostPort > 0 && hostPort <= 65_535 ? [{ transport: port[1], ip, hostPort, containerPort: port[0] }] : [];
     });
   });
+}
+
+/**
+ * What the last start says to have failed with in Docker 28, `failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address
+ * already in use`, and 29, `failed to bind host port [::]:80/tcp: address already in use`.
+ * @param wanted what the container is to publish
+ */
+function unboundPort(error: string, wanted: readonly DockerPort[]): { unboundPort?: DockerPort } {
+  const said = /failed to bind host port (?:for )?(?:\[([0-9a-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})[^\s/]{0,60}\/(tcp|udp|sctp): address already in use/.exec(error.slice(0, errorAtMost));
+  if (!said) return {};
+  const [, ipv6, ipv4, port, transport] = said;
+  const found = wanted.find((each) => each.transport === transport && each.hostPort === Number(port));
+  return found ? { unboundPort: { ...found, ip: ipv6 ?? ipv4! } } : {};
 }
 
 /** `target:alias`, or just `target`. */

@@ -53,6 +53,8 @@ export interface Container {
   readonly ports: readonly (readonly [port: number, transport: Transport])[];
   /** Those Docker publishes itself. */
   readonly published: readonly DockerPort[];
+  /** Was taken when dockerd last tried to start the container, which does not run therefore. */
+  readonly unboundPort?: DockerPort;
   readonly dns: { readonly servers: readonly string[]; readonly options: readonly string[]; readonly search: readonly string[] };
   readonly endpoints: readonly Endpoint[];
   readonly hostsPath: string;

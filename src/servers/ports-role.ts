@@ -12,6 +12,7 @@ import { proxyFiles } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
+import { UnboundPorts } from "./unbound-ports.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
 const beginTime = 10_000;
@@ -37,6 +38,7 @@ export class PortsRole {
   readonly #proxy: ProxyRole;
   readonly #ports: PublishedPorts;
   readonly #publisher: Publisher;
+  readonly #unbound: UnboundPorts;
   #begun!: () => void;
   readonly #whenBegun = new Promise<void>((resolve) => (this.#begun = resolve));
   #completed!: () => void;
@@ -58,6 +60,7 @@ export class PortsRole {
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
+    this.#unbound = new UnboundPorts(inventory, log);
   }
 
   async #begin(inherited: readonly Inherited[]): Promise<void> {
@@ -145,7 +148,7 @@ export class PortsRole {
   /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
   async rows(container: string | undefined): Promise<PortRow[]> {
     const { inventory } = this;
-    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, report: await this.report() }, container);
+    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, unbound: await this.#unbound.reasons(), report: await this.report() }, container);
   }
 
   /** @returns undefined when pontoon-proxy does not answer */

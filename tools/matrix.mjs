@@ -1,0 +1,119 @@
+// `sudo npm run test:matrix [-- node|docker|arm64…]`: the tests on other versions of Node and of Docker, and on another processor.
+// What they need is made once, in the cache folder (node-versions.mjs). Ends with `N passed, N failed` over all that was run.
+import { spawn } from "node:child_process";
+import { delimiter, dirname, join } from "node:path";
+import { requireShim } from "./build-shim.mjs";
+import { arm64Runs } from "./matrix/arm64.mjs";
+import { inRoot, removeTemporary, requireDebianRoot } from "./matrix/debian-root.mjs";
+import { nodeOf } from "./node-versions.mjs";
+import { refuse, requireBuild, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { countsOf } from "./tally.mjs";
+
+/** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
+const onEachNode = ["src/", "dns/", "proxy/", ...["names", "takeover", "publish", "privileges"].map((name) => `integration/${name}`)];
+const kinds = { node: nodeRuns, docker: dockerRuns, arm64: arm64Runs };
+
+const words = process.argv.slice(2).filter((word) => word !== "--");
+const wanted = words.filter((word) => Object.hasOwn(kinds, word));
+/** As for `npm test`: only test files whose path holds one of these. */
+const filters = words.filter((word) => !wanted.includes(word));
+if (filters.some((word) => word.startsWith("-"))) refuse(`usage: npm run test:matrix [-- ${Object.keys(kinds).join("|")}…] [FILTER…]`);
+
+requirePlatform();
+requireRoot("npm run test:matrix");
+await requireNodeModules({ development: true });
+await requireBuild("tsconfig.json");
+requireShim();
+
+let running;
+let interrupted = false;
+for (const signal of ["SIGINT", "SIGTERM"])
+  process.on(signal, () => {
+    interrupted = true;
+    if (running?.exitCode === null) process.kill(-running.pid, "SIGTERM");
+  });
+
+const results = [];
+for (const kind of wanted.length > 0 ? wanted : Object.keys(kinds)) for (const run of kinds[kind](filters)) if (!interrupted) await perform(run);
+
+for (const { name, passed, failed, failures, took } of results) {
+  say(`${name}: ${passed} passed, ${failed} failed (${Math.round(took / 1000)} s)`);
+  for (const failure of failures) process.stdout.write(`FAILED ${name}: ${failure}\n`);
+}
+const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+process.stdout.write(`${sum("passed")} passed, ${sum("failed")} failed\n`);
+process.exit(sum("failed") > 0 || interrupted ? 1 : 0);
+
+/** Each version of Node that pontoon is said to run on, on this system; then Debian's own packages, on theirs. */
+function* nodeRuns(filters) {
+  const files = filters.length > 0 ? filters : onEachNode;
+  for (const major of [20, 22, 24, 26])
+    yield {
+      name: `Node ${major}`,
+      async prepare() {
+        const { binary, problem } = await nodeOf(major);
+        if (problem !== undefined) return { problem };
+        return { argv: [binary, ...testsOf(files)], env: { PATH: [dirname(binary), process.env.PATH].join(delimiter) } };
+      },
+    };
+  for (const suite of ["bookworm", "trixie"])
+    yield { name: `Node of Debian ${suite}`, prepare: () => inSuite(suite, { node: "" }, files), done: () => removeTemporary(suite), isRefusal: suite === "bookworm" };
+}
+
+/** Every integration test on the Docker of later suites, with either hierarchy of control groups. */
+function* dockerRuns(filters) {
+  for (const suite of ["trixie", "sid"])
+    for (const hierarchy of [1, 2])
+      yield {
+        name: `Docker of Debian ${suite}, cgroup v${hierarchy}`,
+        prepare: () => inSuite(suite, { hierarchy, node: process.execPath }, filters.length > 0 ? filters : ["integration/"]),
+        done: () => removeTemporary(suite),
+      };
+}
+
+async function inSuite(suite, { node, hierarchy = 1 }, files) {
+  const { folder, problem } = await requireDebianRoot(suite);
+  if (problem !== undefined) return { problem };
+  return { argv: inRoot(folder, { hierarchy, node, argv: ["node", ...testsOf(files)] }), env: { PONTOON_NO_APT: "1" } };
+}
+
+function testsOf(files) {
+  return [join(root, "tools", "test.mjs"), ...files];
+}
+
+/** Runs one of the runs, shows what it prints, and counts its results. */
+async function perform({ name, prepare, done, isRefusal = false }) {
+  const started = Date.now();
+  const { argv, env, problem } = await prepare();
+  if (interrupted) return;
+  if (problem !== undefined) {
+    results.push({ name, passed: 0, failed: 1, failures: [problem], took: 0 });
+    return say(`${name}: ${problem}`);
+  }
+  say(`${name} …`);
+  const { output, code } = await show(argv, env);
+  done?.();
+  const counted = isRefusal ? refusal(output, code) : countsOf(output, code);
+  results.push({ name, took: Date.now() - started, ...counted });
+}
+
+function show(argv, env) {
+  return new Promise((resolve) => {
+    // A process group of its own: what Ctrl-C means for it is decided here.
+    const child = (running = spawn(argv[0], argv.slice(1), { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true }));
+    let output = "";
+    for (const stream of ["stdout", "stderr"])
+      child[stream].on("data", (chunk) => {
+        output += chunk;
+        process[stream].write(chunk);
+      });
+    child.on("error", (error) => (output += error.message));
+    child.on("close", (code) => resolve({ output, code }));
+  });
+}
+
+/** A Node that is too old is refused with what to do. */
+function refusal(output, code) {
+  const ok = code === 1 && /pontoon: Node [\d.]+ is too old; install Node 20 or later/.test(output);
+  return ok ? { passed: 1, failed: 0, failures: [] } : { passed: 0, failed: 1, failures: ["a Node that is too old is not refused in a sentence"] };
+}
