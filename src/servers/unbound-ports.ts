@@ -48,7 +48,7 @@ export class UnboundPorts {
       if (!container) this.#seen.delete(id);
       else this.#seen.set(id, container.unboundPort);
       const hasFailed = !isNew && container?.unboundPort !== undefined && container.unboundPort.hostPort !== before?.hostPort;
-      if (hasFailed && this.#untold.length < untoldAtMost) this.#untold.push({ container: container.name, port: container.unboundPort! });
+      if (hasFailed && this.#untold.length < untoldAtMost) this.#untold.push({ container: container.name, port: container.unboundPort });
     }
     if (!this.#telling && this.#untold.length > 0) void this.#tell();
   }
