@@ -9,7 +9,7 @@ const forbid = (files, patterns) => ({
 
 const noFfi = ["^koffi$", "only src/linux/ calls C functions"];
 const noDocker = ["^dockerode$", "only src/docker/ knows Docker's API"];
-const notSrc = ["(^|/)src/(?!linux/|errors\\.js$|first-words\\.js$)", "a server imports only src/linux/, src/errors.ts and src/first-words.ts from src/"];
+const notSrc = ["(^|/)src/(?!linux/|errors\\.js$|first-words\\.js$|shape\\.js$)", "a server imports only src/linux/, src/errors.ts, src/first-words.ts and src/shape.ts from src/"];
 
 export default tseslint.config(
   { ignores: ["dist/**", "node_modules/**"] },
@@ -27,6 +27,11 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
+  {
+    files: ["src/main.ts", "src/cli/**/*.ts"],
+    ignores: ["src/cli/output.ts", "**/*.test.ts"],
+    rules: { "no-restricted-syntax": ["error", { selector: "MemberExpression[object.name='process'][property.name=/^std(out|err)$/]", message: "src/cli/output.ts prints: it writes out what a terminal would obey" }] },
+  },
   forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
   forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
   ...["src/linux/*.ts", "src/linux/netlink/*.ts", "src/linux/netlink/nftables/*.ts"].map((files, depth) =>

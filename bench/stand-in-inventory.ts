@@ -24,7 +24,7 @@ export function madeContainer({ name, number, networks, sandbox }: Made): Contai
       networkId: madeId("a", network), networkName: networkName(network), aliases: [id.slice(0, 12)], links: [], ...madeAddresses(number),
       hasGateway: { ipv4: true, ipv6: true }, gatewayPriority: 0,
     })),
-    hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false,
+    hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined,
   };
 }
 

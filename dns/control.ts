@@ -4,16 +4,22 @@ import type { Reactor } from "../src/linux/reactor.js";
 import type { Deadline } from "../src/linux/wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
 import type { Family } from "./forwarding-sockets.js";
-import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
-import { PROTOCOL, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";
-
+import { readFirstToServer, type HeldAll, type Hello } from "../src/first-words.js";
+import { readToServer } from "./messages.js";
+import { PROTOCOL, type Gap, type HeldSandbox, type SandboxReport, type ToDaemon, type ToServer } from "./protocol.js";
 import { DnsServer } from "./server.js";
-type Incoming = FirstToServer | ToServer;
+
 type Outgoing = (Hello & { readonly sandboxes: number }) | HeldSandbox | HeldAll | ToDaemon;
 
 const logEvery = 100; // ms
 /** A little longer than the takeover lasts without renewal, ms. */
 const lapseTime = 7000;
+/** How often it is looked whether the daemon has said that it lives, ms, and how many looks in vain it takes to say that it hangs. */
+const turnEvery = 1000;
+const silentTurnsAtMost = 4;
+/** Sandboxes told of in one piece. */
+const slice = 100;
+const everywhere: Gap = { everywhere: true, networks: [] };
 
 /** What was mentioned since a daemon said hello; the rest is gone when it says `synced`. */
 class Mentioned {
@@ -28,7 +34,11 @@ class Mentioned {
  */
 export class Control {
   readonly server: DnsServer;
-  #channel: PacketChannel<Incoming, Outgoing> | undefined;
+  #channel: PacketChannel<unknown, Outgoing> | undefined;
+  /** As the daemon has told it. */
+  #gap = everywhere;
+  /** Turns since the daemon said that it lives; undefined before it has first said so. */
+  #silentTurns: number | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
   #orphaned: Deadline | undefined;
@@ -46,6 +56,7 @@ export class Control {
       answering: (sandbox, answering) => this.#tell({ kind: "answering", sandbox, answering }),
     });
     this.#flushLog();
+    this.#turn();
   }
 
   /** Accepts daemons on a listening socket. */
@@ -61,24 +72,53 @@ export class Control {
   #attach(fd: number): void {
     this.#channel?.close();
     this.#detached();
-    this.#orphaned?.cancel();
-    // What was being let go of for want of a daemon is kept: this one says what it wants of it.
-    this.server.resumeAll();
-    this.#channel = new PacketChannel<Incoming, Outgoing>(this.reactor.poller, fd, {
+    this.#resume();
+    this.#channel = new PacketChannel<unknown, Outgoing>(this.reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => this.#detached(),
     });
   }
 
+  /** A daemon is there. What was being let go of for want of one is kept: this one says what it wants of it. */
+  #resume(): void {
+    this.#orphaned?.cancel();
+    this.#orphaned = undefined;
+    this.server.resumeAll();
+  }
+
   #detached(): void {
     this.#channel = undefined;
     this.#mentioned = undefined;
+    this.#silentTurns = undefined;
+    this.#gap = everywhere;
+    this.#orphan();
+  }
+
+  /** No news any more: a name this table does not hold may be one that Docker knows by now. */
+  #orphan(): void {
     if (this.#draining) return;
     this.server.forgetDaemon();
-    // No news any more: a name this table does not hold may be one that Docker knows by now.
-    this.server.resolver.gap = { everywhere: true, networks: [] };
+    this.server.resolver.gap = everywhere;
     this.#orphaned?.cancel();
     this.#orphaned = this.reactor.wheel.in(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
+  }
+
+  /**
+   * A daemon that hangs brings no more news than one that is gone. Its silence is counted in turns of this process: one that
+   * was itself kept from running for a while has not listened.
+   */
+  #turn(): void {
+    this.reactor.wheel.in(turnEvery, () => this.#turn());
+    if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
+  }
+
+  /** What the daemon told meanwhile it told before this. */
+  #onAlive(): void {
+    const hung = this.#silentTurns !== undefined && this.#silentTurns >= silentTurnsAtMost;
+    this.#silentTurns = 0;
+    if (!hung) return;
+    this.#resume();
+    this.server.resolver.gap = this.#gap;
   }
 
   /**
@@ -97,9 +137,13 @@ export class Control {
     return true;
   }
 
-  #onMessage(message: Incoming, descriptors: number[]): void {
+  #onMessage(value: unknown, descriptors: number[]): void {
     const { server } = this;
-    switch (message.kind) {
+    const message = readFirstToServer(value) ?? readToServer(value);
+    if (message?.kind === "sockets") return this.#onSockets(message, descriptors);
+    if (message?.kind === "more-sockets") return this.#onMoreSockets(message, descriptors);
+    descriptors.forEach(closeDescriptor);
+    switch (message?.kind) {
       case "hello":
         return this.#onHello(message.protocol);
       case "settings":
@@ -118,17 +162,16 @@ export class Control {
       case "sandbox":
         this.#mentioned?.sandboxes.add(message.sandbox.id);
         return server.putSandbox(message.sandbox);
-      case "sockets":
-        return this.#onSockets(message, descriptors);
-      case "more-sockets":
-        return this.#onMoreSockets(message, descriptors);
       case "release":
         return this.#onRelease(message.sandbox);
       case "close":
         return this.#onClose(message.sandbox);
       case "gap":
-        server.resolver.gap = message.gap;
+        this.#gap = message.gap;
+        if (!this.#orphaned) server.resolver.gap = message.gap;
         return;
+      case "alive":
+        return this.#onAlive();
       case "synced":
         return this.#onSynced();
       case "explain": {
@@ -136,14 +179,13 @@ export class Control {
         return server.explain(sandbox, Buffer.from(query, "base64"), (explanation) => void this.#tell({ kind: "explained", request, explanation }));
       }
       case "report":
-        this.#tell({ kind: "reported", request: message.request, report: server.report() });
-        return;
+        return this.#report(message.request);
       case "drain":
         return this.#drain();
       case "stop":
         return this.identity.stop();
-      default:
-        descriptors.forEach(closeDescriptor); // of a daemon of another version
+      case undefined: // of a daemon of another version
+        return;
     }
   }
 
@@ -177,17 +219,32 @@ export class Control {
 
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
     const [pidfd, udp, tcp, bridge, ...forwarding] = descriptors;
-    if (pidfd === undefined || udp === undefined || tcp === undefined || bridge === undefined) throw new Error("sockets without descriptors");
     const sandbox = this.server.sandboxes.get(message.sandbox);
-    if (!sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
+    const isWhole = pidfd !== undefined && udp !== undefined && tcp !== undefined && bridge !== undefined && forwarding.length === message.udp + message.tcp;
+    if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
     this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, bridge, port: message.port });
     this.#addForwarding(message, forwarding);
     if (this.#synced) this.server.serve(sandbox);
   }
 
   #onMoreSockets(message: ToServer & { kind: "more-sockets" }, descriptors: number[]): void {
-    if (this.server.sandboxes.get(message.sandbox)?.sockets) this.#addForwarding(message, descriptors);
+    const isWhole = descriptors.length === message.udp + message.tcp;
+    if (isWhole && this.server.sandboxes.get(message.sandbox)?.sockets) this.#addForwarding(message, descriptors);
     else descriptors.forEach(closeDescriptor);
+  }
+
+  #report(request: number): void {
+    const reports = this.server.sandboxReports();
+    const channel = this.#channel;
+    const go = () => {
+      if (!channel || channel !== this.#channel) return;
+      const sandboxes: SandboxReport[] = [];
+      for (let next = reports.next(); next.value; next = reports.next()) if (sandboxes.push(next.value) >= slice) break;
+      const more = sandboxes.length === slice;
+      this.#tell({ kind: "reported", request, report: this.server.report(sandboxes, more), ...(more && { more }) });
+      if (more) this.reactor.poller.soon(go);
+    };
+    go();
   }
 
   #addForwarding({ sandbox, family = "ipv4", udp }: { sandbox: string; family?: Family; udp: number }, descriptors: number[]): void {

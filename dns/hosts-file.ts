@@ -17,16 +17,32 @@ export interface LinkedHost {
  */
 export function correctLinks(content: Buffer, links: readonly LinkedHost[]): Buffer {
   const lines = linesOf(content);
+  const places = placesOfLinks(lines);
   for (const link of links) {
-    let place = 0;
-    for (const [index, line] of lines.entries()) {
-      const found = readLinkLine(line);
-      if (found?.alias !== asBytes(link.alias) || found.hostname !== asBytes(link.hostname)) continue;
-      // Docker's own edit writes the IPv4 address into the line of the IPv6 one too, so the address does not tell them apart.
-      lines[index] = linkLine(link.addresses[place++] ?? found.address, link);
-    }
+    // Docker's own edit writes the IPv4 address into the line of the IPv6 one too, so the address does not tell them apart.
+    for (const [place, { index, address }] of (places.get(nameOf(asBytes(link.alias), asBytes(link.hostname))) ?? []).entries())
+      lines[index] = linkLine(link.addresses[place] ?? address, link);
   }
   return Buffer.from(lines.join("\n"), "latin1");
+}
+
+/** Each line is read once, however many links there are. */
+function placesOfLinks(lines: readonly string[]): Map<string, { readonly index: number; readonly address: string }[]> {
+  const places = new Map<string, { index: number; address: string }[]>();
+  for (const [index, line] of lines.entries()) {
+    const found = readLinkLine(line);
+    if (!found) continue;
+    const name = nameOf(found.alias, found.hostname);
+    const known = places.get(name);
+    if (known) known.push({ index, address: found.address });
+    else places.set(name, [{ index, address: found.address }]);
+  }
+  return places;
+}
+
+/** Neither part holds a blank. */
+function nameOf(alias: string, hostname: string): string {
+  return `${alias} ${hostname}`;
 }
 
 /**
@@ -43,17 +59,22 @@ export function restoreOwnLines(content: Buffer, hostname: string, addresses: re
 }
 
 const newline = 0x0a;
+/** Letters. */
+const addressAtMost = 64;
 
 /** As Docker writes it, so that its own later edit, which looks for a TAB and the alias, finds it. */
 function linkLine(address: string, { alias, hostname, name }: LinkedHost): string {
   return asBytes(`${address}\t${alias} ${hostname}${name === alias ? "" : ` ${name}`}`);
 }
 
-/** A line in exactly Docker's form; `--add-host` makes lines of one name. No `\s`: it takes the byte A0 for a space, which is part of letters. */
+/** A line in exactly Docker's form; `--add-host` makes lines of one name. Only blank and TAB part words: the byte A0 is part of letters. */
 function readLinkLine(line: string): { address: string; alias: string; hostname: string } | undefined {
-  const [, address, alias, hostname] = /^([^ \t]+)\t([^ \t]+) ([^ \t\r]+)(?: [^ \t\r]+)?$/.exec(line) ?? [];
-  if (address === undefined || alias === undefined || hostname === undefined || isIP(address) === 0) return undefined;
-  return { address, alias, hostname };
+  const tab = line.indexOf("\t");
+  if (tab <= 0 || tab > addressAtMost || line.includes("\t", tab + 1)) return undefined;
+  const [alias = "", hostname = "", ...names] = line.slice(tab + 1).split(" ", 4);
+  if (alias === "" || hostname === "" || hostname.includes("\r") || names.length > 1 || names.some((name) => name === "" || name.includes("\r"))) return undefined;
+  const address = line.slice(0, tab);
+  return isIP(address) === 0 ? undefined : { address, alias, hostname };
 }
 
 /** One character for each byte. */

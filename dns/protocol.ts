@@ -2,14 +2,14 @@
 // Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
 
 /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
 export const BRIDGE_MARK = 0x706e;
 /** IP time-to-live of replies that must not renew the takeover: sent while letting go. */
 export const LETTING_GO_TTL = 7;
-/** What a heartbeat datagram holds. Too short to be DNS. */
-export const HEARTBEAT = "pontoon!";
+/** Bytes of a heartbeat datagram, which are random: a container that knew them could hide that its takeover is gone. Too short to be DNS. */
+export const HEARTBEAT_SIZE = 11;
 /** Where containers ask, and the port they ask at. */
 export const RESOLVER_ADDRESS = "127.0.0.11";
 export const RESOLVER_PORT = 53;
@@ -33,7 +33,7 @@ export interface EndpointRecord {
 export interface NetworkRecord {
   readonly id: string;
   readonly name: string;
-  /** Other hosts have endpoints on it that this host's table does not know. */
+  /** Names on it are not in the table: of endpoints on other hosts, or of a container here that has too many. */
   readonly shared: boolean;
 }
 
@@ -112,6 +112,8 @@ export type ToServer =
   | { readonly kind: "gap"; readonly gap: Gap }
   /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
   | { readonly kind: "synced" }
+  /** Said every second: a daemon that says it no more hangs, and brings no news, as one that is gone. */
+  | { readonly kind: "alive" }
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
   | { readonly kind: "report"; readonly request: number };
 
@@ -125,7 +127,8 @@ export type ToDaemon =
   /** Whether heartbeats come back through the takeover. */
   | { readonly kind: "answering"; readonly sandbox: string; readonly answering: boolean }
   | { readonly kind: "explained"; readonly request: number; readonly explanation: Explanation | undefined }
-  | { readonly kind: "reported"; readonly request: number; readonly report: Report }
+  /** More parts follow if it says so. Each has other sandboxes, and the last everything else. */
+  | { readonly kind: "reported"; readonly request: number; readonly report: Report; readonly more?: boolean }
   | { readonly kind: "log"; readonly queries: readonly QueryLogEntry[]; readonly dropped: number };
 
 /** Where an answer came from. */

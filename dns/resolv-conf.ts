@@ -1,5 +1,7 @@
 import { isIP } from "node:net";
 
+// Whose file it is may write anything into it: it is read in one pass, and no more is kept than a resolver would use.
+
 /** What a resolv.conf says (resolv.conf(5)). */
 export interface ResolvConf {
   readonly nameservers: readonly string[];
@@ -7,17 +9,28 @@ export interface ResolvConf {
   readonly options: readonly string[];
 }
 
-/** Reads a resolv.conf. Lines that make no sense are passed over, as the C library does. */
+/** Of each kind. The C library takes 3 servers, and took 6 suffixes until its version 2.26. */
+const entriesAtMost = 32;
+/** Lines that are looked at, empty ones left out. */
+const linesAtMost = 2048;
+/** Letters of a domain name. */
+const wordAtMost = 255;
+/** Letters of an address, with the name of an interface. */
+const addressAtMost = 64;
+const externalStart = "# ExtServers: [";
+const hostStart = "host(";
+
+/** Reads a resolv.conf. Lines that make no sense are passed over, as the C library does, and so is what is too long or too much. */
 export function parseResolvConf(content: string): ResolvConf {
   const nameservers: string[] = [];
   let search: string[] = [];
   const options: string[] = [];
-  for (const line of content.split("\n")) {
-    const [keyword, ...values] = line.replace(/[#;].*$/, "").trim().split(/\s+/);
+  for (const line of linesOf(content)) {
+    const [keyword, ...values] = wordsOf(line, 0, endOfWords(line));
     const [first = ""] = values;
-    if (keyword === "nameserver" && isIP(first.split("%")[0] ?? "") !== 0) nameservers.push(first);
-    else if (keyword === "search" || keyword === "domain") search = values.filter((domain) => domain !== ".");
-    else if (keyword === "options") options.push(...values);
+    if (keyword === "nameserver" && isAddress(first.split("%", 1)[0]!, first)) addTo(nameservers, [first]);
+    else if (keyword === "search" || keyword === "domain") search = values.filter((domain) => domain !== "." && domain.length <= wordAtMost);
+    else if (keyword === "options") addTo(options, values.filter((option) => option.length <= wordAtMost));
   }
   return { nameservers, search, options };
 }
@@ -31,11 +44,54 @@ export interface ExternalServer {
 
 /** The `# ExtServers: [host(10.0.0.2) 8.8.8.8]` comment (facts 1.7); undefined when there is none. */
 export function parseExternalServers(content: string): ExternalServer[] | undefined {
-  const match = /^# ExtServers: \[(.*)\]$/m.exec(content);
-  if (!match) return undefined;
-  return match[1]!
-    .split(/\s+/)
-    .map((entry) => /^(host\()?([^()]+)\)?$/.exec(entry))
-    .filter((entry) => entry !== null && isIP(entry[2]!) !== 0)
-    .map((entry) => ({ ip: entry![2]!, fromHost: entry![1] !== undefined }));
+  for (const line of linesOf(content)) {
+    const end = line.trimEnd().length - 1;
+    if (!line.startsWith(externalStart) || line[end] !== "]") continue;
+    return wordsOf(line, externalStart.length, end).map(externalServer).filter((server) => server !== undefined);
+  }
+  return undefined;
+}
+
+function externalServer(entry: string): ExternalServer | undefined {
+  const fromHost = entry.startsWith(hostStart) && entry.endsWith(")");
+  const ip = fromHost ? entry.slice(hostStart.length, -1) : entry;
+  return isAddress(ip, entry) ? { ip, fromHost } : undefined;
+}
+
+/** @param whole what it was written as: with it, nothing long is looked at */
+function isAddress(ip: string, whole: string): boolean {
+  return whole.length <= addressAtMost && isIP(ip) !== 0;
+}
+
+function addTo(list: string[], values: readonly string[]): void {
+  list.push(...values.slice(0, entriesAtMost - list.length));
+}
+
+function* linesOf(content: string): Generator<string> {
+  let count = 0;
+  for (let start = 0, end = 0; end < content.length && count < linesAtMost; start = end + 1) {
+    const found = content.indexOf("\n", start);
+    end = found < 0 ? content.length : found;
+    if (end === start) continue;
+    count++;
+    yield content.slice(start, end);
+  }
+}
+
+/** Where a comment of either kind begins. */
+function endOfWords(line: string): number {
+  const hash = line.indexOf("#");
+  const semicolon = line.indexOf(";");
+  return Math.min(hash < 0 ? line.length : hash, semicolon < 0 ? line.length : semicolon);
+}
+
+/** The first words between two places, a keyword and as many values as count. Whatever does not print ends a word. */
+function wordsOf(line: string, start: number, end: number): string[] {
+  const words: string[] = [];
+  for (let at = start; at < end && words.length <= entriesAtMost; at++) {
+    const begin = at;
+    while (at < end && line.charCodeAt(at) > 0x20) at++;
+    if (at > begin) words.push(line.slice(begin, at));
+  }
+  return words;
 }

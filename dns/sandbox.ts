@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import { isIPv6 } from "node:net";
 import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
@@ -5,7 +6,7 @@ import { closeDescriptor } from "../src/linux/socket.js";
 import { upstreamKey } from "./upstreams.js";
 import { AskerView } from "./lookup.js";
 import { PacketCache, type SharedRoom } from "./packet-cache.js";
-import { RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
+import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
 import { RecentNames } from "./recent-names.js";
 import { UdpChannel } from "./udp-channel.js";
 import type { SandboxPool } from "./sandbox-pool.js";
@@ -51,6 +52,8 @@ export class Sandbox {
   /** Whether the last heartbeats came back through the takeover. */
   answering = false;
   heartbeatsMissed = 0;
+  /** What it sends to itself. */
+  readonly heartbeat = randomBytes(HEARTBEAT_SIZE);
   view: AskerView;
   /** Servers to ask, without those that are ourselves. */
   upstreams: readonly Upstream[];

@@ -4,7 +4,7 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import type { Reactor } from "../src/linux/reactor.js";
 import { setTimeToLive } from "../src/linux/socket.js";
 import { monotonicNow } from "../src/linux/wheel.js";
-import { HEARTBEAT, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Report, type SandboxRecord, type Settings } from "./protocol.js";
+import { LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Report, type SandboxRecord, type SandboxReport, type Settings } from "./protocol.js";
 import { QueryLog, describeSource } from "./query-log.js";
 import { readQuery } from "./query.js";
 import { Resolver } from "./resolve.js";
@@ -26,7 +26,6 @@ const USUAL_TTL = 64;
 const heartbeatsMissedAtMost = 2;
 /** What a server that another has replaced may take to finish, ms: longer than any question, as long as an idle connection. */
 const drainTime = 10_000;
-const heartbeat = Buffer.from(HEARTBEAT);
 const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
 
 /** What the server tells whoever steers it. */
@@ -194,11 +193,18 @@ export class DnsServer {
     else this.resolver.ask(asked, finish);
   }
 
-  report(): Report {
-    const networks = [...this.zones.networks.values()];
+  /** One after the other: some may go meanwhile. */
+  *sandboxReports(): Generator<SandboxReport, undefined> {
+    for (const { record, answering, counters } of this.sandboxes.values()) yield { id: record.id, answering, counters };
+    return undefined;
+  }
+
+  /** @param sandboxes those it is to tell of  @param ofTheseAlone whether the rest is told another time */
+  report(sandboxes: readonly SandboxReport[], ofTheseAlone = false): Report {
+    const networks = ofTheseAlone ? [] : [...this.zones.networks.values()];
     return {
-      sandboxes: [...this.sandboxes.values()].map(({ record, answering, counters }) => ({ id: record.id, answering, counters })),
-      upstreams: this.#health.report(),
+      sandboxes,
+      upstreams: ofTheseAlone ? [] : this.#health.report(),
       networks: networks.length,
       cache: { entries: this.#cache.size, bytes: this.#cache.bytes },
       endpoints: networks.reduce((sum, network) => sum + network.endpoints.size, 0),
@@ -235,9 +241,9 @@ export class DnsServer {
     // A server that was replaced may have been letting go meanwhile, and this is one socket in both.
     if (sandbox.heartbeatsMissed > 0) setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
     sandbox.heartbeatsMissed++;
-    sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
+    sendDatagram(sandbox.sockets.udp, sandbox.heartbeat, ownResolver);
     // The first arms the takeover on its way out; the second is the first that can come back through it.
-    if (!sandbox.answering) sendDatagram(sandbox.sockets.udp, heartbeat, ownResolver);
+    if (!sandbox.answering) sendDatagram(sandbox.sockets.udp, sandbox.heartbeat, ownResolver);
   }
 
   #onHeartbeat(sandbox: Sandbox): void {

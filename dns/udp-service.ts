@@ -3,7 +3,7 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import { MessageBatch } from "../src/linux/mmsg.js";
 import type { Poller } from "../src/linux/poller.js";
 import { monotonicNow } from "../src/linux/wheel.js";
-import { HEARTBEAT, RESOLVER_PORT } from "./protocol.js";
+import { HEARTBEAT_SIZE, RESOLVER_PORT } from "./protocol.js";
 import type { QueryLog } from "./query-log.js";
 import { QUERY_LIMIT, readQuery, type Question } from "./query.js";
 import { buildRefusal, UDP_REPLY_LIMIT, udpLimit } from "./reply.js";
@@ -90,7 +90,7 @@ export class UdpService {
     const batch = this.#batch;
     const length = batch.length(slot);
     const start = slot * batch.slotSize;
-    if (length === HEARTBEAT.length && this.#isHeartbeat(slot, start)) {
+    if (length === HEARTBEAT_SIZE && this.#isHeartbeat(sandbox, slot, start)) {
       this.onHeartbeat(sandbox);
       return 0;
     }
@@ -125,12 +125,12 @@ export class UdpService {
     return 0;
   }
 
-  #isHeartbeat(slot: number, start: number): boolean {
+  #isHeartbeat(sandbox: Sandbox, slot: number, start: number): boolean {
     const batch = this.#batch;
     return (
       batch.senderPort(slot) === RESOLVER_PORT &&
       batch.senderIPv4(slot) === resolverAddress &&
-      batch.bytes.latin1Slice(start, start + HEARTBEAT.length) === HEARTBEAT
+      sandbox.heartbeat.compare(batch.bytes, start, start + HEARTBEAT_SIZE) === 0
     );
   }
 }

@@ -189,6 +189,11 @@ export function testContract(t: Test, command: readonly string[]): void {
     t.match(held, new RegExp(`^1\nlisten tcp4 ${loopback}:${port}: bind: address already in use \\(held by \\S+, pid ${process.pid}\\)$`));
     t.match(await refusal(arguments20("tcp", ["0.0.0.0", port], [loopback, container])), `pid ${process.pid})`);
 
+    const odd = spawn(process.execPath, ["--eval", 'process.title = "x\\x1b[2J\\u009b\\u202e\\ny"; require("net").createServer().listen(0, process.argv[1], function () { console.log(this.address().port); })', loopback], { stdio: ["pipe", "pipe", "inherit"] });
+    t.teardown(() => odd.kill("SIGKILL"));
+    const [oddPort] = (await once(odd.stdout, "data")) as [Buffer];
+    t.match(await refusal(arguments20("tcp", [loopback, Number(oddPort.toString())], [loopback, container])), new RegExp(`^1\nlisten [ -~]* \\(held by x\\?\\[2J[?y]+, pid ${odd.pid}\\)$`), "a process with a name that a terminal obeys");
+
     const free = await freePort();
     for (const protocol of ["tcp", "udp"]) {
       const first = start(t, { folder, args: arguments20(protocol, [loopback, free], [loopback, container]) });

@@ -1,7 +1,8 @@
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import type { Reactor } from "../src/linux/reactor.js";
 import type { Deadline } from "../src/linux/wheel.js";
-import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
+import type { EndRecord, FromWorker } from "./bulk-protocol.js";
+import { readToWorker } from "./messages.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import type { Pipes } from "./pipes.js";
 import { TcpConnection, type ConnectionOwner, type EndState } from "./tcp-connection.js";
@@ -14,7 +15,7 @@ const reportEvery = 1000; // ms
  */
 export class BulkWorker {
   readonly #publications = new Map<number, Share>();
-  readonly #channel: PacketChannel<ToWorker, FromWorker>;
+  readonly #channel: PacketChannel<unknown, FromWorker>;
   #report: Deadline | undefined;
   #isOrphan = false;
 
@@ -25,7 +26,7 @@ export class BulkWorker {
     fd: number,
     private readonly exit: () => void,
   ) {
-    this.#channel = new PacketChannel<ToWorker, FromWorker>(reactor.poller, fd, {
+    this.#channel = new PacketChannel<unknown, FromWorker>(reactor.poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#isOrphan = true;
@@ -39,11 +40,12 @@ export class BulkWorker {
     return this.#isOrphan;
   }
 
-  #onMessage(message: ToWorker, descriptors: number[]): void {
+  #onMessage(value: unknown, descriptors: number[]): void {
+    const message = readToWorker(value);
     const [client, container, ...others] = descriptors;
-    if (message.kind === "end" || client === undefined || container === undefined || others.length > 0) {
+    if (message?.kind !== "take" || client === undefined || container === undefined || others.length > 0) {
       descriptors.forEach(closeDescriptor);
-      if (message.kind === "end") this.#publications.get(message.publication)?.end();
+      if (message?.kind === "end") this.#publications.get(message.publication)?.end();
       return;
     }
     const { publication, halfClosedIdleMs } = message;

@@ -3,13 +3,14 @@ import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import type { BulkTaker, HandedOver } from "./bulk.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
+import { readFromWorker } from "./messages.js";
 import type { EndState, TcpConnection } from "./tcp-connection.js";
 
 /** Messages a worker may be behind with before it is given nothing more. */
 const backlogAtMost = 64;
 
 interface Worker {
-  readonly channel: PacketChannel<FromWorker, ToWorker>;
+  readonly channel: PacketChannel<unknown, ToWorker>;
   /** Open connections. */
   size: number;
 }
@@ -34,16 +35,29 @@ export class BulkWorkers implements BulkTaker {
   add(fd: number): void {
     const worker: Worker = {
       size: 0,
-      channel: new PacketChannel<FromWorker, ToWorker>(this.poller, fd, {
-        onMessage: (progress) => this.#shares.get(progress.publication)?.onProgress(worker, progress),
-        onClose: () => {
-          this.#workers.delete(worker);
-          for (const share of this.#shares.values()) share.onDeath(worker);
-          this.onDeath();
-        },
+      channel: new PacketChannel<unknown, ToWorker>(this.poller, fd, {
+        onMessage: (message, descriptors) => this.#onMessage(worker, message, descriptors),
+        onClose: () => this.#onGone(worker),
       }),
     };
     this.#workers.add(worker);
+  }
+
+  /** A worker that says anything else was broken into: it is given nothing more, and heard no more. */
+  #onMessage(worker: Worker, message: unknown, descriptors: readonly number[]): void {
+    descriptors.forEach(closeDescriptor);
+    const progress = readFromWorker(message);
+    const share = progress && this.#shares.get(progress.publication);
+    const isFit = progress !== undefined && descriptors.length === 0 && (!share || progress.ended <= share.openAt(worker));
+    if (isFit) return share?.onProgress(worker, progress);
+    worker.channel.close();
+    this.#onGone(worker);
+  }
+
+  #onGone(worker: Worker): void {
+    if (!this.#workers.delete(worker)) return;
+    for (const share of this.#shares.values()) share.onDeath(worker);
+    this.onDeath();
   }
 
   begin(halfClosedIdleMs: number, onGone: () => void): HandedOver {
@@ -97,6 +111,10 @@ class Share implements HandedOver {
   end(): void {
     this.workers.forget();
     for (const worker of [...this.#open.keys()]) this.#add(worker, -(this.#open.get(worker) ?? 0));
+  }
+
+  openAt(worker: Worker): number {
+    return this.#open.get(worker) ?? 0;
   }
 
   onProgress(worker: Worker, { ended, bytesToContainer, bytesToClients }: FromWorker): void {

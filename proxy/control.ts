@@ -1,18 +1,24 @@
 import { errorCode, PontoonError } from "../src/errors.js";
-import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
+import { readFirstToServer, type HeldAll, type Hello } from "../src/first-words.js";
 import { EPOLLIN } from "../src/linux/constants.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
 import type { Deadline } from "../src/linux/wheel.js";
-import { PROTOCOL, type HeldPublication, type ToDaemon, type ToProxy } from "./protocol.js";
+import { readToProxy } from "./messages.js";
+import { PROTOCOL, type HeldPublication, type ToDaemon } from "./protocol.js";
 import type { Endpoint, Publication } from "./publication.js";
+import type { PublicationReport } from "./relay.js";
 import type { ProxyServer } from "./server.js";
+import { isOfShim } from "./shims.js";
 
-type Incoming = FirstToServer | ToProxy;
 type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
 
 /** Without a daemon and without anything to serve a proxy is of no use: after this long, ms, it ends. */
 const idleTime = 60_000;
+/** Publications reported, or handed back, in one piece; and how many messages may wait until the daemon reads them. */
+const slice = 100;
+const backlogAtMost = 500;
+const backlogLookedAtEvery = 5; // ms
 
 interface Held {
   readonly publication: Publication;
@@ -24,7 +30,7 @@ interface Held {
  * stays open.
  */
 export class Control {
-  #channel: PacketChannel<Incoming, Outgoing> | undefined;
+  #channel: PacketChannel<unknown, Outgoing> | undefined;
   /** What daemons opened; publications of shims are none of theirs. */
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
@@ -59,7 +65,7 @@ export class Control {
     this.#channel?.close();
     this.#idle?.cancel();
     this.#mentioned = undefined;
-    this.#channel = new PacketChannel<Incoming, Outgoing>(this.server.reactor.poller, fd, {
+    this.#channel = new PacketChannel<unknown, Outgoing>(this.server.reactor.poller, fd, {
       bearsLoss: true,
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
@@ -81,11 +87,12 @@ export class Control {
     this.#channel?.send(message, descriptors);
   }
 
-  #onMessage(message: Incoming, descriptors: number[]): void {
-    if (message.kind === "open") return this.#onOpen(message.publication, descriptors);
-    if (message.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
+  #onMessage(value: unknown, descriptors: number[]): void {
+    const message = readFirstToServer(value) ?? readToProxy(value);
+    if (message?.kind === "open") return this.#onOpen(message.publication, descriptors);
+    if (message?.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
     descriptors.forEach(closeDescriptor);
-    switch (message.kind) {
+    switch (message?.kind) {
       case "hello":
         return this.#onHello(message.protocol);
       case "settings":
@@ -102,7 +109,7 @@ export class Control {
       case "synced":
         return this.#onSynced();
       case "report":
-        return this.#tell({ kind: "reported", request: message.request, report: this.server.report() });
+        return this.#report(message.request);
       case "ping":
         return this.#tell({ kind: "pong", request: message.request });
       case "drain":
@@ -111,6 +118,7 @@ export class Control {
       case "stop":
         return this.identity.stop();
       case "worker":
+      case undefined: // of a daemon of another version
         return;
     }
   }
@@ -118,8 +126,47 @@ export class Control {
   #onHello(protocol: number): void {
     this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid });
     if (protocol === PROTOCOL) this.#mentioned = new Set();
-    for (const { publication, descriptor } of this.#held.values()) this.#tell({ kind: "held", publication }, [descriptor]);
-    this.#tell({ kind: "held-all" });
+    const held = this.#held.values();
+    this.#inSlices(() => {
+      for (let count = 0; count < slice; count++) {
+        const { value, done } = held.next();
+        if (done === true) {
+          this.#tell({ kind: "held-all" });
+          return true;
+        }
+        this.#tell({ kind: "held", publication: value.publication }, [value.descriptor]);
+      }
+      return false;
+    });
+  }
+
+  #report(request: number): void {
+    const reports = this.server.publications.reports();
+    let shims = 0;
+    this.#inSlices(() => {
+      const publications: PublicationReport[] = [];
+      while (publications.length < slice) {
+        const { value } = reports.next();
+        if (!value) break;
+        publications.push(value);
+        if (isOfShim(value.id)) shims++;
+      }
+      const more = publications.length === slice;
+      this.#tell({ kind: "reported", request, report: this.server.report(publications, shims), ...(more && { more }) });
+      return !more;
+    });
+  }
+
+  /** Does something piece by piece, as fast as the daemon reads, for as long as it is there. @param piece returns whether it was the last */
+  #inSlices(piece: () => boolean): void {
+    const channel = this.#channel;
+    const { wheel, poller } = this.server.reactor;
+    const go = () => {
+      if (!channel || channel !== this.#channel) return;
+      if (channel.backlog > backlogAtMost) wheel.in(backlogLookedAtEvery, go);
+      else if (!piece()) poller.soon(go);
+    };
+    go();
   }
 
   #onOpen(publication: Publication, [descriptor, ...others]: number[]): void {

@@ -11,7 +11,8 @@ import { openListener, tellDestinations } from "../src/linux/listener.js";
 import { namespaceInode, ownNamespacePath } from "../src/linux/netns.js";
 import { NodePoller } from "../src/linux/node-poller.js";
 import { receivePacket, sendPacket, type Packet } from "../src/linux/packet-connection.js";
-import { holderText } from "../src/linux/port-holder.js";
+import { atOnce } from "../src/linux/pieces.js";
+import { holdersOfPorts, holderText } from "../src/linux/port-holder.js";
 import type { Watch } from "../src/linux/poller.js";
 import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../src/linux/socket.js";
 import { socketKind } from "../src/linux/socket-kind.js";
@@ -173,7 +174,7 @@ class DockerProxy {
     } catch (error) {
       if (!(error instanceof LinuxError)) throw error;
       const text = host.ip.includes(":") ? `listen ${protocol}6 [${host.ip}]:${host.port}` : `listen ${protocol}4 ${host.ip}:${host.port}`;
-      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(protocol, host) : ""}`);
+      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) : ""}`);
     }
   }
 
@@ -271,7 +272,9 @@ function timeFrom(name: string, otherwise: number): number {
 }
 
 /** Reports a failure to dockerd, or to a person who started this by hand, and ends. */
-function fail(problem: string): never {
+function fail(words: string): never {
+  // The process that holds a port may call itself anything, and dockerd hands the words on to somebody's terminal.
+  const problem = Buffer.from(words).toString("latin1").replace(/[^ -~]/g, "?");
   try {
     writeSync(verdictDescriptor, `1\n${problem}`);
   } catch {

@@ -4,7 +4,7 @@ import type { Endpoint, Publication } from "./publication.js";
 import type { PublicationReport } from "./relay.js";
 
 /** A peer that speaks another number is replaced, not understood. */
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 /** A publication that an earlier daemon opened. Descriptor: its socket. */
 export interface HeldPublication {
@@ -44,7 +44,8 @@ export type ToDaemon =
   | { readonly kind: "declined"; readonly reason: string }
   /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
-  | { readonly kind: "reported"; readonly request: number; readonly report: Report }
+  /** More parts follow if it says so. Each has other publications, and the last everything else. */
+  | { readonly kind: "reported"; readonly request: number; readonly report: Report; readonly more?: boolean }
   | { readonly kind: "pong"; readonly request: number };
 
 export interface Report {

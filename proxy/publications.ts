@@ -71,8 +71,10 @@ export class Publications {
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 
-  report(): PublicationReport[] {
-    return [...this.#open.values()].map(({ relay }) => relay.report());
+  /** One after the other: there may be tens of thousands, and some may go meanwhile. */
+  *reports(): Generator<PublicationReport, undefined> {
+    for (const { relay } of this.#open.values()) yield relay.report();
+    return undefined;
   }
 
   #drained(relay: Relay): void {

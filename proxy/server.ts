@@ -5,7 +5,8 @@ import { Exhaustion } from "./exhaustion.js";
 import { Pipes } from "./pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
-import { isOfShim, Shims } from "./shims.js";
+import type { PublicationReport } from "./relay.js";
+import { Shims } from "./shims.js";
 
 /** Bytes of an ordinary user's 64 MB in pipes (fs.pipe-user-pages-soft) that all our processes use together. */
 export const PIPE_MEMORY = 48 << 20;
@@ -63,12 +64,12 @@ export class ProxyServer {
     return this.publications.size + this.publications.draining + this.shims.size + this.shims.kept === 0;
   }
 
-  report(): Report {
-    const publications = this.publications.report();
+  /** @param publications those it is to tell of  @param shims how many of all publications are dockerd's */
+  report(publications: readonly PublicationReport[], shims: number): Report {
     return {
       publications,
       draining: this.publications.draining,
-      shims: publications.filter(({ id }) => isOfShim(id)).length,
+      shims,
       workers: this.workers.size,
       waitingForDescriptors: this.#exhaustion.waiting,
       residentMemory: process.memoryUsage.rss(),

@@ -57,7 +57,7 @@ export class TestProxy {
   }
 
   report(id = "web"): PublicationReport {
-    const found = this.publications.report().find((report) => report.id === id);
+    const found = [...this.publications.reports()].find((report) => report.id === id);
     if (!found) throw new Error(`no publication ${id}`);
     return found;
   }

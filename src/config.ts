@@ -76,7 +76,7 @@ export function parseConfig(text: string, file: string): Config {
     data = parse(text) ?? {};
   } catch (error) {
     const where = error instanceof YAMLParseError && error.linePos ? ` line ${error.linePos[0].line}` : "";
-    const what = error instanceof Error ? error.message.split("\n")[0]?.replace(/ at line.*$/, "") : String(error);
+    const what = error instanceof Error ? error.message.split("\n", 1)[0]!.split(" at line", 1)[0] : String(error);
     throw new PontoonError("CONFIG_INVALID", file, `${file}${where}: not YAML: ${what}; correct the line`, { cause: error });
   }
   const result = schema.safeParse(data);

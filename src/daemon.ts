@@ -27,8 +27,10 @@ import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
 import { createLog } from "./log.js";
+import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
+import { startPulse } from "./pulse.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
@@ -68,6 +70,7 @@ export class Daemon {
   #place: DockerdPlace = { kind: "untold" };
   #daemonDns: Promise<DaemonDns> | undefined;
   #unwatch: (() => void) | undefined;
+  #stopPulse: (() => void) | undefined;
   #lock: FileLock | undefined;
   /** Of the dockerd that answers, by whatever address. */
   #identityLock: { readonly name: string; readonly lock: FileLock } | undefined;
@@ -82,7 +85,8 @@ export class Daemon {
     this.#engine = new Engine(dockerHost, this.#docker, { mayConnect: () => this.#mayConnect(), recognise: (identity) => this.#recognise(identity) });
     this.#upstreams = new Upstreams({
       resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
-      pathOf: (file) => pathInRoot(rootOf(this.#place), file),
+      pathOf: (file, opening) => pathInRoot(rootOf(this.#place), file, opening),
+      onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
       daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       forwardFrom: config.dns["forward-from"],
@@ -110,7 +114,7 @@ export class Daemon {
       { enabled: enabled && !options.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
       this.#log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file));
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));
     this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
@@ -147,6 +151,7 @@ export class Daemon {
     this.#ports.start(() => this.#dns.isReady);
     if (!this.options.observe) this.#hosts.start();
     this.#feed.start();
+    this.#stopPulse = startPulse(() => this.#dns.beat(), () => this.#feed.catchUp());
     this.#unwatch = this.#upstreams.watch(() => {
       this.#log.info("the host's resolv.conf has changed");
       this.#dns.reconsiderAll();
@@ -192,6 +197,7 @@ export class Daemon {
 
   async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
+    this.#stopPulse?.();
     this.#poller.stop();
     this.#lock?.release();
     this.#identityLock?.lock.release();
@@ -203,7 +209,7 @@ export class Daemon {
     if (state.kind === "waiting") this.#manager.status(`waiting for dockerd at ${this.options.dockerHost}`);
     if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
     const isComplete = state.kind === "following";
-    this.#dns.setGap({ everywhere: !isComplete, networks: joins.networks() });
+    this.#dns.setGap({ everywhere: !isComplete || this.#feed.isBehind, networks: joins.networks() });
     if (!isComplete) return;
     void this.#dns.mayTakeOver();
     void this.#ports.inventoryIsComplete();
@@ -274,12 +280,22 @@ export class Daemon {
   }
 }
 
+/** Root writes there under names that everybody knows. */
 function makeRunDir(path: string): void {
+  refuseSharedFolder(path);
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`, { cause: error });
   }
+  refuseSharedFolder(path); // another user may have been first
+}
+
+function refuseSharedFolder(path: string): void {
+  const fault = faultOfFolder(path);
+  if (fault === undefined) return;
+  const remedy = "choose a folder that only root may write, in folders that only root may write, such as /run/pontoon";
+  throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path}: ${fault}; ${remedy}`);
 }
 
 /** Two daemons would take over the same containers, one after the other, for ever. */

@@ -1,3 +1,5 @@
+import { integer, messageReader, text, word } from "./shape.js";
+
 // What a daemon and any of its servers can say to each other whatever their versions: these messages, the framing and the
 // order of descriptors never change. With them a daemon of any version has a server of any other replaced without losing a
 // query or a connection. What is not understood is ignored.
@@ -21,3 +23,11 @@ export interface Hello {
 export interface HeldAll {
   readonly kind: "held-all";
 }
+
+const anyNumber = integer(0);
+
+/** What a server of whatever version says first, if it makes sense. */
+export const readFromServer = messageReader<Hello | HeldAll>({ hello: { protocol: anyNumber, version: word(256), pid: integer(1, 1 << 22) }, "held-all": {} });
+
+/** What a daemon of whatever version says first, if it makes sense. */
+export const readFirstToServer = messageReader<FirstToServer>({ hello: { protocol: anyNumber, version: text(256) }, drain: {}, stop: {} });

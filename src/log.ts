@@ -1,4 +1,5 @@
 import { pino, type Logger } from "pino";
+import { printable } from "./printable.js";
 
 /**
  * The daemon's log: JSON lines for machines, or, on a terminal, lines for people.
@@ -10,10 +11,10 @@ export function createLog(level: string): Logger {
   return pino(options, { write: (line: string) => process.stdout.write(`${forPeople(line)}\n`) });
 }
 
-/** One record as people read it: time, level if it matters, message, then what it is about. */
+/** One record as people read it, on one line: time, level if it matters, message, then what it is about. */
 export function forPeople(line: string): string {
   const { level, time, msg, ...rest } = JSON.parse(line) as { level: number; time: string; msg: string; [key: string]: unknown };
   const label = level >= 50 ? "error: " : level >= 40 ? "warning: " : "";
   const details = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return [time.slice(11, 19), `${label}${msg}`, ...(details.length > 0 ? [`(${details.join(", ")})`] : [])].join(" ");
+  return printable([time.slice(11, 19), `${label}${msg}`, ...(details.length > 0 ? [`(${details.join(", ")})`] : [])].join(" "));
 }

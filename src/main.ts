@@ -1,6 +1,7 @@
 // The pontoon command. Each part is loaded when it is used: `pontoon status` needs neither Docker nor system calls.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
+import { writeJson, writeLines, writeProblem, writeUsage } from "./cli/output.js";
 import type { PublishFlags } from "./cli/ports.js";
 import type { PortRow } from "./control/ports.js";
 import { describeError, PontoonError } from "./errors.js";
@@ -24,6 +25,7 @@ const program = new Command("pontoon")
   .description("Names, published ports and networks for a Docker host, beside an unmodified dockerd.")
   .version(version)
   .exitOverride()
+  .configureOutput({ writeErr: writeUsage })
   .showHelpAfterError("(pontoon --help shows what there is)");
 
 program
@@ -112,7 +114,7 @@ command(program, "port", "show published ports, Docker's own included")
     const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
     if (options.json || options.long) return print(options, rows, longText);
     printLines(options, rows.filter(isBound), port !== undefined ? addressText : container !== undefined ? lineText : namedLineText);
-    for (const row of rows) if (!isBound(row)) process.stderr.write(`pontoon: ${failedText(row)}\n`);
+    for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
   });
 
 try {
@@ -140,14 +142,14 @@ async function client({ runDir }: GlobalOptions) {
   return new ControlClient(`${runDir}/control.sock`);
 }
 
-function print<Data>(options: GlobalOptions, data: unknown, text: (data: Data) => string): void {
-  process.stdout.write(`${options.json ? JSON.stringify(data, undefined, 2) : text(data as Data)}\n`);
+function print<Data>(options: GlobalOptions, data: unknown, text: (data: Data) => readonly string[]): void {
+  if (options.json) writeJson(data);
+  else writeLines(text(data as Data));
 }
 
 /** A line for each row, and nothing at all for none, as `docker port` does. */
 function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) => string): void {
-  if (options.json) return print(options, rows, String);
-  for (const row of rows as readonly PortRow[]) process.stdout.write(`${text(row)}\n`);
+  print(options, rows, (data: readonly PortRow[]) => data.map(text));
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
@@ -174,8 +176,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 /** One line on stderr: what, why, what to do. 1 for what was refused or failed, 2 for wrong usage. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has printed its own line
-  const message = describeError(error);
-  process.stderr.write(`pontoon: ${message}\n`);
-  if (!(error instanceof PontoonError) && error instanceof Error && process.env.PONTOON_DEBUG === "1") process.stderr.write(`${error.stack}\n`);
+  writeProblem(describeError(error));
+  if (!(error instanceof PontoonError) && error instanceof Error && process.env.PONTOON_DEBUG === "1") writeUsage(`${error.stack}\n`);
   return 1;
 }

@@ -47,7 +47,7 @@ rm -rf /etc/docker /etc/pontoon
 mkdir -p /etc/docker /etc/pontoon
 for directory in docker containerd pontoon; do   # Docker's overlay2 needs a file system that is not itself an overlay
   mkdir -p "/var/lib/$directory"
-  mount -t tmpfs "$directory" "/var/lib/$directory"
+  mount -t tmpfs -o mode=755 "$directory" "/var/lib/$directory"
 done
 hostname "$name"
 ip link set lo up

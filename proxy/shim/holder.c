@@ -185,6 +185,12 @@ static void describe_process(struct text *text, const char *pid) {
   add(text, " there");
 }
 
+/** A process may call itself anything, and dockerd hands the words on to somebody's terminal. */
+static void make_plain(struct text *text) {
+  for (size_t at = 0; at < text->used; at++)
+    if (text->bytes[at] < ' ' || text->bytes[at] > '~') text->bytes[at] = '?';
+}
+
 void add_holder(struct text *text, const char *protocol, const union address *wanted) {
   bool tcp = protocol[0] == 't', v4 = wanted->any.sa_family == AF_INET;
   const char *same = tcp ? (v4 ? "/proc/self/net/tcp" : "/proc/self/net/tcp6") : (v4 ? "/proc/self/net/udp" : "/proc/self/net/udp6");
@@ -201,6 +207,11 @@ void add_holder(struct text *text, const char *protocol, const union address *wa
   each_number("/proc", visit_process, &search);
   add(text, " (held by ");
   if (search.pid[0] == 0) add(text, "a process that cannot be seen from here");
-  else describe_process(text, search.pid);
+  else {
+    struct text described = {0};
+    describe_process(&described, search.pid);
+    make_plain(&described);
+    add(text, ended(&described));
+  }
   add(text, ")");
 }

@@ -3,7 +3,17 @@ import { SO_ACCEPTCONN, SOL_SOCKET } from "../linux/constants.js";
 import { openListener } from "../linux/listener.js";
 import { closeDescriptor, getOption, localAddress } from "../linux/socket.js";
 import { openDescriptors } from "../linux/test-loop.js";
-import { bindPort, type HostPort } from "./host-ports.js";
+import { atOnce } from "../linux/pieces.js";
+import { bindPort as bindInPieces, PortTaken, withHolders, type HostPort } from "./host-ports.js";
+
+/** With who has the port, if it is taken. */
+const bindPort: (...args: Parameters<typeof bindInPieces>) => HostPort[] = (...args) => {
+  try {
+    return atOnce(bindInPieces(...args));
+  } catch (error) {
+    throw error instanceof PortTaken ? atOnce(withHolders([error]))[0]! : error;
+  }
+};
 
 const both = ["127.0.0.1", "::1"];
 

@@ -2,7 +2,8 @@ import { isIPv6 } from "node:net";
 import { errorCode, PontoonError } from "../errors.js";
 import type { PortRange } from "../inventory/port-spec.js";
 import { openListener } from "../linux/listener.js";
-import { holderText } from "../linux/port-holder.js";
+import type { Pieces } from "../linux/pieces.js";
+import { holdersOfPorts, holderText, type TakenPort } from "../linux/port-holder.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
 
 type Protocol = "tcp" | "udp";
@@ -14,18 +15,37 @@ export interface HostPort {
   readonly descriptor: number;
 }
 
+/** PORT_TAKEN of one port on one address. */
+export class PortTaken extends PontoonError implements TakenPort {
+  constructor(
+    readonly protocol: Protocol,
+    readonly address: { readonly ip: string; readonly port: number },
+    /** As the message has it, e.g. ` (held by nginx, pid 4711)`. */
+    holder = "",
+  ) {
+    const at = textOf(protocol, address);
+    super("PORT_TAKEN", at, `${at} is taken${holder}; choose another`);
+  }
+}
+
+/** The same errors, with who has the ports: one look at /proc for all of them. */
+export function* withHolders(taken: readonly PortTaken[]): Pieces<PortTaken[]> {
+  const holders = yield* holdersOfPorts(taken);
+  return taken.map(({ protocol, address }, index) => new PortTaken(protocol, address, holderText(holders[index])));
+}
+
 /** How often another free port is tried when one is free in one family only. */
 const triesForFree = 64;
 
 /**
- * Binds one port on several addresses, or on none. Throws PORT_TAKEN (with who has it), PORT_PRIVILEGED,
- * ADDRESS_NOT_HERE, DESCRIPTORS_EXHAUSTED or PORT_UNFIT.
+ * Binds one port on several addresses, or on none. Throws PORT_TAKEN (a {@link PortTaken} when one port was asked for),
+ * PORT_PRIVILEGED, ADDRESS_NOT_HERE, DESCRIPTORS_EXHAUSTED or PORT_UNFIT.
  * @param ports one of these; undefined: any that is free
  * @param isKept ports that are not to be chosen where there is a choice
  */
-export function bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined, isKept: (port: number) => boolean = () => false): HostPort[] {
-  if (ports === undefined) return bindAnyFree(protocol, ips, isKept);
-  return ports.first === ports.last ? bindExactly(protocol, ips, ports.first) : bindOneOf(protocol, ips, ports, isKept);
+export function* bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined, isKept: (port: number) => boolean = () => false): Pieces<HostPort[]> {
+  if (ports === undefined) return yield* bindAnyFree(protocol, ips, isKept);
+  return ports.first === ports.last ? bindExactly(protocol, ips, ports.first) : yield* bindOneOf(protocol, ips, ports, isKept);
 }
 
 /** Whether the host has IPv6 at all. */
@@ -38,8 +58,8 @@ export function hasIPv6(): boolean {
   }
 }
 
-function bindOneOf(protocol: Protocol, ips: readonly string[], { first, last }: PortRange, isKept: (port: number) => boolean): HostPort[] {
-  for (let port = first; port <= last; port++) {
+function* bindOneOf(protocol: Protocol, ips: readonly string[], { first, last }: PortRange, isKept: (port: number) => boolean): Pieces<HostPort[]> {
+  for (let port = first; port <= last; port++, yield) {
     if (isKept(port)) continue;
     try {
       return bindAll(protocol, ips, port);
@@ -64,8 +84,8 @@ function bindExactly(protocol: Protocol, ips: readonly string[], port: number): 
   return bound;
 }
 
-function bindAnyFree(protocol: Protocol, ips: readonly string[], isKept: (port: number) => boolean): HostPort[] {
-  for (let tries = 1; ; tries++) {
+function* bindAnyFree(protocol: Protocol, ips: readonly string[], isKept: (port: number) => boolean): Pieces<HostPort[]> {
+  for (let tries = 1; ; tries++, yield) {
     try {
       const port = freePort(protocol, ips[0]!);
       if (!isKept(port) || tries >= triesForFree) return bindAll(protocol, ips, port);
@@ -106,10 +126,10 @@ function release(ports: readonly HostPort[]): void {
 }
 
 function explained(protocol: Protocol, address: { ip: string; port: number }, error: unknown): unknown {
-  const at = `${protocol} port ${isIPv6(address.ip) ? `[${address.ip}]` : address.ip}:${address.port}`;
+  const at = textOf(protocol, address);
   switch (errorCode(error)) {
     case "EADDRINUSE":
-      return new PontoonError("PORT_TAKEN", at, address.port === 0 ? `no ${protocol} port is free` : `${at} is taken${holderText(protocol, address)}; choose another`);
+      return address.port === 0 ? new PontoonError("PORT_TAKEN", at, `no ${protocol} port is free`) : new PortTaken(protocol, address);
     case "EACCES":
       return new PontoonError("PORT_PRIVILEGED", at, `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`);
     case "EADDRNOTAVAIL":
@@ -122,4 +142,8 @@ function explained(protocol: Protocol, address: { ip: string; port: number }, er
     default:
       return new PontoonError("PORT_UNFIT", at, `${at} cannot be bound`, { cause: error });
   }
+}
+
+function textOf(protocol: Protocol, { ip, port }: { readonly ip: string; readonly port: number }): string {
+  return `${protocol} port ${isIPv6(ip) ? `[${ip}]` : ip}:${port}`;
 }

@@ -1,15 +1,24 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import { isIPv4 } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { correctLinks, restoreOwnLines, type LinkedHost } from "../../dns/hosts-file.js";
 import { describeError, PontoonError } from "../errors.js";
+import { openRegularFile, readProcFile } from "../files.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint } from "../inventory/types.js";
 import { encodeIPv6 } from "../linux/address.js";
 
 /** Docker's reserved name of the only network whose links are lines in a file. */
 const defaultBridge = "bridge";
-const fileAtMost = 1 << 20; // bytes; the container itself can make it grow
+/** Bytes of a hosts file that is edited; the container itself can make it grow. Docker's own has some hundred, and 30 a link. */
+const fileAtMost = 64 * 1024;
+/** Links of a container that are looked after, the first of them. */
+const linksAtMost = 256;
+/** Bytes of hosts files after which others get their turn: an edit is synchronous. */
+const bytesATurn = 4 * fileAtMost;
+/** What is read of the lists of a namespace's addresses, bytes: the container can add addresses of its own. */
+const addressesAtMost = 64 * 1024;
 /** An edit of Docker's own may fall together with ours: what was looked at is looked at once more, this much later (ms). */
 const settled = 200;
 
@@ -79,18 +88,32 @@ export class HostsKeeper {
     this.#changed.clear();
     for (const id of this.#parents.keys()) if (!this.inventory.containers.has(id)) this.#parents.delete(id);
     const touched = [...this.inventory.containers.values()].filter((container) => this.#isTouched(container, changed)).map(({ id }) => id);
-    for (const id of touched) this.#repair(id);
     if (touched.length === 0) return;
+    void this.#repairAll(touched);
     const timer = setTimeout(() => {
       this.#again.delete(timer);
-      for (const id of touched) this.#repair(id);
+      void this.#repairAll(touched);
     }, settled);
     this.#again.add(timer.unref());
   }
 
+  async #repairAll(ids: readonly string[]): Promise<void> {
+    let bytes = 0;
+    for (const id of ids) {
+      if (bytes >= bytesATurn) {
+        bytes = 0;
+        await nextTurn();
+      }
+      if (!this.#stopListening) return;
+      bytes += this.#repair(id);
+    }
+  }
+
   #isTouched(container: Container, changed: ReadonlySet<string>): boolean {
     const parent = this.#parentOf(container);
-    return parent !== undefined && (changed.has(container.id) || JSON.stringify(this.#wantedOf(container, parent)) !== parent.wanted);
+    if (!parent) return false;
+    if (changed.has(container.id)) return true;
+    return [...parent.children.values()].some((id) => changed.has(id)) && JSON.stringify(this.#wantedOf(container, parent)) !== parent.wanted;
   }
 
   /** Undefined for a container without links, or whose hosts file is not Docker's own. */
@@ -101,14 +124,15 @@ export class HostsKeeper {
     // With a user's own file mounted at /etc/hosts, that is the path Docker tells.
     if (!sandbox || !container.hostsPath.endsWith(`/${id}/hosts`) || !bridgeEndpoint(container)) return undefined;
     const parent = known?.sandbox === sandbox.id ? known : { sandbox: sandbox.id, children: new Map<string, string>(), wanted: "", problem: undefined };
-    for (const [name, alias] of container.legacyLinks) if (!parent.children.has(alias)) this.#bind(parent, name, alias);
+    for (const [name, alias] of container.legacyLinks.slice(0, linksAtMost)) if (!parent.children.has(alias)) this.#bind(parent, name, alias);
     if (parent.children.size === 0) return undefined;
     this.#parents.set(id, parent);
     return parent;
   }
 
   #bind(parent: Parent, name: string, alias: string): void {
-    for (const child of this.inventory.containers.values()) if (child.name === name) parent.children.set(alias, child.id);
+    const child = this.inventory.named(name);
+    if (child) parent.children.set(alias, child.id);
   }
 
   #wantedOf(container: Container, { children }: Parent): Wanted {
@@ -124,20 +148,23 @@ export class HostsKeeper {
     return { alias, hostname: child.hostname, name: child.name, addresses: addressesOf(endpoint) };
   }
 
-  #repair(id: string): void {
+  /** @returns how many bytes were looked at */
+  #repair(id: string): number {
     const container = this.inventory.containers.get(id);
     const parent = container && this.#parentOf(container);
-    if (!parent) return;
+    if (!parent) return 0;
     const wanted = this.#wantedOf(container, parent);
     parent.wanted = JSON.stringify(wanted);
     try {
-      const repaired = editInPlace(this.pathOf(container.hostsPath), (content) => correct(content, wanted, container.sandbox!.pid));
+      const { repaired, bytes } = editInPlace(this.pathOf(container.hostsPath), (content) => correct(content, wanted, container.sandbox!.pid));
       if (repaired) this.log.info({ container: container.name, file: container.hostsPath }, "corrected what Docker forgot in a container's hosts file");
       parent.problem = undefined;
+      return bytes;
     } catch (error) {
       const reason = describeError(error);
       if (reason !== parent.problem) this.log.warn({ container: container.name, reason }, "could not correct a container's hosts file; the next change tries again");
       parent.problem = reason;
+      return 0;
     }
   }
 }
@@ -154,31 +181,36 @@ function addressesOf({ ipv4, ipv6 }: Endpoint): string[] {
 function correct(content: Buffer, { links, hostname, addresses }: Wanted, pid: number): Buffer {
   const linked = correctLinks(content, links);
   const restored = restoreOwnLines(linked, hostname, addresses);
-  return restored === linked ? linked : restoreOwnLines(linked, hostname, addresses.filter((address) => isInNamespace(pid, address)));
+  return restored === linked ? linked : restoreOwnLines(linked, hostname, inNamespace(pid, addresses));
 }
 
-function isInNamespace(pid: number, address: string): boolean {
-  if (isIPv4(address)) return readFileSync(`/proc/${pid}/net/fib_trie`, "utf8").includes(`|-- ${address}\n`);
-  return readFileSync(`/proc/${pid}/net/if_inet6`, "utf8").includes(encodeIPv6(address).toString("hex"));
+/** Those of a container's addresses that its namespace has, as far as can be seen. */
+function inNamespace(pid: number, addresses: readonly string[]): string[] {
+  const ipv4 = readProcFile(`/proc/${pid}/net/fib_trie`, addressesAtMost).text;
+  const isThere = (address: string) => (isIPv4(address) ? ipv4.includes(`|-- ${address}\n`) : ipv6().includes(encodeIPv6(address).toString("hex")));
+  let read: string | undefined;
+  const ipv6 = () => (read ??= readProcFile(`/proc/${pid}/net/if_inet6`, addressesAtMost).text);
+  return addresses.filter(isThere);
 }
 
 /**
  * Writes what differs into the file that is there, for a new file would not be the one mounted into the container.
  * Synchronous, since dockerd edits it too, under a lock that only dockerd knows.
- * @returns whether there was anything to write
+ * @returns whether there was anything to write, and the bytes that were read
  */
-function editInPlace(path: string, edit: (content: Buffer) => Buffer): boolean {
-  const file = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+function editInPlace(path: string, edit: (content: Buffer) => Buffer): { repaired: boolean; bytes: number } {
+  const file = openRegularFile(path, constants.O_RDWR, { followLink: false });
   try {
     const { size, mtimeMs } = checkedStat(file, path);
     const before = Buffer.alloc(size);
-    if (readSync(file, before, 0, size, 0) !== size) return false;
+    const left = { repaired: false, bytes: size };
+    if (readSync(file, before, 0, size, 0) !== size) return left;
     const after = edit(before);
-    if (after.equals(before)) return false;
+    if (after.equals(before)) return left;
     const now = fstatSync(file);
-    if (now.size !== size || now.mtimeMs !== mtimeMs) return false;
+    if (now.size !== size || now.mtimeMs !== mtimeMs) return left;
     overwrite(file, before, after);
-    return true;
+    return { repaired: true, bytes: size };
   } finally {
     closeSync(file);
   }
@@ -186,7 +218,6 @@ function editInPlace(path: string, edit: (content: Buffer) => Buffer): boolean {
 
 function checkedStat(file: number, path: string): { size: number; mtimeMs: number } {
   const stat = fstatSync(file);
-  if (!stat.isFile()) throw new PontoonError("HOSTS_FILE_UNFIT", path, `${path} is not a regular file`);
   if (stat.size > fileAtMost) throw new PontoonError("HOSTS_FILE_UNFIT", path, `${path} has ${stat.size} bytes; pontoon edits up to ${fileAtMost}`);
   return stat;
 }

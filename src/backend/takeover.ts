@@ -5,7 +5,10 @@ import { LinuxError } from "../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../linux/netns.js";
 import { NetlinkError, Nfnetlink } from "../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
+import { openingAll } from "../linux/opening.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
+import { namespaceOfSocket } from "../linux/socket-namespace.js";
+import { socketKind } from "../linux/socket-kind.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
 import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
@@ -39,19 +42,20 @@ export interface Takeover {
  */
 export async function openTakeover(pid: number, container: string): Promise<Takeover> {
   const opened: number[] = [];
-  const keep = (fd: number) => {
+  const open: Open = (make) => {
+    const fd = make();
     opened.push(fd);
     return fd;
   };
   try {
-    const pidfd = keep(openPidfd(pid));
+    const pidfd = open(() => openPidfd(pid));
     if (!isProcessOf(pid, container))
       throw new PontoonError("CONTAINER_ELSEWHERE", `process ${pid}`, `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`);
     // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
-    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, keep));
+    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, open));
     if ("refusal" in inside) {
       await patiently(nfnetlink.closeAside());
       throw inside.refusal;
@@ -115,7 +119,7 @@ export interface ForwardingSockets {
 
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
 export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
-  return insideNamespace(namespaceOf(pid), inode, () => forwardingSockets(family, udp, tcp));
+  return insideNamespace(namespaceOf(pid), inode, () => openingAll((open) => forwardingSockets(open, family, udp, tcp)));
 }
 
 /**
@@ -123,15 +127,19 @@ export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "in
  * reaches Docker's resolver; two servers with one of these would take each other's replies. The caller owns them.
  */
 export function openServerSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, udp: number, tcp: number): ForwardingSockets & { bridge: number } {
-  return insideNamespace(namespaceOf(pid), inode, () => {
-    const bridge = udpSocket();
-    setMark(bridge, BRIDGE_MARK);
-    return { bridge, ...forwardingSockets("ipv4", udp, tcp) };
-  });
+  return insideNamespace(namespaceOf(pid), inode, () =>
+    openingAll((open) => {
+      const bridge = open(udpSocket);
+      setMark(bridge, BRIDGE_MARK);
+      return { bridge, ...forwardingSockets(open, "ipv4", udp, tcp) };
+    }),
+  );
 }
 
-function forwardingSockets(family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
-  return { udp: Array.from({ length: udp }, () => udpSocket(family)), tcp: Array.from({ length: tcp }, () => tcpSocket(family)) };
+type Open = (make: () => number) => number;
+
+function forwardingSockets(open: Open, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
+  return { udp: Array.from({ length: udp }, () => open(() => udpSocket(family))), tcp: Array.from({ length: tcp }, () => open(() => tcpSocket(family))) };
 }
 
 function namespaceOf(pid: number): string {
@@ -142,53 +150,65 @@ function namespaceOf(pid: number): string {
  * Looks at the namespace's rules, and opens the listeners unless something is against it.
  * @returns with a connection to change its rules, which is the caller's to close, beside the event loop
  */
-function openInside(pid: number, keep: (fd: number) => number): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
+function openInside(pid: number, open: Open): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
   const nfnetlink = new Nfnetlink();
   try {
     const rules = new Ruleset(nfnetlink);
     const rule = foreignDnsRule(rules);
     if (rule !== undefined)
       throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
-    return { nfnetlink, replaces: hasTakeoverTable(rules), ...bindListeners(keep) };
+    return { nfnetlink, replaces: hasTakeoverTable(rules), ...bindListeners(open) };
   } catch (error) {
     return { nfnetlink, refusal: error as Error };
   }
 }
 
 /** One free port for both UDP and TCP. */
-function bindListeners(keep: (fd: number) => number): { udp: number; tcp: number; port: number } {
+function bindListeners(open: Open): { udp: number; tcp: number; port: number } {
   for (let tried = 1; ; tried++) {
-    const udp = udpSocket();
-    const tcp = tcpSocket();
     try {
-      bindSocket(udp, { ip: RESOLVER_ADDRESS, port: 0 });
-      const { port } = localAddress(udp);
-      bindSocket(tcp, { ip: RESOLVER_ADDRESS, port });
-      listenSocket(tcp, backlog);
-      forceBufferSizes(udp, listenerBuffer);
-      return { udp: keep(udp), tcp: keep(tcp), port };
+      const { udp, tcp, port } = openingAll(boundListeners);
+      return { udp: open(() => udp), tcp: open(() => tcp), port };
     } catch (error) {
-      closeDescriptor(udp);
-      closeDescriptor(tcp);
       const isTaken = error instanceof LinuxError && error.code === "EADDRINUSE";
       if (!isTaken || tried === bindTries) throw error;
     }
   }
 }
 
+function boundListeners(open: Open): { udp: number; tcp: number; port: number } {
+  const udp = open(udpSocket);
+  const tcp = open(tcpSocket);
+  bindSocket(udp, { ip: RESOLVER_ADDRESS, port: 0 });
+  const { port } = localAddress(udp);
+  bindSocket(tcp, { ip: RESOLVER_ADDRESS, port });
+  listenSocket(tcp, backlog);
+  forceBufferSizes(udp, listenerBuffer);
+  return { udp, tcp, port };
+}
+
 /**
- * A takeover made of the pidfd and the listeners that a server held for an earlier daemon.
- * @returns undefined when the process is gone
+ * A takeover made of the pidfd and the listeners that a server held for an earlier daemon. A server that was broken into
+ * could hand back anything, so each is looked at.
+ * @returns undefined when the process is gone, or they are not what a takeover of its namespace has
  */
 export function takeoverOf(port: number, descriptors: readonly number[]): Takeover | undefined {
   const [pidfd, udp, tcp] = descriptors;
-  if (pidfd === undefined || udp === undefined || tcp === undefined) return undefined;
-  const pid = pidOfPidfd(pidfd);
-  if (pid <= 0) return undefined;
+  if (pidfd === undefined || udp === undefined || tcp === undefined || descriptors.length > 3) return undefined;
   try {
-    return { pid, port, pidfd, udp, tcp, inode: namespaceInode(namespaceOf(pid)) };
-  } catch (error) {
-    if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH") return undefined; // it has just ended
-    throw error;
+    const pid = pidOfPidfd(pidfd);
+    if (pid <= 0) return undefined;
+    const inode = namespaceInode(namespaceOf(pid));
+    const isRight = inode !== namespaceInode(ownNamespacePath) && isListener(udp, "datagram", port, inode) && isListener(tcp, "stream", port, inode);
+    return isRight ? { pid, port, pidfd, udp, tcp, inode } : undefined;
+  } catch {
+    return undefined; // it has just ended, or one of them is something else altogether
   }
+}
+
+function isListener(fd: number, type: "datagram" | "stream", port: number, inode: number): boolean {
+  const kind = socketKind(fd);
+  if (kind.family !== "ipv4" || kind.type !== type || kind.listening !== (type === "stream")) return false;
+  const bound = localAddress(fd);
+  return bound.ip === RESOLVER_ADDRESS && bound.port === port && namespaceOfSocket(fd) === inode;
 }

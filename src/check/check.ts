@@ -9,7 +9,7 @@ import type { DaemonFacts, Facts, HostFacts } from "./facts.js";
 import { findingsOf, isWell, type Finding } from "./findings.js";
 import { probeKernel } from "./kernel.js";
 import { probeLeftovers, removeLeftovers } from "./leftovers.js";
-import { holdersOf, listenersOf } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt } from "./sockets.js";
 
 export interface CheckOptions {
   readonly runDir: string;
@@ -49,7 +49,7 @@ async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
     docker: docker.facts,
     daemon,
     containers: docker.inventory ?? status ? { kind: "seen", value: await probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
-    host: probeHost(isRoot),
+    host: await probeHost(isRoot),
     leftovers: await probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
   };
 }
@@ -79,9 +79,10 @@ function withoutStatus(error: unknown, runDir: string): DaemonFacts {
   return code === "NO_DAEMON" && (error as Error).cause === undefined ? { kind: "none", runDir } : { kind: "silent", reason: describeError(error) };
 }
 
-function probeHost(isRoot: boolean): HostFacts {
+async function probeHost(isRoot: boolean): Promise<HostFacts> {
+  const listeners = await listenersAt(53, "self");
   return {
-    holders: holdersOf(listenersOf("self").filter(({ port }) => port === 53)),
+    holders: heldBy(listeners, await holdersOf(listeners)),
     redirect: isRoot ? hostRedirect() : { kind: "unseen", reason: "that needs root" },
   };
 }

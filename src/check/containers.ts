@@ -6,7 +6,7 @@ import type { Container } from "../inventory/types.js";
 import { namespaceInode } from "../linux/netns.js";
 import { decide } from "../servers/dns-table.js";
 import type { ContainerFacts, Seen } from "./facts.js";
-import { holdersOf, listenersOf, type Holder } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt, type Listener } from "./sockets.js";
 
 const dnsPort = 53;
 const nobody = { upstreams: [], forwardSingleLabels: true, search: [] };
@@ -16,10 +16,15 @@ export async function probeContainers(inventory: Inventory | undefined, status: 
   const told = new Map(status?.containers.map((container) => [container.id, container]));
   const known = [...(inventory?.containers.values() ?? [])].filter((container) => container.running);
   const toldOnly = [...told.values()].filter(({ id }) => !inventory?.containers.has(id));
+  const listeners: Seen<readonly Listener[]>[] = [];
+  for (const container of known) listeners.push(await listenersOf(container));
+  const owners = await holdersOf(listeners.flatMap((seen) => (seen.kind === "seen" ? seen.value : [])));
   const facts = toldOnly.map((container): ContainerFacts => ({ name: container.name, resolver: asTold(container), holders: { kind: "unseen", reason: "dockerd does not answer" } }));
-  for (const container of known) {
+  for (const [index, container] of known.entries()) {
     const status = told.get(container.id);
-    facts.push({ name: container.name, resolver: status ? asTold(status) : await workedOut(inventory!, container, isRoot), holders: holdersIn(container) });
+    const seen = listeners[index]!;
+    const holders = seen.kind === "seen" ? { kind: seen.kind, value: heldBy(seen.value, owners) } : seen;
+    facts.push({ name: container.name, resolver: status ? asTold(status) : await workedOut(inventory!, container, isRoot), holders });
   }
   return facts.sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -32,7 +37,7 @@ function asTold({ resolver, reason, wanted, code }: Status["containers"][number]
 
 async function workedOut(inventory: Inventory, container: Container, isRoot: boolean): Promise<ContainerFacts["resolver"]> {
   const decision = decide(inventory, container, nobody);
-  if (decision.kind === "leave") return { kind: "left", reason: decision.reason };
+  if (decision.kind === "leave") return decision.code === undefined ? { kind: "left", reason: decision.reason } : { kind: "failed", code: decision.code, reason: decision.reason };
   return (isRoot ? await failureIn(decision.pid) : undefined) ?? { kind: "waiting", reason: "pontoon would answer them" };
 }
 
@@ -49,10 +54,10 @@ async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | unde
 }
 
 /** Only of a container with a network namespace of its own: the host's is looked at once. */
-function holdersIn({ sandbox, networkMode }: Container): Seen<readonly Holder[]> {
+async function listenersOf({ sandbox, networkMode }: Container): Promise<Seen<readonly Listener[]>> {
   if (!sandbox || networkMode.kind !== "own") return { kind: "seen", value: [] };
   try {
-    return { kind: "seen", value: holdersOf(listenersOf(sandbox.pid).filter(({ port }) => port === dnsPort)) };
+    return { kind: "seen", value: await listenersAt(dnsPort, sandbox.pid) };
   } catch (error) {
     return { kind: "unseen", reason: describeError(error) };
   }

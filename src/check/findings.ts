@@ -118,6 +118,7 @@ function aboutContainers({ containers, daemon, docker }: Facts): Finding[] {
 
 function aboutFailure(name: string, { code, reason }: ContainerFacts["resolver"] & { kind: "failed" }): Finding {
   if (code === "FOREIGN_DNS_RULES") return warning("containers", `${name}: ${reason}`, "the label pontoon.dns=off says so openly");
+  if (code === "CONTAINER_TOO_LARGE") return warning("containers", `${name}: ${reason}; left to Docker`, "see docs/operations.md");
   return problem("containers", `${name} is not taken over (${code}): ${reason}`, "see docs/errors.md");
 }
 

@@ -5,12 +5,15 @@ import { describeError, errorCode } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { FileLock, lockFolder } from "../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../linux/netns.js";
+import { inSlices } from "../linux/pieces.js";
+import { eachLine, processes } from "../linux/proc-sockets.js";
+import { faultOfFolder } from "../own-folder.js";
 import { dnsServer } from "../servers/dns-server.js";
 import { proxyServer } from "../servers/proxy-server.js";
 import { isServer, pidOfServer, type ServerProgram } from "../servers/server-process.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import type { DaemonFacts, LeftoverFacts, LeftoverTable, UnreadNamespace } from "./facts.js";
-import { listenersOf, processes } from "./sockets.js";
+import { listenersAt } from "./sockets.js";
 
 /** The end of a socket's first name, which it bears there for ever. */
 const placed = /\.new$/;
@@ -18,13 +21,14 @@ const placed = /\.new$/;
 const listening = 0x10000;
 /** For looking into namespaces, ms: anybody may make thousands. */
 const lookingTime = 5000;
+const socketNames = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"];
 
 /** Looks for what earlier daemons and servers left behind. Touches nothing. */
 export async function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): Promise<LeftoverFacts> {
   return {
     tables: isRoot ? await leftoverTables(inventory) : { kind: "unseen", reason: "that needs root" },
-    files: [...(daemon.kind === "none" ? leftoverFiles(runDir) : []), ...leftoverLocks()],
-    servers: daemon.kind === "running" || daemon.kind === "none" ? orphans(daemon.kind === "running" ? daemon.dns.pid : undefined) : [],
+    files: [...(daemon.kind === "none" ? await leftoverFiles(runDir) : []), ...leftoverLocks()],
+    servers: daemon.kind === "running" || daemon.kind === "none" ? await orphans(daemon.kind === "running" ? daemon.dns.pid : undefined) : [],
   };
 }
 
@@ -60,7 +64,7 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
   const found: LeftoverTable[] = [];
   const unread: UnreadNamespace[] = [];
   const until = performance.now() + lookingTime;
-  for (const [inode, pid] of namespaces()) {
+  for (const [inode, pid] of await namespaces()) {
     if (inode === own) continue;
     const unseen = (reason: string) => unread.push({ pid, container: names.get(inode), reason });
     if (performance.now() > until) {
@@ -69,7 +73,7 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
     }
     try {
       const takeover = await takeoverOf(`/proc/${pid}/ns/net`, inode);
-      if (takeover && !isServed(pid, takeover.port)) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
+      if (takeover && !(await isServed(pid, takeover.port))) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
       if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
       unseen(describeError(error)); // one of somebody who makes it hard to look at is no reason to look at no other
@@ -78,14 +82,14 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
   return { kind: "seen", value: { found, unread } };
 }
 
-function isServed(pid: number, port: number): boolean {
-  return listenersOf(pid).some((listener) => listener.transport === "udp" && listener.ip === RESOLVER_ADDRESS && listener.port === port);
+async function isServed(pid: number, port: number): Promise<boolean> {
+  return (await listenersAt(port, pid)).some(({ transport, ip }) => transport === "udp" && ip === RESOLVER_ADDRESS);
 }
 
 /** Network namespaces by inode, each with a process that lives in it. */
-function namespaces(): Map<number, number> {
+async function namespaces(): Promise<Map<number, number>> {
   const known = new Map<number, number>();
-  for (const pid of processes()) {
+  for (const pid of await inSlices(processes())) {
     const inode = inodeOf(pid);
     if (inode !== undefined && !known.has(inode)) known.set(inode, pid);
   }
@@ -101,22 +105,25 @@ function inodeOf(pid: number): number | undefined {
 }
 
 /** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
-function leftoverFiles(runDir: string): string[] {
-  const answered = listeningSockets();
-  const sockets = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"].filter((name) => !answered.has(real(join(runDir, name))));
+async function leftoverFiles(runDir: string): Promise<string[]> {
+  if (faultOfFolder(runDir) !== undefined) return []; // no daemon was there, and others could have us remove what they like
+  const answered = await listeningSockets();
+  const sockets = socketNames.filter((name) => !answered.has(real(join(runDir, name))));
   const ofServer = (program: ServerProgram, name: string) => (pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : []);
   return [...sockets, ...ofServer(dnsServer, "dns"), ...ofServer(proxyServer, "proxy")].map((name) => join(runDir, name)).filter(exists);
 }
 
-/** Paths of unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
-function listeningSockets(): Set<string> {
-  const lines = readFileSync("/proc/net/unix", "utf8").split("\n").slice(1);
-  return new Set(
-    lines.flatMap((line) => {
-      const [, , , flags = "", , , , path] = line.trim().split(/\s+/);
-      return path?.startsWith("/") && (parseInt(flags, 16) & listening) !== 0 ? [real(path.replace(placed, ""))] : [];
+/** Paths of our unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
+async function listeningSockets(): Promise<Set<string>> {
+  const found = new Set<string>();
+  await inSlices(
+    eachLine("/proc/net/unix", (line) => {
+      const [, , , flags = "", , , , path = ""] = line.trim().split(/ +/, 8);
+      const place = path.replace(placed, "");
+      if (place.startsWith("/") && socketNames.includes(basename(place)) && (parseInt(flags, 16) & listening) !== 0) found.add(real(place));
     }),
   );
+  return found;
 }
 
 function leftoverLocks(): string[] {
@@ -134,9 +141,9 @@ function isFreeLock(path: string): boolean {
 }
 
 /** pontoon-dns processes other than the one a daemon steers; those of another pid namespace are another pontoon's. */
-function orphans(steered: number | undefined): number[] {
+async function orphans(steered: number | undefined): Promise<number[]> {
   const own = statSync("/proc/self/ns/pid").ino;
-  return processes().filter((pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
+  return (await inSlices(processes())).filter((pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
 }
 
 function isNamedServer(pid: number): boolean {

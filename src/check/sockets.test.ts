@@ -1,21 +1,34 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import t from "tap";
-import { holdersOf, listenersOf, parseListeners } from "./sockets.js";
+import { atOnce } from "../linux/pieces.js";
+import { heldBy, holdersOf, listenersAt, listenersIn } from "./sockets.js";
 
 t.test("addresses, ports and states are read from /proc/net", (t) => {
-  const udp = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
+  write("udp", `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
   412: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 15871 2 0000000000000000 0
-  413: 0200000A:C001 0300000A:0035 01 00000000:00000000 00:00000000 00000000     0        0 15872 2 0000000000000000 0
-`;
-  t.same(parseListeners(udp, "udp"), [{ transport: "udp", ip: "127.0.0.53", port: 53, inode: 15871 }], "one that is connected does not wait for queries");
-  const tcp6 = `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+  413: 0200000A:0035 0300000A:0035 01 00000000:00000000 00:00000000 00000000     0        0 15872 2 0000000000000000 0
+  414: 0200000A:0036 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 15873 2 0000000000000000 0
+`);
+  write("tcp", "");
+  write("tcp6", `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0
    1: 000000FD000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 98 1 0 100 0 0 10 0
-`;
-  t.same(parseListeners(tcp6, "tcp").map(({ ip }) => ip), ["::", "fd00::1"]);
-  t.same(parseListeners("", "tcp"), []);
+   2: nonsense
+`);
+  t.same(atOnce(listenersIn(folder, 53)), [
+    { transport: "udp", ip: "127.0.0.53", port: 53, inode: 15871 }, // one that is connected does not wait for queries
+    { transport: "tcp", ip: "::", port: 53, inode: 99 },
+    { transport: "tcp", ip: "fd00::1", port: 53, inode: 98 },
+  ]);
+  t.throws(() => atOnce(listenersIn(join(folder, "gone"), 53)), { code: "ENOENT" });
   t.end();
 });
 
@@ -25,9 +38,11 @@ t.test("the process behind a listener is found", async (t) => {
   t.teardown(() => (udp.close(), tcp.close()));
   await Promise.all([once(udp, "listening"), once(tcp, "listening")]);
   const ports = [udp.address().port, (tcp.address() as { port: number }).port];
-  const holders = holdersOf(listenersOf("self").filter(({ port }) => ports.includes(port)));
+  const listeners = (await Promise.all(ports.map((port) => listenersAt(port, "self")))).flat();
+  const holders = heldBy(listeners, await holdersOf(listeners));
   t.equal(holders.length, 1);
   t.match(holders[0], { pid: process.pid, command: /./ });
   t.same(holders[0]!.listeners.map(({ transport, ip }) => `${transport} ${ip}`).sort(), ["tcp 127.0.0.1", "udp ::1"]);
-  t.same(holdersOf([{ transport: "udp", ip: "127.0.0.1", port: 53, inode: 1 }]), [{ pid: undefined, command: undefined, listeners: [{ transport: "udp", ip: "127.0.0.1", port: 53 }] }], "one that nobody is seen to hold");
+  const unseen = [{ transport: "udp", ip: "127.0.0.1", port: 53, inode: 1 }] as const;
+  t.same(heldBy(unseen, await holdersOf(unseen)), [{ pid: undefined, command: undefined, listeners: [{ transport: "udp", ip: "127.0.0.1", port: 53 }] }], "one that nobody is seen to hold");
 });

@@ -1,3 +1,5 @@
+import { formatRows } from "./table.js";
+
 /** What `pontoon check` prints with `--json`. */
 export interface CheckReport {
   /** Nothing stops pontoon from working. */
@@ -13,13 +15,9 @@ export interface CheckReport {
 }
 
 /** The findings as people read them: one line each, then how many matter. */
-export function checkText({ findings, repaired }: CheckReport): string {
-  const subjects = Math.max(...findings.map(({ subject }) => subject.length));
-  const lines = findings.map(({ level, subject, text, remedy }) => {
-    const end = remedy === undefined ? "" : `; ${remedy}`;
-    return `${level.padEnd("warning".length)}  ${subject.padEnd(subjects)}  ${text}${end}`;
-  });
-  return [...lines, ...repaired.map((what) => `${"removed".padEnd("warning".length)}  ${what}`), "", summary(findings)].join("\n");
+export function checkText({ findings, repaired }: CheckReport): string[] {
+  const lines = findings.map(({ level, subject, text, remedy }) => [level.padEnd("warning".length), subject, `${text}${remedy === undefined ? "" : `; ${remedy}`}`]);
+  return [...formatRows(lines), ...formatRows(repaired.map((what) => ["removed".padEnd("warning".length), what])), "", summary(findings)];
 }
 
 function summary(findings: CheckReport["findings"]): string {

@@ -4,11 +4,11 @@ import { keyOfText } from "../../dns/name.js";
 import type { Explanation } from "../../dns/protocol.js";
 import type { RecordRow } from "../control/records.js";
 import { PontoonError } from "../errors.js";
-import { formatTable } from "./table.js";
+import { formatRows, formatTable } from "./table.js";
 
 /** The table of names as people read it. */
-export function recordsText(rows: readonly RecordRow[]): string {
-  if (rows.length === 0) return "No container has a name on a user-defined network.";
+export function recordsText(rows: readonly RecordRow[]): string[] {
+  if (rows.length === 0) return ["No container has a name on a user-defined network."];
   return formatTable(
     ["NETWORK", "NAME", "CONTAINER", "IPV4", "IPV6", "TTL"],
     rows.map(({ network, name, container, ipv4, ipv6, ttl }) => [network, name, container, ipv4 ?? "-", ipv6 ?? "-", `${ttl} s`]),
@@ -55,10 +55,10 @@ export function explainedAnswer(question: string, explanation: Explanation): Exp
   return { question, rcode: reply.rcode, answers, source: explanation.source, took: explanation.took, steps: explanation.steps };
 }
 
-export function explainedText({ question, rcode, answers, steps, took, source }: ExplainedAnswer): string {
-  const records = answers.map(({ name, type, ttl, data }) => `${name}\t${ttl}\t${type}\t${data}`);
+export function explainedText({ question, rcode, answers, steps, took, source }: ExplainedAnswer): string[] {
+  const records = formatRows(answers.map(({ name, type, ttl, data }) => [name, String(ttl), type, data]));
   const where = source.kind === "local" ? [`found on network ${source.network}: ${source.names.join(", ")}`] : [];
-  return [`${question}: ${rcode}, ${answers.length} record${answers.length === 1 ? "" : "s"}, ${took} ms`, ...records, ...[...steps, ...where].map((step) => `- ${step}`)].join("\n");
+  return [`${question}: ${rcode}, ${answers.length} record${answers.length === 1 ? "" : "s"}, ${took} ms`, ...records, ...[...steps, ...where].map((step) => `- ${step}`)];
 }
 
 function dataText(answer: Answer): string {

@@ -81,8 +81,8 @@ export function failedText(row: PortRow): string {
 }
 
 /** Everything that is known, as a table. */
-export function longText(rows: readonly PortRow[]): string {
-  if (rows.length === 0) return "No published ports.";
+export function longText(rows: readonly PortRow[]): string[] {
+  if (rows.length === 0) return ["No published ports."];
   const header = ["CONTAINER", "PORT", "ADDRESS", "BY", "STATE", "TARGET", "OPEN", "ACCEPTED", "FAILED DIALS", "REFUSED", "TO CONTAINER", "TO CLIENTS", ""];
   return formatTable(header, rows.map(longCells));
 }

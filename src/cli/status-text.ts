@@ -2,11 +2,12 @@ import type { Status } from "../control/status.js";
 import { formatTable } from "./table.js";
 
 /** The status as people read it. */
-export function statusText(status: Status): string {
-  return [heading(status), networks(status), containers(status), upstreams(status)].filter((part) => part !== "").join("\n\n");
+export function statusText(status: Status): string[] {
+  const parts = [heading(status), networks(status), containers(status), upstreams(status)].filter((part) => part.length > 0);
+  return parts.flatMap((part, index) => (index === 0 ? part : ["", ...part]));
 }
 
-function heading(status: Status): string {
+function heading(status: Status): string[] {
   const docker = status.docker.state === "following" ? status.docker.detail : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
   const loop = status.loopDelay && `, event loop held up ${status.loopDelay.max.toFixed(1)} ms at most`;
   return [
@@ -14,7 +15,7 @@ function heading(status: Status): string {
     `docker         ${docker}`,
     `pontoon-dns    ${server(status.dns)}`,
     `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
-  ].join("\n");
+  ];
 }
 
 function server({ state, pid, detail, residentMemory }: Status["dns"]): string {
@@ -28,8 +29,8 @@ function served({ pid, published, shims, connections }: Status["ports"]): string
   return `; ${published + shims} sockets published${docker}, ${connections} connections`;
 }
 
-function networks(status: Status): string {
-  if (status.networks.length === 0) return "No user-defined networks.";
+function networks(status: Status): string[] {
+  if (status.networks.length === 0) return ["No user-defined networks."];
   const rows = status.networks.map((network) => {
     const traits = [network.internal ? "internal" : "", network.shared ? "shared with other hosts" : ""].filter((trait) => trait !== "");
     return [network.name, network.driver, String(network.endpoints), traits.join(", ")];
@@ -37,8 +38,8 @@ function networks(status: Status): string {
   return formatTable(["NETWORK", "DRIVER", "CONTAINERS", ""], rows);
 }
 
-function containers(status: Status): string {
-  if (status.containers.length === 0) return "No running containers.";
+function containers(status: Status): string[] {
+  if (status.containers.length === 0) return ["No running containers."];
   const rows = status.containers.map((container) => [
     container.name,
     container.networks.map(({ name, ipv4, ipv6 }) => `${name}=${ipv4 ?? ipv6 ?? "-"}`).join(" "),
@@ -51,8 +52,8 @@ function containers(status: Status): string {
   return formatTable(["CONTAINER", "ADDRESSES", "ANSWERED BY", "UPSTREAMS", "QUERIES", "FAILED", ""], rows);
 }
 
-function upstreams(status: Status): string {
-  if (status.upstreams.length === 0) return "";
+function upstreams(status: Status): string[] {
+  if (status.upstreams.length === 0) return [];
   const rows = status.upstreams.map(({ upstream, asked, answered, timeouts, failures, latency, down }) => [
     upstream.from === "host" ? `host(${upstream.ip})` : upstream.ip,
     down ? "down" : health({ asked, answered, timeouts }),

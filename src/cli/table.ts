@@ -1,6 +1,14 @@
+import { printable } from "../printable.js";
+
 /** Lines of a table: columns as wide as their widest cell, two spaces apart, nothing behind the last. */
-export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()).join("\n");
+export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  return formatRows([header, ...rows]);
+}
+
+/** The same without a header. A cell is laid out as it is printed, so that none makes a row or a column of its own. */
+export function formatRows(rows: readonly (readonly string[])[]): string[] {
+  const cells = rows.map((row) => row.map(printable));
+  const widths: number[] = [];
+  for (const row of cells) for (const [column, cell] of row.entries()) widths[column] = Math.max(widths[column] ?? 0, cell.length);
+  return cells.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd());
 }

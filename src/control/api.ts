@@ -2,11 +2,11 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { chmodSync, unlinkSync } from "node:fs";
 import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Explanation } from "../../dns/protocol.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
+import { removeFile } from "../files.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "./ports.js";
 import type { RecordRow } from "./records.js";
 import type { Status } from "./status.js";
@@ -85,14 +85,13 @@ export class ControlApi {
   async start(): Promise<void> {
     if (await isAnswered(this.socketPath))
       throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it first`);
-    removeIfThere(this.socketPath);
-    const mask = process.umask(0o177);
+    removeFile(this.socketPath);
+    const mask = process.umask(0o177); // and no chmod(2) afterwards, which would follow a link
     try {
       await this.#server.listen({ path: this.socketPath });
     } finally {
       process.umask(mask);
     }
-    chmodSync(this.socketPath, 0o600);
   }
 
   /** Answers what was asked, then ends; a client that does not read its answer is waited for 2 s. */
@@ -119,12 +118,4 @@ function isAnswered(path: string): Promise<boolean> {
     });
     socket.on("error", () => resolve(false));
   });
-}
-
-function removeIfThere(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
-  }
 }

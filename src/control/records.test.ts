@@ -9,7 +9,7 @@ const endpoint = (networkId: string, ipv4: string | undefined, aliases: string[]
 });
 const container = (name: string, endpoints: Endpoint[], labels = {}): Container => ({
   id: name.repeat(64).slice(0, 64), name, hostname: "", labels, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints, hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false,
+  dns: { servers: [], options: [], search: [] }, endpoints, hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined,
 });
 
 t.test("every name that is answered is listed, by network and name", (t) => {

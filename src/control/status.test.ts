@@ -10,7 +10,7 @@ const endpoint = (networkId: string): Endpoint => ({
 });
 const container = (id: string, given: Partial<Container> = {}): Container => ({
   id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
 });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
   id, container: id, containerName: id, networks: [], singleLabels: "forward", search: [],

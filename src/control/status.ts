@@ -132,7 +132,7 @@ function containerStatuses({ inventory, decisions, failures, answering, report, 
         resolver: answers ? "pontoon" : "docker",
         reason,
         wanted: dnsEnabled && sandbox !== undefined,
-        code: failure?.code,
+        code: failure?.code ?? (decision?.kind === "leave" ? decision.code : undefined),
         upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
         counters: sandbox && counters.get(sandbox.id),
       };

@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,12 +27,18 @@ t.test("dockerd's own settings come from its command line, else from its file", 
     writeFileSync(join(folder, name), content);
     return join(folder, name);
   };
+  const fifo = join(folder, "fifo");
+  spawnSync("mkfifo", [fifo]);
   const full = file("full.json", JSON.stringify({ dns: ["10.0.0.3", 5], "dns-opts": ["rotate"] }));
   const cases: [what: string, words: string[], expected: object][] = [
     ["both from the file", ["--config-file", full], { servers: ["10.0.0.3"], options: ["rotate"] }],
     ["servers from the command line", [`--config-file=${full}`, "--dns", "10.0.0.1"], { servers: ["10.0.0.1"], options: ["rotate"] }],
     ["no such file", ["--config-file", join(folder, "nosuch.json")], { servers: [], options: [] }],
     ["a file that is being edited", ["--config-file", file("half.json", '{"dns": [')], { servers: [], options: [] }],
+    ["a device", ["--config-file", "/dev/zero"], { servers: [], options: [] }],
+    ["a fifo that nobody writes to", ["--config-file", fifo], { servers: [], options: [] }],
+    ["a file without end", ["--config-file", file("long.json", `{"dns":["10.0.0.3"],"x":"${"x".repeat(2_000_000)}"}`)], { servers: [], options: [] }],
+    ["very many servers", ["--config-file", file("many.json", JSON.stringify({ dns: Array<string>(1000).fill("10.0.0.3") }))], { servers: Array<string>(32).fill("10.0.0.3"), options: [] }],
     ["a file of another shape", ["--config-file", file("odd.json", "[]")], { servers: [], options: [] }],
     ["a setting of another shape", ["--config-file", file("odd2.json", '{"dns":"10.0.0.1"}')], { servers: [], options: [] }],
   ];

@@ -1,7 +1,11 @@
-import { readFile } from "node:fs/promises";
+import { readProcFile, readRegularFile } from "../files.js";
 import { pathInRoot } from "./root-path.js";
 import type { DaemonDns } from "./upstreams.js";
 
+/** What is read of dockerd's command line, environment and configuration file, bytes. */
+const textAtMost = 1024 * 1024;
+/** Servers, and options; no resolver uses more. */
+const entriesAtMost = 32;
 
 /** How a dockerd was set up, as far as it matters to pontoon and its API does not tell. */
 export interface DaemonSettings {
@@ -16,12 +20,12 @@ export interface DaemonSettings {
  * @param pid of dockerd; undefined when it is not known
  */
 export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonSettings> {
-  const words = pid === undefined ? [] : (await readOr(`/proc/${pid}/cmdline`, "")).split("\0");
-  const path = valuesOf(words, "--config-file")[0] ?? (await defaultConfigOf(pid));
-  const config = parseObject(await readOr(pid === undefined ? path : pathInRoot(`/proc/${pid}/root`, path), "{}"));
+  const words = pid === undefined ? [] : readOfProcess(pid, "cmdline").split("\0");
+  const path = valuesOf(words, "--config-file")[0] ?? defaultConfigOf(pid);
+  const config = parseObject(await readConfig(pid === undefined ? path : pathInRoot(`/proc/${pid}/root`, path)));
   const list = (flag: string, key: string) => {
     const given = valuesOf(words, flag);
-    return given.length > 0 ? given : stringsOf(config[key]);
+    return (given.length > 0 ? given : stringsOf(config[key])).slice(0, entriesAtMost);
   };
   return {
     dns: { servers: list("--dns", "dns"), options: list("--dns-opt", "dns-opts") },
@@ -31,8 +35,8 @@ export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonS
 }
 
 /** A rootless dockerd's file is in its user's home. */
-async function defaultConfigOf(pid: number | undefined): Promise<string> {
-  const variables = pid === undefined ? "" : await readOr(`/proc/${pid}/environ`, "");
+function defaultConfigOf(pid: number | undefined): string {
+  const variables = pid === undefined ? "" : readOfProcess(pid, "environ");
   const environment = new Map(variables.split("\0").map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]));
   if (!environment.has("_DOCKERD_ROOTLESS_CHILD")) return "/etc/docker/daemon.json";
   return `${environment.get("XDG_CONFIG_HOME") ?? `${environment.get("HOME") ?? ""}/.config`}/docker/daemon.json`;
@@ -59,8 +63,17 @@ function isOn(words: readonly string[], flag: string, inFile: unknown): boolean 
   return !/=(false|f|0)$/i.test(given);
 }
 
-async function readOr(path: string, otherwise: string): Promise<string> {
-  return readFile(path, "utf8").catch(() => otherwise); // no such file, or dockerd has just ended
+function readOfProcess(pid: number, file: "cmdline" | "environ"): string {
+  try {
+    return readProcFile(`/proc/${pid}/${file}`, textAtMost).text;
+  } catch {
+    return ""; // dockerd has just ended
+  }
+}
+
+/** A file that is too long is no JSON once it is cut, so it says nothing, as one that is not there. */
+async function readConfig(path: string): Promise<string> {
+  return readRegularFile(path, textAtMost, { followLink: true }).then(({ text }) => text, () => "{}");
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -1,16 +1,20 @@
-import type { Agent } from "node:http";
+import { get, type Agent } from "node:http";
 import Dockerode from "dockerode";
 import { PontoonError } from "../errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";
 import { EventLines, type DockerEvent } from "./events.js";
-import { containerOf, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
+import { ListScanner, type Listed } from "./list-scanner.js";
+import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
 import { StopWatch } from "./stop-watch.js";
 import { reasonOf } from "./unreachable.js";
 
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
 const requestTime = 30_000;
+
+/** Of what dockerd says about one thing, bytes; reading more would hold up everybody else. */
+const inspectAtMost = 4 << 20;
 
 const wantedEvents = ["create", "start", "die", "destroy", "rename", "update", "connect", "disconnect", "remove"];
 
@@ -54,29 +58,58 @@ export class Engine {
 
   /** Containers whatever their state, by id. */
   async containerIds(): Promise<string[]> {
-    const list = await this.#open().listContainers({ all: true, abortSignal: limit() });
-    return list.map((container) => container.Id);
+    return (await this.#list("/containers/json?all=1")).map(({ id }) => id);
   }
 
   /** @returns undefined when there is no such container any more */
   async container(id: string): Promise<Container | undefined> {
-    return orGone(async () => containerOf(await this.#open().getContainer(id).inspect({ abortSignal: limit() })));
+    const info = await orGone(() => this.#inspect(`/containers/${encodeURIComponent(id)}/json`));
+    if (info?.kind !== "too-large") return info && containerOf(info.value as Dockerode.ContainerInspectInfo);
+    const [listed] = await this.#list(`/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify({ id: [id] }))}`);
+    return listed && containerTooLarge(id, listed.name, listed.state === "running", `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads of one container`);
   }
 
   async networkIds(): Promise<string[]> {
-    const list = await this.#open().listNetworks({ abortSignal: limit() });
-    return list.map((network) => network.Id);
+    return (await this.#list("/networks")).map(({ id }) => id);
   }
 
   /** @returns undefined when there is no such network any more */
   async network(id: string): Promise<{ network: Network; endpoints: ListedEndpoint[] } | undefined> {
-    return orGone(async () => networkOf(await this.#inspectNetwork(id)));
+    const info = await orGone(() => this.#inspect(`/networks/${encodeURIComponent(id)}`));
+    if (info?.kind === "too-large") throw new Error(`what dockerd says about network ${id} is more than ${inspectAtMost >> 20} MB`);
+    return info && networkOf(info.value as Dockerode.NetworkInspectInfo);
   }
 
-  /** The published types know no options here; the library takes them. */
-  #inspectNetwork(id: string): Promise<Dockerode.NetworkInspectInfo> {
-    const network = this.#open().getNetwork(id) as unknown as { inspect(options: { abortSignal: AbortSignal }): Promise<Dockerode.NetworkInspectInfo> };
-    return network.inspect({ abortSignal: limit() });
+  async #inspect(path: string): Promise<{ kind: "read"; value: unknown } | { kind: "too-large" }> {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of await this.#get(path)) {
+      size += chunk.length;
+      if (size > inspectAtMost) return { kind: "too-large" }; // leaving the loop closes the connection
+      chunks.push(chunk);
+    }
+    return { kind: "read", value: JSON.parse(Buffer.concat(chunks).toString()) };
+  }
+
+  async #list(path: string): Promise<Listed[]> {
+    const all: Listed[] = [];
+    const scanner = new ListScanner((listed) => all.push(listed));
+    for await (const chunk of await this.#get(path)) scanner.push(chunk);
+    if (!scanner.isOver) throw new Error(`GET ${path}: the list ended in the middle`);
+    return all;
+  }
+
+  /** The answer's body as it comes: the library would wait for all of it. Rejects with the status code of a refusal. */
+  #get(path: string): Promise<AsyncIterable<Buffer>> {
+    this.#open();
+    return new Promise((resolve, reject) => {
+      const request = get({ agent: this.#agent, host: "docker", path, signal: limit() }, (answer) => {
+        if (answer.statusCode === 200) return resolve(answer);
+        answer.resume();
+        reject(Object.assign(new Error(`GET ${path}: ${answer.statusCode} ${answer.statusMessage}`), { statusCode: answer.statusCode }));
+      });
+      request.on("error", reject);
+    });
   }
 
   async version(): Promise<string> {

@@ -7,29 +7,50 @@ export interface DockerEvent {
   readonly container: string | undefined;
 }
 
-const lineAtMost = 4 << 20; // characters; an event carries all labels of its container
+const lineAtMost = 1 << 20; // characters; an event carries all labels of its container
+/** How often it is tried whether a long line without an end is whole. */
+const triesAtMost = 16;
+const longLine = 16 << 10;
 
 /** Cuts the event stream into lines and reads them. A line that cannot be read is skipped: the next listing makes up for it. */
 export class EventLines {
-  #rest = "";
+  /** Of the line at hand; undefined when it is too long. */
+  #pieces: string[] | undefined = [];
+  #length = 0;
+  #tries = 0;
   readonly #decoder = new TextDecoder();
 
   constructor(private readonly onEvent: (event: DockerEvent) => void) {}
 
   push(chunk: Buffer): void {
-    const lines = (this.#rest + this.#decoder.decode(chunk, { stream: true })).split("\n");
-    this.#rest = lines.pop() ?? "";
-    if (this.#rest.length > lineAtMost) this.#rest = "";
+    const lines = this.#decoder.decode(chunk, { stream: true }).split("\n");
+    const rest = lines.pop()!;
     for (const line of lines) {
-      const event = readEvent(line);
-      if (event) this.onEvent(event);
+      this.#add(line);
+      this.#read();
+      this.#begin([]);
     }
+    this.#add(rest);
     // Some versions write no newline behind an event until the next one: try what is there.
-    const event = readEvent(this.#rest);
-    if (event) {
-      this.#rest = "";
-      this.onEvent(event);
-    }
+    if (rest.trimEnd().endsWith("}") && (this.#length < longLine || ++this.#tries <= triesAtMost) && this.#read()) this.#begin([]);
+  }
+
+  #add(piece: string): void {
+    this.#length += piece.length;
+    if (this.#length > lineAtMost) this.#pieces = undefined;
+    this.#pieces?.push(piece);
+  }
+
+  #begin(pieces: string[]): void {
+    this.#pieces = pieces;
+    this.#length = this.#tries = 0;
+  }
+
+  /** @returns whether it was an event */
+  #read(): boolean {
+    const event = this.#pieces && readEvent(this.#pieces.join(""));
+    if (event) this.onEvent(event);
+    return event !== undefined;
   }
 }
 

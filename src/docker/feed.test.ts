@@ -18,7 +18,7 @@ function endpoint(network: string, ipv4?: string): Endpoint {
 function container(id: string, given: Partial<Container> = {}): Container {
   return {
     id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
   };
 }
 
@@ -387,7 +387,7 @@ t.test("a container that joins is known by its address before it can be inspecte
   bench.engine.event("container", "start", "web");
   bench.engine.release("container web");
   await settled();
-  t.match(bench.inventory.containers.get("web"), { partial: false, running: true });
+  t.match(bench.inventory.containers.get("web"), { partial: false, excess: undefined, running: true });
   t.same(bench.feed.joins.networks(), [], "a container that runs has joined");
 });
 

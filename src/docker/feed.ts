@@ -36,6 +36,8 @@ export interface FeedEvents {
 export class Feed {
   state: FeedState = { kind: "listing" };
   readonly joins: Joins;
+  /** This process was kept from running, and has not looked at everything again since. */
+  isBehind = false;
   readonly #containers: Looker;
   readonly #networks: Looker;
   readonly #leaving = new Map<string, NodeJS.Timeout>();
@@ -72,6 +74,19 @@ export class Feed {
     for (const timer of this.#leaving.values()) clearTimeout(timer);
   }
 
+  /** This process was kept from running: what has happened meanwhile is still on its way. Looks at everything again. */
+  catchUp(): void {
+    if (this.state.kind !== "following" || this.isBehind) return;
+    const session = this.#session;
+    this.#setBehind(true);
+    void this.#relistWhile(() => this.#session === session).then(() => this.#session === session && this.#setBehind(false));
+  }
+
+  #setBehind(isBehind: boolean): void {
+    this.isBehind = isBehind;
+    this.events.onState();
+  }
+
   async #connect(): Promise<void> {
     const session = ++this.#session;
     const isCurrent = () => this.#session === session;
@@ -101,6 +116,7 @@ export class Feed {
   /** Said once per outage and kind of refusal, however often the connection is tried. */
   #lost(reason: string, code?: string): void {
     this.#session++;
+    this.isBehind = false;
     this.#subscription?.close();
     this.#subscription = undefined;
     clearTimeout(this.#relist);
@@ -116,11 +132,16 @@ export class Feed {
   async #relistNow(session: number): Promise<void> {
     if (this.#session !== session) return;
     this.joins.expire();
+    await this.#relistWhile(() => this.#session === session);
+    if (this.#session === session) this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
+  }
+
+  /** A listing that fails ends the session. */
+  async #relistWhile(isCurrent: () => boolean): Promise<void> {
     try {
-      await this.#listAll(() => this.#session === session);
-      if (this.#session === session) this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
+      await this.#listAll(isCurrent);
     } catch (error) {
-      if (this.#session === session) this.#lost(describeError(error));
+      if (isCurrent()) this.#lost(describeError(error));
     }
   }
 
@@ -177,7 +198,9 @@ export class Feed {
     const container = await this.engine.container(id);
     return () => {
       if (!container) return this.#forget(id);
-      this.inventory.putContainer(this.#withoutStaleEndpoints(container));
+      // What is too much to be looked at is known from its networks alone.
+      const endpoints = container.partial ? (this.inventory.containers.get(id)?.endpoints ?? []) : container.endpoints;
+      this.inventory.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
       if (container.running) this.joins.end(id);
     };
   }

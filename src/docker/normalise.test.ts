@@ -39,6 +39,7 @@ t.test("a running container of Docker 20.10 is read", (t) => {
     }],
     hostsPath: "/h",
     resolvConfPath: "/r",
+    excess: undefined,
     legacyLinks: [["db", "database"]],
     partial: false,
   });
@@ -77,19 +78,19 @@ t.test("a field that is missing or odd costs that field", (t) => {
   const odd = container({
     Name: 5,
     State: "no",
-    Config: { Labels: { good: "yes", bad: 5 }, ExposedPorts: { "80": {}, "81/tcp": {}, "82/sctp": {}, "83/other": {}, nonsense: {} } },
+    Config: { Labels: { "pontoon.good": "yes", "pontoon.bad": 5 }, ExposedPorts: { "80": {}, "81/tcp": {}, "82/sctp": {}, "83/other": {}, nonsense: {} } },
     HostConfig: { Dns: ["10.0.0.1", 5, null], Links: ["/a:/b/c", "", "nonsense", 5] },
     NetworkSettings: { Networks: { front: null, back: { IPAddress: "not an address", Links: ["", "a:b", 5], Aliases: [5, "x"], GwPriority: "9" } } },
   });
   t.match(odd, {
     name: "",
-    labels: { good: "yes" },
+    labels: { "pontoon.good": "yes" },
     ports: [[80, "tcp"], [81, "tcp"], [82, "sctp"]],
     dns: { servers: ["10.0.0.1"] },
     endpoints: [{ networkName: "front", ipv4: undefined }, { networkName: "back", ipv4: undefined, links: [["a", "b"]], aliases: ["x"], gatewayPriority: 0 }],
   });
   t.same(odd.legacyLinks, [["a", "c"]]);
-  t.same(Object.keys(odd.labels), ["good"]);
+  t.same(Object.keys(odd.labels), ["pontoon.good"]);
   t.throws(() => containerOf({} as ContainerInspectInfo), /id/);
   t.end();
 });
@@ -138,6 +139,24 @@ t.test("how dockerd was started is read from its security options", (t) => {
   t.end();
 });
 
+t.test("what is more than is kept of one container is left out, and said", (t) => {
+  const names = (count: number, from = 0) => Array.from({ length: count }, (_, index) => `name${from + index}`);
+  const on = (...networks: object[]) => container({ NetworkSettings: { Networks: Object.fromEntries(networks.map((raw, index) => [`n${index}`, raw])) } });
+  t.same(on({ Aliases: names(1000) }).excess, undefined);
+  const many = on({ Aliases: names(320_000) }, { Aliases: ["short"] });
+  t.same(many.excess, { reason: "it has 320000 names on a network; pontoon keeps 1000 of one container", names: true });
+  t.same(many.endpoints.map(({ aliases }) => aliases.length), [1000, 1], "the first are kept, and the other network's");
+  t.equal(on(...Array.from({ length: 100 }, () => ({ Aliases: names(5000) }))).endpoints.reduce((sum, { aliases }) => sum + aliases.length, 0), 10_000);
+  t.same(on({ Links: names(1001).map((name) => `${name}:x`) }).excess?.names, false, "links are the asker's own");
+  t.match(on(...Array.from({ length: 513 }, () => ({}))), { endpoints: { length: 512 }, excess: { reason: /513 networks/, names: true } });
+  for (const setting of ["Dns", "DnsOptions", "DnsSearch"]) t.match(container({ HostConfig: { [setting]: names(65) } }).excess, { reason: /65 DNS|65 search/, names: false });
+  const exposed = container({ Config: { ExposedPorts: Object.fromEntries(Array.from({ length: 65_535 }, (_, port) => [`${port + 1}/tcp`, {}])) } });
+  t.match(exposed.excess, { reason: /65535 exposed ports/, names: false });
+  t.same(on({ Aliases: ["x".repeat(254), "y".repeat(253)] }).endpoints[0]!.aliases, ["y".repeat(253)], "a name DNS cannot ask for is none");
+  t.same(container({ Config: { Labels: { other: "x", "pontoon.dns": "off" } } }).labels, { "pontoon.dns": "off" });
+  t.end();
+});
+
 t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (t) => {
   const bindings = { "80/tcp": [{ HostIp: "", HostPort: "9090" }], "53/udp": [{ HostIp: "10.0.0.1", HostPort: "53" }], "81/tcp": [{ HostIp: "", HostPort: "" }] };
   const after = (error: string, running = false) => container({ State: { Running: running, Error: error }, HostConfig: { PortBindings: bindings } }).unboundPort;
@@ -152,8 +171,6 @@ t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (
     t.same(after(failed(what)), { transport, ip, hostPort, containerPort }, what);
   for (const other of ["", "no such file", failed("0.0.0.0:9091/tcp"), failed("0.0.0.0:9090/udp"), failed("x:9090/tcp"), "failed to bind host port 0.0.0.0:9090/tcp: permission denied"]) t.equal(after(other), undefined, other);
   t.equal(after(failed("0.0.0.0:9090/tcp"), true), undefined, "it runs");
-  const started = performance.now();
   t.equal(after("failed to bind host port for 1.1.1.1:1".repeat(100_000)), undefined);
-  t.ok(performance.now() - started < 50, "however long it is");
   t.end();
 });

@@ -1,6 +1,7 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import type { DockerPort } from "../inventory/published.js";
+import { limits, nameLength } from "../inventory/limits.js";
 import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport } from "../inventory/types.js";
 
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
@@ -23,25 +24,62 @@ export function containerOf(info: ContainerInspectInfo): Container {
   const pid = number(state.Pid);
   const sandboxId = text(settings.SandboxID);
   const mode = networkMode(text(hostConfig.NetworkMode));
+  const kept = new Kept();
+  const networks = kept.first(Object.entries(object(settings.Networks)), limits.networks, "networks");
   return {
     id,
     name: text(raw.Name).replace(/^\//, ""),
     hostname: text(config.Hostname),
-    labels: stringMap(config.Labels),
+    labels: ownLabels(config.Labels),
     running,
     sandbox: running && pid > 0 && sandboxId !== "" ? { id: sandboxId, pid } : undefined,
     networkMode: mode,
-    ports: exposedPorts(config.ExposedPorts),
+    ports: kept.first(exposedPorts(config.ExposedPorts), Math.floor(limits.exposedPorts / Math.max(1, networks.length)), "exposed ports"),
     published: publishedPorts(settings.Ports),
     ...(running ? {} : unboundPort(text(state.Error), publishedPorts(hostConfig.PortBindings))),
-    dns: { servers: strings(hostConfig.Dns), options: strings(hostConfig.DnsOptions), search: strings(hostConfig.DnsSearch) },
-    endpoints: Object.entries(object(settings.Networks)).map(([name, endpoint]) => endpointOf(name, object(endpoint), id)),
+    dns: {
+      servers: kept.first(strings(hostConfig.Dns), limits.dnsSettings, "DNS servers"),
+      options: kept.first(strings(hostConfig.DnsOptions), limits.dnsSettings, "DNS options"),
+      search: kept.first(strings(hostConfig.DnsSearch), limits.dnsSettings, "search domains"),
+    },
+    endpoints: networks.map(([name, endpoint]) => endpointOf(name, object(endpoint), id, kept)),
     hostsPath: text(raw.HostsPath),
     resolvConfPath: text(raw.ResolvConfPath),
     // In a new order at each look.
-    legacyLinks: strings(hostConfig.Links).sort().map(legacyLink).filter((link) => link !== undefined),
+    legacyLinks: kept.first(strings(hostConfig.Links), limits.links, "links").sort().map(legacyLink).filter((link) => link !== undefined),
     partial: false,
+    excess: kept.excess,
   };
+}
+
+/** What is kept of a container that has more than is looked at. */
+export function containerTooLarge(id: string, name: string, running: boolean, reason: string): Container {
+  return { ...containerOf({ Id: id, Name: name } as ContainerInspectInfo), running, partial: true, excess: { reason, names: true } };
+}
+
+/** Keeps a container's data within the limits, and remembers what did not fit. */
+class Kept {
+  excess: Container["excess"];
+  #names: number = limits.names;
+  #links: number = limits.links;
+
+  first<Item>(all: readonly Item[], most: number, what: string, names = false): Item[] {
+    if (all.length > most && (!this.excess || (names && !this.excess.names)))
+      this.excess = { reason: `it has ${all.length} ${what}; pontoon keeps ${most} of one container`, names: names || what === "networks" };
+    return all.slice(0, most);
+  }
+
+  names(all: readonly string[]): string[] {
+    const kept = this.first(all, Math.min(limits.namesOnNetwork, this.#names), "names on a network", true);
+    this.#names -= kept.length;
+    return kept;
+  }
+
+  links(all: readonly string[]): string[] {
+    const kept = this.first(all, this.#links, "links");
+    this.#links -= kept.length;
+    return kept;
+  }
 }
 
 /** A network's inspect data, and who is on it. */
@@ -76,13 +114,14 @@ export function engineInfoOf(info: unknown): EngineInfo {
   return { liveRestore: raw.LiveRestoreEnabled === true, rootless: names.includes("name=rootless"), usernsRemap: names.includes("name=userns") };
 }
 
-function endpointOf(networkName: string, raw: Loose, containerId: string): Endpoint {
+function endpointOf(networkName: string, raw: Loose, containerId: string, kept: Kept): Endpoint {
   const shortId = containerId.slice(0, 12);
+  const aliases = [...new Set([...strings(raw.Aliases), ...strings(raw.DNSNames)])].filter((alias) => alias !== shortId && alias.length <= nameLength);
   return {
     networkId: text(raw.NetworkID),
     networkName,
-    aliases: [...strings(raw.Aliases), ...strings(raw.DNSNames)].filter((alias) => alias !== shortId),
-    links: strings(raw.Links).map(endpointLink).filter((link) => link !== undefined),
+    aliases: kept.names(aliases),
+    links: kept.links(strings(raw.Links)).map(endpointLink).filter((link) => link !== undefined),
     ipv4: isIPv4(text(raw.IPAddress)) ? text(raw.IPAddress) : undefined,
     ipv6: isIPv6(text(raw.GlobalIPv6Address)) ? text(raw.GlobalIPv6Address) : undefined,
     hasGateway: { ipv4: text(raw.Gateway) !== "", ipv6: text(raw.IPv6Gateway) !== "" },
@@ -168,6 +207,11 @@ function number(value: unknown): number {
 
 function strings(value: unknown): string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
+}
+
+/** Of a container's labels only those that are ours are looked at. */
+function ownLabels(value: unknown): Record<string, string> {
+  return Object.fromEntries(Object.entries(stringMap(value)).filter(([name]) => name.startsWith("pontoon.")));
 }
 
 function stringMap(value: unknown): Record<string, string> {

@@ -1,6 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import type { Container } from "../inventory/types.js";
 import { chooseUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
@@ -42,11 +44,12 @@ t.test("forward-from overrides Docker's rule, but a loopback address stays where
 class Host {
   readonly #folder = mkdtempSync(join(tmpdir(), "pontoon-"));
   daemon: DaemonDns = { servers: [], options: [] };
+  readonly unfit: { file: string; reason: string }[] = [];
   readonly upstreams: Upstreams;
 
   constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
+    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, onUnfit: (file, reason) => this.unfit.push({ file, reason }), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
   }
 
   write(name: string, content: string): string {
@@ -56,7 +59,7 @@ class Host {
   }
 
   async of(resolvConfPath: string, dns: Partial<Container["dns"]> = {}) {
-    const { upstreams, forwardSingleLabels } = await this.upstreams.of({ resolvConfPath, dns: { servers: [], options: [], search: [], ...dns } } as unknown as Container);
+    const { upstreams, forwardSingleLabels } = await this.upstreams.of({ id: "c", resolvConfPath, dns: { servers: [], options: [], search: [], ...dns } } as unknown as Container);
     return { upstreams: shown(upstreams), forwardSingleLabels };
   }
 }
@@ -109,4 +112,44 @@ t.test("a single label stays here when ndots is set, by whoever's options count"
     host.daemon = { servers: [], options: daemon };
     t.equal((await host.of("", { options: container })).forwardSingleLabels, forwarded, what);
   }
+});
+
+t.test("a file that is none says nothing, is told once, and nobody waits for it", async (t) => {
+  const host = new Host(t, 28);
+  host.write("resolv.conf", "nameserver 10.1.1.1\n");
+  const plain = host.write("plain", "search lan\n# ExtServers: [10.2.2.2]\n");
+  const folder = dirname(plain);
+  spawnSync("mkfifo", [join(folder, "fifo")]);
+  symlinkSync("plain", join(folder, "link"));
+  symlinkSync("/dev/zero", join(folder, "zero"));
+  mkdirSync(join(folder, "c"));
+  symlinkSync("../plain", join(folder, "c", "resolv.conf"));
+  for (const name of ["fifo", "zero", "c"]) {
+    for (let round = 0; round < 2; round++) t.same((await host.of(join(folder, name))).upstreams, ["host(10.1.1.1)"], name);
+    t.match(host.unfit.splice(0), [{ file: join(folder, name), reason: /not a regular file/ }], name);
+  }
+  t.same((await host.of(join(folder, "link"))).upstreams, ["10.2.2.2"], "a user's own may be a link");
+  t.same((await host.of(join(folder, "c", "resolv.conf"))).upstreams, ["host(10.1.1.1)"], "in Docker's own folder there is none");
+  t.match(host.unfit, [{ reason: /a symbolic link/ }]);
+  const large = host.write("large", `${"#".repeat(65_000)}\n${"search cut.".repeat(1000)}`);
+  t.same((await host.of(large)).upstreams, ["host(10.1.1.1)"]);
+});
+
+t.test("the host's file may be anything without ending the daemon", async (t) => {
+  const host = new Host(t, 20);
+  const path = host.write("resolv.conf", "nameserver 10.1.1.1\n");
+  let changes = 0;
+  const stop = host.upstreams.watch(() => changes++);
+  t.teardown(stop);
+  rmSync(path);
+  symlinkSync("resolv.conf", path);
+  for (const deadline = Date.now() + 10_000; changes === 0 && Date.now() < deadline; ) await pause(20);
+  t.equal(changes, 1, "a link to itself is a change like any other");
+});
+
+t.test("however many files there are, few are remembered, and the host's is not lost with the rest", async (t) => {
+  const host = new Host(t, 28);
+  host.write("resolv.conf", "nameserver 10.1.1.1\n");
+  const paths = Array.from({ length: 300 }, (_, index) => host.write(`own${index}`, `${"#".repeat(65_000)}\rx`));
+  for (const path of paths) t.same((await host.of(path)).upstreams, ["host(10.1.1.1)"]);
 });

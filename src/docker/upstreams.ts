@@ -1,9 +1,9 @@
-import { constants, statSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { statSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";
-import { parseExternalServers, parseResolvConf, type ExternalServer } from "../../dns/resolv-conf.js";
+import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "../../dns/resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
-import { errorCode } from "../errors.js";
+import { describeError, errorCode } from "../errors.js";
+import { readRegularFile, type Opening } from "../files.js";
 import type { Container } from "../inventory/types.js";
 
 /** Docker uses no more (facts 1.2). */
@@ -14,6 +14,7 @@ const defaultServers = ["8.8.8.8", "8.8.4.4"];
 const fileAtMost = 64 * 1024;
 const watchEvery = 1000; // ms
 const remembered = 1000; // ms a file's content is used again
+const filesAtMost = 256; // that are remembered
 
 /** What dockerd itself was told about DNS. */
 export interface DaemonDns {
@@ -36,7 +37,9 @@ export interface DockerHostFiles {
   /** Where the resolv.conf of the network that is asked from can be read. */
   resolvConf(): string;
   /** Where a file that dockerd names can be read. */
-  pathOf(file: string): string;
+  pathOf(file: string, opening: Opening): string;
+  /** Told once of a file that is passed over, and why. */
+  onUnfit(file: string, reason: string): void;
   /** dockerd's command line, and `/etc/docker/daemon.json` or what `--config-file` names. */
   daemonDns(): Promise<DaemonDns>;
   /** Major version of the engine; 0 while unknown. */
@@ -44,21 +47,30 @@ export interface DockerHostFiles {
   readonly forwardFrom: ForwardFrom;
 }
 
+/** What a resolv.conf says, to pontoon. */
+interface Said extends ResolvConf {
+  readonly external: readonly ExternalServer[] | undefined;
+}
+
+const nothing: Said = { nameservers: [], search: [], options: [], external: undefined };
+
 /** Finds out whom dockerd's resolver would ask for a container, and from which namespace. */
 export class Upstreams {
-  readonly #files = new Map<string, { readonly at: number; readonly content: Promise<string> }>();
+  readonly #files = new Map<string, { readonly at: number; readonly said: Promise<Said> }>();
+
+  /** Why, by file. */
+  readonly #unfit = new Map<string, string>();
 
   constructor(private readonly host: DockerHostFiles) {}
 
   async of(container: Container): Promise<OutsideDns> {
-    const [own, hostFile, daemon] = await Promise.all([this.#read(container.resolvConfPath === "" ? "" : this.host.pathOf(container.resolvConfPath)), this.#read(this.host.resolvConf()), this.host.daemonDns()]);
-    const parsed = parseResolvConf(hostFile);
+    const [own, parsed, daemon] = await Promise.all([this.#ownFile(container), this.#read(this.host.resolvConf(), { followLink: true }), this.host.daemonDns()]);
     const rule: DialRule = { engineMajor: this.host.engineMajor(), forwardFrom: this.host.forwardFrom };
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
-    const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? parseExternalServers(own) : undefined;
+    const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? own.external : undefined;
     const upstreams = external ? statedUpstreams(external, parsed.nameservers, rule) : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, rule);
     const options = container.dns.options.length > 0 ? container.dns.options : daemon.options.length > 0 ? daemon.options : parsed.options;
-    return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: parseResolvConf(own).search };
+    return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: own.search };
   }
 
   /**
@@ -79,19 +91,55 @@ export class Upstreams {
 
   /** What tells one version of the file from another, wherever it is read at the moment. */
   #stateOfHostFile(): string {
-    const stat = statSync(this.host.resolvConf(), { throwIfNoEntry: false });
-    return stat ? `${stat.ino} ${stat.mtimeMs}` : "none";
+    try {
+      const { ino, mtimeMs } = statSync(this.host.resolvConf());
+      return `${ino} ${mtimeMs}`;
+    } catch (error) {
+      return errorCode(error) ?? "none";
+    }
   }
 
-  async #read(path: string): Promise<string> {
-    if (path === "") return "";
-    const known = this.#files.get(path);
-    if (known && Date.now() - known.at < remembered) return known.content;
-    if (this.#files.size > 256) this.#files.clear();
-    const content = readOrEmpty(path);
-    this.#files.set(path, { at: Date.now(), content });
-    return content;
+  /** With a user's own file mounted at /etc/resolv.conf, that is the path Docker tells, and it may be a link, as the host's often is. */
+  async #ownFile({ id, resolvConfPath }: Container): Promise<Said> {
+    if (resolvConfPath === "") return nothing;
+    const opening = { followLink: !resolvConfPath.endsWith(`/${id}/resolv.conf`) };
+    return this.#read(this.host.pathOf(resolvConfPath, opening), opening);
   }
+
+  async #read(path: string, opening: Opening): Promise<Said> {
+    const known = this.#files.get(path);
+    if (known && Date.now() - known.at < remembered) return known.said;
+    this.#files.delete(path);
+    const said = this.#readAnew(path, opening);
+    remember(this.#files, path, { at: Date.now(), said });
+    return said;
+  }
+
+  /** What cannot be read says nothing: then Docker's other rules apply. */
+  async #readAnew(path: string, opening: Opening): Promise<Said> {
+    try {
+      const { text, isWhole } = await readRegularFile(path, fileAtMost, opening);
+      const lines = isWhole ? text : text.slice(0, text.lastIndexOf("\n") + 1); // no line that is cut in two
+      return { ...parseResolvConf(lines), external: parseExternalServers(lines) };
+    } catch (error) {
+      // Gone with its container, or never there.
+      if (errorCode(error) !== "ENOENT" && errorCode(error) !== "EACCES") this.#passOver(path, describeError(error));
+      return nothing;
+    }
+  }
+
+  #passOver(path: string, reason: string): void {
+    if (this.#unfit.get(path) === reason) return;
+    remember(this.#unfit, path, reason);
+    this.host.onUnfit(path, reason);
+  }
+}
+
+/** In the place of the oldest, if there are many. */
+function remember<Value>(files: Map<string, Value>, path: string, value: Value): void {
+  const [oldest] = files.keys();
+  if (oldest !== undefined && files.size >= filesAtMost) files.delete(oldest);
+  files.set(path, value);
 }
 
 /** What decides from where an upstream is asked. */
@@ -130,20 +178,4 @@ function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRu
 
 function isLoopback(ip: string): boolean {
   return /^(127\.|0\.0\.0\.0$|::1?$)/.test(ip); // the unspecified address leads to the loopback one
-}
-
-async function readOrEmpty(path: string): Promise<string> {
-  try {
-    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(fileAtMost), 0, fileAtMost, 0);
-      return buffer.toString("utf8", 0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    // Gone with its container, or never there: then Docker's other rules apply.
-    if (errorCode(error) === "ENOENT" || errorCode(error) === "EACCES") return "";
-    throw error;
-  }
 }

@@ -14,6 +14,8 @@ export class Inventory {
   readonly containers = new Map<string, Container>();
   readonly networks = new Map<string, Network>();
   readonly #byName = new Map<string, Container>();
+  /** Containers with names that are not kept. */
+  readonly #nameless = new Set<string>();
   readonly #listeners = new Set<(change: Change) => void>();
 
   /** @returns stops listening */
@@ -27,11 +29,14 @@ export class Inventory {
     this.#forgetName(container.id);
     this.containers.set(container.id, container);
     this.#byName.set(container.name, container);
+    if (container.excess?.names === true) this.#nameless.add(container.id);
+    else this.#nameless.delete(container.id);
     this.#changed({ containers: [container.id] });
   }
 
   removeContainer(id: string): void {
     this.#forgetName(id);
+    this.#nameless.delete(id);
     if (this.containers.delete(id)) this.#changed({ containers: [id] });
   }
 
@@ -73,6 +78,11 @@ export class Inventory {
   containersOn(network: string): string[] {
     const isHere = (endpoint: Endpoint) => (endpoint.ipv4 ?? endpoint.ipv6) !== undefined && this.isOn(endpoint, network);
     return [...this.containers.values()].filter(({ endpoints }) => endpoints.some(isHere)).map(({ id }) => id);
+  }
+
+  /** Whether somebody on a network has names that are not here: more than are kept, or on other hosts. */
+  hasMoreNames({ id, shared }: Network): boolean {
+    return shared || [...this.#nameless].some((container) => this.containers.get(container)?.endpoints.some((endpoint) => this.isOn(endpoint, id)));
   }
 
   /** The network of an endpoint; undefined while it is not known. */
@@ -117,7 +127,7 @@ function partialContainer(network: Network, { container, name, ipv4, ipv6 }: Lis
   return {
     id: container, name, hostname: "", labels: {}, running: false, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
     dns: { servers: [], options: [], search: [] }, endpoints: [emptyEndpoint(network, ipv4, ipv6)], hostsPath: "", resolvConfPath: "",
-    legacyLinks: [], partial: true,
+    legacyLinks: [], partial: true, excess: undefined,
   };
 }
 

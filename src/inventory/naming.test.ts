@@ -10,7 +10,7 @@ const endpoint = (given: Partial<Endpoint> = {}): Endpoint => ({
 
 const container = (given: Partial<Container>): Container => ({
   id, name: "web1", hostname: "0123456789ab", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+  dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
 });
 
 t.test("a container has its name, its aliases, its short id and its hostname, each once", (t) => {

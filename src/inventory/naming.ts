@@ -1,3 +1,4 @@
+import { nameLength } from "./limits.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
 /**
@@ -6,7 +7,7 @@ import type { Container, Endpoint, Network } from "./types.js";
  */
 export function namesOf(container: Container, endpoint: Endpoint): string[] {
   const names = [container.name, ...endpoint.aliases, container.id.slice(0, 12), container.hostname];
-  return [...new Set(names.filter((name) => name !== ""))];
+  return [...new Set(names.filter((name) => name !== "" && name.length <= nameLength))];
 }
 
 /** An endpoint together with its network, as far as names on it are concerned. */

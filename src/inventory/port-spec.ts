@@ -57,6 +57,11 @@ export function parsePortSpec(text: string): PortSpec {
   }
 }
 
+/** How many ports of the container a spec names. */
+export function countOf({ container }: PortSpec): number {
+  return sizeOf(container);
+}
+
 /** One for each port of the container, in their order. */
 export function mappingsOf({ ip, host, container, transport }: PortSpec): PortMapping[] {
   return Array.from({ length: sizeOf(container) }, (_, index) => {

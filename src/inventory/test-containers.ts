@@ -11,6 +11,6 @@ export function endpoint(networkId: string, ipv4: string | undefined, given: Par
 export function container(id: string, given: Partial<Container> = {}): Container {
   return {
     id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
   };
 }

@@ -61,8 +61,10 @@ export interface Container {
   readonly resolvConfPath: string;
   /** `--link` on the default bridge: the child's name, and the alias in the parent's hosts file. */
   readonly legacyLinks: readonly (readonly [child: string, alias: string])[];
-  /** Seen only in a network's list so far: name and address are right, the rest is not known yet. */
+  /** Seen only in a list so far: name and address are right, the rest is not known yet, or is too much to be looked at. */
   readonly partial: boolean;
+  /** What of it is more than is kept of one container, in a few words; undefined when nothing is. */
+  readonly excess: { readonly reason: string; /** Whether it has names that are not kept. */ readonly names: boolean } | undefined;
 }
 
 /** An endpoint as a network's own list shows it. */

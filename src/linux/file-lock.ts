@@ -1,4 +1,5 @@
-import { accessSync, closeSync, constants, fstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { errorCode, PontoonError } from "../errors.js";
 import { bind, check, lastErrno } from "./ffi.js";
 import { EAGAIN } from "./constants.js";
 
@@ -6,6 +7,8 @@ const flock = bind("int flock(int, int)");
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const triesAtMost = 8;
+/** What somebody put there in its place is neither followed nor waited for. */
+const asItIs = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Where locks are that count on the whole host: its own /run, also when this process lives in a container that shares its processes. */
 export function lockFolder(): string {
@@ -25,10 +28,10 @@ export class FileLock {
     private readonly fd: number,
   ) {}
 
-  /** @returns undefined when another process holds it */
+  /** Throws LOCK_UNFIT. @returns undefined when another process holds it */
   static take(path: string): FileLock | undefined {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const fd = openSync(path, "a", 0o600);
+      const fd = openLock(path);
       if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
         const errno = lastErrno();
         closeSync(fd);
@@ -36,7 +39,7 @@ export class FileLock {
         check(-1, "flock", path);
       }
       // Its last holder may have removed it between our opening and our locking: then the lock is on nothing.
-      if (statSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return new FileLock(path, fd);
+      if (lstatSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return new FileLock(path, fd);
       closeSync(fd);
     }
     return undefined;
@@ -44,7 +47,7 @@ export class FileLock {
 
   /** Whether some process holds the lock of an existing file. Throws ENOENT, EACCES. */
   static isHeld(path: string): boolean {
-    const fd = openSync(path, "r");
+    const fd = openSync(path, constants.O_RDONLY | asItIs);
     try {
       return flock(fd, LOCK_EX | LOCK_NB) !== 0;
     } finally {
@@ -56,4 +59,17 @@ export class FileLock {
     unlinkSync(this.path);
     closeSync(this.fd);
   }
+}
+
+function openLock(path: string): number {
+  const unfit = (cause?: unknown) => new PontoonError("LOCK_UNFIT", path, `${path} is not a regular file, so it cannot be locked; remove it, then start again`, { cause });
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_CREAT | asItIs, 0o600);
+  } catch (error) {
+    throw ["ELOOP", "EISDIR", "ENXIO"].includes(errorCode(error) ?? "") ? unfit(error) : error;
+  }
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
+  throw unfit();
 }

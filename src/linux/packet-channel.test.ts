@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { O_CLOEXEC } from "./constants.js";
-import { PacketChannel } from "./packet-channel.js";
+import { MESSAGE_SIZE, PacketChannel } from "./packet-channel.js";
 import { duplicateDescriptor } from "./descriptors.js";
 import { PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
 import { acceptSocket, bindSocket, bindUnix, closeDescriptor, connectSocket, connectUnix, listenSocket, localAddress, packetSocket, peerCredentials, receiveBytes, sendBytes, udpSocket } from "./socket.js";
@@ -231,3 +231,33 @@ t.test("a handler may close the channel", async (t) => {
   closeDescriptor(a);
   loop.poller.close();
 });
+
+t.test("a message too large is refused here, and the channel goes on", async (t) => {
+  const bench = new Bench(t);
+  bench.read();
+  const before = openDescriptors();
+  t.throws(() => bench.near.send({ number: 1, text: "x".repeat(MESSAGE_SIZE) }, [bench.farFd]), RangeError);
+  bench.near.send({ number: 2, text: "x".repeat(PACKET_SIZE * 2) }, [bench.farFd]);
+  await bench.loop.until("the next has come", () => bench.received.length > 0);
+  t.same(bench.received.map(({ message, descriptors }) => [message.number, descriptors.length]), [[2, 1]], "a large one takes its descriptors along");
+  bench.received.forEach(({ descriptors }) => descriptors.forEach(closeDescriptor));
+  t.same(bench.closed, []);
+  t.equal(openDescriptors(), before);
+});
+
+for (const [what, packets] of [
+  ["pieces without an end", Array<Buffer>(200).fill(Buffer.concat([Buffer.of(1), Buffer.alloc(PACKET_SIZE - 1, "x")]))],
+  ["empty pieces without an end", Array<Buffer>(5000).fill(Buffer.of(1))],
+] as const)
+  t.test(`${what} end the channel, and no descriptor that came along is left`, async (t) => {
+    const bench = new Bench(t);
+    const before = openDescriptors();
+    for (const piece of packets) {
+      if (!bench.near.isOpen) break;
+      sendPacket(bench.farFd, piece, [bench.farFd]);
+      bench.loop.poller.dispatch(0);
+    }
+    await bench.loop.until("the near end has had enough", () => bench.closed.length > 0);
+    t.match(bench.closed, [/near: a message is too large/]);
+    t.equal(openDescriptors(), before - 1, "the channel's own is closed");
+  });

@@ -1,6 +1,6 @@
 import { EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLERR } from "./constants.js";
 import { duplicateDescriptor } from "./descriptors.js";
-import { PACKET_SIZE, receivePacket, sendPacket } from "./packet-connection.js";
+import { PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
 import type { Poller, Watch } from "./poller.js";
 import { closeDescriptor } from "./socket.js";
 
@@ -21,10 +21,14 @@ interface Waiting {
 // A message larger than a packet comes in pieces, which begin with one of these bytes; JSON never does.
 const PIECE = 1;
 const LAST_PIECE = 2;
-const messageAtMost = 32 << 20; // bytes
+/** The largest message, bytes: reading one holds the receiver's loop for as long as its JSON takes. */
+export const MESSAGE_SIZE = 4 << 20;
+/** Pieces it may come in; a sender of ours fills them. */
+const piecesAtMost = 2 * Math.ceil(MESSAGE_SIZE / PACKET_SIZE);
 
-/** Messages taken in one go before others get a turn. */
+/** Messages taken in one go before others get a turn, and for how long, ms, if they take much work. */
 const messagesAtOnce = 64;
+const turnTime = 1;
 
 /**
  * JSON messages with descriptors over a SOCK_SEQPACKET socket, in order. What the peer does not take yet waits here,
@@ -55,24 +59,33 @@ export class PacketChannel<Incoming, Outgoing> {
     return this.#waiting.length;
   }
 
-  /** Sends in order. `descriptors` stay the caller's, and may be closed right after. */
+  /**
+   * Sends in order. `descriptors` stay the caller's, and may be closed right after.
+   * Throws a RangeError for more than {@link MESSAGE_SIZE}, a LinuxError when descriptors cannot be kept until the peer
+   * reads; nothing is sent then, and the channel goes on.
+   */
   send(message: Outgoing, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const bytes = Buffer.from(JSON.stringify(message));
-    if (bytes.length <= PACKET_SIZE) return this.#sendPacket(bytes, descriptors);
+    if (bytes.length > MESSAGE_SIZE) throw new RangeError(`a message of ${bytes.length} bytes is more than a server is told at once`);
+    if (bytes.length <= PACKET_SIZE) return this.#sendPacket(bytes, descriptors, () => duplicates(descriptors));
+    // Before the first piece is on its way: half a message cannot be taken back.
+    const own = duplicates(descriptors);
     const size = PACKET_SIZE - 1;
     for (let at = 0; at < bytes.length; at += size) {
       const isLast = at + size >= bytes.length;
-      this.#sendPacket(Buffer.concat([Buffer.of(isLast ? LAST_PIECE : PIECE), bytes.subarray(at, at + size)]), isLast ? descriptors : []);
+      this.#sendPacket(Buffer.concat([Buffer.of(isLast ? LAST_PIECE : PIECE), bytes.subarray(at, at + size)]), isLast ? own : [], () => (isLast ? own.splice(0) : []));
     }
+    own.forEach(closeDescriptor);
   }
 
-  #sendPacket(bytes: Buffer, descriptors: readonly number[]): void {
+  /** @param keep makes descriptors that are the channel's own, for a packet that has to wait */
+  #sendPacket(bytes: Buffer, descriptors: readonly number[], keep: () => number[]): void {
     if (!this.#open) return;
     if (this.#waiting.length === 0 && this.#trySend(bytes, descriptors)) return;
     if (!this.#open) return;
     if (this.#waiting.length >= this.waitingAtMost) return this.#fail("the peer does not read its messages");
-    this.#waiting.push({ bytes, descriptors: descriptors.map(duplicateDescriptor) });
+    this.#waiting.push({ bytes, descriptors: keep() });
     this.#watch.update(EPOLLIN | EPOLLOUT);
   }
 
@@ -88,6 +101,7 @@ export class PacketChannel<Incoming, Outgoing> {
     this.#open = false;
     this.#watch.close();
     for (const { descriptors } of this.#waiting.splice(0)) descriptors.forEach(closeDescriptor);
+    this.#pieces = [];
     closeDescriptor(this.fd);
   }
 
@@ -97,35 +111,39 @@ export class PacketChannel<Incoming, Outgoing> {
   }
 
   #receive(): void {
+    const until = performance.now() + turnTime;
     for (let count = 0; this.#open && count < messagesAtOnce; count++) {
       try {
         const packet = receivePacket(this.fd, this.handlers.bearsLoss);
         if (packet === undefined) return;
         if (packet === "closed") return this.#fail("closed");
-        const bytes = this.#whole(packet.bytes);
-        if (bytes === undefined) continue;
-        const message = parsed(bytes);
-        if (message === undefined) {
-          packet.descriptors.forEach(closeDescriptor);
-          return this.#fail("a message is not JSON");
-        }
-        this.handlers.onMessage(message as Incoming, packet.descriptors);
+        this.#onPacket(packet);
       } catch (error) {
         return this.#fail((error as Error).message);
       }
+      if (performance.now() > until) return; // the descriptor is still ready then
     }
   }
 
-  /** The message a packet completes; undefined for a piece after which more come. */
-  #whole(packet: Buffer): Buffer | undefined {
+  #onPacket({ bytes, descriptors }: Packet): void {
+    const whole = this.#whole(bytes);
+    const message = whole.kind === "message" ? parsed(whole.bytes) : undefined;
+    if (message !== undefined) return this.handlers.onMessage(message as Incoming, descriptors);
+    descriptors.forEach(closeDescriptor);
+    if (whole.kind === "message") this.#fail("a message is not JSON");
+    else if (whole.kind === "excess") this.#fail("a message is too large");
+  }
+
+  /** The message a packet completes. */
+  #whole(packet: Buffer): { kind: "message"; bytes: Buffer } | { kind: "piece" | "excess" } {
     const kind = packet[0];
-    if (kind !== PIECE && kind !== LAST_PIECE) return packet;
+    if (kind !== PIECE && kind !== LAST_PIECE) return { kind: "message", bytes: packet };
     this.#pieces.push(packet.subarray(1));
     this.#piecesSize += packet.length - 1;
-    if (this.#piecesSize > messageAtMost) throw new Error("a message is too large");
-    if (kind === PIECE) return undefined;
+    if (this.#piecesSize > MESSAGE_SIZE || this.#pieces.length > piecesAtMost) return { kind: "excess" };
+    if (kind === PIECE) return { kind: "piece" };
     this.#piecesSize = 0;
-    return Buffer.concat(this.#pieces.splice(0));
+    return { kind: "message", bytes: Buffer.concat(this.#pieces.splice(0)) };
   }
 
   #flush(): void {
@@ -159,5 +177,17 @@ function parsed(bytes: Buffer): unknown {
     return JSON.parse(bytes.toString());
   } catch {
     return undefined;
+  }
+}
+
+/** All or none. */
+function duplicates(descriptors: readonly number[]): number[] {
+  const made: number[] = [];
+  try {
+    for (const descriptor of descriptors) made.push(duplicateDescriptor(descriptor));
+    return made;
+  } catch (error) {
+    made.forEach(closeDescriptor);
+    throw error;
   }
 }

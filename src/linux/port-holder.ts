@@ -1,7 +1,7 @@
 import { isIPv4 } from "node:net";
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { SocketAddress } from "./address.js";
-import { decodeIPv4, decodeIPv6 } from "./address.js";
+import type { Pieces } from "./pieces.js";
+import { aboutProcess, boundSockets, eachHolder, processes, type BoundSocket } from "./proc-sockets.js";
 
 /** The process that holds a port. */
 export interface PortHolder {
@@ -11,76 +11,97 @@ export interface PortHolder {
   readonly publishes: string | undefined;
 }
 
+/** A port that could not be bound, since somebody has it. */
+export interface TakenPort {
+  readonly protocol: "tcp" | "udp";
+  readonly address: SocketAddress;
+}
+
+const listening = 0x0a;
+
 /**
- * Who keeps an address from being bound, from /proc; undefined when that cannot be seen from here. For use when a bind
- * has failed with EADDRINUSE: it looks at every descriptor of every process.
+ * Who keeps addresses from being bound, from /proc; undefined for each of which that cannot be seen from here. It looks
+ * at every descriptor of every process, once for all of them.
  */
-export function holderOfPort(protocol: "tcp" | "udp", address: SocketAddress): PortHolder | undefined {
-  const inode = socketInTheWay(protocol, address);
-  if (inode === undefined) return undefined;
-  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  const holders = pids.filter((pid) => holds(pid, `socket:[${inode}]`)).map(describe);
-  // Others hold the socket on behalf of the one that publishes it, or serves it.
+export function* holdersOfPorts(taken: readonly TakenPort[]): Pieces<(PortHolder | undefined)[]> {
+  const inTheWay = yield* socketsInTheWay(taken);
+  const inodes = new Set(inTheWay.filter((inode) => inode !== undefined));
+  const pids = new Map<number, number[]>();
+  if (inodes.size > 0)
+    yield* eachHolder(yield* processes(), inodes, (inode, pid) => {
+      const known = pids.get(inode);
+      if (!known) pids.set(inode, [pid]);
+      else if (known.length < holdersAtMost && known.at(-1) !== pid) known.push(pid);
+      return undefined;
+    });
+  const described = new Map<number, PortHolder>();
+  const holders: (PortHolder | undefined)[] = [];
+  for (const inode of inTheWay) {
+    holders.push(mostTelling((pids.get(inode ?? -1) ?? []).map((pid) => described.get(pid) ?? remember(described, describe(pid)))));
+    yield;
+  }
+  return holders;
+}
+
+/** Of one socket. */
+const holdersAtMost = 16;
+
+function remember(described: Map<number, PortHolder>, holder: PortHolder): PortHolder {
+  described.set(holder.pid, holder);
+  return holder;
+}
+
+/** Others hold the socket on behalf of the one that publishes it, or serves it. */
+function mostTelling(holders: readonly PortHolder[]): PortHolder | undefined {
   return holders.find(({ publishes }) => publishes !== undefined) ?? holders.find(({ name }) => name.startsWith("pontoon-")) ?? holders[0];
 }
 
 /** As error messages have it, e.g. ` (held by nginx, pid 4711)`. */
-export function holderText(protocol: "tcp" | "udp", address: SocketAddress): string {
-  const holder = holderOfPort(protocol, address);
+export function holderText(holder: PortHolder | undefined): string {
   if (!holder) return " (held by a process that cannot be seen from here)";
   return ` (held by ${holder.name}, pid ${holder.pid}${holder.publishes === undefined ? "" : `, which publishes ${holder.publishes} there`})`;
 }
 
-function socketInTheWay(protocol: "tcp" | "udp", { ip, port }: SocketAddress): string | undefined {
-  // A socket of IPv6 may serve IPv4 as well.
-  const tables = isIPv4(ip) ? [protocol, `${protocol}6`] : [`${protocol}6`];
-  const lines = tables.flatMap((table) => read(`/proc/self/net/${table}`).split("\n").slice(1).map((line) => line.trim().split(/\s+/)));
-  const inTheWay = lines.filter(([, local, , , , , , , , inode]) => local !== undefined && inode !== "0" && clashes(local, ip, port));
-  const listening = inTheWay.find(([, , , state]) => protocol === "udp" || state === "0A");
-  return (listening ?? inTheWay[0])?.[9];
+/** One that listens, else any. */
+function* socketsInTheWay(taken: readonly TakenPort[]): Pieces<(number | undefined)[]> {
+  const found: (BoundSocket | undefined)[] = taken.map(() => undefined);
+  for (const protocol of ["tcp", "udp"] as const)
+    for (const family of ["", "6"]) {
+      const byPort = new Map<number, number[]>();
+      // A socket of IPv6 may serve IPv4 as well.
+      for (const [index, { protocol: own, address }] of taken.entries()) if (own === protocol && (family === "6" || isIPv4(address.ip))) byPort.set(address.port, [...(byPort.get(address.port) ?? []), index]);
+      if (byPort.size === 0) continue;
+      yield* readTable(`/proc/self/net/${protocol}${family}`, (port) => byPort.has(port), (socket) => {
+        for (const index of byPort.get(socket.address.port)!) {
+          const isBetter = found[index] === undefined || (protocol === "tcp" && socket.state === listening && found[index].state !== listening);
+          if (isBetter && socket.inode !== 0 && clashes(socket.address.ip, taken[index]!.address.ip)) found[index] = socket;
+        }
+      });
+    }
+  return found.map((socket) => socket?.inode);
 }
 
-/** @param local e.g. `0100007F:1F90`: 32-bit words in the machine's order, which is little-endian */
-function clashes(local: string, ip: string, port: number): boolean {
-  const [words = "", hexPort = ""] = local.split(":");
-  if (parseInt(hexPort, 16) !== port) return false;
-  const bytes = Buffer.from(words, "hex").swap32();
-  const held = bytes.length === 4 ? decodeIPv4(bytes, 0) : decodeIPv6(bytes, 0);
-  return bytes.every((byte) => byte === 0) || held === ip || ((ip === "0.0.0.0" || ip === "::") && isIPv4(held) === isIPv4(ip));
-}
-
-function holds(pid: string, link: string): boolean {
+function* readTable(path: string, wants: (port: number) => boolean, found: (socket: BoundSocket) => void): Pieces<void> {
   try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => linkOf(`/proc/${pid}/fd/${fd}`) === link);
+    yield* boundSockets(path, wants, found);
   } catch {
-    return false; // it has ended
+    // no such table without IPv6
   }
 }
 
-function describe(pid: string): PortHolder {
-  const words = read(`/proc/${pid}/cmdline`).split("\0");
+function clashes(held: string, wanted: string): boolean {
+  const isAll = (ip: string) => ip === "0.0.0.0" || ip === "::";
+  return isAll(held) || held === wanted || (isAll(wanted) && isIPv4(held) === isIPv4(wanted));
+}
+
+function describe(pid: number): PortHolder {
+  const words = (aboutProcess(pid, "cmdline") ?? "").split("\0");
   const argument = (flag: string) => (words.includes(flag) ? words[words.indexOf(flag) + 1] : undefined);
   const [ip, port] = [argument("-container-ip"), argument("-container-port")];
   const publishes = ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-  const comm = read(`/proc/${pid}/comm`).trim();
+  const comm = (aboutProcess(pid, "comm") ?? "").trim();
   const program = words[0]!.split("/").at(-1)!;
   // The kernel keeps 15 letters of a name; a server of ours runs in node, and names itself in its first argument.
   const isCut = comm.length === 15 && program.startsWith(comm);
-  return { pid: Number(pid), name: isCut || words[0]!.startsWith("pontoon-") ? program : comm, publishes };
-}
-
-function read(path: string): string {
-  try {
-    return readFileSync(path, "utf8");
-  } catch {
-    return ""; // no such table without IPv6; a process that has ended
-  }
-}
-
-function linkOf(path: string): string {
-  try {
-    return readlinkSync(path);
-  } catch {
-    return ""; // closed meanwhile
-  }
+  return { pid, name: isCut || words[0]!.startsWith("pontoon-") ? program : comm, publishes };
 }

@@ -4,6 +4,7 @@ import type { OutsideDns } from "../docker/upstreams.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
+import { Allowance } from "../allowance.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./dns-server.js";
@@ -15,6 +16,9 @@ import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
 const retryFailuresEvery = 1000; // ms
+/** A server hands over its log ten times a second. */
+const logsEach = 30; // ms
+const logsAtOnce = 200;
 
 export interface DnsRoleOptions {
   readonly runDir: string;
@@ -44,12 +48,15 @@ export class DnsRole {
   readonly #client: ServerClient<DnsLanguage>;
   readonly takeovers: Takeovers;
   readonly #networksOf = new Map<string, Set<string>>();
+  /** Networks of containers with more names than are kept. */
+  readonly #incomplete = new Map<string, readonly string[]>();
   readonly #reviews = new Reviews({
     reviewNetwork: (id) => this.#reviewNetwork(id),
     reviewContainer: (id) => this.#reviewContainer(id),
     onReviewed: () => this.#gap.close(),
   });
   readonly #gap = new GapKeeper((gap) => this.#mirror.put("gap", { kind: "gap", gap }));
+  readonly #logTurns = new Allowance(logsEach, logsAtOnce);
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
   #stopping = false;
@@ -73,7 +80,7 @@ export class DnsRole {
       },
       onMessage: (message) => this.#onMessage(message),
     });
-    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox));
+    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what));
     const { orphanAfter, queryLog, cacheSize } = options;
     this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize } });
     this.setGap({ everywhere: true, networks: [] });
@@ -116,6 +123,11 @@ export class DnsRole {
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
   }
 
+  /** Tells the server that this daemon lives. What it was told before stays told before. */
+  beat(): void {
+    this.#client.sendOrDrop({ kind: "alive" });
+  }
+
   /** A gap opens at once; it closes only after the server has the records that fill it. */
   setGap(gap: Gap): void {
     this.#gap.want(gap);
@@ -124,14 +136,15 @@ export class DnsRole {
 
   /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws SERVER_SILENT. */
   async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
-    const { explanation } = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
+    const [{ explanation }] = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
     return explanation;
   }
 
   /** @returns undefined when there is no server to ask */
   async report(): Promise<Report | undefined> {
     if (!this.#client.connected) return undefined;
-    return (await this.#client.request((request) => ({ kind: "report", request }), "reported")).report;
+    const parts = await this.#client.request((request) => ({ kind: "report", request }), "reported");
+    return { ...parts.at(-1)!.report, sandboxes: parts.flatMap(({ report }) => report.sandboxes) };
   }
 
   /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
@@ -152,7 +165,7 @@ export class DnsRole {
 
   #reviewNetwork(id: string): void {
     const network = this.inventory.networks.get(id);
-    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(network) });
+    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
     else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
     this.#reviews.request({ containers: this.inventory.containersOn(id) });
   }
@@ -160,6 +173,7 @@ export class DnsRole {
   #reviewContainer(id: string): Promise<void> | undefined {
     const container = this.inventory.containers.get(id);
     this.#reviewEndpoints(id, container);
+    this.#reviewExcess(id, container);
     if (container) return this.#reviewSandbox(container);
     this.#leave(id);
     return undefined;
@@ -175,6 +189,15 @@ export class DnsRole {
     else this.#networksOf.delete(id);
   }
 
+  /** Whether the table has all names of a network depends on those who are on it. */
+  #reviewExcess(id: string, container: Container | undefined): void {
+    const before = this.#incomplete.get(id) ?? [];
+    const now = container?.excess?.names === true ? container.endpoints.flatMap((endpoint) => this.inventory.networkOf(endpoint)?.id ?? []) : [];
+    if (now.length > 0) this.#incomplete.set(id, now);
+    else this.#incomplete.delete(id);
+    for (const network of new Set([...before, ...now])) if (before.includes(network) !== now.includes(network)) this.#reviewNetwork(network);
+  }
+
   async #reviewSandbox(container: Container): Promise<void> {
     try {
       const outside = await this.outsideDnsOf(container);
@@ -183,6 +206,8 @@ export class DnsRole {
       const decision = decide(this.inventory, container, outside, this.options.singleLabel);
       const before = this.decisions.get(container.id);
       if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
+      if (decision.kind === "leave" && decision.code !== undefined && (before?.kind !== "leave" || before.reason !== decision.reason))
+        this.log.warn({ container: container.name, code: decision.code, reason: decision.reason }, "a container is left to Docker's resolver");
       this.decisions.set(container.id, decision);
       this.#act(decision);
     } catch (error) {
@@ -259,12 +284,14 @@ export class DnsRole {
   #onMessage(message: ToDaemon): void {
     this.takeovers.onMessage(message);
     if (message.kind === "answering") {
-      if (message.answering) this.answering.add(message.sandbox);
-      else this.answering.delete(message.sandbox);
+      if (!message.answering) this.answering.delete(message.sandbox);
+      else if (this.takeovers.has(message.sandbox)) this.answering.add(message.sandbox);
     } else if (message.kind === "log") this.#logQueries(message.queries, message.dropped);
   }
 
   #logQueries(queries: readonly QueryLogEntry[], dropped: number): void {
+    if (!this.options.queryLog) return; // it was asked to by an earlier daemon
+    if (!this.#logTurns.take()) return this.#client.refuse("it logs more often than it may");
     for (const query of queries) this.log.info({ query }, "query");
     if (dropped > 0) this.log.warn({ dropped }, "queries were left out of the log");
   }

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { readHeld, readToDaemon } from "../../dns/messages.js";
 import { PROTOCOL, type HeldSandbox as HeldRecord, type ToDaemon, type ToServer } from "../../dns/protocol.js";
 import type { Held, ServerKind } from "./server-link.js";
 import type { ServerFiles } from "./server-process.js";
@@ -20,6 +21,11 @@ export const dnsServer: ServerKind<DnsLanguage> = {
   user: 28782,
   protocol: PROTOCOL,
   signOfLife: { kind: "report", request: 0 },
+  readMessage: readToDaemon,
+  readHeld,
+  keyOfHeld: ({ sandbox }) => sandbox,
+  descriptorsHeld: 3,
+  heldAtMost: 20_000,
   endTime: 2000,
   drainTime: 15_000, // it takes up to 10 s itself
   hasNoSubstitute: false,

@@ -12,7 +12,7 @@ const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint =>
 });
 const container = (given: Partial<Container> = {}): Container => ({
   id: "c".repeat(64), name: "web", hostname: "", labels: {}, running: true, sandbox: { id: "s1", pid: 42 }, networkMode: { kind: "own" }, ports: [[80, "tcp"]], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("n1")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, ...given,
+  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("n1")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
 });
 
 function inventory(...networks: Network[]): Inventory {
@@ -88,6 +88,15 @@ t.test("a label sets the time a container's records are kept", (t) => {
 });
 
 t.test("a network is told by id, name and whether others share it", (t) => {
-  t.same(networkRecord(network("n1", { shared: true })), { id: "n1", name: "n1", shared: true });
+  const inventory = new Inventory();
+  t.same(networkRecord(inventory, network("n1", { shared: true })), { id: "n1", name: "n1", shared: true });
+  const own = network("n1");
+  inventory.putNetwork(own);
+  inventory.putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})] }));
+  t.same(networkRecord(inventory, own).shared, false);
+  inventory.putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})], excess: { reason: "too much", names: true } }));
+  t.same(networkRecord(inventory, own).shared, true, "somebody on it has names that are not in the table");
+  inventory.removeContainer("c1");
+  t.same(networkRecord(inventory, own).shared, false);
   t.end();
 });

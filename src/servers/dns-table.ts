@@ -8,7 +8,7 @@ import type { Container, Endpoint, Network } from "../inventory/types.js";
 export type Decision =
   | { readonly kind: "serve"; readonly sandbox: SandboxRecord; readonly pid: number }
   /** Docker's resolver keeps it. */
-  | { readonly kind: "leave"; readonly reason: string };
+  | { readonly kind: "leave"; readonly reason: string; /** Of the error for which it is left (docs/errors.md), if it is one. */ readonly code?: string };
 
 /** Label that leaves a container's resolver to Docker when it says `off`. */
 const offLabel = "pontoon.dns";
@@ -16,8 +16,9 @@ const offLabel = "pontoon.dns";
 const ttlLabel = "pontoon.dns.ttl";
 const ttlAtMost = 86_400;
 
-export function networkRecord({ id, name, shared }: Network): NetworkRecord {
-  return { id, name, shared };
+export function networkRecord(inventory: Inventory, network: Network): NetworkRecord {
+  const { id, name } = network;
+  return { id, name, shared: inventory.hasMoreNames(network) };
 }
 
 /** What the networks of a container say about it: one record for each address it has. */
@@ -41,12 +42,16 @@ export function decide(inventory: Inventory, container: Container, outside: Outs
   if (container.networkMode.kind === "none") return leave("has no network");
   if (container.networkMode.kind === "container") return leave("shares another container's network");
   if (container.labels[offLabel] === "off") return leave(`label ${offLabel}=off`);
+  if (container.excess) return { kind: "leave", reason: container.excess.reason, code: "CONTAINER_TOO_LARGE" };
   if (!container.sandbox) return leave("has no network namespace yet");
   const joined = joinedOf(inventory, container).sort(compareJoined);
   if (joined.length === 0) return leave("on no user-defined network");
   const forwarding = forwardingOf(inventory, container, outside);
   // Its resolver must neither forward nor say no for names other hosts may have: only Docker's knows them.
-  if (forwarding.kind === "never" && joined.some(({ network }) => network.shared)) return leave("on internal networks only, one of them shared with other hosts");
+  if (forwarding.kind === "never") {
+    if (joined.some(({ network }) => network.shared)) return leave("on internal networks only, one of them shared with other hosts");
+    if (joined.some(({ network }) => inventory.hasMoreNames(network))) return leave("on internal networks only, one of them with more names than pontoon keeps");
+  }
   const sandbox: SandboxRecord = {
     id: container.sandbox.id,
     container: container.id,

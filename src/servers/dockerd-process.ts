@@ -1,14 +1,19 @@
-import { readdirSync, readFileSync, statSync } from "node:fs";
-import { readdir, readFile, readlink, realpath } from "node:fs/promises";
+import { statSync } from "node:fs";
+import { realpath } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
+import { basename } from "node:path";
 import type { DockerAddress } from "../docker/address.js";
 import type { Engine } from "../docker/engine.js";
 import { refusalOf, type DockerdPlace } from "../docker/place.js";
 import { errorCode } from "../errors.js";
+import { inSlices, type Pieces } from "../linux/pieces.js";
+import { commandOf, eachHolder, eachLine, processes } from "../linux/proc-sockets.js";
 import { closeDescriptor, connectUnix, peerCredentials, streamSocket } from "../linux/socket.js";
 
-const init = "1";
+const init = 1;
+/** Paths that end as dockerd's socket does; anybody may listen at others of that name. */
+const placesAtMost = 100;
 
 /**
  * Where the dockerd behind an address runs, as this process sees it.
@@ -24,7 +29,7 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
 }
 
 /** A name may be one of this machine; of a dockerd elsewhere no container passes for one of ours. */
-function placeByName(host: string): DockerdPlace {
+async function placeByName(host: string): Promise<DockerdPlace> {
   if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host)) ? placeOfOnly() : { kind: "remote" };
@@ -37,10 +42,18 @@ export async function refusalAt(engine: Engine, place: DockerdPlace): Promise<st
 }
 
 /** Under systemd's socket activation the listener is systemd, and it may be a proxy: then the one dockerd there is is meant. */
-function placeOfOnly(): DockerdPlace {
-  const own = namespaceOf("self", "pid");
-  const all = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && commandOf(Number(name)) === "dockerd" && namespaceOf(name, "pid") === own);
-  return all.length === 1 ? placeOf(Number(all[0])) : { kind: "untold" };
+async function placeOfOnly(): Promise<DockerdPlace> {
+  const [only, ...others] = await inSlices(dockerds(namespaceOf("self", "pid")));
+  return only !== undefined && others.length === 0 ? placeOf(only) : { kind: "untold" };
+}
+
+function* dockerds(pidNamespace: number | undefined): Pieces<number[]> {
+  const found: number[] = [];
+  for (const pid of yield* processes()) {
+    if (commandOf(pid) === "dockerd" && namespaceOf(pid, "pid") === pidNamespace) found.push(pid);
+    yield;
+  }
+  return found;
 }
 
 function placeOf(pid: number): DockerdPlace {
@@ -64,32 +77,38 @@ function namespaceOf(pid: number | string, kind: "pid" | "net" | "mnt"): number 
  * stopped. A running dockerd holds the socket too.
  */
 export async function isAsleep(path: string): Promise<boolean> {
-  if (commandOf(Number(init)) !== "systemd") return false; // in a container, process 1 may be dockerd itself
-  const names = await listenersAt(path);
-  if (names.size === 0 || !(await holds(init, names))) return false;
-  const processes = (await readdir("/proc")).filter((name) => /^\d+$/.test(name) && name !== init);
-  const isLikely = (pid: string) => commandOf(Number(pid)) === "dockerd";
-  for (const pid of [...processes.filter(isLikely), ...processes.filter((pid) => !isLikely(pid))]) if (await holds(pid, names)) return false;
-  return true;
+  if (commandOf(init) !== "systemd") return false; // in a container, process 1 may be dockerd itself
+  const inodes = await listenersAt(path);
+  if (inodes.size === 0 || !(await isHeldBy([init], inodes))) return false;
+  const others = (await inSlices(processes())).filter((pid) => pid !== init);
+  const isLikely = (pid: number) => commandOf(pid) === "dockerd";
+  const likely = others.filter(isLikely);
+  return !(await isHeldBy(likely, inodes)) && !(await isHeldBy(others, inodes));
 }
 
-/** Sockets that listen at a path, as `/proc/PID/fd` names them. */
-async function listenersAt(path: string): Promise<Set<string>> {
+/** Inodes of the sockets that listen at a path, by whatever links it is named. */
+async function listenersAt(path: string): Promise<Set<number>> {
   const wanted = await realpath(path).catch(() => path); // not there at the moment
-  const names = new Set<string>();
-  for (const line of (await readFile("/proc/self/net/unix", "utf8")).split("\n")) {
-    // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
-    const [, , , flags = "", , , inode = "", bound = ""] = line.split(/\s+/);
-    if ((parseInt(flags, 16) & 0x10000) !== 0 && (bound === wanted || (await realpath(bound).catch(() => bound)) === wanted)) names.add(`socket:[${inode}]`);
-  }
-  return names;
+  const bound = new Map<string, number[]>();
+  await inSlices(
+    eachLine("/proc/self/net/unix", (line) => {
+      // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
+      const [, , , flags = "", , , inode = "", place = ""] = line.split(/ +/, 8);
+      if (!(parseInt(flags, 16) & 0x10000) || (place !== wanted && basename(place) !== basename(wanted))) return;
+      const known = bound.get(place);
+      if (known) known.push(Number(inode));
+      else if (bound.size < placesAtMost || place === wanted) bound.set(place, [Number(inode)]);
+    }),
+  );
+  const inodes = new Set(bound.get(wanted));
+  for (const [place, numbers] of bound) if ((await realpath(place).catch(() => place)) === wanted) numbers.forEach((inode) => inodes.add(inode));
+  return inodes;
 }
 
-async function holds(pid: string, sockets: ReadonlySet<string>): Promise<boolean> {
-  const folder = `/proc/${pid}/fd`;
-  const descriptors = await readdir(folder).catch(() => []); // it has just ended
-  for (const descriptor of descriptors) if (sockets.has(await readlink(`${folder}/${descriptor}`).catch(() => ""))) return true;
-  return false;
+async function isHeldBy(pids: readonly number[], inodes: ReadonlySet<number>): Promise<boolean> {
+  let isHeld = false;
+  await inSlices(eachHolder(pids, inodes, () => (isHeld = true)));
+  return isHeld;
 }
 
 /** @returns 0 for a process this one cannot see */
@@ -108,11 +127,3 @@ function listenerOf(path: string): number | undefined {
 
 /** A pid no process has: the one dockerd there is is looked for. */
 const peerOfNobody = -1;
-
-function commandOf(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
-  } catch {
-    return ""; // just ended
-  }
-}

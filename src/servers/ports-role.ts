@@ -7,7 +7,7 @@ import { describeError, PontoonError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../linux/poller.js";
 import { PublicationStore } from "../store/publications.js";
-import { ProxyRole } from "./proxy-role.js";
+import { ProxyRole, type Inherited } from "./proxy-role.js";
 import { proxyFiles } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
@@ -54,18 +54,20 @@ export class PortsRole {
   ) {
     const { runDir, stateDir, version, ip, drainMs } = options;
     this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, {
-      onBegin: (inherited) => {
-        this.#ports.restore(inherited);
-        this.#publisher.start();
-        this.#hasBegun = true;
-        this.#begun();
-      },
+      onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
     });
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log);
+  }
+
+  async #begin(inherited: readonly Inherited[]): Promise<void> {
+    await this.#ports.restore(inherited);
+    this.#publisher.start();
+    this.#hasBegun = true;
+    this.#begun();
   }
 
   get server(): ServerState {
@@ -146,7 +148,7 @@ export class PortsRole {
   /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
   async rows(container: string | undefined): Promise<PortRow[]> {
     const { inventory } = this;
-    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, unbound: this.#unbound.reasons(), report: await this.report() }, container);
+    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, unbound: await this.#unbound.reasons(), report: await this.report() }, container);
   }
 
   /** @returns undefined when pontoon-proxy does not answer */

@@ -2,7 +2,8 @@ import type { Logger } from "pino";
 import type { Report, Settings, ToDaemon } from "../../proxy/protocol.js";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/spawn-workers.js";
-import { PontoonError } from "../errors.js";
+import { setTimeout as pause } from "node:timers/promises";
+import { describeError, errorCode, PontoonError } from "../errors.js";
 import type { Poller } from "../linux/poller.js";
 import { hearEverybody } from "../linux/listener.js";
 import { closeDescriptor } from "../linux/socket.js";
@@ -11,8 +12,13 @@ import { ServerClient, type ServerState } from "./server-client.js";
 
 /** Until pontoon-proxy has said that a publication is open, or closed, ms. */
 const answerTime = 10_000;
-/** Reasons of shims sent away are logged once in this time each, ms. */
+/** Reasons of shims sent away are logged once in this time each, ms; so many of them are told apart. */
 const sameReasonAgain = 60_000;
+const reasonsAtMost = 100;
+/** Publications told in one piece, and how many messages may wait for a pontoon-proxy that is slow to take them. */
+const slice = 100;
+const backlogAtMost = 500;
+const backlogLookedAtEvery = 5; // ms
 /** Bulk workers are started no more often than this; ms. */
 const workersAtMost = 8;
 const workersWithin = 60_000;
@@ -55,7 +61,10 @@ export class ProxyRole {
   readonly #declined = new Map<string, number>();
   /** When bulk workers were started lately. */
   #workers: number[] = [];
+  #lacksWorkers = false;
   #connected = false;
+  /** Of the present connection. */
+  #session: object | undefined;
   #hasBegun = false;
 
   constructor(
@@ -135,7 +144,8 @@ export class ProxyRole {
   /** Throws SERVER_SILENT. @returns undefined when there is no server to ask */
   async report(): Promise<Report | undefined> {
     if (!this.#client.connected) return undefined;
-    return (await this.#client.request((request) => ({ kind: "report", request }), "reported")).report;
+    const parts = await this.#client.request((request) => ({ kind: "report", request }), "reported");
+    return { ...parts.at(-1)!.report, publications: parts.flatMap(({ report }) => report.publications) };
   }
 
   #onConnected(held: readonly HeldPublication[]): void {
@@ -147,16 +157,33 @@ export class ProxyRole {
       this.#begin(held);
     }
     this.#connected = true;
+    const session = (this.#session = {});
+    void this.#tellAll(inherited, () => this.#session === session);
+  }
+
+  /** In slices: tens of thousands must hold up neither side, nor wait here as descriptors. */
+  async #tellAll(inherited: ReadonlySet<string>, isCurrent: () => boolean): Promise<void> {
+    let count = 0;
     for (const [id, served] of this.#served) {
-      const { target } = served.publication;
-      if (!inherited.has(id)) this.#tellOpen(served.publication, served.descriptor);
-      else {
-        letClientsIn(served);
-        this.#told.add(id);
-        this.#client.send({ kind: "keep", id, ...(target && { target }) });
-      }
+      if (this.#told.has(id)) continue;
+      if (inherited.has(id)) this.#tellKeep(served);
+      else this.#tellOpen(served.publication, served.descriptor);
+      if (++count % slice === 0) await this.#untilTaken();
+      if (!isCurrent()) return;
     }
     this.#client.synced({ kind: "synced" });
+  }
+
+  async #untilTaken(): Promise<void> {
+    do await pause(this.#client.backlog > backlogAtMost ? backlogLookedAtEvery : 0);
+    while (this.#client.backlog > backlogAtMost);
+  }
+
+  #tellKeep(served: Served): void {
+    const { id, target } = served.publication;
+    letClientsIn(served);
+    this.#told.add(id);
+    this.#client.send({ kind: "keep", id, ...(target && { target }) });
   }
 
   #begin(held: readonly HeldPublication[]): void {
@@ -166,12 +193,19 @@ export class ProxyRole {
   }
 
   #tellOpen(publication: Publication, descriptor: number): void {
-    this.#told.add(publication.id);
-    this.#client.send({ kind: "open", publication }, [descriptor]);
+    const { id } = publication;
+    try {
+      this.#told.add(id);
+      this.#client.send({ kind: "open", publication }, [descriptor]);
+    } catch (error) {
+      // It is too large for a message, or no descriptor is left to keep a copy until pontoon-proxy takes it.
+      this.#onFailed({ kind: "failed", id, code: errorCode(error) ?? "PUBLICATION_INVALID", message: describeError(error) });
+    }
   }
 
   #onLost(): void {
     this.#connected = false;
+    this.#session = undefined;
     this.#told.clear();
     const silent = new PontoonError("SERVER_SILENT", proxyServer.name, "pontoon-proxy has just ended; see `pontoon status`");
     for (const id of [...this.#awaited.keys()]) this.#answer(id, silent);
@@ -197,13 +231,18 @@ export class ProxyRole {
   #onFailed({ id, code, message }: Extract<ToDaemon, { kind: "failed" }>): void {
     this.#told.delete(id);
     if (this.#awaited.has(id)) return this.#answer(id, new PontoonError(code, id, message));
+    if (!this.#forget(id)) return;
     this.log.error({ publication: id, code, reason: message }, "pontoon-proxy cannot serve a published port; it is tried again");
-    if (this.#forget(id)) this.events.onFailed(id, message);
+    this.events.onFailed(id, message);
   }
 
   #onDeclined(reason: string): void {
     const now = Date.now();
-    if (now - (this.#declined.get(reason) ?? 0) < sameReasonAgain) return;
+    for (const [known, at] of this.#declined) {
+      if (now - at < sameReasonAgain) break; // the oldest come first
+      this.#declined.delete(known);
+    }
+    if (this.#declined.has(reason) || this.#declined.size >= reasonsAtMost) return;
     this.#declined.set(reason, now);
     this.log.warn({ reason }, "a port that dockerd publishes is left to Docker's own docker-proxy");
   }
@@ -211,11 +250,20 @@ export class ProxyRole {
   /** Only a process of root's can start one. */
   #addWorker(): void {
     const now = Date.now();
-    this.#workers = [...this.#workers.filter((at) => now - at < workersWithin), now];
-    if (this.#workers.length > workersAtMost) return this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
+    this.#workers = this.#workers.filter((at) => now - at < workersWithin);
+    if (this.#workers.length >= workersAtMost) {
+      if (!this.#lacksWorkers) this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
+      this.#lacksWorkers = true;
+      return;
+    }
+    this.#lacksWorkers = false;
+    this.#workers.push(now);
     const channel = spawnWorker(proxyServer.user, workersWanted(), "ignore");
-    this.#client.send({ kind: "worker" }, [channel]);
-    closeDescriptor(channel);
+    try {
+      this.#client.send({ kind: "worker" }, [channel]);
+    } finally {
+      closeDescriptor(channel);
+    }
   }
 
   #awaits(id: string): Promise<PontoonError | undefined> {

@@ -1,4 +1,5 @@
 import { fileURLToPath } from "node:url";
+import { readHeld, readToDaemon } from "../../proxy/messages.js";
 import { PROTOCOL, type HeldPublication as HeldRecord, type ToDaemon, type ToProxy } from "../../proxy/protocol.js";
 import type { Held, ServerKind } from "./server-link.js";
 import type { ServerFiles } from "./server-process.js";
@@ -19,6 +20,11 @@ export const proxyServer: ServerKind<ProxyLanguage> = {
   user: 28783,
   protocol: PROTOCOL,
   signOfLife: { kind: "ping", request: 0 },
+  readMessage: readToDaemon,
+  readHeld,
+  keyOfHeld: ({ publication }) => publication.id,
+  descriptorsHeld: 1,
+  heldAtMost: 200_000,
   endTime: 30_000, // connections are let drain
   drainTime: undefined, // as long as its connections last
   hasNoSubstitute: true,

@@ -3,6 +3,7 @@ import t, { type Test } from "tap";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { PontoonError } from "../errors.js";
 import { bindPort } from "../backend/host-ports.js";
+import { atOnce } from "../linux/pieces.js";
 import { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { container, endpoint, network } from "../inventory/test-containers.js";
@@ -48,7 +49,7 @@ class Bench {
   }
 
   bind(hostPort?: number): BoundEntry {
-    const [bound] = bindPort("tcp", ["127.0.0.1"], hostPort === undefined ? undefined : { first: hostPort, last: hostPort });
+    const [bound] = atOnce(bindPort("tcp", ["127.0.0.1"], hostPort === undefined ? undefined : { first: hostPort, last: hostPort }));
     return { port: { container: "web", transport: "tcp", ip: "127.0.0.1", hostPort: bound!.port, containerPort: 80, options: {}, source: "command" }, descriptor: bound!.descriptor };
   }
 
@@ -101,7 +102,7 @@ t.test("what cannot be forgotten stays", async (t) => {
   t.notMatch(bench.said.join(), "close");
 });
 
-t.test("what was remembered: inherited, bound anew, or tried again until it can be", (t) => {
+t.test("what was remembered: inherited, bound anew, or tried again until it can be", async (t) => {
   const bench = new Bench(t);
   const [inherited, anew, taken, foreign] = [bench.bind(), bench.bind(), bench.bind(), bench.bind()];
   closeDescriptor(anew.descriptor);
@@ -109,13 +110,13 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
   bench.ports.load();
   const before = openDescriptors();
   const publication = ({ port }: BoundEntry): Publication => ({ id: idOf(port), protocol: "tcp", listen: { ip: port.ip, port: port.hostPort }, target: { ip: "10.0.0.9", port: 80 }, options: {} });
-  bench.ports.restore([inherited, foreign].map((each) => ({ publication: publication(each), descriptor: each.descriptor })));
+  await bench.ports.restore([inherited, foreign].map((each) => ({ publication: publication(each), descriptor: each.descriptor })));
   t.same(bench.said, [`open ${idOf(inherited.port)} 10.0.0.9:80`, `open ${idOf(anew.port)} nowhere`], "the inherited goes on as it was until it is known where its container is");
   t.equal(openDescriptors(), before, "one more is bound, and what nobody remembers is closed");
   t.match(bench.ports.entries.get(idOf(taken.port))?.failure, /is taken \(held by .*, pid \d+\)/);
-  t.equal(bench.ports.retry(), true);
+  t.equal(await bench.ports.retry(), true);
   closeDescriptor(taken.descriptor);
-  t.equal(bench.ports.retry(), false);
+  t.equal(await bench.ports.retry(), false);
   t.equal(bench.ports.entries.get(idOf(taken.port))?.failure, undefined);
   bench.web("10.0.0.2");
   bench.ports.retarget(() => true);

@@ -1,15 +1,20 @@
 import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
-import { bindPort } from "../backend/host-ports.js";
+import { bindPort, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { addressIn } from "../inventory/targets.js";
+import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
 import type { PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
+import { TakenPorts } from "./taken-ports.js";
+
+/** Ports opened before it is waited until pontoon-proxy has them. */
+const openedAtOnce = 100;
 
 /** One published port, and how it is. */
 export interface Entry {
@@ -35,6 +40,8 @@ export function idOf({ transport, ip, hostPort }: Pick<PublishedPort, "transport
  */
 export class PublishedPorts {
   readonly #entries = new Map<string, Entry>();
+  /** Who has the ports that cannot be bound. */
+  readonly taken: TakenPorts;
   #remembered: readonly PublishedPort[] = [];
   /** Until the inventory is complete, targets are what an earlier daemon left. */
   #knowsContainers = false;
@@ -45,7 +52,9 @@ export class PublishedPorts {
     private readonly store: Pick<PublicationStore, "load" | "save">,
     private readonly drainMs: number,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.taken = new TakenPorts(inventory, () => this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port));
+  }
 
   get entries(): ReadonlyMap<string, Entry> {
     return this.#entries;
@@ -65,29 +74,45 @@ export class PublishedPorts {
     return this.#remembered.length > 0;
   }
 
-  /** Publishes what was read: with the sockets an earlier daemon left if there are any, and bound anew else. */
-  restore(inherited: readonly Inherited[]): void {
+  /**
+   * Publishes what was read: with the sockets an earlier daemon left if there are any, which happens at once, and bound
+   * anew else. Never rejects.
+   */
+  async restore(inherited: readonly Inherited[]): Promise<void> {
     const left = new Map<string, Inherited>();
     for (const each of inherited) {
       // A server that was broken into could pass on anything.
       if (isSocketOf(each)) left.set(each.publication.id, each);
       else closeDescriptor(each.descriptor);
     }
+    const unbound: Entry[] = [];
     for (const port of this.#remembered) {
       const id = idOf(port);
       const before = left.get(id);
       left.delete(id);
       const entry: Entry = { port, failure: undefined, target: before?.publication.target };
       this.#entries.set(id, entry);
-      if (before) this.#serve(entry, before.descriptor);
-      else this.#bind(entry);
+      if (before) void this.#serve(entry, before.descriptor);
+      else unbound.push(entry);
     }
     for (const { descriptor } of left.values()) closeDescriptor(descriptor);
+    await this.#bindAll(unbound);
   }
 
   /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
   async add(bound: readonly BoundEntry[]): Promise<Entry[]> {
     const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    this.#remember(entries, bound);
+    try {
+      await this.#openAll(entries, bound);
+      return entries;
+    } catch (error) {
+      await this.remove(entries);
+      throw error;
+    }
+  }
+
+  #remember(entries: readonly Entry[], bound: readonly BoundEntry[]): void {
     for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
     try {
       this.#save();
@@ -96,11 +121,38 @@ export class PublishedPorts {
       for (const { descriptor } of bound) closeDescriptor(descriptor);
       throw error;
     }
-    const results = await Promise.allSettled(entries.map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[index]!.descriptor)));
-    const failed = results.find((result) => result.status === "rejected");
-    if (!failed) return entries;
-    await this.remove(entries);
-    throw failed.reason;
+  }
+
+  /** Rejects with the first failure; what was not opened by then is closed. */
+  async #openAll(entries: readonly Entry[], bound: readonly BoundEntry[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += openedAtOnce) {
+      const results = await Promise.allSettled(entries.slice(at, at + openedAtOnce).map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[at + index]!.descriptor)));
+      const failed = results.find((result) => result.status === "rejected");
+      if (!failed) continue;
+      for (const { descriptor } of bound.slice(at + openedAtOnce)) closeDescriptor(descriptor);
+      throw failed.reason;
+    }
+  }
+
+  /**
+   * Remembers and serves groups of ports, each all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE.
+   * @returns why a group is not served, for each; undefined if it is
+   */
+  async addEach(groups: readonly (readonly BoundEntry[])[]): Promise<unknown[]> {
+    const bound = groups.flat();
+    if (bound.length === 0) return groups.map(() => undefined);
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    this.#remember(entries, bound);
+    const reasons: unknown[] = [];
+    const unserved: Entry[] = [];
+    let at = 0;
+    for (const group of groups) {
+      const own = entries.slice(at, at + group.length);
+      at += group.length;
+      reasons.push(await this.#openAll(own, group).then(() => undefined, (error: unknown) => (unserved.push(...own), error)));
+    }
+    await this.remove(unserved);
+    return reasons;
   }
 
   /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. */
@@ -113,7 +165,7 @@ export class PublishedPorts {
       for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
       throw error;
     }
-    await Promise.all(entries.map(({ port }) => this.proxy.close(idOf(port))));
+    for (let at = 0; at < entries.length; at += openedAtOnce) await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
   }
 
   /** From now on the inventory tells where every container is. */
@@ -141,28 +193,49 @@ export class PublishedPorts {
     if (entry) entry.failure = reason;
   }
 
-  /** Tries again what could not be bound, or served. @returns whether anything is left */
-  retry(): boolean {
-    for (const entry of this.#entries.values()) if (entry.failure !== undefined) this.#bind(entry);
+  /** Tries again what could not be bound, or served. Never rejects. @returns whether anything is left */
+  async retry(): Promise<boolean> {
+    await this.#bindAll(this.all.filter(({ failure }) => failure !== undefined));
     return this.all.some(({ failure }) => failure !== undefined);
   }
 
-  #bind(entry: Entry): void {
-    const { transport, ip, hostPort, container } = entry.port;
-    try {
-      const [bound] = bindPort(transport, [ip], { first: hostPort, last: hostPort });
-      entry.failure = undefined;
-      entry.target = this.#targetOf(entry.port);
-      this.#serve(entry, bound!.descriptor);
-    } catch (error) {
-      const reason = describeError(error);
-      if (entry.failure === undefined) this.log.error({ container, reason }, "a published port cannot be bound; it is tried again");
-      entry.failure = reason;
+  async #bindAll(entries: readonly Entry[]): Promise<void> {
+    const fresh = entries.filter(({ failure }) => failure === undefined);
+    const taken: { readonly entry: Entry; readonly error: PortTaken }[] = [];
+    for (let at = 0; at < entries.length; at += openedAtOnce) {
+      const opened: Promise<void>[] = [];
+      await inSlices(this.#bindEach(entries.slice(at, at + openedAtOnce), (entry, descriptor) => opened.push(this.#serve(entry, descriptor)), (entry, error) => taken.push({ entry, error })));
+      await Promise.all(opened);
+    }
+    const explained = await this.taken.explain(taken.map(({ error }) => error));
+    for (const [index, { entry }] of taken.entries()) entry.failure = describeError(explained[index]);
+    for (const { port, failure } of fresh) if (failure !== undefined) this.log.error({ container: port.container, reason: failure }, "a published port cannot be bound; it is tried again");
+  }
+
+  *#bindEach(entries: readonly Entry[], onBound: (entry: Entry, descriptor: number) => void, onTaken: (entry: Entry, error: PortTaken) => void): Pieces<void> {
+    for (const entry of entries) {
+      const { transport, ip, hostPort } = entry.port;
+      if (this.#entries.get(idOf(entry.port)) !== entry) continue; // unpublished meanwhile
+      try {
+        const [bound] = yield* bindPort(transport, [ip], { first: hostPort, last: hostPort });
+        entry.failure = undefined;
+        entry.target = this.#targetOf(entry.port);
+        this.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
+        onBound(entry, bound!.descriptor);
+      } catch (error) {
+        entry.failure = describeError(error);
+        if (error instanceof PortTaken) onTaken(entry, error);
+      }
+      yield;
     }
   }
 
-  #serve(entry: Entry, descriptor: number): void {
-    void this.proxy.open(this.#publicationOf(entry), descriptor).catch((error: unknown) => this.failed(idOf(entry.port), describeError(error)));
+  async #serve(entry: Entry, descriptor: number): Promise<void> {
+    try {
+      await this.proxy.open(this.#publicationOf(entry), descriptor);
+    } catch (error) {
+      this.failed(idOf(entry.port), describeError(error));
+    }
   }
 
   #publicationOf({ port, target }: Entry): Publication {

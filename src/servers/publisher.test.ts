@@ -147,3 +147,19 @@ t.test("ports of labels whose containers went while there was no daemon are give
   bench.publisher.inventoryIsComplete();
   t.same(await bench.settled(), ["gone 1:80/tcp"], "what was asked for by command waits for its container");
 });
+
+t.test("a command or a label that asks for too many ports gets none of them, and what fits of a label is published", async (t) => {
+  const bench = new Bench(t);
+  bench.put("web");
+  const before = openDescriptors();
+  await t.rejects(bench.publisher.publish({ container: "web", specs: Array<string>(1000).fill("1-65535:1-65535") }), { code: "TOO_MANY_PORTS" });
+  t.equal(openDescriptors(), before);
+  bench.publisher.inventoryIsComplete();
+  bench.labelled("large", `${first}:80,20000-30000:20000-30000,${first + 1}:81`);
+  bench.labelled("many", Array<string>(1001).fill("nonsense").join());
+  bench.labelled("long", "80,".repeat(30_000));
+  t.same(await bench.settled(), ["large 0:80/tcp", "large 1:81/tcp"]);
+  t.match(bench.publisher.labelFailures.get("large"), [{ spec: "20000-30000:20000-30000", reason: /4096 ports/ }]);
+  t.match(bench.publisher.labelFailures.get("many")?.at(-1), { reason: /may name 1000 \(TOO_MANY_PORTS\)/ });
+  t.match(bench.publisher.labelFailures.get("long"), [{ reason: /longer than 65536 characters/ }]);
+});

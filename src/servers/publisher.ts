@@ -1,19 +1,28 @@
-import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import { checkPublication, type PublicationOptions } from "../../proxy/publication.js";
-import { bindPort, hasIPv6 } from "../backend/host-ports.js";
+import { bindPort, hasIPv6, PortTaken } from "../backend/host-ports.js";
 import type { PublishRequest, UnpublishRequest } from "../control/ports.js";
-import { describeError, errorCode, PontoonError } from "../errors.js";
+import { describeError, PontoonError } from "../errors.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
-import { mappingsOf, matcherOf, parsePortSpec, portLabel, type BoundPort, type PortMapping } from "../inventory/port-spec.js";
+import { countOf, mappingsOf, matcherOf, parsePortSpec, portLabel, type PortMapping } from "../inventory/port-spec.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { containerNamed, unpublishable } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
+import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { idOf, type BoundEntry, type Entry, type PublishedPorts } from "./published-ports.js";
+import { takenBy } from "./taken-ports.js";
 
 const label = "pontoon.publish";
-const retryEvery = 5000; // ms
+/** Until what failed is tried again, ms; longer when trying takes long, so that it takes a hundredth of the time. */
+const retryAfter = 5000;
+const retryShare = 100;
+/** Ports of the container that one request may publish, and that one label may. */
+const portsOfRequest = 16_384;
+const portsOfLabel = 4096;
+/** What a label may name, each with any number of ports. */
+const specsOfLabel = 1000;
+const labelLength = 65_536; // characters
 
 /** A part of a container's label that is not published. */
 export interface LabelFailure {
@@ -21,6 +30,12 @@ export interface LabelFailure {
   /** What of the spec; undefined: all of it. */
   readonly mapping?: PortMapping;
   readonly reason: string;
+}
+
+/** A port that a label asks for, and that is not published yet. */
+interface MissingPort {
+  readonly spec: string;
+  readonly mapping: PortMapping;
 }
 
 /** Decides what is published: by command, and by the containers' labels. */
@@ -46,13 +61,13 @@ export class Publisher {
   }
 
   start(): void {
-    this.#timer ??= setInterval(() => this.#retry(), retryEvery);
+    this.#timer ??= setTimeout(() => void this.#retry(), retryAfter);
   }
 
   /** What is under way is finished; nothing is published any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     await this.#queue;
   }
 
@@ -66,16 +81,21 @@ export class Publisher {
   }
 
   /**
-   * Publishes all of a request or nothing. Rejects with NO_SUCH_CONTAINER, NOT_PUBLISHABLE, PORT_SPEC_INVALID, PORT_TAKEN and what
+   * Publishes all of a request or nothing. Rejects with NO_SUCH_CONTAINER, NOT_PUBLISHABLE, PORT_SPEC_INVALID, TOO_MANY_PORTS, PORT_TAKEN and what
    * else keeps a port from being bound, PUBLICATION_INVALID, STORE_UNWRITABLE or SERVER_SILENT.
    */
   publish(request: PublishRequest): Promise<readonly Entry[]> {
     return this.#command(async () => {
       const container = this.#publishableContainer(request.container);
-      const mappings = [...request.specs.flatMap((spec) => mappingsOf(parsePortSpec(spec))), ...(request.all === true ? exposedOf(container) : [])];
+      const specs = request.specs.map(parsePortSpec);
+      if (request.all === true && container.excess) throw new PontoonError("TOO_MANY_PORTS", container.name, `${container.name} cannot be published whole: ${container.excess.reason}; name the ports`);
+      const exposed = request.all === true ? exposedOf(container) : [];
+      const count = specs.reduce((sum, spec) => sum + countOf(spec), exposed.length);
+      if (count > portsOfRequest) throw new PontoonError("TOO_MANY_PORTS", container.name, `${count} ports are more than pontoon publishes at once (${portsOfRequest}); publish fewer`);
+      const mappings = [...specs.flatMap(mappingsOf), ...exposed];
       if (mappings.length === 0) throw new PontoonError("NOT_PUBLISHABLE", container.name, `${container.name} exposes no port; name those to publish, such as 8080:80`);
       const options = optionsOf(request, mappings);
-      return await this.ports.add(this.#bindAll(container.name, mappings, request.ip ?? this.ip, options, "command"));
+      return await this.ports.add(await this.#bindAll(container.name, mappings, addressesOf(request.ip ?? this.ip), options));
     });
   }
 
@@ -110,53 +130,47 @@ export class Publisher {
   }
 
   /** Binds all or none. */
-  #bindAll(container: string, mappings: readonly PortMapping[], ip: string | undefined, options: PublicationOptions, source: PublishedPort["source"]): BoundEntry[] {
+  async #bindAll(container: string, mappings: readonly PortMapping[], defaultIps: readonly string[], options: PublicationOptions): Promise<BoundEntry[]> {
     const bound: BoundEntry[] = [];
-    const claimed = new Map<string, PublishedPort>();
     try {
-      for (const mapping of mappings)
-        for (const entry of this.#bind(container, mapping, ip, options, source, claimed)) {
-          bound.push(entry);
-          claimed.set(idOf(entry.port), entry.port);
-        }
+      await inSlices(this.#bindEach(container, mappings, defaultIps, options, bound));
       return bound;
     } catch (error) {
       for (const { descriptor } of bound) closeDescriptor(descriptor);
-      throw error;
+      throw error instanceof PortTaken ? (await this.ports.taken.explain([error], true))[0]! : error;
     }
   }
 
-  #bind(container: string, mapping: PortMapping, defaultIp: string | undefined, options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort> = new Map()): BoundEntry[] {
+  *#bindEach(container: string, mappings: readonly PortMapping[], defaultIps: readonly string[], options: PublicationOptions, bound: BoundEntry[]): Pieces<void> {
+    const claimed = new Map<string, PublishedPort>();
+    for (const mapping of mappings) {
+      for (const entry of yield* this.#bind(container, mapping, defaultIps, options, "command", claimed)) {
+        bound.push(entry);
+        claimed.set(idOf(entry.port), entry.port);
+      }
+      yield;
+    }
+  }
+
+  *#bind(container: string, mapping: PortMapping, defaultIps: readonly string[], options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort>): Pieces<BoundEntry[]> {
     const { transport, containerPort, hostPorts } = mapping;
     if (transport === "sctp") throw new PontoonError("NOT_PUBLISHABLE", container, `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``);
-    const ips = addressesOf(mapping.ip ?? defaultIp);
+    const ips = mapping.ip === undefined ? defaultIps : [mapping.ip];
     const only = hostPorts?.first === hostPorts?.last ? hostPorts?.first : undefined;
     if (only !== undefined) for (const ip of ips) this.#requireUnclaimed(transport, ip, only, besides);
     const isClaimed = (hostPort: number) => ips.some((ip) => this.ports.entries.has(idOf({ transport, ip, hostPort })));
-    try {
-      return bindPort(transport, ips, hostPorts, isClaimed).map(({ ip, port: hostPort, descriptor }) => ({ port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor }));
-    } catch (error) {
-      if (errorCode(error) === "PORT_TAKEN" && only !== undefined) this.#requireUnpublished(transport, ips, only);
-      throw error;
-    }
+    const bound = yield* bindPort(transport, ips, hostPorts, isClaimed);
+    return bound.map(({ ip, port: hostPort, descriptor }) => {
+      this.ports.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
+      return { port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor };
+    });
   }
 
   /** Throws PORT_TAKEN for a port that is ours already, bound or not. */
   #requireUnclaimed(transport: PublishedPort["transport"], ip: string, hostPort: number, besides: ReadonlyMap<string, PublishedPort>): void {
     const id = idOf({ transport, ip, hostPort });
     const owner = this.ports.entries.get(id)?.port ?? besides.get(id);
-    if (owner) throw taken(transport, hostPort, `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`);
-  }
-
-  /** Throws PORT_TAKEN with the container's name if it is a container's port that is in the way. */
-  #requireUnpublished(transport: PublishedPort["transport"], ips: readonly string[], hostPort: number): void {
-    const isInTheWay = (port: BoundPort) => port.transport === transport && port.hostPort === hostPort && ips.some((ip) => overlap(ip, port.ip));
-    const ours = this.ports.all.find(({ port, failure }) => failure === undefined && isInTheWay(port))?.port;
-    if (ours) throw taken(transport, hostPort, `pontoon publishes it for ${ours.container} (${ours.containerPort}/${transport})`);
-    for (const { name, running, published } of this.inventory.containers.values()) {
-      const dockers = running ? published.find(isInTheWay) : undefined;
-      if (dockers) throw taken(transport, hostPort, `Docker publishes it for ${name} (${dockers.containerPort}/${transport})`);
-    }
+    if (owner) throw takenBy(transport, hostPort, `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`);
   }
 
   #onChange({ containers, networks }: Change): void {
@@ -224,43 +238,80 @@ export class Publisher {
       return false;
     }
     const failures: LabelFailure[] = [];
-    const missing: { readonly spec: string; readonly mapping: PortMapping }[] = [];
-    for (const spec of portLabel(value)) {
+    const missing = this.#missing(name, container, value, unused, failures);
+    await this.ports.remove([...unused]);
+    await this.#addMissing(name, missing, failures);
+    this.#tellFailures(name, failures);
+    return unused.size > 0;
+  }
+
+  /** What a label asks for and is not there. @param unused loses what is there */
+  #missing(name: string, container: Container | undefined, value: string, unused: Set<Entry>, failures: LabelFailure[]): MissingPort[] {
+    const missing: MissingPort[] = [];
+    const there = new Map<string, Entry[]>();
+    for (const entry of unused) {
+      const known = there.get(sideOf(entry.port));
+      if (known) known.push(entry);
+      else there.set(sideOf(entry.port), [entry]);
+    }
+    const defaultIps = addressesOf(this.ip);
+    let left = portsOfLabel;
+    if (value.length > labelLength) {
+      failures.push({ spec: `${value.slice(0, 20)}…`, reason: `the label is longer than ${labelLength} characters; publish fewer ports (TOO_MANY_PORTS)` });
+      return missing;
+    }
+    const specs = portLabel(value);
+    for (const spec of specs.slice(0, specsOfLabel)) {
       try {
         const reason = container && unpublishable(this.inventory, container);
         if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", name, reason);
-        for (const mapping of mappingsOf(parsePortSpec(spec))) {
-          const there = this.#entriesFor(mapping, unused);
-          if (there) for (const entry of there) unused.delete(entry);
+        const parsed = parsePortSpec(spec);
+        if (countOf(parsed) > left) throw new PontoonError("TOO_MANY_PORTS", name, `it is left out: with it the label would publish more than ${portsOfLabel} ports`);
+        left -= countOf(parsed);
+        for (const mapping of mappingsOf(parsed)) {
+          const ips = mapping.ip === undefined ? defaultIps : [mapping.ip];
+          const entries = entriesFor(mapping, ips, (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry)));
+          if (entries) for (const entry of entries) unused.delete(entry);
           else missing.push({ spec, mapping });
         }
       } catch (error) {
         failures.push({ spec, reason: describeError(error) });
       }
     }
-    await this.ports.remove([...unused]);
-    for (const { spec, mapping } of missing) {
-      try {
-        await this.ports.add(this.#bind(name, mapping, this.ip, {}, "label"));
-      } catch (error) {
-        failures.push({ spec, mapping, reason: describeError(error) });
-      }
-    }
-    this.#tellFailures(name, failures);
-    return unused.size > 0;
+    const [first] = specs.slice(specsOfLabel);
+    if (first !== undefined) failures.push({ spec: first, reason: `it and what follows is left out: a label may name ${specsOfLabel} (TOO_MANY_PORTS)` });
+    return missing;
   }
 
-  /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
-  #entriesFor(mapping: PortMapping, among: ReadonlySet<Entry>): Entry[] | undefined {
-    const { transport, containerPort, hostPorts } = mapping;
-    const ips = addressesOf(mapping.ip ?? this.ip);
-    const fitting = [...among].filter(({ port }) => port.transport === transport && port.containerPort === containerPort && ips.includes(port.ip)
-      && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
-    for (const { port } of fitting) {
-      const same = fitting.filter((entry) => entry.port.hostPort === port.hostPort);
-      if (same.length === ips.length) return same;
+  async #addMissing(name: string, missing: readonly MissingPort[], failures: LabelFailure[]): Promise<void> {
+    const taken: { readonly port: MissingPort; readonly error: PortTaken }[] = [];
+    const bound: { readonly port: MissingPort; readonly entries: BoundEntry[] }[] = [];
+    const fail = (port: MissingPort, error: unknown) => failures.push({ ...port, reason: describeError(error) });
+    await inSlices(
+      this.#bindMissing(name, missing, (port, entries) => bound.push({ port, entries }), (port, error) => {
+        if (error instanceof PortTaken) taken.push({ port, error });
+        else fail(port, error);
+      }),
+    );
+    const reasons = await this.ports.addEach(bound.map(({ entries }) => entries));
+    for (const [index, { port }] of bound.entries()) if (reasons[index] !== undefined) fail(port, reasons[index]);
+    const explained = await this.ports.taken.explain(taken.map(({ error }) => error));
+    for (const [index, { port }] of taken.entries()) fail(port, explained[index]);
+  }
+
+  *#bindMissing(name: string, missing: readonly MissingPort[], onBound: (port: MissingPort, entries: BoundEntry[]) => void, onFailure: (port: MissingPort, error: unknown) => void): Pieces<void> {
+    const claimed = new Map<string, PublishedPort>();
+    const defaultIps = addressesOf(this.ip);
+    for (const port of missing) {
+      try {
+        const entries = yield* this.#bind(name, port.mapping, defaultIps, {}, "label", claimed);
+        for (const entry of entries) claimed.set(idOf(entry.port), entry.port);
+        onBound(port, entries);
+      } catch (error) {
+        onFailure(port, error);
+      }
+      yield;
     }
-    return undefined;
   }
 
   #tellFailures(name: string, failures: readonly LabelFailure[]): void {
@@ -271,9 +322,13 @@ export class Publisher {
     else this.labelFailures.delete(name);
   }
 
-  #retry(): void {
-    this.ports.retry();
-    if (this.labelFailures.size > 0 && this.#complete) void this.#inTurn(() => this.#reviewLabels(new Set(this.labelFailures.keys())));
+  async #retry(): Promise<void> {
+    const began = performance.now();
+    await this.#inTurn(async () => {
+      await this.ports.retry();
+      if (this.labelFailures.size > 0 && this.#complete) await this.#reviewLabels(new Set(this.labelFailures.keys()));
+    });
+    if (!this.#stopped) this.#timer = setTimeout(() => void this.#retry(), Math.max(retryAfter, (performance.now() - began) * retryShare));
   }
 
   /** Rejects with NO_DAEMON for what comes too late. */
@@ -290,20 +345,25 @@ export class Publisher {
   }
 }
 
-function taken(transport: string, hostPort: number, by: string): PontoonError {
-  return new PontoonError("PORT_TAKEN", `${transport} port ${hostPort}`, `${transport} port ${hostPort} is taken: ${by}; choose another`);
+/** What matters of a port on the container's side. */
+function sideOf({ transport, containerPort }: Pick<PortMapping, "transport" | "containerPort">): string {
+  return `${transport} ${containerPort}`;
+}
+
+/** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
+function entriesFor({ hostPorts }: PortMapping, ips: readonly string[], among: readonly Entry[]): Entry[] | undefined {
+  const fitting = among.filter(({ port }) => ips.includes(port.ip) && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+  for (const { port } of fitting) {
+    const same = fitting.filter((entry) => entry.port.hostPort === port.hostPort);
+    if (same.length === ips.length) return same;
+  }
+  return undefined;
 }
 
 /** Docker publishes on all addresses of both families unless one is named. */
 function addressesOf(ip: string | undefined): string[] {
   if (ip !== undefined) return [ip];
   return hasIPv6() ? ["0.0.0.0", "::"] : ["0.0.0.0"];
-}
-
-/** Whether two addresses cannot be bound to one port. */
-function overlap(one: string, other: string): boolean {
-  if (isIPv6(one) !== isIPv6(other)) return false;
-  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }
 
 function exposedOf({ ports }: Container): PortMapping[] {

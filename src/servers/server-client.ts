@@ -15,6 +15,8 @@ const endsWithin = 200;
 const endingLookedAtEvery = 5;
 const retryAfterGivingUp = 60_000; // ms
 const requestTime = 6000; // ms
+/** Of one answer. */
+const partsAtMost = 2000;
 
 export type ServerState =
   | { readonly kind: "stopped" }
@@ -82,6 +84,11 @@ export class ServerClient<L extends Language> {
     this.#link?.send(message, descriptors);
   }
 
+  /** For what is worth nothing later. */
+  sendOrDrop(message: L["toServer"]): void {
+    this.#link?.sendOrDrop(message);
+  }
+
   /** The server has been told and given everything: from here on a predecessor only finishes what is under way. */
   synced(message: L["toServer"]): void {
     if (!this.#inPlace) moveIntoPlace(this.options.files);
@@ -90,12 +97,23 @@ export class ServerClient<L extends Language> {
     this.send(message);
   }
 
+  /** Messages the server has not taken yet. */
+  get backlog(): number {
+    return this.#link?.backlog ?? 0;
+  }
+
+  /** The server has done what no server of ours does: it is killed, and replaced. */
+  refuse(what: string): void {
+    this.#link?.breaks(what);
+  }
+
   /**
    * Asks the server something. Throws SERVER_SILENT.
    * @param message makes the question with the number that its answer will bear, in a field `request`
    * @param kind of the answer
+   * @returns the parts of the answer, in order: all but the last say that there is `more`
    */
-  request<Kind extends L["toDaemon"]["kind"]>(message: (request: number) => L["toServer"], kind: Kind): Promise<Answer<L, Kind>> {
+  request<Kind extends L["toDaemon"]["kind"]>(message: (request: number) => L["toServer"], kind: Kind): Promise<readonly [Answer<L, Kind>, ...Answer<L, Kind>[]]> {
     const request = ++this.#lastRequest;
     const { name } = this.kind;
     return new Promise((resolve, reject) => {
@@ -105,9 +123,13 @@ export class ServerClient<L extends Language> {
         this.#requests.delete(request);
         silent("does not answer");
       }, requestTime);
+      const parts: Answer<L, Kind>[] = [];
       this.#requests.set(request, (answer) => {
+        if (answer?.kind === kind && parts.push(answer as Answer<L, Kind>) < partsAtMost && saysMore(answer)) return;
         clearTimeout(timer);
-        if (answer?.kind === kind) resolve(answer as Answer<L, Kind>);
+        this.#requests.delete(request);
+        const [first, ...others] = parts;
+        if (first && answer) resolve([first, ...others]);
         else silent("has just ended");
       });
       this.send(message(request));
@@ -271,8 +293,10 @@ export class ServerClient<L extends Language> {
   }
 
   #answer(request: number, answer: L["toDaemon"] | undefined): void {
-    const settle = this.#requests.get(request);
-    this.#requests.delete(request);
-    settle?.(answer);
+    this.#requests.get(request)?.(answer);
   }
+}
+
+function saysMore(answer: object): boolean {
+  return "more" in answer && answer.more === true;
 }

@@ -1,8 +1,11 @@
-import type { FirstToServer, HeldAll, Hello } from "../first-words.js";
+import { readFromServer, type FirstToServer, type HeldAll, type Hello } from "../first-words.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { isServer, signalServer, type ServerProgram } from "./server-process.js";
+
+/** A message of a server's may not take more of the log than this, characters. */
+const quotedAtMost = 100;
 
 /** How often a server is asked for a sign of life, ms, and how many turns in a row it may leave a question unanswered. */
 const turnEvery = 2500;
@@ -22,6 +25,14 @@ export interface ServerKind<L extends Language> extends ServerProgram {
   readonly protocol: number;
   /** Whatever is heard counts as the answer. */
   readonly signOfLife: L["toServer"];
+  /** Undefined for what is no message of such a server. */
+  readonly readMessage: (value: unknown) => L["toDaemon"] | undefined;
+  readonly readHeld: (value: unknown) => L["held"] | undefined;
+  /** What it names only once, and how many descriptors come with it. */
+  readonly keyOfHeld: (held: L["held"]) => string;
+  readonly descriptorsHeld: number;
+  /** More things no server holds. */
+  readonly heldAtMost: number;
   /** Until a server that was told to end is killed, ms; and one that finishes what is under way, undefined for never. */
   readonly endTime: number;
   readonly drainTime: number | undefined;
@@ -45,19 +56,21 @@ export interface ServerLinkEvents<L extends Language> {
   /** `descriptors` do not come along: none belongs to any of these. */
   onMessage(message: L["toDaemon"]): void;
   /**
-   * The server has ended, broke the framing, or was killed because it hangs. Never after {@link ServerLink.close}, which
+   * The server has ended, or was killed because it hangs or breaks the rules. Never after {@link ServerLink.close}, which
    * remains to be called.
    */
   onEnd(reason: string): void;
 }
 
-type Incoming<L extends Language> = Hello | HeldAll | L["held"] | L["toDaemon"];
-
 /** The daemon's connection to one server, and what its first words said. */
 export class ServerLink<L extends Language> {
   hello: Hello | undefined;
-  readonly #held: Held<L>[] = [];
-  readonly #channel: PacketChannel<Incoming<L>, FirstToServer | L["toServer"]>;
+  #held: Held<L>[] = [];
+  /** What it has said it holds since it was asked last. */
+  #keysHeld = new Set<string>();
+  /** Times it was asked what it holds, and has not said all of it yet. */
+  #asked = 0;
+  readonly #channel: PacketChannel<unknown, FirstToServer | L["toServer"]>;
   readonly #turns: NodeJS.Timeout;
   #killing: NodeJS.Timeout | undefined;
   #replaced = false;
@@ -78,7 +91,7 @@ export class ServerLink<L extends Language> {
     private readonly pidBefore: () => number | undefined,
     private readonly events: ServerLinkEvents<L>,
   ) {
-    this.#channel = new PacketChannel<Incoming<L>, FirstToServer | L["toServer"]>(poller, fd, {
+    this.#channel = new PacketChannel<unknown, FirstToServer | L["toServer"]>(poller, fd, {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: (reason) => this.#end(reason),
     });
@@ -92,6 +105,7 @@ export class ServerLink<L extends Language> {
 
   /** Says hello, for the first time or once more: answered with hello, what it holds, and `held-all`. */
   askWhatItHolds(): void {
+    this.#asked++;
     this.#sendFirst({ kind: "hello", protocol: this.kind.protocol, version: this.version });
     this.#silentTurns ??= 0;
   }
@@ -103,11 +117,24 @@ export class ServerLink<L extends Language> {
 
   /** What it has said it holds, since this was last asked. The descriptors are the caller's from then on. */
   takeHeld(): Held<L>[] {
-    return this.#held.splice(0);
+    const held = this.#held;
+    this.#held = [];
+    this.#keysHeld.clear();
+    return held;
+  }
+
+  /** Messages it has not taken yet. */
+  get backlog(): number {
+    return this.#channel.backlog;
   }
 
   send(message: L["toServer"], descriptors: readonly number[] = []): void {
     this.#channel.send(message, descriptors);
+  }
+
+  /** Sends it unless it is of another version, or something waits already. */
+  sendOrDrop(message: L["toServer"]): void {
+    if (this.isOurs) this.#channel.sendOrDrop(message);
   }
 
   /** Another server has its sockets: it finishes what is under way, and ends. */
@@ -148,18 +175,55 @@ export class ServerLink<L extends Language> {
     this.#channel.send(message);
   }
 
-  #onMessage(message: Incoming<L>, descriptors: number[]): void {
+  /** Whatever is odd about a server of ours shows that it was broken into; one of another version may know more words. */
+  #onMessage(value: unknown, descriptors: number[]): void {
     this.#silentTurns = undefined;
-    if (isHeld<L>(message)) {
-      this.#held.push({ ...message, descriptors, inherited: !this.isOurs });
-      return;
-    }
+    const held = this.kind.readHeld(value);
+    if (held !== undefined) return this.#onHeld(held, descriptors);
     descriptors.forEach(closeDescriptor);
-    if (isHello(message)) {
-      this.hello = message;
-      this.events.onHello(message);
-    } else if (message.kind === "held-all") this.events.onHeldAll();
-    else this.events.onMessage(message);
+    const first = readFromServer(value);
+    const message = first ?? this.kind.readMessage(value);
+    const isFit = message !== undefined && descriptors.length === 0 && (first === undefined || this.#asked > 0);
+    if (!isFit) return this.isOurs ? this.#refuse(value) : undefined;
+    // Before hello, news may come that was on its way already.
+    if (first === undefined) return this.hello && this.events.onMessage(message);
+    if (first.kind === "hello") this.#onHello(first);
+    else this.#onHeldAll(first);
+  }
+
+  /** One process, one version: it says nothing else when it is asked again. */
+  #onHello(hello: Hello): void {
+    if (this.hello && (hello.pid !== this.hello.pid || hello.version !== this.hello.version)) return this.#refuse(hello);
+    this.hello = hello;
+    this.events.onHello(hello);
+  }
+
+  #onHeldAll(message: HeldAll): void {
+    if (!this.hello) return this.#refuse(message);
+    this.#asked--;
+    this.events.onHeldAll();
+  }
+
+  #onHeld(held: L["held"], descriptors: number[]): void {
+    const key = this.kind.keyOfHeld(held);
+    const isFit = this.hello && this.#asked > 0 && this.#held.length < this.kind.heldAtMost && descriptors.length === this.kind.descriptorsHeld && !this.#keysHeld.has(key);
+    if (!isFit) {
+      descriptors.forEach(closeDescriptor);
+      return this.#refuse(held);
+    }
+    this.#keysHeld.add(key);
+    this.#held.push({ ...held, descriptors, inherited: !this.isOurs });
+  }
+
+  #refuse(message: unknown): void {
+    this.breaks(`it said ${JSON.stringify(message).slice(0, quotedAtMost)}`);
+  }
+
+  /** The server does what no server of ours does: it is killed, and what it holds is not believed. */
+  breaks(what: string): void {
+    for (const { descriptors } of this.takeHeld()) descriptors.forEach(closeDescriptor);
+    this.kill();
+    this.#end(`it broke the rules: ${what}`);
   }
 
   /**
@@ -188,12 +252,4 @@ export class ServerLink<L extends Language> {
     this.#disconnect();
     this.events.onEnd(reason);
   }
-}
-
-function isHeld<L extends Language>(message: Incoming<L>): message is L["held"] {
-  return message.kind === "held";
-}
-
-function isHello(message: { readonly kind: string }): message is Hello {
-  return message.kind === "hello";
 }

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
-import { closeSync, openSync, readFileSync, renameSync, unlinkSync, writeFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, readSync, renameSync } from "node:fs";
 import { errorCode, PontoonError } from "../errors.js";
+import { createFile, openRegularFile, readProcFile, readRegularFileSync, removeFile, replaceFile } from "../files.js";
 import { LinuxError } from "../linux/ffi.js";
 import { confineWhatIsStarted } from "../linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
@@ -32,6 +33,12 @@ export const UNPLACED = ".new";
 /** Connections that wait until they are accepted. */
 const daemonsAtOnce = 8;
 const othersAtOnce = 1024;
+/** Bytes that are read: of a pid file, of a process's status, and the last of a log, which a server writes what it likes to. */
+const pidAtMost = 32;
+const statusAtMost = 16 * 1024;
+const logAtMost = 64 * 1024;
+/** Letters of last words. */
+const wordsAtMost = 500;
 
 /** Connects to a server that runs already. @returns undefined when there is none */
 export function connectToServer(socketPath: string): number | undefined {
@@ -56,7 +63,7 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
   try {
     listeners.push(listenAt(files.socketPath, daemonsAtOnce));
     if (files.publicPath !== undefined) listeners.push(listenAt(files.publicPath, othersAtOnce));
-    const log = openSync(files.logPath, "w", 0o600);
+    const log = createFile(files.logPath);
     try {
       confineWhatIsStarted();
       const child = spawn(process.execPath, [...nodeFlags, module, "--user", String(user), "--version", version], {
@@ -66,7 +73,7 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
         cwd: "/",
       });
       child.unref();
-      writeFileSync(files.pidPath, `${child.pid}\n`, { mode: 0o600 });
+      replaceFile(files.pidPath, `${child.pid}\n`);
       return child;
     } finally {
       closeSync(log);
@@ -89,13 +96,13 @@ export function moveIntoPlace({ socketPath, publicPath }: ServerFiles): void {
 }
 
 export function removeUnplaced({ socketPath, publicPath }: ServerFiles): void {
-  for (const path of [socketPath, publicPath]) if (path !== undefined) unlinkIfThere(`${path}${UNPLACED}`);
+  for (const path of [socketPath, publicPath]) if (path !== undefined) removeFile(`${path}${UNPLACED}`);
 }
 
 function listenAt(path: string, backlog: number): number {
   const fd = packetSocket();
   try {
-    unlinkIfThere(path);
+    removeFile(path);
     const mask = process.umask(0o177);
     try {
       bindUnix(fd, path);
@@ -113,7 +120,7 @@ function listenAt(path: string, backlog: number): number {
 /** The server that was started last, by whichever daemon. */
 export function pidOfServer(program: ServerProgram, pidPath: string): number | undefined {
   try {
-    const pid = Number(readFileSync(pidPath, "utf8"));
+    const pid = Number(readRegularFileSync(pidPath, pidAtMost, { followLink: false }).text);
     return isServer(program, pid) ? pid : undefined;
   } catch {
     return undefined; // none has been started yet
@@ -126,7 +133,7 @@ export function pidOfServer(program: ServerProgram, pidPath: string): number | u
  */
 export function isServer({ user }: ServerProgram, pid: number): boolean {
   try {
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const status = readProcFile(`/proc/${pid}/status`, statusAtMost).text;
     return new RegExp(`^Uid:\\s+${user}\\s`, "m").test(status) && !/^State:\s+Z/m.test(status);
   } catch {
     return false; // it has ended
@@ -140,17 +147,20 @@ export function signalServer(program: ServerProgram, pid: number, signal: NodeJS
 /** The last words of a server that crashed, one line. */
 export function lastWords(logPath: string): string {
   try {
-    const lines = readFileSync(logPath, "utf8").trim().split("\n");
-    return lines.find((line) => /^\w*Error\b|^FATAL|: /.test(line)) ?? lines.at(-1) ?? "";
+    const lines = endOf(logPath).trim().split("\n");
+    const words = lines.find((line) => /^\w*Error\b|^FATAL|: /.test(line)) ?? lines.at(-1) ?? "";
+    return words.slice(0, wordsAtMost);
   } catch (error) {
     return errorCode(error) === "ENOENT" ? "" : String(error);
   }
 }
 
-function unlinkIfThere(path: string): void {
+function endOf(logPath: string): string {
+  const file = openRegularFile(logPath, constants.O_RDONLY, { followLink: false });
   try {
-    unlinkSync(path);
-  } catch (error) {
-    if (errorCode(error) !== "ENOENT") throw error;
+    const buffer = Buffer.alloc(logAtMost);
+    return buffer.toString("utf8", 0, readSync(file, buffer, 0, logAtMost, Math.max(0, fstatSync(file).size - logAtMost)));
+  } finally {
+    closeSync(file);
   }
 }

@@ -1,7 +1,12 @@
 import type { ToServer } from "../../dns/protocol.js";
+import { MESSAGE_SIZE } from "../linux/packet-channel.js";
 
-/** Messages sent in one go when a whole table is sent: about a millisecond's worth. */
+/** Messages sent in one go when a whole table is sent, and characters: about a millisecond's worth. */
 const slice = 200;
+const sliceSize = 128 << 10;
+
+/** Of JSON, at most. */
+const bytesOfCharacter = 3;
 
 interface Entry {
   readonly message: ToServer;
@@ -18,9 +23,11 @@ export class TableMirror {
   readonly #rest = new Map<string, Entry>();
   #send: ((message: ToServer) => void) | undefined;
 
+  /** Throws a RangeError for what is too large for a message: the server keeps what it was told before. */
   put(key: string, message: ToServer): void {
     const map = this.#mapOf(message);
     const json = JSON.stringify(message);
+    if (json.length * bytesOfCharacter > MESSAGE_SIZE) throw new RangeError(`${key} takes ${json.length} characters to tell`);
     if (map.get(key)?.json === json) return;
     map.set(key, { message, json });
     this.#send?.(message);
@@ -39,16 +46,18 @@ export class TableMirror {
   /** Sends everything to a server that has just connected, then every change. @param done called when all is sent */
   connect(send: (message: ToServer) => void, done: () => void): void {
     this.#send = send;
-    for (const { message } of this.#networks.values()) send(message);
-    const keys = [...this.#rest.keys()];
+    const keys = [...this.#networks.keys(), ...this.#rest.keys()].values();
     const sendSlice = () => {
       if (this.#send !== send) return;
-      for (const key of keys.splice(0, slice)) {
-        const entry = this.#rest.get(key);
-        if (entry) send(entry.message);
+      for (let count = 0, size = 0; count < slice && size < sliceSize; count++) {
+        const { value: key, done: isLast } = keys.next();
+        if (isLast === true) return done();
+        const entry = this.#networks.get(key) ?? this.#rest.get(key);
+        if (!entry) continue;
+        send(entry.message);
+        size += entry.json.length;
       }
-      if (keys.length > 0) setImmediate(sendSlice);
-      else done();
+      setImmediate(sendSlice);
     };
     sendSlice();
   }

@@ -11,6 +11,8 @@ const forwardingUdp = 2;
 const forwardingTcp = 1;
 /** What a server may hold in one namespace; its own limits are lower. One that asks for more is at fault. */
 const socketsAtMost = 256;
+/** A table is looked at again no sooner, ms, whatever the server says: it says so every six seconds at most. */
+const repairEvery = 2000;
 const releaseTime = 6000; // ms; longer than a forwarded question may take
 const releasingTime = 500; // ms until a server that does not acknowledge counts as gone
 /**
@@ -53,6 +55,8 @@ interface Held {
   handedOut: number;
   /** Its table is being loaded once more. */
   repair: Promise<void> | undefined;
+  /** When its table may be looked at again, ms of the process. */
+  repairableAt: number;
   /** Set while letting go; called for each step the server acknowledges. */
   onAcknowledged: ((step: "releasing" | "released") => void) | undefined;
 }
@@ -69,6 +73,7 @@ export class Takeovers {
   readonly #held = new Map<string, Held>();
   readonly #queue = new Map<string, Wanted>();
   readonly #opening = new Map<string, Opening>();
+  readonly #repairs = new Set<string>();
   #send: SendToServer;
   #working = false;
 
@@ -76,6 +81,8 @@ export class Takeovers {
     private readonly poller: Poller,
     private readonly log: Logger,
     private readonly onEnded: (sandbox: string) => void,
+    /** The server has asked for what none of ours asks. */
+    private readonly onMisuse: (what: string) => void,
   ) {}
 
   has(sandbox: string): boolean {
@@ -159,8 +166,8 @@ export class Takeovers {
 
   onMessage(message: ToDaemon): void {
     if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
-    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family === "ipv6" ? "ipv6" : "ipv4", message.udp, message.tcp);
-    else if (message.kind === "answering" && !message.answering) void this.#repair(message.sandbox);
+    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family ?? "ipv4", message.udp, message.tcp);
+    else if (message.kind === "answering" && !message.answering) this.#repairSoon(message.sandbox);
   }
 
   #work(): void {
@@ -169,10 +176,16 @@ export class Takeovers {
     setImmediate(() => {
       this.#working = false;
       const [next] = this.#queue;
-      if (!next || this.#opening.size >= atOnce) return;
-      const [sandbox, process] = next;
-      this.#queue.delete(sandbox);
-      if (!this.#held.has(sandbox)) this.#open(sandbox, process);
+      if (this.#opening.size >= atOnce) return;
+      const [broken] = this.#repairs;
+      if (next) {
+        const [sandbox, process] = next;
+        this.#queue.delete(sandbox);
+        if (!this.#held.has(sandbox)) this.#open(sandbox, process);
+      } else if (broken !== undefined) {
+        this.#repairs.delete(broken);
+        void this.#repair(broken);
+      } else return;
       this.#work();
     });
   }
@@ -221,7 +234,7 @@ export class Takeovers {
       this.#drop(sandbox, held);
       this.onEnded(sandbox);
     });
-    const held: Held = { takeover, watch, handedOut: 0, repair: undefined, onAcknowledged: undefined };
+    const held: Held = { takeover, watch, handedOut: 0, repair: undefined, repairableAt: 0, onAcknowledged: undefined };
     this.#held.set(sandbox, held);
   }
 
@@ -240,26 +253,33 @@ export class Takeovers {
     void this.#inNamespace(sandbox, () => {
       const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
       const { pidfd, port } = takeover;
-      send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, bridge, ...udp, ...tcp]);
-      [bridge, ...udp, ...tcp].forEach(closeDescriptor);
+      sendingAway([bridge, ...udp, ...tcp], (opened) => send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, ...opened]));
     });
   }
 
   #sendMoreSockets(sandbox: string, family: "ipv4" | "ipv6", udpCount: number, tcpCount: number): void {
     const held = this.#held.get(sandbox);
-    if (!held || !(held.handedOut + udpCount + tcpCount <= socketsAtMost)) return;
+    if (!held) return;
     held.handedOut += udpCount + tcpCount;
+    if (udpCount + tcpCount === 0 || held.handedOut > socketsAtMost) return this.onMisuse(`it wants ${udpCount} + ${tcpCount} sockets in a namespace where it was given ${held.handedOut - udpCount - tcpCount}`);
     void this.#inNamespace(sandbox, () => {
       const { udp, tcp } = openForwardingSockets(held.takeover, family, udpCount, tcpCount);
-      this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, [...udp, ...tcp]);
-      [...udp, ...tcp].forEach(closeDescriptor);
+      sendingAway([...udp, ...tcp], (opened) => this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, opened));
     });
   }
 
-  /** Heartbeats do not come back: somebody has removed or changed the table. */
+  /** Heartbeats do not come back: somebody has removed or changed the table. Looked at when nothing is to be taken over. */
+  #repairSoon(sandbox: string): void {
+    if (!this.#held.has(sandbox)) return;
+    this.#repairs.add(sandbox);
+    this.#work();
+  }
+
   async #repair(sandbox: string): Promise<void> {
     const held = this.#held.get(sandbox);
-    if (!held || held.onAcknowledged || held.repair) return;
+    const now = performance.now();
+    if (!held || held.onAcknowledged || held.repair || now < held.repairableAt) return;
+    held.repairableAt = now + repairEvery;
     held.repair = this.#inNamespace(sandbox, async () => {
       if (await repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
     });
@@ -294,5 +314,14 @@ export class Takeovers {
       };
       this.#send?.(message);
     });
+  }
+}
+
+/** Closes what was opened for the server when it has been sent, or cannot be. */
+function sendingAway(opened: readonly number[], send: (opened: readonly number[]) => void): void {
+  try {
+    send(opened);
+  } finally {
+    opened.forEach(closeDescriptor);
   }
 }

@@ -1,11 +1,14 @@
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
 import { describeError, errorCode, PontoonError } from "../errors.js";
+import { createFile, readRegularFileSync } from "../files.js";
 import type { PublishedPort } from "../inventory/published.js";
+import { faultOfFolder } from "../own-folder.js";
 
 const version = 1;
+const fileAtMost = 16 * 1024 * 1024; // bytes, some 80,000 ports
 
 const port = z.number().int().min(1).max(65_535);
 const time = z.number().positive();
@@ -61,8 +64,9 @@ export class PublicationStore {
     this.#path = join(folder, "publications.json");
   }
 
-  /** What was saved last; nothing if the file is missing or damaged. Throws STORE_UNREADABLE, and leaves the file alone then. */
+  /** What was saved last; nothing if the file is missing or damaged. Throws STATE_DIR_UNFIT and STORE_UNREADABLE, and leaves the file alone then. */
   load(): readonly PublishedPort[] {
+    this.#checkFolder();
     const text = this.#read();
     if (text === undefined) return [];
     const data = parseJson(text);
@@ -75,29 +79,41 @@ export class PublicationStore {
     return [];
   }
 
-  /** Replaces what was saved before: whole and on disk when this returns. Throws STORE_UNWRITABLE. */
+  /** Replaces what was saved before: whole and on disk when this returns. Throws STATE_DIR_UNFIT and STORE_UNWRITABLE. */
   save(ports: readonly PublishedPort[]): void {
     const temporary = `${this.#path}.tmp`;
+    this.#checkFolder();
     try {
       mkdirSync(this.folder, { recursive: true, mode: 0o700 });
-      rmSync(temporary, { force: true });
+      this.#checkFolder(); // another user may have been first
       writeThrough(temporary, toText(ports));
       renameSync(temporary, this.#path);
       syncFolder(this.folder);
     } catch (error) {
+      if (errorCode(error) === "STATE_DIR_UNFIT") throw error;
       removeIfPossible(temporary);
       const what = `${this.#path} cannot be written (${errorCode(error) ?? describeError(error)})`;
       throw new PontoonError("STORE_UNWRITABLE", this.#path, `${what}, so what is published would be forgotten; make room or permit writing in ${this.folder}, or give another --state-dir`, { cause: error });
     }
   }
 
+  #checkFolder(): void {
+    const fault = faultOfFolder(this.folder);
+    if (fault === undefined) return;
+    const remedy = "choose a folder that only root may write, in folders that only root may write, such as /var/lib/pontoon";
+    throw new PontoonError("STATE_DIR_UNFIT", this.folder, `--state-dir ${this.folder}: ${fault}; ${remedy}`);
+  }
+
   #read(): string | undefined {
     try {
-      return readFileSync(this.#path, "utf8");
+      const { text, isWhole } = readRegularFileSync(this.#path, fileAtMost, { followLink: false });
+      if (isWhole) return text;
     } catch (error) {
       if (errorCode(error) === "ENOENT") return undefined;
+      if (errorCode(error) === "FILE_UNFIT") throw this.#unreadable("is not a regular file; move it away", error);
       throw this.#unreadable(`cannot be read (${errorCode(error) ?? describeError(error)}); check it and its folder, or give another --state-dir`, error);
     }
+    throw this.#unreadable(`has more than ${fileAtMost} bytes; move it away`);
   }
 
   #putAside(reason: string): void {
@@ -113,7 +129,7 @@ export class PublicationStore {
   #freeName(): string {
     const base = `${this.#path}.damaged`;
     let name = base;
-    for (let number = 2; existsSync(name); number++) name = `${base}.${number}`;
+    for (let number = 2; lstatSync(name, { throwIfNoEntry: false }); number++) name = `${base}.${number}`;
     return name;
   }
 
@@ -144,7 +160,7 @@ function toText(ports: readonly PublishedPort[]): string {
 }
 
 function writeThrough(path: string, text: string): void {
-  const file = openSync(path, "wx", 0o600);
+  const file = createFile(path);
   try {
     writeFileSync(file, text);
     fsyncSync(file);

@@ -1,0 +1,157 @@
+import fc from "fast-check";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import t from "tap";
+import { receivePacket, sendPacket } from "../src/linux/packet-connection.js";
+import { openPidfd } from "../src/linux/pidfd.js";
+import { bindSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
+import { Control } from "./control.js";
+import { PROTOCOL, type ToServer } from "./protocol.js";
+
+const root = { skip: process.getuid!() === 0 ? false : "needs root" };
+const closedGap: ToServer = { kind: "gap", gap: { everywhere: false, networks: [] } };
+
+/** A server, and the daemon that the test plays. */
+class Bench {
+  readonly loop = new TestLoop();
+  readonly control: Control;
+  readonly #folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
+  readonly #listener = packetSocket();
+  daemon = packetSocket();
+  stopped = 0;
+
+  constructor() {
+    this.control = new Control(this.loop, { version: "1", stop: () => this.stopped++ });
+    bindUnix(this.#listener, join(this.#folder, "dns.sock"));
+    listenSocket(this.#listener, 4);
+    this.control.listen(this.#listener);
+    this.connect();
+  }
+
+  connect(): void {
+    connectUnix(this.daemon, join(this.#folder, "dns.sock"));
+    this.say({ kind: "hello", protocol: PROTOCOL, version: "1" });
+  }
+
+  say(message: object, descriptors: number[] = []): void {
+    sendPacket(this.daemon, Buffer.from(JSON.stringify(message)), descriptors);
+    this.loop.poller.dispatch(0);
+    this.loop.poller.dispatch(0);
+    for (let packet = receivePacket(this.daemon); packet !== undefined && packet !== "closed"; packet = receivePacket(this.daemon)) packet.descriptors.forEach(closeDescriptor);
+  }
+
+  /** Has the server hold sockets for a sandbox. */
+  serve(id: string): void {
+    const { server } = this.control;
+    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", search: [] });
+    const [udp, tcp] = [udpSocket(), tcpSocket()];
+    bindSocket(udp, { ip: "127.0.0.1", port: 0 });
+    server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, bridge: udpSocket(), port: localAddress(udp).port });
+    server.serveAll();
+  }
+
+  get isGapOpen(): boolean {
+    return this.control.server.resolver.gap.everywhere;
+  }
+
+  phaseOf(id: string): string | undefined {
+    return this.control.server.sandboxes.get(id)?.phase;
+  }
+
+  turns(count: number): void {
+    for (let turn = 0; turn < count; turn++) this.loop.pass(1000);
+  }
+
+  close(): void {
+    for (const sandbox of [...this.control.server.sandboxes.values()]) this.control.server.drop(sandbox);
+    [this.#listener, this.daemon].forEach(closeDescriptor);
+    this.loop.poller.dispatch(0);
+    this.loop.poller.close();
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+t.test("a daemon that no longer says that it lives counts as gone, and is back when it says so", root, (t) => {
+  const bench = new Bench();
+  bench.serve("c0ffee");
+  bench.say({ kind: "settings", settings: { orphanAfter: 60, queryLog: false, cacheSize: 0 } });
+  bench.say(closedGap);
+  bench.turns(20);
+  t.notOk(bench.isGapOpen, "one that has never said so is not waited for");
+  for (let second = 0; second < 10; second++) {
+    bench.say({ kind: "alive" });
+    bench.turns(1);
+  }
+  t.notOk(bench.isGapOpen);
+  bench.turns(3);
+  t.ok(bench.isGapOpen, "after four turns Docker's resolver is asked for what is unknown");
+  bench.say(closedGap);
+  t.ok(bench.isGapOpen, "news that was on its way does not close the gap");
+  bench.say({ kind: "gap", gap: { everywhere: true, networks: [] } });
+  bench.say({ kind: "alive" });
+  t.ok(bench.isGapOpen, "as long as the daemon says that its table is behind");
+  bench.say(closedGap);
+  t.notOk(bench.isGapOpen);
+
+  bench.turns(30);
+  bench.say({ kind: "alive" });
+  bench.turns(35);
+  t.equal(bench.phaseOf("c0ffee"), "serving", "one that came back has its whole time again");
+  bench.turns(30);
+  t.equal(bench.phaseOf("c0ffee"), "releasing", "one that hangs for long is given up");
+  bench.say({ kind: "alive" });
+  t.equal(bench.phaseOf("c0ffee"), "serving", "but taken back");
+  bench.turns(3);
+  t.equal(bench.stopped, 0);
+  bench.turns(80);
+  t.ok(bench.stopped > 0, "without it the server ends in the end");
+  bench.close();
+  t.end();
+});
+
+t.test("a server that was itself kept from running does not blame the daemon", root, (t) => {
+  const bench = new Bench();
+  bench.say(closedGap);
+  bench.say({ kind: "alive" });
+  for (let time = 0; time < 3; time++) {
+    bench.loop.pass(30_000);
+    t.notOk(bench.isGapOpen, "one turn is one turn");
+  }
+  bench.close();
+  t.end();
+});
+
+t.test("whatever a daemon says, nothing is thrown, no descriptor is left, and other sandboxes are served", root, (t) => {
+  const kinds = ["settings", "network", "network-gone", "endpoint", "endpoint-gone", "sandbox", "sockets", "more-sockets", "release", "close", "gap", "synced", "alive", "explain", "report", "hello", "nonsense", "__proto__"];
+  const id = fc.constantFrom("broken", "n1", "", "x".repeat(300));
+  const number = fc.oneof(fc.integer({ min: -3, max: 300 }), fc.double(), fc.constantFrom(1e400, 65_536));
+  const odd = fc.oneof(id, number, fc.constant(null), fc.jsonValue({ maxDepth: 2 }));
+  const list = fc.oneof(fc.array(odd, { maxLength: 3 }), odd);
+  const endpoint = fc.record({ network: id, container: id, names: list, ipv4: fc.constantFrom("10.0.0.1", "nonsense", "10.0.0.999", "::1"), ipv6: fc.constantFrom("fd00::1", "fe80::1%eth0", "nonsense"), ports: list, ttl: number }, { requiredKeys: [] });
+  const sandbox = fc.record({ id, container: id, containerName: id, networks: list, forwarding: fc.oneof(fc.constant({ kind: "never" }), odd), singleLabels: fc.constantFrom("deny", "odd"), search: list }, { requiredKeys: [] });
+  const message = fc.record(
+    { kind: fc.constantFrom(...kinds), sandbox: fc.oneof(id, sandbox), endpoint, network: fc.oneof(id, fc.record({ id, name: id, shared: odd })), gap: odd, settings: odd, container: id, port: number, udp: number, tcp: number, query: odd, request: number, id },
+    { requiredKeys: ["kind"] },
+  );
+  const holds = () =>
+    fc.assert(
+      fc.property(fc.array(fc.tuple(message, fc.nat(6)), { maxLength: 8 }), (said) => {
+        const before = openDescriptors();
+        const bench = new Bench();
+        bench.serve("c0ffee");
+        for (const [each, count] of said) {
+          const sockets = Array.from({ length: count }, () => udpSocket());
+          bench.say(each, sockets);
+          sockets.forEach(closeDescriptor);
+        }
+        const isServed = bench.phaseOf("c0ffee") === "serving" || said.some(([{ kind }]) => kind === "synced"); // not mentioned, it is gone
+        bench.close();
+        return isServed && openDescriptors() === before;
+      }),
+      { seed: 11, numRuns: 400 },
+    );
+  t.doesNotThrow(holds);
+  t.end();
+});

@@ -1,0 +1,19 @@
+/**
+ * What is kept of one container. They are far beyond what containers have; a container that has more is left to Docker,
+ * so that nobody else waits for it.
+ */
+export const limits = {
+  networks: 512,
+  /** Of one container on one network, its own and its aliases, and on all its networks together. */
+  namesOnNetwork: 1000,
+  names: 10_000,
+  /** `--link`, on all networks together. */
+  links: 1000,
+  /** Exposed ports, counted once for each network. */
+  exposedPorts: 40_000,
+  /** Each of `--dns`, `--dns-option`, `--dns-search`. */
+  dnsSettings: 64,
+} as const;
+
+/** Longest name DNS can ask for, characters (RFC 1035 section 2.3.4); a longer one is nobody's name. */
+export const nameLength = 253;

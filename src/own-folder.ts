@@ -1,0 +1,64 @@
+import { lstatSync, readlinkSync, type Stats } from "node:fs";
+import { join, resolve } from "node:path";
+import { errorCode } from "./errors.js";
+
+const linksAtMost = 40;
+const othersMayWrite = 0o022;
+const sticky = 0o1000;
+
+/**
+ * Why files in a folder are not safe from other users: somebody else owns it or may write there, or may put another folder
+ * in its place somewhere on the way. Undefined when they are safe, also when the folder is still to be made. Links on the
+ * way are followed if nobody else can change them, as /var/run is.
+ */
+export function faultOfFolder(path: string): string | undefined {
+  const pending = partsOf(resolve(path));
+  let reached = "/";
+  let fault = faultOf(reached, lstatSync(reached), pending.length === 0);
+  for (let links = 0; fault === undefined && pending.length > 0; ) {
+    const place = join(reached, pending.shift()!); // `..` too: nothing in `reached` is a link
+    const stat = statOf(place);
+    if (typeof stat === "string") return stat === "ENOENT" ? undefined : `${place} cannot be looked at (${stat})`;
+    if (stat.isSymbolicLink()) {
+      if (++links > linksAtMost) return `${place} is one of too many links`;
+      if (!isOurs(stat)) return ownedByOthers(place, stat);
+      const target = readlinkSync(place);
+      if (target.startsWith("/")) reached = "/";
+      pending.unshift(...partsOf(target));
+    } else {
+      reached = place;
+      fault = faultOf(place, stat, pending.length === 0);
+    }
+    if (pending.length === 0 && fault === undefined) fault = faultOf(reached, lstatSync(reached), true); // a link to it was last
+  }
+  return fault;
+}
+
+function faultOf(place: string, stat: Stats, isLast: boolean): string | undefined {
+  if (!stat.isDirectory()) return `${place} is not a folder`;
+  if (!isOurs(stat)) return ownedByOthers(place, stat);
+  if ((stat.mode & othersMayWrite) === 0) return undefined;
+  // What is root's in a sticky folder, only root can move or remove.
+  return !isLast && (stat.mode & sticky) !== 0 ? undefined : `others than its owner may write in ${place} (mode ${(stat.mode & 0o7777).toString(8)})`;
+}
+
+function ownedByOthers(place: string, { uid }: Stats): string {
+  return `${place} belongs to user ${uid}`;
+}
+
+/** Root can do anything anyway. */
+function isOurs({ uid }: Stats): boolean {
+  return uid === 0 || uid === process.geteuid?.();
+}
+
+function statOf(path: string): Stats | string {
+  try {
+    return lstatSync(path);
+  } catch (error) {
+    return errorCode(error) ?? "unknown error";
+  }
+}
+
+function partsOf(path: string): string[] {
+  return path.split("/").filter((part) => part !== "" && part !== ".");
+}

@@ -1,0 +1,109 @@
+import { spawn } from "node:child_process";
+import { statSync } from "node:fs";
+import { pino } from "pino";
+import t, { type Test } from "tap";
+import { takeoverOf } from "../backend/takeover.js";
+import { insideNamespace } from "../linux/netns.js";
+import { openingAll } from "../linux/opening.js";
+import { openPidfd } from "../linux/pidfd.js";
+import { bindSocket, closeDescriptor, listenSocket, localAddress, tcpSocket, udpSocket } from "../linux/socket.js";
+import { openDescriptors, TestLoop } from "../linux/test-loop.js";
+import { Takeovers } from "./takeovers.js";
+
+const root = { skip: process.getuid!() === 0 ? false : "needs root" };
+
+/** A process in a network namespace of its own. */
+async function processElsewhere(t: Test): Promise<number> {
+  const child = spawn("unshare", ["--net", "sh", "-c", "ip link set lo up; echo ready; exec sleep 1000"], { stdio: ["ignore", "pipe", "ignore"] });
+  t.teardown(() => child.kill("SIGKILL"));
+  await new Promise((resolve) => child.stdout.once("data", resolve));
+  return child.pid!;
+}
+
+interface Sockets {
+  readonly port: number;
+  readonly udp: number;
+  readonly tcp: number;
+}
+
+function sockets(ip = "127.0.0.11"): Sockets {
+  const [udp, tcp] = [udpSocket(), tcpSocket()];
+  bindSocket(udp, { ip, port: 0 });
+  const { port } = localAddress(udp);
+  bindSocket(tcp, { ip, port });
+  listenSocket(tcp, 1);
+  return { port, udp, tcp };
+}
+
+const inside = <Result>(pid: number, work: () => Result) => insideNamespace(`/proc/${pid}/ns/net`, undefined, work);
+
+t.test("what a server hands back is believed only if it is a takeover of that very namespace", root, async (t) => {
+  const [pid, other] = [await processElsewhere(t), await processElsewhere(t)];
+  const pidfd = openPidfd(pid);
+  const right = inside(pid, sockets);
+  const elsewhere = inside(other, () => sockets());
+  const wrongAddress = inside(pid, () => sockets("127.0.0.12"));
+  const here = sockets();
+  const own = openPidfd(process.pid);
+  t.match(takeoverOf(right.port, [pidfd, right.udp, right.tcp]), { pid, port: right.port, inode: statSync(`/proc/${pid}/ns/net`).ino });
+  for (const [what, port, descriptors] of [
+    ["no pidfd", right.port, [right.udp, right.udp, right.tcp]],
+    ["a pidfd of this process", right.port, [own, right.udp, right.tcp]],
+    ["our own process and sockets", here.port, [own, here.udp, here.tcp]],
+    ["sockets of this namespace", here.port, [pidfd, here.udp, here.tcp]],
+    ["sockets of another namespace", elsewhere.port, [pidfd, elsewhere.udp, elsewhere.tcp]],
+    ["sockets at another address", wrongAddress.port, [pidfd, wrongAddress.udp, wrongAddress.tcp]],
+    ["another port", right.port + 1, [pidfd, right.udp, right.tcp]],
+    ["one for the other", right.port, [pidfd, right.tcp, right.udp]],
+    ["UDP twice", right.port, [pidfd, right.udp, right.udp]],
+    ["a file", right.port, [pidfd, right.udp, pidfd]],
+    ["one too few", right.port, [pidfd, right.udp]],
+    ["one too many", right.port, [pidfd, right.udp, right.tcp, here.udp]],
+  ] as const)
+    t.equal(takeoverOf(port, descriptors), undefined, what);
+  for (const { udp, tcp } of [right, elsewhere, wrongAddress, here]) [udp, tcp].forEach(closeDescriptor);
+  [pidfd, own].forEach(closeDescriptor);
+});
+
+t.test("a server that asks for more sockets than any of ours is told on, and nothing is left open", root, async (t) => {
+  const pid = await processElsewhere(t);
+  const { port, udp, tcp } = inside(pid, sockets);
+  const misuse: string[] = [];
+  const given: number[] = [];
+  const takeovers = new Takeovers(new TestLoop().poller, pino({ level: "silent" }), () => undefined, (what) => misuse.push(what));
+  takeovers.adopt([{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }], () => true);
+  t.ok(takeovers.has("c0ffee"));
+  takeovers.connect((_, descriptors = []) => given.push(descriptors.length), new Set(["c0ffee"]));
+  const before = openDescriptors();
+  const want = (sandbox: string, udp: number, tcp: number) => takeovers.onMessage({ kind: "want-sockets", sandbox, udp, tcp });
+  for (const count of [64, 64, 64, 64]) want("c0ffee", count, 0);
+  t.same([given, misuse], [[64, 64, 64, 64], []]);
+  want("unknown", 64, 0);
+  t.same(misuse, [], "a sandbox may have just ended");
+  want("c0ffee", 1, 0);
+  want("c0ffee", 0, 0);
+  t.equal(misuse.length, 2);
+  t.equal(given.length, 4);
+  t.equal(openDescriptors(), before);
+  takeovers.disconnect();
+  takeovers.connect(() => {
+    throw new RangeError("it cannot be sent");
+  }, new Set(["c0ffee"]));
+  want("c0ffee", 64, 0);
+  t.equal(openDescriptors(), before, "what cannot be sent is closed");
+  takeovers.abandonAll();
+});
+
+t.test("of several descriptors none stays open when one cannot be opened", (t) => {
+  const before = openDescriptors();
+  const failing = (open: (make: () => number) => number) => {
+    open(udpSocket);
+    open(tcpSocket);
+    return open(() => {
+      throw new Error("no more");
+    });
+  };
+  t.throws(() => openingAll(failing), /no more/);
+  t.equal(openDescriptors(), before);
+  t.end();
+});
