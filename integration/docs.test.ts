@@ -20,7 +20,7 @@ t.test("the example configuration is valid, and shows every key with its default
 });
 
 t.test("every error code is explained, and no other", (t) => {
-  const used = new Set([...sources("src"), ...sources("dns"), ...sources("proxy")].flatMap((text) => [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code = "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map((match) => match[1] ?? match[2] ?? match[3]!)));
+  const used = new Set([...sources("src"), ...sources("dns"), ...sources("proxy")].flatMap((text) => [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map((match) => match[1] ?? match[2] ?? match[3]!)));
   const explained = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)`/gm)].map((match) => match[1]!);
   t.same(explained, [...used].sort());
   t.end();

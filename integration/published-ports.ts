@@ -82,9 +82,9 @@ export function testPublishedPorts(t: Test, mode: Mode): void {
       const pid = await until(() => Number(readFileSync(host.path("/run/squatter"), "utf8")), { what: "somebody holds port 9090" });
       // Docker 28 and later find out by themselves, before they start our docker-proxy.
       const says = (port: number, holder: string) => (host.bindsPorts ? new RegExp(`failed to bind host port .*${port}.*address already in use`) : new RegExp(`listen tcp4 ${ip}:${port}: bind: address already in use \\(held by ${holder}\\)`));
-      t.match(await refusal("late", `${ip}:9090:80`), says(9090, `(node|(node-)?MainThread), pid ${pid}`));
+      t.match(await refusal("late", `${ip}:9090:80`), says(9090, `node, pid ${pid}`));
       if (host.bindsPorts) {
-        const told = new RegExp(`tcp port ${ip}:9090 is taken \\(held by (node|(node-)?MainThread), pid ${pid}\\); free it, and start the container again`);
+        const told = new RegExp(`tcp port ${ip}:9090 is taken \\(held by node, pid ${pid}\\); free it, and start the container again`);
         await until(() => pontoon.logs.some((line) => line.includes("dockerd could not publish a port") && told.test(line)), { what: "the log tells who has it" });
         t.match((await pontoon.cli("port", "late")).stderr, told, "and so does pontoon port");
       }

@@ -11,6 +11,8 @@ import { countsOf } from "./tally.mjs";
 
 /** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
 const onEachNode = ["src/", "dns/", "proxy/", ...["names", "takeover", "publish", "privileges"].map((name) => `integration/${name}`)];
+/** What is run on each Docker: tests with hosts, and those whose oracle is the suite's own nft. */
+const onEachDocker = ["integration/", "src/linux/netlink", "src/backend/takeover-table", "src/backend/dns-redirect"];
 const kinds = { node: nodeRuns, docker: dockerRuns, arm64: arm64Runs };
 
 const words = process.argv.slice(2).filter((word) => word !== "--");
@@ -66,7 +68,7 @@ function* dockerRuns(filters) {
     for (const hierarchy of [1, 2])
       yield {
         name: `Docker of Debian ${suite}, cgroup v${hierarchy}`,
-        prepare: () => inSuite(suite, { hierarchy, node: process.execPath }, filters.length > 0 ? filters : ["integration/"]),
+        prepare: () => inSuite(suite, { hierarchy, node: process.execPath }, filters.length > 0 ? filters : onEachDocker),
         done: () => removeTemporary(suite),
       };
 }

@@ -170,9 +170,9 @@ static void describe_process(struct text *text, const char *pid) {
   read_file(pid, "/comm", name, sizeof name);
   name[strcspn(name, "\n")] = 0;
   const char *slash = strrchr(command_line, '/'), *program = slash ? slash + 1 : command_line;
-  // The kernel keeps 15 letters of a name; a server of ours runs in node, and names itself in its first argument.
-  bool cut = strlen(name) == 15 && strncmp(program, name, 15) == 0;
-  add(text, cut || strncmp(command_line, "pontoon-", 8) == 0 ? program : name);
+  // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.
+  bool cut = (strlen(name) == 15 && strncmp(program, name, 15) == 0) || strcmp(name, "MainThread") == 0 || strcmp(name, "node-MainThread") == 0;
+  add(text, (cut && *program) || strncmp(command_line, "pontoon-", 8) == 0 ? program : name);
   add(text, ", pid ");
   add(text, pid);
   const char *ip = argument(command_line, length, "-container-ip"), *port = argument(command_line, length, "-container-port");

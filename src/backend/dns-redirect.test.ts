@@ -47,7 +47,7 @@ const foreign: [rules: string, found: RegExp | string][] = [
   [inChain("counter", "tcp dport 53 counter redirect to :15053"), "tcp dport 53 counter redirect to :15053"],
   [inChain("meta skuid != 1337 udp dport 53 counter dnat to 10.8.0.1:53"), /^meta skuid != 0x539 udp dport 53 counter dnat to 10\.8\.0\.1:53$/],
   [inChain("udp dport { 53, 5353 } dnat to 10.8.0.1"), "udp dport { … } dnat to 10.8.0.1"],
-  [inChain("udp dport 50-60 dnat to 10.8.0.1"), /^udp dport >= 50 udp dport <= 60 dnat/],
+  [inChain("udp dport 50-60 dnat to 10.8.0.1"), /^udp dport (>= 50 udp dport <= 60|50-60) dnat/],
   [inChain("udp dport < 1024 dnat to 10.8.0.1"), /^udp dport < 1024 dnat/],
   [inChain("ip daddr 127.0.0.0/8 udp dport 53 redirect to :53"), "ip daddr 127.0.0.0/8 udp dport 53 redirect to :53"],
   [inChain("ip daddr & 255.0.0.0 == 127.0.0.0 udp dport 53 redirect to :53"), /redirect/],

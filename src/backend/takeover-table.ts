@@ -63,21 +63,26 @@ export function hasTakeoverTable(rules: Ruleset): boolean {
 export interface LoadedTable {
   readonly port: number;
   readonly armed: boolean;
+  /** Its rules are those of this version. */
+  readonly current: boolean;
 }
 
 /** @returns undefined when there is no table of ours; one of that name with other rules is not ours */
 export function loadedTable(rules: Ruleset, budget: Budget): LoadedTable | undefined {
   if (!hasTakeoverTable(rules)) return undefined;
-  const found = rules.rules(chain, budget).map(({ expressions }) => portOf(expressions)).find((port) => port !== undefined);
-  return found === undefined ? undefined : { port: found, armed: rules.element(armed, port53.key) !== undefined };
+  const found = rules.rules(chain, budget).map(({ expressions }) => ({ port: portOf(expressions), expressions })).find(({ port }) => port !== undefined);
+  if (found?.port === undefined) return undefined;
+  const current = JSON.stringify(stripped(found.expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, found.port))));
+  return { port: found.port, armed: rules.element(armed, port53.key) !== undefined, current };
 }
 
-/** The port of the rule that leads questions over UDP to us. */
+/** The port of the rule that leads questions over UDP to us, or did in an earlier version, which mended checksums in another way. */
 function portOf(expressions: readonly Expression[]): number | undefined {
   const bytes = expressions.flatMap((expression) => (expression.kind === "immediate" && expression.data && "bytes" in expression.data ? [expression.data.bytes] : []))[0];
   if (bytes?.length !== service.length) return undefined;
   const port = bytes.readUInt16BE();
-  return JSON.stringify(stripped(expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, port)))) ? port : undefined;
+  const isAlike = (fields: object[]) => JSON.stringify(fields.map((field) => Object.entries(field).filter(([name]) => !name.startsWith("checksum"))));
+  return isAlike(stripped(expressions)) === isAlike(stripped(rule("ip", toUs(udp.dport, port)))) ? port : undefined;
 }
 
 /** Without fields the kernel tells as 0 where they were left out. */

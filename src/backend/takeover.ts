@@ -84,7 +84,8 @@ export async function repairTakeover({ pid, inode, port }: Takeover): Promise<bo
 
 async function isLoaded(path: string, inode: number, port: number): Promise<boolean> {
   try {
-    return (await takeoverTableOf(path, inode))?.port === port;
+    const loaded = await takeoverTableOf(path, inode);
+    return loaded?.port === port && loaded.current;
   } catch (error) {
     // Somebody has made far more of our table than it is, or goes on changing it.
     if (errorCode(error) === "RULES_TOO_MANY" || errorCode(error) === "RULES_CHANGING") return false;

@@ -101,7 +101,7 @@ function describe(pid: number): PortHolder {
   const publishes = ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
   const comm = (aboutProcess(pid, "comm") ?? "").trim();
   const program = words[0]!.split("/").at(-1)!;
-  // The kernel keeps 15 letters of a name; a server of ours runs in node, and names itself in its first argument.
-  const isCut = comm.length === 15 && program.startsWith(comm);
-  return { pid, name: isCut || words[0]!.startsWith("pontoon-") ? program : comm, publishes };
+  // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.
+  const isCut = (comm.length === 15 && program.startsWith(comm)) || /^(node-)?MainThread$/.test(comm);
+  return { pid, name: program !== "" && (isCut || words[0]!.startsWith("pontoon-")) ? program : comm, publishes };
 }

@@ -143,6 +143,7 @@ export class Takeovers {
       const takeover = this.#held.has(sandbox) ? undefined : takeoverOf(port, descriptors);
       if (takeover && isWanted(sandbox, takeover.pid)) {
         this.#hold(sandbox, takeover);
+        this.#repairSoon(sandbox); // its rules may be those of another version
         continue;
       }
       if (takeover) void this.#inNamespace(sandbox, () => removeTakeover(takeover));

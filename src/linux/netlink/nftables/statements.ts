@@ -223,9 +223,9 @@ function networkField<Value>(type: DataType<Value>, version: 4 | 6, offset: numb
   return new Field(type, place, [{ what: "network", version }], { ...place, sreg: REGISTER.first, ...checksum });
 }
 
-function port(transport: keyof typeof IPPROTO, offset: number, checksumOffset: number): Field<number> {
+function port(transport: keyof typeof IPPROTO, offset: number, checksum: Partial<ExpressionOf<"payload">>): Field<number> {
   const place = { kind: "payload", base: PAYLOAD_BASE.transport, offset, length: 2 } as const;
-  const write = { ...place, sreg: REGISTER.first, checksum: CHECKSUM.internet, checksumOffset };
+  const write = { ...place, sreg: REGISTER.first, ...checksum };
   return new Field(service, place, [{ what: "transport", protocol: IPPROTO[transport] }], write);
 }
 
@@ -241,8 +241,11 @@ export const ip6 = {
   saddr: networkField(ipv6, 6, 8, { checksumFlags: PSEUDO_HEADER }),
   daddr: networkField(ipv6, 6, 24, { checksumFlags: PSEUDO_HEADER }),
 };
-export const udp = { sport: port("udp", 0, 6), dport: port("udp", 2, 6) };
-export const tcp = { sport: port("tcp", 0, 16), dport: port("tcp", 2, 16) };
+/** UDP may go without a checksum, which the kernel sees to only when it is asked to mend that of whatever protocol it is (so does nft from 1.1 on). */
+const udpChecksum = { checksum: CHECKSUM.none, checksumFlags: PSEUDO_HEADER };
+const tcpChecksum = { checksum: CHECKSUM.internet, checksumOffset: 16 };
+export const udp = { sport: port("udp", 0, udpChecksum), dport: port("udp", 2, udpChecksum) };
+export const tcp = { sport: port("tcp", 0, tcpChecksum), dport: port("tcp", 2, tcpChecksum) };
 /** The ports of whatever protocol has them where TCP and UDP do. */
 export const transport = {
   sport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 0, length: 2 }),
