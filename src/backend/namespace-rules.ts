@@ -5,6 +5,7 @@ import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import type { Transaction } from "../linux/netlink/nftables/transaction.js";
 import { PontoonError } from "../errors.js";
+import { Turns } from "../turns.js";
 import { findDnsRedirect } from "./dns-redirect.js";
 import { loadedTable, removeTable, type LoadedTable } from "./takeover-table.js";
 
@@ -20,6 +21,9 @@ const limits: Limits = { bytes: 2 << 20, objects: 8192, time: 25 };
 
 /** Until a change of rules is not waited for any more, ms. Deleting waits for all processors, 10 ms and more on a busy machine. */
 const busyTime = 3000;
+
+/** Of libuv's pool, which has four: files are read with them too, also while somebody keeps these waiting. */
+const threads = new Turns(3);
 
 /** Chains Docker itself puts into a container's namespace. */
 const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat", "dns-snat"]);
@@ -46,7 +50,7 @@ export async function readRules<Value>(path: string, inode: number, read: (rules
   try {
     return read(new Ruleset(nfnetlink));
   } finally {
-    await patiently(nfnetlink.closeAside());
+    await patiently(() => nfnetlink.closeAside());
   }
 }
 
@@ -75,7 +79,7 @@ export function changeRules(path: string, inode: number, transaction: Transactio
  * it may still be applied later, and with NetlinkError.
  */
 export function applyAside(nfnetlink: Nfnetlink, transaction: Transaction): Promise<void> {
-  return patiently(transaction.commitAside(nfnetlink).finally(() => nfnetlink.closeAside()));
+  return patiently(() => transaction.commitAside(nfnetlink).finally(() => nfnetlink.closeAside()));
 }
 
 /**
@@ -83,16 +87,17 @@ export function applyAside(nfnetlink: Nfnetlink, transaction: Transaction): Prom
  * So after a while nobody waits any more: rejects with RULES_BUSY. What comes of it later is of no concern: a table that is
  * loaded then is not armed, and the next to come replaces it.
  */
-export async function patiently(work: Promise<void>): Promise<void> {
+export async function patiently(work: () => Promise<void>): Promise<void> {
+  const done = threads.run(work);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new PontoonError("RULES_BUSY", "the network namespace", "somebody in the network namespace keeps its firewall rules locked")), busyTime);
   });
   try {
-    await Promise.race([work, late]);
+    await Promise.race([done, late]);
   } finally {
     clearTimeout(timer);
-    work.catch(() => undefined);
+    done.catch(() => undefined);
   }
 }
 

@@ -57,7 +57,7 @@ export async function openTakeover(pid: number, container: string): Promise<Take
       throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
     const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, open));
     if ("refusal" in inside) {
-      await patiently(nfnetlink.closeAside());
+      await patiently(() => nfnetlink.closeAside());
       throw inside.refusal;
     }
     const { replaces, ...listeners } = inside;

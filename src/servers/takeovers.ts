@@ -74,6 +74,7 @@ export class Takeovers {
   readonly #queue = new Map<string, Wanted>();
   readonly #opening = new Map<string, Opening>();
   readonly #repairs = new Set<string>();
+  #repairing = false;
   #send: SendToServer;
   #working = false;
 
@@ -183,9 +184,14 @@ export class Takeovers {
         const [sandbox, process] = next;
         this.#queue.delete(sandbox);
         if (!this.#held.has(sandbox)) this.#open(sandbox, process);
-      } else if (broken !== undefined) {
+      } else if (broken !== undefined && !this.#repairing) {
         this.#repairs.delete(broken);
-        void this.#repair(broken);
+        this.#repairing = true;
+        void this.#repair(broken).finally(() => {
+          this.#repairing = false;
+          this.#work();
+        });
+        return;
       } else return;
       this.#work();
     });
