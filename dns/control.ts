@@ -37,7 +37,7 @@ export class Control {
   #channel: PacketChannel<unknown, Outgoing> | undefined;
   /** As the daemon has told it. */
   #gap = everywhere;
-  /** Turns since the daemon said that it lives; undefined before it has first said so. */
+  /** Turns since the daemon said that it lives, of which hello is the first sign; undefined while there is none that would. */
   #silentTurns: number | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
@@ -199,7 +199,10 @@ export class Control {
 
   #onHello(protocol: number): void {
     this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
-    if (protocol === PROTOCOL) this.#mentioned = new Mentioned();
+    if (protocol === PROTOCOL) {
+      this.#mentioned = new Mentioned();
+      this.#silentTurns ??= 0;
+    }
     for (const [id, { sockets }] of this.server.sandboxes)
       if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);
     this.#tell({ kind: "held-all" });

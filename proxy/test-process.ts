@@ -89,8 +89,12 @@ export class TestDaemon {
   }
 }
 
-/** What a daemon does to itself before it starts a server; a test goes on starting programs with capabilities. */
-const fewCapabilities = ["setpriv", "--inh-caps=-all,+dac_read_search,+setgid,+setuid", "setpriv", "--bounding-set=-all"];
+/** Does what a daemon does to itself before it starts a server, and becomes it; a test goes on starting programs with capabilities. */
+const starter = `
+  const { confineWhatIsStarted } = await import(${JSON.stringify(new URL("../src/linux/privileges.js", import.meta.url).href)});
+  const { executeProgram } = await import(${JSON.stringify(new URL("../src/linux/exec.js", import.meta.url).href)});
+  confineWhatIsStarted();
+  executeProgram(process.execPath, process.argv.slice(1), [3, 4]);`;
 
 /** A pontoon-proxy as the daemon starts it, with its workers. */
 export class ProxyProcess {
@@ -116,8 +120,7 @@ export class ProxyProcess {
       listenSocket(fd, 1024);
       return fd;
     });
-    const [file, ...rest] = [...fewCapabilities, process.execPath, program];
-    this.child = spawn(file, [...rest, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
+    this.child = spawn(process.execPath, ["--input-type=module", "--eval", starter, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
     listeners.forEach(closeDescriptor);
     this.child.stderr!.on("data", (bytes) => (this.stderr += String(bytes)));
     this.child.on("exit", (code) => (this.exitCode = code));
