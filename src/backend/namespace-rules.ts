@@ -17,7 +17,7 @@ export interface NamespaceRules {
 }
 
 /** What is read of a namespace's rules. Its containers can make as many as they like; a service mesh has some hundred. */
-const limits: Limits = { bytes: 2 << 20, objects: 8192, time: 25 };
+const limits: Limits = { bytes: 1 << 20, objects: 4096, time: 15 };
 
 /** Until a change of rules is not waited for any more, ms. Deleting waits for all processors, 10 ms and more on a busy machine. */
 const busyTime = 3000;
