@@ -56,7 +56,8 @@ export function leafResults(output) {
 
 /** What a whole run of tests has printed last, or one failure if it did not come to that. */
 export function countsOf(output, code) {
-  const last = /^(\d+) passed, (\d+) failed$/m.exec(output.trimEnd().split("\n").at(-1) ?? "");
+  // What is said of skipped tests goes to stderr, and may come later.
+  const last = /^(\d+) passed, (\d+) failed$/.exec(output.split("\n").findLast((line) => /^\d+ passed, \d+ failed$/.test(line)) ?? "");
   const failures = output.split("\n").flatMap((line) => (line.startsWith("FAILED ") ? [line.slice("FAILED ".length)] : []));
   if (last === null) return { passed: 0, failed: 1, failures: [`ended with exit code ${code} before the last test`] };
   return { passed: Number(last[1]), failed: Number(last[2]), failures };
