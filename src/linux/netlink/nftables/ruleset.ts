@@ -1,9 +1,8 @@
 import { Attributes } from "../attributes.js";
 import type { Budget } from "../budget.js";
-import { errorCode } from "../../../errors.js";
 import type { Nfnetlink, Query } from "../nfnetlink.js";
 import { readData, readExpressions, writeData, type Data, type Expression } from "./expressions.js";
-import { CHAIN, CHAIN_HOOK, ELEMENT, ELEMENT_FLAG, ELEMENTS, FAMILY, GENERATION_ID, LIST_ELEMENT, MESSAGE, NFNL_SUBSYS_NFTABLES, RULE, SET, SET_FLAG, TABLE, USER_DATA, type Family } from "./numbers.js";
+import { CHAIN, CHAIN_HOOK, ELEMENT, ELEMENT_FLAG, ELEMENTS, FAMILY, GENERATION_ID, LIST_ELEMENT, MESSAGE, NFNL_SUBSYS_NFTABLES, RULE, SET, TABLE, USER_DATA, type Family } from "./numbers.js";
 import type { ChainName, SetName, TableName } from "./transaction.js";
 import { commentIn } from "./user-data.js";
 
@@ -117,26 +116,6 @@ export class Ruleset {
       writer.nest(ELEMENTS.elements, () => writer.nest(LIST_ELEMENT, () => writeData(writer, ELEMENT.key, { bytes: key })));
     });
     return this.nfnetlink.get(request, (payload) => elementsIn(payload)[0]);
-  }
-}
-
-/** Whether a set's keys are ranges. */
-export function holdsRanges({ flags }: SetInfo): boolean {
-  return (flags & SET_FLAG.interval) !== 0;
-}
-
-/** Whether nftables works in this namespace, for this user; the reason if not. */
-export function nftablesProblem(connect: () => Nfnetlink): string | undefined {
-  try {
-    const nfnetlink = connect();
-    try {
-      void new Ruleset(nfnetlink).generation;
-      return undefined;
-    } finally {
-      nfnetlink.close();
-    }
-  } catch (error) {
-    return errorCode(error) ?? String(error);
   }
 }
 
