@@ -78,7 +78,7 @@ async function start(runDir: string): Promise<void> {
   poller.start();
   const outside = { upstreams: [], forwardSingleLabels: true, search: [] };
   const options = { runDir, version, defaultTtl: 10, orphanAfter: 60, queryLog: false, cacheSize: 32_000_000, singleLabel: "forward", takeOver: true } as const;
-  dns = new DnsRole(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn"));
+  dns = new DnsRole(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();
   await dns.mayTakeOver();

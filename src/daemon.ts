@@ -26,7 +26,6 @@ import { ServiceManager } from "./linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
-import { createLog } from "./log.js";
 import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -40,7 +39,7 @@ export interface DaemonOptions {
   readonly runDir: string;
   readonly stateDir: string;
   readonly observe: boolean;
-  readonly logLevel: string;
+  readonly log: Logger;
   /** Measure how long the event loop is held up, and tell it with the status. */
   readonly watchLoop: boolean;
 }
@@ -79,7 +78,7 @@ export class Daemon {
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
-    this.#log = createLog(options.logLevel);
+    this.#log = options.log;
     this.#manager = ServiceManager.fromEnvironment(process.env, (error) => this.#log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"));
     this.#docker = parseDockerAddress(dockerHost, process.env);
     this.#engine = new Engine(dockerHost, this.#docker, { mayConnect: () => this.#mayConnect(), recognise: (identity) => this.#recognise(identity) });

@@ -1,14 +1,33 @@
-import { pino, type Logger } from "pino";
+import { isatty } from "node:tty";
+import { pino, stdTimeFunctions, type Logger } from "pino";
+import { AGAIN } from "./linux/stream.js";
+import { UnwaitedOutput } from "./linux/unwaited-output.js";
+import { LogWriter } from "./log-writer.js";
 import { printable } from "./printable.js";
 
+export interface Log {
+  readonly logger: Logger;
+  /** Writes what is still to be written. Takes two seconds at most, whoever reads the log, and never rejects. */
+  end(): Promise<void>;
+}
+
 /**
- * The daemon's log: JSON lines for machines, or, on a terminal, lines for people.
+ * The daemon's log: JSON lines for machines, or, on a terminal, lines for people. Nobody waits for it: what cannot be
+ * written is held within bounds, then dropped and counted.
  * @param level pino's name of the least that is logged
+ * @param fd where it goes
  */
-export function createLog(level: string): Logger {
-  const options = { level, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-  if (!process.stdout.isTTY) return pino(options);
-  return pino(options, { write: (line: string) => process.stdout.write(`${forPeople(line)}\n`) });
+export function createLog(level: string, fd = 1): Log {
+  const form = isatty(fd) ? (line: string) => `${forPeople(line)}\n` : (line: string) => line;
+  const output = new UnwaitedOutput(fd);
+  const writer = new LogWriter((bytes) => output.write(bytes), AGAIN, (lines) => form(lossLine(lines)));
+  const logger = pino({ level, base: null, timestamp: stdTimeFunctions.isoTime }, { write: (line: string) => writer.add(form(line)) });
+  return { logger, end: () => writer.end() };
+}
+
+/** As pino writes it. */
+function lossLine(lines: number): string {
+  return `${JSON.stringify({ level: pino.levels.values.warn, time: new Date().toISOString(), lines, msg: "lines of the log were lost here, since it could not be written" })}\n`;
 }
 
 /** One record as people read it, on one line: time, level if it matters, message, then what it is about. */

@@ -1,7 +1,7 @@
 // The pontoon command. Each part is loaded when it is used: `pontoon status` needs neither Docker nor system calls.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
-import { writeJson, writeLines, writeProblem, writeUsage } from "./cli/output.js";
+import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
 import type { PublishFlags } from "./cli/ports.js";
 import type { PortRow } from "./control/ports.js";
 import { describeError, PontoonError } from "./errors.js";
@@ -25,7 +25,7 @@ const program = new Command("pontoon")
   .description("Names, published ports and networks for a Docker host, beside an unmodified dockerd.")
   .version(version)
   .exitOverride()
-  .configureOutput({ writeErr: writeUsage })
+  .configureOutput({ writeOut: writeText, writeErr: writeUsage })
   .showHelpAfterError("(pontoon --help shows what there is)");
 
 program
@@ -153,23 +153,31 @@ function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) 
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
-  const [{ loadConfig }, { Daemon }] = await Promise.all([import("./config.js"), import("./daemon.js")]);
+  const [{ loadConfig }, { Daemon }, { createLog }] = await Promise.all([import("./config.js"), import("./daemon.js"), import("./log.js")]);
   const config = loadConfig(flags.config);
+  const log = createLog(flags.logLevel ?? config["log-level"]);
+  const end = (code: number) => log.end().then(() => process.exit(code)); // what had been started by then would keep the process alive
+  // Node would tell both on stderr, and wait until that is read.
+  process.removeAllListeners("warning").on("warning", ({ name, message }) => log.logger.warn({ name, reason: message }, "Node warns"));
+  process.on("uncaughtException", (error) => {
+    log.logger.fatal({ reason: describeError(error), stack: error.stack }, "the daemon ends, since something unforeseen failed");
+    void end(1);
+  });
   const daemon = new Daemon({
     config,
     dockerHost: flags.docker ?? config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
     runDir: flags.runDir,
     stateDir: flags.stateDir,
     observe: flags.observe ?? config.observe,
-    logLevel: flags.logLevel ?? config["log-level"],
+    log: log.logger,
     watchLoop: process.env.PONTOON_WATCH_LOOP === "1",
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => process.exit(0)));
-  process.on("SIGUSR2", () => void daemon.leave().then(() => process.exit(0))); // of systemd, for a restart: packaging/pontoon.service
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => end(0)));
+  process.on("SIGUSR2", () => void daemon.leave().then(() => end(0))); // of systemd, for a restart: packaging/pontoon.service
   try {
     await daemon.start();
   } catch (error) {
-    process.exit(exitCodeOf(error)); // what had been started by then would keep the process alive
+    await end(exitCodeOf(error));
   }
 }
 

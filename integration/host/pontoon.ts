@@ -22,6 +22,8 @@ export interface PontoonOptions {
   /** The content of its configuration file. */
   config?: string;
   env?: Record<string, string>;
+  /** Where its log goes, as a shell has it: `1<>/fifo`, `>>/file 2>&1`. Default: {@link Pontoon.logs}. */
+  output?: string;
   /** The installed command of the host to run, instead of the repository's. */
   installed?: string;
   /** How long it may take until it is ready. Default 10 s. */
@@ -58,7 +60,7 @@ export class Pontoon {
     const flags = ["--run-dir=/run/pontoon", "--state-dir=/var/lib/pontoon", ...config, ...(options.args ?? [])];
     const daemon = [...(options.installed === undefined ? [process.execPath, programOf(options.root ?? repositoryRoot)] : [options.installed]), "daemon", ...flags];
     // The shell tells the process id the daemon has inside the host.
-    const argv = namespaces.enter(["sh", "-c", 'echo "$$"; exec "$@"', "sh", ...daemon]);
+    const argv = namespaces.enter(["sh", "-c", `echo "$$"; exec "$@" ${options.output ?? ""}`, "sh", ...daemon]);
     const env = { ...hostEnvironment, ...options.env };
     const child = spawn(argv[0]!, argv.slice(1), { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     const pontoon = new Pontoon(namespaces, child);

@@ -122,3 +122,29 @@ t.test("what comes of the command itself is printed so", async (t) => {
   const usage = spawn(process.execPath, [main, `status${hostile.replaceAll("\0", "")}`], { stdio: ["ignore", "ignore", "pipe"] });
   t.notMatch((await text(usage.stderr)).replaceAll("\n", ""), unprintable, "wrong usage");
 });
+
+t.test("output that cannot be written ends the command, in one line at most", async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const long = { ...status, containers: Array<typeof container>(20_000).fill(container) };
+  const daemon = createServer((_, response) => response.end(JSON.stringify(long))).listen(join(folder, "control.sock"));
+  await once(daemon, "listening");
+  t.teardown(() => daemon.close());
+  const main = fileURLToPath(new URL("../main.js", import.meta.url));
+  /** @param pipeline shell text with the command in `"$@"` */
+  const run = async (pipeline: string, ...words: string[]) => {
+    const child = spawn("bash", ["-c", `set -o pipefail; ${pipeline}`, "bash", process.execPath, main, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+    const [out, err, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, "exit") as Promise<[number]>]);
+    return { lines: out.split("\n").length - 1, err, code };
+  };
+  const to = ["--run-dir", folder];
+  const gone = { lines: 1, err: "", code: 141 };
+  const full = { err: "pontoon: the output cannot be written (ENOSPC); make room where it goes\n", code: 1 };
+  for (const json of [[], ["--json"]]) {
+    t.same(await run('"$@" | head -1', "status", ...json, ...to), gone, "the reader has seen enough");
+    t.match(await run('"$@" >/dev/full', "status", ...json, ...to), full);
+  }
+  t.match(await run('"$@" >/dev/full', "--help"), full);
+  t.match(await run('"$@" 2>/dev/full', "status", "--run-dir=/nowhere"), { err: "", code: 1 });
+  t.match(await run('("$@"; echo $? >&3) 3>&2 2>&1 >/dev/null | true', "frobnicate"), { err: "2\n" });
+});

@@ -1,10 +1,20 @@
+import { constants } from "node:os";
+import { errorCode } from "../errors.js";
 import { printable, printableJson } from "../printable.js";
 
 // All that the command prints goes through here: names, labels, reasons and rules are other people's text.
 
+/** As a shell tells of a program that SIGPIPE has ended: `pontoon status | head -1` is nobody's mistake. */
+const readerHasGone = 128 + constants.signals.SIGPIPE;
+
 /** Prints lines. */
 export function writeLines(lines: readonly string[]): void {
-  process.stdout.write(printedLines(lines));
+  print(printedLines(lines));
+}
+
+/** Prints text of many lines, such as a help. */
+export function writeText(text: string): void {
+  print(text.split("\n").map(printable).join("\n"));
 }
 
 /** As they are printed; what would be a line feed within one is written out. */
@@ -14,15 +24,38 @@ export function printedLines(lines: readonly string[]): string {
 
 /** Prints data for programs. */
 export function writeJson(data: unknown): void {
-  process.stdout.write(`${printableJson(JSON.stringify(data, undefined, 2))}\n`);
+  print(`${printableJson(JSON.stringify(data, undefined, 2))}\n`);
 }
 
 /** One line on stderr: what, why, what to do. */
 export function writeProblem(message: string): void {
-  process.stderr.write(`pontoon: ${printable(message)}\n`);
+  tell(`pontoon: ${printable(message)}\n`);
 }
 
 /** Text of many lines on stderr, such as a usage or where an error came from. */
 export function writeUsage(text: string): void {
-  process.stderr.write(text.split("\n").map(printable).join("\n"));
+  tell(text.split("\n").map(printable).join("\n"));
+}
+
+/** Ends the process when it cannot be printed. */
+function print(text: string): void {
+  written(process.stdout, text, (error) => {
+    if (errorCode(error) === "EPIPE") process.exit(readerHasGone);
+    writeProblem(`the output cannot be written (${errorCode(error) ?? "unknown error"}); make room where it goes`);
+    process.exit(1);
+  });
+}
+
+/** Who does not hear it has the exit code. */
+function tell(text: string): void {
+  written(process.stderr, text, () => {});
+}
+
+function written(stream: NodeJS.WriteStream, text: string, onFailure: (error: unknown) => void): void {
+  if (stream.listenerCount("error") === 0) stream.on("error", onFailure);
+  try {
+    stream.write(text);
+  } catch (error) {
+    onFailure(error); // a file: it is written to at once
+  }
 }
