@@ -51,6 +51,7 @@ async function hasNoPrivilege(t: Test, host: DockerHost, pid: number, user: numb
     t.equal(fields.Seccomp, "2", "a seccomp filter");
     t.equal(fields.Seccomp_filters, "2", "its own, and the one against io_uring that it was started with");
   }
+  t.match(readFileSync(host.path(`/proc/${pid}/limits`), "utf8"), /Max file size +1048576 +1048576/, "it cannot fill /run with its log");
   const descriptors = readdirSync(host.path(`/proc/${pid}/fd`)).map((fd) => linkOf(host.path(`/proc/${pid}/fd/${fd}`)));
   t.notOk(descriptors.includes("anon_inode:[io_uring]"), "no ring, which would act with the privileges it was made with");
   const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(pid)]);

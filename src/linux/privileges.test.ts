@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import t from "tap";
 import { privilegeIn } from "./privileges.js";
 
@@ -27,6 +30,27 @@ function run(lines: string, { confined = true } = {}): { status: number | null; 
   const child = spawnSync(process.execPath, ["--input-type=module", "--eval", ...args], { encoding: "utf8" });
   return { status: child.status, output: child.stdout === "" ? child.stderr : child.stdout };
 }
+
+t.test("what a server can write of any file is bounded, and it lives on", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
+  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const log = JSON.stringify(join(folder, "log"));
+  const { status, output } = run(`
+    const fs = await import("node:fs");
+    const log = fs.openSync(${log}, "w");
+    const attempts = {
+      line: () => { for (let count = 0; count < 3000; count++) fs.writeSync(log, "x".repeat(1023) + "\\n"); },
+      far: () => fs.writeSync(log, "x", 1e9),
+      longer: () => fs.ftruncateSync(log, 1e9),
+      afresh: () => { fs.ftruncateSync(log, 0); fs.writeSync(log, Buffer.alloc(2 * 1024 * 1024), 0, 2 * 1024 * 1024, 0); fs.writeSync(log, "x", 2 * 1024 * 1024); },
+    };
+    dropPrivileges(${uid});
+    print(Object.fromEntries(Object.entries(attempts).map(([name, attempt]) => [name, codeOf(attempt)])));`);
+  t.equal(status, 0, output);
+  t.same(JSON.parse(output), { line: "EFBIG", far: "EFBIG", longer: "EFBIG", afresh: "EFBIG" });
+  t.equal(statSync(join(folder, "log")).size, 1024 * 1024);
+  t.end();
+});
 
 t.test("privileges are dropped by every thread, for good", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
   const { status, output } = run(`

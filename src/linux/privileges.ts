@@ -19,7 +19,10 @@ const PR_CAPBSET_READ = 23;
 const PR_CAPBSET_DROP = 24;
 const PR_SET_NO_NEW_PRIVS = 38;
 const CAPABILITY_VERSION_3 = 0x20080522;
+const RLIMIT_FSIZE = 1;
 const RLIMIT_NOFILE = 7;
+/** Bytes a server may make any file long: its log, which lies in memory, is the only one it has to write to. */
+const fileSizeAtMost = 1024 * 1024;
 const EPERM = 1;
 const CAP_DAC_READ_SEARCH = 2;
 const CAP_SETGID = 6;
@@ -69,10 +72,12 @@ function emptyBoundingSet(): void {
  * Becomes an ordinary user for good, on every thread: libc tells all threads of a change of user, seccomp's TSYNC does
  * the same for the filter and for no_new_privs. Node's own calls would do, but some versions refuse to when a libuv they
  * were not built with might have a ring. Every module must have been loaded before.
+ * From then on no file can be made longer than 1 MiB: Node ignores SIGXFSZ, so that writing fails (EFBIG) and ends nothing.
  * Throws when a thread has kept anything: the process must end then.
  * @param allowed calls the filter lets pass that it refuses otherwise
  */
 export function dropPrivileges(user: number, allowed: readonly RefusedCall[] = []): void {
+  check(c.setrlimit(RLIMIT_FSIZE, limitOf(fileSizeAtMost)), "setrlimit", "FSIZE");
   check(c.setgroups(0, null), "setgroups");
   check(c.setgid(user), "setgid", String(user));
   check(c.setuid(user), "setuid", String(user));
@@ -115,10 +120,7 @@ export function goAhead(niceness: number): void {
  */
 export function raiseDescriptorLimit(): void {
   const wanted = Number(readFileSync("/proc/sys/fs/nr_open", "utf8"));
-  const limit = arena(16);
-  limit.writeBigUInt64LE(BigInt(wanted), 0);
-  limit.writeBigUInt64LE(BigInt(wanted), 8);
-  if (c.setrlimit(RLIMIT_NOFILE, limit) !== 0 && lastErrno() !== EPERM) check(-1, "setrlimit", `NOFILE ${wanted}`);
+  if (c.setrlimit(RLIMIT_NOFILE, limitOf(wanted)) !== 0 && lastErrno() !== EPERM) check(-1, "setrlimit", `NOFILE ${wanted}`);
 }
 
 /** How many descriptors this process may have open. */
@@ -126,6 +128,14 @@ export function descriptorLimit(): number {
   const limit = arena(16);
   check(c.getrlimit(RLIMIT_NOFILE, limit), "getrlimit", "NOFILE");
   return Number(limit.readBigUInt64LE(0));
+}
+
+/** A `struct rlimit`, soft and hard alike. */
+function limitOf(value: number): Buffer {
+  const limit = arena(16);
+  limit.writeBigUInt64LE(BigInt(value), 0);
+  limit.writeBigUInt64LE(BigInt(value), 8);
+  return limit;
 }
 
 function capabilities(): number[] {
