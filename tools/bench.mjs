@@ -1,6 +1,6 @@
 // `sudo npm run bench -- NAME [OPTION…]`: from a fresh clone to one benchmark's table. Without a name: what there is.
-import { requireShim } from "./build-shim.mjs";
-import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot } from "./prepare.mjs";
+import { requireProgram } from "./build.mjs";
+import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.mjs";
 
 const benchmarks = {
   dns: {
@@ -58,9 +58,7 @@ async function run(name, { packages }, options) {
   requireRoot(`npm run bench -- ${name}`);
   process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
   await requireDebianPackages(packages);
-  await requireNodeModules({ development: true });
-  await requireBuild("tsconfig.json");
-  requireShim();
+  await requireProgram({ development: true });
   const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
   process.argv = [process.execPath, program.pathname, ...options];
   await import(program.href);

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { mayGoOn } from "./interrupts.mjs";
 
 /** Packages that only the build needs. */
 const isForBuilding = (name) => name === "typescript" || name.startsWith("@types/");
@@ -9,7 +10,7 @@ const programFolders = ["src", "dns", "proxy"];
 /** What packages hold for people and their own tests. */
 const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
 const foldersLeftOut = new Set(["node_modules", "test", "tests", "docs", "doc", "example", "examples", "benchmark", "benchmarks", ".github"]);
-const tools = ["uninstall-host.mjs", "host-places.mjs", "prepare.mjs"];
+const tools = ["uninstall-host.mjs", "host-places.mjs", "interrupts.mjs", "lock.mjs", "prepare.mjs"];
 
 /** The version of this build: two that differ in anything that runs have different ones (semver build metadata). */
 export function buildVersion(root) {
@@ -21,13 +22,13 @@ export function buildVersion(root) {
 }
 
 /**
- * Fills the folder `bundle`.
+ * Fills the folder `bundle`. Throws when it is interrupted.
  * @param node the program that is to run it
  * @param path the folder's name on the host it is for
  */
-export function makeBundle({ root, bundle, path, node, version }) {
+export async function makeBundle({ root, bundle, path, node, version }) {
   for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) copyFile(join(root, file), join(bundle, file));
-  copyPackages(root, bundle);
+  await copyPackages(root, bundle);
   copyTree(join(root, "bin"), join(bundle, "bin"));
   copyTree(join(root, "packaging"), join(bundle, "packaging"));
   for (const name of tools) copyFile(join(root, "tools", name), join(bundle, "tools", name));
@@ -64,7 +65,7 @@ function compiledFiles(root, folder) {
 }
 
 /** The packages the program loads, with theirs, as the lock file has them. */
-function copyPackages(root, bundle) {
+async function copyPackages(root, bundle) {
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
   const wanted = new Set();
   const want = (key) => {
@@ -77,7 +78,10 @@ function copyPackages(root, bundle) {
     }
   };
   want("");
-  for (const key of wanted) copyPackage(join(root, key), join(bundle, key));
+  for (const key of wanted) {
+    await mayGoOn();
+    copyPackage(join(root, key), join(bundle, key));
+  }
 }
 
 function copyPackage(from, to) {
@@ -120,13 +124,11 @@ function writeFile(file, content, mode = 0o644) {
   chmodSync(file, mode);
 }
 
-const made = new Set();
 export function makeFolder(folder) {
-  if (made.has(folder) || existsSync(folder)) return;
+  if (existsSync(folder)) return;
   makeFolder(dirname(folder));
   mkdirSync(folder);
   chmodSync(folder, 0o755);
-  made.add(folder);
 }
 
 /** Files of a folder with their sizes, for what is said in the end. */

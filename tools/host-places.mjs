@@ -1,9 +1,13 @@
 // Where an installed pontoon is on a host, and how its service is spoken to. Uses nothing but Node itself.
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, readFileSync, readlinkSync, rmdirSync, rmSync, symlinkSync, renameSync } from "node:fs";
-import { basename, join } from "node:path";
+import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync, symlinkSync, renameSync, writeFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { holderOf, takeLock } from "./lock.mjs";
+import { refuse } from "./prepare.mjs";
 
 export const unit = "pontoon.service";
+const unfinished = ".pontoon-new";
 
 /** Every place, below `root`: "/" on a host, another folder to build a package or for a test. */
 export function placesBelow(root) {
@@ -24,6 +28,55 @@ export function placesBelow(root) {
   };
 }
 
+/** Refuses while another install-host or uninstall-host changes the same installation; from here on none does until this process ends. */
+export function lockInstallation(places) {
+  const path = places.root === "/" ? "/run/pontoon-install.lock" : places.root; // what anybody may open, anybody may lock
+  if (takeLock(path) === undefined) refuse(`${holderOf(path)} is changing the installation in ${places.libraryFolder}; try again when it has ended`);
+}
+
+/**
+ * Why nothing may be written below another root: whoever can change folders there could lead it, by a link, to anywhere else.
+ * @param built the folder with the built program
+ * @returns undefined when nothing stands against it
+ */
+export async function faultOfPlaces(places, built) {
+  if (places.root === "/") return undefined;
+  const module = join(built, "dist", "src", "own-folder.js");
+  if (!existsSync(module)) return "not built yet, and without --root nothing needs it; run `npm run build`";
+  const { faultOfFolder } = await import(pathToFileURL(module).href);
+  for (const folder of [places.root, places.libraryFolder, places.commandFolder, places.configFolder, places.stateFolder, dirname(places.unit)]) {
+    const fault = faultOfFolder(folder) ?? linkOnTheWay(places.root, folder);
+    if (fault !== undefined) return `--root ${places.root}: ${fault}; choose a folder that nobody else may write, in folders that nobody else may write, without links below it`;
+  }
+  return undefined;
+}
+
+/** A link below another root is meant for whoever lives there: seen from here it leads elsewhere. */
+function linkOnTheWay(root, folder) {
+  for (let place = folder; place !== root && place !== dirname(place); place = dirname(place)) if (readLink(place) !== undefined) return `${place} is a link`;
+  return undefined;
+}
+
+/** Replaces a file whole: who reads it, also after this was killed half-way, has one version or the other. */
+export function replaceFile(path, content) {
+  const passing = passingName(path);
+  rmSync(passing, { force: true });
+  writeFileSync(passing, content, { mode: 0o644, flag: "wx" });
+  renameSync(passing, path);
+}
+
+/** Removes what a run that was killed left half-made. Only under the lock. */
+export function removeUnfinished(places) {
+  const commands = existsSync(places.commandFolder) ? readdirSync(places.commandFolder).map((name) => join(places.commandFolder, name)) : [];
+  const passing = [...[places.current, places.config, places.unit].map(passingName), ...commands.filter((path) => path.endsWith(unfinished))];
+  for (const path of passing) rmSync(path, { force: true });
+}
+
+/** The name something has until it is whole. */
+function passingName(path) {
+  return `${path}${unfinished}`;
+}
+
 /** The options both commands take. */
 export function parseOptions(words, usage) {
   const options = { root: "/", start: true, build: true };
@@ -35,6 +88,7 @@ export function parseOptions(words, usage) {
     else if (name === "--no-build") options.build = false;
     else return { problem: `${words[index]}: not an option of this; ${usage}` };
     if (!options.root.startsWith("/")) return { problem: `--root ${options.root}: must be a folder with its full path; ${usage}` };
+    options.root = resolve(options.root);
   }
   return options;
 }
@@ -45,6 +99,23 @@ export function currentBundle(places) {
   return link === undefined ? undefined : basename(link);
 }
 
+/**
+ * Whether a daemon runs from a bundle, as after `--no-start`: it loads parts, and starts servers, when they are needed.
+ * @param bundle its path as the installed files have it
+ */
+export function isRunFrom(bundle) {
+  return readdirSync("/proc").some((name) => /^\d+$/.test(name) && commandLineOf(name)?.includes(`${bundle}/bin/`) === true);
+}
+
+/** Words of a process, each with its end; undefined when it has ended. */
+export function commandLineOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
 /** Commands on the path that are links into the library. */
 export function isOurCommand(places, path) {
   return readLink(path)?.startsWith(`${places.library}/`) === true;
@@ -52,7 +123,7 @@ export function isOurCommand(places, path) {
 
 /** Puts a symbolic link in the place of whatever link is there, in one step. */
 export function replaceLink(path, target) {
-  const passing = `${path}.new-${process.pid}`;
+  const passing = passingName(path);
   rmSync(passing, { force: true });
   symlinkSync(target, passing);
   renameSync(passing, path);
@@ -88,9 +159,9 @@ export function systemctl(...args) {
   return run("systemctl", args);
 }
 
-/** @returns whether it succeeded, and what it printed */
+/** Runs a command that Ctrl-C does not reach: what was begun is finished, or taken back. @returns whether it succeeded, and what it printed */
 export function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], detached: true });
   return { ok: status === 0, stdout: (stdout ?? "").trim(), stderr: (error?.message ?? stderr ?? "").trim() };
 }
 

@@ -1,11 +1,12 @@
 // `sudo npm run install-host`: installs the built program and its service on this host, beside or instead of an earlier
 // installation. Whatever fails, what was there before is there afterwards.
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, unlinkSync, writeFileSync } from "node:fs";
-import { basename, join } from "node:path";
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, unlinkSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, replaceLink, run, systemctl, unit } from "./host-places.mjs";
-import { refuse, requireBuild, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
-import { requireShim } from "./build-shim.mjs";
+import { lockClone, requireProgram } from "./build.mjs";
+import { currentBundle, daemonStatus, faultOfPlaces, hasSystemd, isOurCommand, isRunFrom, lockInstallation, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, removeUnfinished, replaceFile, replaceLink, run, systemctl, unit } from "./host-places.mjs";
+import { exitCode, mayGoOn } from "./interrupts.mjs";
+import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
 
 const usage = "known: --root FOLDER (install below it and touch no service), --no-start, --no-build";
@@ -19,39 +20,41 @@ const systemd = hasSystemd(places);
 
 requirePlatform();
 if (options.root === "/") requireRoot("npm run install-host");
-if (options.build) {
-  await requireNodeModules({ development: false });
-  await requireBuild("tsconfig.build.json");
-  requireShim();
-}
 
-/** What takes each step back; run last first when a later one fails. */
+/** What takes each step back; run last first when a later one fails, or somebody does not want to wait for the end. */
 const undo = [];
 try {
+  if (options.build) await requireProgram({ development: false, mayGoOn });
+  const fault = await faultOfPlaces(places, root);
+  if (fault !== undefined) refuse(fault);
   await install();
 } catch (error) {
   for (const step of undo.reverse()) step();
-  refuse(`${error.message}; everything is as it was before`);
+  refuse(`${error.message}; everything is as it was before`, exitCode());
 }
 
 async function install() {
+  makeWithUndo(places.root);
+  lockInstallation(places);
+  removeUnfinished(places);
+  removeUnused(currentBundle(places));
   const commands = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).bin).map((name) => join(places.commandFolder, name));
   for (const path of commands) refuseForeign(path);
   const node = nodeProgram();
-  const version = buildVersion(root);
   const before = currentBundle(places);
   const service = { wasActive: systemd && systemctl("is-active", "--quiet", unit).ok, restarted: false };
   undo.push(() => restoreService(service)); // last of all, when the files are back
 
-  const bundle = newBundle(version, node);
+  const { bundle, version } = await newBundle(node);
   await checkConfig(bundle);
   installConfig(bundle, before);
   makeWithUndo(places.stateFolder);
   switchTo(bundle, before);
   for (const path of commands) installCommand(path);
   const started = systemd ? await installService(bundle, before, version, service) : installUnitFile(bundle);
+  await mayGoOn();
 
-  for (const name of bundles()) if (name !== basename(bundle)) rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
+  removeUnused(basename(bundle));
   report(version, bundle, started);
 }
 
@@ -69,13 +72,19 @@ function nodeProgram() {
   return node;
 }
 
-function newBundle(version, node) {
+async function newBundle(node) {
   makeWithUndo(places.libraryFolder);
   const bundle = mkdtempSync(join(places.libraryFolder, "bundle-"));
   undo.push(() => rmSync(bundle, { recursive: true, force: true }));
   chmodSync(bundle, 0o755);
-  makeBundle({ root, bundle, path: join(places.library, basename(bundle)), node, version });
-  return bundle;
+  const unlockClone = await lockClone(mayGoOn);
+  try {
+    const version = buildVersion(root);
+    await makeBundle({ root, bundle, path: join(places.library, basename(bundle)), node, version });
+    return { bundle, version };
+  } finally {
+    unlockClone();
+  }
 }
 
 /** The configuration that is there must suit the program that is to read it. */
@@ -101,14 +110,14 @@ function switchTo(bundle, before) {
 
 function installCommand(path) {
   if (isOurCommand(places, path)) return;
-  makeFolder(places.commandFolder);
+  makeWithUndo(places.commandFolder);
   replaceLink(path, join(places.library, "current", "commands", basename(path)));
   undo.push(() => unlinkSync(path));
 }
 
 function installUnitFile(bundle) {
   if (options.root === "/") return "no-systemd";
-  makeFolder(join(places.unit, ".."));
+  makeWithUndo(dirname(places.unit));
   writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
   return "elsewhere";
 }
@@ -150,6 +159,7 @@ function lastWords(since) {
 async function untilServing(program, version) {
   const started = Date.now();
   for (; Date.now() - started < readyWithin; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    await mayGoOn();
     const status = daemonStatus(program);
     if (!status?.ready) continue;
     const { state, version: served } = status.dns;
@@ -164,18 +174,22 @@ function must(result, problem) {
 
 function makeWithUndo(folder) {
   if (existsSync(folder)) return;
+  makeWithUndo(dirname(folder));
   makeFolder(folder);
   undo.push(() => removeIfEmpty(folder));
 }
 
 function writeWithUndo(path, content) {
   const there = readIfThere(path);
-  writeFileSync(path, content, { mode: 0o644 });
-  undo.push(() => (there === undefined ? unlinkSync(path) : writeFileSync(path, there)));
+  replaceFile(path, content);
+  undo.push(() => (there === undefined ? unlinkSync(path) : replaceFile(path, there)));
 }
 
-function bundles() {
-  return readdirSync(places.libraryFolder).filter((name) => name.startsWith("bundle-"));
+/** Bundles but that one, unless something runs from them still. */
+function removeUnused(used) {
+  if (!existsSync(places.libraryFolder)) return;
+  const bundles = readdirSync(places.libraryFolder).filter((name) => name.startsWith("bundle-") && name !== used);
+  for (const name of bundles) if (!isRunFrom(join(places.library, name))) rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
 }
 
 function report(version, bundle, started) {

@@ -2,11 +2,11 @@
 // What they need is made once, in the cache folder (node-versions.mjs). Ends with `N passed, N failed` over all that was run.
 import { spawn } from "node:child_process";
 import { delimiter, dirname, join } from "node:path";
-import { requireShim } from "./build-shim.mjs";
+import { requireProgram } from "./build.mjs";
 import { arm64Runs } from "./matrix/arm64.mjs";
 import { inRoot, removeTemporary, requireDebianRoot } from "./matrix/debian-root.mjs";
 import { nodeOf } from "./node-versions.mjs";
-import { refuse, requireBuild, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { countsOf } from "./tally.mjs";
 
 /** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
@@ -23,9 +23,7 @@ if (filters.some((word) => word.startsWith("-"))) refuse(`usage: npm run test:ma
 
 requirePlatform();
 requireRoot("npm run test:matrix");
-await requireNodeModules({ development: true });
-await requireBuild("tsconfig.json");
-requireShim();
+await requireProgram({ development: true });
 
 let running;
 let interrupted = false;

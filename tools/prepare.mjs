@@ -3,15 +3,18 @@
 import { spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync, writeFileSync, mkdirSync, readdirSync } from "node:fs";
 import { createHash } from "node:crypto";
+import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Prints one line and ends the process with exit code 1. */
-export function refuse(message) {
+/** Prints one line and ends the process. */
+export function refuse(message, exitCode = 1) {
   process.stderr.write(`pontoon: ${message}\n`);
-  process.exit(1);
+  process.exit(exitCode);
 }
 
 export function say(message) {
@@ -67,7 +70,7 @@ export async function requireNodeModules({ development }) {
 
 /** Compiles TypeScript into dist/ when a source is newer than the last build. */
 export async function requireBuild(project) {
-  const stamp = join(root, "dist", `.built-${project.replaceAll(/[^a-z]/g, "-")}`);
+  const stamp = buildStamp(project);
   const folders = ["src", "dns", "proxy", ...(project === "tsconfig.json" ? ["integration", "bench"] : [])];
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
   const newest = Math.max(...files.map((file) => statSync(file).mtimeMs), ...folders.map((name) => newestSource(join(root, name))));
@@ -77,6 +80,11 @@ export async function requireBuild(project) {
   if (!result.ok) refuse(`the build failed:\n${result.output}`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
+}
+
+/** The file whose time says when a project was built last. */
+export function buildStamp(project) {
+  return join(root, "dist", `.built-${project.replaceAll(/[^a-z]/g, "-")}`);
 }
 
 function newestSource(folder) {
@@ -92,7 +100,10 @@ function onPath(command) {
   return folders.some((folder) => existsSync(join(folder, command)));
 }
 
-/** Runs a command, saying what is being done, and on a terminal for how long; its output is kept for the error message. */
+/**
+ * Runs a command, saying what is being done, and on a terminal for how long; its output is kept for the error message.
+ * A signal that ends this process ends the command first: it must not go on when what is locked for it is not any more.
+ */
 export function quietly(doing, command, args, env = process.env) {
   const started = Date.now();
   const line = (end) => process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
@@ -103,9 +114,14 @@ export function quietly(doing, command, args, env = process.env) {
     const child = spawn(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.on("data", (chunk) => (output += chunk));
     child.stderr.on("data", (chunk) => (output += chunk));
+    let endedBy;
+    const onSignal = (signal) => child.kill((endedBy = signal));
+    for (const signal of endingSignals) process.on(signal, onSignal);
     const end = (ok) => {
       clearInterval(ticking);
       if (process.stderr.isTTY) line("\n");
+      for (const signal of endingSignals) process.off(signal, onSignal);
+      if (endedBy !== undefined) process.exit(128 + constants.signals[endedBy]);
       resolve({ ok, output });
     };
     child.on("error", (error) => {

@@ -4,9 +4,9 @@ import { spawn, spawnSync } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { requireShim } from "./build-shim.mjs";
+import { requireProgram } from "./build.mjs";
 import { newestLts, nodeOf } from "./node-versions.mjs";
-import { requireBuild, requireDebianPackages, requireNodeModules, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { requireDebianPackages, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { Tally } from "./tally.mjs";
 
 /** Files that want the whole machine, one after the other once all others are done. */
@@ -40,9 +40,7 @@ if (!unitOnly) {
     { command: "musl-gcc", package: "musl-tools" },
   ]);
 }
-await requireNodeModules({ development: true });
-await requireBuild("tsconfig.json");
-requireShim();
+await requireProgram({ development: true });
 
 const files = readdirSync(join(root, "dist"), { recursive: true })
   .filter((name) => name.endsWith(".test.js"))

@@ -1,8 +1,9 @@
 // `sudo npm run uninstall-host`: gives everything back to Docker and removes what install-host installed, and only that.
-import { existsSync, readdirSync, readFileSync, rmSync, unlinkSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { currentBundle, daemonStatus, hasSystemd, isOurCommand, parseOptions, placesBelow, readIfThere, removeIfEmpty, systemctl, unit } from "./host-places.mjs";
-import { refuse, requirePlatform, requireRoot, say } from "./prepare.mjs";
+import { commandLineOf, currentBundle, daemonStatus, faultOfPlaces, hasSystemd, isOurCommand, lockInstallation, parseOptions, placesBelow, readIfThere, removeIfEmpty, removeUnfinished, systemctl, unit } from "./host-places.mjs";
+import { exitCode, mayGoOn } from "./interrupts.mjs";
+import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 
 const usage = "known: --root FOLDER (remove what was installed below it and touch no service)";
 
@@ -15,6 +16,9 @@ const places = placesBelow(options.root);
 
 requirePlatform();
 if (options.root === "/") requireRoot("npm run uninstall-host");
+const fault = await faultOfPlaces(places, root);
+if (fault !== undefined) refuse(fault);
+if (existsSync(places.root)) lockInstallation(places);
 const bundle = currentBundle(places);
 if (bundle === undefined && !existsSync(places.libraryFolder) && !existsSync(places.unit)) {
   say(`pontoon is not installed in ${places.libraryFolder}: there is nothing to remove`);
@@ -23,7 +27,11 @@ if (bundle === undefined && !existsSync(places.libraryFolder) && !existsSync(pla
 
 refuseIfDockerNeedsIt();
 stopService();
+await mayGoOn().catch(giveUp);
 await stopProxy();
+await mayGoOn().catch(giveUp);
+// Nothing waits from here on, so nothing interrupts it.
+removeUnfinished(places);
 const left = [];
 const defaultConfig = bundle === undefined ? undefined : readIfThere(join(places.libraryFolder, bundle, "packaging", "pontoon.yaml"));
 if (existsSync(places.config) && readIfThere(places.config) === defaultConfig) unlinkSync(places.config);
@@ -38,6 +46,10 @@ rmSync(places.libraryFolder, { recursive: true, force: true });
 
 say("pontoon is removed; every container is answered by Docker's own resolver");
 for (let index = 0; index < left.length; index += 2) say(`left: ${left[index]}, ${left[index + 1]}`);
+
+function giveUp(error) {
+  refuse(`${error.message}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``, exitCode());
+}
 
 /** Nothing is removed under a daemon that runs. */
 function stopService() {
@@ -60,7 +72,7 @@ function refuseIfDockerNeedsIt() {
   const users = ["/etc/docker/daemon.json"].filter((file) => isNeeded(readIfThere(file)));
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   for (const pid of processes) {
-    const [program = "", ...words] = (readOfProcess(`/proc/${pid}/cmdline`) ?? "").split("\0");
+    const [program = "", ...words] = (commandLineOf(pid) ?? "").split("\0");
     if (program.endsWith("dockerd") && words.some(isNeeded)) users.push(`the options of dockerd (pid ${pid})`);
   }
   if (users.length > 0) refuse(`dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`);
@@ -72,24 +84,19 @@ async function stopProxy() {
   if (!isProxy(pid)) return;
   process.kill(pid, "SIGTERM");
   const started = Date.now();
-  while (isProxy(pid) && Date.now() - started < proxyEndsWithin) await new Promise((resolve) => setTimeout(resolve, 50));
+  while (isProxy(pid) && Date.now() - started < proxyEndsWithin) {
+    await mayGoOn().catch(giveUp);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
   if (isProxy(pid)) process.kill(pid, "SIGKILL");
   for (const name of ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"]) rmSync(join(places.runFolder, name), { force: true });
 }
 
 function isProxy(pid) {
-  const words = pid > 0 ? readOfProcess(`/proc/${pid}/cmdline`)?.split("\0") : undefined;
+  const words = pid > 0 ? commandLineOf(pid)?.split("\0") : undefined;
   return words?.[0] === "pontoon-proxy" && words.some((word) => word.startsWith(`${places.library}/`));
 }
 
-function readOfProcess(file) {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return undefined; // the process has ended
-  }
-}
-
 function isInstalled(pid) {
-  return readIfThere(`/proc/${pid}/cmdline`)?.includes(`${places.library}/`) === true;
+  return commandLineOf(pid)?.includes(`${places.library}/`) === true;
 }
