@@ -45,7 +45,7 @@ class Bench {
   /** Has the server hold sockets for a sandbox. */
   serve(id: string): void {
     const { server } = this.control;
-    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", search: [] });
+    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", sharesAnswers: false, search: [] });
     const [udp, tcp] = [udpSocket(), tcpSocket()];
     bindSocket(udp, { ip: "127.0.0.1", port: 0 });
     server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, bridge: udpSocket(), port: localAddress(udp).port });

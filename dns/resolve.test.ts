@@ -24,7 +24,7 @@ interface Given extends Partial<SandboxRecord> {
 }
 
 interface Client {
-  type?: "A" | "AAAA" | "MX" | "NS" | "TXT";
+  type?: "A" | "AAAA" | "MX" | "NS" | "TXT" | "SRV";
   edns?: boolean;
 }
 
@@ -86,6 +86,18 @@ class Bench {
   /** The end as text: rcode, answers, and where it came from. */
   async resolve(name: string, client?: Client): Promise<string> {
     return textOf(await this.end(this.begin(name, client)));
+  }
+
+  beginWith(asked: Asked): Resolved[] {
+    const ends: Resolved[] = [];
+    this.resolver.ask(asked, (resolved) => ends.push(resolved));
+    return ends;
+  }
+
+  /** Other hosts have names on its network, too; nothing else is the matter. */
+  share(): void {
+    this.resolver.gap = noGap;
+    this.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
   }
 
   pass(ms: number): void {
@@ -170,10 +182,10 @@ t.test("a suffix that is slow is waited for, although the label itself is known"
 });
 
 t.test("single labels of other types are not searched; denied ones are of every type but a zone's own", async (t) => {
-  const open = await Bench.start(t, { singleLabels: "no-data", search: ["lan"] });
+  const open = await Bench.start(t, { singleLabels: "no-data", sharesAnswers: false, search: ["lan"] });
   await open.resolve("nas", { type: "MX" });
   t.same(askedOf(open.upstream), ["nas MX"]);
-  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", search: ["lan"] });
+  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", sharesAnswers: false, search: ["lan"] });
   t.match(await denied.resolve("nas", { type: "MX" }), /^NXDOMAIN/);
   await denied.resolve("com", { type: "NS" });
   t.equal(await denied.resolve("a.b"), "NOERROR 10.0.0.1 upstream");
@@ -256,26 +268,141 @@ t.test("too many questions of one container fail, and no more", async (t) => {
   bench.sandbox.flights.clear();
 });
 
-t.test("in a gap Docker's resolver is asked, too", async (t) => {
+t.test("where Docker's resolver is asked, what it says holds, and nobody else is asked", async (t) => {
   const yes = (ip: string): Meaning => ({ a: [ip] });
+  const said: [what: string, docker: Meaning, expected: string][] = [
+    ["it knows it", yes("10.1.0.9"), "NOERROR 10.1.0.9 docker"],
+    ["it has nothing of this type", {}, "NOERROR docker"],
+    ["there is no such name", NXDOMAIN, "NXDOMAIN docker"],
+  ];
+  const others = [yes("6.6.6.6"), NXDOMAIN, {}, silent, { rcode: 2 }];
+  for (const { shared, name } of [{ shared: true, name: "db" }, { shared: true, name: "tasks.db" }, { shared: false, name: "db" }])
+    for (const [what, docker, expected] of said)
+      for (const upstream of others) {
+        const bench = await Bench.start(t, { names: { [name]: upstream }, docker: { [name]: docker } });
+        if (shared) bench.share();
+        t.equal(await bench.resolve(name), expected, `${what}, ${shared ? "shared" : "gap"}`);
+        t.equal(bench.sandbox.counters.bridged, 1);
+        t.same([askedOf(bench.docker!), askedOf(bench.upstream)], [[`${name} A`], []], "one packet");
+        if (docker.rcode === undefined && !docker.a) t.equal(await bench.resolve(name, { type: "AAAA" }), "NOERROR docker");
+      }
+});
+
+t.test("where Docker's resolver fails, the upstreams are asked", async (t) => {
   const cases: [what: string, docker: Meaning, upstream: Meaning, expected: string][] = [
-    ["Docker knows it", yes("10.1.0.9"), NXDOMAIN, "NOERROR 10.1.0.9 docker"],
-    ["Docker knows it, the upstream is silent", yes("10.1.0.9"), silent, "NOERROR 10.1.0.9 docker"],
-    ["the upstream knows it", NXDOMAIN, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
-    ["the upstream knows it, Docker is silent", silent, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
-    ["nobody knows it", NXDOMAIN, NXDOMAIN, "NXDOMAIN upstream"],
-    ["Docker has nothing of this type", {}, NXDOMAIN, "NOERROR docker"],
-    ["Docker has nothing of this type, the upstream fails", {}, { rcode: 2 }, "NOERROR docker"],
-    ["both have nothing of this type", {}, {}, "NOERROR upstream"],
-    ["Docker fails", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
-    ["Docker fails with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],
+    ["SERVFAIL", { rcode: 2 }, { a: ["10.0.0.9"] }, "NOERROR 10.0.0.9 upstream"],
+    ["SERVFAIL, no such name", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
+    ["REFUSED", { rcode: 5 }, { a: ["10.0.0.9"] }, "NOERROR 10.0.0.9 upstream"],
+    ["failure with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],
   ];
   for (const [what, docker, upstream, expected] of cases) {
     const bench = await Bench.start(t, { names: { "new.example": upstream }, docker: { "new.example": docker } });
     t.equal(await bench.resolve("new.example"), expected, what);
-    t.equal(bench.sandbox.counters.bridged, 1);
-    t.equal(bench.sandbox.flights.size, upstream.silent ? 1 : 0, "the question to the upstream goes on for the others");
   }
+  const gone = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"] } }, docker: {} });
+  gone.docker!.close();
+  t.equal(await gone.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "nobody is there");
+});
+
+t.test("where Docker's resolver is silent, the upstreams are asked: after the patience, then soon, until it speaks again", async (t) => {
+  const docker: Record<string, Meaning> = { "new.example": silent };
+  const names = { "new.example": { a: ["10.0.0.9"], ttl: 0 } };
+  const bench = await Bench.start(t, { names, docker });
+  bench.share();
+  const waited = async (ms: number) => {
+    const ends = bench.begin("new.example");
+    await bench.outside.settle();
+    bench.pass(ms - 10);
+    await bench.outside.settle();
+    t.same(ends, [], `not before ${ms} ms`);
+    bench.pass(20);
+    t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+  };
+  await waited(2000);
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "at once");
+  t.equal(bench.docker!.received.length, 1);
+  bench.pass(1000);
+  await waited(100);
+  t.equal(bench.docker!.received.length, 2, "one a second finds out whether it is back");
+  docker["new.example"] = { a: ["10.1.0.9"] };
+  bench.pass(1000);
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+});
+
+t.test("what Docker's resolver says late is heard", async (t) => {
+  const bench = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } }, docker: { "new.example": silent } });
+  const ends = bench.begin("new.example");
+  await bench.outside.asked(bench.docker!);
+  bench.pass(2010);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+  const { query, reply } = bench.docker!.received[0]!;
+  await reply(packed(query, { a: ["10.1.0.9"] }));
+  await bench.outside.loop.until("it is heard", () => !bench.sandbox.dockerSilence.isSilent(bench.outside.loop.now));
+  t.equal(ends.length, 1);
+});
+
+t.test("while nobody feeds the table, Docker's resolver comes first, and the table when that has nothing to say", async (t) => {
+  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.7", "10.1.0.2"] } };
+  const bench = await Bench.start(t, { docker });
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.7 10.1.0.2 docker", "a member that was restarted");
+  docker.web = { a: ["10.1.0.8"] };
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.8 docker", "another address");
+  docker.web = NXDOMAIN;
+  t.equal(await bench.resolve("web"), "NXDOMAIN docker", "it is gone");
+  docker.web = { rcode: 2 };
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "Docker fails");
+  docker.web = silent;
+  const ends = bench.begin("web");
+  await bench.outside.settle();
+  bench.pass(110);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.2 local", "Docker is silent, and the table does not wait long");
+  t.same(askedOf(bench.upstream), []);
+  t.equal(await bench.resolve("any.localhost"), "NOERROR 127.0.0.1 local");
+  bench.resolver.gap = noGap;
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "fed, the table is the authority");
+});
+
+t.test("a name of the table in another spelling, which Docker's resolver denies, is given while its container is there", async (t) => {
+  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.2"] } };
+  const bench = await Bench.start(t, { docker });
+  t.equal(await bench.resolve("WEB"), "NOERROR 10.1.0.2 local");
+  t.equal(await bench.resolve("WEB", { type: "TXT" }), "NOERROR local");
+  docker.web = { a: ["10.1.0.3"] };
+  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker", "another container by now");
+  docker.web = NXDOMAIN;
+  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker");
+});
+
+t.test("while nobody feeds the table, nothing is denied that it cannot know: services", async (t) => {
+  const names = { "_sip._tcp.example.com": { rcode: 3, soa: 60 } };
+  for (const forwarding of [undefined, never]) {
+    const bench = await Bench.start(t, { names, docker: {}, ...(forwarding && { forwarding }) });
+    bench.outside.zones.putEndpoint({ network: "front", container: "web", names: ["web"], ipv4: "10.1.0.2", ipv6: undefined, ports: [[80, "tcp"]], ttl: 5 });
+    t.match(await bench.resolve("_80._tcp.web", { type: "SRV" }), /^NOERROR SRV local/, "what is known is told");
+    t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^SERVFAIL/, "a port that it may have by now");
+    for (const name of ["_80._tcp.new", "_http._tcp.new.front"]) t.match(await bench.resolve(name, { type: "SRV" }), /^SERVFAIL/, "a container that may be there by now");
+    if (!forwarding) t.match(await bench.resolve("_sip._tcp.example.com", { type: "SRV" }), /^NXDOMAIN docker/, "the outside world's are Docker's to deny");
+    bench.resolver.gap = noGap;
+    t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^NXDOMAIN local/);
+  }
+});
+
+t.test("a long reply of Docker's resolver is given whole over TCP, and as truncated over UDP", async (t) => {
+  const docker = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => {
+      const whole = packed(query, { a: ["10.1.0.9"] });
+      if (query.readUInt16BE(10) === 0) whole.writeUInt16BE(0x8380, 2);
+      void reply(whole);
+    },
+  });
+  const bench = await Bench.start(t, { docker: {} });
+  bench.sandbox.bridge!.connect(docker.upstream);
+  t.match(dnsPacket.decode((await bench.end(bench.begin("many"))).reply), { flag_tc: true });
+  t.equal(docker.received.length, 1);
+  const whole = await bench.end(bench.beginWith({ ...bench.asked("many"), transport: "tcp", limit: 65535 }));
+  t.match(dnsPacket.decode(whole.reply), { flag_tc: false, answers: [{ data: "10.1.0.9" }] });
+  t.equal(docker.received.length, 3);
 });
 
 t.test("an address of Docker's may be kept for five seconds, not its ten minutes", async (t) => {
@@ -283,28 +410,29 @@ t.test("an address of Docker's may be kept for five seconds, not its ten minutes
   t.match(dnsPacket.decode((await bench.end(bench.begin("new.example"))).reply).answers, [{ ttl: 5 }]);
 });
 
-t.test("a negative answer waits for Docker's, but not for long", async (t) => {
-  for (const [gap, patience] of [[{ everywhere: true, networks: [] }, 100], [{ everywhere: false, networks: ["front"] }, 3000]] as const) {
-    const bench = await Bench.start(t, { docker: { "new.example": silent } });
-    bench.resolver.gap = gap;
-    const ends = bench.begin("new.example");
-    await bench.outside.asked(bench.upstream);
-    await bench.outside.settle();
-    bench.pass(patience - 10);
-    t.same(ends, []);
-    bench.pass(20);
-    t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
-  }
+t.test("while a container joins, Docker's resolver has more time", async (t) => {
+  const bench = await Bench.start(t, { docker: { "new.example": silent } });
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const ends = bench.begin("new.example");
+  await bench.outside.settle();
+  bench.pass(2990);
+  await bench.outside.settle();
+  t.same(ends, []);
+  bench.pass(20);
+  t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
 });
 
 t.test("what the table learns meanwhile beats a denial", async (t) => {
-  const bench = await Bench.start(t, { docker: { "new.front": silent } });
-  const ends = bench.begin("new.front");
-  await bench.outside.asked(bench.upstream);
-  await bench.outside.settle();
-  bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
-  bench.pass(110);
-  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
+  for (const docker of [NXDOMAIN, {}, { rcode: 2 }]) {
+    const bench = await Bench.start(t, { docker: { "new.front": silent } });
+    bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    const ends = bench.begin("new.front");
+    await bench.outside.asked(bench.docker!);
+    bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+    const { query, reply } = bench.docker!.received[0]!;
+    await reply(packed(query, docker));
+    t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
+  }
 });
 
 t.test("a name Docker gave in a gap goes on resolving for three seconds when the gap ends before the table has it", async (t) => {
@@ -321,45 +449,56 @@ t.test("a name Docker gave in a gap goes on resolving for three seconds when the
   t.equal(bench.docker!.received.length, 2);
 });
 
-t.test("Docker is waited for when such a name is denied by others", async (t) => {
+t.test("Docker is waited for when such a name is asked for", async (t) => {
   const docker: Record<string, Meaning> = { "new.front": { a: ["10.1.0.3"] } };
   const bench = await Bench.start(t, { docker });
   await bench.resolve("new.front");
   bench.resolver.gap = noGap;
   docker["new.front"] = silent;
   const ends = bench.begin("new.front");
-  await bench.outside.asked(bench.upstream, 2);
   await bench.outside.settle();
-  bench.pass(2000);
+  bench.pass(2990);
+  await bench.outside.settle();
   t.same(ends, []);
-  bench.pass(1100);
+  bench.pass(20);
   t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
 });
 
 t.test("a single label that is not forwarded is still asked of Docker in a gap", async (t) => {
-  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN policy"]] as const) {
+  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN docker"], [{ rcode: 2 }, "NXDOMAIN policy"]] as const) {
     const bench = await Bench.start(t, { docker: { new: docker }, singleLabels: "deny" });
     t.equal(await bench.resolve("new"), expected);
     t.same(askedOf(bench.upstream), []);
   }
 });
 
-t.test("in a gap a label found under a suffix is an answer", async (t) => {
+t.test("a label that Docker's resolver denies is looked for under the suffixes, and not asked again by itself", async (t) => {
   const bench = await Bench.start(t, { docker: {}, names: { "nas.lan": { a: ["10.0.0.2"] } }, search: ["lan"] });
   t.equal(await bench.resolve("nas"), "NOERROR nas.lan 10.0.0.2 upstream");
+  t.equal(await bench.resolve("none"), "NXDOMAIN docker");
+  t.same(askedOf(bench.upstream).sort(), ["nas.lan A", "nas.lan AAAA", "none.lan A", "none.lan AAAA"]);
+  const taken = await Bench.start(t, { docker: { db: { a: ["10.1.0.9"] } }, names: { "db.lan": { a: ["6.6.6.6"] } }, search: ["lan"] });
+  t.equal(await taken.resolve("db"), "NOERROR 10.1.0.9 docker", "a suffix that answers every name takes none over");
+  t.same(askedOf(taken.upstream), []);
 });
 
-t.test("in a gap what is kept counts as the upstreams' answer", async (t) => {
-  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 } };
-  const bench = await Bench.start(t, { names, docker: { "out.example": silent, "no.example": { a: ["10.1.0.9"] } } });
+t.test("what is kept is given while a container joins, if it is a whole name, and nowhere else before Docker is asked", async (t) => {
+  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 }, out: { a: ["10.0.0.9"] } };
+  const docker = Object.fromEntries(Object.keys(names).map((name) => [name, { a: ["10.1.0.9"] }]));
+  const bench = await Bench.start(t, { names, docker });
+  const answers = async () => Promise.all(Object.keys(names).map((name) => bench.resolve(name)));
   bench.resolver.gap = noGap;
-  for (const name of Object.keys(names)) await bench.resolve(name);
+  await answers();
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const dockers = "NOERROR 10.1.0.9 docker";
+  t.same(await answers(), ["NOERROR 10.0.0.9 upstream", dockers, dockers]);
   bench.resolver.gap = { everywhere: true, networks: [] };
-  const ends = bench.begin("out.example");
-  bench.pass(20);
-  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
-  t.equal(await bench.resolve("no.example"), "NOERROR 10.1.0.9 docker");
-  t.equal(bench.upstream.received.length, 2);
+  t.same(await answers(), [dockers, dockers, dockers]);
+  bench.resolver.gap = noGap;
+  bench.pass(4000);
+  bench.share();
+  t.same(await answers(), [dockers, dockers, dockers]);
+  t.equal(bench.upstream.received.length, 3);
 });
 
 t.test("Docker is asked only in a gap: everywhere, on a network being joined, or on one shared with other hosts", async (t) => {
@@ -384,11 +523,14 @@ t.test("Docker is asked only in a gap: everywhere, on a network being joined, or
 t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
   const bench = await Bench.start(t, { names: { "out.example": silent, "nas.lan": silent, nas: silent }, search: ["lan"], docker: { "out.example": silent, nas: silent } });
   const ends = [bench.begin("out.example"), bench.begin("nas")];
+  await bench.outside.asked(bench.docker!, 2);
+  bench.resolver.gap = noGap;
+  ends.push(bench.begin("out.example"), bench.begin("nas"));
   await bench.outside.asked(bench.upstream, 4);
   bench.sandbox.letGo();
   bench.pass(FORWARD_TIME * 2);
   await bench.outside.settle();
-  t.same(ends, [[], []]);
+  t.same(ends, [[], [], [], []]);
 });
 
 t.test("an answer that a client cannot take whole is cut", async (t) => {

@@ -114,7 +114,7 @@ export class UdpService {
     if (decided) {
       this.log.record(sandbox, question, "udp", decided, began);
       if (decided.local) sandbox.cache.put(key, variantsOf(asked, decided.local, decided.reply));
-      else if (decided.lasts) sandbox.cache.put(key, [decided.reply], this.#now + decided.lasts);
+      else if (decided.lasts) sandbox.cache.put(key, decided.variants ?? [decided.reply], this.#now + decided.lasts);
       return decided.reply.copy(batch.bytes, start);
     }
     const client = batch.copySender(slot);
