@@ -113,13 +113,18 @@ export class Control {
     if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
   }
 
+  /** Without news, and before the table is whole, it is behind Docker whatever was said. */
+  #applyGap(): void {
+    this.server.gap = this.#orphaned || this.#mentioned ? everywhere : this.#gap;
+  }
+
   /** What the daemon told meanwhile it told before this. */
   #onAlive(): void {
     const hung = this.#silentTurns !== undefined && this.#silentTurns >= silentTurnsAtMost;
     this.#silentTurns = 0;
     if (!hung) return;
     this.#resume();
-    this.server.gap = this.#gap;
+    this.#applyGap();
   }
 
   /**
@@ -169,8 +174,7 @@ export class Control {
         return this.#onClose(message.sandbox);
       case "gap":
         this.#gap = message.gap;
-        if (!this.#orphaned && !this.#mentioned) server.gap = message.gap; // before the table is whole it is behind Docker
-        return;
+        return this.#applyGap();
       case "alive":
         return this.#onAlive();
       case "synced":
@@ -270,7 +274,7 @@ export class Control {
     this.#mentioned = undefined;
     this.#synced = true;
     if (mentioned) this.#sweep(mentioned);
-    if (!this.#orphaned) this.server.gap = this.#gap;
+    this.#applyGap();
     this.server.serveAll();
   }
 

@@ -171,7 +171,7 @@ t.test("what another name's question came to says nothing of this one", async (t
   t.match(bench.health.report(), [{ down: true }]);
   t.equal(bench.outside.kept(sandbox, web), undefined, "it is asked");
   t.match(await bench.answer(bench.ask(sandbox, web)), { stale: false });
-  t.equal(fake.received.length, 6);
+  t.equal(askedOf(fake).at(-1), "web.example A");
 });
 
 t.test("what was answered past a server in front is gone when its seconds are over", async (t) => {
@@ -190,9 +190,10 @@ t.test("what was answered past a server in front is gone when its seconds are ov
   t.match(bench.outside.kept(sandbox, web), { stale: false });
   bench.loop.pass(1500);
   t.equal(bench.outside.kept(sandbox, web), undefined);
+  second.udp.removeAllListeners("message");
   const again = bench.ask(sandbox, web);
   bench.loop.pass(FORWARD_TIME + 10);
-  t.match(await bench.answer(again), { kind: "reply" });
+  t.match(await bench.answer(again), { kind: "failed" }, "nor is it given for want of another");
 });
 
 t.test("what is forgotten is asked for again, and what is on its way by then is not kept", async (t) => {
@@ -219,7 +220,7 @@ t.test("what is forgotten is asked for again, and what is on its way by then is 
   t.equal(bench.outside.kept(sandbox, other), undefined);
 });
 
-t.test("what was asked from inside a container is its own, unless answers are shared, and then only on its networks", async (t) => {
+t.test("what was asked from inside a container is its own, unless answers are shared, and then only on its networks", (t) => {
   const upstreams = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
   const bench = new OutsideBench(t);
   const on = (...ids: string[]) => ids.map((id) => ({ id, links: [] }));
@@ -227,6 +228,7 @@ t.test("what was asked from inside a container is its own, unless answers are sh
   t.not(setOf("one", false, "front"), setOf("two", false, "front"));
   t.equal(setOf("one", true, "front"), setOf("two", true, "front"));
   t.not(setOf("one", true, "front"), setOf("two", true, "back"));
+  t.end();
 });
 
 t.test("an expired answer is better than a failure", async (t) => {
@@ -271,7 +273,7 @@ t.test("whoever waits takes over when the one that asked is let go", async (t) =
   const [one, two, three] = [bench.sandbox("one", [fake.upstream]), bench.sandbox("two", [fake.upstream]), bench.sandbox("three", [fake.upstream])];
   const [first, second, third] = [bench.ask(one, web), bench.ask(two, web), bench.ask(three, web)];
   await bench.asked(fake);
-  bench.loop.pass(2000);
+  bench.loop.pass(600);
   one.letGo();
   await bench.asked(fake, 2);
   const { query, reply } = fake.received[1]!;

@@ -221,8 +221,9 @@ export class Resolver {
 
   #patienceFor(asked: Asked): number {
     const { sandbox } = asked;
+    if (lookUp(asked)) return BRIDGE_TIME;
     if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return JOIN_TIME;
-    return lookUp(asked) || sandbox.dockerSilence.isSilent(this.wheel.now()) ? BRIDGE_TIME : this.patience;
+    return sandbox.dockerSilence.isSilent(this.wheel.now()) ? BRIDGE_TIME : this.patience;
   }
 
   #onDockers(asked: Asked, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
