@@ -549,3 +549,42 @@ t.test("the reply of one question is not another's", async (t) => {
   t.match(dnsPacket.decode((await bench.end(mixed)).reply), { questions: [{ name: "OUT.Example" }], additionals: [{ type: "OPT" }] });
   t.equal(fake.received.length, 1);
 });
+
+t.test("the addresses of a kept answer are given out in turn, over UDP and TCP", async (t) => {
+  const bench = await Bench.start(t, { names: { "many.example": { a: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] }, "nas.lan": { a: ["10.0.0.4", "10.0.0.5"], soa: 60 } }, search: ["lan"] });
+  t.equal(await bench.resolve("many.example"), "NOERROR 10.0.0.1 10.0.0.2 10.0.0.3 upstream", "the first time as they came");
+  const firstOf = (resolved: Resolved | undefined) => textOf(resolved!).split(" ")[1];
+  for (const transport of ["udp", "tcp"] as const) {
+    const decided = [1, 2, 3].map(() => bench.resolver.decide({ ...bench.asked("many.example"), transport })!);
+    t.same(decided.map(firstOf).sort(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"], transport);
+    for (const { reply, variants } of decided) {
+      t.equal(variants?.[0], reply);
+      t.equal(variants?.length, 3, "a ready reply goes on in turn");
+    }
+  }
+  await bench.resolve("nas");
+  const labels = [1, 2].map(() => textOf(bench.resolver.decide(bench.asked("nas"))!));
+  t.same(labels.sort(), ["NOERROR nas.lan 10.0.0.4 10.0.0.5 upstream", "NOERROR nas.lan 10.0.0.5 10.0.0.4 upstream"], "a label under its suffix, too");
+});
+
+t.test("every bit and option of a question: what is passed on, and what is not", async (t) => {
+  const bench = await Bench.start(t, { names: { "out.example": { a: ["10.0.0.9"], ttl: 60 } } });
+  const ask = async (flags: number, options: object[] = []) => {
+    const opt = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options } as unknown as Answer;
+    const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags, questions: [{ name: "out.example", type: "A" }], additionals: options.length > 0 ? [opt] : [] });
+    const question = readQuery(message, 0, message.length);
+    if (question.kind !== "question") throw new Error("not a question");
+    const asked: Asked = { sandbox: bench.sandbox, question, message, transport: "udp", limit: 512 };
+    const before = bench.upstream.received.length;
+    const decided = bench.resolver.decide(asked);
+    const { reply } = decided ?? (await bench.end(bench.beginWith(asked)));
+    return { reply: dnsPacket.decode(reply), sent: bench.upstream.received.slice(before).map(({ query }) => dnsPacket.decode(query))[0] };
+  };
+  t.match(await ask(0x0100), { reply: { flag_rd: true, flag_ad: false, flag_cd: false }, sent: { flag_rd: true, flag_ad: false, flag_cd: false } });
+  t.match(await ask(0x0120), { sent: { flag_rd: true, flag_ad: true } }, "AD without EDNS (RFC 6840 section 5.7)");
+  t.match(await ask(0x0110), { reply: { flag_cd: true }, sent: { flag_cd: true } });
+  t.match(await ask(0), { reply: { flag_rd: false }, sent: { flag_rd: false } }, "no recursion desired");
+  t.match(await ask(0x0100, [{ code: "CLIENT_SUBNET", ip: "192.0.2.0", sourcePrefixLength: 24, family: 1 }]), { sent: { additionals: [{ options: [{ code: 8 }] }] } });
+  const unheard = await ask(0x0100, [{ code: 10, data: Buffer.alloc(8) }, { code: 12, data: Buffer.alloc(30) }]);
+  t.equal(unheard.sent, undefined, "cookies and padding are between the client and us: the answer is the kept one");
+});
