@@ -45,14 +45,38 @@ export class DockerSilence {
 /** What Docker's resolver is asked. */
 export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & { readonly question: Pick<Asked["question"], "end" | "edns"> };
 
+/** A question under way, and everybody who waits for its answer. */
+export interface DockerFlight {
+  readonly waiters: Set<(reply: Buffer | undefined) => void>;
+}
+
 /**
- * Asks Docker's resolver a client's question, as the client sent it: it may forward it. What is truncated is asked for again
- * with room for more where the client asks over TCP, over which Docker's resolver cannot be reached past the takeover.
+ * Asks Docker's resolver a client's question, as the client sent it: it may forward it. The same question, asked meanwhile,
+ * waits for the same answer. What is truncated is asked for again with room for more where the client asks over TCP, over
+ * which Docker's resolver cannot be reached past the takeover.
+ * @param patience ms, of whoever asks first
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
- * @param patience ms
  */
 export function askDocker(wheel: DeadlineWheel, asked: DockerQuestion, patience: number, done: (reply: Buffer | undefined) => void): { cancel(): void } {
-  const { sandbox, message, question, limit } = asked;
+  const { dockerFlights } = asked.sandbox;
+  const key = `${asked.limit > UDP_REPLY_LIMIT ? "tcp" : "udp"} ${asked.message.toString("latin1", 2)}`;
+  let flight = dockerFlights.get(key);
+  if (!flight) {
+    const started: DockerFlight = { waiters: new Set() };
+    dockerFlights.set(key, (flight = started));
+    fly(wheel, asked, patience, (reply) => {
+      dockerFlights.delete(key);
+      for (const waiter of [...started.waiters]) if (started.waiters.delete(waiter)) waiter(reply);
+    });
+  }
+  const { waiters } = flight;
+  const waiter = (reply: Buffer | undefined) => done(reply);
+  waiters.add(waiter);
+  return { cancel: () => waiters.delete(waiter) };
+}
+
+/** @param done called once, never from inside */
+function fly(wheel: DeadlineWheel, { sandbox, message, question, limit }: DockerQuestion, patience: number, done: (reply: Buffer | undefined) => void): void {
   let truncated: Buffer | undefined;
   let exchange: Exchange | undefined;
   let open = true;
@@ -80,12 +104,4 @@ export function askDocker(wheel: DeadlineWheel, asked: DockerQuestion, patience:
   });
   const late = wheel.in(FORWARD_TIME, () => exchange?.cancel());
   exchange = sandbox.bridge?.ask(message, question.end, onOutcome);
-  return {
-    cancel: () => {
-      open = false;
-      timer.cancel();
-      late.cancel();
-      exchange?.cancel();
-    },
-  };
 }

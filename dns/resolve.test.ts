@@ -388,6 +388,23 @@ t.test("while nobody feeds the table, nothing is denied that it cannot know: ser
   }
 });
 
+t.test("the same question, asked of Docker's resolver by many at once, is asked once, and ends for each", async (t) => {
+  const bench = await Bench.start(t, { docker: { web: { a: ["10.1.0.7"] } } });
+  const ends = Array.from({ length: 50 }, () => bench.begin("web"));
+  for (const each of ends) t.equal(textOf(await bench.end(each)), "NOERROR 10.1.0.7 docker");
+  t.equal(bench.docker!.received.length, 1);
+  t.equal((await bench.end(bench.begin("web"))).lasts, 250, "and its answer may be given again for a moment");
+  t.equal(bench.sandbox.underWay.size, 0);
+  t.equal(bench.sandbox.dockerFlights.size, 0);
+});
+
+t.test("a name of the table has an answer however many questions are under way", async (t) => {
+  const bench = await Bench.start(t, { docker: { web: silent } });
+  for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+  bench.sandbox.underWay.clear();
+});
+
 t.test("a long reply of Docker's resolver is given whole over TCP, and as truncated over UDP", async (t) => {
   const docker = await FakeUpstream.start(t, {
     onUdp: ({ query, reply }) => {

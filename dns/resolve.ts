@@ -19,6 +19,11 @@ const BRIDGE_TIME = 100;
  * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
  */
 const JOIN_TIME = 3000;
+/**
+ * Milliseconds Docker's word on a name that the table has, too, is given out again: thousands of questions a second, which
+ * the table would answer while it is fed, must not be Docker's to answer.
+ */
+const CONFIRMED_LASTS = 250;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
 
@@ -41,6 +46,8 @@ export class Resolver {
   decide(asked: Asked): Resolved | undefined {
     const decided = this.#decideAlone(asked);
     if (decided || asked.sandbox.hasRoom) return decided;
+    const local = lookUp(asked);
+    if (local?.exists) return this.#local(asked, local);
     return failure(asked, "no-upstream", "too many questions of this container are under way");
   }
 
@@ -231,7 +238,7 @@ export class Resolver {
     if (dockers.found) {
       // Not when it was asked only because it is remembered: that would never end.
       if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.wheel.now());
-      return void done(dockers);
+      return void done(lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
     }
     const rcode = rcodeOf(dockers.reply);
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);

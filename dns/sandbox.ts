@@ -4,7 +4,7 @@ import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import { upstreamKey } from "./upstreams.js";
-import { DockerSilence } from "./docker-question.js";
+import { DockerSilence, type DockerFlight } from "./docker-question.js";
 import { AskerView } from "./lookup.js";
 import { PacketCache, type SharedRoom } from "./packet-cache.js";
 import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
@@ -63,6 +63,8 @@ export class Sandbox {
   sockets: SandboxSockets | undefined;
   bridge: UdpChannel | undefined;
   readonly dockerSilence = new DockerSilence();
+  /** What Docker's resolver is being asked. */
+  readonly dockerFlights = new Map<string, DockerFlight>();
   /** Names Docker's resolver gave in a gap: it may have known them before the event that brings them to the table. */
   readonly fromGap = new RecentNames(FROM_GAP_LASTS);
   readonly watches: Watch[] = [];
