@@ -77,7 +77,7 @@ async function start(runDir: string): Promise<void> {
   raiseDescriptorLimit();
   poller.start();
   const outside = { upstreams: [], forwardSingleLabels: true, search: [] };
-  const options = { runDir, version, defaultTtl: 10, orphanAfter: 60, queryLog: false, cacheSize: 32_000_000, singleLabel: "forward", takeOver: true } as const;
+  const options = { runDir, version, defaultTtl: 10, orphanAfter: 60, queryLog: false, cacheSize: 32_000_000, patience: 2000, sharesAnswers: false, singleLabel: "forward", takeOver: true } as const;
   dns = new DnsRole(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();

@@ -17,14 +17,17 @@ export interface Cached {
   readonly age: number;
 }
 
-// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), whether it has
-// answers (1), the number of TTL offsets (2), the offsets (2 each), the reply.
+// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), flags (1), the number of TTL offsets (2), the offsets (2 each), the reply.
 const LIFETIME = 8;
 const SOURCE = 12;
 const RCODE = 14;
-const HAS_ANSWERS = 15;
+const FLAGS = 15;
 const TTL_COUNT = 16;
 const TTLS = 18;
+
+const HAS_ANSWERS = 1;
+/** May still be given when it has expired and nobody else answers. */
+const MAY_BE_STALE = 2;
 
 /** Replies of upstreams, bounded in bytes. Those not used for long go first, of whoever has more than an equal share. */
 export class AnswerCache {
@@ -57,7 +60,7 @@ export class AnswerCache {
     const { arena } = this.#ring;
     const { start } = place;
     const lifetime = arena.readUInt32LE(start + LIFETIME);
-    const hasAnswers = arena[start + HAS_ANSWERS] === 1;
+    const hasAnswers = (arena[start + FLAGS]! & HAS_ANSWERS) !== 0;
     const age = this.#ageAt(this.#ring, start);
     if (this.#isOver(this.#ring, start)) {
       this.#ring.delete(key);
@@ -83,11 +86,19 @@ export class AnswerCache {
     arena.writeUInt32LE(stored.lifetime, start + LIFETIME);
     arena.writeUInt16LE(this.#sources.indexOf(source), start + SOURCE);
     arena[start + RCODE] = stored.rcode;
-    arena[start + HAS_ANSWERS] = Number(stored.hasAnswers);
+    arena[start + FLAGS] = (stored.hasAnswers ? HAS_ANSWERS : 0) | (stored.hasAnswers && !stored.isProvisional ? MAY_BE_STALE : 0);
     arena.writeUInt16LE(ttlOffsets.length, start + TTL_COUNT);
     let at = start + TTLS;
     for (const offset of ttlOffsets) at = arena.writeUInt16LE(offset, at);
     arena.write(bytes, at, "latin1");
+  }
+
+  /** Forgets everything, or what is kept under keys with this end. @returns how many answers that were */
+  forget(end: string | undefined): number {
+    const before = this.size;
+    if (end === undefined) this.#empty();
+    else this.#ring?.deleteEndingWith(end);
+    return before - this.size;
   }
 
   /** Seconds. */
@@ -95,10 +106,10 @@ export class AnswerCache {
     return (this.now() - arena.readDoubleLE(start)) / 1000;
   }
 
-  /** A negative answer that has expired says nothing any more. */
+  /** What has expired, and is negative or was provisional, says nothing any more. */
   #isOver(ring: RecordRing, start: number): boolean {
     const left = ring.arena.readUInt32LE(start + LIFETIME) - this.#ageAt(ring, start);
-    return left <= 0 && (ring.arena[start + HAS_ANSWERS] === 0 || left < -staleAtMost);
+    return left <= 0 && ((ring.arena[start + FLAGS]! & MAY_BE_STALE) === 0 || left < -staleAtMost);
   }
 
   #empty(): void {

@@ -45,7 +45,7 @@ class Bench {
   /** Has the server hold sockets for a sandbox. */
   serve(id: string): void {
     const { server } = this.control;
-    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", search: [] });
+    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", sharesAnswers: false, search: [] });
     const [udp, tcp] = [udpSocket(), tcpSocket()];
     bindSocket(udp, { ip: "127.0.0.1", port: 0 });
     server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, bridge: udpSocket(), port: localAddress(udp).port });
@@ -75,9 +75,11 @@ class Bench {
 
 t.test("a daemon that no longer says that it lives counts as gone, and is back when it says so", root, (t) => {
   const bench = new Bench();
-  bench.serve("c0ffee");
-  bench.say({ kind: "settings", settings: { orphanAfter: 60, queryLog: false, cacheSize: 0 } });
+  bench.say({ kind: "settings", settings: { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 } });
   bench.say(closedGap);
+  t.ok(bench.isGapOpen, "before its table is whole, it is behind Docker");
+  bench.say({ kind: "synced" });
+  bench.serve("c0ffee");
   bench.turns(3);
   t.notOk(bench.isGapOpen);
   bench.turns(1);
@@ -116,6 +118,7 @@ t.test("a daemon that no longer says that it lives counts as gone, and is back w
 t.test("a server that was itself kept from running does not blame the daemon", root, (t) => {
   const bench = new Bench();
   bench.say(closedGap);
+  bench.say({ kind: "synced" });
   bench.say({ kind: "alive" });
   for (let time = 0; time < 3; time++) {
     bench.loop.pass(30_000);
@@ -126,7 +129,7 @@ t.test("a server that was itself kept from running does not blame the daemon", r
 });
 
 t.test("whatever a daemon says, nothing is thrown, no descriptor is left, and other sandboxes are served", root, (t) => {
-  const kinds = ["settings", "network", "network-gone", "endpoint", "endpoint-gone", "sandbox", "sockets", "more-sockets", "release", "close", "gap", "synced", "alive", "explain", "report", "hello", "nonsense", "__proto__"];
+  const kinds = ["settings", "network", "network-gone", "endpoint", "endpoint-gone", "sandbox", "sockets", "more-sockets", "release", "close", "gap", "synced", "alive", "explain", "report", "flush", "hello", "nonsense", "__proto__"];
   const id = fc.constantFrom("broken", "n1", "", "x".repeat(300));
   const number = fc.oneof(fc.integer({ min: -3, max: 300 }), fc.double(), fc.constantFrom(1e400, 65_536));
   const odd = fc.oneof(id, number, fc.constant(null), fc.jsonValue({ maxDepth: 2 }));

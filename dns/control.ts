@@ -6,6 +6,7 @@ import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../
 import type { Family } from "./forwarding-sockets.js";
 import { readFirstToServer, type HeldAll, type Hello } from "../src/first-words.js";
 import { readToServer } from "./messages.js";
+import { keyOfText } from "./name.js";
 import { PROTOCOL, type Gap, type HeldSandbox, type SandboxReport, type ToDaemon, type ToServer } from "./protocol.js";
 import { DnsServer } from "./server.js";
 
@@ -98,7 +99,7 @@ export class Control {
   #orphan(): void {
     if (this.#draining) return;
     this.server.forgetDaemon();
-    this.server.resolver.gap = everywhere;
+    this.server.gap = everywhere;
     this.#orphaned?.cancel();
     this.#orphaned = this.reactor.wheel.in(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
   }
@@ -112,13 +113,18 @@ export class Control {
     if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
   }
 
+  /** Without news, and before the table is whole, it is behind Docker whatever was said. */
+  #applyGap(): void {
+    this.server.gap = this.#orphaned || this.#mentioned ? everywhere : this.#gap;
+  }
+
   /** What the daemon told meanwhile it told before this. */
   #onAlive(): void {
     const hung = this.#silentTurns !== undefined && this.#silentTurns >= silentTurnsAtMost;
     this.#silentTurns = 0;
     if (!hung) return;
     this.#resume();
-    this.server.resolver.gap = this.#gap;
+    this.#applyGap();
   }
 
   /**
@@ -168,8 +174,7 @@ export class Control {
         return this.#onClose(message.sandbox);
       case "gap":
         this.#gap = message.gap;
-        if (!this.#orphaned) server.resolver.gap = message.gap;
-        return;
+        return this.#applyGap();
       case "alive":
         return this.#onAlive();
       case "synced":
@@ -180,6 +185,8 @@ export class Control {
       }
       case "report":
         return this.#report(message.request);
+      case "flush":
+        return this.#flush(message);
       case "drain":
         return this.#drain();
       case "stop":
@@ -250,6 +257,13 @@ export class Control {
     go();
   }
 
+  /** A name that cannot be one in DNS has no answers. */
+  #flush({ request, name }: ToServer & { kind: "flush" }): void {
+    const key = name === undefined ? undefined : keyOfText(name);
+    const answers = name !== undefined && key === undefined ? 0 : this.server.flush(key);
+    this.#tell({ kind: "flushed", request, answers });
+  }
+
   #addForwarding({ sandbox, family = "ipv4", udp }: { sandbox: string; family?: Family; udp: number }, descriptors: number[]): void {
     this.server.addForwardingSockets(sandbox, family, descriptors.slice(0, udp), descriptors.slice(udp));
   }
@@ -260,6 +274,7 @@ export class Control {
     this.#mentioned = undefined;
     this.#synced = true;
     if (mentioned) this.#sweep(mentioned);
+    this.#applyGap();
     this.server.serveAll();
   }
 

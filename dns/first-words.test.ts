@@ -52,7 +52,7 @@ t.test("a server hands back what it holds to a daemon of any version, and drains
 
 /** Has the server hold sockets for a sandbox. @returns their port */
 function serveSandbox({ server }: Control, id: string): number {
-  server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", search: [] });
+  server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", sharesAnswers: false, search: [] });
   const [udp, tcp] = [udpSocket(), tcpSocket()];
   bindSocket(udp, { ip: "127.0.0.1", port: 0 });
   const { port } = localAddress(udp);

@@ -1,210 +1,192 @@
-import type { Poller } from "../src/linux/poller.js";
-import { monotonicNow, type Deadline, type DeadlineWheel } from "../src/linux/wheel.js";
-import type { Source, Upstream } from "./protocol.js";
-import { RCODE } from "./query.js";
-import { isTruncated, rcodeOf } from "./reply-check.js";
+import type { Deadline } from "../src/linux/wheel.js";
+import { Attempt, type AttemptEnd, type AttemptFailure, type AttemptTools, type UpstreamQuestion } from "./attempt.js";
 import type { ForwardingSockets } from "./forwarding-sockets.js";
-import { storeReply, type StoredReply } from "./stored-reply.js";
-import { askOverTcp } from "./tcp-exchange.js";
-import type { Exchange, ExchangeOutcome } from "./udp-channel.js";
-import type { UpstreamHealth } from "./upstreams.js";
+import type { Source, Upstream } from "./protocol.js";
+import type { StoredReply } from "./stored-reply.js";
 
 /** Milliseconds until a client has an answer or a SERVFAIL, whatever the upstreams do. */
 export const FORWARD_TIME = 3800;
 
 /** Milliseconds after which a client that asks again has what it waits for sent again. */
 const RESEND_AFTER = 500;
+/** A server that is silent for this part of its patience has the next one asked as well, so that its answer is there by then. */
+const EARLY = 1 / 2;
+/** Seconds an answer is kept that was given past a server with precedence, which may be back at any moment. */
+const PROVISIONAL_LIFETIME = 5;
 
-export interface ForwardRequest {
-  readonly query: Buffer;
-  /** Offset just past the question in `query`. */
-  readonly questionEnd: number;
+export interface ForwardRequest extends UpstreamQuestion {
   readonly upstreams: readonly Upstream[];
   readonly socketsFor: (upstream: Upstream) => ForwardingSockets;
   /** Milliseconds it may take; {@link FORWARD_TIME} unless less is left. */
   readonly within?: number | undefined;
 }
 
-/** Why nobody answered, as an extended error tells it. */
-export type Why = "no-upstream" | "timeout" | "network" | "refused";
+/** Why nobody answered, as an extended error tells it; `refused` if all said REFUSED. */
+export type Why = "no-upstream" | "timeout" | AttemptFailure["why"];
 
 /** The end of a forwarded question. */
 export type ForwardOutcome =
   | { readonly kind: "reply"; readonly stored: StoredReply; readonly source: Source & { kind: "upstream" } }
   | { readonly kind: "failed"; readonly why: Why; readonly reason: string };
 
-export interface ForwardTools {
-  readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
-  readonly health: UpstreamHealth;
-}
+export type ForwardTools = AttemptTools;
 
-interface Attempt {
+/** Where one upstream of the list stands with this question. */
+interface Standing {
   readonly upstream: Upstream;
-  readonly startedAt: number;
-  exchange: Exchange | undefined;
-  over: boolean;
-  /** It has had its time, and the next one is being asked. */
-  slow: boolean;
-  /** It does not know EDNS, and is asked without. */
-  plain: boolean;
+  attempt: Attempt | undefined;
+  end: AttemptEnd | undefined;
+  /** Not waited for any more: it is down, or was silent for its patience. What it says still counts until the end. */
+  passed: boolean;
 }
 
 /**
- * One question to a list of upstreams: the next is asked as soon as the one before is slow, fails, or says SERVFAIL or
- * REFUSED or nonsense; whoever answers first is believed. One that was down is asked beside the first from time to time.
- * TC is followed by TCP. Each is asked once, and again only when the client is, too.
+ * One question to a list of upstreams. Their order is policy: the answer of a later one counts only when every earlier one
+ * has failed (unreachable, SERVFAIL, REFUSED, nonsense), was silent for the patience, or is known to be down. Each is asked
+ * once, and again only when the client is, too.
  */
 export class Forward {
-  readonly #attempts: Attempt[] = [];
-  readonly #toAsk: Upstream[];
+  readonly #standings: readonly Standing[];
   readonly #deadline: Deadline;
-  #patience: Deadline | undefined;
-  #failure: { why: Why; reason: string } = { why: "no-upstream", reason: "no upstream servers" };
+  readonly #timers = new Set<Deadline>();
+  /** Those that are only listened to, after the end. */
+  readonly #late = new Set<Standing>();
   #over = false;
+  #quiet = false;
   #sentAt = 0;
-  /** Goes on after the end, so that a server that is slower than the others is found to be back, too. */
-  #trial: Attempt | undefined;
 
-  /** @param done called once, unless cancelled; never from inside the constructor */
+  /**
+   * @param done called once, unless cancelled; never from inside the constructor
+   * @param onQuiet called once when nothing is under way any more: after `done`, or cancelling. A server that was passed by
+   *   is still listened to for a while: whoever is slow is not down
+   */
   constructor(
     private readonly tools: ForwardTools,
     private readonly request: ForwardRequest,
     private readonly done: (outcome: ForwardOutcome) => void,
+    private readonly onQuiet: () => void = () => undefined,
   ) {
-    const { order, probe } = tools.health.plan(request.upstreams);
-    this.#toAsk = order.filter((upstream) => upstream !== probe);
+    const { down, probe } = tools.health.plan(request.upstreams);
+    this.#standings = request.upstreams.map((upstream) => ({ upstream, attempt: undefined, end: undefined, passed: down.has(upstream) }));
     this.#deadline = tools.wheel.in(request.within ?? FORWARD_TIME, () => this.#onDeadline());
     tools.poller.soon(() => {
       if (this.#over) return;
-      if (probe) this.#trial = this.#begin(probe);
-      this.#tryNext();
+      const probed = this.#standings.find(({ upstream }) => upstream === probe);
+      if (probed) this.#begin(probed);
+      this.#advance();
     });
   }
 
   cancel(): void {
-    this.#over = true;
-    this.#deadline.cancel();
-    this.#patience?.cancel();
-    for (const attempt of this.#attempts) attempt.exchange?.cancel();
+    this.#stopWaiting();
+    for (const { attempt } of this.#standings) attempt?.cancel();
+    this.#quieten();
   }
 
   /** Somebody asks the same again: what was sent some time ago may have been lost, so it is sent once more. */
   again(): void {
-    const silent = this.#attempts.findLast(({ over }) => !over);
+    const silent = this.#standings.findLast(({ attempt }) => attempt?.isSilent);
     if (this.#over || !silent || this.tools.wheel.now() - this.#sentAt < RESEND_AFTER) return;
-    this.#begin(silent.upstream);
-  }
-
-  #tryNext(): void {
-    if (this.#over) return;
-    this.#patience?.cancel();
-    const upstream = this.#toAsk.shift();
-    if (!upstream) {
-      if (this.#attempts.every((attempt) => attempt.over)) this.#giveUp();
-      return;
-    }
-    const attempt = this.#begin(upstream);
-    this.#patience = this.tools.wheel.in(this.tools.health.patienceFor(upstream), () => {
-      attempt.slow = true;
-      this.#tryNext();
-    });
-  }
-
-  #begin(upstream: Upstream): Attempt {
-    const attempt: Attempt = { upstream, startedAt: monotonicNow(), exchange: undefined, over: false, slow: false, plain: false };
-    this.#attempts.push(attempt);
     this.#sentAt = this.tools.wheel.now();
-    this.tools.health.asked(upstream);
-    this.#ask(attempt, "udp");
-    return attempt;
+    silent.attempt!.resend();
   }
 
-  #ask(attempt: Attempt, transport: "udp" | "tcp"): void {
-    const { questionEnd, socketsFor } = this.request;
-    const query = attempt.plain ? withoutEdns(this.request.query, questionEnd) : this.request.query;
-    const sockets = socketsFor(attempt.upstream);
-    const onOutcome = (outcome: ExchangeOutcome) => this.#onOutcome(attempt, transport, outcome);
-    if (transport === "udp") {
-      attempt.exchange = sockets.udp.ask(attempt.upstream, query, questionEnd, onOutcome);
+  /** Looks whom there is to wait for, the first of the list first. */
+  #advance(): void {
+    if (this.#over) return;
+    for (const standing of this.#standings) {
+      if (standing.end?.kind === "answer") return this.#answer(standing, standing.end);
+      if (standing.end || standing.passed) continue;
+      if (!standing.attempt) this.#await(standing);
       return;
     }
-    sockets.takeTcp((fd) => {
-      if (this.#over) return fd === undefined ? undefined : sockets.giveBackTcp(fd);
-      if (fd === undefined) return this.tools.poller.soon(() => onOutcome({ kind: "failed", reason: "no TCP socket left" }));
-      const giveBack = (used: number) => sockets.giveBackTcp(used);
-      attempt.exchange = askOverTcp(this.tools.poller, fd, { upstream: attempt.upstream, query, questionEnd }, giveBack, onOutcome);
+    const unasked = this.#standings.find(({ attempt }) => !attempt);
+    if (unasked) return this.#await(unasked); // down, but there is nobody else
+    if (this.#standings.every(({ end }) => end)) this.#giveUp();
+  }
+
+  #await(standing: Standing): void {
+    const { wheel, health } = this.tools;
+    standing.passed = false;
+    this.#begin(standing);
+    this.#timers.add(wheel.in(health.patience * EARLY, () => this.#askNextEarly(standing)));
+    this.#timers.add(wheel.in(health.patience, () => this.#passBy(standing)));
+  }
+
+  #askNextEarly(standing: Standing): void {
+    if (standing.end) return;
+    const next = this.#standings.find(({ attempt, passed }) => !attempt && !passed) ?? this.#standings.find(({ attempt }) => !attempt);
+    if (next) this.#await(next);
+  }
+
+  #begin(standing: Standing): void {
+    this.#sentAt = this.tools.wheel.now();
+    const { upstream } = standing;
+    standing.attempt = new Attempt(this.tools, upstream, this.request, this.request.socketsFor(upstream), (end) => {
+      standing.end = end;
+      if (!this.#over) this.#advance();
+      else if (this.#late.delete(standing) && this.#late.size === 0) this.#quieten();
     });
   }
 
-  #onOutcome(attempt: Attempt, transport: "udp" | "tcp", outcome: ExchangeOutcome): void {
-    if (attempt.over) return;
-    if (this.#over) return this.#trialOver(attempt, outcome);
-    const { upstream } = attempt;
-    if (outcome.kind === "failed") {
-      // One that has just answered over UDP is there, even though it serves no TCP.
-      if (transport === "udp") this.tools.health.failed(upstream);
-      return this.#attemptOver(attempt, { why: "network", reason: `${upstream.ip}: ${outcome.reason}` });
-    }
-    if (transport === "udp") this.tools.health.answered(upstream, monotonicNow() - attempt.startedAt);
-    if (transport === "udp" && isTruncated(outcome.reply)) return this.#ask(attempt, "tcp");
-    const rcode = rcodeOf(outcome.reply);
-    if ((rcode === RCODE.FORMERR || rcode === RCODE.NOTIMP) && !attempt.plain && this.request.query.length > this.request.questionEnd) {
-      attempt.plain = true; // RFC 6891 section 7
-      return this.#ask(attempt, "udp");
-    }
-    if (rcode === RCODE.SERVFAIL || rcode === RCODE.REFUSED)
-      return this.#attemptOver(attempt, { why: "refused", reason: `${upstream.ip} says ${rcode === RCODE.REFUSED ? "REFUSED" : "SERVFAIL"}` });
-    const stored = storeReply(outcome.reply, this.request.questionEnd);
-    if (!stored) return this.#attemptOver(attempt, { why: "network", reason: `${upstream.ip}: a malformed reply` });
-    for (const other of this.#attempts) if (other.slow && !other.over && other !== attempt) this.tools.health.timedOut(other.upstream);
-    this.#finish({ kind: "reply", stored, source: { kind: "upstream", upstream, transport } });
+  #passBy(standing: Standing): void {
+    if (standing.end) return;
+    standing.end = standing.attempt?.truncated;
+    standing.passed = true;
+    this.#advance();
   }
 
-  #attemptOver(attempt: Attempt, failure: { why: Why; reason: string }): void {
-    attempt.over = true;
-    this.#failure = failure;
-    // An earlier attempt may end after a later one was begun; only the newest one's end calls for another.
-    if (attempt === this.#attempts.at(-1) || this.#attempts.every(({ over }) => over)) this.#tryNext();
-  }
-
-  #trialOver(attempt: Attempt, outcome: ExchangeOutcome): void {
-    attempt.over = true;
-    this.#deadline.cancel();
-    if (outcome.kind === "reply") this.tools.health.answered(attempt.upstream, monotonicNow() - attempt.startedAt);
-    else this.tools.health.failed(attempt.upstream);
+  #answer(standing: Standing, { stored, transport }: AttemptEnd & { kind: "answer" }): void {
+    const earlier = this.#standings.slice(0, this.#standings.indexOf(standing));
+    const isProvisional = !earlier.every(({ end }) => end?.kind === "failed" && end.failure.why === "refused");
+    const kept = isProvisional ? { ...stored, lifetime: Math.min(stored.lifetime, PROVISIONAL_LIFETIME), isProvisional } : stored;
+    this.#finish({ kind: "reply", stored: kept, source: { kind: "upstream", upstream: standing.upstream, transport } }, earlier);
   }
 
   #onDeadline(): void {
     if (this.#over) {
-      this.tools.health.timedOut(this.#trial!.upstream);
+      this.#countSilence();
       return this.cancel();
     }
-    const silent = [...new Set(this.#attempts.filter(({ over }) => !over).map(({ upstream }) => upstream))];
-    for (const upstream of silent) this.tools.health.timedOut(upstream);
-    if (silent.length > 0) this.#failure = { why: "timeout", reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}` };
-    this.#giveUp();
+    const standing = this.#standings.find(({ attempt, end }) => end?.kind === "answer" || (!end && attempt?.truncated));
+    const end = standing?.end ?? standing?.attempt?.truncated;
+    if (standing && end?.kind === "answer") return this.#answer(standing, end);
+    this.#giveUp(this.#countSilence());
   }
 
-  #giveUp(): void {
-    this.#finish({ kind: "failed", ...this.#failure });
+  /** @returns those that have said nothing, though not all had the time that counts against them */
+  #countSilence(): Upstream[] {
+    const silent = this.#standings.filter(({ attempt }) => attempt?.isSilent);
+    for (const { upstream, passed } of silent) if (passed) this.tools.health.timedOut(upstream, this.request.zone);
+    return silent.map(({ upstream }) => upstream);
   }
 
-  #finish(outcome: ForwardOutcome): void {
-    if (this.#over) return;
-    const trial = this.#trial?.over === false ? this.#trial : undefined;
-    if (!trial || outcome.kind === "failed") this.cancel();
-    else {
-      this.#over = true;
-      this.#patience?.cancel();
-      for (const attempt of this.#attempts) if (attempt !== trial) attempt.exchange?.cancel();
-    }
+  #giveUp(silent: readonly Upstream[] = []): void {
+    if (silent.length > 0) return this.#finish({ kind: "failed", why: "timeout", reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}` });
+    const failures = this.#standings.flatMap(({ end }) => (end?.kind === "failed" ? [end.failure] : []));
+    const telling = failures.findLast(({ why }) => why !== "refused") ?? failures.at(-1);
+    this.#finish({ kind: "failed", ...(telling ?? { why: "no-upstream", reason: "no upstream servers" }) });
+  }
+
+  /** @param listenedTo whose late answer still tells that they are not down */
+  #finish(outcome: ForwardOutcome, listenedTo: readonly Standing[] = []): void {
+    this.#stopWaiting();
+    for (const standing of listenedTo) if (standing.attempt && !standing.end) this.#late.add(standing);
+    for (const standing of this.#standings) if (!this.#late.has(standing)) standing.attempt?.cancel();
     this.done(outcome);
+    if (this.#late.size === 0) this.#quieten();
   }
-}
 
-function withoutEdns(query: Buffer, questionEnd: number): Buffer {
-  const plain = Buffer.from(query.subarray(0, questionEnd));
-  plain.writeUInt16BE(0, 10);
-  return plain;
+  #stopWaiting(): void {
+    this.#over = true;
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #quieten(): void {
+    this.#deadline.cancel();
+    if (this.#quiet) return;
+    this.#quiet = true;
+    this.onQuiet();
+  }
 }

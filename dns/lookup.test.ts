@@ -37,7 +37,7 @@ class Asker {
 
   constructor(zones: Zones, networks: readonly { id: string; links: Links }[]) {
     const forwarding = { kind: "never" } as const;
-    this.view = new AskerView({ id: "s", container: "asker", containerName: "asker", networks, forwarding, singleLabels: "forward", search: [] }, zones);
+    this.view = new AskerView({ id: "s", container: "asker", containerName: "asker", networks, forwarding, singleLabels: "forward", sharesAnswers: false, search: [] }, zones);
   }
 
   ask(name: string, typeName: TypeName = "A"): Got {

@@ -1,4 +1,4 @@
-import { keyOfText, labelsOf, splitPositions, type NameKey } from "./name.js";
+import { isReverse, keyOfText, labelsOf, splitPositions, type NameKey } from "./name.js";
 import type { SandboxRecord, Source, Transport } from "./protocol.js";
 import { TYPE } from "./query.js";
 import { addressRecord, anyRecord, pointerRecord, serviceRecord, type AnswerRecord } from "./records.js";
@@ -15,8 +15,6 @@ export interface LocalAnswer {
 
 /** Looking at so many costs less than finding out which matter. */
 const fewNetworks = 4;
-/** What names made of addresses end with, in wire bytes. */
-const reverseDomain = "\x04arpa";
 
 interface Match {
   readonly network: NetworkZone;
@@ -52,6 +50,15 @@ export class AskerView {
     return this.networks.some(({ id }) => this.zones.networks.get(id)?.record.shared === true);
   }
 
+  /** Whether a service's name is one of the asker's networks', whoever may have it: under a single label, or one with the network's name. */
+  isOwnService(key: NameKey): boolean {
+    const [, nameAt] = splitPositions(key);
+    if (nameAt === undefined || transportOf(labelsOf(key)[1]) === undefined) return false;
+    const name = key.slice(nameAt);
+    const positions = splitPositions(name);
+    return positions.length === 0 || positions.some((at) => this.#own(this.zones.called(name.slice(at))).length > 0);
+  }
+
   /** Answers from the table, or says that the name is not local. */
   answer(key: NameKey, type: number): LocalAnswer | undefined {
     return this.#answerName(key, type) ?? this.#answerAddress(key, type) ?? this.#answerService(key, type);
@@ -66,7 +73,7 @@ export class AskerView {
 
   /** PTR: the container's name on the network whose address it is. */
   #answerAddress(key: NameKey, type: number): LocalAnswer | undefined {
-    if (!key.endsWith(reverseDomain)) return undefined;
+    if (!isReverse(key)) return undefined;
     for (const { id } of this.networks) {
       const network = this.zones.networks.get(id);
       const endpoint = network?.addresses.get(key)?.at(-1);

@@ -51,6 +51,7 @@ export const readToDaemon = messageReader<ToDaemon>({
   answering: { sandbox: id, answering: flag },
   explained: { request, explanation: optional(explanation) },
   reported: { request, report, more: optional(flag) },
+  flushed: { request, answers: count },
   log: { queries: listOf(query, 1000), dropped: count },
 });
 
@@ -70,12 +71,13 @@ const sandbox = of<SandboxRecord>({
   networks: list(of<SandboxRecord["networks"][number]>({ id, links: list(tuple(name, name)) })),
   forwarding,
   singleLabels: oneOf("forward", "no-data", "deny"),
+  sharesAnswers: flag,
   search: list(name),
 });
 
 /** What a daemon says beyond the first words, if it makes sense. */
 export const readToServer = messageReader<ToServer>({
-  settings: { settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count }) },
+  settings: { settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count, patience: integer(1, 60_000) }) },
   network: { network: of<NetworkRecord>({ id, name, shared: flag }) },
   "network-gone": { id },
   endpoint: { endpoint },
@@ -90,4 +92,5 @@ export const readToServer = messageReader<ToServer>({
   alive: {},
   explain: { request, sandbox: id, query: text(100_000) },
   report: { request },
+  flush: { request, name: optional(name) },
 });

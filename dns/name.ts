@@ -6,6 +6,8 @@ export type NameKey = string;
 
 const longestName = 255;
 const longestLabel = 63;
+/** What names made of addresses end with. */
+const reverseDomain = "\x04arpa";
 
 /**
  * The key of a name as people and Docker write it: labels between dots, UTF-8.
@@ -45,6 +47,21 @@ export function splitPositions(key: NameKey): number[] {
   const positions: number[] = [];
   for (let at = 1 + key.charCodeAt(0); at < key.length; at += 1 + key.charCodeAt(at)) positions.push(at);
   return positions;
+}
+
+/** Whether it may be a name that is made of an address. */
+export function isReverse(key: NameKey): boolean {
+  return key.endsWith(reverseDomain);
+}
+
+/**
+ * The last labels of a key, by which questions are told apart that different servers of the world answer: two, or of a
+ * reverse name four. A guess at zones, for want of asking.
+ */
+export function likelyZoneOf(key: NameKey): NameKey {
+  const positions = [0, ...splitPositions(key)];
+  const labels = isReverse(key) ? 4 : 2;
+  return key.slice(positions.at(-labels) ?? 0);
 }
 
 /** Folds ASCII letters only (RFC 4343); length bytes are below 64 and stay as they are. */

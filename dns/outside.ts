@@ -1,23 +1,25 @@
-import type { Deadline } from "../src/linux/wheel.js";
 import type { AnswerCache, Cached } from "./answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "./forward.js";
 import { familyOf, type Family, type ForwardingSockets, type HostSockets } from "./forwarding-sockets.js";
-import type { NameKey } from "./name.js";
+import { likelyZoneOf, type NameKey } from "./name.js";
 import type { Source, Upstream } from "./protocol.js";
+import { RecentNames } from "./recent-names.js";
 import type { Sandbox } from "./sandbox.js";
-import { buildQuery, type StoredReply } from "./stored-reply.js";
+import { buildQuery, type QueryContent, type StoredReply } from "./stored-reply.js";
 
-/** How long a client waits for fresh news of a name that an expired answer is known for, ms (RFC 8767 section 5). */
-const STALE_AFTER = 1800;
+/**
+ * For so long after a question's own refresh failed, an expired answer is given at once while it is tried again, ms
+ * (the failure recheck timer of RFC 8767 section 5), and so many such questions are remembered.
+ */
+const failureLasts = 5000;
+const failuresAtMost = 1024;
 /** TTL of an expired answer, seconds (RFC 8767 section 4). */
 export const STALE_TTL = 30;
 
 /** What is asked of the outside world, whoever asks. */
-export interface OutsideQuestion {
-  readonly key: NameKey;
-  readonly type: number;
-  readonly checkingDisabled: boolean;
-  readonly dnssecOk: boolean;
+export interface OutsideQuestion extends QueryContent {
+  /** Largest UDP reply the client takes, bytes: asked for where TCP does not work. */
+  readonly clientSize: number;
 }
 
 export type OutsideAnswer =
@@ -39,12 +41,15 @@ interface Flight {
   /** Whose upstreams and sockets are used; it may leave before the answer comes. */
   leader: Sandbox;
   running: { cancel(): void; again(): void } | undefined;
-  stale: Deadline | undefined;
+  /** False when what is kept was forgotten meanwhile: the answer may be older than that. */
+  isKept: boolean;
 }
 
 /** Names of the outside world: kept answers first, else one question to the upstreams however many ask. */
 export class Outside {
   readonly #flights = new Map<string, Flight>();
+  /** Questions whose last refresh came to nothing. */
+  readonly #failed = new RecentNames(failureLasts, failuresAtMost);
 
   constructor(
     private readonly tools: ForwardTools,
@@ -52,15 +57,26 @@ export class Outside {
     readonly cache: AnswerCache,
   ) {}
 
-  /** A kept answer that is good now: fresh, or all there is while every upstream is down. */
+  /** A kept answer that is good now: fresh, or all there is since asking anew has just failed. */
   kept(sandbox: Sandbox, question: OutsideQuestion): (OutsideAnswer & { kind: "reply" }) | undefined {
     const cacheKey = keyOf(sandbox, question);
     const cached = this.cache.get(cacheKey);
     if (!cached) return undefined;
     if (cached.fresh) return replyOf(cached);
-    if (!this.tools.health.allDown(sandbox.upstreams)) return undefined;
+    if (!this.#failed.has(cacheKey, this.tools.wheel.now())) return undefined;
     if (sandbox.hasRoom && !this.#flights.has(cacheKey)) this.#start(sandbox, question, cacheKey); // perhaps one is back
     return replyOf(cached);
+  }
+
+  /** Forgets what is kept of a name, or everything. @returns how many answers that were */
+  forget(name: NameKey | undefined): number {
+    this.#failed.clear();
+    for (const [cacheKey, flight] of this.#flights) {
+      if (name !== undefined && flight.question.key !== name) continue;
+      flight.isKept = false;
+      this.#flights.delete(cacheKey); // who asks from now on asks anew
+    }
+    return this.cache.forget(name === undefined ? undefined : ` ${name}`);
   }
 
   /** Asks the sandbox's upstreams, or waits for somebody who asks them the same. `done` is called once, not from inside. */
@@ -71,13 +87,11 @@ export class Outside {
     const flight = known ?? this.#start(sandbox, question, cacheKey);
     const waiter = { sandbox, done };
     flight.waiters.add(waiter);
-    const cached = this.cache.get(cacheKey);
-    if (cached) flight.stale ??= this.tools.wheel.in(STALE_AFTER, () => this.#land(flight, replyOf(cached), false));
     return { cancel: () => flight.waiters.delete(waiter) };
   }
 
   #start(leader: Sandbox, question: OutsideQuestion, cacheKey: string): Flight {
-    const flight: Flight = { cacheKey, question, waiters: new Set(), until: this.tools.wheel.now() + FORWARD_TIME, leader, running: undefined, stale: undefined };
+    const flight: Flight = { cacheKey, question, waiters: new Set(), until: this.tools.wheel.now() + FORWARD_TIME, leader, running: undefined, isKept: true };
     this.#flights.set(cacheKey, flight);
     this.#run(flight);
     return flight;
@@ -85,14 +99,23 @@ export class Outside {
 
   #run(flight: Flight): void {
     const { leader, question } = flight;
-    const { query, questionEnd } = buildQuery(question.key, question.type, question);
-    const socketsFor = (upstream: Upstream) => this.#socketsFor(leader, upstream);
-    const request = { query, questionEnd, upstreams: leader.upstreams, socketsFor, within: flight.until - this.tools.wheel.now() };
-    const forward = new Forward(this.tools, request, (outcome) => {
-      leader.flights.delete(running);
+    const request = {
+      ...buildQuery(question),
+      zone: likelyZoneOf(question.key),
+      dnssecOk: question.dnssecOk,
+      clientSize: question.clientSize,
+      upstreams: leader.upstreams,
+      socketsFor: (upstream: Upstream) => this.#socketsFor(leader, upstream),
+      within: flight.until - this.tools.wheel.now(),
+    };
+    let landed = false;
+    const onOutcome = (outcome: ForwardOutcome) => {
+      landed = true;
       this.#onOutcome(flight, outcome);
-    });
-    const running = { cancel: () => this.#leaderLeaves(flight, forward), again: () => forward.again() };
+    };
+    // It counts for as long as it uses the leader's sockets.
+    const forward = new Forward(this.tools, request, onOutcome, () => leader.flights.delete(running));
+    const running = { cancel: () => (landed ? forward.cancel() : this.#leaderLeaves(flight, forward)), again: () => forward.again() };
     flight.running = running;
     leader.flights.add(running);
   }
@@ -104,29 +127,26 @@ export class Outside {
     for (const waiter of flight.waiters) if (waiter.sandbox === flight.leader) flight.waiters.delete(waiter);
     // One whose upstreams have changed since it asked must not put their answer among those of the old ones.
     const next = [...flight.waiters].find(({ sandbox }) => keyOf(sandbox, flight.question) === flight.cacheKey);
-    if (!next) return this.#land(flight, { kind: "failed", why: "network", reason: "the upstream servers have changed" }, true);
+    if (!next) return this.#land(flight, { kind: "failed", why: "network", reason: "the upstream servers have changed" });
     flight.leader = next.sandbox;
     this.#run(flight);
   }
 
   #onOutcome(flight: Flight, outcome: ForwardOutcome): void {
+    const { cacheKey } = flight;
     if (outcome.kind === "reply") {
-      this.cache.put(flight.cacheKey, outcome.stored, outcome.source, flight.leader.record.id);
-      return this.#land(flight, { ...outcome, age: 0, stale: false }, true);
+      this.#failed.delete(cacheKey);
+      if (flight.isKept) this.cache.put(cacheKey, outcome.stored, outcome.source, flight.leader.record.id);
+      return this.#land(flight, { ...outcome, age: 0, stale: false });
     }
-    const cached = this.cache.get(flight.cacheKey);
-    this.#land(flight, cached ? replyOf(cached) : outcome, true);
+    const cached = this.cache.get(cacheKey);
+    if (cached) this.#failed.add(cacheKey, this.tools.wheel.now());
+    this.#land(flight, cached ? replyOf(cached) : outcome);
   }
 
-  /** @param over false when an expired answer is given while the question is still under way */
-  #land(flight: Flight, answer: OutsideAnswer, over: boolean): void {
-    if (over) this.#remove(flight);
-    for (const waiter of [...flight.waiters]) if (flight.waiters.delete(waiter)) waiter.done(answer); // one may cancel another
-  }
-
-  #remove(flight: Flight): void {
-    flight.stale?.cancel();
+  #land(flight: Flight, answer: OutsideAnswer): void {
     if (this.#flights.get(flight.cacheKey) === flight) this.#flights.delete(flight.cacheKey);
+    for (const waiter of [...flight.waiters]) if (flight.waiters.delete(waiter)) waiter.done(answer); // one may cancel another
   }
 
   #socketsFor(sandbox: Sandbox, { ip, from }: Upstream): ForwardingSockets {
@@ -138,7 +158,7 @@ function replyOf({ stored, source, fresh, age }: Cached): OutsideAnswer & { kind
   return { kind: "reply", stored, age, stale: !fresh, source: { ...source, cached: true } };
 }
 
-/** Askers with the same upstreams share answers; the DNSSEC bits ask for different ones. */
-function keyOf(sandbox: Sandbox, { key, type, checkingDisabled, dnssecOk }: OutsideQuestion): string {
-  return `${sandbox.upstreamSet} ${type} ${Number(checkingDisabled)}${Number(dnssecOk)} ${key}`;
+/** Askers with the same upstreams share answers; bits and options that are passed on ask for different ones. */
+function keyOf(sandbox: Sandbox, { key, type, flags, dnssecOk, clientSubnet }: OutsideQuestion): string {
+  return `${sandbox.upstreamSet} ${type} ${flags}${dnssecOk ? "D" : ""}${clientSubnet} ${key}`;
 }

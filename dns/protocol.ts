@@ -2,7 +2,7 @@
 // Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
 
 /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
 export const BRIDGE_MARK = 0x706e;
@@ -42,7 +42,7 @@ export interface Upstream {
   readonly ip: string;
   readonly port: number;
   readonly from: "host" | "container";
-  /** For whom its answers are believed: one sandbox, or those on the same networks; undefined for everybody. */
+  /** Whose answers these are: one sandbox's, or those of all on the same networks; undefined for everybody's. */
   readonly scope?: string;
 }
 
@@ -66,6 +66,8 @@ export interface SandboxRecord {
   readonly networks: readonly { readonly id: string; readonly links: readonly (readonly [alias: string, target: string])[] }[];
   readonly forwarding: Forwarding;
   readonly singleLabels: SingleLabels;
+  /** Whether what is asked from inside the container is kept for all on the same networks, or for itself alone. */
+  readonly sharesAnswers: boolean;
   /** Suffixes under which a single label that nobody has is looked up. */
   readonly search: readonly string[];
 }
@@ -76,6 +78,8 @@ export interface Settings {
   readonly queryLog: boolean;
   /** Bytes for answers of upstreams. */
   readonly cacheSize: number;
+  /** Milliseconds an upstream may be silent before a later one's answer counts. */
+  readonly patience: number;
 }
 
 /** When the table may be behind Docker: then Docker's own resolver is asked for what is unknown. */
@@ -115,7 +119,9 @@ export type ToServer =
   /** Said every second: a daemon that says it no more hangs, and brings no news, as one that is gone. */
   | { readonly kind: "alive" }
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
-  | { readonly kind: "report"; readonly request: number };
+  | { readonly kind: "report"; readonly request: number }
+  /** Forget what upstreams have said of a name (as people write it), or of every name; answered with `flushed`. */
+  | { readonly kind: "flush"; readonly request: number; readonly name?: string };
 
 /** What the server says beyond the first words, and what it holds. */
 export type ToDaemon =
@@ -129,6 +135,8 @@ export type ToDaemon =
   | { readonly kind: "explained"; readonly request: number; readonly explanation: Explanation | undefined }
   /** More parts follow if it says so. Each has other sandboxes, and the last everything else. */
   | { readonly kind: "reported"; readonly request: number; readonly report: Report; readonly more?: boolean }
+  /** How many answers were forgotten. */
+  | { readonly kind: "flushed"; readonly request: number; readonly answers: number }
   | { readonly kind: "log"; readonly queries: readonly QueryLogEntry[]; readonly dropped: number };
 
 /** Where an answer came from. */
@@ -174,7 +182,7 @@ export interface UpstreamReport {
   readonly failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   readonly latency: number;
-  /** Silent or refusing when it was last asked; asked after the others until it answers. */
+  /** It left several questions unanswered and answered none since; the next of the list is not kept waiting for it until it does. */
   readonly down: boolean;
 }
 

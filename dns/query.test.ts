@@ -174,3 +174,23 @@ t.test("whatever is taken for a question is one to dns-packet too", (t) => {
   t.doesNotThrow(holds);
   t.end();
 });
+
+t.test("a client's subnet is read from among its options, and nothing is made of one that cannot be", (t) => {
+  const opt = (options: Buffer) => {
+    const header = Buffer.alloc(12);
+    header.writeUInt16BE(1, 4);
+    header.writeUInt16BE(1, 10);
+    const fixed = Buffer.from([0, 0, 41, 4, 208, 0, 0, 0, 0, options.length >> 8, options.length & 255]);
+    const message = Buffer.concat([header, Buffer.from([3, 119, 101, 98, 0, 0, 1, 0, 1]), fixed, options]);
+    const query = readQuery(message, 0, message.length);
+    return query.kind === "question" ? query.edns?.clientSubnet : query.kind;
+  };
+  const option = (code: number, data: readonly number[]) => Buffer.from([code >> 8, code & 255, data.length >> 8, data.length & 255, ...data]);
+  const subnet = [0, 1, 24, 0, 192, 0, 2];
+  const text = Buffer.from(subnet).toString("latin1");
+  t.equal(opt(option(8, subnet)), text);
+  t.equal(opt(Buffer.concat([option(10, [1, 2, 3, 4, 5, 6, 7, 8]), option(8, subnet), option(12, [])])), text);
+  t.equal(opt(option(8, [0, 1, 0, 0])), "\x00\x01\x00\x00", "a client that wants none to be told");
+  for (const none of [Buffer.alloc(0), option(10, [1]), option(8, [0, 1, 0]), option(8, Array<number>(21).fill(1)), Buffer.from([0, 8, 0, 200, 1]), Buffer.from([0, 8, 0])]) t.equal(opt(none), "");
+  t.end();
+});

@@ -11,6 +11,8 @@ export const CLASS = { IN: 1, ANY: 255 } as const;
 /** Bits of the two flag bytes (RFC 1035 section 4.1.1, RFC 4035 section 3.2). */
 export const FLAG = { QR: 0x8000, AA: 0x0400, TC: 0x0200, RD: 0x0100, RA: 0x0080, AD: 0x0020, CD: 0x0010 } as const;
 export const HEADER_SIZE = 12;
+/** Option code of a client's subnet (RFC 7871 section 6). */
+export const CLIENT_SUBNET = 8;
 /** Largest query that is looked at, bytes. */
 export const QUERY_LIMIT = 4096;
 
@@ -34,6 +36,8 @@ export interface Edns {
   readonly size: number;
   /** The DO bit, copied into replies (RFC 3225 section 3). */
   readonly dnssecOk: boolean;
+  /** Data of the client's subnet option (RFC 7871), a latin1 string; "" without one. */
+  readonly clientSubnet: string;
 }
 
 export interface Refusal {
@@ -97,12 +101,27 @@ function readExtraRecords(bytes: Buffer, start: number, length: number, end: num
     const type = bytes.readUInt16BE(nameEnd);
     if (type === TYPE.OPT) {
       if (found || index < others || nameEnd !== at + 1) return "malformed"; // RFC 6891 section 6.1.1
-      found = { size: bytes.readUInt16BE(nameEnd + 2), version: bytes[nameEnd + 5]!, dnssecOk: (bytes[nameEnd + 6]! & 0x80) !== 0 };
+      found = { size: bytes.readUInt16BE(nameEnd + 2), version: bytes[nameEnd + 5]!, dnssecOk: (bytes[nameEnd + 6]! & 0x80) !== 0, clientSubnet: "" };
     }
-    at = nameEnd + 10 + bytes.readUInt16BE(nameEnd + 8);
+    const dataAt = nameEnd + 10;
+    at = dataAt + bytes.readUInt16BE(nameEnd + 8);
     if (at > limit) return "malformed";
+    if (type === TYPE.OPT && found && at > dataAt) found = { ...found, clientSubnet: readClientSubnet(bytes, dataAt, at) };
   }
   return found;
+}
+
+/** The data of the first subnet option among others, "" when there is none, or none of a size it can have. */
+function readClientSubnet(bytes: Buffer, at: number, end: number): string {
+  while (at + 4 <= end) {
+    const code = bytes.readUInt16BE(at);
+    const length = bytes.readUInt16BE(at + 2);
+    at += 4;
+    if (at + length > end) return "";
+    if (code === CLIENT_SUBNET) return length >= 4 && length <= 20 ? bytes.latin1Slice(at, at + length) : "";
+    at += length;
+  }
+  return "";
 }
 
 /** Offset past a name that may end in a compression pointer; the pointer is not followed. */

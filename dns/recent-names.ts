@@ -1,20 +1,29 @@
-const atMost = 64;
-
 /** A few names that were seen a short while ago, the latest ones: what is asked for cannot make it grow. */
 export class RecentNames {
   /** Until when each is recent, milliseconds on the caller's clock; the one seen first comes first. */
   readonly #until = new Map<string, number>();
 
   /** @param lasts milliseconds a name stays recent */
-  constructor(private readonly lasts: number) {}
+  constructor(
+    private readonly lasts: number,
+    private readonly atMost = 64,
+  ) {}
 
   /** @param now milliseconds on a clock that never goes back */
   add(key: string, now: number): void {
     this.#until.delete(key);
     this.#until.set(key, now + this.lasts);
-    if (this.#until.size <= atMost) return;
+    if (this.#until.size <= this.atMost) return;
     const [first] = this.#until.keys();
     this.#until.delete(first!);
+  }
+
+  delete(key: string): void {
+    this.#until.delete(key);
+  }
+
+  clear(): void {
+    this.#until.clear();
   }
 
   has(key: string, now: number): boolean {

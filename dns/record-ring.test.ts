@@ -100,3 +100,12 @@ t.test("what is over is not moved", (t) => {
   t.equal(get(ring, "good"), "good");
   t.end();
 });
+
+t.test("records are deleted by the end of their key", (t) => {
+  const ring = new RecordRing(10_000);
+  for (const key of ["a web", "b web", "a xweb", "web", "we", "", "a other"]) ring.put(key, 10);
+  ring.deleteEndingWith(" web");
+  t.same(["a web", "b web", "a xweb", "web", "we", "", "a other"].map((key) => ring.get(key) !== undefined), [false, false, true, true, true, true, true]);
+  t.equal(ring.size, 5);
+  t.end();
+});

@@ -106,6 +106,18 @@ export class RecordRing {
     if (this.#slots[slot] !== none) this.#remove(slot);
   }
 
+  /** Deletes every record whose key ends so. */
+  deleteEndingWith(end: string): void {
+    const keys: string[] = [];
+    const wanted = Buffer.from(end, "latin1");
+    for (const at of this.#slots) {
+      if (at === none || this.#keyLengthAt(at) < wanted.length) continue;
+      const keyEnd = at + HEADER + this.#keyLengthAt(at);
+      if (this.arena.compare(wanted, 0, wanted.length, keyEnd - wanted.length, keyEnd) === 0) keys.push(this.#keyAt(at));
+    }
+    for (const key of keys) this.delete(key);
+  }
+
   #writeAgain(record: Buffer, moving: Moving): void {
     this.#makeRoom(record.length, moving);
     record.copy(this.arena, this.#write);

@@ -86,3 +86,19 @@ t.test("the header is read", (t) => {
   t.equal(isTruncated(header), true);
   t.end();
 });
+
+t.test("a bare header is a reply only where it is an error", (t) => {
+  const bare = (rcode: number, given: (header: Buffer) => void = () => undefined) => {
+    const header = Buffer.from(query.subarray(0, 12)).fill(0, 4);
+    header.writeUInt16BE(0x8100 | rcode, 2);
+    given(header);
+    return header;
+  };
+  for (const rcode of [1, 2, 4, 5]) t.equal(isReplyTo(bare(rcode), query, questionEnd), true, `rcode ${rcode}`);
+  for (const rcode of [0, 3, 6, 15]) t.equal(isReplyTo(bare(rcode), query, questionEnd), false, `rcode ${rcode}`);
+  t.equal(isReplyTo(bare(2, (header) => (header[0]! ^= 1)), query, questionEnd), false, "another id");
+  t.equal(isReplyTo(bare(2, (header) => header.writeUInt16BE(1, 4)), query, questionEnd), false, "it promises a question");
+  t.equal(isReplyTo(bare(2, (header) => header.writeUInt16BE(0x0102, 2)), query, questionEnd), false, "a query");
+  t.equal(isReplyTo(Buffer.concat([bare(2), Buffer.alloc(1)]), query, questionEnd), false);
+  t.end();
+});

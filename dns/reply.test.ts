@@ -63,7 +63,7 @@ t.test("a reply carries EDNS when the query did, and only then", (t) => {
 t.test("what a client takes over UDP is between 512 and 4096 bytes", (t) => {
   t.equal(udpLimit(undefined), 512);
   for (const [size, limit] of [[0, 512], [511, 512], [512, 512], [1232, 1232], [4096, 4096], [65535, 4096]] as const)
-    t.equal(udpLimit({ size, dnssecOk: false }), limit, `EDNS ${size}`);
+    t.equal(udpLimit({ size, dnssecOk: false, clientSubnet: "" }), limit, `EDNS ${size}`);
   t.end();
 });
 

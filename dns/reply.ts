@@ -85,7 +85,7 @@ export interface Rendering {
 
 /**
  * A kept reply as this client gets it: its own id and spelling, TTLs counted down. One that does not fit is cut behind
- * the last answer that does, and TC is set: whoever ignores TC still gets some.
+ * the last answer that does, and TC is set: whoever ignores TC still gets some. One that came truncated stays so.
  */
 export function renderReply(message: Buffer, question: Question, stored: StoredReply, limit: number, { age, ttl, error }: Rendering): Buffer {
   const opt = sizeOfOpt(question.edns, error);
@@ -108,7 +108,7 @@ export function renderReply(message: Buffer, question: Question, stored: StoredR
   // AA is the upstream's to say, and AD only for who asked for it (RFC 6840 section 5.8).
   const asksForAd = (question.flags & FLAG.AD) !== 0 || question.edns?.dnssecOk === true;
   const kept = reply.readUInt16BE(2) & ~(FLAG.RD | FLAG.CD | FLAG.TC | (asksForAd ? 0 : FLAG.AD));
-  reply.writeUInt16BE(kept | FLAG.QR | FLAG.RA | (question.flags & (FLAG.RD | FLAG.CD)) | (fits ? 0 : FLAG.TC), 2);
+  reply.writeUInt16BE(kept | FLAG.QR | FLAG.RA | (question.flags & (FLAG.RD | FLAG.CD)) | (fits ? reply.readUInt16BE(2) & FLAG.TC : FLAG.TC), 2);
   if (question.edns) {
     reply.writeUInt16BE(reply.readUInt16BE(10) + 1, 10);
     writeOpt(reply, cut.end, stored.rcode as Rcode, question.edns.dnssecOk, error);

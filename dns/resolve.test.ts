@@ -24,7 +24,7 @@ interface Given extends Partial<SandboxRecord> {
 }
 
 interface Client {
-  type?: "A" | "AAAA" | "MX" | "NS" | "TXT";
+  type?: "A" | "AAAA" | "MX" | "NS" | "TXT" | "SRV";
   edns?: boolean;
 }
 
@@ -86,6 +86,18 @@ class Bench {
   /** The end as text: rcode, answers, and where it came from. */
   async resolve(name: string, client?: Client): Promise<string> {
     return textOf(await this.end(this.begin(name, client)));
+  }
+
+  beginWith(asked: Asked): Resolved[] {
+    const ends: Resolved[] = [];
+    this.resolver.ask(asked, (resolved) => ends.push(resolved));
+    return ends;
+  }
+
+  /** Other hosts have names on its network, too; nothing else is the matter. */
+  share(): void {
+    this.resolver.gap = noGap;
+    this.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
   }
 
   pass(ms: number): void {
@@ -170,10 +182,10 @@ t.test("a suffix that is slow is waited for, although the label itself is known"
 });
 
 t.test("single labels of other types are not searched; denied ones are of every type but a zone's own", async (t) => {
-  const open = await Bench.start(t, { singleLabels: "no-data", search: ["lan"] });
+  const open = await Bench.start(t, { singleLabels: "no-data", sharesAnswers: false, search: ["lan"] });
   await open.resolve("nas", { type: "MX" });
   t.same(askedOf(open.upstream), ["nas MX"]);
-  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", search: ["lan"] });
+  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", sharesAnswers: false, search: ["lan"] });
   t.match(await denied.resolve("nas", { type: "MX" }), /^NXDOMAIN/);
   await denied.resolve("com", { type: "NS" });
   t.equal(await denied.resolve("a.b"), "NOERROR 10.0.0.1 upstream");
@@ -201,17 +213,16 @@ t.test("an answer that has expired says so, and lasts 30 s", async (t) => {
   bench.pass(60_000);
   const ends = bench.begin("out.example", { edns: true });
   await bench.outside.asked(bench.upstream, 2);
-  bench.pass(1810);
+  bench.pass(FORWARD_TIME + 10);
   const late = await bench.end(ends);
   t.match(dnsPacket.decode(late.reply).answers, [{ data: "10.0.0.9", ttl: 30 }]);
   t.match(errorIn(late), /^3 /);
-  bench.pass(FORWARD_TIME);
   const atOnce = bench.resolver.decide(bench.asked("out.example", { edns: true }))!;
   t.match(errorIn(atOnce), /^3 /);
   t.notOk(atOnce.lasts);
 });
 
-t.test("a SERVFAIL tells why, to who can read it", async (t) => {
+t.test("a failure tells why, to who can read it", async (t) => {
   const dead = await deadUpstream();
   const upstreams = (...list: { ip: string; port: number; from: "host" | "container" }[]): Forwarding => ({ kind: "upstreams", upstreams: list });
   const cases: [what: string, given: Given, error: RegExp, source: object][] = [
@@ -226,7 +237,7 @@ t.test("a SERVFAIL tells why, to who can read it", async (t) => {
     for (const edns of [true, false]) {
       const bench = await Bench.start(t, given);
       const resolved = await bench.end(bench.begin("out.example", { edns }));
-      t.match(textOf(resolved), /^SERVFAIL /, what);
+      t.match(textOf(resolved), what === "REFUSED" ? /^REFUSED / : /^SERVFAIL /, what);
       t.match(resolved.source, source);
       t.match(errorIn(resolved), edns ? error : undefined);
       t.equal(bench.sandbox.counters.failed + bench.sandbox.counters.refused, 1);
@@ -256,26 +267,159 @@ t.test("too many questions of one container fail, and no more", async (t) => {
   bench.sandbox.flights.clear();
 });
 
-t.test("in a gap Docker's resolver is asked, too", async (t) => {
+t.test("where Docker's resolver is asked, what it says holds, and nobody else is asked", async (t) => {
   const yes = (ip: string): Meaning => ({ a: [ip] });
+  const said: [what: string, docker: Meaning, expected: string][] = [
+    ["it knows it", yes("10.1.0.9"), "NOERROR 10.1.0.9 docker"],
+    ["it has nothing of this type", {}, "NOERROR docker"],
+    ["there is no such name", NXDOMAIN, "NXDOMAIN docker"],
+  ];
+  const others = [yes("6.6.6.6"), NXDOMAIN, {}, silent, { rcode: 2 }];
+  for (const { shared, name } of [{ shared: true, name: "db" }, { shared: true, name: "tasks.db" }, { shared: false, name: "db" }])
+    for (const [what, docker, expected] of said)
+      for (const upstream of others) {
+        const bench = await Bench.start(t, { names: { [name]: upstream }, docker: { [name]: docker } });
+        if (shared) bench.share();
+        t.equal(await bench.resolve(name), expected, `${what}, ${shared ? "shared" : "gap"}`);
+        t.equal(bench.sandbox.counters.bridged, 1);
+        t.same([askedOf(bench.docker!), askedOf(bench.upstream)], [[`${name} A`], []], "one packet");
+        if (docker.rcode === undefined && !docker.a) t.equal(await bench.resolve(name, { type: "AAAA" }), "NOERROR docker");
+      }
+});
+
+t.test("where Docker's resolver fails, the upstreams are asked", async (t) => {
   const cases: [what: string, docker: Meaning, upstream: Meaning, expected: string][] = [
-    ["Docker knows it", yes("10.1.0.9"), NXDOMAIN, "NOERROR 10.1.0.9 docker"],
-    ["Docker knows it, the upstream is silent", yes("10.1.0.9"), silent, "NOERROR 10.1.0.9 docker"],
-    ["the upstream knows it", NXDOMAIN, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
-    ["the upstream knows it, Docker is silent", silent, yes("10.0.0.9"), "NOERROR 10.0.0.9 upstream"],
-    ["nobody knows it", NXDOMAIN, NXDOMAIN, "NXDOMAIN upstream"],
-    ["Docker has nothing of this type", {}, NXDOMAIN, "NOERROR docker"],
-    ["Docker has nothing of this type, the upstream fails", {}, { rcode: 2 }, "NOERROR docker"],
-    ["both have nothing of this type", {}, {}, "NOERROR upstream"],
-    ["Docker fails", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
-    ["Docker fails with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],
+    ["SERVFAIL", { rcode: 2 }, { a: ["10.0.0.9"] }, "NOERROR 10.0.0.9 upstream"],
+    ["SERVFAIL, no such name", { rcode: 2 }, NXDOMAIN, "NXDOMAIN upstream"],
+    ["REFUSED", { rcode: 5 }, { a: ["10.0.0.9"] }, "NOERROR 10.0.0.9 upstream"],
+    ["failure with records", { rcode: 2, a: ["10.1.0.9"] }, NXDOMAIN, "NXDOMAIN upstream"],
   ];
   for (const [what, docker, upstream, expected] of cases) {
     const bench = await Bench.start(t, { names: { "new.example": upstream }, docker: { "new.example": docker } });
     t.equal(await bench.resolve("new.example"), expected, what);
-    t.equal(bench.sandbox.counters.bridged, 1);
-    t.equal(bench.sandbox.flights.size, upstream.silent ? 1 : 0, "the question to the upstream goes on for the others");
   }
+  const gone = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"] } }, docker: {} });
+  gone.sandbox.bridge!.connect(await deadUpstream());
+  t.equal(await gone.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "nobody is there");
+});
+
+t.test("where Docker's resolver is silent, the upstreams are asked: after the patience, then soon, until it speaks again", async (t) => {
+  const docker: Record<string, Meaning> = { "new.example": silent };
+  const names = { "new.example": { a: ["10.0.0.9"], ttl: 0 } };
+  const bench = await Bench.start(t, { names, docker });
+  bench.share();
+  const waited = async (ms: number) => {
+    const ends = bench.begin("new.example");
+    await bench.outside.settle();
+    bench.pass(ms - 10);
+    await bench.outside.settle();
+    t.same(ends, [], `not before ${ms} ms`);
+    bench.pass(20);
+    t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+  };
+  await waited(2000);
+  await waited(100);
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "at once");
+  t.equal(bench.docker!.received.length, 2);
+  bench.pass(1000);
+  await waited(100);
+  t.equal(bench.docker!.received.length, 3, "one a second finds out whether it is back");
+  docker["new.example"] = { a: ["10.1.0.9"] };
+  bench.pass(1000);
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+});
+
+t.test("what Docker's resolver says late is heard", async (t) => {
+  const bench = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } }, docker: { "new.example": silent } });
+  const ends = bench.begin("new.example");
+  await bench.outside.asked(bench.docker!);
+  bench.pass(2010);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+  const { query, reply } = bench.docker!.received[0]!;
+  await reply(packed(query, { a: ["10.1.0.9"] }));
+  await bench.outside.loop.until("it is heard", () => !bench.sandbox.dockerSilence.isSilent(bench.outside.loop.now));
+  t.equal(ends.length, 1);
+});
+
+t.test("while nobody feeds the table, Docker's resolver comes first, and the table when that has nothing to say", async (t) => {
+  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.7", "10.1.0.2"] } };
+  const bench = await Bench.start(t, { docker });
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.7 10.1.0.2 docker", "a member that was restarted");
+  docker.web = { a: ["10.1.0.8"] };
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.8 docker", "another address");
+  docker.web = NXDOMAIN;
+  t.equal(await bench.resolve("web"), "NXDOMAIN docker", "it is gone");
+  docker.web = { rcode: 2 };
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "Docker fails");
+  docker.web = silent;
+  const ends = bench.begin("web");
+  await bench.outside.settle();
+  bench.pass(110);
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.2 local", "Docker is silent, and the table does not wait long");
+  t.same(askedOf(bench.upstream), []);
+  t.equal(await bench.resolve("any.localhost"), "NOERROR 127.0.0.1 local");
+  bench.resolver.gap = noGap;
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "fed, the table is the authority");
+});
+
+t.test("a name of the table in another spelling, which Docker's resolver denies, is given while its container is there", async (t) => {
+  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.2"] } };
+  const bench = await Bench.start(t, { docker });
+  t.equal(await bench.resolve("WEB"), "NOERROR 10.1.0.2 local");
+  t.equal(await bench.resolve("WEB", { type: "TXT" }), "NOERROR local");
+  docker.web = { a: ["10.1.0.3"] };
+  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker", "another container by now");
+  docker.web = NXDOMAIN;
+  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker");
+});
+
+t.test("while nobody feeds the table, nothing is denied that it cannot know: services", async (t) => {
+  const names = { "_sip._tcp.example.com": { rcode: 3, soa: 60 } };
+  for (const forwarding of [undefined, never]) {
+    const bench = await Bench.start(t, { names, docker: {}, ...(forwarding && { forwarding }) });
+    bench.outside.zones.putEndpoint({ network: "front", container: "web", names: ["web"], ipv4: "10.1.0.2", ipv6: undefined, ports: [[80, "tcp"]], ttl: 5 });
+    t.match(await bench.resolve("_80._tcp.web", { type: "SRV" }), /^NOERROR SRV local/, "what is known is told");
+    t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^SERVFAIL/, "a port that it may have by now");
+    for (const name of ["_80._tcp.new", "_http._tcp.new.front"]) t.match(await bench.resolve(name, { type: "SRV" }), /^SERVFAIL/, "a container that may be there by now");
+    if (!forwarding) t.match(await bench.resolve("_sip._tcp.example.com", { type: "SRV" }), /^NXDOMAIN docker/, "the outside world's are Docker's to deny");
+    bench.resolver.gap = noGap;
+    t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^NXDOMAIN local/);
+  }
+});
+
+t.test("the same question, asked of Docker's resolver by many at once, is asked once, and ends for each", async (t) => {
+  const bench = await Bench.start(t, { docker: { web: { a: ["10.1.0.7"] } } });
+  const ends = Array.from({ length: 50 }, () => bench.begin("web"));
+  for (const each of ends) t.equal(textOf(await bench.end(each)), "NOERROR 10.1.0.7 docker");
+  t.equal(bench.docker!.received.length, 1);
+  t.equal((await bench.end(bench.begin("web"))).lasts, 250, "and its answer may be given again for a moment");
+  t.equal(bench.sandbox.underWay.size, 0);
+  t.equal(bench.sandbox.dockerFlights.size, 0);
+});
+
+t.test("a name of the table has an answer however many questions are under way", async (t) => {
+  const bench = await Bench.start(t, { docker: { web: silent } });
+  for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
+  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
+  bench.sandbox.underWay.clear();
+});
+
+t.test("a long reply of Docker's resolver is given whole over TCP, and as truncated over UDP", async (t) => {
+  const docker = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => {
+      const whole = packed(query, { a: ["10.1.0.9"] });
+      if (query.readUInt16BE(10) === 0) whole.writeUInt16BE(0x8380, 2);
+      void reply(whole);
+    },
+  });
+  const bench = await Bench.start(t, { docker: {} });
+  bench.sandbox.bridge!.connect(docker.upstream);
+  t.match(dnsPacket.decode((await bench.end(bench.begin("many"))).reply), { flag_tc: true });
+  t.equal(docker.received.length, 1);
+  const whole = await bench.end(bench.beginWith({ ...bench.asked("many"), transport: "tcp", limit: 65535 }));
+  t.match(dnsPacket.decode(whole.reply), { flag_tc: false, answers: [{ data: "10.1.0.9" }] });
+  t.equal(docker.received.length, 3);
 });
 
 t.test("an address of Docker's may be kept for five seconds, not its ten minutes", async (t) => {
@@ -283,28 +427,29 @@ t.test("an address of Docker's may be kept for five seconds, not its ten minutes
   t.match(dnsPacket.decode((await bench.end(bench.begin("new.example"))).reply).answers, [{ ttl: 5 }]);
 });
 
-t.test("a negative answer waits for Docker's, but not for long", async (t) => {
-  for (const [gap, patience] of [[{ everywhere: true, networks: [] }, 100], [{ everywhere: false, networks: ["front"] }, 3000]] as const) {
-    const bench = await Bench.start(t, { docker: { "new.example": silent } });
-    bench.resolver.gap = gap;
-    const ends = bench.begin("new.example");
-    await bench.outside.asked(bench.upstream);
-    await bench.outside.settle();
-    bench.pass(patience - 10);
-    t.same(ends, []);
-    bench.pass(20);
-    t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
-  }
+t.test("while a container joins, Docker's resolver has more time", async (t) => {
+  const bench = await Bench.start(t, { docker: { "new.example": silent } });
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const ends = bench.begin("new.example");
+  await bench.outside.settle();
+  bench.pass(2990);
+  await bench.outside.settle();
+  t.same(ends, []);
+  bench.pass(20);
+  t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
 });
 
 t.test("what the table learns meanwhile beats a denial", async (t) => {
-  const bench = await Bench.start(t, { docker: { "new.front": silent } });
-  const ends = bench.begin("new.front");
-  await bench.outside.asked(bench.upstream);
-  await bench.outside.settle();
-  bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
-  bench.pass(110);
-  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
+  for (const docker of [NXDOMAIN, {}, { rcode: 2 }]) {
+    const bench = await Bench.start(t, { docker: { "new.front": silent } });
+    bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    const ends = bench.begin("new.front");
+    await bench.outside.asked(bench.docker!);
+    bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+    const { query, reply } = bench.docker!.received[0]!;
+    await reply(packed(query, docker));
+    t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
+  }
 });
 
 t.test("a name Docker gave in a gap goes on resolving for three seconds when the gap ends before the table has it", async (t) => {
@@ -321,45 +466,56 @@ t.test("a name Docker gave in a gap goes on resolving for three seconds when the
   t.equal(bench.docker!.received.length, 2);
 });
 
-t.test("Docker is waited for when such a name is denied by others", async (t) => {
+t.test("Docker is waited for when such a name is asked for", async (t) => {
   const docker: Record<string, Meaning> = { "new.front": { a: ["10.1.0.3"] } };
   const bench = await Bench.start(t, { docker });
   await bench.resolve("new.front");
   bench.resolver.gap = noGap;
   docker["new.front"] = silent;
   const ends = bench.begin("new.front");
-  await bench.outside.asked(bench.upstream, 2);
   await bench.outside.settle();
-  bench.pass(2000);
+  bench.pass(2990);
+  await bench.outside.settle();
   t.same(ends, []);
-  bench.pass(1100);
+  bench.pass(20);
   t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
 });
 
 t.test("a single label that is not forwarded is still asked of Docker in a gap", async (t) => {
-  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN policy"]] as const) {
+  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN docker"], [{ rcode: 2 }, "NXDOMAIN policy"]] as const) {
     const bench = await Bench.start(t, { docker: { new: docker }, singleLabels: "deny" });
     t.equal(await bench.resolve("new"), expected);
     t.same(askedOf(bench.upstream), []);
   }
 });
 
-t.test("in a gap a label found under a suffix is an answer", async (t) => {
+t.test("a label that Docker's resolver denies is looked for under the suffixes, and not asked again by itself", async (t) => {
   const bench = await Bench.start(t, { docker: {}, names: { "nas.lan": { a: ["10.0.0.2"] } }, search: ["lan"] });
   t.equal(await bench.resolve("nas"), "NOERROR nas.lan 10.0.0.2 upstream");
+  t.equal(await bench.resolve("none"), "NXDOMAIN docker");
+  t.same(askedOf(bench.upstream).sort(), ["nas.lan A", "nas.lan AAAA", "none.lan A", "none.lan AAAA"]);
+  const taken = await Bench.start(t, { docker: { db: { a: ["10.1.0.9"] } }, names: { "db.lan": { a: ["6.6.6.6"] } }, search: ["lan"] });
+  t.equal(await taken.resolve("db"), "NOERROR 10.1.0.9 docker", "a suffix that answers every name takes none over");
+  t.same(askedOf(taken.upstream), []);
 });
 
-t.test("in a gap what is kept counts as the upstreams' answer", async (t) => {
-  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 } };
-  const bench = await Bench.start(t, { names, docker: { "out.example": silent, "no.example": { a: ["10.1.0.9"] } } });
+t.test("what is kept is given while a container joins, if it is a whole name, and nowhere else before Docker is asked", async (t) => {
+  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 }, out: { a: ["10.0.0.9"] } };
+  const docker = Object.fromEntries(Object.keys(names).map((name) => [name, { a: ["10.1.0.9"] }]));
+  const bench = await Bench.start(t, { names, docker });
+  const answers = async () => Promise.all(Object.keys(names).map((name) => bench.resolve(name)));
   bench.resolver.gap = noGap;
-  for (const name of Object.keys(names)) await bench.resolve(name);
+  await answers();
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const dockers = "NOERROR 10.1.0.9 docker";
+  t.same(await answers(), ["NOERROR 10.0.0.9 upstream", dockers, dockers]);
   bench.resolver.gap = { everywhere: true, networks: [] };
-  const ends = bench.begin("out.example");
-  bench.pass(20);
-  t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
-  t.equal(await bench.resolve("no.example"), "NOERROR 10.1.0.9 docker");
-  t.equal(bench.upstream.received.length, 2);
+  t.same(await answers(), [dockers, dockers, dockers]);
+  bench.resolver.gap = noGap;
+  bench.pass(4000);
+  bench.share();
+  t.same(await answers(), [dockers, dockers, dockers]);
+  t.equal(bench.upstream.received.length, 3);
 });
 
 t.test("Docker is asked only in a gap: everywhere, on a network being joined, or on one shared with other hosts", async (t) => {
@@ -384,11 +540,14 @@ t.test("Docker is asked only in a gap: everywhere, on a network being joined, or
 t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
   const bench = await Bench.start(t, { names: { "out.example": silent, "nas.lan": silent, nas: silent }, search: ["lan"], docker: { "out.example": silent, nas: silent } });
   const ends = [bench.begin("out.example"), bench.begin("nas")];
+  await bench.outside.asked(bench.docker!, 2);
+  bench.resolver.gap = noGap;
+  ends.push(bench.begin("out.example"), bench.begin("nas"));
   await bench.outside.asked(bench.upstream, 4);
   bench.sandbox.letGo();
   bench.pass(FORWARD_TIME * 2);
   await bench.outside.settle();
-  t.same(ends, [[], []]);
+  t.same(ends, [[], [], [], []]);
 });
 
 t.test("an answer that a client cannot take whole is cut", async (t) => {
@@ -406,4 +565,43 @@ t.test("the reply of one question is not another's", async (t) => {
   t.match(dnsPacket.decode((await bench.end(lower)).reply), { questions: [{ name: "out.example" }], additionals: [] });
   t.match(dnsPacket.decode((await bench.end(mixed)).reply), { questions: [{ name: "OUT.Example" }], additionals: [{ type: "OPT" }] });
   t.equal(fake.received.length, 1);
+});
+
+t.test("the addresses of a kept answer are given out in turn, over UDP and TCP", async (t) => {
+  const bench = await Bench.start(t, { names: { "many.example": { a: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] }, "nas.lan": { a: ["10.0.0.4", "10.0.0.5"], soa: 60 } }, search: ["lan"] });
+  t.equal(await bench.resolve("many.example"), "NOERROR 10.0.0.1 10.0.0.2 10.0.0.3 upstream", "the first time as they came");
+  const firstOf = (resolved: Resolved | undefined) => textOf(resolved!).split(" ")[1];
+  for (const transport of ["udp", "tcp"] as const) {
+    const decided = [1, 2, 3].map(() => bench.resolver.decide({ ...bench.asked("many.example"), transport })!);
+    t.same(decided.map(firstOf).sort(), ["10.0.0.1", "10.0.0.2", "10.0.0.3"], transport);
+    for (const { reply, variants } of decided) {
+      t.equal(variants?.[0], reply);
+      t.equal(variants?.length, 3, "a ready reply goes on in turn");
+    }
+  }
+  await bench.resolve("nas");
+  const labels = [1, 2].map(() => textOf(bench.resolver.decide(bench.asked("nas"))!));
+  t.same(labels.sort(), ["NOERROR nas.lan 10.0.0.4 10.0.0.5 upstream", "NOERROR nas.lan 10.0.0.5 10.0.0.4 upstream"], "a label under its suffix, too");
+});
+
+t.test("every bit and option of a question: what is passed on, and what is not", async (t) => {
+  const bench = await Bench.start(t, { names: { "out.example": { a: ["10.0.0.9"], ttl: 60 } } });
+  const ask = async (flags: number, options: object[] = []) => {
+    const opt = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options } as unknown as Answer;
+    const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags, questions: [{ name: "out.example", type: "A" }], additionals: options.length > 0 ? [opt] : [] });
+    const question = readQuery(message, 0, message.length);
+    if (question.kind !== "question") throw new Error("not a question");
+    const asked: Asked = { sandbox: bench.sandbox, question, message, transport: "udp", limit: 512 };
+    const before = bench.upstream.received.length;
+    const decided = bench.resolver.decide(asked);
+    const { reply } = decided ?? (await bench.end(bench.beginWith(asked)));
+    return { reply: dnsPacket.decode(reply), sent: bench.upstream.received.slice(before).map(({ query }) => dnsPacket.decode(query))[0] };
+  };
+  t.match(await ask(0x0100), { reply: { flag_rd: true, flag_ad: false, flag_cd: false }, sent: { flag_rd: true, flag_ad: false, flag_cd: false } });
+  t.match(await ask(0x0120), { sent: { flag_rd: true, flag_ad: true } }, "AD without EDNS (RFC 6840 section 5.7)");
+  t.match(await ask(0x0110), { reply: { flag_cd: true }, sent: { flag_cd: true } });
+  t.match(await ask(0), { reply: { flag_rd: false }, sent: { flag_rd: false } }, "no recursion desired");
+  t.match(await ask(0x0100, [{ code: "CLIENT_SUBNET", ip: "192.0.2.0", sourcePrefixLength: 24, family: 1 }]), { sent: { additionals: [{ options: [{ code: 8 }] }] } });
+  const unheard = await ask(0x0100, [{ code: 10, data: Buffer.alloc(8) }, { code: 12, data: Buffer.alloc(30) }]);
+  t.equal(unheard.sent, undefined, "cookies and padding are between the client and us: the answer is the kept one");
 });

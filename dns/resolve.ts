@@ -1,26 +1,41 @@
 import type { DeadlineWheel } from "../src/linux/wheel.js";
+import { askDocker } from "./docker-question.js";
 import { localhostAnswer } from "./localhost.js";
+import type { LocalAnswer } from "./lookup.js";
+import { keyOfText } from "./name.js";
 import type { Outside } from "./outside.js";
 import type { Gap } from "./protocol.js";
-import { RCODE } from "./query.js";
-import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rendered, singleLabelPolicy, tellsMore, type Asked, type Resolved } from "./resolved.js";
+import { RCODE, TYPE } from "./query.js";
+import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rendered, rotatedKept, singleLabelPolicy, type Asked, type Resolved } from "./resolved.js";
+import { rcodeOf } from "./reply-check.js";
 import type { Sandbox } from "./sandbox.js";
 import { searchKept, searchSuffixes, type Searched } from "./search.js";
-import type { ExchangeOutcome } from "./udp-channel.js";
+import { addressesIn, plainQuery, storeReply } from "./stored-reply.js";
 
-/** Milliseconds Docker's resolver is given in a gap before a negative answer of others counts. */
+/** Milliseconds Docker's resolver is given where the table has an answer as well, and while it is known to be silent. */
 const BRIDGE_TIME = 100;
 /**
  * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for as long as its disk takes to write, and
  * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
  */
 const JOIN_TIME = 3000;
+/**
+ * Milliseconds Docker's word on a name that the table has, too, is given out again: thousands of questions a second, which
+ * the table would answer while it is fed, must not be Docker's to answer.
+ */
+const CONFIRMED_LASTS = 250;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
+
+interface Running {
+  cancel(): void;
+}
 
 /** Answers questions: from the table, by policy, from what is kept, from outside, and in a gap from Docker's resolver. */
 export class Resolver {
   gap: Gap = { everywhere: true, networks: [] };
+  /** Milliseconds Docker's resolver may take, which forwards by itself. */
+  patience = 2000;
 
   constructor(
     private readonly wheel: DeadlineWheel,
@@ -29,8 +44,10 @@ export class Resolver {
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
-    const decided = this.#decideLocally(asked) ?? (this.#mayAskDocker(asked) ? undefined : (this.#decideByPolicy(asked) ?? this.#decideFromKept(asked)));
+    const decided = this.#decideAlone(asked);
     if (decided || asked.sandbox.hasRoom) return decided;
+    const local = lookUp(asked);
+    if (local?.exists) return this.#local(asked, local);
     return failure(asked, "no-upstream", "too many questions of this container are under way");
   }
 
@@ -38,21 +55,44 @@ export class Resolver {
   ask(asked: Asked, done: (resolved: Resolved) => void): void {
     const { sandbox } = asked;
     // eslint-disable-next-line prefer-const -- it may be over before it is assigned
-    let running: { cancel(): void } | undefined;
+    let running: Running | undefined;
     let over = false;
     const finish = (resolved: Resolved) => {
       over = true;
       if (running) sandbox.underWay.delete(running);
       done(resolved);
     };
-    running = this.#mayAskDocker(asked) ? this.#race(asked, finish) : this.#askOutside(asked, finish);
-    if (!over) sandbox.underWay.add(running);
+    running = this.#mayAskDocker(asked) ? this.#askDockerFirst(asked, finish) : this.#goOn(asked, finish);
+    if (!over && running) sandbox.underWay.add(running);
+  }
+
+  #decideAlone(asked: Asked): Resolved | undefined {
+    if (!this.#mayAskDocker(asked)) return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
+    if (this.#isUnfed && !isLocalhost(asked)) return undefined;
+    return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
+  }
+
+  /** Nobody says what has changed: the table is what was, and Docker's resolver knows what is. */
+  get #isUnfed(): boolean {
+    return this.gap.everywhere;
   }
 
   #decideLocally(asked: Asked): Resolved | undefined {
-    const { sandbox, question } = asked;
-    const local = sandbox.view.answer(question.key, question.type) ?? localhostAnswer(question.key, question.type);
-    return local && { reply: localReply(asked, local, sandbox.counters.local++), source: local.source, found: local.exists, local };
+    const local = lookUp(asked) ?? localhostAnswer(asked.question.key, asked.question.type);
+    return local && this.#local(asked, local);
+  }
+
+  #local(asked: Asked, local: LocalAnswer): Resolved {
+    // A port that was not exposed when last heard of may be by now.
+    if (!local.exists && this.#isUnfed) return failure(asked, "no-upstream", unknownService);
+    return { reply: localReply(asked, local, asked.sandbox.counters.local++), source: local.source, found: local.exists, ...(!this.#isUnfed && { local }) };
+  }
+
+  /** While a container joins: a whole name that others have is given from what is kept, as long as only that may change it. */
+  #decideInJoin(asked: Asked): Resolved | undefined {
+    if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question)) return undefined;
+    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked.question));
+    return kept?.stored.hasAnswers === true ? this.#decidePlainFromKept(asked) : undefined;
   }
 
   #decideByPolicy(asked: Asked): Resolved | undefined {
@@ -76,8 +116,7 @@ export class Resolver {
     const searched = searchKept(this.outside, asked.sandbox, outsideQuestion(asked.question));
     if (!searched) return undefined;
     if (searched.found) {
-      asked.sandbox.counters.cached++;
-      return { ...foundUnderSuffix(asked, searched.found), lasts: REPLY_LASTS };
+      return rotatedKept(asked, foundUnderSuffix(asked, searched.found), REPLY_LASTS);
     }
     return asked.sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
   }
@@ -85,16 +124,16 @@ export class Resolver {
   #decidePlainFromKept(asked: Asked): Resolved | undefined {
     const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked.question));
     if (!kept) return undefined;
-    asked.sandbox.counters.cached++;
     const left = kept.stale ? 0 : (kept.stored.lifetime - kept.age) * 1000;
-    return { ...rendered(asked, kept), lasts: Math.min(REPLY_LASTS, left) };
+    return rotatedKept(asked, rendered(asked, kept), Math.min(REPLY_LASTS, left));
   }
 
   /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
   #mayAskDocker(asked: Asked): boolean {
     const { sandbox } = asked;
     if (sandbox.record.forwarding.kind === "never" || !sandbox.bridge) return false;
-    return this.#isInGap(sandbox) || this.#isFromGap(asked);
+    if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return true;
+    return this.#isInGap(sandbox) && sandbox.dockerSilence.mayTry(this.wheel.now());
   }
 
   #isInGap(sandbox: Sandbox): boolean {
@@ -114,9 +153,11 @@ export class Resolver {
     return this.gap.networks.some((network) => sandbox.isOn(network));
   }
 
-  #askOutside(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
-    if (isSearched(asked)) return this.#search(asked, done);
-    return this.#askUpstreams(asked, done);
+  /** Without Docker's resolver, which is not to be asked, or has said nothing. */
+  #goOn(asked: Asked, done: (resolved: Resolved) => void): Running | undefined {
+    const decided = this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
+    if (decided) return void done(decided);
+    return isSearched(asked) ? this.#search(asked, undefined, done) : this.#askUpstreams(asked, done);
   }
 
   #askUpstreams(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
@@ -124,12 +165,15 @@ export class Resolver {
     return this.outside.ask(asked.sandbox, outsideQuestion(asked.question), (answer) => done(rendered(asked, answer)));
   }
 
-  /** The suffixes and, where it may be forwarded, the label itself at once; the suffixes come first. */
-  #search(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
+  /**
+   * The suffixes and, where it may be forwarded, the label itself at once; the suffixes come first.
+   * @param known what is known of the label itself
+   */
+  #search(asked: Asked, known: Resolved | undefined, done: (resolved: Resolved) => void): Running {
     const { sandbox, question } = asked;
-    const running: { cancel(): void }[] = [];
+    const running: Running[] = [];
     let searched: Searched | undefined;
-    let plain = sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+    let plain = known ?? this.#decideLabel(asked);
     let over = false;
     const cancel = () => {
       over = true;
@@ -158,58 +202,83 @@ export class Resolver {
     return { cancel };
   }
 
+  #decideLabel(asked: Asked): Resolved | undefined {
+    return asked.sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+  }
+
   /**
-   * Docker's resolver and the upstreams at once. An answer with records wins; a negative one of the upstreams waits
-   * until Docker has had its time: the name may be one that the table does not hold yet.
+   * Where Docker's resolver is asked, what it says holds, and nobody else is asked meanwhile: it knows the names of its
+   * networks, whoever else claims them, and forwards all others by itself. Only when it fails or is silent it goes on here.
    */
-  #race(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
-    const { sandbox, message, question } = asked;
-    const byPolicy = this.#decideByPolicy(asked);
-    let dockerIsDone = false;
-    let dockers: Resolved | undefined;
-    let other: Resolved | undefined = byPolicy;
-    let over = false;
+  #askDockerFirst(asked: Asked, done: (resolved: Resolved) => void): Running {
+    const { sandbox } = asked;
     sandbox.counters.bridged++;
-    const finish = (resolved: Resolved) => {
-      if (over) return;
-      cancel();
-      done(resolved);
+    let next: Running | undefined;
+    const question = askDocker(this.wheel, asked, this.#patienceFor(asked), (reply) => {
+      const dockers = reply && bridged(asked, reply);
+      next = dockers ? this.#onDockers(asked, dockers, done) : this.#goOn(asked, done);
+    });
+    return {
+      cancel: () => {
+        question.cancel();
+        next?.cancel();
+      },
     };
-    const settle = () => {
-      if (!other || !(dockerIsDone || other.found)) return;
-      if (other.found) return finish(other);
-      // The table may have learnt the name while others were asked.
-      finish(this.#decideLocally(asked) ?? (dockers && tellsMore(dockers, other) ? dockers : other));
-    };
-    const onDocker = (outcome: ExchangeOutcome | undefined) => {
-      if (over) return;
-      dockerIsDone = true;
-      dockers = outcome?.kind === "reply" ? bridged(asked, outcome.reply) : undefined;
-      if (!dockers?.found) return settle();
+  }
+
+  #patienceFor(asked: Asked): number {
+    const { sandbox } = asked;
+    if (lookUp(asked)) return BRIDGE_TIME;
+    if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return JOIN_TIME;
+    return sandbox.dockerSilence.isSilent(this.wheel.now()) ? BRIDGE_TIME : this.patience;
+  }
+
+  #onDockers(asked: Asked, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
+    const { sandbox, question } = asked;
+    if (dockers.found) {
       // Not when it was asked only because it is remembered: that would never end.
       if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.wheel.now());
-      finish(dockers);
-    };
-    const docker = sandbox.bridge?.ask(message, question.end, onDocker);
-    const isJoining = this.#isJoined(sandbox) || this.#isFromGap(asked);
-    const patience = this.wheel.in(isJoining ? JOIN_TIME : BRIDGE_TIME, () => onDocker(undefined));
-    let running: { cancel(): void } | undefined;
-    const cancel = () => {
-      over = true;
-      docker?.cancel();
-      patience.cancel();
-      running?.cancel();
-    };
-    const kept = byPolicy ?? this.#decideFromKept(asked);
-    if (kept) {
-      other = kept;
-      if (kept.found) this.wheel.in(0, settle);
-    } else {
-      running = this.#askOutside(asked, (resolved) => {
-        other = resolved;
-        settle();
-      });
+      return void done(lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
     }
-    return { cancel };
+    const rcode = rcodeOf(dockers.reply);
+    if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);
+    // Fed, the table may have learnt the name meanwhile. Unfed, it is asked for what Docker's resolver does not tell.
+    const local = lookUp(asked);
+    if (local && (!this.#isUnfed || question.type === TYPE.SRV)) return void done(this.#local(asked, local));
+    if (rcode === RCODE.NOERROR) return void done(dockers);
+    if (local) return this.#confirm(asked, local, dockers, done);
+    if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key)) return void done(failure(asked, "no-upstream", unknownService));
+    return isSearched(asked) ? this.#search(asked, dockers, done) : void done(dockers);
   }
+
+  /**
+   * Docker's resolver denies what the table had: in another letter case, or under a name that only pontoon gives, or the
+   * container is gone. The container's own name tells which: is it there, with one of these addresses?
+   */
+  #confirm(asked: Asked, local: LocalAnswer, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
+    const key = keyOfText(local.source.names[0] ?? "");
+    if (key === undefined || asked.question.type === TYPE.PTR) return void done(dockers);
+    const type = asked.question.type === TYPE.AAAA ? TYPE.AAAA : TYPE.A;
+    const { message, end } = plainQuery(key, type);
+    return askDocker(this.wheel, { sandbox: asked.sandbox, message, question: { end, edns: undefined }, limit: 0 }, BRIDGE_TIME, (reply) => {
+      const there = reply ? addressesOf(reply, end, type) : [];
+      const isSame = local.records.every((record) => record.type !== type) || local.records.some(({ data }) => there.some((address) => address.equals(data)));
+      done(there.length > 0 && isSame ? this.#local(asked, local) : dockers);
+    });
+  }
+}
+
+const unknownService = "whether this service is there is not known at present";
+
+function lookUp({ sandbox, question }: Asked): LocalAnswer | undefined {
+  return sandbox.view.answer(question.key, question.type);
+}
+
+function isLocalhost(asked: Asked): boolean {
+  return localhostAnswer(asked.question.key, asked.question.type) !== undefined && !lookUp(asked);
+}
+
+function addressesOf(reply: Buffer, end: number, type: number): Buffer[] {
+  const stored = storeReply(reply, end);
+  return stored ? addressesIn(stored, end, type, 0).map(({ data }) => data) : [];
 }

@@ -4,11 +4,13 @@ import type { Why } from "./forward.js";
 import type { LocalAnswer } from "./lookup.js";
 import { STALE_TTL, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
 import type { Source } from "./protocol.js";
-import { FLAG, RCODE, TYPE, type Question } from "./query.js";
-import { buildReply, renderReply, type ReplyContent } from "./reply.js";
+import { RCODE, TYPE, type Question } from "./query.js";
+import { buildReply, renderReply, udpLimit, type ReplyContent } from "./reply.js";
+import { isTruncated } from "./reply-check.js";
+import { rotations } from "./rotation.js";
 import type { Found, Searched } from "./search.js";
 import type { Sandbox } from "./sandbox.js";
-import { storeReply } from "./stored-reply.js";
+import { PASSED_ON, storeReply, storeTruncated } from "./stored-reply.js";
 
 // How a question ends: replies ready to send, made from what was found, decided or failed.
 
@@ -33,8 +35,10 @@ export interface Resolved {
   readonly source: Source;
   /** Negative: the name, or anything of this type, is not there. */
   readonly found: boolean;
-  /** The table's answer, when it came from there. */
+  /** The table's answer, when it came from there and is good until the table changes. */
   readonly local?: LocalAnswer;
+  /** The reply in each order its addresses may be given out in, itself first. */
+  readonly variants?: readonly Buffer[];
   /** Milliseconds this very reply may be given out again; undefined for not at all. */
   readonly lasts?: number;
 }
@@ -63,8 +67,9 @@ export function isSearched({ question, sandbox }: Asked): boolean {
   return isSingleLabelAddress(question) && sandbox.record.search.length > 0;
 }
 
+/** What of a client's question matters to whoever answers it: cookies, padding and the like are between it and us. */
 export function outsideQuestion({ key, type, flags, edns }: Question): OutsideQuestion {
-  return { key, type, checkingDisabled: (flags & FLAG.CD) !== 0, dnssecOk: edns?.dnssecOk ?? false };
+  return { key, type, flags: flags & PASSED_ON, dnssecOk: edns?.dnssecOk ?? false, clientSubnet: edns?.clientSubnet ?? "", clientSize: udpLimit(edns) };
 }
 
 export function policy(asked: Asked, { rcode, reason }: { rcode: ReplyContent["rcode"]; reason: string }): Resolved {
@@ -81,7 +86,7 @@ export function singleLabelPolicy(asked: Asked): Resolved {
 
 export function failure(asked: Asked, why: Why, reason: string): Resolved {
   asked.sandbox.counters.failed++;
-  return { reply: reply(asked, { rcode: RCODE.SERVFAIL, records: [], additional: [], error: failureError(why, reason) }), source: { kind: "failure", reason }, found: false };
+  return { reply: reply(asked, { rcode: why === "refused" ? RCODE.REFUSED : RCODE.SERVFAIL, records: [], additional: [], error: failureError(why, reason) }), source: { kind: "failure", reason }, found: false };
 }
 
 export function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
@@ -92,7 +97,8 @@ export function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
 }
 
 export function bridged(asked: Asked, dockers: Buffer): Resolved | undefined {
-  const stored = storeReply(dockers, asked.question.end);
+  const { end } = asked.question;
+  const stored = isTruncated(dockers) && dockers.length >= end ? storeTruncated(dockers, end) : storeReply(dockers, end);
   if (!stored) return undefined;
   const rendering = { age: 0, ttl: (left: number) => Math.min(left, BRIDGED_TTL) };
   return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source: { kind: "docker" }, found: stored.rcode === RCODE.NOERROR && stored.hasAnswers };
@@ -111,17 +117,14 @@ export function notUnderSuffix(asked: Asked, { failed, exists }: Searched, plain
 }
 
 /**
- * Of two answers without records, the one that says more: that the name has nothing of the type, then that there is no
- * such name, then anything else. musl takes NXDOMAIN for one type as the end of the name.
+ * A reply from what is kept: its addresses are given out in turn, as those of containers are.
+ * @param lasts milliseconds it may be given out as it is
  */
-export function tellsMore(one: Resolved, other: Resolved): boolean {
-  return rankOf(one) < rankOf(other);
-}
-
-function rankOf({ reply: message }: Resolved): number {
-  const rcode = message[3]! & 15;
-  if (rcode === RCODE.NOERROR) return 0;
-  return rcode === RCODE.NXDOMAIN ? 1 : 2;
+export function rotatedKept(asked: Asked, resolved: Resolved, lasts: number): Resolved {
+  const all = rotations(resolved.reply, asked.question.end);
+  const first = asked.sandbox.counters.cached++ % all.length;
+  const variants = [...all.slice(first), ...all.slice(0, first)];
+  return { ...resolved, reply: variants[0]!, variants, lasts };
 }
 
 /** Milliseconds since a time of {@link monotonicNow}. */

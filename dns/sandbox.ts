@@ -4,6 +4,7 @@ import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
 import { closeDescriptor } from "../src/linux/socket.js";
 import { upstreamKey } from "./upstreams.js";
+import { DockerSilence, type DockerFlight } from "./docker-question.js";
 import { AskerView } from "./lookup.js";
 import { PacketCache, type SharedRoom } from "./packet-cache.js";
 import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
@@ -61,6 +62,9 @@ export class Sandbox {
   upstreamSet: string;
   sockets: SandboxSockets | undefined;
   bridge: UdpChannel | undefined;
+  readonly dockerSilence = new DockerSilence();
+  /** What Docker's resolver is being asked. */
+  readonly dockerFlights = new Map<string, DockerFlight>();
   /** Names Docker's resolver gave in a gap: it may have known them before the event that brings them to the table. */
   readonly fromGap = new RecentNames(FROM_GAP_LASTS);
   readonly watches: Watch[] = [];
@@ -135,13 +139,14 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
 }
 
 /**
- * A loopback address is another server in every container; the unspecified one leads there too. What was asked from inside
- * a container may have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed for containers
- * on the same networks only, whom that container could deceive without us.
+ * A server may answer by who asks, and a container may have routes of its own: what is asked from inside one is its own.
+ * Where answers are to be shared, they are by containers on the same networks: what was asked from inside a container may
+ * have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed only by those whom that
+ * container could deceive without us. A loopback address, to which the unspecified one leads too, is another server in each.
  */
-function withScope(upstream: Upstream, { id, networks }: SandboxRecord): Upstream {
+function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;
-  if (/^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
+  if (!sharesAnswers || /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
   return { ...upstream, scope: networks.map((network) => network.id).sort().join("+") };
 }
 

@@ -4,7 +4,8 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import type { Reactor } from "../src/linux/reactor.js";
 import { setTimeToLive } from "../src/linux/socket.js";
 import { monotonicNow } from "../src/linux/wheel.js";
-import { LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Report, type SandboxRecord, type SandboxReport, type Settings } from "./protocol.js";
+import { LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Gap, type Report, type SandboxRecord, type SandboxReport, type Settings } from "./protocol.js";
+import type { NameKey } from "./name.js";
 import { QueryLog, describeSource } from "./query-log.js";
 import { readQuery } from "./query.js";
 import { Resolver } from "./resolve.js";
@@ -45,10 +46,11 @@ export class DnsServer {
   readonly resolver: Resolver;
   readonly #health = new UpstreamHealth(monotonicNow);
   readonly #cache = new AnswerCache(monotonicNow);
+  readonly #outside: Outside;
   readonly #room = new SharedRoom();
   readonly #udp: UdpService;
   readonly #tcp: TcpService;
-  #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0 };
+  #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 };
 
   constructor(
     private readonly reactor: Pick<Reactor, "poller" | "wheel">,
@@ -57,7 +59,8 @@ export class DnsServer {
     const { poller, wheel } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
     const fromHost = { ipv4: new HostSockets(poller, "ipv4"), ipv6: new HostSockets(poller, "ipv6") };
-    this.resolver = new Resolver(wheel, new Outside({ poller, wheel, health: this.#health }, fromHost, this.#cache));
+    this.#outside = new Outside({ poller, wheel, health: this.#health }, fromHost, this.#cache);
+    this.resolver = new Resolver(wheel, this.#outside);
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
     this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });
     wheel.in(heartbeatEvery, () => this.#beatAll());
@@ -71,6 +74,20 @@ export class DnsServer {
     this.#settings = settings;
     this.log.enabled = settings.queryLog;
     this.#cache.limit(settings.cacheSize);
+    this.#health.patience = this.resolver.patience = settings.patience;
+  }
+
+  /** When the table may be behind Docker. Replies that were good until the table changes are so no more when nobody says that it does. */
+  set gap(gap: Gap) {
+    const begins = gap.everywhere && !this.resolver.gap.everywhere;
+    this.resolver.gap = gap;
+    if (begins) this.#forgetReplies();
+  }
+
+  /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that were */
+  flush(name: NameKey | undefined): number {
+    this.#forgetReplies();
+    return this.#outside.forget(name);
   }
 
   putSandbox(record: SandboxRecord): void {
@@ -210,6 +227,10 @@ export class DnsServer {
       endpoints: networks.reduce((sum, network) => sum + network.endpoints.size, 0),
       residentMemory: process.memoryUsage.rss(),
     };
+  }
+
+  #forgetReplies(): void {
+    for (const sandbox of this.sandboxes.values()) sandbox.cache.clear();
   }
 
   #forgetAnswers(network: string): void {

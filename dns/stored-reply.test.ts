@@ -180,15 +180,15 @@ t.test("an address of another length is none", (t) => {
 });
 
 t.test("our own query", (t) => {
-  for (const [checkingDisabled, dnssecOk] of [[false, false], [true, false], [false, true]] as const) {
-    const { query, questionEnd: end } = buildQuery(keyOfText("Web.Example")!, TYPE.AAAA, { checkingDisabled, dnssecOk });
+  for (const [flags, dnssecOk] of [[0x0100, false], [0x0110, false], [0x0100, true]] as const) {
+    const { query, questionEnd: end } = buildQuery({ key: keyOfText("Web.Example")!, type: TYPE.AAAA, flags, dnssecOk, clientSubnet: "" });
     t.match(dnsPacket.decode(query), {
-      type: "query", flag_rd: true, flag_cd: checkingDisabled, flag_ad: false,
+      type: "query", flag_rd: true, flag_cd: flags === 0x0110, flag_ad: false,
       questions: [{ name: "web.example", type: "AAAA", class: "IN" }],
       additionals: [{ type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, flag_do: dnssecOk }],
     });
     t.equal(end, query.length - 11);
   }
-  t.match(dnsPacket.decode(buildQuery("", TYPE.NS, { checkingDisabled: false, dnssecOk: false }).query), { questions: [{ name: ".", type: "NS" }] }, "the root");
+  t.match(dnsPacket.decode(buildQuery({ key: "", type: TYPE.NS, flags: 0x0100, dnssecOk: false, clientSubnet: "" }).query), { questions: [{ name: ".", type: "NS" }] }, "the root");
   t.end();
 });

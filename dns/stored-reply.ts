@@ -1,4 +1,5 @@
-import { CLASS, FLAG, HEADER_SIZE, RCODE, TYPE } from "./query.js";
+import type { NameKey } from "./name.js";
+import { CLASS, CLIENT_SUBNET, FLAG, HEADER_SIZE, RCODE, TYPE } from "./query.js";
 import type { AnswerRecord } from "./records.js";
 import { recordsIn, type RecordPlace } from "./record-places.js";
 
@@ -14,6 +15,8 @@ export interface StoredReply {
   /** Seconds it may be kept (RFC 1035 section 3.2.1, RFC 2308 section 5); 0 for not at all. */
   readonly lifetime: number;
   readonly hasAnswers: boolean;
+  /** Given past a server with precedence: not to be used beyond its lifetime, whatever happens. */
+  readonly isProvisional?: boolean;
 }
 
 /** Nothing is kept longer, seconds. */
@@ -26,7 +29,7 @@ const negativeAtMost = 3600;
  * @returns undefined when the records do not fit into the message, have names without end, or an OPT record stands where none may
  */
 export function storeReply(reply: Buffer, end: number): StoredReply | undefined {
-  const places = recordsIn(reply, end);
+  const places = reply.length < end ? undefined : recordsIn(reply, end);
   if (!places) return undefined;
   const cut = withoutOpt(reply, end, places);
   if (!cut) return undefined;
@@ -40,6 +43,15 @@ export function storeReply(reply: Buffer, end: number): StoredReply | undefined 
     hasAnswers,
     lifetime: isComplete(message, rcode) ? lifetimeOf(message, kept, hasAnswers, rcode) : 0,
   };
+}
+
+/** A reply that says of itself that it is not whole: what can be read of it, if only that. Not to be kept. */
+export function storeTruncated(reply: Buffer, end: number): StoredReply {
+  const stored = storeReply(reply, end);
+  if (stored) return stored;
+  const message = Buffer.from(reply.subarray(0, end));
+  message.fill(0, 6, HEADER_SIZE);
+  return { bytes: message.toString("latin1"), ttlOffsets: [], rcode: message[3]! & 15, hasAnswers: false, lifetime: 0 };
 }
 
 /** The addresses in the answer section, whatever names they stand under: for an answer given under another name. */
@@ -93,18 +105,70 @@ function saneTtl(ttl: number): number {
   return ttl >= 0x80000000 ? 0 : ttl;
 }
 
+/** Header bits of a question that are the asker's to set, and are passed on: RD, AD (RFC 6840 section 5.7), CD. */
+export const PASSED_ON = FLAG.RD | FLAG.AD | FLAG.CD;
+/** Bytes of the fixed part of an OPT record (RFC 6891 section 6.1.2). */
+const optSize = 11;
+
+/** What a query of our own asks, and how. */
+export interface QueryContent {
+  readonly key: NameKey;
+  readonly type: number;
+  /** Of {@link PASSED_ON}. */
+  readonly flags: number;
+  readonly dnssecOk: boolean;
+  /** Data of the client's subnet option (RFC 7871), a latin1 string; "" for none. */
+  readonly clientSubnet: string;
+}
+
 /** A query of our own for a name: a fresh header, one question, EDNS with a payload that fits into one packet. */
-export function buildQuery(key: string, type: number, { checkingDisabled, dnssecOk }: { checkingDisabled: boolean; dnssecOk: boolean }): { query: Buffer; questionEnd: number } {
+export function buildQuery({ key, type, flags, dnssecOk, clientSubnet }: QueryContent): { query: Buffer; questionEnd: number } {
   const questionEnd = HEADER_SIZE + key.length + 1 + 4;
-  const query = Buffer.alloc(questionEnd + 11);
-  query.writeUInt16BE(FLAG.RD | (checkingDisabled ? FLAG.CD : 0), 2);
+  const options = clientSubnet.length > 0 ? 4 + clientSubnet.length : 0;
+  const query = Buffer.alloc(questionEnd + optSize + options);
+  query.writeUInt16BE(flags & PASSED_ON, 2);
   query.writeUInt16BE(1, 4);
   query.writeUInt16BE(1, 10);
   query.write(key, HEADER_SIZE, "latin1");
   query.writeUInt16BE(type, questionEnd - 4);
   query.writeUInt16BE(CLASS.IN, questionEnd - 2);
-  query.writeUInt16BE(TYPE.OPT, questionEnd + 1);
-  query.writeUInt16BE(1232, questionEnd + 3);
-  query.writeUInt16BE(dnssecOk ? 0x8000 : 0, questionEnd + 7);
+  writeOptRecord(query, questionEnd, usualSize, dnssecOk);
+  if (options === 0) return { query, questionEnd };
+  query.writeUInt16BE(options, questionEnd + optSize - 2);
+  query.writeUInt16BE(CLIENT_SUBNET, questionEnd + optSize);
+  query.writeUInt16BE(clientSubnet.length, questionEnd + optSize + 2);
+  query.write(clientSubnet, questionEnd + optSize + 4, "latin1");
   return { query, questionEnd };
+}
+
+/** The simplest query there is for a name. */
+export function plainQuery(key: NameKey, type: number): { message: Buffer; end: number } {
+  const { query, questionEnd } = buildQuery({ key, type, flags: FLAG.RD, dnssecOk: false, clientSubnet: "" });
+  return { message: withoutEdns(query, questionEnd), end: questionEnd };
+}
+
+/** Largest UDP reply that is asked for at first: it fits into one packet on almost any way (DNS Flag Day 2020). */
+export const usualSize = 1232;
+
+/** The same query without EDNS. */
+export function withoutEdns(query: Buffer, questionEnd: number): Buffer {
+  const plain = Buffer.from(query.subarray(0, questionEnd));
+  plain.writeUInt16BE(0, 10);
+  return plain;
+}
+
+/** The same question with an EDNS record, and nothing else behind it, that takes larger UDP replies. @param size bytes */
+export function withSize(query: Buffer, questionEnd: number, size: number, dnssecOk: boolean): Buffer {
+  const larger = Buffer.alloc(questionEnd + optSize);
+  query.copy(larger, 0, 0, questionEnd);
+  larger.fill(0, 6, HEADER_SIZE);
+  larger.writeUInt16BE(1, 10);
+  writeOptRecord(larger, questionEnd, size, dnssecOk);
+  return larger;
+}
+
+function writeOptRecord(query: Buffer, at: number, size: number, dnssecOk: boolean): void {
+  query.writeUInt16BE(TYPE.OPT, at + 1);
+  query.writeUInt16BE(size, at + 3);
+  query.writeUInt16BE(dnssecOk ? 0x8000 : 0, at + 7);
 }

@@ -47,7 +47,7 @@ export class OutsideBench {
   /** A sandbox that forwards to these. */
   sandbox(id: string, upstreams: readonly Upstream[], given: Partial<SandboxRecord> = {}): Sandbox {
     const forwarding = { kind: "upstreams", upstreams } as const;
-    const record: SandboxRecord = { id, container: id, containerName: id, networks: [], forwarding, singleLabels: "forward", search: [], ...given };
+    const record: SandboxRecord = { id, container: id, containerName: id, networks: [], forwarding, singleLabels: "forward", sharesAnswers: true, search: [], ...given };
     const sandbox = new Sandbox(record, this.zones, new SandboxPool(this.loop.poller, () => false));
     this.#sandboxes.push(sandbox);
     return sandbox;
@@ -77,7 +77,7 @@ export class OutsideBench {
 }
 
 export function questionFor(name: string, type: number = TYPE.A, given: Partial<OutsideQuestion> = {}): OutsideQuestion {
-  return { key: keyOfText(name)!, type, checkingDisabled: false, dnssecOk: false, ...given };
+  return { key: keyOfText(name)!, type, flags: 0x0100, dnssecOk: false, clientSubnet: "", clientSize: 512, ...given };
 }
 
 /** An upstream that knows these names, over UDP; the rest does not exist. `names` may be changed meanwhile. */

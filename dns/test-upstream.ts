@@ -68,6 +68,11 @@ export class FakeUpstream {
     return new Promise((resolve, reject) => this.udp.send(bytes, port, "127.0.0.1", (error) => (error ? reject(error) : resolve())));
   }
 
+  /** Nobody listens there for TCP from now on. */
+  refuseTcp(): void {
+    this.tcp.close();
+  }
+
   close(): void {
     for (const connection of this.#connections) connection.destroy();
     this.tcp.close();

@@ -8,7 +8,7 @@ import { isReplyTo } from "./reply-check.js";
 import { TurnTime } from "./turn-time.js";
 
 /** How one question to one server ended. */
-export type ExchangeOutcome = { readonly kind: "reply"; readonly reply: Buffer } | { readonly kind: "failed"; readonly reason: string };
+export type ExchangeOutcome = { readonly kind: "reply"; readonly reply: Buffer } | { readonly kind: "failed"; readonly reason: string; /** It was never asked: this says nothing of the server. */ readonly unasked?: true };
 
 /** A question under way. Cancelling forgets it; a late reply is dropped. */
 export interface Exchange {
@@ -92,7 +92,7 @@ export class UdpChannel {
   close(): void {
     this.#watch.close();
     closeDescriptor(this.fd);
-    for (const id of [...this.#waiting.keys()]) this.#finish(id, { kind: "failed", reason: "closed" });
+    for (const id of [...this.#waiting.keys()]) this.#finish(id, { kind: "failed", reason: "closed", unasked: true });
   }
 
   #receive(): void {

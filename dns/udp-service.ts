@@ -114,12 +114,13 @@ export class UdpService {
     if (decided) {
       this.log.record(sandbox, question, "udp", decided, began);
       if (decided.local) sandbox.cache.put(key, variantsOf(asked, decided.local, decided.reply));
-      else if (decided.lasts) sandbox.cache.put(key, [decided.reply], this.#now + decided.lasts);
+      else if (decided.lasts) sandbox.cache.put(key, decided.variants ?? [decided.reply], this.#now + decided.lasts);
       return decided.reply.copy(batch.bytes, start);
     }
     const client = batch.copySender(slot);
     this.resolver.ask(asked, (resolved) => {
       this.log.record(sandbox, question, "udp", resolved, began);
+      if (resolved.lasts) sandbox.cache.put(key, resolved.variants ?? [resolved.reply], monotonicNow() + resolved.lasts);
       if (sandbox.sockets) sendDatagram(fd, resolved.reply, client);
     });
     return 0;

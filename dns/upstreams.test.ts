@@ -1,5 +1,5 @@
-import fc from "fast-check";
 import t from "tap";
+import { keyOfText, likelyZoneOf, textOfKey } from "./name.js";
 import type { Upstream } from "./protocol.js";
 import { UpstreamHealth } from "./upstreams.js";
 
@@ -10,23 +10,32 @@ class Clocked {
   now = 0;
   readonly health = new UpstreamHealth(() => this.now);
 
-  /** The order in which they are asked, and after a plus sign whoever is tried beside them. */
+  /** Who is waited for, in which order, and after a plus sign whoever is tried beside them. */
   plan(upstreams: readonly Upstream[] = [a, b, c]): string {
-    const { order, probe } = this.health.plan(upstreams);
+    const { down, probe } = this.health.plan(upstreams);
     const last = ({ ip }: Upstream) => ip.slice(-1);
-    return order.filter((each) => each !== probe).map(last).join("") + (probe ? `+${last(probe)}` : "");
+    return upstreams.filter((each) => !down.has(each)).map(last).join("") + (probe ? `+${last(probe)}` : "");
+  }
+
+  bringDown(upstream: Upstream): void {
+    for (const zone of ["one.test", "two.test"]) this.health.timedOut(upstream, keyOfText(zone)!);
+    this.health.failed(upstream, keyOfText("three.test")!);
+  }
+
+  isDown(upstream: Upstream): boolean {
+    return this.health.plan([upstream, c]).down.has(upstream);
   }
 }
 
-t.test("upstreams are asked as configured, those that are down last", (t) => {
+t.test("upstreams are asked as configured, without those that are down", (t) => {
   const clocked = new Clocked();
   t.equal(clocked.plan(), "123");
-  clocked.health.timedOut(a);
-  t.equal(clocked.plan(), "231");
-  clocked.health.failed(b);
-  t.equal(clocked.plan(), "312");
+  clocked.bringDown(a);
+  t.equal(clocked.plan(), "23");
+  clocked.bringDown(b);
+  t.equal(clocked.plan(), "3");
   t.equal(clocked.plan([b, a]), "21", "all down: as configured");
-  clocked.health.failed(c);
+  clocked.bringDown(c);
   t.equal(clocked.plan(), "123");
   t.equal(clocked.plan([]), "");
   t.end();
@@ -34,14 +43,14 @@ t.test("upstreams are asked as configured, those that are down last", (t) => {
 
 t.test("one that is down is tried every five seconds, whoever asks, until it answers", (t) => {
   const clocked = new Clocked();
-  clocked.health.timedOut(a);
-  const cases: [ms: number, expected: string][] = [[4999, "231"], [5000, "23+1"], [5001, "231"], [9999, "231"], [10_000, "23+1"], [10_000, "231"]];
+  clocked.bringDown(a);
+  const cases: [ms: number, expected: string][] = [[4999, "23"], [5000, "23+1"], [5001, "23"], [9999, "23"], [10_000, "23+1"], [10_000, "23"]];
   for (const [ms, expected] of cases) {
     clocked.now = ms;
     t.equal(clocked.plan(), expected, `at ${ms} ms`);
   }
   clocked.now = 12_000;
-  clocked.health.timedOut(a);
+  clocked.bringDown(a);
   clocked.now = 15_000;
   t.equal(clocked.plan(), "23+1", "to be silent again does not put the next trial off");
   clocked.health.answered(a, 5);
@@ -49,50 +58,45 @@ t.test("one that is down is tried every five seconds, whoever asks, until it ans
   t.end();
 });
 
-t.test("one is tried at a time", (t) => {
+t.test("one is tried at a time, and only if it comes before the first that is up", (t) => {
   const clocked = new Clocked();
-  clocked.health.timedOut(a);
-  clocked.health.timedOut(b);
+  clocked.bringDown(a);
+  clocked.bringDown(b);
   clocked.now = 5000;
-  t.equal(clocked.plan(), "32+1");
-  t.equal(clocked.plan(), "31+2");
-  t.equal(clocked.plan(), "312");
+  t.equal(clocked.plan(), "3+1");
+  t.equal(clocked.plan(), "3+2");
+  t.equal(clocked.plan(), "3");
+  const behind = new Clocked();
+  behind.bringDown(b);
+  behind.now = 60_000;
+  t.equal(behind.plan(), "13");
   t.end();
 });
 
-t.test("all are down when each is", (t) => {
-  const { health } = new Clocked();
-  t.equal(health.allDown([]), false, "nobody is not down");
-  health.timedOut(a);
-  t.equal(health.allDown([a]), true);
-  t.equal(health.allDown([a, b]), false);
-  health.failed(b);
-  t.equal(health.allDown([a, b]), true);
-  health.answered(b, 1);
-  t.equal(health.allDown([a, b]), false);
+t.test("one zone, however often, is not several", (t) => {
+  const clocked = new Clocked();
+  for (let count = 0; count < 100; count++) clocked.health.timedOut(a, keyOfText(count % 2 ? "one.test" : "two.test")!);
+  t.equal(clocked.plan(), "123");
+  clocked.health.answered(a, 1);
+  clocked.health.timedOut(a, keyOfText("three.test")!);
+  t.equal(clocked.plan(), "123", "what was before an answer does not count");
   t.end();
 });
 
-t.test("an upstream is waited for as its latency suggests, within bounds", (t) => {
-  const patienceAfter = (...took: number[]) => {
-    const { health } = new Clocked();
-    for (const ms of took) health.answered(a, ms);
-    return health.patienceFor(a);
-  };
-  t.equal(patienceAfter(), 250, "nothing is known");
-  t.equal(patienceAfter(1), 60);
-  t.equal(patienceAfter(50), 150);
-  t.equal(patienceAfter(2000), 300);
-  t.equal(patienceAfter(50, 100), 180, "smoothed");
-  fc.assert(fc.property(fc.array(fc.double({ min: 0, max: 4000, noNaN: true })), (took) => patienceAfter(...took) >= 60 && patienceAfter(...took) <= 300));
+t.test("how zones are guessed", (t) => {
+  const zoneOf = (name: string) => textOfKey(likelyZoneOf(keyOfText(name)!));
+  for (const [name, zone] of [["www.example.com", "example.com"], ["example.com", "example.com"], ["com", "com"], ["a.b.c.d.example.com", "example.com"], ["4.3.2.10.in-addr.arpa", "2.10.in-addr.arpa"], ["in-addr.arpa", "in-addr.arpa"]] as const)
+    t.equal(zoneOf(name), zone);
+  t.equal(likelyZoneOf(""), "");
   t.end();
 });
 
 t.test("the same address from another namespace is another server", (t) => {
-  const { health } = new Clocked();
-  health.timedOut(a);
-  t.equal(health.allDown([upstream(a.ip, "container")]), false);
-  t.equal(health.allDown([{ ...a, port: 5353 }]), false);
+  const clocked = new Clocked();
+  clocked.bringDown(a);
+  t.equal(clocked.isDown(a), true);
+  t.equal(clocked.isDown(upstream(a.ip, "container")), false);
+  t.equal(clocked.isDown({ ...a, port: 5353 }), false);
   t.end();
 });
 
@@ -101,11 +105,11 @@ t.test("everything is counted", (t) => {
   health.asked(a);
   health.asked(a);
   health.answered(a, 10);
-  health.timedOut(a);
-  health.failed(b);
+  health.timedOut(a, keyOfText("one.test")!);
+  health.failed(b, keyOfText("one.test")!);
   t.same(health.report(), [
-    { upstream: a, asked: 2, answered: 1, timeouts: 1, failures: 0, latency: 10, down: true },
-    { upstream: b, asked: 0, answered: 0, timeouts: 0, failures: 1, latency: 0, down: true },
+    { upstream: a, asked: 2, answered: 1, timeouts: 1, failures: 0, latency: 10, down: false },
+    { upstream: b, asked: 0, answered: 0, timeouts: 0, failures: 1, latency: 0, down: false },
   ]);
   t.end();
 });

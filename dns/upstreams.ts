@@ -1,3 +1,5 @@
+import { EdnsSupport } from "./edns-support.js";
+import type { NameKey } from "./name.js";
 import type { Upstream, UpstreamReport } from "./protocol.js";
 
 interface Health {
@@ -8,49 +10,46 @@ interface Health {
   failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   latency: number;
-  /** Silent or refusing when it was last asked. */
-  down: boolean;
+  /** Zones of the questions that had no answer, since there was one to any. */
+  readonly unanswered: Set<NameKey>;
   /** When a server that is down is asked again, beside the others. */
   probeAt: number;
+  readonly edns: EdnsSupport;
 }
 
 const knownAtMost = 4096;
 /** Weight of the newest answer in the smoothed latency. */
 const newest = 0.2;
-/** How long an upstream is waited for before the next one is asked too, ms: some times its usual latency, within these. */
-const patience = { factor: 3, least: 60, most: 300, unknown: 250 } as const;
+/** A server is down that left questions for so many zones unanswered, and answered none meanwhile: one zone may be lame. */
+const zonesAtLeast = 3;
 /** How often a server that is down is tried again, ms. */
 const probeEvery = 5000;
 
-/** What is known of each upstream, over all sandboxes that use it. */
+/** What is known of each upstream, over all sandboxes that use it in the same way. */
 export class UpstreamHealth {
+  /** Milliseconds a server may be silent before a later one's answer counts. */
+  patience = 2000;
   readonly #known = new Map<string, Health>();
 
   /** @param now milliseconds that never go back */
   constructor(private readonly now: () => number) {}
 
   /**
-   * The order in which upstreams are asked: those that answer first, as configured; and which of the others is asked
-   * at the same time, to see whether it is back.
+   * Which of the upstreams are not waited for, being down, and which of these is asked all the same, to see whether it is
+   * back: one in front of the first that is up, since whoever is behind it is asked only when that fails. When all are
+   * down, none is passed by.
    */
-  plan(upstreams: readonly Upstream[]): { readonly order: readonly Upstream[]; readonly probe: Upstream | undefined } {
-    const down = upstreams.filter((upstream) => this.#of(upstream).down);
-    if (down.length === 0 || down.length === upstreams.length) return { order: upstreams, probe: undefined };
+  plan(upstreams: readonly Upstream[]): { readonly down: ReadonlySet<Upstream>; readonly probe: Upstream | undefined } {
+    const firstUp = upstreams.findIndex((upstream) => !this.#isDown(upstream));
+    if (firstUp < 0) return { down: new Set(), probe: undefined };
     const now = this.now();
-    const probe = down.find((upstream) => this.#of(upstream).probeAt <= now);
+    const probe = upstreams.slice(0, firstUp).find((upstream) => this.#of(upstream).probeAt <= now);
     if (probe) this.#of(probe).probeAt = now + probeEvery;
-    const rest = down.filter((upstream) => upstream !== probe);
-    return { order: [...upstreams.filter((upstream) => !down.includes(upstream)), ...rest], probe };
+    return { down: new Set(upstreams.filter((upstream) => this.#isDown(upstream))), probe };
   }
 
-  allDown(upstreams: readonly Upstream[]): boolean {
-    return upstreams.length > 0 && upstreams.every((upstream) => this.#of(upstream).down);
-  }
-
-  /** Milliseconds to wait for an upstream before the next one is asked too. */
-  patienceFor(upstream: Upstream): number {
-    const { latency } = this.#of(upstream);
-    return latency === 0 ? patience.unknown : Math.min(patience.most, Math.max(patience.least, latency * patience.factor));
+  edns(upstream: Upstream): EdnsSupport {
+    return this.#of(upstream).edns;
   }
 
   asked(upstream: Upstream): void {
@@ -61,28 +60,28 @@ export class UpstreamHealth {
   answered(upstream: Upstream, took: number): void {
     const health = this.#of(upstream);
     health.answered++;
-    health.down = false;
+    health.unanswered.clear();
     health.latency = health.latency === 0 ? took : health.latency * (1 - newest) + took * newest;
   }
 
-  /** It did not answer although there was time; another may have. */
-  timedOut(upstream: Upstream): void {
-    const health = this.#of(upstream);
-    health.timeouts++;
-    this.#isDown(health);
+  /** It did not answer a question for that zone although there was time, whatever others did. */
+  timedOut(upstream: Upstream, zone: NameKey): void {
+    this.#of(upstream).timeouts++;
+    this.#leftUnanswered(upstream, zone);
   }
 
-  failed(upstream: Upstream): void {
-    const health = this.#of(upstream);
-    health.failures++;
-    this.#isDown(health);
+  /** It cannot be reached. */
+  failed(upstream: Upstream, zone: NameKey): void {
+    this.#of(upstream).failures++;
+    this.#leftUnanswered(upstream, zone);
   }
 
   /** A server that is known from several networks is told once: down where it is down from all of them. */
   report(): UpstreamReport[] {
     const reports = new Map<string, UpstreamReport>();
-    for (const { upstream, asked, answered, timeouts, failures, latency, down } of this.#known.values()) {
+    for (const { upstream, asked, answered, timeouts, failures, latency } of this.#known.values()) {
       const { ip, port, from } = upstream;
+      const down = this.#isDown(upstream);
       const one = { upstream: { ip, port, from }, asked, answered, timeouts, failures, latency, down };
       const key = `${from} ${ip}#${port}`;
       const before = reports.get(key);
@@ -91,9 +90,16 @@ export class UpstreamHealth {
     return [...reports.values()];
   }
 
-  #isDown(health: Health): void {
-    if (!health.down) health.probeAt = this.now() + probeEvery;
-    health.down = true;
+  #isDown(upstream: Upstream): boolean {
+    return this.#of(upstream).unanswered.size >= zonesAtLeast;
+  }
+
+  #leftUnanswered(upstream: Upstream, zone: NameKey): void {
+    const { unanswered, edns } = this.#of(upstream);
+    edns.doubt();
+    if (unanswered.size >= zonesAtLeast) return;
+    unanswered.add(zone);
+    if (unanswered.size === zonesAtLeast) this.#of(upstream).probeAt = this.now() + probeEvery;
   }
 
   #of(upstream: Upstream): Health {
@@ -101,7 +107,7 @@ export class UpstreamHealth {
     let health = this.#known.get(key);
     if (!health) {
       if (this.#known.size >= knownAtMost) this.#known.delete(this.#known.keys().next().value!);
-      health = { upstream, asked: 0, answered: 0, timeouts: 0, failures: 0, latency: 0, down: false, probeAt: 0 };
+      health = { upstream, asked: 0, answered: 0, timeouts: 0, failures: 0, latency: 0, unanswered: new Set(), probeAt: 0, edns: new EdnsSupport() };
       this.#known.set(key, health);
     }
     return health;

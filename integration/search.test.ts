@@ -36,9 +36,10 @@ t.test("a single label that no container has is looked up under the container's 
     for (const [name, full, addresses] of [["last", "last.three.test", ["192.0.2.3"]], ["both", "both.one.test", ["192.0.2.1", "192.0.2.2"]], ["alias", "alias.two.test", ["192.0.2.4"]]] as const)
       for (const asker of [plain, dotted]) {
         const answer = await asker.dig(name.toUpperCase());
-        t.match(answer, { rcode: "NOERROR", questionName: name.toUpperCase(), addresses });
-        t.match(answer.answers, [{ name: name.toUpperCase(), type: "CNAME", data: full }, ...addresses.map((data) => ({ name: full, type: "A", data }))]);
-        t.same((await asker.dig(name, "A", { tcp: true })).addresses, addresses, "over TCP");
+        t.match(answer, { rcode: "NOERROR", questionName: name.toUpperCase() });
+        t.match(answer.answers, [{ name: name.toUpperCase(), type: "CNAME", data: full }, ...addresses.map(() => ({ name: full, type: "A" }))]);
+        t.same(answer.addresses.sort(), addresses);
+        t.same((await asker.dig(name, "A", { tcp: true })).addresses.sort(), addresses, "over TCP");
       }
     t.match(await bare.dig("last"), { rcode: "NXDOMAIN", answers: [] }, "not for a container without suffixes");
   });

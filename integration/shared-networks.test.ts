@@ -25,6 +25,24 @@ t.test("on a network that other hosts share, the table alone never says no", asy
   await upstream.answer("out.example", "A", "192.0.2.9");
   t.same((await asker.dig("out.example")).addresses, ["192.0.2.9"], "the outside world is, too");
 
+  await upstream.hijack("6.6.6.6");
+  await upstream.clear();
+  const own = found.addresses;
+  const task = await host.exec(["docker", "inspect", "--format={{range .NetworksAttachments}}{{.Addresses}}{{end}}", (await host.docker("service", "ps", "--quiet", "store")).split("\n")[0]!], { reject: false });
+  for (let turn = 0; turn < 10; turn++)
+    for (const tcp of [false, true]) {
+      t.same((await asker.dig("store", "A", { tcp })).addresses, own, "whatever an upstream claims, the service's name is the swarm's");
+      t.match((await asker.dig("tasks.store", "A", { tcp })).addresses, task.stdout.includes("10.") ? [/^10\./] : []);
+      t.match(await asker.dig("store", "AAAA", { tcp }), { rcode: "NOERROR", answers: [] });
+    }
+  t.same((await upstream.queries()).filter(({ name }) => name.includes("store")), [], "and none of its names leaks");
+  t.same((await asker.dig("any.example")).addresses, ["6.6.6.6"]);
+  t.equal((await upstream.queries()).length, 1, "a name of the outside world takes one packet");
+  await upstream.hijack(undefined);
+  await upstream.silence(true);
+  t.match(await asker.dig("store", "AAAA"), { rcode: "NOERROR", answers: [] }, "also while the upstream is silent");
+  await upstream.silence(false);
+
   const status = (await pontoon.cli("status")).stdout;
   t.match(status, /wide\s+overlay\s+\d+\s+shared with other hosts/);
   t.match(status, /vault .*docker.*on internal networks only, one of them shared with other hosts/);

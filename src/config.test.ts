@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
 
-const defaults = { "log-level": "info", observe: false, dns: { enabled: true, ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", "orphan-after": 60 }, ports: { enabled: true, drain: 10 } };
+const defaults = { "log-level": "info", observe: false, dns: { enabled: true, ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", patience: 2, "share-answers": false, "orphan-after": 60 }, ports: { enabled: true, drain: 10 } };
 
 function problem(text: string): string {
   try {
@@ -25,8 +25,8 @@ t.test("what is not said has a default", (t) => {
 
 t.test("everything that may be said is taken", (t) => {
   const text =
-    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n";
-  const dns = { enabled: false, ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "forward-from": "host", "orphan-after": 3600 };
+    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  patience: 0.5\n  share-answers: true\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n";
+  const dns = { enabled: false, ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "forward-from": "host", patience: 0.5, "share-answers": true, "orphan-after": 3600 };
   t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, ip: "192.0.2.1", dns, ports: { enabled: false, drain: 0 } });
   t.end();
 });
@@ -36,7 +36,7 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, ip, log-level, observe, dns, ports/],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
     ["log_level: info", /did you mean log-level\?/],
-    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: enabled, ttl, query-log, cache-size, single-label, forward-from, orphan-after/],
+    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: enabled, ttl, query-log, cache-size, single-label, forward-from, patience, share-answers, orphan-after/],
     ["ip: localhost", /^pontoon\.yaml: ip: must be an IPv4 or IPv6 address/],
     ["ports:\n  drian: 1", /unknown key ports\.drian/, /known here: enabled, drain/],
     ["one: 1\ntwo: 2", /unknown key one/, /unknown key two/],

@@ -20,6 +20,10 @@ const dnsSchema = z
     "single-label": z.enum(["forward", "local"]).default("forward"),
     /** The network namespace upstream servers are asked from: the one Docker would choose, or always the same. */
     "forward-from": z.enum(["docker", "host", "container"]).default("docker"),
+    /** Seconds an upstream server may be silent before the answer of a later one in the list counts. */
+    patience: z.number().min(0.1).max(3.5).default(2),
+    /** Whether answers of upstream servers that were asked from inside a container are kept for all on the same networks. */
+    "share-answers": z.boolean().default(false),
     /** Seconds pontoon-dns goes on without a daemon before it hands back to Docker. */
     "orphan-after": z.number().int().min(1).max(3600).default(60),
   })

@@ -74,6 +74,13 @@ command(dns, "query", "ask the running server as a container would, and explain 
     print(options, explainedAnswer(`${name} ${type}`, explanation as Parameters<typeof explainedAnswer>[1]), explainedText);
   });
 
+command(dns, "flush", "forget what upstream servers have answered")
+  .argument("[name]", "the name to forget; every name without")
+  .action(async (name: string | undefined, options: GlobalOptions) => {
+    const { flushRequest, flushText } = await import("./cli/dns.js");
+    print(options, await (await client(options)).post("/v1/dns/flush", flushRequest(name)), flushText);
+  });
+
 const specSyntax = "[IP:][HOST:]PORT[/tcp|udp|sctp], as for docker run -p; ports may be ranges";
 
 command(program, "publish", "publish ports of a container, running or not; all of them or none")

@@ -161,8 +161,8 @@ export class Harness {
     return { cancel: () => (this.#pending = this.#pending.filter((each) => each !== work)) };
   }
 
-  #answerOf({ key, type, ...bits }: OutsideQuestion): OutsideAnswer {
-    const { query, questionEnd } = buildQuery(key, type, bits);
+  #answerOf(question: OutsideQuestion): OutsideAnswer {
+    const { query, questionEnd } = buildQuery(question);
     const reply = this.#spoilt(query, questionEnd);
     const stored = isReplyTo(reply, query, questionEnd) ? storeReply(reply, questionEnd) : undefined;
     this.tally[stored ? "believed" : "disbelieved"]++;
@@ -185,7 +185,7 @@ export class Harness {
   }
 
   #sandbox(given: Partial<SandboxRecord>): Sandbox {
-    const record: SandboxRecord = { id: "one", container: "one", containerName: "one", networks: [{ id: "front", links: [["alias", "web"]] }], forwarding: { kind: "never" }, singleLabels: "forward", search: [], ...given };
+    const record: SandboxRecord = { id: "one", container: "one", containerName: "one", networks: [{ id: "front", links: [["alias", "web"]] }], forwarding: { kind: "never" }, singleLabels: "forward", sharesAnswers: false, search: [], ...given };
     return new Sandbox(record, this.#zones, new SandboxPool(this.#poller, () => false));
   }
 }

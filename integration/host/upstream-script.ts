@@ -19,11 +19,15 @@ export interface UpstreamScript {
   delayMs: number;
   truncatedNames: string[];
   forgeries: Record<string, { forgery: Forgery; thenTruth: boolean }>;
+  /** The A record of every name that has none of its own. */
+  hijack: string | undefined;
+  /** What becomes of queries with EDNS: a bare header with an error, or nothing at all. */
+  withEdns: "answered" | "dropped" | "refused";
 }
 
 /** The script of an upstream nobody has told anything: every name is unknown. */
 export function emptyScript(): UpstreamScript {
-  return { records: [], rcodes: {}, silent: false, silentNames: [], delayMs: 0, truncatedNames: [], forgeries: {} };
+  return { records: [], rcodes: {}, silent: false, silentNames: [], delayMs: 0, truncatedNames: [], forgeries: {}, hijack: undefined, withEdns: "answered" };
 }
 
 /** A query an upstream received. */
@@ -54,6 +58,7 @@ export function replies(script: UpstreamScript, query: Buffer, transport: "udp" 
   if (question === undefined) return [];
   const name = question.name.toLowerCase();
   if (script.silent || script.silentNames.includes(name)) return [];
+  if (script.withEdns !== "answered" && readEdns(packet.additionals)) return script.withEdns === "dropped" ? [] : [{ bytes: bareError(query), fromElsewhere: false }];
   const truth = { bytes: truthful(script, packet, question, transport), fromElsewhere: false };
   const forged = script.forgeries[name];
   if (forged === undefined) return [truth];
@@ -78,6 +83,7 @@ function findAnswers(script: UpstreamScript, question: Question): Found {
   const answers = chain(script, question.name.toLowerCase(), question.type);
   const rcode = script.rcodes[question.name.toLowerCase()];
   if (rcode !== undefined) return { rcode, answers };
+  if (script.hijack !== undefined && answers.length === 0 && question.type === "A") return { rcode: "NOERROR", answers: [{ name: question.name, type: "A", ttl: 60, data: script.hijack }] };
   const known = script.records.some((record) => record.name === question.name.toLowerCase());
   return { rcode: known ? "NOERROR" : "NXDOMAIN", answers };
 }
@@ -105,6 +111,13 @@ function respond(query: DecodedPacket, question: Question, { rcode, answers }: F
     authorities: answers.length === 0 && (rcode === "NXDOMAIN" || rcode === "NOERROR") ? [authority] : [],
     additionals: edns === undefined ? [] : [optRecord({ ...edns, udpPayloadSize: 1232 })],
   });
+}
+
+/** FORMERR, without even the question: how servers answer that do not read further. */
+function bareError(query: Buffer): Buffer {
+  const header = Buffer.from(query.subarray(0, 12)).fill(0, 4);
+  header.writeUInt16BE(0x8181, 2);
+  return header;
 }
 
 const authority: Answer = {

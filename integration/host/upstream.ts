@@ -67,6 +67,16 @@ export class Upstream {
     return this.#change({ forgeries });
   }
 
+  /** Gives every name without records of its own this address, as providers do that want to be asked again; undefined ends it. */
+  hijack(address: string | undefined): Promise<void> {
+    return this.#change({ hijack: address });
+  }
+
+  /** Drops queries with EDNS, or answers them with a bare error. */
+  withEdns(what: UpstreamScript["withEdns"]): Promise<void> {
+    return this.#change({ withEdns: what });
+  }
+
   /** All queries received since the last `clear`, in order. */
   queries(): Promise<SeenQuery[]> {
     return this.helper.call({ do: "recall" });

@@ -32,6 +32,17 @@ export function encodeQuestion(name: string, type: string): string {
   }
 }
 
+/** What the daemon is asked to forget. Throws BAD_QUESTION. */
+export function flushRequest(name: string | undefined): { readonly name?: string } {
+  if (name === undefined) return {};
+  if (keyOfText(name) === undefined) throw new PontoonError("BAD_QUESTION", name, `${name} is no name in DNS: labels have 1 to 63 bytes, names 255 at most; write a name, or none for all`);
+  return { name };
+}
+
+export function flushText({ forgotten }: { readonly forgotten: number }): string[] {
+  return [`${forgotten} answer${forgotten === 1 ? "" : "s"} of upstream servers forgotten`];
+}
+
 /** A record type as dns-packet calls it: it has no names for the newer ones, nor for `TYPE65` (RFC 3597). */
 function nameOfType(type: string): string {
   const number = { HTTPS: "65", SVCB: "64" }[type] ?? /^TYPE(\d{1,5})$/.exec(type)?.[1];

@@ -25,6 +25,7 @@ class Bench {
   readonly sources: ControlSources = {
     status: () => Promise.resolve({ version: "1.2.3" } as Status),
     records: () => [{ network: "front", name: "web", container: "web1", ipv4: "10.0.0.2", ipv6: undefined, ttl: 5 }],
+    flush: (name) => Promise.resolve(name === undefined ? 7 : name.length),
     query: (container, query) => {
       this.asked.push([container, query.toString()]);
       return container === "nosuch" ? Promise.reject(new PontoonError("NO_SUCH_CONTAINER", container, "no container nosuch")) : Promise.resolve(explanation);
@@ -134,4 +135,12 @@ t.test("a stopped daemon answers no more", async (t) => {
   const api = await bench.start();
   await api.stop();
   await t.rejects(bench.call("GET", "/v1/status"), { code: /ENOENT|ECONNREFUSED/ });
+});
+
+t.test("what is to be forgotten is named, or is everything", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  t.match(await bench.call("POST", "/v1/dns/flush", "{}"), { status: 200, body: { forgotten: 7 } });
+  t.match(await bench.call("POST", "/v1/dns/flush", '{"name":"web"}'), { status: 200, body: { forgotten: 3 } });
+  for (const wrong of ['{"name":""}', '{"name":7}', '{"all":true}', "[]"]) t.equal((await bench.call("POST", "/v1/dns/flush", wrong)).status, 400, wrong);
 });

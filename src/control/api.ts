@@ -17,12 +17,15 @@ export interface ControlSources {
   records(): RecordRow[];
   /** Asks the running server as a container would. @param query a DNS message */
   query(container: string, query: Buffer): Promise<Explanation>;
+  /** @param name of every name without one  @returns how many kept answers were forgotten */
+  flush(name: string | undefined): Promise<number>;
   /** @param container all of the host's without one */
   ports(container: string | undefined): Promise<readonly PortRow[]>;
   publish(request: PublishRequest): Promise<readonly PortRow[]>;
   unpublish(request: UnpublishRequest): Promise<readonly PortRow[]>;
 }
 
+const flushBody = z.strictObject({ name: z.string().min(1).max(1024).exactOptional() });
 const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64() });
 /** Until a client that does not read its answer is given up when the daemon ends, ms. */
 const answerTime = 2000;
@@ -72,6 +75,7 @@ export class ControlApi {
       const { container, query } = queryBody.parse(request.body);
       return sources.query(container, Buffer.from(query, "base64"));
     });
+    this.#server.post("/v1/dns/flush", async (request) => ({ forgotten: await sources.flush(flushBody.parse(request.body).name) }));
     this.#server.get("/v1/ports", (request) => sources.ports(portsQuery.parse(request.query).container));
     this.#server.post("/v1/ports/publish", (request) => sources.publish(publishBody.parse(request.body)));
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishBody.parse(request.body)));

@@ -13,7 +13,7 @@ const container = (id: string, given: Partial<Container> = {}): Container => ({
   dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("front")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
 });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
-  id, container: id, containerName: id, networks: [], singleLabels: "forward", search: [],
+  id, container: id, containerName: id, networks: [], singleLabels: "forward", sharesAnswers: false, search: [],
   forwarding: { kind: "upstreams", upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }, { ip: "8.8.8.8", port: 53, from: "container" }] }, ...given,
 });
 const counters = { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 };

@@ -29,6 +29,9 @@ export interface DnsRoleOptions {
   readonly queryLog: boolean;
   /** Bytes. */
   readonly cacheSize: number;
+  /** Milliseconds an upstream may be silent before a later one's answer counts. */
+  readonly patience: number;
+  readonly sharesAnswers: boolean;
   readonly singleLabel: "forward" | "local";
   /** False: take over nothing; only work out what would be. */
   readonly takeOver: boolean;
@@ -81,8 +84,8 @@ export class DnsRole {
       onMessage: (message) => this.#onMessage(message),
     });
     this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what));
-    const { orphanAfter, queryLog, cacheSize } = options;
-    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize } });
+    const { orphanAfter, queryLog, cacheSize, patience } = options;
+    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize, patience: Math.round(patience) } });
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#reviews.request(change));
   }
@@ -138,6 +141,12 @@ export class DnsRole {
   async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
     const [{ explanation }] = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
     return explanation;
+  }
+
+  /** Has the server forget what upstreams have said of a name, or of every name. @returns how many answers that were. Throws SERVER_SILENT. */
+  async flush(name: string | undefined): Promise<number> {
+    const [{ answers }] = await this.#client.request((request) => ({ kind: "flush", request, ...(name !== undefined && { name }) }), "flushed");
+    return answers;
   }
 
   /** @returns undefined when there is no server to ask */
@@ -203,7 +212,7 @@ export class DnsRole {
       const outside = await this.outsideDnsOf(container);
       const current = this.inventory.containers.get(container.id);
       if (current !== container) return; // overtaken: the newer state is reviewed on its own
-      const decision = decide(this.inventory, container, outside, this.options.singleLabel);
+      const decision = decide(this.inventory, container, outside, this.options);
       const before = this.decisions.get(container.id);
       if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
       if (decision.kind === "leave" && decision.code !== undefined && (before?.kind !== "leave" || before.reason !== decision.reason))

@@ -33,6 +33,7 @@ t.test("a container is served with its networks in Docker's order and its links 
       networks: [{ id: "n1", links: [] }, { id: "n2", links: [["alias", "target"]] }, { id: "inside", links: [] }],
       forwarding: { kind: "upstreams", upstreams: outside.upstreams },
       singleLabels: "forward",
+      sharesAnswers: false,
       search: ["lan"],
     },
   });

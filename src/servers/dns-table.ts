@@ -34,8 +34,14 @@ export function endpointRecords(inventory: Inventory, container: Container, defa
   }));
 }
 
+/** What the configuration says of names, for all containers. */
+export interface NamePolicy {
+  readonly singleLabel: "forward" | "local";
+  readonly sharesAnswers: boolean;
+}
+
 /** Whether a container's resolver is taken over, and what it may then see and ask. */
-export function decide(inventory: Inventory, container: Container, outside: OutsideDns, singleLabel: "forward" | "local" = "forward"): Decision {
+export function decide(inventory: Inventory, container: Container, outside: OutsideDns, { singleLabel, sharesAnswers }: NamePolicy = { singleLabel: "forward", sharesAnswers: false }): Decision {
   const leave = (reason: string): Decision => ({ kind: "leave", reason });
   if (!container.running) return leave("not running");
   if (container.networkMode.kind === "host") return leave("uses the host's network");
@@ -59,6 +65,7 @@ export function decide(inventory: Inventory, container: Container, outside: Outs
     networks: joined.map(({ endpoint, network }) => ({ id: network.id, links: endpoint.links.map(([target, alias]) => [alias, target] as const) })),
     forwarding,
     singleLabels: singleLabel === "local" ? "deny" : outside.forwardSingleLabels ? "forward" : "no-data",
+    sharesAnswers,
     search: outside.search,
   };
   return { kind: "serve", sandbox, pid: container.sandbox.pid };
