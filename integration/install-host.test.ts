@@ -172,7 +172,17 @@ t.test("as a service of systemd", { skip }, async (t) => {
     await answeredBy(web, "pontoon");
   });
 
-  await t.test("so does a crash of the daemon", async (t) => {
+  await t.test("a reload of the service takes up a changed configuration", async (t) => {
+    const [main, config] = [await property("MainPID"), readFileSync(host.path("/etc/pontoon/pontoon.yaml"), "utf8")];
+    for (const [content, ttl] of [["dns:\n  ttl: 9\n", 9], [config, 5]] as const) {
+      host.writeFile("/etc/pontoon/pontoon.yaml", content);
+      await systemctl("reload", "pontoon");
+      await until(async () => (await ttlOf(web)) === ttl, { what: `a TTL of ${ttl}` });
+    }
+    t.equal(await property("MainPID"), main);
+  });
+
+  await t.test("a crash of the daemon leaves pontoon-dns answering, too", async (t) => {
     const [{ dns }, main] = await Promise.all([status(), property("MainPID")]);
     await systemctl("kill", "--kill-who=main", "--signal=SIGKILL", "pontoon");
     await until(async () => (await property("MainPID")) !== main && (await status()).ready, { timeoutMs: 20_000, what: "systemd has started it again" });

@@ -30,15 +30,16 @@ import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { startPulse } from "./pulse.js";
+import { reload } from "./reload.js";
 import { version } from "./version.js";
 
 export interface DaemonOptions {
+  /** With what flags say in place of what the file does. */
   readonly config: Config;
   /** As DOCKER_HOST may hold it. */
   readonly dockerHost: string;
   readonly runDir: string;
   readonly stateDir: string;
-  readonly observe: boolean;
   readonly log: Logger;
   /** Measure how long the event loop is held up, and tell it with the status. */
   readonly watchLoop: boolean;
@@ -53,6 +54,8 @@ const niceness = -5;
 
 /** The composition root: everything the daemon consists of is made and wired here. */
 export class Daemon {
+  /** What counts now; some of what the file said later than the start. */
+  #config: Config;
   readonly #log: Logger;
   readonly #inventory = new Inventory();
   readonly #feed: Feed;
@@ -78,6 +81,8 @@ export class Daemon {
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, dockerHost } = options;
+    const running = () => this.#config;
+    this.#config = config;
     this.#log = options.log;
     this.#manager = ServiceManager.fromEnvironment(process.env, (error) => this.#log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"));
     this.#docker = parseDockerAddress(dockerHost, process.env);
@@ -88,38 +93,29 @@ export class Daemon {
       onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
       daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
-      forwardFrom: config.dns["forward-from"],
+      get forwardFrom() {
+        return running().dns["forward-from"];
+      },
     });
     this.#dns = new DnsRole(
       this.#poller.poller,
       this.#inventory,
       (container) => this.#upstreams.of(container),
-      {
-        runDir,
-        version,
-        defaultTtl: config.dns.ttl,
-        orphanAfter: config.dns["orphan-after"],
-        queryLog: config.dns["query-log"],
-        cacheSize: config.dns["cache-size"] * 1_000_000,
-        patience: config.dns.patience * 1000,
-        sharesAnswers: config.dns["share-answers"],
-        singleLabel: config.dns["single-label"],
-        takeOver: config.dns.enabled && !options.observe,
-      },
+      { runDir, version, takeOver: config.dns.enabled && !config.observe, ...dnsOptions(config) },
       this.#log,
     );
     const { enabled, drain } = config.ports;
     this.#ports = new PortsRole(
       this.#poller.poller,
       this.#inventory,
-      { enabled: enabled && !options.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
+      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
       this.#log,
     );
     this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));
     this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
-      records: () => recordRows(this.#inventory, config.dns.ttl),
+      records: () => recordRows(this.#inventory, this.#config.dns.ttl),
       query: (container, query) => this.#explain(container, query),
       flush: (name) => this.#dns.flush(name),
       ports: (container) => this.#ports.rows(container),
@@ -143,7 +139,7 @@ export class Daemon {
       throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - longestSocket.length} bytes at most`);
     await this.#admit();
     makeRunDir(runDir);
-    if (!this.options.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
+    if (!this.#config.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
     this.#ports.load();
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
@@ -151,15 +147,28 @@ export class Daemon {
     this.#poller.start();
     this.#dns.start();
     this.#ports.start(() => this.#dns.isReady);
-    if (!this.options.observe) this.#hosts.start();
+    if (!this.#config.observe) this.#hosts.start();
     this.#feed.start();
     this.#stopPulse = startPulse(() => this.#dns.beat(), () => this.#feed.catchUp());
     this.#unwatch = this.#upstreams.watch(() => {
       this.#log.info("the host's resolv.conf has changed");
       this.#dns.reconsiderAll();
     });
-    this.#log.info({ version, docker: this.options.dockerHost, observe: this.options.observe }, "pontoon daemon started");
+    this.#log.info({ version, docker: this.options.dockerHost, observe: this.#config.observe }, "pontoon daemon started");
     this.#manager.ready();
+  }
+
+  /**
+   * Takes up what can change while everything runs, and says what cannot.
+   * @param read the configuration as it is now, as {@link DaemonOptions.config}
+   */
+  reload(read: Config): void {
+    if (this.#stopped) return;
+    const { config, applied, atNextStart } = reload(this.#config, read);
+    this.#config = config;
+    this.#log.level = config["log-level"];
+    this.#dns.configure(dnsOptions(config));
+    this.#log.info({ applied, atNextStart }, atNextStart.length > 0 ? "the configuration was read again; some of it counts from the next start on" : "the configuration was read again");
   }
 
   /** Gives every namespace back to Docker, then ends. Can be called twice. */
@@ -225,12 +234,12 @@ export class Daemon {
     return statusOf({
       ready: this.#ports.isReady && (this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady)),
       version,
-      observe: this.options.observe,
+      observe: this.#config.observe,
       dockerHost: this.options.dockerHost,
       feed: this.#feed.state,
-      dnsEnabled: this.options.config.dns.enabled,
+      dnsEnabled: this.#config.dns.enabled,
       server: this.#dns.server,
-      ports: { enabled: this.options.config.ports.enabled && !this.options.observe, server: this.#ports.server, report: await this.#ports.report() },
+      ports: { enabled: this.#config.ports.enabled && !this.#config.observe, server: this.#ports.server, report: await this.#ports.report() },
       inventory: this.#inventory,
       decisions: this.#dns.decisions,
       failures: this.#dns.takeovers.failures,
@@ -275,11 +284,24 @@ export class Daemon {
     if (!isThisKernel(kernel))
       throw new PontoonError("DOCKERD_ELSEWHERE", host, `dockerd at ${host} runs on another machine (Linux ${kernel}, here ${release()}); run pontoon there, beside it`);
     const name = `${id} ${rootDir}`;
-    if (this.options.observe || this.#identityLock?.name === name) return;
+    if (this.#config.observe || this.#identityLock?.name === name) return;
     this.#identityLock?.lock.release();
     this.#identityLock = undefined;
     this.#identityLock = { name, lock: takeLock(name, host) };
   }
+}
+
+/** What of the configuration may change while the resolver works. */
+function dnsOptions({ dns }: Config) {
+  return {
+    defaultTtl: dns.ttl,
+    orphanAfter: dns["orphan-after"],
+    queryLog: dns["query-log"],
+    cacheSize: dns["cache-size"] * 1_000_000,
+    patience: dns.patience * 1000,
+    sharesAnswers: dns["share-answers"],
+    singleLabel: dns["single-label"],
+  };
 }
 
 /** Root writes there under names that everybody knows. */

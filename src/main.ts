@@ -3,8 +3,9 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
 import type { PublishFlags } from "./cli/ports.js";
+import type { Config } from "./config.js";
 import type { PortRow } from "./control/ports.js";
-import { describeError, PontoonError } from "./errors.js";
+import { describeError, errorCode, PontoonError } from "./errors.js";
 import { version } from "./version.js";
 
 interface GlobalOptions {
@@ -16,7 +17,7 @@ interface DaemonFlags {
   readonly docker?: string;
   readonly config?: string;
   readonly observe?: boolean;
-  readonly logLevel?: string;
+  readonly logLevel?: Config["log-level"];
   readonly runDir: string;
   readonly stateDir: string;
 }
@@ -160,9 +161,10 @@ function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) 
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
-  const [{ loadConfig }, { Daemon }, { createLog }] = await Promise.all([import("./config.js"), import("./daemon.js"), import("./log.js")]);
-  const config = loadConfig(flags.config);
-  const log = createLog(flags.logLevel ?? config["log-level"]);
+  const [{ loadConfig }, { Daemon }, { createLog }, { hasTerminal }] = await Promise.all([import("./config.js"), import("./daemon.js"), import("./log.js"), import("./linux/terminal.js")]);
+  const configNow = (): Config => withFlags(loadConfig(flags.config), flags);
+  const config = configNow();
+  const log = createLog(config["log-level"]);
   const end = (code: number) => log.end().then(() => process.exit(code)); // what had been started by then would keep the process alive
   // Node would tell both on stderr, and wait until that is read.
   process.removeAllListeners("warning").on("warning", ({ name, message }) => log.logger.warn({ name, reason: message }, "Node warns"));
@@ -172,20 +174,34 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   });
   const daemon = new Daemon({
     config,
-    dockerHost: flags.docker ?? config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
+    dockerHost: config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
     runDir: flags.runDir,
     stateDir: flags.stateDir,
-    observe: flags.observe ?? config.observe,
     log: log.logger,
     watchLoop: process.env.PONTOON_WATCH_LOOP === "1",
   });
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => void daemon.stop().then(() => end(0)));
+  const stop = () => void daemon.stop().then(() => end(0));
+  process.on("SIGINT", stop).on("SIGTERM", stop);
+  const hadTerminal = hasTerminal();
+  process.on("SIGHUP", () => {
+    if (hadTerminal && !hasTerminal()) return stop(); // it was closed: nobody would see the daemon any more
+    try {
+      daemon.reload(configNow());
+    } catch (error) {
+      log.logger.error({ code: errorCode(error), reason: describeError(error) }, "the configuration cannot be taken up; what was read before goes on");
+    }
+  });
   process.on("SIGUSR2", () => void daemon.leave().then(() => end(0))); // of systemd, for a restart: packaging/pontoon.service
   try {
     await daemon.start();
   } catch (error) {
     await end(exitCodeOf(error));
   }
+}
+
+/** What flags say counts, whatever the file does. */
+function withFlags(config: Config, { docker, observe, logLevel }: DaemonFlags): Config {
+  return { ...config, ...(docker !== undefined && { docker }), ...(observe !== undefined && { observe }), ...(logLevel !== undefined && { "log-level": logLevel }) };
 }
 
 /** One line on stderr: what, why, what to do. 1 for what was refused or failed, 2 for wrong usage. */

@@ -71,7 +71,7 @@ export class DnsRole {
     poller: Poller,
     private readonly inventory: Inventory,
     private readonly outsideDnsOf: OutsideDnsOf,
-    private readonly options: DnsRoleOptions,
+    private options: DnsRoleOptions,
     private readonly log: Logger,
   ) {
     this.#client = new ServerClient(dnsServer, poller, { files: dnsFiles(options.runDir), version: options.version }, log, {
@@ -84,8 +84,7 @@ export class DnsRole {
       onMessage: (message) => this.#onMessage(message),
     });
     this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what));
-    const { orphanAfter, queryLog, cacheSize, patience } = options;
-    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize, patience: Math.round(patience) } });
+    this.#putSettings();
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#reviews.request(change));
   }
@@ -124,6 +123,18 @@ export class DnsRole {
     this.#mayTakeOver = true;
     for (const decision of this.decisions.values()) this.#act(decision);
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
+  }
+
+  /** Takes up other options while everything runs, but for those the server was started with. */
+  configure(options: Omit<DnsRoleOptions, "runDir" | "version" | "takeOver">): void {
+    this.options = { ...this.options, ...options };
+    this.#putSettings();
+    this.reconsiderAll();
+  }
+
+  #putSettings(): void {
+    const { orphanAfter, queryLog, cacheSize, patience } = this.options;
+    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize, patience: Math.round(patience) } });
   }
 
   /** Tells the server that this daemon lives. What it was told before stays told before. */
