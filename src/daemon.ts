@@ -28,6 +28,7 @@ import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
 import { faultOfFolder } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
+import { takenOver } from "./servers/unsteered.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { startPulse } from "./pulse.js";
 import { reload } from "./reload.js";
@@ -155,7 +156,14 @@ export class Daemon {
       this.#dns.reconsiderAll();
     });
     this.#log.info({ version, docker: this.options.dockerHost, observe: this.#config.observe }, "pontoon daemon started");
+    this.#warnOfUnsteered();
     this.#manager.ready();
+  }
+
+  #warnOfUnsteered(): void {
+    const { dns, proxy } = { dns: this.#dns.unsteered, proxy: this.#ports.unsteered };
+    if (dns !== undefined) this.#log.warn({ pid: dns }, "a pontoon-dns of an earlier daemon goes on answering, and is left alone; `pontoon status` shows where");
+    if (proxy !== undefined) this.#log.warn({ pid: proxy }, "a pontoon-proxy of an earlier daemon goes on serving published ports, and is left alone");
   }
 
   /**
@@ -186,8 +194,8 @@ export class Daemon {
   async #stop(): Promise<void> {
     this.#log.info("giving every container back to Docker's resolver");
     this.#stopFollowing();
-    const [, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
-    await this.#close(["control.sock", ...dnsServerFiles, ...(proxyHasEnded ? proxyServerFiles : [])]);
+    const [dnsHasEnded, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
+    await this.#close(["control.sock", ...(dnsHasEnded ? dnsServerFiles : []), ...(proxyHasEnded ? proxyServerFiles : [])]);
     this.#log.info("stopped");
   }
 
@@ -231,6 +239,7 @@ export class Daemon {
       this.#log.warn({ reason: describeError(error) }, "pontoon-dns did not report");
       return undefined;
     });
+    const steersDns = this.#config.dns.enabled && !this.#config.observe;
     return statusOf({
       ready: this.#ports.isReady && (this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady)),
       version,
@@ -244,6 +253,7 @@ export class Daemon {
       decisions: this.#dns.decisions,
       failures: this.#dns.takeovers.failures,
       answering: this.#dns.answering,
+      unsteered: { dns: this.#dns.unsteered, proxy: this.#ports.unsteered, answering: steersDns ? new Set() : await takenOver(this.#dns.decisions.values()) },
       report,
       loopDelay: this.#loopDelay?.(),
     });

@@ -163,11 +163,11 @@ function describeHolder({ pid, command, listeners }: Holder): string {
 
 function aboutLeftovers({ tables, files, servers }: LeftoverFacts, daemon: DaemonFacts): Finding[] {
   const findings: Finding[] = [];
-  const isRunning = daemon.kind === "running";
+  const isRunning = daemon.kind === "running" && !daemon.observe;
   const remedy = isRunning ? "pontoon check --repair removes it" : "the next daemon replaces what is left, pontoon check --repair removes it";
   for (const pid of servers) {
     const what = isRunning ? "belongs to another daemon, or to none" : "goes on without a daemon for a while, then gives everything back to Docker and ends";
-    findings.push(warning("leftovers", `pontoon-dns (pid ${pid}) ${what}`, isRunning ? undefined : "start a daemon: it adopts it"));
+    findings.push(warning("leftovers", `pontoon-dns (pid ${pid}) ${what}`, isRunning ? undefined : `start a daemon${daemon.kind === "running" ? " without --observe" : ""}: it adopts it`));
   }
   if (tables.kind === "unseen") findings.push(warning("leftovers", `pontoon's tables could not be looked for: ${tables.reason}`, needsRoot));
   else

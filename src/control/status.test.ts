@@ -26,7 +26,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
   return {
     ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
     server: { kind: "running", pid: 99 }, dnsEnabled: true, ports: { enabled: true, server: { kind: "running", pid: 98 }, report: undefined }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
-    failures: new Map(), answering: new Set(["web"]), report: undefined, loopDelay: undefined, ...given,
+    failures: new Map(), answering: new Set(["web"]), unsteered: { dns: undefined, proxy: undefined, answering: new Set() }, report: undefined, loopDelay: undefined, ...given,
   };
 }
 
@@ -42,6 +42,20 @@ t.test("a resolver that is switched off wants nothing", (t) => {
   const status = statusOf(sources({ dnsEnabled: false, server: { kind: "stopped" }, answering: new Set() }));
   t.equal(status.dns.state, "off");
   t.match(status.containers, [{ resolver: "docker", wanted: false, reason: "dns.enabled is false" }, {}]);
+  t.end();
+});
+
+t.test("what servers do that this daemon does not steer is told, and who answers is who answers", (t) => {
+  const server = { kind: "stopped" } as const;
+  for (const off of [{ observe: true }, { dnsEnabled: false }]) {
+    const given = { ...off, server, ports: { enabled: false, server, report: undefined }, answering: new Set<string>() };
+    const orphan = statusOf(sources({ ...given, unsteered: { dns: 77, proxy: 78, answering: new Set(["web"]) } }));
+    t.match(orphan.dns.detail, /earlier daemon, pid 77, still answers in one container; a daemon that takes over adopts it/);
+    t.match(orphan.ports.detail, /earlier daemon, pid 78, still serves; .* `kill 78` ends it/);
+    t.match(orphan.containers, [{ name: "db", resolver: "docker" }, { name: "web", resolver: "pontoon", reason: "by a pontoon-dns that this daemon does not steer" }]);
+    t.match(statusOf(sources({ ...given, unsteered: { dns: undefined, proxy: undefined, answering: new Set(["web", "db"]) } })).dns.detail, "the pontoon-dns of another daemon answers in 2 containers");
+    t.equal(statusOf(sources(given)).dns.detail, "");
+  }
   t.end();
 });
 

@@ -6,6 +6,7 @@ import type { Inventory } from "../inventory/inventory.js";
 import { namesOf } from "../inventory/naming.js";
 import type { Decision } from "../servers/dns-table.js";
 import type { Failure } from "../servers/takeovers.js";
+import type { Unsteered } from "../servers/unsteered.js";
 
 /** What `pontoon status --json` prints. */
 export interface Status {
@@ -80,6 +81,7 @@ export interface StatusSources {
   readonly decisions: ReadonlyMap<string, Decision>;
   readonly failures: ReadonlyMap<string, Pick<Failure, "code" | "reason">>;
   readonly answering: ReadonlySet<string>;
+  readonly unsteered: Unsteered;
   readonly report: Report | undefined;
   readonly loopDelay: LoopDelay | undefined;
 }
@@ -94,8 +96,8 @@ export function statusOf(sources: StatusSources): Status {
     pid: process.pid,
     observe: sources.observe,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
-    dns: { state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory },
-    ports: portsStatus(sources.ports),
+    dns: { state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : describeUnsteered(sources.unsteered)), residentMemory: report?.residentMemory },
+    ports: portsStatus(sources.ports, sources.unsteered),
     networks: [...inventory.networks.values()]
       .filter((network) => !network.predefined)
       .map(({ id, name, driver, internal, shared }) => ({ id, name, driver, internal, shared, endpoints: inventory.containersOn(id).length }))
@@ -106,30 +108,38 @@ export function statusOf(sources: StatusSources): Status {
   };
 }
 
-function portsStatus({ enabled, server, report }: StatusSources["ports"]): Status["ports"] {
+/** Whoever reads it must not take Docker's resolver for the one that answers. */
+function describeUnsteered({ dns, answering }: Unsteered): string {
+  const where = `in ${answering.size === 1 ? "one container" : `${answering.size} containers`}`;
+  if (dns !== undefined) return `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; a daemon that takes over adopts it, without one it soon gives back by itself`;
+  return answering.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
+}
+
+function portsStatus({ enabled, server, report }: StatusSources["ports"], { proxy }: Unsteered): Status["ports"] {
   const shims = report?.shims ?? 0;
   const publications = report?.publications ?? [];
   return {
-    state: enabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : ""), residentMemory: report?.residentMemory,
+    state: enabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : proxy === undefined ? "" : `the pontoon-proxy of an earlier daemon, pid ${proxy}, still serves; a daemon that publishes adopts it, \`kill ${proxy}\` ends it`), residentMemory: report?.residentMemory,
     published: publications.length - shims, shims, connections: publications.reduce((sum, { connections }) => sum + connections, 0), workers: report?.workers ?? 0,
   };
 }
 
-function containerStatuses({ inventory, decisions, failures, answering, report, observe, dnsEnabled }: StatusSources): ContainerStatus[] {
+function containerStatuses({ inventory, decisions, failures, answering, unsteered, report, observe, dnsEnabled }: StatusSources): ContainerStatus[] {
   const counters = new Map(report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
   return [...inventory.containers.values()]
     .filter((container) => container.running)
     .map((container): ContainerStatus => {
       const decision = decisions.get(container.id);
       const sandbox = decision?.kind === "serve" ? decision.sandbox : undefined;
+      const byOther = sandbox !== undefined && unsteered.answering.has(sandbox.id);
       const answers = sandbox !== undefined && answering.has(sandbox.id);
       const failure = sandbox && failures.get(sandbox.id);
-      const reason = !dnsEnabled ? "dns.enabled is false" : decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
+      const reason = byOther ? "by a pontoon-dns that this daemon does not steer" : !dnsEnabled ? "dns.enabled is false" : decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
       return {
         id: container.id,
         name: container.name,
         networks: container.endpoints.map((endpoint) => ({ name: endpoint.networkName, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, names: namesOf(container, endpoint) })),
-        resolver: answers ? "pontoon" : "docker",
+        resolver: answers || byOther ? "pontoon" : "docker",
         reason,
         wanted: dnsEnabled && sandbox !== undefined,
         code: failure?.code ?? (decision?.kind === "leave" ? decision.code : undefined),

@@ -12,6 +12,7 @@ import { decide, endpointRecords, networkRecord, type Decision } from "./dns-tab
 import { GapKeeper } from "./gap-keeper.js";
 import { Reviews } from "./reviews.js";
 import { ServerClient, type ServerState } from "./server-client.js";
+import { pidOfServer } from "./server-process.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
@@ -99,14 +100,20 @@ export class DnsRole {
     this.#client.start();
   }
 
-  /** Gives every namespace back to Docker and ends the server. */
-  async stop(): Promise<void> {
+  /** A running server that another daemon has started and this one leaves alone. */
+  get unsteered(): number | undefined {
+    return this.options.takeOver ? undefined : pidOfServer(dnsServer, dnsFiles(this.options.runDir).pidPath);
+  }
+
+  /** Gives every namespace back to Docker and ends the server. @returns whether none runs any more */
+  async stop(): Promise<boolean> {
     this.#stopping = true;
     clearInterval(this.#retry);
     this.#adoptUnseen([]);
     await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
     await this.#client.stop();
     await this.takeovers.abandonAll();
+    return this.unsteered === undefined;
   }
 
   /** Leaves everything as it is, served on by the server, for the next daemon. */

@@ -8,10 +8,11 @@ import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../linux/poller.js";
 import { PublicationStore } from "../store/publications.js";
 import { ProxyRole, type Inherited } from "./proxy-role.js";
-import { proxyFiles } from "./proxy-server.js";
+import { proxyFiles, proxyServer } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
+import { pidOfServer } from "./server-process.js";
 import { UnboundPorts } from "./unbound-ports.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
@@ -74,6 +75,11 @@ export class PortsRole {
     return this.#proxy.server;
   }
 
+  /** A running pontoon-proxy that another daemon has started and this one leaves alone. */
+  get unsteered(): number | undefined {
+    return this.options.enabled ? undefined : pidOfServer(proxyServer, proxyFiles(this.options.runDir).pidPath);
+  }
+
   get isReady(): boolean {
     return !this.options.enabled || (this.#hasBegun && this.server.kind === "running");
   }
@@ -104,7 +110,7 @@ export class PortsRole {
   async stop(): Promise<boolean> {
     clearInterval(this.#starting);
     await this.#publisher.stop();
-    if (!this.options.enabled) return true;
+    if (!this.options.enabled) return this.unsteered === undefined;
     const report = await this.report();
     const published = report?.publications.length ?? this.#ports.entries.size;
     if (published > 0) {
