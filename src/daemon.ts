@@ -26,7 +26,7 @@ import { ServiceManager } from "./linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "./linux/selftest.js";
 import { DnsRole } from "./servers/dns-role.js";
 import { PortsRole } from "./servers/ports-role.js";
-import { faultOfFolder } from "./own-folder.js";
+import { faultOfFolder, faultOfWriting } from "./own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./servers/dockerd-process.js";
 import { takenOver } from "./servers/unsteered.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -140,8 +140,11 @@ export class Daemon {
       throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - longestSocket.length} bytes at most`);
     await this.#admit();
     makeRunDir(runDir);
+    const fault = faultOfWriting(runDir);
+    if (fault !== undefined) this.#log.warn({ runDir, reason: `it is ${fault.what}` }, "servers that do not run yet may not start: make room in the run directory");
     if (!this.#config.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
     this.#ports.load();
+    this.#warnOfStateDir();
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
     if (this.options.watchLoop) this.#loopDelay = watchLoopDelay();
@@ -158,6 +161,15 @@ export class Daemon {
     this.#log.info({ version, docker: this.options.dockerHost, observe: this.#config.observe }, "pontoon daemon started");
     this.#warnOfUnsteered();
     this.#manager.ready();
+  }
+
+  /** Names do not need it, so it is no reason to have none. */
+  #warnOfStateDir(): void {
+    const { stateDir } = this.options;
+    const fault = this.#config.ports.enabled && !this.#config.observe ? faultOfWriting(stateDir) : undefined;
+    if (fault === undefined) return;
+    const reason = `--state-dir ${stateDir}: it is ${fault.what}; permit writing there or make room, or give another --state-dir`;
+    this.#log.error({ code: "STORE_UNWRITABLE", stateDir, reason }, "what is published cannot be remembered, so nothing more can be published");
   }
 
   #warnOfUnsteered(): void {
@@ -245,6 +257,7 @@ export class Daemon {
       version,
       observe: this.#config.observe,
       dockerHost: this.options.dockerHost,
+      stateDir: this.options.stateDir,
       feed: this.#feed.state,
       dnsEnabled: this.#config.dns.enabled,
       server: this.#dns.server,
@@ -317,6 +330,9 @@ function dnsOptions({ dns }: Config) {
 /** Root writes there under names that everybody knows. */
 function makeRunDir(path: string): void {
   refuseSharedFolder(path);
+  const fault = faultOfWriting(path);
+  // A server that runs already needs no room.
+  if (fault !== undefined && fault.code !== "ENOSPC") throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path}: it is ${fault.what}; permit writing there, or choose another folder`);
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
   } catch (error) {

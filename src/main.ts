@@ -48,11 +48,12 @@ command(program, "status", "show networks, containers, who answers in each, upst
 command(program, "check", "look at this machine, dockerd and what runs, and say what stops pontoon from working")
   .option("--docker <address>", "the dockerd to look at (default: the one a running daemon follows)")
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
+  .option("--state-dir <folder>", "folder for what outlives a restart (default: that of the daemon)")
   .option("--repair", "remove what earlier daemons left behind")
-  .action(async (options: GlobalOptions & { docker?: string; config?: string; repair?: boolean }) => {
+  .action(async (options: GlobalOptions & { docker?: string; config?: string; stateDir?: string; repair?: boolean }) => {
     const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
-    const { runDir, docker, config, repair = false } = options;
-    const result = await check({ runDir, docker, config, repair });
+    const { runDir, stateDir, docker, config, repair = false } = options;
+    const result = await check({ runDir, stateDir, docker, config, repair });
     print(options, result, checkText);
     if (!result.well) process.exitCode = 1;
   });

@@ -1,8 +1,9 @@
+import { spawnSync } from "node:child_process";
 import { chmodSync, chownSync, lchownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { faultOfFolder } from "./own-folder.js";
+import { faultOfFolder, faultOfWriting } from "./own-folder.js";
 
 const noRoot = process.getuid?.() === 0 ? false : "needs root to make folders of others";
 const somebody = 4711;
@@ -58,5 +59,23 @@ t.test("a folder of somebody else's is refused, wherever it is on the way", { sk
   symlinkSync(folder, `${sticky}/theirs`);
   lchownSync(`${sticky}/theirs`, somebody, somebody);
   t.match(faultOfFolder(`${sticky}/theirs/open`), /theirs belongs to user 4711/, "a link that can be turned elsewhere");
+  t.end();
+});
+
+t.test("where nothing can be written is known without writing", { skip: noRoot }, (t) => {
+  const folder = scratch(t);
+  for (const path of [folder, `${folder}/a/b`, "/dev/shm", "/run/pontoon-nosuch"]) t.equal(faultOfWriting(path), undefined, path);
+  writeFileSync(`${folder}/file`, "");
+  t.equal(faultOfWriting(`${folder}/file/below`)?.code, "ENOTDIR");
+  const look = (path: string) => ["--input-type=module", "--eval", `import { faultOfWriting } from ${JSON.stringify(new URL("./own-folder.js", import.meta.url).href)}; console.log(faultOfWriting("${path}")?.what)`];
+  const mounted = (options: string, fill: string, path: string) =>
+    spawnSync("unshare", ["--mount", "sh", "-c", `mount -t tmpfs -o ${options} none ${folder}; ${fill}; exec "$@"`, "sh", process.execPath, ...look(path)], { encoding: "utf8" }).stdout.trim();
+  for (const path of [folder, `${folder}/to/be/made`]) {
+    t.equal(mounted("ro", "true", path), "on a read-only file system (EROFS)", path);
+    t.equal(mounted("size=1m", `head -c 1m /dev/zero >${folder}/ballast`, path), "on a full file system (ENOSPC)", path);
+    t.equal(mounted("size=1m", "true", path), "undefined", path);
+    t.equal(mounted("size=0", "true", path), "undefined", "one without a limit");
+    t.equal(spawnSync(process.execPath, look(path), { encoding: "utf8", uid: somebody, cwd: "/" }).stdout.trim(), "closed for writing (EACCES)");
+  }
   t.end();
 });

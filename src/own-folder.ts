@@ -1,8 +1,10 @@
-import { lstatSync, readlinkSync, type Stats } from "node:fs";
-import { join, resolve } from "node:path";
+import { accessSync, constants, lstatSync, readlinkSync, statfsSync, type Stats } from "node:fs";
+import { dirname, join, resolve } from "node:path";
 import { errorCode } from "./errors.js";
 
 const linksAtMost = 40;
+/** Bytes; what is written there are pages of text. */
+const roomNeeded = 64 * 1024;
 const othersMayWrite = 0o022;
 const sticky = 0o1000;
 
@@ -32,6 +34,30 @@ export function faultOfFolder(path: string): string | undefined {
     if (pending.length === 0 && fault === undefined) fault = faultOf(reached, lstatSync(reached), true); // a link to it was last
   }
   return fault;
+}
+
+/** Why nothing can be written in a folder: a code, and the same in words that come after "it is". */
+export interface WritingFault {
+  readonly code: string;
+  readonly what: string;
+}
+
+/** Why nothing could be written in a folder, there or still to be made. Undefined when something can. Changes nothing. */
+export function faultOfWriting(path: string): WritingFault | undefined {
+  const folder = resolve(path);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    const { blocks, bfree, bsize } = statfsSync(folder);
+    return blocks > 0 && bfree * bsize < roomNeeded ? writingFault("ENOSPC") : undefined; // a tmpfs without a limit says that it has no blocks
+  } catch (error) {
+    const code = errorCode(error) ?? "unknown error";
+    return code === "ENOENT" && folder !== "/" ? faultOfWriting(dirname(folder)) : writingFault(code);
+  }
+}
+
+function writingFault(code: string): WritingFault {
+  const words: Record<string, string> = { EROFS: "on a read-only file system", ENOSPC: "on a full file system", EACCES: "closed for writing", EPERM: "closed for writing" };
+  return { code, what: `${words[code] ?? "out of reach"} (${code})` };
 }
 
 function faultOf(place: string, stat: Stats, isLast: boolean): string | undefined {

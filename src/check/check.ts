@@ -3,9 +3,10 @@ import { ControlClient } from "../cli/client.js";
 import { loadConfig } from "../config.js";
 import type { Status } from "../control/status.js";
 import { describeError, errorCode, PontoonError } from "../errors.js";
+import { faultOfWriting } from "../own-folder.js";
 import { probeContainers } from "./containers.js";
 import { probeDocker } from "./docker.js";
-import type { DaemonFacts, Facts, HostFacts } from "./facts.js";
+import type { DaemonFacts, Facts, FolderFacts, HostFacts } from "./facts.js";
 import { findingsOf, isWell, type Finding } from "./findings.js";
 import { probeKernel } from "./kernel.js";
 import { probeLeftovers, removeLeftovers } from "./leftovers.js";
@@ -13,6 +14,8 @@ import { heldBy, holdersOf, listenersAt } from "./sockets.js";
 
 export interface CheckOptions {
   readonly runDir: string;
+  /** As given with `--state-dir`; undefined for that of a running daemon, or the usual one. */
+  readonly stateDir: string | undefined;
   /** As given with `--docker` and `--config`. */
   readonly docker: string | undefined;
   readonly config: string | undefined;
@@ -46,12 +49,18 @@ async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
     isRoot,
     features: probeKernel(isRoot),
     config: config.problem,
+    folders: isRoot ? probeFolders(options.runDir, options.stateDir ?? status?.stateDir ?? "/var/lib/pontoon") : [],
     docker: docker.facts,
     daemon,
     containers: docker.inventory ?? status ? { kind: "seen", value: await probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
     host: await probeHost(isRoot),
     leftovers: await probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
   };
+}
+
+function probeFolders(runDir: string, stateDir: string): FolderFacts[] {
+  const folders = [["--run-dir", runDir], ["--state-dir", stateDir]] as const;
+  return folders.map(([option, path]) => ({ option, path, fault: faultOfWriting(path) }));
 }
 
 function probeConfig(path: string | undefined): { readonly docker: string | undefined; readonly problem: string | undefined } {

@@ -1,5 +1,6 @@
 // What `pontoon check` has found out, as plain data. Probes fill it in; findings.ts alone says what it means.
 import type { KernelFeature } from "../linux/selftest.js";
+import type { WritingFault } from "../own-folder.js";
 import type { Holder } from "./sockets.js";
 
 /** Something that was looked at, or why it could not be. */
@@ -10,11 +11,20 @@ export interface Facts {
   readonly features: readonly KernelFeature[];
   /** What is wrong with the configuration file; undefined when nothing is. */
   readonly config: string | undefined;
+  /** Folders the daemon keeps files in, as far as somebody with root has looked. */
+  readonly folders: readonly FolderFacts[];
   readonly docker: DockerFacts;
   readonly daemon: DaemonFacts;
   readonly containers: Seen<readonly ContainerFacts[]>;
   readonly host: HostFacts;
   readonly leftovers: LeftoverFacts;
+}
+
+export interface FolderFacts {
+  readonly option: "--run-dir" | "--state-dir";
+  readonly path: string;
+  /** Why nothing can be written there. */
+  readonly fault: WritingFault | undefined;
 }
 
 export type DockerFacts =

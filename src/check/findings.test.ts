@@ -11,6 +11,7 @@ const healthy: Facts = {
   isRoot: true,
   features: [{ name: "Linux 6.1", problem: undefined }, { name: "pidfd", problem: undefined }],
   config: undefined,
+  folders: [{ option: "--run-dir", path: "/run/pontoon", fault: undefined }, { option: "--state-dir", path: "/var/lib/pontoon", fault: undefined }],
   docker: dockerd,
   daemon,
   containers: { kind: "seen", value: [] },
@@ -41,6 +42,7 @@ t.test("a healthy host has nothing to worry about", (t) => {
 t.test("what stops pontoon is a problem, what somebody should know a warning", (t) => {
   const stops: [Partial<Facts>, RegExp][] = [
     [{ features: [{ name: "pidfd", problem: "the kernel refuses pidfd_open" }] }, /^problem kernel: the kernel refuses pidfd_open$/],
+    [{ folders: [{ option: "--run-dir", path: "/run/x", fault: { code: "EROFS", what: "on a read-only file system (EROFS)" } }] }, /^problem run folder: \/run\/x is on a read-only file system \(EROFS\): no daemon can start; /],
     [{ config: "pontoon.yaml: unknown key tll" }, /^problem configuration: .*tll/],
     [{ docker: { kind: "unreachable", host: "unix:///x", reason: "ENOENT" } }, /^problem docker: no dockerd answers at unix:\/\/\/x \(ENOENT\); start it/],
     [{ docker: { kind: "refused", host: "unix:///d.sock", reason: "it cannot be served" } }, /^problem docker: it cannot be served$/],
@@ -119,5 +121,14 @@ t.test("without root it says what it could not see, and how to see it", (t) => {
   t.same(lines.map((line) => line.split(":")[0]), ["warning kernel", "warning docker", "warning daemon", "warning containers", "warning port 53", "warning leftovers"]);
   for (const line of lines) t.match(line, /; run pontoon check with sudo$/);
   t.ok(isWell(findingsOf(facts)), "what was not seen is no problem");
+  t.end();
+});
+
+t.test("folders that cannot be written to are told before something is to be written", (t) => {
+  const fault = { code: "ENOSPC", what: "on a full file system (ENOSPC)" };
+  t.match(worries({ folders: [{ option: "--run-dir", path: "/run/x", fault }, { option: "--state-dir", path: "/var/x", fault }] }), [
+    "warning run folder: /run/x is on a full file system (ENOSPC): servers may not start; make room",
+    /^warning state folder: \/var\/x is on a full file system \(ENOSPC\): what is published cannot be remembered/,
+  ]);
   t.end();
 });

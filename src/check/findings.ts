@@ -1,4 +1,4 @@
-import type { ContainerFacts, DaemonFacts, DockerFacts, Facts, HostFacts, LeftoverFacts } from "./facts.js";
+import type { ContainerFacts, DaemonFacts, DockerFacts, Facts, FolderFacts, HostFacts, LeftoverFacts } from "./facts.js";
 import type { Holder } from "./sockets.js";
 
 /** `problem`: pontoon cannot work. `warning`: it can, but somebody should know. */
@@ -23,6 +23,7 @@ export function findingsOf(facts: Facts): Finding[] {
   return [
     ...aboutKernel(facts),
     ...(facts.config === undefined ? [] : [problem("configuration", facts.config)]),
+    ...facts.folders.flatMap(aboutFolder),
     aboutDocker(facts.docker),
     ...aboutDaemon(facts.daemon, facts.docker),
     ...aboutContainers(facts),
@@ -53,6 +54,14 @@ function aboutKernel({ features, isRoot }: Facts): Finding[] {
   const absent = features.flatMap((feature) => (feature.problem === undefined ? [] : [problem("kernel", feature.problem)]));
   const unseen = isRoot ? [] : [warning("kernel", "whether nftables takes pontoon's table could not be tried", needsRoot)];
   return [...(present.length > 0 ? [ok("kernel", present.join(", "))] : []), ...absent, ...unseen];
+}
+
+function aboutFolder({ option, path, fault }: FolderFacts): Finding[] {
+  if (fault === undefined) return [];
+  const text = `${path} is ${fault.what}`;
+  if (option === "--state-dir") return [warning("state folder", `${text}: what is published cannot be remembered, so nothing more can be`, "permit writing there or make room, or give another --state-dir")];
+  if (fault.code === "ENOSPC") return [warning("run folder", `${text}: servers may not start`, "make room")];
+  return [problem("run folder", `${text}: no daemon can start`, "permit writing there, or give another --run-dir")];
 }
 
 function aboutDocker(docker: DockerFacts): Finding {

@@ -27,7 +27,7 @@ const counters = { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, fa
 const container = { id: "c", name: "web", networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: "fd00::2", names: ["web"] }], resolver: "docker" as const, reason: "foreign rule", wanted: true, code: "FOREIGN_DNS_RULES", upstreams: ["10.0.0.53"], counters };
 const server = { state: "given-up" as const, pid: 20, version: "1", detail: "five deaths", residentMemory: 1 };
 const status: Status = {
-  ready: false, version: "1.2.3", pid: 10, observe: false, docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: server,
+  ready: false, version: "1.2.3", pid: 10, observe: false, stateDir: "/var/lib/pontoon", docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" }, dns: server,
   ports: { ...server, published: 3, shims: 1, connections: 12, workers: 1 }, networks: [{ id: "n", name: "front", driver: "bridge", internal: true, shared: true, endpoints: 2 }],
   containers: [container, container], upstreams: [{ upstream: { ip: "10.0.0.53", port: 53, from: "container" }, asked: 1, answered: 1, timeouts: 0, failures: 0, latency: 1, down: false }],
 };

@@ -3,7 +3,7 @@ import type { ContainerStatus, Status } from "../control/status.js";
 import { statusText } from "./status-text.js";
 
 const base: Status = {
-  ready: true, version: "1.2.3", pid: 10, observe: false, docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24" },
+  ready: true, version: "1.2.3", pid: 10, observe: false, stateDir: "/var/lib/pontoon", docker: { host: "unix:///d.sock", state: "following", detail: "Docker 20.10.24" },
   dns: { state: "running", pid: 20, version: "1.2.3", detail: "", residentMemory: 52_400_000 },
   ports: { state: "running", pid: 30, version: "1.2.3", detail: "", residentMemory: 48_000_000, published: 3, shims: 0, connections: 12, workers: 1 }, networks: [], containers: [], upstreams: [],
 };

@@ -24,7 +24,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
   for (const entry of [container("web"), container("db"), container("stopped", { running: false })]) inventory.putContainer(entry);
   const serve = (id: string, given?: Partial<SandboxRecord>) => [id, { kind: "serve", sandbox: sandbox(id, given), pid: 1 }] as const;
   return {
-    ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
+    ready: true, version: "1.2.3", observe: false, dockerHost: "unix:///d.sock", stateDir: "/var/lib/pontoon", feed: { kind: "following", since: new Date(0), version: "20.10.24" },
     server: { kind: "running", pid: 99 }, dnsEnabled: true, ports: { enabled: true, server: { kind: "running", pid: 98 }, report: undefined }, inventory, decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
     failures: new Map(), answering: new Set(["web"]), unsteered: { dns: undefined, proxy: undefined, answering: new Set() }, report: undefined, loopDelay: undefined, ...given,
   };

@@ -14,6 +14,7 @@ export interface Status {
   readonly version: string;
   readonly pid: number;
   readonly observe: boolean;
+  readonly stateDir: string;
   readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
   readonly dns: { readonly state: string; readonly pid: number | undefined; readonly version: string | undefined; readonly detail: string; readonly residentMemory: number | undefined };
   readonly ports: {
@@ -73,6 +74,7 @@ export interface StatusSources {
   readonly version: string;
   readonly observe: boolean;
   readonly dockerHost: string;
+  readonly stateDir: string;
   readonly feed: FeedState;
   readonly dnsEnabled: boolean;
   readonly server: ServerView;
@@ -95,6 +97,7 @@ export function statusOf(sources: StatusSources): Status {
     version: sources.version,
     pid: process.pid,
     observe: sources.observe,
+    stateDir: sources.stateDir,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
     dns: { state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : describeUnsteered(sources.unsteered)), residentMemory: report?.residentMemory },
     ports: portsStatus(sources.ports, sources.unsteered),
