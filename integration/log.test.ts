@@ -61,6 +61,24 @@ t.test("a log that stays full does not keep the daemon from ending", async (t) =
   await second.stop();
 });
 
+t.test("a fault nobody foresaw ends the daemon also when its log is full, and is told there, as warnings of Node's are", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  await host.exec(["mkfifo", "/run/log"]);
+  const faults = 'process.on("SIGWINCH", () => { process.emitWarning("hm"); }).on("SIGURG", () => { throw new Error("unforeseen".repeat(1000)); })';
+  const pontoon = await host.pontoon({ config: "dns:\n  query-log: true\n", output: "1<>/run/log 2>&1", env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` } });
+  await pontoon.answersIn(web);
+  await askMore(web, pontoon, 2000);
+  t.equal(await pontoon.stop("SIGURG"), 1);
+  const another = await host.pontoon({ env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` } });
+  await host.signal("SIGWINCH", another.pid);
+  await until(() => another.logs.some((line) => /^\{"level":40,.*"name":"Warning","reason":"(hm)+","msg":"Node warns"/.test(line)), { what: "a warning is a line of the log" });
+  t.equal(await another.stop("SIGURG"), 1);
+  t.match(another.logs.at(-1), /^\{"level":60,.*"stack":"Error: unforeseen.*"msg":"the daemon ends/);
+  await host.signal("SIGKILL", ...another.processes());
+});
+
 async function askMore(web: Container, pontoon: Pontoon, count: number): Promise<void> {
   const flow = await web.flow("web", { rate: 4000 });
   await until(async () => (await flow.soFar()).sent >= count, { timeoutMs: 60_000, what: "queries flow" });

@@ -35,3 +35,16 @@ for (const [name, mount, code] of [
     t.match(await pontoon.cli("publish", "web", "8080:80"), { exitCode: 1, stderr: new RegExp(code) });
     t.equal(await pontoon.stop(), 0);
   });
+
+t.test("a full run directory is told, and names are answered", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  await host.exec(["sh", "-c", "mkdir -p /run/pontoon; mount -t tmpfs -o size=64k,mode=755 none /run/pontoon; head -c 64k /dev/zero >/run/pontoon/ballast"]);
+  const pontoon = await host.pontoon();
+  t.match(pontoon.logs.find((line) => line.includes("make room in the run directory")), /"level":40.*ENOSPC/);
+  await pontoon.answersIn(web);
+  t.equal((await web.dig("web")).answers[0]?.ttl, 5);
+  t.equal(await pontoon.stop(), 0);
+  t.equal((await web.dig("web")).answers[0]?.ttl, 600);
+});

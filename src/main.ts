@@ -167,7 +167,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   const config = configNow();
   const log = createLog(config["log-level"]);
   const end = (code: number) => log.end().then(() => process.exit(code)); // what had been started by then would keep the process alive
-  // Node would tell both on stderr, and wait until that is read.
+  // Node would print both on stderr, past the log, and set O_NONBLOCK there for whoever shares it.
   process.removeAllListeners("warning").on("warning", ({ name, message }) => log.logger.warn({ name, reason: message }, "Node warns"));
   process.on("uncaughtException", (error) => {
     log.logger.fatal({ reason: describeError(error), stack: error.stack }, "the daemon ends, since something unforeseen failed");
