@@ -70,8 +70,7 @@ for (const [name, make] of Object.entries(slow))
     while (taken < roomAtMost && (last = output.write(line)) > 0) taken++;
     t.ok(taken > 0);
     t.equal(last, AGAIN);
-    t.equal(output.write(line), AGAIN);
-    while (output.write(line) === AGAIN) t.ok(other.read() > 0);
+    while (output.write(line) === AGAIN) t.ok(other.read() > 0); // a terminal may make room by itself, a little later
     t.equal(isNonBlocking(), before, "what others share is as it was");
     t.end();
   });
