@@ -230,6 +230,37 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.equal((await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-")).length, 1);
   });
 
+  const bundles = async () => (await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-"));
+  const current = async () => (await host.exec(["readlink", "/usr/local/lib/pontoon/current"])).stdout.trim();
+
+  await t.test("an upgrade that is interrupted while the service restarts leaves the earlier version running", async (t) => {
+    const [{ version }, before] = [await status(), await current()];
+    clone.edit("dist/src/version.js", (text) => `${text}\n// one more build\n`);
+    const pid = await host.startProgram(["sh", "-c", 'echo $$; exec "$@" 2>/run/said', "sh", ...installArgs(clone)]);
+    await until(async () => (await current()) !== before, { timeoutMs: 20_000, everyMs: 5, what: "the new version is current" });
+    await host.signal("SIGTERM", pid);
+    await until(async () => /\n/.test((await host.exec(["cat", "/run/said"])).stdout), { timeoutMs: 40_000, what: "it has said why it ended" });
+    t.equal((await host.exec(["cat", "/run/said"])).stdout, "pontoon: interrupted (SIGTERM); everything is as it was before\n");
+    await until(async () => (await status()).ready, { timeoutMs: 20_000 });
+    t.equal((await status()).version, version);
+    t.equal(await current(), before);
+    t.equal((await bundles()).length, 1);
+    await host.exec(["rm", "/run/said"]);
+    await answeredBy(web, "pontoon");
+  });
+
+  await t.test("installed without a start, the version that runs keeps all it needs until the next installation", async (t) => {
+    const { version, dns } = await status();
+    await host.exec([...installArgs(clone), "--no-start"], { timeoutMs: 60_000 });
+    t.equal((await bundles()).length, 2);
+    await host.signal("SIGKILL", dns.pid);
+    await until(async () => (await status()).ready && (await status()).dns.pid !== dns.pid, { timeoutMs: 20_000, what: "it starts another pontoon-dns" });
+    t.equal((await status()).dns.version, version);
+    t.equal((await install(clone)).exitCode, 0);
+    t.not((await status()).version, version);
+    t.equal((await bundles()).length, 1);
+  });
+
   await t.test("a daemon from a clone says who is in its way", async (t) => {
     const { exitCode, stderr } = await host.exec([process.execPath, join(clone.root, "bin/pontoon"), "daemon", "--run-dir=/run/other"], { reject: false });
     t.equal(exitCode, 1);
