@@ -48,3 +48,19 @@ t.test("a full run directory is told, and names are answered", async (t) => {
   t.equal(await pontoon.stop(), 0);
   t.equal((await web.dig("web")).answers[0]?.ttl, 600);
 });
+
+t.test("a run directory that has become read-only does not keep the daemon from giving everything back", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  const pontoon = await host.pontoon();
+  await pontoon.answersIn(web);
+  await host.exec(["sh", "-c", "mount --bind /run/pontoon /run/pontoon; mount -o remount,bind,ro /run/pontoon"]);
+  t.equal(await pontoon.stop(), 0);
+  t.ok(pontoon.logs.some((line) => /"level":40.*EROFS.*could not be removed/.test(line)));
+  t.equal((await web.dig("web")).answers[0]?.ttl, 600);
+  await host.exec(["umount", "/run/pontoon"]);
+  const next = await host.pontoon();
+  await next.answersIn(web);
+  t.equal(await next.stop(), 0);
+});

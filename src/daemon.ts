@@ -230,9 +230,17 @@ export class Daemon {
     await this.#api.stop();
     this.#stopPulse?.();
     this.#poller.stop();
-    this.#lock?.release();
-    this.#identityLock?.lock.release();
-    for (const name of files) rmSync(`${this.options.runDir}/${name}`, { force: true });
+    for (const lock of [this.#lock, this.#identityLock?.lock]) this.#tidy(() => lock?.release());
+    for (const name of files) this.#tidy(() => rmSync(`${this.options.runDir}/${name}`, { force: true }));
+  }
+
+  /** What cannot be removed any more is no reason to end badly: the next daemon, or `pontoon check --repair`, makes up for it. */
+  #tidy(remove: () => void): void {
+    try {
+      remove();
+    } catch (error) {
+      this.#log.warn({ reason: describeError(error) }, "a file of the daemon's could not be removed");
+    }
   }
 
   #onFeedState(): void {

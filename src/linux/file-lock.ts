@@ -55,9 +55,13 @@ export class FileLock {
     }
   }
 
+  /** Throws what unlink(2) says; the lock is let go of all the same. */
   release(): void {
-    unlinkSync(this.path);
-    closeSync(this.fd);
+    try {
+      unlinkSync(this.path);
+    } finally {
+      closeSync(this.fd);
+    }
   }
 }
 
