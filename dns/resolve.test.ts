@@ -125,10 +125,37 @@ t.test("the table comes first, then localhost, then others", async (t) => {
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
   t.equal(await bench.resolve("web", { type: "AAAA" }), "NOERROR local", "and is not asked for elsewhere");
   t.equal(await bench.resolve("localhost"), "NOERROR 127.0.0.1 local");
-  t.equal(await bench.resolve("any.localhost", { type: "AAAA" }), "NOERROR ::1 local");
   t.equal(bench.upstream.received.length, 0);
+  t.equal(await bench.resolve("any.localhost", { type: "AAAA" }), "NOERROR ::1 local");
+  t.equal(bench.upstream.received.length, 1);
   t.equal(await bench.resolve("out.example"), "NOERROR 10.0.0.9 upstream");
-  t.match(bench.sandbox.counters, { local: 4, forwarded: 1, cached: 0 });
+  t.match(bench.sandbox.counters, { local: 3, forwarded: 2, cached: 0 });
+});
+
+t.test("a name below localhost is whose it is, and the loopback address where it is nobody's", async (t) => {
+  const names: Record<string, Meaning> = { "mine.localhost": { a: ["10.0.0.9"] }, "broken.localhost": { rcode: 2 }, "no.localhost": { rcode: 3, soa: 60 } };
+  for (const docker of [undefined, names]) {
+    const bench = await Bench.start(t, { names, ...(docker && { docker }) });
+    const from = docker ? "docker" : "upstream";
+    t.equal(await bench.resolve("mine.localhost"), `NOERROR 10.0.0.9 ${from}`);
+    t.equal(await bench.resolve("mine.localhost", { type: "AAAA" }), `NOERROR ${from}`, "whoever has one family is not given the other's");
+    for (const name of ["broken.localhost", "no.localhost", "no.localhost"]) t.equal(await bench.resolve(name), "NOERROR 127.0.0.1 local");
+  }
+  t.equal(await (await Bench.start(t, { forwarding: never })).resolve("any.localhost"), "NOERROR 127.0.0.1 local");
+});
+
+t.test("other classes than the Internet's are for the upstreams", async (t) => {
+  const fake = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(packed(query, { rcode: 4 })) });
+  const bench = await Bench.start(t, { forwarding: { kind: "upstreams", upstreams: [fake.upstream] } });
+  for (const name of ["web", "version.bind", "localhost"]) {
+    const asked = bench.asked(name, { type: "TXT" });
+    asked.message.writeUInt16BE(3, asked.question.end - 2); // CH
+    const question = readQuery(asked.message, 0, asked.message.length);
+    if (question.kind !== "question") throw new Error("not a question");
+    t.equal(bench.resolver.decide({ ...asked, question }), undefined);
+    t.match((await bench.end(bench.beginWith({ ...asked, question }))).source, { kind: "upstream" });
+  }
+  t.same(new Set(fake.received.map(({ query }) => query.readUInt16BE(query.indexOf(0, 12) + 3))), new Set([3]));
 });
 
 t.test("a container named localhost keeps its name", async (t) => {
