@@ -139,13 +139,17 @@ export class Attempt {
 
   /** @param took ms */
   #onUdpReply(form: Form, reply: Buffer, took: number): void {
-    this.#heard = true;
-    this.tools.health.answered(this.upstream, took);
+    this.#hear(took);
     if (form === "plain") this.#learnFromPlain(reply);
     else if (this.#isAboutEdns(reply)) return this.#askPlainInstead();
     else this.#edns.proven();
     if (isTruncated(reply)) return this.#onTruncated(form, reply);
     this.#onWhole(reply, "udp");
+  }
+
+  #hear(took: number): void {
+    this.#heard = true;
+    this.tools.health.answered(this.upstream, took);
   }
 
   /** An error that the EDNS record alone may have caused. */
@@ -186,9 +190,11 @@ export class Attempt {
       if (this.#over) return fd === undefined ? undefined : this.sockets.giveBackTcp(fd);
       if (fd === undefined) return poller.soon(() => this.#over || this.#onNoTcp());
       const giveBack = (used: number) => this.sockets.giveBackTcp(used);
+      const sentAt = monotonicNow();
       const exchange: Exchange = askOverTcp(poller, fd, { upstream: this.upstream, query: message, questionEnd }, giveBack, (outcome) => {
         this.#exchanges.delete(exchange);
         if (this.#over) return;
+        if (outcome.kind === "reply" && !this.#heard) this.#hear(monotonicNow() - sentAt);
         if (outcome.kind === "failed" || isError(rcodeOf(outcome.reply))) this.#onNoTcp();
         else this.#onWhole(outcome.reply, "tcp");
       });

@@ -574,6 +574,7 @@ t.test("what a client asks over TCP is asked over TCP, and over UDP where that d
     const bench = new Bench(t);
     const outcome = await bench.outcome(bench.forward([fake.upstream], { overTcp: true }));
     t.equal(outcome.kind, "reply", what);
+    t.match(bench.health.report(), [{ asked: 1, answered: 1 }]);
     t.same(fake.received.map(({ transport }) => transport), expected, what);
   }
   const silent = await upstream(t, {});

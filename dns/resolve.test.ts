@@ -357,6 +357,22 @@ t.test("where Docker's resolver is silent, the upstreams are asked: after the pa
   t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
 });
 
+t.test("a question is over in its time, also when Docker's resolver and the upstreams are silent one after the other", async (t) => {
+  for (const joins of [false, true]) {
+    const bench = await Bench.start(t, { names: { "new.example": silent }, docker: { "new.example": silent } });
+    if (joins) bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    const ends = bench.begin("new.example");
+    await bench.outside.settle();
+    bench.pass(joins ? 3010 : 2010);
+    await bench.outside.asked(bench.upstream);
+    bench.pass(FORWARD_TIME - (joins ? 3010 : 2010) - 10);
+    t.same(ends, []);
+    bench.pass(20);
+    t.match(textOf(await bench.end(ends)), /^SERVFAIL/);
+    t.equal(bench.sandbox.underWay.size, 0);
+  }
+});
+
 t.test("what Docker's resolver says late is heard", async (t) => {
   const bench = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } }, docker: { "new.example": silent } });
   const ends = bench.begin("new.example");

@@ -1,5 +1,6 @@
 import type { DeadlineWheel } from "../src/linux/wheel.js";
 import { askDocker } from "./docker-question.js";
+import { FORWARD_TIME } from "./forward.js";
 import { localhostAnswer } from "./localhost.js";
 import type { LocalAnswer } from "./lookup.js";
 import { keyOfText } from "./name.js";
@@ -225,16 +226,25 @@ export class Resolver {
     const { sandbox } = asked;
     sandbox.counters.bridged++;
     let next: Running | undefined;
+    const finish = (resolved: Resolved) => {
+      deadline.cancel();
+      done(resolved);
+    };
     const question = askDocker(this.wheel, asked, this.#patienceFor(asked), (reply) => {
       const dockers = reply && bridged(asked, reply);
-      next = dockers ? this.#onDockers(asked, dockers, done) : this.#goOn(asked, done);
+      next = dockers ? this.#onDockers(asked, dockers, finish) : this.#goOn(asked, finish);
     });
-    return {
-      cancel: () => {
-        question.cancel();
-        next?.cancel();
-      },
+    const cancel = () => {
+      deadline.cancel();
+      question.cancel();
+      next?.cancel();
     };
+    // Whoever is asked after Docker's resolver has what is left of a question's time.
+    const deadline = this.wheel.in(FORWARD_TIME, () => {
+      cancel();
+      done(failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"));
+    });
+    return { cancel };
   }
 
   #patienceFor(asked: Asked): number {
