@@ -70,7 +70,7 @@ export class Resolver {
 
   #decideAlone(asked: Asked): Resolved | undefined {
     if (!this.#mayAskDocker(asked)) return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
-    if (this.#isUnfed && !isLocalhost(asked)) return undefined;
+    if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type))) return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
   }
 
@@ -263,9 +263,9 @@ export class Resolver {
     }
     const rcode = rcodeOf(dockers.reply);
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);
-    // Fed, the table may have learnt the name meanwhile. Unfed, it is asked for what Docker's resolver does not tell.
+    // Fed, the table may have learnt the name meanwhile.
     const local = lookUp(asked);
-    if (local && (!this.#isUnfed || question.type === TYPE.SRV)) return void done(this.#local(asked, local));
+    if (local && !this.#isUnfed) return void done(this.#local(asked, local));
     if (rcode === RCODE.NOERROR) return void done(dockers);
     if (local) return this.#confirm(asked, local, dockers, done);
     if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key)) return void done(failure(asked, "no-upstream", unknownService));
@@ -288,6 +288,9 @@ export class Resolver {
     });
   }
 }
+
+/** What Docker's resolver knows of containers. It forwards what is asked of other types, name and all. */
+const dockersTypes: readonly number[] = [TYPE.A, TYPE.AAAA, TYPE.PTR];
 
 const unknownService = "whether this service is there is not known at present";
 
