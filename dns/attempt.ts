@@ -10,8 +10,8 @@ import { askOverTcp } from "./tcp-exchange.js";
 import type { Exchange, ExchangeOutcome } from "./udp-channel.js";
 import type { UpstreamHealth } from "./upstreams.js";
 
-/** A server that has said nothing to a query with EDNS for this part of its patience is asked without it, too. */
-const plainAfter = 1 / 3;
+/** A server that has said nothing for this part of its patience is asked in another way, too: without EDNS, or not over TCP. */
+const otherWayAfter = 1 / 3;
 
 export interface AttemptTools {
   readonly poller: Poller;
@@ -29,6 +29,8 @@ export interface UpstreamQuestion {
   readonly dnssecOk: boolean;
   /** Largest UDP reply the client takes, bytes. */
   readonly clientSize: number;
+  /** The client asks over TCP: so is the server asked, as Docker does, and over UDP when that does not work. */
+  readonly overTcp: boolean;
 }
 
 /** Why there is no answer; `refused`: the server said REFUSED, `failed`: SERVFAIL. */
@@ -47,10 +49,11 @@ type Form = "edns" | "plain" | "large";
  */
 export class Attempt {
   readonly #exchanges = new Map<Exchange, Form | "tcp">();
-  #plainTimer: Deadline | undefined;
+  #timer: Deadline | undefined;
   /** Asked without EDNS, and why. */
   #plain: "refused" | "unheard" | "known" | undefined;
   #askedLarge = false;
+  #askedTcp = false;
   #truncated: Buffer | undefined;
   #heard = false;
   #over = false;
@@ -66,8 +69,10 @@ export class Attempt {
     const { health, wheel } = tools;
     health.asked(upstream);
     if (!this.#hasEdns || this.#edns.isPlain(wheel.now())) this.#plain = "known";
-    this.#askUdp(this.#plain ? "plain" : "edns");
-    if (!this.#plain && !this.#edns.isProven) this.#plainTimer = wheel.in(health.patience * plainAfter, () => this.#tryPlain());
+    if (question.overTcp) {
+      this.#askTcp();
+      this.#timer = wheel.in(health.patience * otherWayAfter, () => this.isSilent && this.#beginUdp());
+    } else this.#beginUdp();
   }
 
   /** Nothing has come from the server yet. */
@@ -85,9 +90,15 @@ export class Attempt {
     if (this.isSilent) this.#askUdp(this.#plain ? "plain" : "edns");
   }
 
+  #beginUdp(): void {
+    const { health, wheel } = this.tools;
+    this.#askUdp(this.#plain ? "plain" : "edns");
+    if (!this.#plain && !this.#edns.isProven) this.#timer = wheel.in(health.patience * otherWayAfter, () => this.#tryPlain());
+  }
+
   cancel(): void {
     this.#over = true;
-    this.#plainTimer?.cancel();
+    this.#timer?.cancel();
     for (const exchange of this.#exchanges.keys()) exchange.cancel();
     this.#exchanges.clear();
   }
@@ -128,13 +139,17 @@ export class Attempt {
 
   /** @param took ms */
   #onUdpReply(form: Form, reply: Buffer, took: number): void {
-    this.#heard = true;
-    this.tools.health.answered(this.upstream, took);
+    this.#hear(took);
     if (form === "plain") this.#learnFromPlain(reply);
     else if (this.#isAboutEdns(reply)) return this.#askPlainInstead();
     else this.#edns.proven();
     if (isTruncated(reply)) return this.#onTruncated(form, reply);
     this.#onWhole(reply, "udp");
+  }
+
+  #hear(took: number): void {
+    this.#heard = true;
+    this.tools.health.answered(this.upstream, took);
   }
 
   /** An error that the EDNS record alone may have caused. */
@@ -161,20 +176,25 @@ export class Attempt {
     const isFirst = !this.#truncated;
     this.#truncated = reply;
     if (form === "large") return this.#end(this.truncated!);
-    if (isFirst) this.#askTcp();
+    if (!isFirst) return;
+    if (!this.#askedTcp) this.#askTcp();
+    else if (![...this.#exchanges.values()].includes("tcp")) this.#onNoTcp();
   }
 
   #askTcp(): void {
     const { poller } = this.tools;
     const { questionEnd, query } = this.question;
+    this.#askedTcp = true;
     const message = this.#plain ? withoutEdns(query, questionEnd) : query;
     this.sockets.takeTcp((fd) => {
       if (this.#over) return fd === undefined ? undefined : this.sockets.giveBackTcp(fd);
       if (fd === undefined) return poller.soon(() => this.#over || this.#onNoTcp());
       const giveBack = (used: number) => this.sockets.giveBackTcp(used);
+      const sentAt = monotonicNow();
       const exchange: Exchange = askOverTcp(poller, fd, { upstream: this.upstream, query: message, questionEnd }, giveBack, (outcome) => {
         this.#exchanges.delete(exchange);
         if (this.#over) return;
+        if (outcome.kind === "reply" && !this.#heard) this.#hear(monotonicNow() - sentAt);
         if (outcome.kind === "failed" || isError(rcodeOf(outcome.reply))) this.#onNoTcp();
         else this.#onWhole(outcome.reply, "tcp");
       });
@@ -182,11 +202,18 @@ export class Attempt {
     });
   }
 
-  /** The server has just answered over UDP, so it is there, and what it said is better than nothing. */
+  /** What was said over UDP is better than nothing; what was not asked over UDP yet is asked there. */
   #onNoTcp(): void {
+    if (!this.#truncated) return this.#onTcpFirstFailed();
     if (this.#askedLarge || this.#plain || this.question.clientSize <= usualSize) return this.#end(this.truncated!);
     this.#askedLarge = true;
     this.#askUdp("large");
+  }
+
+  #onTcpFirstFailed(): void {
+    if (this.#exchanges.size > 0) return; // asked over UDP meanwhile
+    this.#timer?.cancel();
+    this.#beginUdp();
   }
 
   #onWhole(reply: Buffer, transport: "udp" | "tcp"): void {

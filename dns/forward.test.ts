@@ -28,11 +28,11 @@ class Bench {
     this.loop.poller.close();
   }
 
-  forward(upstreams: readonly Upstream[], { sockets = this.sockets, within, name = "web.example", edns, clientSize = 512 }: Given = {}): Forwarded {
-    const { query, questionEnd } = edns ? buildQuery({ key: keyOfText(name)!, type: TYPE.A, flags: 0x0100, dnssecOk: false, clientSubnet: "" }) : queryFor(name);
+  forward(upstreams: readonly Upstream[], { sockets = this.sockets, within, name = "web.example", edns, clientSize = 512, overTcp = false }: Given = {}): Forwarded {
+    const { query, questionEnd } = edns ? buildQuery({ key: keyOfText(name)!, type: TYPE.A, class: 1, flags: 0x0100, dnssecOk: false, clientSubnet: "" }) : queryFor(name);
     const outcomes: ForwardOutcome[] = [];
     const ends = { quiet: 0 };
-    const request = { query, questionEnd, upstreams, within, socketsFor: () => sockets, zone: likelyZoneOf(keyOfText(name)!), dnssecOk: false, clientSize };
+    const request = { query, questionEnd, upstreams, within, socketsFor: () => sockets, zone: likelyZoneOf(keyOfText(name)!), dnssecOk: false, clientSize, overTcp };
     const forward = new Forward({ poller: this.loop.poller, wheel: this.loop.wheel, health: this.health }, request, (outcome) => outcomes.push(outcome), () => ends.quiet++);
     if (outcomes.length > 0) throw new Error("an outcome came from inside the constructor");
     return { outcomes, ends, cancel: () => forward.cancel(), again: () => forward.again() };
@@ -64,6 +64,7 @@ interface Given {
   /** As our own queries are; plain without it. */
   readonly edns?: boolean;
   readonly clientSize?: number;
+  readonly overTcp?: boolean;
 }
 
 interface Forwarded {
@@ -560,6 +561,32 @@ t.test("where TCP does not work, a client that takes more is given a larger data
 
 /** The UDP size in a query of our own. */
 const sizeIn = (query: Buffer) => query.readUInt16BE(queryFor("web.example").questionEnd + 3);
+
+t.test("what a client asks over TCP is asked over TCP, and over UDP where that does not work", async (t) => {
+  const ways: [what: string, options: FakeUpstreamOptions, expected: string[]][] = [
+    ["both work", { onUdp: ({ query, reply }) => void reply(replyTo(query)), onTcp: ({ query, reply }) => void reply(replyTo(query)) }, ["tcp"]],
+    ["UDP is blocked", { onTcp: ({ query, reply }) => void reply(replyTo(query)) }, ["tcp"]],
+    ["TCP is cut off", { onUdp: ({ query, reply }) => void reply(replyTo(query)), onTcp: (_, connection) => connection.destroy() }, ["tcp", "udp"]],
+    ["TCP is cut off, and UDP truncated", { onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })), onTcp: (_, connection) => connection.destroy() }, ["tcp", "udp"]],
+  ];
+  for (const [what, options, expected] of ways) {
+    const fake = await FakeUpstream.start(t, options);
+    const bench = new Bench(t);
+    const outcome = await bench.outcome(bench.forward([fake.upstream], { overTcp: true }));
+    t.equal(outcome.kind, "reply", what);
+    t.match(bench.health.report(), [{ asked: 1, answered: 1 }]);
+    t.same(fake.received.map(({ transport }) => transport), expected, what);
+  }
+  const silent = await upstream(t, {});
+  const bench = new Bench(t);
+  const asked = bench.forward([silent.upstream], { overTcp: true });
+  await bench.asked(silent);
+  bench.loop.pass(700);
+  t.equal(addressOf(await bench.outcome(asked)), "10.0.0.1", "TCP is silent");
+  t.same(silent.received.map(({ transport }) => transport), ["tcp", "udp"]);
+  const dead = await deadUpstream();
+  t.match(await bench.outcome(bench.forward([dead], { overTcp: true })), { kind: "failed", why: "network" });
+});
 
 t.test("a missing TCP socket is a TCP that does not work", async (t) => {
   const fake = await upstream(t, { truncated: true });

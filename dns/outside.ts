@@ -4,6 +4,7 @@ import { familyOf, type Family, type ForwardingSockets, type HostSockets } from 
 import { likelyZoneOf, type NameKey } from "./name.js";
 import type { Source, Upstream } from "./protocol.js";
 import { RecentNames } from "./recent-names.js";
+import { CLASS } from "./query.js";
 import type { Sandbox } from "./sandbox.js";
 import { buildQuery, type QueryContent, type StoredReply } from "./stored-reply.js";
 
@@ -20,6 +21,8 @@ export const STALE_TTL = 30;
 export interface OutsideQuestion extends QueryContent {
   /** Largest UDP reply the client takes, bytes: asked for where TCP does not work. */
   readonly clientSize: number;
+  /** Asked over TCP. */
+  readonly overTcp: boolean;
 }
 
 export type OutsideAnswer =
@@ -64,17 +67,17 @@ export class Outside {
     if (!cached) return undefined;
     if (cached.fresh) return replyOf(cached);
     if (!this.#failed.has(cacheKey, this.tools.wheel.now())) return undefined;
-    if (sandbox.hasRoom && !this.#flights.has(cacheKey)) this.#start(sandbox, question, cacheKey); // perhaps one is back
+    if (sandbox.hasRoom && !this.#flights.has(flightKeyOf(cacheKey, question))) this.#start(sandbox, question, cacheKey); // perhaps one is back
     return replyOf(cached);
   }
 
   /** Forgets what is kept of a name, or everything. @returns how many answers that were */
   forget(name: NameKey | undefined): number {
     this.#failed.clear();
-    for (const [cacheKey, flight] of this.#flights) {
+    for (const [flightKey, flight] of this.#flights) {
       if (name !== undefined && flight.question.key !== name) continue;
       flight.isKept = false;
-      this.#flights.delete(cacheKey); // who asks from now on asks anew
+      this.#flights.delete(flightKey); // who asks from now on asks anew
     }
     return this.cache.forget(name === undefined ? undefined : ` ${name}`);
   }
@@ -82,7 +85,7 @@ export class Outside {
   /** Asks the sandbox's upstreams, or waits for somebody who asks them the same. `done` is called once, not from inside. */
   ask(sandbox: Sandbox, question: OutsideQuestion, done: (answer: OutsideAnswer) => void): { cancel(): void } {
     const cacheKey = keyOf(sandbox, question);
-    const known = this.#flights.get(cacheKey);
+    const known = this.#flights.get(flightKeyOf(cacheKey, question));
     known?.running?.again();
     const flight = known ?? this.#start(sandbox, question, cacheKey);
     const waiter = { sandbox, done };
@@ -92,7 +95,7 @@ export class Outside {
 
   #start(leader: Sandbox, question: OutsideQuestion, cacheKey: string): Flight {
     const flight: Flight = { cacheKey, question, waiters: new Set(), until: this.tools.wheel.now() + FORWARD_TIME, leader, running: undefined, isKept: true };
-    this.#flights.set(cacheKey, flight);
+    this.#flights.set(flightKeyOf(cacheKey, question), flight);
     this.#run(flight);
     return flight;
   }
@@ -104,6 +107,7 @@ export class Outside {
       zone: likelyZoneOf(question.key),
       dnssecOk: question.dnssecOk,
       clientSize: question.clientSize,
+      overTcp: question.overTcp,
       upstreams: leader.upstreams,
       socketsFor: (upstream: Upstream) => this.#socketsFor(leader, upstream),
       within: flight.until - this.tools.wheel.now(),
@@ -145,7 +149,8 @@ export class Outside {
   }
 
   #land(flight: Flight, answer: OutsideAnswer): void {
-    if (this.#flights.get(flight.cacheKey) === flight) this.#flights.delete(flight.cacheKey);
+    const flightKey = flightKeyOf(flight.cacheKey, flight.question);
+    if (this.#flights.get(flightKey) === flight) this.#flights.delete(flightKey);
     for (const waiter of [...flight.waiters]) if (flight.waiters.delete(waiter)) waiter.done(answer); // one may cancel another
   }
 
@@ -158,7 +163,12 @@ function replyOf({ stored, source, fresh, age }: Cached): OutsideAnswer & { kind
   return { kind: "reply", stored, age, stale: !fresh, source: { ...source, cached: true } };
 }
 
+/** Who asks over TCP does not wait for what was asked over UDP: that may be what does not work. */
+function flightKeyOf(cacheKey: string, { overTcp }: OutsideQuestion): string {
+  return overTcp ? `tcp ${cacheKey}` : cacheKey;
+}
+
 /** Askers with the same upstreams share answers; bits and options that are passed on ask for different ones. */
-function keyOf(sandbox: Sandbox, { key, type, flags, dnssecOk, clientSubnet }: OutsideQuestion): string {
-  return `${sandbox.upstreamSet} ${type} ${flags}${dnssecOk ? "D" : ""}${clientSubnet} ${key}`;
+function keyOf(sandbox: Sandbox, { key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: OutsideQuestion): string {
+  return `${sandbox.upstreamSet} ${type} ${dnsClass === CLASS.IN ? "" : `C${dnsClass} `}${flags}${dnssecOk ? "D" : ""}${clientSubnet} ${key}`;
 }

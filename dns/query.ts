@@ -6,6 +6,7 @@ export type Rcode = (typeof RCODE)[keyof typeof RCODE];
 
 /** Record types this server makes or tells apart. */
 export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, HINFO: 13, MX: 15, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, HTTPS: 65, ANY: 255 } as const;
+/** Names of containers are in the Internet's class, which any includes. What is asked in others is for the upstreams. */
 export const CLASS = { IN: 1, ANY: 255 } as const;
 
 /** Bits of the two flag bytes (RFC 1035 section 4.1.1, RFC 4035 section 3.2). */
@@ -70,9 +71,12 @@ export function readQuery(bytes: Buffer, start: number, length: number): Query {
   if (extra && extra.version !== 0) return refuse(RCODE.BADVERS, end, true);
   const type = bytes.readUInt16BE(nameEnd);
   const dnsClass = bytes.readUInt16BE(nameEnd + 2);
-  if (dnsClass !== CLASS.IN && dnsClass !== CLASS.ANY) return refuse(RCODE.REFUSED, end, extra !== undefined);
   const key = foldCase(bytes.latin1Slice(start + HEADER_SIZE, nameEnd - 1));
   return { kind: "question", key, type, class: dnsClass, flags, end, edns: extra };
+}
+
+export function isInternet({ class: dnsClass }: Question): boolean {
+  return dnsClass === CLASS.IN || dnsClass === CLASS.ANY;
 }
 
 /** Offset past a name that may not be compressed; undefined when it is malformed or longer than 255 bytes. */

@@ -158,10 +158,11 @@ interface Outside {
   flags?: number;
   answers?: Answer[];
   authorities?: Answer[];
+  additionals?: Answer[];
 }
 
-function outside({ flags = dnsPacket.RECURSION_DESIRED | dnsPacket.RECURSION_AVAILABLE, answers = [], authorities = [] }: Outside = {}, end = ask().question.end): StoredReply {
-  const stored = storeReply(dnsPacket.encode({ type: "response", id: 0x1111, flags, questions: [{ name: "web.front", type: "A" }], answers, authorities }), end);
+function outside({ flags = dnsPacket.RECURSION_DESIRED | dnsPacket.RECURSION_AVAILABLE, answers = [], authorities = [], additionals = [] }: Outside = {}, end = ask().question.end): StoredReply {
+  const stored = storeReply(dnsPacket.encode({ type: "response", id: 0x1111, flags, questions: [{ name: "web.front", type: "A" }], answers, authorities, additionals }), end);
   if (!stored) throw new Error("not stored");
   return stored;
 }
@@ -211,7 +212,40 @@ t.test("a kept reply that does not fit is cut to its question, with TC, and with
   const { message, question } = ask({ size: 4096 });
   const whole = renderReply(message, question, stored, 4096, { age: 1 }).length;
   t.equal(decode(renderReply(message, question, stored, whole, { age: 1 })).flag_tc, false, "it just fits");
-  t.equal(decode(renderReply(message, question, stored, whole - 1, { age: 1 })).flag_tc, true);
+  t.match(decode(renderReply(message, question, stored, whole - 1, { age: 1 })), { flag_tc: false, authorities: [] }, "what was not asked for goes first");
+  t.equal(decode(renderReply(message, question, outside({ answers: Array.from({ length: 40 }, () => record(60)) }), whole - 26, { age: 1 })).flag_tc, true);
+  t.end();
+});
+
+t.test("TC tells that something is missing which was asked for, and nothing else does", (t) => {
+  const name = (index: number) => `ns-${index}.a-rather-long-zone-of-name-servers.example`;
+  const servers = Array.from({ length: 13 }, (_, index): Answer => ({ type: "NS", name: "example", ttl: 60, data: name(index) }));
+  const glue = Array.from({ length: 13 }, (_, index): Answer => ({ type: "A", name: name(index), ttl: 60, data: "10.0.0.9" }));
+  const proof = (text: string): Answer => ({ type: "TXT", name: "front", ttl: 60, data: text.repeat(200) });
+  const cases: [what: string, asked: Asked, said: Outside, expected: [tc: boolean, answers: number, authorities: number, additionals: number]][] = [
+    ["extras do not fit", {}, { answers: [record(60)], authorities: servers.slice(0, 2), additionals: glue }, [false, 1, 2, 0]],
+    ["nor do authorities", {}, { answers: [record(60)], authorities: servers, additionals: glue }, [false, 1, 0, 0]],
+    ["nor, without DO, with EDNS", { size: 512 }, { answers: [record(60)], authorities: servers, additionals: glue }, [false, 1, 0, 0]],
+    ["authorities may be proofs", { size: 512, dnssecOk: true }, { answers: [record(60)], authorities: [proof("x"), proof("y"), proof("z")] }, [true, 1, 0, 0]],
+    ["authorities are all there is", {}, { authorities: servers }, [true, 0, 0, 0]],
+    ["answers do not fit", {}, { answers: Array.from({ length: 40 }, () => record(60)), authorities: servers.slice(0, 1) }, [true, 19, 0, 0]],
+    ["everything fits", { size: 4096 }, { answers: [record(60)], authorities: servers, additionals: glue }, [false, 1, 13, 13]],
+  ];
+  for (const [what, asked, said, expected] of cases) {
+    const { message, question } = ask(asked);
+    const bytes = renderReply(message, question, outside(said), udpLimit(question.edns), { age: 1 });
+    const reply = decode(bytes);
+    t.same([reply.flag_tc, reply.answers?.length, reply.authorities?.length, withoutOpt(reply.additionals).length], expected, what);
+    t.ok(bytes.length <= udpLimit(question.edns) && recordsIn(bytes, question.end) !== undefined, what);
+  }
+  t.end();
+});
+
+t.test("the question's name in a record is spelled as the client did, compressed or not; other names stay", (t) => {
+  const { message, question } = ask({ name: "wEb.FronT" });
+  const alias: Answer = { type: "CNAME", name: "web.FRONT", ttl: 60, data: "Other.Front" };
+  const reply = decode(renderReply(message, question, outside({ answers: [alias, record(60), { type: "A", name: "Other.Front", ttl: 60, data: "10.0.0.2" }] }), 512, { age: 0 }));
+  t.same(reply.answers?.map(({ name }) => name), ["wEb.FronT", "wEb.FronT", "Other.Front"]);
   t.end();
 });
 

@@ -1,3 +1,4 @@
+import { foldCase } from "./name.js";
 import { FLAG, HEADER_SIZE, TYPE, type Edns, type Question, type Rcode, type Refusal } from "./query.js";
 import { encodeName, type AnswerRecord } from "./records.js";
 import type { StoredReply } from "./stored-reply.js";
@@ -84,31 +85,31 @@ export interface Rendering {
 }
 
 /**
- * A kept reply as this client gets it: its own id and spelling, TTLs counted down. One that does not fit is cut behind
- * the last answer that does, and TC is set: whoever ignores TC still gets some. One that came truncated stays so.
+ * A kept reply as this client gets it: its own id and spelling, TTLs counted down. Of one that does not fit, what a client
+ * can do without goes first; only where an answer goes, too, TC is set (RFC 2181 section 9): whoever ignores TC still gets some. One that came truncated stays so.
  */
 export function renderReply(message: Buffer, question: Question, stored: StoredReply, limit: number, { age, ttl, error }: Rendering): Buffer {
   const opt = sizeOfOpt(question.edns, error);
   const whole = Buffer.from(stored.bytes, "latin1");
-  const fits = whole.length + opt <= limit;
-  const cut = fits ? { end: whole.length, answers: whole.readUInt16BE(6) } : cutBehindAnswers(whole, stored, question.end, limit - opt);
+  const cut = cutToFit(whole, stored, question, limit - opt);
   const reply = Buffer.allocUnsafe(cut.end + opt);
   whole.copy(reply, 0, 0, cut.end);
   message.copy(reply, 0, 0, 2);
   message.copy(reply, HEADER_SIZE, HEADER_SIZE, question.end);
+  let recordAt = question.end;
   for (const at of stored.ttlOffsets) {
     if (at >= cut.end) break;
+    respell(reply, recordAt, at - recordAt - 4, message, question);
     const left = Math.max(0, reply.readUInt32BE(at) - age);
     reply.writeUInt32BE(ttl ? ttl(left) : left, at);
+    recordAt = endOfRecord(reply, at);
   }
-  if (!fits) {
-    reply.fill(0, 6, HEADER_SIZE);
-    reply.writeUInt16BE(cut.answers, 6);
-  }
+  cut.counts.forEach((count, section) => reply.writeUInt16BE(count, 6 + 2 * section));
   // AA is the upstream's to say, and AD only for who asked for it (RFC 6840 section 5.8).
   const asksForAd = (question.flags & FLAG.AD) !== 0 || question.edns?.dnssecOk === true;
   const kept = reply.readUInt16BE(2) & ~(FLAG.RD | FLAG.CD | FLAG.TC | (asksForAd ? 0 : FLAG.AD));
-  reply.writeUInt16BE(kept | FLAG.QR | FLAG.RA | (question.flags & (FLAG.RD | FLAG.CD)) | (fits ? reply.readUInt16BE(2) & FLAG.TC : FLAG.TC), 2);
+  const truncated = cut.truncated || (reply.readUInt16BE(2) & FLAG.TC) !== 0;
+  reply.writeUInt16BE(kept | FLAG.QR | FLAG.RA | (question.flags & (FLAG.RD | FLAG.CD)) | (truncated ? FLAG.TC : 0), 2);
   if (question.edns) {
     reply.writeUInt16BE(reply.readUInt16BE(10) + 1, 10);
     writeOpt(reply, cut.end, stored.rcode as Rcode, question.edns.dnssecOk, error);
@@ -116,15 +117,39 @@ export function renderReply(message: Buffer, question: Question, stored: StoredR
   return reply;
 }
 
-/** Where the last answer ends that fits, and how many those are. Names refer backwards only, so what is left stays whole. */
-function cutBehindAnswers(whole: Buffer, { ttlOffsets }: StoredReply, questionEnd: number, room: number): { end: number; answers: number } {
-  let cut = { end: questionEnd, answers: 0 };
-  for (const ttlAt of ttlOffsets.slice(0, whole.readUInt16BE(6))) {
-    const end = ttlAt + 6 + whole.readUInt16BE(ttlAt + 4);
-    if (end > room) break;
-    cut = { end, answers: cut.answers + 1 };
-  }
-  return cut;
+/** What is sent of a reply. */
+interface Cut {
+  readonly end: number;
+  /** Records of each section. */
+  readonly counts: readonly [answers: number, authorities: number, additionals: number];
+  /** Something is missing that the client has asked for. */
+  readonly truncated: boolean;
+}
+
+/** Names refer backwards only, so whatever is left of a reply when its end is cut off stays whole. */
+function cutToFit(whole: Buffer, { ttlOffsets }: StoredReply, { end, edns }: Question, room: number): Cut {
+  const [answers, authorities, additionals] = [6, 8, 10].map((at) => whole.readUInt16BE(at)) as [number, number, number];
+  if (whole.length <= room) return { end: whole.length, counts: [answers, authorities, additionals], truncated: false };
+  const endBehind = (records: number) => (records === 0 ? end : endOfRecord(whole, ttlOffsets[records - 1]!));
+  const endOfAuthorities = endBehind(answers + authorities);
+  if (endOfAuthorities <= room) return { end: endOfAuthorities, counts: [answers, authorities, 0], truncated: false };
+  // Without answers the authority section is what the reply says; with DO it may be what proves them.
+  const isSaidByAnswers = answers > 0 && edns?.dnssecOk !== true;
+  if (isSaidByAnswers && endBehind(answers) <= room) return { end: endBehind(answers), counts: [answers, 0, 0], truncated: false };
+  let fitting = 0;
+  while (fitting < answers && endBehind(fitting + 1) <= room) fitting++;
+  return { end: endBehind(fitting), counts: [fitting, 0, 0], truncated: true };
+}
+
+/** @param ttlAt where its TTL is */
+function endOfRecord(message: Buffer, ttlAt: number): number {
+  return ttlAt + 6 + message.readUInt16BE(ttlAt + 4);
+}
+
+/** Gives the question's name, where an upstream has written it out as a record's owner, the client's letter case: some compare bytes. */
+function respell(reply: Buffer, ownerAt: number, length: number, message: Buffer, { key }: Question): void {
+  if (length !== key.length + 1 || reply[ownerAt + key.length] !== 0) return;
+  if (foldCase(reply.latin1Slice(ownerAt, ownerAt + key.length)) === key) message.copy(reply, ownerAt, HEADER_SIZE, HEADER_SIZE + key.length);
 }
 
 function writeHeader(reply: Buffer, flags: number, rcode: Rcode, truncated: boolean, answers: number, additional: number): void {

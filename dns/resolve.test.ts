@@ -125,10 +125,37 @@ t.test("the table comes first, then localhost, then others", async (t) => {
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
   t.equal(await bench.resolve("web", { type: "AAAA" }), "NOERROR local", "and is not asked for elsewhere");
   t.equal(await bench.resolve("localhost"), "NOERROR 127.0.0.1 local");
-  t.equal(await bench.resolve("any.localhost", { type: "AAAA" }), "NOERROR ::1 local");
   t.equal(bench.upstream.received.length, 0);
+  t.equal(await bench.resolve("any.localhost", { type: "AAAA" }), "NOERROR ::1 local");
+  t.equal(bench.upstream.received.length, 1);
   t.equal(await bench.resolve("out.example"), "NOERROR 10.0.0.9 upstream");
-  t.match(bench.sandbox.counters, { local: 4, forwarded: 1, cached: 0 });
+  t.match(bench.sandbox.counters, { local: 3, forwarded: 2, cached: 0 });
+});
+
+t.test("a name below localhost is whose it is, and the loopback address where it is nobody's", async (t) => {
+  const names: Record<string, Meaning> = { "mine.localhost": { a: ["10.0.0.9"] }, "broken.localhost": { rcode: 2 }, "no.localhost": { rcode: 3, soa: 60 } };
+  for (const docker of [undefined, names]) {
+    const bench = await Bench.start(t, { names, ...(docker && { docker }) });
+    const from = docker ? "docker" : "upstream";
+    t.equal(await bench.resolve("mine.localhost"), `NOERROR 10.0.0.9 ${from}`);
+    t.equal(await bench.resolve("mine.localhost", { type: "AAAA" }), `NOERROR ${from}`, "whoever has one family is not given the other's");
+    for (const name of ["broken.localhost", "no.localhost", "no.localhost"]) t.equal(await bench.resolve(name), "NOERROR 127.0.0.1 local");
+  }
+  t.equal(await (await Bench.start(t, { forwarding: never })).resolve("any.localhost"), "NOERROR 127.0.0.1 local");
+});
+
+t.test("other classes than the Internet's are for the upstreams", async (t) => {
+  const fake = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(packed(query, { rcode: 4 })) });
+  const bench = await Bench.start(t, { forwarding: { kind: "upstreams", upstreams: [fake.upstream] } });
+  for (const name of ["web", "version.bind", "localhost"]) {
+    const asked = bench.asked(name, { type: "TXT" });
+    asked.message.writeUInt16BE(3, asked.question.end - 2); // CH
+    const question = readQuery(asked.message, 0, asked.message.length);
+    if (question.kind !== "question") throw new Error("not a question");
+    t.equal(bench.resolver.decide({ ...asked, question }), undefined);
+    t.match((await bench.end(bench.beginWith({ ...asked, question }))).source, { kind: "upstream" });
+  }
+  t.same(new Set(fake.received.map(({ query }) => query.readUInt16BE(query.indexOf(0, 12) + 3))), new Set([3]));
 });
 
 t.test("a container named localhost keeps its name", async (t) => {
@@ -330,6 +357,22 @@ t.test("where Docker's resolver is silent, the upstreams are asked: after the pa
   t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
 });
 
+t.test("a question is over in its time, also when Docker's resolver and the upstreams are silent one after the other", async (t) => {
+  for (const joins of [false, true]) {
+    const bench = await Bench.start(t, { names: { "new.example": silent }, docker: { "new.example": silent } });
+    if (joins) bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    const ends = bench.begin("new.example");
+    await bench.outside.settle();
+    bench.pass(joins ? 3010 : 2010);
+    await bench.outside.asked(bench.upstream);
+    bench.pass(FORWARD_TIME - (joins ? 3010 : 2010) - 10);
+    t.same(ends, []);
+    bench.pass(20);
+    t.match(textOf(await bench.end(ends)), /^SERVFAIL/);
+    t.equal(bench.sandbox.underWay.size, 0);
+  }
+});
+
 t.test("what Docker's resolver says late is heard", async (t) => {
   const bench = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } }, docker: { "new.example": silent } });
   const ends = bench.begin("new.example");
@@ -367,7 +410,9 @@ t.test("a name of the table in another spelling, which Docker's resolver denies,
   const docker: Record<string, Meaning> = { web: { a: ["10.1.0.2"] } };
   const bench = await Bench.start(t, { docker });
   t.equal(await bench.resolve("WEB"), "NOERROR 10.1.0.2 local");
-  t.equal(await bench.resolve("WEB", { type: "TXT" }), "NOERROR local");
+  const before = bench.docker!.received.length;
+  for (const type of ["TXT", "MX"] as const) t.equal(await bench.resolve("WEB", { type }), "NOERROR local");
+  t.equal(bench.docker!.received.length, before, "of types that Docker's resolver would forward, name and all, it is not asked");
   docker.web = { a: ["10.1.0.3"] };
   t.equal(await bench.resolve("WEB"), "NXDOMAIN docker", "another container by now");
   docker.web = NXDOMAIN;

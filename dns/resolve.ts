@@ -1,11 +1,12 @@
 import type { DeadlineWheel } from "../src/linux/wheel.js";
 import { askDocker } from "./docker-question.js";
+import { FORWARD_TIME } from "./forward.js";
 import { localhostAnswer } from "./localhost.js";
 import type { LocalAnswer } from "./lookup.js";
 import { keyOfText } from "./name.js";
 import type { Outside } from "./outside.js";
 import type { Gap } from "./protocol.js";
-import { RCODE, TYPE } from "./query.js";
+import { isInternet, RCODE, TYPE } from "./query.js";
 import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rendered, rotatedKept, singleLabelPolicy, type Asked, type Resolved } from "./resolved.js";
 import { rcodeOf } from "./reply-check.js";
 import type { Sandbox } from "./sandbox.js";
@@ -45,7 +46,8 @@ export class Resolver {
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
     const decided = this.#decideAlone(asked);
-    if (decided || asked.sandbox.hasRoom) return decided;
+    if (decided) return this.#orLoopback(asked, decided);
+    if (asked.sandbox.hasRoom) return undefined;
     const local = lookUp(asked);
     if (local?.exists) return this.#local(asked, local);
     return failure(asked, "no-upstream", "too many questions of this container are under way");
@@ -60,7 +62,7 @@ export class Resolver {
     const finish = (resolved: Resolved) => {
       over = true;
       if (running) sandbox.underWay.delete(running);
-      done(resolved);
+      done(this.#orLoopback(asked, resolved));
     };
     running = this.#mayAskDocker(asked) ? this.#askDockerFirst(asked, finish) : this.#goOn(asked, finish);
     if (!over && running) sandbox.underWay.add(running);
@@ -68,7 +70,7 @@ export class Resolver {
 
   #decideAlone(asked: Asked): Resolved | undefined {
     if (!this.#mayAskDocker(asked)) return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
-    if (this.#isUnfed && !isLocalhost(asked)) return undefined;
+    if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type))) return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
   }
 
@@ -78,7 +80,7 @@ export class Resolver {
   }
 
   #decideLocally(asked: Asked): Resolved | undefined {
-    const local = lookUp(asked) ?? localhostAnswer(asked.question.key, asked.question.type);
+    const local = lookUp(asked) ?? (isLocalhost(asked) ? loopback(asked) : undefined);
     return local && this.#local(asked, local);
   }
 
@@ -88,10 +90,20 @@ export class Resolver {
     return { reply: localReply(asked, local, asked.sandbox.counters.local++), source: local.source, found: local.exists, ...(!this.#isUnfed && { local }) };
   }
 
+  /**
+   * Names below `localhost` are the loopback address (RFC 6761 section 6.3) unless somebody else has them: Docker forwards
+   * them, and there are users whose servers know them.
+   */
+  #orLoopback(asked: Asked, resolved: Resolved): Resolved {
+    if (resolved.found || rcodeOf(resolved.reply) === RCODE.NOERROR) return resolved;
+    const local = lookUp(asked) ? undefined : loopback(asked);
+    return local ? { reply: localReply(asked, local, 0), source: local.source, found: local.exists } : resolved;
+  }
+
   /** While a container joins: a whole name that others have is given from what is kept, as long as only that may change it. */
   #decideInJoin(asked: Asked): Resolved | undefined {
     if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question)) return undefined;
-    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked.question));
+    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked));
     return kept?.stored.hasAnswers === true ? this.#decidePlainFromKept(asked) : undefined;
   }
 
@@ -113,7 +125,7 @@ export class Resolver {
   }
 
   #decideSearchFromKept(asked: Asked): Resolved | undefined {
-    const searched = searchKept(this.outside, asked.sandbox, outsideQuestion(asked.question));
+    const searched = searchKept(this.outside, asked.sandbox, outsideQuestion(asked));
     if (!searched) return undefined;
     if (searched.found) {
       return rotatedKept(asked, foundUnderSuffix(asked, searched.found), REPLY_LASTS);
@@ -122,7 +134,7 @@ export class Resolver {
   }
 
   #decidePlainFromKept(asked: Asked): Resolved | undefined {
-    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked.question));
+    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked));
     if (!kept) return undefined;
     const left = kept.stale ? 0 : (kept.stored.lifetime - kept.age) * 1000;
     return rotatedKept(asked, rendered(asked, kept), Math.min(REPLY_LASTS, left));
@@ -162,7 +174,7 @@ export class Resolver {
 
   #askUpstreams(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
     asked.sandbox.counters.forwarded++;
-    return this.outside.ask(asked.sandbox, outsideQuestion(asked.question), (answer) => done(rendered(asked, answer)));
+    return this.outside.ask(asked.sandbox, outsideQuestion(asked), (answer) => done(rendered(asked, answer)));
   }
 
   /**
@@ -170,7 +182,7 @@ export class Resolver {
    * @param known what is known of the label itself
    */
   #search(asked: Asked, known: Resolved | undefined, done: (resolved: Resolved) => void): Running {
-    const { sandbox, question } = asked;
+    const { sandbox } = asked;
     const running: Running[] = [];
     let searched: Searched | undefined;
     let plain = known ?? this.#decideLabel(asked);
@@ -187,7 +199,7 @@ export class Resolver {
       done(resolved);
     };
     running.push(
-      searchSuffixes(this.outside, sandbox, outsideQuestion(question), (outcome) => {
+      searchSuffixes(this.outside, sandbox, outsideQuestion(asked), (outcome) => {
         searched = outcome;
         settle();
       }),
@@ -214,16 +226,25 @@ export class Resolver {
     const { sandbox } = asked;
     sandbox.counters.bridged++;
     let next: Running | undefined;
+    const finish = (resolved: Resolved) => {
+      deadline.cancel();
+      done(resolved);
+    };
     const question = askDocker(this.wheel, asked, this.#patienceFor(asked), (reply) => {
       const dockers = reply && bridged(asked, reply);
-      next = dockers ? this.#onDockers(asked, dockers, done) : this.#goOn(asked, done);
+      next = dockers ? this.#onDockers(asked, dockers, finish) : this.#goOn(asked, finish);
     });
-    return {
-      cancel: () => {
-        question.cancel();
-        next?.cancel();
-      },
+    const cancel = () => {
+      deadline.cancel();
+      question.cancel();
+      next?.cancel();
     };
+    // Whoever is asked after Docker's resolver has what is left of a question's time.
+    const deadline = this.wheel.in(FORWARD_TIME, () => {
+      cancel();
+      done(failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"));
+    });
+    return { cancel };
   }
 
   #patienceFor(asked: Asked): number {
@@ -242,9 +263,9 @@ export class Resolver {
     }
     const rcode = rcodeOf(dockers.reply);
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);
-    // Fed, the table may have learnt the name meanwhile. Unfed, it is asked for what Docker's resolver does not tell.
+    // Fed, the table may have learnt the name meanwhile.
     const local = lookUp(asked);
-    if (local && (!this.#isUnfed || question.type === TYPE.SRV)) return void done(this.#local(asked, local));
+    if (local && !this.#isUnfed) return void done(this.#local(asked, local));
     if (rcode === RCODE.NOERROR) return void done(dockers);
     if (local) return this.#confirm(asked, local, dockers, done);
     if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key)) return void done(failure(asked, "no-upstream", unknownService));
@@ -268,14 +289,23 @@ export class Resolver {
   }
 }
 
+/** What Docker's resolver knows of containers. It forwards what is asked of other types, name and all. */
+const dockersTypes: readonly number[] = [TYPE.A, TYPE.AAAA, TYPE.PTR];
+
 const unknownService = "whether this service is there is not known at present";
 
 function lookUp({ sandbox, question }: Asked): LocalAnswer | undefined {
+  if (!isInternet(question)) return undefined;
   return sandbox.view.answer(question.key, question.type);
 }
 
+/** `localhost` itself, which nobody else is asked for. */
 function isLocalhost(asked: Asked): boolean {
-  return localhostAnswer(asked.question.key, asked.question.type) !== undefined && !lookUp(asked);
+  return isSingleLabel(asked.question) && loopback(asked) !== undefined && !lookUp(asked);
+}
+
+function loopback({ question }: Asked): LocalAnswer | undefined {
+  return isInternet(question) ? localhostAnswer(question.key, question.type) : undefined;
 }
 
 function addressesOf(reply: Buffer, end: number, type: number): Buffer[] {

@@ -4,7 +4,7 @@ import type { Why } from "./forward.js";
 import type { LocalAnswer } from "./lookup.js";
 import { STALE_TTL, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
 import type { Source } from "./protocol.js";
-import { RCODE, TYPE, type Question } from "./query.js";
+import { CLASS, isInternet, RCODE, TYPE, type Question } from "./query.js";
 import { buildReply, renderReply, udpLimit, type ReplyContent } from "./reply.js";
 import { isTruncated } from "./reply-check.js";
 import { rotations } from "./rotation.js";
@@ -54,8 +54,9 @@ export function reply({ message, question, limit }: Asked, content: ReplyContent
 }
 
 /** Of a host, that is: what is asked about a top-level domain itself goes its way. */
-export function isSingleLabel({ key, type }: Question): boolean {
-  return key.length > 0 && key.length === 1 + key.charCodeAt(0) && !zoneTypes.includes(type);
+export function isSingleLabel(question: Question): boolean {
+  const { key, type } = question;
+  return isInternet(question) && key.length > 0 && key.length === 1 + key.charCodeAt(0) && !zoneTypes.includes(type);
 }
 
 export function isSingleLabelAddress(question: Question): boolean {
@@ -68,8 +69,18 @@ export function isSearched({ question, sandbox }: Asked): boolean {
 }
 
 /** What of a client's question matters to whoever answers it: cookies, padding and the like are between it and us. */
-export function outsideQuestion({ key, type, flags, edns }: Question): OutsideQuestion {
-  return { key, type, flags: flags & PASSED_ON, dnssecOk: edns?.dnssecOk ?? false, clientSubnet: edns?.clientSubnet ?? "", clientSize: udpLimit(edns) };
+export function outsideQuestion({ question, transport }: Asked): OutsideQuestion {
+  const { key, type, flags, edns } = question;
+  return {
+    key,
+    type,
+    class: isInternet(question) ? CLASS.IN : question.class,
+    flags: flags & PASSED_ON,
+    dnssecOk: edns?.dnssecOk ?? false,
+    clientSubnet: edns?.clientSubnet ?? "",
+    clientSize: udpLimit(edns),
+    overTcp: transport === "tcp",
+  };
 }
 
 export function policy(asked: Asked, { rcode, reason }: { rcode: ReplyContent["rcode"]; reason: string }): Resolved {

@@ -18,3 +18,10 @@ t.test("containers share what they were told by the same upstreams, of which one
   for (const ip of ["127.0.0.1", "::1", "0.0.0.0", "::", "::ffff:127.0.0.1"]) t.not(setOf("a", ip), setOf("b", ip), `${ip} is another server in every container`);
   t.end();
 });
+
+t.test("a server on a link keeps its link, in whatever spelling", (t) => {
+  const bench = new OutsideBench(t);
+  const ipOf = (ip: string) => bench.sandbox("s", [{ ip, port: 53, from: "host" }]).upstreams[0]?.ip;
+  t.same(["fe80::1%3", "FE80:0::1%3", "fe80::1"].map(ipOf), ["fe80::1%3", "fe80::1%3", "fe80::1"]);
+  t.end();
+});

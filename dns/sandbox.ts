@@ -150,10 +150,12 @@ function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxR
   return { ...upstream, scope: networks.map((network) => network.id).sort().join("+") };
 }
 
-/** An address in one spelling; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
+/** An address in one spelling, its zone as it is; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
 function plainAddress(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const raw = encodeIPv6(ip);
   const isMapped = raw.readUInt16BE(10) === 0xffff && raw.subarray(0, 10).every((byte) => byte === 0);
-  return isMapped ? decodeIPv4(raw, 12) : decodeIPv6(raw, 0);
+  if (isMapped) return decodeIPv4(raw, 12);
+  const [, zone] = ip.split("%");
+  return decodeIPv6(raw, 0) + (zone === undefined ? "" : `%${zone}`);
 }

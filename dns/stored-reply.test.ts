@@ -181,7 +181,7 @@ t.test("an address of another length is none", (t) => {
 
 t.test("our own query", (t) => {
   for (const [flags, dnssecOk] of [[0x0100, false], [0x0110, false], [0x0100, true]] as const) {
-    const { query, questionEnd: end } = buildQuery({ key: keyOfText("Web.Example")!, type: TYPE.AAAA, flags, dnssecOk, clientSubnet: "" });
+    const { query, questionEnd: end } = buildQuery({ key: keyOfText("Web.Example")!, type: TYPE.AAAA, class: 1, flags, dnssecOk, clientSubnet: "" });
     t.match(dnsPacket.decode(query), {
       type: "query", flag_rd: true, flag_cd: flags === 0x0110, flag_ad: false,
       questions: [{ name: "web.example", type: "AAAA", class: "IN" }],
@@ -189,6 +189,6 @@ t.test("our own query", (t) => {
     });
     t.equal(end, query.length - 11);
   }
-  t.match(dnsPacket.decode(buildQuery({ key: "", type: TYPE.NS, flags: 0x0100, dnssecOk: false, clientSubnet: "" }).query), { questions: [{ name: ".", type: "NS" }] }, "the root");
+  t.match(dnsPacket.decode(buildQuery({ key: "", type: TYPE.NS, class: 1, flags: 0x0100, dnssecOk: false, clientSubnet: "" }).query), { questions: [{ name: ".", type: "NS" }] }, "the root");
   t.end();
 });

@@ -114,6 +114,8 @@ const optSize = 11;
 export interface QueryContent {
   readonly key: NameKey;
   readonly type: number;
+  /** As in the question, but IN for any. */
+  readonly class: number;
   /** Of {@link PASSED_ON}. */
   readonly flags: number;
   readonly dnssecOk: boolean;
@@ -122,7 +124,7 @@ export interface QueryContent {
 }
 
 /** A query of our own for a name: a fresh header, one question, EDNS with a payload that fits into one packet. */
-export function buildQuery({ key, type, flags, dnssecOk, clientSubnet }: QueryContent): { query: Buffer; questionEnd: number } {
+export function buildQuery({ key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: QueryContent): { query: Buffer; questionEnd: number } {
   const questionEnd = HEADER_SIZE + key.length + 1 + 4;
   const options = clientSubnet.length > 0 ? 4 + clientSubnet.length : 0;
   const query = Buffer.alloc(questionEnd + optSize + options);
@@ -131,7 +133,7 @@ export function buildQuery({ key, type, flags, dnssecOk, clientSubnet }: QueryCo
   query.writeUInt16BE(1, 10);
   query.write(key, HEADER_SIZE, "latin1");
   query.writeUInt16BE(type, questionEnd - 4);
-  query.writeUInt16BE(CLASS.IN, questionEnd - 2);
+  query.writeUInt16BE(dnsClass, questionEnd - 2);
   writeOptRecord(query, questionEnd, usualSize, dnssecOk);
   if (options === 0) return { query, questionEnd };
   query.writeUInt16BE(options, questionEnd + optSize - 2);
@@ -143,7 +145,7 @@ export function buildQuery({ key, type, flags, dnssecOk, clientSubnet }: QueryCo
 
 /** The simplest query there is for a name. */
 export function plainQuery(key: NameKey, type: number): { message: Buffer; end: number } {
-  const { query, questionEnd } = buildQuery({ key, type, flags: FLAG.RD, dnssecOk: false, clientSubnet: "" });
+  const { query, questionEnd } = buildQuery({ key, type, class: CLASS.IN, flags: FLAG.RD, dnssecOk: false, clientSubnet: "" });
   return { message: withoutEdns(query, questionEnd), end: questionEnd };
 }
 

@@ -91,6 +91,23 @@ t.test("a server that says nothing useful fails the question", async (t) => {
   }
 });
 
+t.test("a whole reply counts, however its server ends the connection behind it", async (t) => {
+  const ends: [what: string, end: (connection: Socket) => unknown][] = [
+    ["stays", () => undefined],
+    ["closes", (connection) => connection.end()],
+    ["resets", (connection) => connection.resetAndDestroy()],
+  ];
+  for (const [what, end] of ends) {
+    const fake = await FakeUpstream.start(t, { onTcp: ({ query, reply }, connection) => void reply(replyTo(query)).then(() => end(connection)) });
+    const bench = new Bench(t);
+    bench.ask(fake.upstream);
+    await bench.loop.until("the query", () => fake.received.length === 1);
+    await new Promise((resolve) => setImmediate(resolve)); // reply and end have arrived before anything is read
+    t.equal(await bench.outcome(), "10.0.0.1", what);
+    t.equal(bench.givenBack.length, 1);
+  }
+});
+
 t.test("a server that cannot be reached fails the question", async (t) => {
   const refused = new Bench(t);
   refused.ask(await deadUpstream());

@@ -1,6 +1,6 @@
 import { EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../src/linux/constants.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
-import { connectSocket, receiveBytes, sendBytes, socketError, WOULD_BLOCK } from "../src/linux/socket.js";
+import { connectSocket, receiveBytes, sendBytes, WOULD_BLOCK } from "../src/linux/socket.js";
 import { errorCode } from "../src/errors.js";
 import type { Upstream } from "./protocol.js";
 import { isReplyTo } from "./reply-check.js";
@@ -61,10 +61,9 @@ export function askOverTcp(
     connectSocket(fd, upstream);
     watch = poller.watch(fd, EPOLLOUT | EPOLLRDHUP, (events) => {
       try {
-        const errno = socketError(fd);
-        if (errno !== 0) return fail(`connection failed (errno ${errno})`);
-        if (events & EPOLLOUT && sent < message.length) send();
-        if (events & (EPOLLIN | EPOLLRDHUP)) receive();
+        // What has come in is read before an error is looked at: a server may reset right behind its reply.
+        if (events & ~EPOLLOUT) receive();
+        if (open && events & EPOLLOUT && sent < message.length) send();
       } catch (error) {
         fail(errorCode(error) ?? "connection failed");
       }

@@ -5,7 +5,7 @@ import { HostSockets } from "./forwarding-sockets.js";
 import { keyOfText } from "./name.js";
 import { Outside, type OutsideAnswer, type OutsideQuestion } from "./outside.js";
 import type { SandboxRecord, Upstream } from "./protocol.js";
-import { TYPE } from "./query.js";
+import { CLASS, TYPE } from "./query.js";
 import { SandboxPool } from "./sandbox-pool.js";
 import { Sandbox } from "./sandbox.js";
 import { FakeUpstream, type Received, type TestLike } from "./test-upstream.js";
@@ -77,12 +77,13 @@ export class OutsideBench {
 }
 
 export function questionFor(name: string, type: number = TYPE.A, given: Partial<OutsideQuestion> = {}): OutsideQuestion {
-  return { key: keyOfText(name)!, type, flags: 0x0100, dnssecOk: false, clientSubnet: "", clientSize: 512, ...given };
+  return { key: keyOfText(name)!, type, flags: 0x0100, dnssecOk: false, class: CLASS.IN, clientSubnet: "", clientSize: 512, overTcp: false, ...given };
 }
 
-/** An upstream that knows these names, over UDP; the rest does not exist. `names` may be changed meanwhile. */
+/** An upstream that knows these names; the rest does not exist. `names` may be changed meanwhile. */
 export function knowing(t: TestLike, names: Readonly<Record<string, Meaning>>): Promise<FakeUpstream> {
-  return FakeUpstream.start(t, { onUdp: (received) => void answerFrom(names, received) });
+  const answer = (received: Received) => void answerFrom(names, received);
+  return FakeUpstream.start(t, { onUdp: answer, onTcp: answer });
 }
 
 /** What was asked, in its order: `name type`. */

@@ -1,4 +1,5 @@
 import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import t from "tap";
 import { localAddress, udpSocket } from "../src/linux/socket.js";
 import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
@@ -112,6 +113,38 @@ t.test("a server that refuses is known at once, by everyone who waits for it", a
   await bench.loop.until("a failure", () => asked.outcomes.length > 0);
   t.same(asked.outcomes, [{ kind: "failed", reason: "ECONNREFUSED" }]);
   t.equal(bench.channel.busy, 0);
+});
+
+t.test("a reply counts that came before its server was gone, and whoever asks next is not told of it", async (t) => {
+  const server = createSocket("udp4").bind(0, "127.0.0.1");
+  server.on("message", (query, { port }) => server.send(replyTo(query), port, "127.0.0.1", () => server.close()));
+  await once(server, "listening");
+  const next = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(replyTo(query, { ip: "10.0.0.2" })) });
+  let asked: ExchangeOutcome[] = [];
+  const loop = new TestLoop();
+  const channel: UdpChannel = new UdpChannel(loop.poller, udpSocket(), () => {
+    if (asked.length > 0) return;
+    channel.connect(next.upstream);
+    const { query, questionEnd } = queryFor("later.example");
+    channel.ask(query, questionEnd, (outcome) => asked.push(outcome));
+  });
+  t.teardown(() => {
+    asked = [{ kind: "failed", reason: "over" }];
+    channel.close();
+    loop.poller.close();
+  });
+  channel.connect({ ip: "127.0.0.1", port: server.address().port });
+  const outcomes: Record<string, ExchangeOutcome> = {};
+  const ask = (name: string) => {
+    const { query, questionEnd } = queryFor(name);
+    channel.ask(query, questionEnd, (outcome) => (outcomes[name] = outcome));
+  };
+  ask("first.example");
+  await once(server, "close"); // nothing is read meanwhile
+  ask("second.example");
+  await loop.until("an answer to the question that came last", () => asked.length > 0);
+  t.same(Object.entries(outcomes).map(([name, outcome]) => [name, addressOf(outcome)]), [["first.example", "10.0.0.1"], ["second.example", "ECONNREFUSED"]]);
+  t.same(asked.map(addressOf), ["10.0.0.2"]);
 });
 
 t.test("a query that cannot be sent fails, but not from inside the call", async (t) => {

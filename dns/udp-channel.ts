@@ -96,19 +96,20 @@ export class UdpChannel {
   }
 
   #receive(): void {
+    let failed: { readonly reason: string; readonly waiting: readonly (readonly [id: number, waiting: Waiting])[] } | undefined;
     for (let count = 0; count < repliesAtOnce; count++) {
-      let length: number;
       try {
-        length = receiveBytes(this.fd, scratch);
+        const length = receiveBytes(this.fd, scratch);
+        if (length === WOULD_BLOCK) break;
+        this.#take(scratch.subarray(0, length));
       } catch (error) {
-        // An ICMP message for something sent from here: whoever waits is told, rather than left to its time-out.
-        const reason = errorCode(error) ?? "receive failed";
-        for (const id of [...this.#waiting.keys()]) this.#finish(id, { kind: "failed", reason });
-        return;
+        // An ICMP message for something sent from here. The kernel tells it before replies that came ahead of it, and those count.
+        failed ??= { reason: errorCode(error) ?? "receive failed", waiting: [...this.#waiting] };
       }
-      if (length === WOULD_BLOCK) return;
-      this.#take(scratch.subarray(0, length));
     }
+    if (!failed) return;
+    // Whoever still waits is told, rather than left to its time-out; whoever asked since is not meant.
+    for (const [id, waiting] of failed.waiting) if (this.#waiting.get(id) === waiting) this.#finish(id, { kind: "failed", reason: failed.reason });
   }
 
   #take(reply: Buffer): void {

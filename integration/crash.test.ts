@@ -76,7 +76,8 @@ t.test("what takes its time, at the same time", (t) => {
   t.test("kill -9 of the daemon: one that is started in between adopts everything", { buffered: true }, async (t) => {
     const { host, web, pontoon } = await setUp(t, { resolvConf });
     await (await host.outside()).dns(); // says that what is not here is nowhere
-    const others = await Promise.all(["one", "two", "three"].map((name) => host.container({ name, networks: ["n1"] })));
+    const others = await Promise.all(["one", "two", "three"].map((name) => host.container({ name, networks: [{ name: "n1", aliases: name === "two" ? ["pair"] : [] }] })));
+    const restarted = await host.container({ name: "restarted", networks: [{ name: "n1", aliases: ["pair"] }] });
     await pontoon.answersIn(...others);
     const pid = await serverPid(pontoon);
     const ports = await Promise.all([web, ...others].map((container) => takeoverPort(host, container)));
@@ -85,6 +86,15 @@ t.test("what takes its time, at the same time", (t) => {
     const fresh = await host.container({ name: "fresh", networks: ["n1"] });
     await others[0]!.remove();
     await host.docker("network", "disconnect", "n1", "three");
+    await restarted.restart();
+    const pair = await Promise.all([others[1]!, restarted].map((container) => container.ip("n1")));
+    for (const options of [{}, { tcp: true }]) {
+      t.same((await web.dig("fresh", "A", options)).addresses, [await fresh.ip("n1")], "what has come is known while nobody tells");
+      t.equal((await web.dig("one", "A", options)).rcode, "NXDOMAIN", "what has gone is gone");
+      t.same((await web.dig("pair", "A", options)).addresses.sort(), pair.sort(), "who was restarted is there again");
+      t.same((await web.dig("PAIR", "A", options)).addresses.length, 2, "in any letter case");
+      t.equal((await web.dig("_80._tcp.fresh", "SRV", options)).rcode, "SERVFAIL", "and what cannot be known is not denied");
+    }
     t.same(await watchUntil(killed, 30, () => ttlOf(web, "two")), [ownTtl], "30 s later pontoon answers");
     const again = await host.pontoon();
     await again.answersIn(web, fresh, others[1]!);

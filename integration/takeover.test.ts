@@ -34,8 +34,6 @@ t.test("a container's namespace is taken over, for UDP and TCP, and given back a
   t.equal(await answeredBy(web, "web", true), "pontoon", "over TCP");
   const during = await fingerprint(host, web);
   t.match(during, before.split("\n").find((line) => line.includes("dnat"))!.trim(), "Docker's rules are untouched");
-  const conntrack = await host.exec(["sh", "-c", "cat /proc/net/nf_conntrack 2>/dev/null | grep -c 'dport=53 ' || true"], { netns: web });
-  t.match(conntrack.stdout.trim(), /^0?$/, "no connection tracking entry for a query");
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const daemon = signal === "SIGTERM" ? pontoon : await host.pontoon();

@@ -12,6 +12,7 @@ import { parseDockerAddress, type DockerAddress } from "./docker/address.js";
 import { daemonDnsOf } from "./docker/daemon-dns.js";
 import { Engine, type EngineIdentity } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
+import { interfaceNumber } from "./docker/interface-number.js";
 import { resolvConfRootOf, rootOf, type DockerdPlace } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
@@ -94,6 +95,7 @@ export class Daemon {
       onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
       daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
+      interfaceNumber,
       get forwardFrom() {
         return running().dns["forward-from"];
       },

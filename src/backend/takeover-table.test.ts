@@ -30,11 +30,27 @@ t.test("the table is the one the design describes, renewed by the server's own p
 	chain out {
 		type filter hook output priority -310; policy accept;
 		meta mark 0x0000706e accept
-		ip daddr 127.0.0.11 udp dport @armed udp dport set 40053 notrack
-		ip daddr 127.0.0.11 tcp dport @armed tcp dport set 40053 notrack
-		ip saddr 127.0.0.11 udp sport 40053 ip ttl 7 udp sport set 53 notrack accept
-		ip saddr 127.0.0.11 udp sport 40053 udp sport set 53 update @armed { udp sport timeout 6s } notrack
-		ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53 notrack
+		ip daddr 127.0.0.11 udp dport @armed udp dport set 40053
+		ip daddr 127.0.0.11 tcp dport @armed tcp dport set 40053
+		ip saddr 127.0.0.11 udp sport 40053 ip daddr 127.0.0.11 udp dport 53 udp dport set 40053
+	}
+
+	chain claim {
+		type nat hook output priority -101; policy accept;
+		ip daddr 127.0.0.11 udp dport 40053 dnat to 127.0.0.11:40053
+		ip daddr 127.0.0.11 tcp dport 40053 dnat to 127.0.0.11:40053
+	}
+
+	chain stay {
+		type nat hook postrouting priority 99; policy accept;
+		ip saddr 127.0.0.11 udp sport 40053 ip daddr 127.0.0.11 snat to 127.0.0.11:40053
+	}
+
+	chain back {
+		type filter hook postrouting priority 310; policy accept;
+		ip saddr 127.0.0.11 udp sport 40053 ip ttl 7 udp sport set 53 accept
+		ip saddr 127.0.0.11 udp sport 40053 udp sport set 53 update @armed { udp sport timeout 6s }
+		ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53
 	}
 }
 `);

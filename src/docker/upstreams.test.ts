@@ -21,7 +21,8 @@ t.test("servers are chosen, and asked from where, as each version of Docker does
     ["28, nobody in the host's file", [], [], [], 28, []],
     ["the container's own", ["127.0.0.1", "2001:db8::9"], ["10.9.9.9"], host, 28, ["127.0.0.1", "2001:db8::9"]],
     ["dockerd's own", [], ["10.9.9.9"], host, 20, ["10.9.9.9"]],
-    ["a link-local server", [], [], ["fe80::1%eth0", "10.0.0.2"], 28, ["host(10.0.0.2)"]],
+    ["26, a server on a link", [], [], ["fe80::1%3", "10.0.0.2"], 26, ["host(fe80::1%3)", "10.0.0.2"]],
+    ["25, a server on a link", [], [], ["fe80::1%3", "10.0.0.2"], 25, ["10.0.0.2"]],
   ];
   for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, { engineMajor: major, forwardFrom: "docker" })), expected, what);
   t.end();
@@ -35,6 +36,7 @@ t.test("forward-from overrides Docker's rule, but a loopback address stays where
     ["host", ["10.1.1.1", "127.0.0.1", "::1", "2001:db8::9"], 28, ["host(10.1.1.1)", "127.0.0.1", "::1", "host(2001:db8::9)"]],
     ["container", ["10.1.1.1"], 20, ["10.1.1.1"]],
   ];
+  t.same(shown(chooseUpstreams([], [], ["fe80::1%3"], { engineMajor: 28, forwardFrom: "container" })), ["host(fe80::1%3)"], "nor does one on a link go elsewhere");
   for (const [forwardFrom, container, engineMajor, expected] of cases)
     t.same(shown(chooseUpstreams(container, [], host, { engineMajor, forwardFrom })), expected, `${forwardFrom}, Docker ${engineMajor}`);
   t.end();
@@ -47,13 +49,29 @@ class Host {
   readonly unfit: { file: string; reason: string }[] = [];
   readonly upstreams: Upstreams;
 
+  /** What of dockerd is known now; 0 while it is not followed. */
+  major: number;
+
   constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
+    this.major = major;
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, onUnfit: (file, reason) => this.unfit.push({ file, reason }), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => major, forwardFrom });
+    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, onUnfit: (file, reason) => this.unfit.push({ file, reason }), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => this.major, interfaceNumber: (name) => ({ eth0: 3, wlan0: 4 })[name], forwardFrom });
+  }
+
+  path(name: string): string {
+    return join(this.#folder, name);
+  }
+
+  /** Changes the host's file, and waits until that has been noticed. */
+  async change(change: () => unknown): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const stop = this.upstreams.watch(() => (stop(), resolve()));
+      change();
+    });
   }
 
   write(name: string, content: string): string {
-    const path = join(this.#folder, name);
+    const path = this.path(name);
     writeFileSync(path, content);
     return path;
   }
@@ -75,6 +93,17 @@ t.test("what dockerd wrote into the container's own file counts before anything 
   t.same((await host.of(none)).upstreams, []);
 });
 
+t.test("the order Docker wrote is the order, and no server counts twice", async (t) => {
+  const host = new Host(t, 27);
+  host.write("resolv.conf", "nameserver 10.1.1.1\nnameserver 127.0.0.53\nnameserver 10.2.2.2\n");
+  const cases: [written: string, expected: string[]][] = [
+    ["10.1.1.1 host(127.0.0.53) 10.2.2.2", ["10.1.1.1", "host(127.0.0.53)", "10.2.2.2"]],
+    ["host(127.0.0.53) 10.1.1.1 10.2.2.2", ["host(127.0.0.53)", "10.1.1.1", "10.2.2.2"]],
+    ["10.1.1.1 host(127.0.0.53) host(127.0.0.54)", ["10.1.1.1", "host(127.0.0.53)"]],
+  ];
+  for (const [index, [written, expected]] of cases.entries()) t.same((await host.of(host.write(`own${index}`, `# ExtServers: [${written}]\n`))).upstreams, expected, written);
+});
+
 t.test("with forward-from, a container's file still cannot have others asked from the host", async (t) => {
   const written = "# ExtServers: [host(10.1.1.1) 10.2.2.2]\n";
   const fromHost = new Host(t, 28, "host");
@@ -84,6 +113,48 @@ t.test("with forward-from, a container's file still cannot have others asked fro
   const fromContainer = new Host(t, 28, "container");
   fromContainer.write("resolv.conf", "nameserver 10.1.1.1\n");
   t.same((await fromContainer.of(fromContainer.write("own", written))).upstreams, ["10.1.1.1", "10.2.2.2"]);
+});
+
+t.test("a server on a link is asked through that link, where Docker asks it", async (t) => {
+  const host = new Host(t, 26);
+  host.write("resolv.conf", "nameserver fe80::1%eth0\nnameserver fe80::2%gone\nnameserver fe80::3%wlan0\nnameserver 10.1.1.1\n");
+  t.same((await host.of("")).upstreams, ["host(fe80::1%3)", "host(fe80::3%4)", "10.1.1.1"], "one without a link counts for nothing");
+  const own = host.write("own", "# ExtServers: [host(fe80::1%eth0) 10.2.2.2]\n");
+  t.same((await host.of(own)).upstreams, ["host(fe80::1%3)", "host(fe80::3%4)", "10.2.2.2"], "and no server twice");
+});
+
+t.test("while the host's file names nobody, whom it named before is asked", async (t) => {
+  const ways: [what: string, write: (host: Host) => void][] = [
+    ["it is empty", (host) => void host.write("resolv.conf", "")],
+    ["it is cut off", (host) => void host.write("resolv.conf", "# made by a program\nnamese")],
+    ["it is gone", (host) => rmSync(host.path("resolv.conf"))],
+    ["it leads nowhere", (host) => (rmSync(host.path("resolv.conf")), symlinkSync("/nosuch/stub", host.path("resolv.conf")))],
+    ["its link is gone", (host) => void host.write("resolv.conf", "nameserver fe80::9%gone\n")],
+  ];
+  const hosts = ways.flatMap(([what, write]) => [20, 28].map((major) => ({ what: `${what}, Docker ${major}`, write, major, host: new Host(t, major) })));
+  await Promise.all(
+    hosts.map(async ({ what, write, major, host }) => {
+      host.write("resolv.conf", "nameserver 127.0.0.53\n");
+      const own = major === 28 ? host.write("own", "# ExtServers: [host(127.0.0.53)]\n") : "";
+      t.same((await host.of(own)).upstreams, ["host(127.0.0.53)"]);
+      await host.change(() => write(host));
+      t.same((await host.of(own)).upstreams, ["host(127.0.0.53)"], what);
+      await host.change(() => {
+        rmSync(host.path("resolv.conf"), { force: true });
+        host.write("resolv.conf", "nameserver 127.0.0.54\n");
+      });
+      t.same((await host.of(own)).upstreams, ["host(127.0.0.54)"], `${what}: it is followed again`);
+    }),
+  );
+});
+
+t.test("what Docker's version means goes on while dockerd is away", async (t) => {
+  const host = new Host(t, 28);
+  host.write("resolv.conf", "nameserver 2001:db8::1\n");
+  const own = host.write("own", "# ExtServers: [host(2001:db8::1) 10.2.2.2]\n");
+  const before = (await host.of(own)).upstreams;
+  host.major = 0;
+  t.same((await host.of(own)).upstreams, before);
 });
 
 t.test("no more than three are used, as Docker does", async (t) => {

@@ -42,8 +42,10 @@ export interface DockerHostFiles {
   onUnfit(file: string, reason: string): void;
   /** dockerd's command line, and `/etc/docker/daemon.json` or what `--config-file` names. */
   daemonDns(): Promise<DaemonDns>;
-  /** Major version of the engine; 0 while unknown. */
+  /** Major version of the engine; 0 while it is not followed. */
   engineMajor(): number;
+  /** The number of an interface of the network that is asked from; undefined when there is none of that name. */
+  interfaceNumber(name: string): number | undefined;
   readonly forwardFrom: ForwardFrom;
 }
 
@@ -60,17 +62,38 @@ export class Upstreams {
 
   /** Why, by file. */
   readonly #unfit = new Map<string, string>();
+  /** Servers the host's file named when it last named any. */
+  #hostServers: readonly string[] = [];
+  /** As last known. */
+  #engineMajor = 0;
 
   constructor(private readonly host: DockerHostFiles) {}
 
   async of(container: Container): Promise<OutsideDns> {
     const [own, parsed, daemon] = await Promise.all([this.#ownFile(container), this.#read(this.host.resolvConf(), { followLink: true }), this.host.daemonDns()]);
-    const rule: DialRule = { engineMajor: this.host.engineMajor(), forwardFrom: this.host.forwardFrom };
+    this.#engineMajor = this.host.engineMajor() || this.#engineMajor;
+    const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom };
+    const hostServers = this.#serversOfHost(parsed);
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
     const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? own.external : undefined;
-    const upstreams = external ? statedUpstreams(external, parsed.nameservers, rule) : chooseUpstreams(container.dns.servers, daemon.servers, parsed.nameservers, rule);
+    const upstreams = external ? statedUpstreams(external, hostServers, rule) : chooseUpstreams(container.dns.servers, daemon.servers, hostServers, rule);
     const options = container.dns.options.length > 0 ? container.dns.options : daemon.options.length > 0 ? daemon.options : parsed.options;
     return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: own.search };
+  }
+
+  /**
+   * Whom the host's file names, those on a link with the number of its interface in place of the name. While the file names nobody, being
+   * written, or a link to what is not there yet, it is whom it named before: a container that runs keeps its servers with Docker, too.
+   */
+  #serversOfHost({ nameservers }: Said): readonly string[] {
+    const servers = nameservers.flatMap((ip) => {
+      const [address = "", zone] = ip.split("%");
+      if (zone === undefined) return [ip];
+      const number = this.host.interfaceNumber(zone);
+      return number === undefined ? [] : [`${address}%${number}`];
+    });
+    if (servers.length > 0) this.#hostServers = servers;
+    return this.#hostServers;
   }
 
   /**
@@ -149,12 +172,17 @@ export interface DialRule {
 }
 
 /**
- * What Docker 25 and later wrote into the container's file. The file is the container's to change: it may choose its own
- * servers, but what is asked from the host's namespace is what the host's file says, now.
+ * What Docker 25 and later wrote into the container's file, in its order. The file is the container's to change: it may choose its own
+ * servers, but what is asked from the host's namespace is what the host's file says, now: all of it, where the first such entry stands.
  */
 export function statedUpstreams(external: readonly ExternalServer[], hostFile: readonly string[], rule: DialRule): Upstream[] {
-  const fromHost = external.some((server) => server.fromHost) ? chooseUpstreams([], [], hostFile, rule) : [];
-  return [...fromHost, ...external.filter((server) => !server.fromHost).map(({ ip }) => upstream(ip, "container", { ...rule, forwardFrom: "docker" }))];
+  const asDocker: DialRule = { ...rule, forwardFrom: "docker" };
+  const first = external.findIndex((server) => server.fromHost);
+  return external.flatMap(({ ip, fromHost }, index) => {
+    if (!fromHost) return [upstream(ip, "container", asDocker)];
+    if (index !== first) return [];
+    return chooseUpstreams([], [], hostFile, asDocker).flatMap((server) => (server.from === "host" ? [upstream(server.ip, "host", rule)] : []));
+  });
 }
 
 /**
@@ -165,15 +193,14 @@ export function chooseUpstreams(container: readonly string[], daemon: readonly s
   const { engineMajor } = rule;
   const configured = container.length > 0 ? container : daemon;
   if (configured.length > 0) return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
-  hostFile = hostFile.filter((ip) => !ip.includes("%")); // a link-local server means nothing without its interface
   const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
   return servers.map((ip) => upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule));
 }
 
-/** @param dockers from where Docker would ask; a loopback address means a server of just that namespace, so nothing overrides it */
+/** @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so nothing overrides it */
 function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
-  return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) ? dockers : forwardFrom };
+  return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) || ip.includes("%") ? dockers : forwardFrom };
 }
 
 function isLoopback(ip: string): boolean {

@@ -24,6 +24,12 @@ t.test("IPv6 addresses are read in any form and written in the canonical one", (
   t.end();
 });
 
+t.test("the number of an interface goes to the kernel, its name does not", (t) => {
+  const scopeOf = (ip: string) => encodeAddress({ ip, port: 53 }).readUInt32LE(24);
+  t.same(["fe80::1", "fe80::1%eth0", "fe80::1%", "fe80::1%3", "fe80::1%4294967295"].map(scopeOf), [0, 0, 0, 3, 0xffffffff]);
+  t.end();
+});
+
 t.test("what is no IPv6 address is refused", (t) => {
   for (const text of ["", "10.0.0.1", ":::", "1:2:3", "::g", "1::2::3"]) t.throws(() => encodeIPv6(text), RangeError, text);
   t.end();

@@ -2,7 +2,7 @@ import { isIPv4, isIPv6 } from "node:net";
 import { AF_INET, AF_INET6, AF_UNIX } from "./constants.js";
 
 export interface SocketAddress {
-  /** In the usual text form, without a zone. */
+  /** In the usual text form; behind a link-local IPv6 address may stand the number of its interface, `fe80::1%3` (RFC 4007 section 11). */
   readonly ip: string;
   readonly port: number;
 }
@@ -20,6 +20,8 @@ export function encodeAddress({ ip, port }: SocketAddress): Buffer {
   raw.writeUInt16LE(AF_INET6, 0);
   raw.writeUInt16BE(port, 2);
   encodeIPv6(ip).copy(raw, 8);
+  const zone = Number(ip.split("%")[1] ?? 0);
+  if (Number.isInteger(zone)) raw.writeUInt32LE(zone, 24); // a name means nothing to the kernel
   return raw;
 }
 
