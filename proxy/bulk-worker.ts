@@ -84,6 +84,7 @@ export class BulkWorker {
 /** One publication's connections with this worker. */
 class Share implements ConnectionOwner {
   readonly poller;
+  readonly wheel;
   readonly bulkAfter = 0;
   readonly connectTimeoutMs = Infinity;
   readonly #connections = new Set<TcpConnection>();
@@ -98,6 +99,7 @@ class Share implements ConnectionOwner {
     private readonly onChange: () => void,
   ) {
     this.poller = reactor.poller;
+    this.wheel = reactor.wheel;
   }
 
   get size(): number {

@@ -34,6 +34,7 @@ const reviewAtMost = 1000;
 /** One TCP publication: its listener and its connections. */
 export class TcpRelay implements Relay, ConnectionOwner {
   readonly poller: Poller;
+  readonly wheel: DeadlineWheel;
   readonly pipes: Pipes;
   readonly bulkAfter = bulkAfter;
   readonly connectTimeoutMs: number;
@@ -64,6 +65,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     fd: number,
   ) {
     this.poller = tools.poller;
+    this.wheel = tools.wheel;
     this.pipes = tools.pipes;
     this.connectTimeoutMs = options.connectTimeoutMs;
     this.halfClosedIdleMs = options.halfClosedIdleMs;

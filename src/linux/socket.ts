@@ -149,10 +149,15 @@ export function setKeepalive(fd: number, { idle, interval, probes }: Keepalive):
 
 /** Closes a TCP connection with a reset: what is unsent is lost, and the peer sees an error, not an end. */
 export function resetAndClose(fd: number): void {
-  optionScratch.writeInt32LE(1, 0);
+  setReset(fd, true);
+  closeDescriptor(fd);
+}
+
+/** Whether closing a TCP connection resets it, also when its process just dies. */
+export function setReset(fd: number, resets: boolean): void {
+  optionScratch.writeInt32LE(Number(resets), 0);
   optionScratch.writeInt32LE(0, 4);
   check(c.setsockopt(fd, SOL_SOCKET, SO_LINGER, optionScratch, 8), "setsockopt", "SO_LINGER");
-  closeDescriptor(fd);
 }
 
 /** Marks every packet of the socket; needs CAP_NET_ADMIN over its namespace. */
