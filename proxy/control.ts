@@ -63,6 +63,7 @@ export class Control {
 
   #attach(fd: number): void {
     this.#channel?.close();
+    this.server.shims.hasDaemon = true;
     this.#idle?.cancel();
     this.#mentioned = undefined;
     this.#channel = new PacketChannel<unknown, Outgoing>(this.server.reactor.poller, fd, {
@@ -70,6 +71,7 @@ export class Control {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
+        this.server.shims.hasDaemon = false;
         this.#mentioned = undefined;
         this.#endWhenIdle();
       },
@@ -103,6 +105,8 @@ export class Control {
         return this.#retarget(message.id, message.target);
       case "retarget":
         return this.#retarget(message.id, message.target);
+      case "gone":
+        return this.server.publications.gone(new Set(message.addresses));
       case "close":
         this.#close(message.id);
         return this.#tell({ kind: "closed", id: message.id });

@@ -2,7 +2,7 @@
 // of another version.
 import { amount, flag, integer, listOf, messageReader, oneOf, optional, record, text, word, type Fields, type Shape } from "../src/shape.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
-import type { HeldPublication, Report, Settings, ToDaemon, ToProxy } from "./protocol.js";
+import { GONE_AT_MOST, type HeldPublication, type Report, type Settings, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
 import type { PublicationReport } from "./relay.js";
 
@@ -16,6 +16,7 @@ function of<Record>(fields: Fields<Record>): Shape {
   return record(fields);
 }
 
+const addresses = listOf(word(64), GONE_AT_MOST);
 const endpoint = of<Endpoint>({ ip: word(64), port: integer(0, 65_535) });
 const options = of<PublicationOptions>({
   connectTimeoutMs: optional(amount),
@@ -58,6 +59,7 @@ export const readToProxy = messageReader<ToProxy>({
   close: { id },
   synced: {},
   keep: { id, target: optional(endpoint) },
+  gone: { addresses },
   worker: {},
   report: { request },
   ping: { request },
@@ -70,6 +72,6 @@ const end = of<EndRecord>({ ended: flag, shut: flag, unsent: optional(text(4 << 
 
 /** What pontoon-proxy says to a bulk worker, if it makes sense. */
 export const readToWorker = messageReader<ToWorker>({
-  take: { publication: count, halfClosedIdleMs: amount, client: end, container: end },
-  end: { publication: count },
+  take: { publication: count, halfClosedIdleMs: amount, to: word(64), client: end, container: end },
+  end: { publication: count, to: optional(addresses) },
 });

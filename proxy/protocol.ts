@@ -6,6 +6,9 @@ import type { PublicationReport } from "./relay.js";
 /** A peer that speaks another number is replaced, not understood. */
 export const PROTOCOL = 2;
 
+/** Addresses told of in one message. */
+export const GONE_AT_MOST = 1000;
+
 /** A publication that an earlier daemon opened. Descriptor: its socket. */
 export interface HeldPublication {
   readonly kind: "held";
@@ -30,6 +33,8 @@ export type ToProxy =
   | { readonly kind: "synced" }
   /** A publication told of with `held` stays, with this target. */
   | { readonly kind: "keep"; readonly id: string; readonly target?: Endpoint }
+  /** Addresses that a container has lost: connections of any publication to them are reset, and flows forgotten. */
+  | { readonly kind: "gone"; readonly addresses: readonly string[] }
   /** Descriptor: the channel of a new bulk worker. */
   | { readonly kind: "worker" }
   | { readonly kind: "report"; readonly request: number }

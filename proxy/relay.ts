@@ -28,6 +28,8 @@ export interface Relay {
    * @param untilTheirEnd the publication has not ended, only this serving of it: whoever was taken in is still passed on to the container
    */
   drain(onDrained: () => void, untilTheirEnd: boolean): void;
+  /** Ends at once what leads to addresses that no container has any more. They may be another one's by now. */
+  gone(addresses: ReadonlySet<string>): void;
   /** Ends everything at once. */
   destroy(): void;
   report(): PublicationReport;

@@ -70,6 +70,8 @@ export class TcpConnection {
     private readonly owner: ConnectionOwner,
     client: number,
     container: number,
+    /** The container's address. */
+    readonly to: string,
   ) {
     this.client = new End(client, this);
     this.container = new End(container, this);
@@ -126,7 +128,8 @@ export class TcpConnection {
 
   /** Ends it at once, with a reset to both. */
   reset(): void {
-    this.#close(true);
+    if (this.#phase === Phase.Dialling) this.#failDial();
+    else this.#close(true);
   }
 
   onReady(end: End, events: number): void {

@@ -105,6 +105,11 @@ export class TcpRelay implements Relay, ConnectionOwner {
     if (this.#size === 0) this.poller.soon(() => this.#drained());
   }
 
+  gone(addresses: ReadonlySet<string>): void {
+    for (const connection of [...this.#connections]) if (addresses.has(connection.to)) connection.reset();
+    if (this.#handedOver.size > 0) this.#handedOver.endTo(addresses);
+  }
+
   destroy(): void {
     this.#stopListening();
     this.#closeHeaderWaits();
@@ -201,7 +206,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
       return this.#onGone();
     }
     const greeting = this.#greeting(fd, ends, rest);
-    const connection = new TcpConnection(this, fd, this.tools.dialer.take(familyOf(this.#target.ip)));
+    const connection = new TcpConnection(this, fd, this.tools.dialer.take(familyOf(this.#target.ip)), this.#target.ip);
     this.#connections.add(connection);
     if (this.#review === undefined) this.#reviewSoon();
     connection.dial(this.#targetAddress, this.#now, greeting);

@@ -79,8 +79,8 @@ export class Peer {
 }
 
 /** A client and the service it is connected to through a published port. */
-export async function connected(t: TestLike, publish: (target: Endpoint) => Endpoint | Promise<Endpoint>): Promise<[client: Peer, service: Peer]> {
-  const service = listener("tcp", { ip: "127.0.0.1", port: 0 });
+export async function connected(t: TestLike, publish: (target: Endpoint) => Endpoint | Promise<Endpoint>, ip = "127.0.0.1"): Promise<[client: Peer, service: Peer]> {
+  const service = listener("tcp", { ip, port: 0 });
   t.teardown(() => closeDescriptor(service));
   const address = await publish(localAddress(service));
   const client = tcpSocket();

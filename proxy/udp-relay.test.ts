@@ -204,6 +204,18 @@ t.test("a new target has the clients' next datagrams, from their same ports", as
   await sendUntil("served by the other", () => client.send("x", address), () => client.heard.at(-1)?.text === "other");
 });
 
+t.test("flows to an address that no container has any more are forgotten, and no others; told its target once more, none is", async (t) => {
+  const [one, other] = [await Peer.start(t, echo, "127.0.0.7"), await Peer.start(t, echo, "127.0.0.8")];
+  const proxy = new TestProxy(t);
+  const addresses = [proxy.open(one.address, {}, { id: "one", protocol: "udp" }), proxy.open(other.address, {}, { id: "other", protocol: "udp" })];
+  const client = await Peer.start(t);
+  for (const address of addresses) await sendUntil("served", () => client.send("x", address), () => client.heard.some(({ port }) => port === address.port));
+  proxy.publications.retarget("one", { ...one.address });
+  t.same([proxy.report("one").connections, proxy.report("other").connections], [1, 1]);
+  proxy.publications.gone(new Set(["127.0.0.7"]));
+  t.same([proxy.report("one").connections, proxy.report("other").connections], [0, 1]);
+});
+
 t.test("without a target the kernel refuses, and the port stays ours", async (t) => {
   const server = await Peer.start(t, echo);
   for (const ip of ["127.0.0.1", "0.0.0.0", "::1", "::"]) {

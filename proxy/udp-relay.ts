@@ -45,6 +45,8 @@ class Flow implements Ready, Listed<Flow> {
     readonly key: number | string,
     readonly path: ReturnPath,
     readonly fd: number,
+    /** The container's address. */
+    readonly to: string,
   ) {}
 
   onReady(): void {
@@ -87,8 +89,8 @@ export class UdpRelay implements Relay {
 
   retarget(target: Endpoint | undefined): void {
     if (!this.#open) return;
+    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows(); // the next datagram of each client goes to the new target
     this.#target = target;
-    this.#dropFlows(); // the next datagram of each client goes to the new target
     if (target === undefined) return hearNobody(this.fd);
     this.#targetAddress = encodeAddress(target);
     hearEverybody(this.fd);
@@ -98,6 +100,10 @@ export class UdpRelay implements Relay {
     // A flow has no end that could be waited for, and without its socket no reply gets back.
     this.destroy();
     this.tools.poller.soon(onDrained);
+  }
+
+  gone(addresses: ReadonlySet<string>): void {
+    for (const flow of [...this.#flows]) if (addresses.has(flow.to)) this.#drop(flow);
   }
 
   destroy(): void {
@@ -187,7 +193,7 @@ export class UdpRelay implements Relay {
     while (this.#flows.size >= this.options.udpFlows && this.#dropOldest());
     const fd = this.#connectedSocket(this.#target);
     if (fd === undefined) return undefined;
-    const flow = new Flow(this, key, clients.returnPath(slot), fd);
+    const flow = new Flow(this, key, clients.returnPath(slot), fd, this.#target.ip);
     flow.token = this.tools.poller.add(fd, EPOLLIN, flow);
     this.#flows.add(flow);
     this.#counters.accepted++;

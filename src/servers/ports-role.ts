@@ -7,6 +7,7 @@ import { describeError, PontoonError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../linux/poller.js";
 import { PublicationStore } from "../store/publications.js";
+import { LostAddresses } from "./lost-addresses.js";
 import { ProxyRole, type Inherited } from "./proxy-role.js";
 import { proxyFiles } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
@@ -57,6 +58,7 @@ export class PortsRole {
       onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
     });
+    new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);

@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Report, Settings, ToDaemon } from "../../proxy/protocol.js";
+import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/spawn-workers.js";
 import { setTimeout as pause } from "node:timers/promises";
@@ -131,6 +131,12 @@ export class ProxyRole {
     served.publication = { ...served.publication, target };
     letClientsIn(served);
     if (this.#told.has(id)) this.#client.send({ kind: "retarget", id, ...(target && { target }) });
+  }
+
+  /** Connections to addresses that no container has any more are reset, whatever publication they belong to. */
+  gone(addresses: readonly string[]): void {
+    if (!this.#connected) return; // with a pontoon-proxy that has ended, its connections have
+    for (let at = 0; at < addresses.length; at += GONE_AT_MOST) this.#client.send({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
   }
 
   /** The port is free when this resolves; connections may go on for a while. */

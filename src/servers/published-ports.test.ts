@@ -35,6 +35,7 @@ class Bench {
         if (this.descriptors.delete(id)) closeDescriptor(descriptor!);
         return Promise.resolve();
       },
+      gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
       retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
     };
     const store = {
@@ -75,7 +76,7 @@ t.test("what is added is remembered and served where its container is, and follo
   bench.ports.retarget((name) => name === "web");
   bench.ports.retarget((name) => name === "web");
   await bench.ports.remove(bench.ports.all);
-  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
+  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, "gone 10.0.0.2", `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
   t.same([bench.saved, bench.ports.all], [[], []]);
 });
 
@@ -124,4 +125,34 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
   bench.ports.followContainers();
   t.equal(bench.said.filter((line) => line.startsWith("retarget") && line.endsWith("10.0.0.2:80")).length, 3);
   t.end();
+});
+
+t.test("connections to where a container was are over, but not while it is there as well", async (t) => {
+  const bench = new Bench(t);
+  bench.inventory.putNetwork(network("a"));
+  const at = (...endpoints: [string, string][]) => bench.inventory.putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
+  at(["n1", "10.0.0.2"]);
+  bench.ports.followContainers();
+  await bench.ports.add([bench.bind()]);
+  const gone = () => bench.said.filter((line) => line.startsWith("gone"));
+  at(["a", "10.0.1.2"], ["n1", "10.0.0.2"]);
+  bench.ports.retarget(() => true);
+  t.same([bench.ports.all[0]!.target?.ip, gone()], ["10.0.1.2", []], "it has a better network now, and is still on the other");
+  at(["n1", "10.0.0.2"]);
+  bench.ports.retarget(() => true);
+  t.same(gone(), ["gone 10.0.1.2"]);
+  await bench.ports.remove(bench.ports.all);
+});
+
+t.test("where a container was before the daemon started counts as well", async (t) => {
+  const bench = new Bench(t);
+  const inherited = bench.bind();
+  const { transport: protocol, ip, hostPort: port } = inherited.port;
+  bench.saved = [inherited.port];
+  bench.ports.load();
+  await bench.ports.restore([{ publication: { id: idOf(inherited.port), protocol, listen: { ip, port }, target: { ip: "10.0.0.9", port: 80 }, options: {} }, descriptor: inherited.descriptor }]);
+  bench.web("10.0.0.2");
+  bench.ports.followContainers();
+  t.ok(bench.said.includes("gone 10.0.0.9"));
+  await bench.ports.remove(bench.ports.all);
 });

@@ -5,7 +5,7 @@ import { bindPort, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
-import { addressIn } from "../inventory/targets.js";
+import { addressesOf, addressIn } from "../inventory/targets.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
@@ -48,7 +48,7 @@ export class PublishedPorts {
 
   constructor(
     private readonly inventory: Inventory,
-    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget">,
+    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget" | "gone">,
     private readonly store: Pick<PublicationStore, "load" | "save">,
     private readonly drainMs: number,
     private readonly log: Logger,
@@ -178,13 +178,22 @@ export class PublishedPorts {
   /** Looks again where these containers are. */
   retarget(concerns: (container: string) => boolean): void {
     if (!this.#knowsContainers) return;
+    const left = new Set<string>();
     for (const entry of this.#entries.values()) {
       if (!concerns(entry.port.container)) continue;
       const target = this.#targetOf(entry.port);
       if (target?.ip === entry.target?.ip) continue;
+      if (entry.target) left.add(entry.target.ip);
       entry.target = target;
       this.proxy.retarget(idOf(entry.port), target);
     }
+    if (left.size > 0) this.#tellGone(left);
+  }
+
+  /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
+  #tellGone(left: Set<string>): void {
+    for (const container of this.inventory.containers.values()) for (const address of addressesOf(container)) left.delete(address);
+    if (left.size > 0) this.proxy.gone([...left]);
   }
 
   /** A port is not served any more. */

@@ -26,7 +26,7 @@ class Bench {
       if (descriptors.delete(id)) closeDescriptor(descriptor!);
       return Promise.resolve();
     };
-    const proxy = { open: ({ id }: { id: string }, descriptor: number) => (descriptors.set(id, descriptor), Promise.resolve()), close, retarget: () => undefined };
+    const proxy = { open: ({ id }: { id: string }, descriptor: number) => (descriptors.set(id, descriptor), Promise.resolve()), close, retarget: () => undefined, gone: () => undefined };
     const log = pino({ level: "warn" }, { write: (line: string) => void this.logged.push(line) });
     this.inventory.putNetwork(network("n1"));
     this.ports = new PublishedPorts(this.inventory, proxy, { load: () => saved, save: () => undefined }, 0, log);
