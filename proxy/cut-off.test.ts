@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import t, { type Test } from "tap";
 import { localAddress } from "../src/linux/socket.js";
-import { ECONNRESET } from "../src/linux/constants.js";
+import { ECONNRESET, SHUT_WR } from "../src/linux/constants.js";
+import { sendAny, shutdownSocket } from "../src/linux/stream.js";
 import { connected, type Peer } from "./test-peer.js";
 import { ProxyProcess } from "./test-process.js";
 import { TestProxy, until } from "./test-proxy.js";
@@ -58,6 +59,36 @@ for (const [path, bytes, start] of paths) {
       t.same([to.ended, to.error], [false, ECONNRESET]);
     });
 }
+
+for (const [what, order] of directions)
+  t.test(`an end that comes while nothing can be passed on is passed on later: ${what.replace(/ that resets.*/, "")}'s`, async (t) => {
+    const proxy = new TestProxy(t);
+    const [from, to] = order(await connected(t, (target) => proxy.open(target)));
+    const moved = () => proxy.report().bytesToClients + proxy.report().bytesToContainer;
+    let sent = 0;
+    for (let stands = false; !stands; sent += 300_001) {
+      await from.send(Buffer.alloc(300_001, "."), () => undefined);
+      let turns = 0;
+      await until("the proxy has all of it, or takes no more", () => (stands = ++turns > 10) || moved() === sent + 300_001);
+    }
+    shutdownSocket(from.fd, SHUT_WR);
+    for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setImmediate(resolve)); // the proxy hears of it
+    await until("the end", () => (to.read(), to.isOver));
+    t.same([to.length, to.ended], [sent, true]);
+  });
+
+for (const bytes of [0, 8_000_000])
+  for (const [what, order] of directions)
+    t.test(`the reset of ${what}, is noticed when something is sent to it: ${bytes === 0 ? "copied" : "spliced"}`, async (t) => {
+      const [from, to] = order(await connected(t, here(t).publish));
+      await to.send(Buffer.alloc(bytes, "."), () => from.read());
+      await until("it is through", () => (from.read(), from.length === bytes));
+      await to.fill();
+      sendAny(from.fd, Buffer.from("half of what was wa"));
+      from.reset();
+      await until("it is over", () => (to.read(), to.isOver));
+      t.same([to.received, to.ended, to.error], ["half of what was wa", false, ECONNRESET]);
+    });
 
 for (const [path, bytes, start] of paths) {
   const needs = path === "by a bulk worker" && !isRoot ? { skip: "needs root" } : {};

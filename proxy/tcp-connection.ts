@@ -141,8 +141,9 @@ export class TcpConnection {
     }
     if (this.#phase === Phase.Broken && events & EPOLLERR) return this.#fail(end);
     if (events & EPOLLPRI) end.needsCare = true;
+    if (events & ending) end.isEnding = true;
     if (events & EPOLLOUT && end.isBlocked) this.#unblock(end);
-    if (events & (EPOLLIN | EPOLLPRI | ending)) this.#take(end, (events & ending) !== 0);
+    if (events & (EPOLLIN | EPOLLPRI | ending)) this.#take(end);
     // After its end a reset shows in no receive, only here.
     if (events & EPOLLERR && end.ended) this.#fail(end);
   }
@@ -191,19 +192,20 @@ export class TcpConnection {
       if (flushed === Moved.CannotSend) return this.#cannotSend(end);
     }
     if (this.#phase === Phase.Broken) return this.#settleBroken();
-    this.#take(end.peer, false);
+    this.#take(end.peer);
   }
 
   /** Moves what an end has sent. */
-  #take(from: End, toTheEnd: boolean): void {
+  #take(from: End): void {
     if (this.#phase !== Phase.Open || from.peer.shut) return;
-    switch (this.#bulk ? splice(from, toTheEnd, this.owner.pipes) : copy(from, toTheEnd)) {
+    switch (this.#bulk ? splice(from, this.owner.pipes) : copy(from)) {
       case Moved.Waits:
         break;
       case Moved.MayGoOn:
         this.#goOnSoon();
         break;
       case Moved.Ended:
+        if (from.isLost) return; // once its error was told, a reset reads like an end
         return this.#passEnd(from);
       case Moved.CannotSend:
         return this.#cannotSend(from.peer);
@@ -223,8 +225,8 @@ export class TcpConnection {
     this.owner.poller.soon(() => {
       this.#again = false;
       if (this.#phase !== Phase.Open) return;
-      this.#take(this.client, false);
-      if (!this.isOver) this.#take(this.container, false);
+      this.#take(this.client);
+      if (!this.isOver) this.#take(this.container);
     });
   }
 
@@ -238,10 +240,11 @@ export class TcpConnection {
 
   /** An end takes nothing any more; what it sent before that still counts. */
   #cannotSend(to: End): void {
+    to.isLost = to.isEnding = true;
     to.unsent = undefined;
     to.isUnsentUrgent = false;
     this.#dropPipe(to);
-    if (!to.ended && this.#phase === Phase.Open) this.#take(to, true);
+    if (!to.ended && this.#phase === Phase.Open) this.#take(to);
     if (!this.isOver) this.#fail(to);
   }
 
@@ -259,7 +262,7 @@ export class TcpConnection {
   #settleBroken(): void {
     for (const end of [this.client, this.container]) {
       if (end.unsent !== undefined || end.piped === 0) continue;
-      if (splice(end.peer, false, this.owner.pipes) === Moved.CannotSend) {
+      if (splice(end.peer, this.owner.pipes) === Moved.CannotSend) {
         end.isLost = true;
         this.#dropPipe(end);
       }

@@ -21,11 +21,8 @@ export const enum Moved {
 const buffersAtOnce = 4;
 const splicesAtOnce = 8;
 
-/**
- * Moves what `from` has sent to its peer, by copying.
- * @param toTheEnd the end of the stream is known to be near, so a buffer that was not filled is no reason to stop
- */
-export function copy(from: End, toTheEnd: boolean): Moved {
+/** Moves what `from` has sent to its peer, by copying. */
+export function copy(from: End): Moved {
   if (from.needsCare) return copyWithMarks(from);
   const to = from.peer;
   for (let count = 0; count < buffersAtOnce; count++) {
@@ -35,7 +32,7 @@ export function copy(from: End, toTheEnd: boolean): Moved {
     if (length > 0) {
       from.received += length;
       if (!passOn(to, length)) return Moved.CannotSend;
-      if (to.unsent === undefined && length < SHARED_SIZE && !toTheEnd) return Moved.Waits; // edge-triggered: what comes later is told anew
+      if (to.unsent === undefined && length < SHARED_SIZE && !from.isEnding) return Moved.Waits; // edge-triggered: what comes later is told anew
     } else if (length === 0) from.ended = true;
     else return length === AGAIN ? Moved.Waits : Moved.CannotReceive;
   }
@@ -96,12 +93,12 @@ export function flush(to: End): Moved.Waits | Moved.Ended | Moved.CannotSend {
 }
 
 /** Moves what `from` has sent to its peer inside the kernel, or by copying when there is no pipe to be had. */
-export function splice(from: End, toTheEnd: boolean, pipes: Pipes): Moved {
+export function splice(from: End, pipes: Pipes): Moved {
   const to = from.peer;
   if (to.unsent !== undefined) return Moved.Waits;
   for (let count = 0; count < splicesAtOnce; count++) {
     to.pipe ??= from.ended || from.needsCare ? undefined : pipes.take();
-    if (to.pipe === undefined) return copy(from, toTheEnd);
+    if (to.pipe === undefined) return copy(from);
     const wasEmpty = to.piped === 0;
     const filled = from.ended || from.needsCare || to.piped >= to.pipe.size ? AGAIN : spliceBytes(from.fd, to.pipe.write, to.pipe.size - to.piped);
     if (filled > 0) {

@@ -16,6 +16,8 @@ export class End implements Ready {
   piped = 0;
   /** A byte marked urgent, or perhaps its end, comes next or soon: what it sends is received with a look at that, and not spliced. */
   needsCare = false;
+  /** Its end was told of, and may come after what is there: that is told once, and not again when it is reached. */
+  isEnding = false;
   /** It has sent all it will. */
   ended = false;
   /** It was reset, or timed out: nothing reaches it any more. */
