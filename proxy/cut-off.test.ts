@@ -17,8 +17,8 @@ const directions = [["a container that resets, to a slow client", backwards], ["
 
 interface Served {
   readonly publish: Publish;
-  gone(address: string): void;
-  kill?(): void;
+  readonly gone: (address: string) => void;
+  readonly kill?: () => void;
 }
 
 function here(t: Test): Served {
