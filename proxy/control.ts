@@ -56,6 +56,11 @@ export class Control {
     this.#tell({ kind: "declined", reason });
   }
 
+  /** Says something to whoever runs the host. */
+  notice(reason: string): void {
+    this.#tell({ kind: "notice", reason });
+  }
+
   /** Asks for another bulk worker. */
   wantWorker(): void {
     this.#tell({ kind: "want-worker" });
@@ -99,12 +104,16 @@ export class Control {
         return this.#onHello(message.protocol);
       case "settings":
         this.server.shims.drainMs = message.settings.drainMs;
+        if (message.settings.sourcePorts) this.server.sourcePorts.span = message.settings.sourcePorts;
         return;
       case "keep":
         this.#mentioned?.add(message.id);
         return this.#retarget(message.id, message.target);
       case "retarget":
         return this.#retarget(message.id, message.target);
+      case "avoid":
+        this.#avoid(new Set(message.ports));
+        return this.#tell({ kind: "avoided", request: message.request });
       case "gone":
         return this.server.publications.gone(new Set(message.addresses));
       case "close":
@@ -199,6 +208,12 @@ export class Control {
       this.#close(id);
       this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
     }
+  }
+
+  #avoid(ports: ReadonlySet<number>): void {
+    const { sourcePorts, publications } = this.server;
+    sourcePorts.avoided = ports;
+    if ([...ports].some((port) => sourcePorts.isUsed(port))) publications.vacate(ports);
   }
 
   #close(id: string): void {

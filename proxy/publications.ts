@@ -73,6 +73,11 @@ export class Publications {
     for (const relay of [...this.#draining.keys()]) relay.gone(addresses);
   }
 
+  /** Frees ports of the host that somebody is about to bind. */
+  vacate(ports: ReadonlySet<number>): void {
+    for (const { relay } of this.#open.values()) relay.vacate(ports);
+  }
+
   /**
    * Closes all. @param onIdle called when the last connection has ended, or its time to go on is over
    * @param untilTheirEnd another process has the listeners: connections may go on for as long as they like

@@ -14,6 +14,8 @@ export interface PublicationReport {
   readonly refused: number;
   /** Connections the container did not take. */
   readonly failedDials: number;
+  /** Those of them for which no source port was left towards the container; flows for which none of their range was left, which have another. */
+  readonly withoutSourcePort: number;
   readonly bytesToContainer: number;
   readonly bytesToClients: number;
 }
@@ -33,6 +35,8 @@ export interface Relay {
   /** Ends everything at once. */
   destroy(): void;
   report(): PublicationReport;
+  /** Gives up what has a port of the host as its source that somebody else wants. UDP only: TCP shares its own. */
+  vacate(ports: ReadonlySet<number>): void;
 }
 
 /** Counters behind a report. */
@@ -40,8 +44,9 @@ export interface Counters {
   accepted: number;
   refused: number;
   failedDials: number;
+  withoutSourcePort: number;
   bytesToContainer: number;
   bytesToClients: number;
 }
 
-export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 });
+export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 });

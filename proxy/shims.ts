@@ -16,6 +16,8 @@ export interface PortServer {
   close(id: string, untilTheirEnd?: boolean): void;
   /** Closes it with its connections. */
   cutOff(id: string): void;
+  /** Frees UDP ports that flows are sent from. */
+  vacate(ports: ReadonlySet<number>): void;
 }
 
 export interface ShimsOptions {
@@ -264,6 +266,7 @@ export class Shims {
 
   /** Whoever asks for a port with other arguments is about to bind it. */
   #makeRoom({ protocol, host }: Wish): void {
+    if (protocol === "udp") this.publications.vacate(new Set([host.port]));
     for (const [key, { served }] of [...this.#kept])
       if (served.wish.protocol === protocol && served.wish.host.port === host.port) this.#dropKept(key);
   }

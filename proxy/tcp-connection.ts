@@ -16,8 +16,8 @@ export interface ConnectionOwner {
   readonly bulkAfter: number;
   readonly connectTimeoutMs: number;
   readonly halfClosedIdleMs: number;
-  /** The container did not take the connection; its client has been reset. */
-  onFailedDial(connection: TcpConnection): void;
+  /** The container did not take the connection; its client has been reset. @param errno 0 when nothing more is known */
+  onFailedDial(connection: TcpConnection, errno: number): void;
   /** May take the connection away with {@link TcpConnection.detach}. Told once. */
   onBulk(connection: TcpConnection): void;
   /** Both sockets are closed. */
@@ -93,7 +93,7 @@ export class TcpConnection {
     this.#since = now;
     this.container.unsent = greeting;
     const result = startConnecting(this.container.fd, target);
-    if (result !== 0 && result !== -EINPROGRESS) return this.#failDial();
+    if (result !== 0 && result !== -EINPROGRESS) return this.#failDial(-result);
     this.container.token = this.owner.poller.add(this.container.fd, watched, this.container);
   }
 
@@ -297,9 +297,9 @@ export class TcpConnection {
     end.piped = 0;
   }
 
-  #failDial(): void {
+  #failDial(errno = 0): void {
     this.#close(true);
-    this.owner.onFailedDial(this);
+    this.owner.onFailedDial(this, errno);
   }
 
   /** @param abruptly with a reset, so that what was cut off does not look complete; what is unsent is lost */

@@ -1,4 +1,5 @@
 import { encodeAddress } from "../src/linux/address.js";
+import { EADDRNOTAVAIL } from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../src/linux/socket.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
@@ -22,6 +23,8 @@ export interface TcpTools {
   readonly dialer: Dialer;
   readonly exhaustion: Exhaustion;
   readonly bulk: BulkTaker;
+  /** No source port was left towards a target. */
+  onNoSourcePort(publication: Publication, target: Endpoint): void;
   /** Connections one publication may have when it does not say. */
   readonly connectionsAtMost: number;
 }
@@ -110,6 +113,10 @@ export class TcpRelay implements Relay, ConnectionOwner {
     if (this.#handedOver.size > 0) this.#handedOver.endTo(addresses);
   }
 
+  vacate(): void {
+    // Its source ports keep nobody else from binding them.
+  }
+
   destroy(): void {
     this.#stopListening();
     this.#closeHeaderWaits();
@@ -126,14 +133,17 @@ export class TcpRelay implements Relay, ConnectionOwner {
       bytesToContainer += client.received;
       bytesToClients += container.received;
     }
-    const { accepted, refused, failedDials } = this.#counters;
+    const { accepted, refused, failedDials, withoutSourcePort } = this.#counters;
     const elsewhere = this.#handedOver.counters;
-    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials,
+    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials, withoutSourcePort,
       bytesToContainer: bytesToContainer + elsewhere.bytesToContainer, bytesToClients: bytesToClients + elsewhere.bytesToClients };
   }
 
-  onFailedDial(): void {
+  onFailedDial({ to }: TcpConnection, errno: number): void {
     this.#counters.failedDials++;
+    if (errno !== EADDRNOTAVAIL) return;
+    this.#counters.withoutSourcePort++;
+    this.tools.onNoSourcePort(this.publication, { ip: to, port: this.#target?.port ?? 0 });
   }
 
   onBulk(connection: TcpConnection): void {

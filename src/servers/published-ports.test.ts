@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import t, { type Test } from "tap";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
+import { defaultSourcePorts } from "../../proxy/source-ports.js";
 import { PontoonError } from "../errors.js";
 import { bindPort } from "../backend/host-ports.js";
 import { atOnce } from "../linux/pieces.js";
@@ -35,6 +36,7 @@ class Bench {
         if (this.descriptors.delete(id)) closeDescriptor(descriptor!);
         return Promise.resolve();
       },
+      vacate: (ports: readonly number[]) => (this.said.push(`vacate ${ports.join()}`), Promise.resolve()),
       gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
       retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
     };
@@ -45,7 +47,7 @@ class Bench {
         this.saved = [...ports];
       },
     };
-    this.ports = new PublishedPorts(this.inventory, proxy, store, 10_000, pino({ level: "silent" }));
+    this.ports = new PublishedPorts(this.inventory, proxy, store, { drainMs: 10_000, sourcePorts: defaultSourcePorts }, pino({ level: "silent" }));
     t.teardown(() => this.descriptors.forEach((descriptor) => closeDescriptor(descriptor)));
   }
 
@@ -154,5 +156,21 @@ t.test("where a container was before the daemon started counts as well", async (
   bench.web("10.0.0.2");
   bench.ports.followContainers();
   t.ok(bench.said.includes("gone 10.0.0.9"));
+  await bench.ports.remove(bench.ports.all);
+});
+
+t.test("flows give up the UDP ports that are about to be bound, of those they have", async (t) => {
+  const bench = new Bench(t);
+  const asked = () => bench.said.filter((line) => line.startsWith("vacate"));
+  await bench.ports.makeRoom([{ transport: "tcp", hostPorts: { first: 61_000, last: 61_000 } }, { transport: "udp", hostPorts: undefined }, { transport: "udp", hostPorts: { first: 5000, last: 6000 } }]);
+  t.same(asked(), []);
+  await bench.ports.makeRoom([{ transport: "udp", hostPorts: { first: 60_990, last: 61_001 } }]);
+  t.same(asked(), ["vacate 61000,61001"]);
+  const { port, descriptor } = bench.bind();
+  closeDescriptor(descriptor);
+  bench.saved = [{ ...port, transport: "udp", hostPort: 61_777 }];
+  bench.ports.load();
+  await bench.ports.restore([]);
+  t.same(asked().slice(1), ["vacate 61777"], "also what is remembered");
   await bench.ports.remove(bench.ports.all);
 });
