@@ -60,4 +60,15 @@ t.test("ports that connections and flows are sent from", async (t) => {
     t.match(await pontoon.cli("publish", "web", `${waitingToo}:80`, `${openToo}:80`), { stderr: "", exitCode: 0 });
     for (const connection of connections.slice(2)) t.equal(await client.say(connection, "y"), "heard");
   });
+
+  await t.test("source ports that are used up are counted and told, with what helps", async (t) => {
+    await pontoon.cli("publish", "web", "127.0.0.1:8081:80");
+    // The host chooses from these for clients, too, but each of them has two ports to go to.
+    await host.exec(["sysctl", "-w", "net.ipv4.ip_local_port_range=50000 50009"]);
+    const rows = async () => (await rowsOf(pontoon, "web")).filter(({ withoutSourcePort = 0, transport }) => transport === "tcp" && withoutSourcePort > 0);
+    for (const port of [8080, 8081]) for (let count = 0; count < 8; count++) await client.connect("127.0.0.1", port);
+    await until(async () => (await rows()).length > 0, { what: "it is counted" });
+    t.match((await pontoon.cli("port", "--long")).stdout, /no source port was left towards the container, \d+ times/);
+    await until(() => pontoon.logs.some((line) => /tcp port 127\.0\.0\.1:808[01]: no source port is left towards .*:80, so clients are reset.*Widen net\.ipv4\.ip_local_port_range/.test(line)), { what: "the log tells of it" });
+  });
 });
