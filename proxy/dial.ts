@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import { errorCode } from "../src/errors.js";
-import { congestionControl, setCongestionControl, setNoDelay, setReuse, tcpSocket } from "../src/linux/socket.js";
+import { congestionControl, outgoingSocket, setCongestionControl, setNoDelay } from "../src/linux/socket.js";
 
 type Family = "ipv4" | "ipv6";
 
@@ -22,9 +22,8 @@ export class Dialer {
   prepare(family: Family): boolean {
     if (this.#spare[family] !== undefined) return true;
     try {
-      const fd = tcpSocket(family);
+      const fd = outgoingSocket(family);
       setNoDelay(fd);
-      setReuse(fd, true); // or whoever binds the port that it is given is refused, for as long as it or its TIME-WAIT lasts
       this.#isPaced ??= pacing.test(congestionControl(fd));
       if (this.#isPaced) setCongestionControl(fd, withoutPacing);
       this.#spare[family] = fd;

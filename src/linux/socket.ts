@@ -33,6 +33,13 @@ export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
 }
 
+/** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps others from binding the port that it is given, if they set SO_REUSEADDR, too. */
+export function outgoingSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+  const fd = tcpSocket(family);
+  setReuse(fd, true);
+  return fd;
+}
+
 /** A unix socket that keeps message boundaries. */
 export function packetSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
