@@ -136,8 +136,7 @@ export class ProxyRole {
 
   /** Connections to addresses that no container has any more are reset, whatever publication they belong to. */
   gone(addresses: readonly string[]): void {
-    if (!this.#connected) return; // with a pontoon-proxy that has ended, its connections have
-    for (let at = 0; at < addresses.length; at += GONE_AT_MOST) this.#client.send({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
+    for (let at = 0; at < addresses.length; at += GONE_AT_MOST) this.#client.sendToAll({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
   }
 
   /** UDP ports that flows keep off from now on. */
