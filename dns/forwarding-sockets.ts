@@ -1,5 +1,5 @@
 import type { Poller } from "../src/linux/poller.js";
-import { closeDescriptor, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import { closeDescriptor, outgoingSocket, udpSocket } from "../src/linux/socket.js";
 import { UdpPool } from "./udp-pool.js";
 
 const hostSocketsAtMost = 512;
@@ -72,7 +72,7 @@ class HostShare implements ForwardingSockets {
   }
 
   #give(ready: (fd: number | undefined) => void): void {
-    const fd = orNone(() => tcpSocket(this.family));
+    const fd = orNone(() => outgoingSocket(this.family));
     if (fd !== undefined) this.#inUse++;
     ready(fd);
   }

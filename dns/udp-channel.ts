@@ -30,6 +30,7 @@ export class UdpChannel {
   readonly #waiting = new Map<number, Waiting>();
   readonly #watch: Watch;
   #peer: string | undefined;
+  #isOpen = true;
   /** Datagrams that answered no current question: late, or forged. */
   unexpected = 0;
 
@@ -56,11 +57,16 @@ export class UdpChannel {
 
   /** Connects to a server, from a new random port when it was connected before. Only while idle. */
   connect(server: SocketAddress): void {
-    if (this.#peer !== undefined) disconnectSocket(this.fd);
-    this.#peer = undefined;
+    this.release();
     socketError(this.fd); // an ICMP message for an earlier question must not fail this one
     connectSocket(this.fd, server);
     this.#peer = `${server.ip}#${server.port}`;
+  }
+
+  /** Gives its port back, which a program may want to bind. Only while idle. */
+  release(): void {
+    if (this.#peer !== undefined && this.#isOpen) disconnectSocket(this.fd);
+    this.#peer = undefined;
   }
 
   /**
@@ -90,6 +96,7 @@ export class UdpChannel {
   }
 
   close(): void {
+    this.#isOpen = false;
     this.#watch.close();
     closeDescriptor(this.fd);
     for (const id of [...this.#waiting.keys()]) this.#finish(id, { kind: "failed", reason: "closed", unasked: true });

@@ -1,5 +1,5 @@
 import t from "tap";
-import { udpSocket } from "../src/linux/socket.js";
+import { localAddress, udpSocket } from "../src/linux/socket.js";
 import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import type { Upstream } from "./protocol.js";
 import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type TestLike } from "./test-upstream.js";
@@ -9,13 +9,16 @@ import { UdpPool } from "./udp-pool.js";
 class Bench {
   readonly loop = new TestLoop();
   made = 0;
+  readonly sockets: number[] = [];
   readonly pool: UdpPool;
 
   /** @param supply `later`: sockets come through `add`, as in a container's namespace */
   constructor(t: TestLike, socketsAtMost: number, supply: "at once" | "later" = "at once") {
     const more = () => {
       this.made++;
-      return supply === "at once" ? udpSocket() : undefined;
+      if (supply === "later") return undefined;
+      this.sockets.push(udpSocket());
+      return this.sockets.at(-1);
     };
     this.pool = new UdpPool(this.loop.poller, { more }, socketsAtMost);
     t.teardown(() => {
@@ -63,6 +66,19 @@ t.test("a socket is used again, from another port", async (t) => {
   }
   t.equal(bench.made, 1);
   t.ok(new Set(portsOf(fake)).size > 15, "20 questions, about as many ports");
+});
+
+t.test("without a question a socket keeps nobody from a port", async (t) => {
+  const fake = await answering(t);
+  const dead = await deadUpstream();
+  const bench = new Bench(t, 8);
+  const asked = [bench.ask(fake.upstream), bench.ask(dead)];
+  const cancelled = bench.ask(fake.upstream);
+  cancelled.cancel();
+  await bench.settle(...asked);
+  t.equal(bench.made, 3);
+  t.same(bench.sockets.map((fd) => localAddress(fd).port), [0, 0, 0]);
+  await bench.settle(bench.ask(fake.upstream));
 });
 
 t.test("beyond the limit questions to one server share a socket", async (t) => {

@@ -127,6 +127,7 @@ export class UdpPool {
     if (!this.#channels.includes(channel)) return;
     this.#idle.push(channel);
     this.#forget(channel.peer);
+    channel.release();
     while (this.#queue.length > 0) {
       const next = this.#queue[0]!;
       if (!next.cancelled && !this.#start(next)) return;

@@ -1,13 +1,14 @@
 // What dockerd may expect of its docker-proxy, played from dockerd's side: as dockerd 20.10 does, and as 28 and later do.
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Test } from "tap";
-import { IPPROTO_IPV6, IPV6_V6ONLY, SO_REUSEADDR, SOL_SOCKET } from "../src/linux/constants.js";
-import { bindSocket, closeDescriptor, listenSocket, localAddress, setOption, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import { IPPROTO_IPV6, IPV6_V6ONLY, SO_RCVBUF, SO_REUSEADDR, SOL_SOCKET } from "../src/linux/constants.js";
+import { udpBuffer } from "../src/linux/listener.js";
+import { bindSocket, closeDescriptor, getOption, listenSocket, localAddress, setOption, tcpSocket, udpSocket } from "../src/linux/socket.js";
 import { hostEnvironment } from "./host/command.js";
 import { until } from "./host/until.js";
 import { arguments20, connected, dockerProxyIsFixed, echoDatagrams, echoServer, fakeDockerProxy, folderOf, freePort, listenOn, loopback, PontoonProxy, Proxy,
@@ -124,6 +125,7 @@ export function testContract(t: Test, command: readonly string[]): void {
     const proxy = start(t, { folder, args: arguments20("udp", [loopback, port], [loopback, container]) });
     t.same(await proxy.writes(), ["0\n"]);
     t.equal(await talkInDatagrams(t, loopback, port, "world"), "hello world");
+    t.match(execFileSync("ss", ["-Huamn", `sport = :${port}`], { encoding: "latin1" }), new RegExp(`rb${2 * udpBuffer}\\b`), "a burst finds room");
     t.equal(await proxy.kill("SIGINT"), 0);
   });
 
@@ -146,6 +148,7 @@ export function testContract(t: Test, command: readonly string[]): void {
       const args = [...arguments20(protocol, [ip, port], [loopback, container]), "-use-listen-fd"];
       const proxy = start(t, { folder, args, descriptors: [descriptor] });
       t.same(await proxy.writes(), ["0\n"]);
+      if (protocol === "udp") t.equal(getOption(descriptor, SOL_SOCKET, SO_RCVBUF, ""), 2 * udpBuffer);
       closeDescriptor(descriptor);
       t.same(await server.serves(1), [`${protocol} ${ip} ${port} ${loopback} ${container}`]);
       t.equal(await (protocol === "tcp" ? talk(ip, port, "world") : talkInDatagrams(t, ip, port, "world")), "hello world");

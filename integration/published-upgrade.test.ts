@@ -52,6 +52,27 @@ for (const mode of [natMode, proxyMode])
         t.notMatch(pontoon.logs.join("\n"), /pontoon-proxy is gone/);
       });
 
+    await t.test("connections that the old one finishes end when their container has left", async (t) => {
+      const { host } = published;
+      const gone = await published.echo("gone", [`${ip}:8082:80`]);
+      await serves(pontoon, portsEach + 2);
+      await published.answers({ ip, port: 8082 });
+      const [leaves, stays] = [await visitor.stay({ ip, port: 8082 }), await visitor.stay(own)];
+      const { pid: before } = await serverOf(pontoon);
+      await pontoon.stop("SIGUSR2");
+      pontoon = await published.pontoon({ root: newer, readyMs: 30_000 });
+      await serves(pontoon, portsEach + 2);
+      t.same(await Promise.all([leaves.say("still"), stays.say("still")]), ["still", "still"]);
+      await host.docker("network", "disconnect", "bridge", "gone");
+      await t.rejects(leaves.say("x"), /ECONNRESET|has ended/);
+      t.equal(await stays.say("on"), "on");
+      t.ok(published.pontoonProxies.includes(before), "which the old one still has");
+      await Promise.all([leaves.end(), stays.end(), gone.remove()]);
+      await pontoon.stop("SIGUSR2");
+      pontoon = await published.pontoon({ readyMs: 30_000 });
+      await serves(pontoon, portsEach + 1);
+    });
+
     await t.test("the daemon of another version dies again and again while it takes over", async (t) => {
       const visit = await visitor.stay(own);
       await visitor.storm(place);

@@ -45,13 +45,13 @@ export class BulkWorker {
     const [client, container, ...others] = descriptors;
     if (message?.kind !== "take" || client === undefined || container === undefined || others.length > 0) {
       descriptors.forEach(closeDescriptor);
-      if (message?.kind === "end") this.#publications.get(message.publication)?.end();
+      if (message?.kind === "end") this.#publications.get(message.publication)?.end(message.to);
       return;
     }
     const { publication, halfClosedIdleMs } = message;
     let share = this.#publications.get(publication);
     if (!share) this.#publications.set(publication, (share = new Share(this.reactor, this.pipes, halfClosedIdleMs, () => this.#reportSoon(0))));
-    share.adopt(client, container, stateOf(message.client), stateOf(message.container));
+    share.adopt(client, container, message.to, stateOf(message.client), stateOf(message.container));
     this.#reportSoon(reportEvery);
   }
 
@@ -84,6 +84,7 @@ export class BulkWorker {
 /** One publication's connections with this worker. */
 class Share implements ConnectionOwner {
   readonly poller;
+  readonly wheel;
   readonly bulkAfter = 0;
   readonly connectTimeoutMs = Infinity;
   readonly #connections = new Set<TcpConnection>();
@@ -98,20 +99,22 @@ class Share implements ConnectionOwner {
     private readonly onChange: () => void,
   ) {
     this.poller = reactor.poller;
+    this.wheel = reactor.wheel;
   }
 
   get size(): number {
     return this.#connections.size;
   }
 
-  adopt(client: number, container: number, clientState: EndState, containerState: EndState): void {
-    const connection = new TcpConnection(this, client, container);
+  adopt(client: number, container: number, to: string, clientState: EndState, containerState: EndState): void {
+    const connection = new TcpConnection(this, client, container, to);
     this.#connections.add(connection);
     connection.adopt(clientState, containerState);
   }
 
-  end(): void {
-    for (const connection of [...this.#connections]) connection.reset();
+  /** @param to addresses; undefined: all */
+  end(to: readonly string[] | undefined): void {
+    for (const connection of [...this.#connections]) if (to === undefined || to.includes(connection.to)) connection.reset();
   }
 
   review(now: number): void {

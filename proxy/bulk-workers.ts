@@ -96,16 +96,22 @@ class Share implements HandedOver {
   take(connection: TcpConnection): boolean {
     const worker = this.workers.pick();
     if (worker === undefined) return false;
-    const { client, container } = connection;
+    const { client, container, to } = connection;
     const state = connection.detach();
     this.#add(worker, 1);
     worker.channel.send(
-      { kind: "take", publication: this.id, halfClosedIdleMs: this.halfClosedIdleMs, client: recordOf(state.client), container: recordOf(state.container) },
+      { kind: "take", publication: this.id, halfClosedIdleMs: this.halfClosedIdleMs, to, client: recordOf(state.client), container: recordOf(state.container) },
       [client.fd, container.fd],
     );
     closeDescriptor(client.fd);
     closeDescriptor(container.fd);
     return true;
+  }
+
+  /** They count until their workers say that they are over. */
+  endTo(addresses: ReadonlySet<string>): void {
+    const to = [...addresses];
+    for (const [{ channel }, open] of this.#open) if (open > 0) channel.send({ kind: "end", publication: this.id, to });
   }
 
   end(): void {

@@ -8,6 +8,8 @@ export interface HandedOver {
   readonly counters: { readonly bytesToContainer: number; readonly bytesToClients: number };
   /** @returns false when nobody takes it: it stays where it is */
   take(connection: TcpConnection): boolean;
+  /** Resets those to certain addresses. */
+  endTo(addresses: ReadonlySet<string>): void;
   /** Resets those that are open. */
   end(): void;
 }
@@ -20,5 +22,5 @@ export interface BulkTaker {
 
 /** Nobody: bulk goes on where it began. */
 export const noBulkTaker: BulkTaker = {
-  begin: () => ({ size: 0, counters: { bytesToContainer: 0, bytesToClients: 0 }, take: () => false, end: () => undefined }),
+  begin: () => ({ size: 0, counters: { bytesToContainer: 0, bytesToClients: 0 }, take: () => false, endTo: () => undefined, end: () => undefined }),
 };

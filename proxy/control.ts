@@ -56,6 +56,11 @@ export class Control {
     this.#tell({ kind: "declined", reason });
   }
 
+  /** Says something to whoever runs the host. */
+  notice(reason: string): void {
+    this.#tell({ kind: "notice", reason });
+  }
+
   /** Asks for another bulk worker. */
   wantWorker(): void {
     this.#tell({ kind: "want-worker" });
@@ -63,6 +68,7 @@ export class Control {
 
   #attach(fd: number): void {
     this.#channel?.close();
+    this.server.shims.hasDaemon = true;
     this.#idle?.cancel();
     this.#mentioned = undefined;
     this.#channel = new PacketChannel<unknown, Outgoing>(this.server.reactor.poller, fd, {
@@ -70,6 +76,7 @@ export class Control {
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
+        this.server.shims.hasDaemon = false;
         this.#mentioned = undefined;
         this.#endWhenIdle();
       },
@@ -97,12 +104,18 @@ export class Control {
         return this.#onHello(message.protocol);
       case "settings":
         this.server.shims.drainMs = message.settings.drainMs;
+        if (message.settings.sourcePorts) this.server.sourcePorts.span = message.settings.sourcePorts;
         return;
       case "keep":
         this.#mentioned?.add(message.id);
         return this.#retarget(message.id, message.target);
       case "retarget":
         return this.#retarget(message.id, message.target);
+      case "avoid":
+        this.#avoid(new Set(message.ports));
+        return this.#tell({ kind: "avoided", request: message.request });
+      case "gone":
+        return this.server.publications.gone(new Set(message.addresses));
       case "close":
         this.#close(message.id);
         return this.#tell({ kind: "closed", id: message.id });
@@ -195,6 +208,12 @@ export class Control {
       this.#close(id);
       this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
     }
+  }
+
+  #avoid(ports: ReadonlySet<number>): void {
+    const { sourcePorts, publications } = this.server;
+    sourcePorts.avoided = ports;
+    if ([...ports].some((port) => sourcePorts.isUsed(port))) publications.vacate(ports);
   }
 
   #close(id: string): void {

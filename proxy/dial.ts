@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import { errorCode } from "../src/errors.js";
-import { congestionControl, setCongestionControl, setNoDelay, tcpSocket } from "../src/linux/socket.js";
+import { congestionControl, outgoingSocket, setCongestionControl, setNoDelay } from "../src/linux/socket.js";
 
 type Family = "ipv4" | "ipv6";
 
@@ -22,7 +22,7 @@ export class Dialer {
   prepare(family: Family): boolean {
     if (this.#spare[family] !== undefined) return true;
     try {
-      const fd = tcpSocket(family);
+      const fd = outgoingSocket(family);
       setNoDelay(fd);
       this.#isPaced ??= pacing.test(congestionControl(fd));
       if (this.#isPaced) setCongestionControl(fd, withoutPacing);

@@ -7,7 +7,7 @@ import { errorCode } from "../src/errors.js";
 import { EPOLLIN, SHUT_RDWR } from "../src/linux/constants.js";
 import { executeProgram } from "../src/linux/exec.js";
 import { LinuxError } from "../src/linux/ffi.js";
-import { openListener, tellDestinations } from "../src/linux/listener.js";
+import { openListener, prepareForDatagrams } from "../src/linux/listener.js";
 import { namespaceInode, ownNamespacePath } from "../src/linux/netns.js";
 import { NodePoller } from "../src/linux/node-poller.js";
 import { receivePacket, sendPacket, type Packet } from "../src/linux/packet-connection.js";
@@ -70,7 +70,7 @@ class DockerProxy {
       const kind = socketKind(listenDescriptor);
       const fits = kind.family === family && (this.protocol === "tcp" ? kind.listening : kind.type === "datagram");
       if (!fits) fail(wanted);
-      if (this.protocol === "udp") tellDestinations(listenDescriptor, family);
+      if (this.protocol === "udp") prepareForDatagrams(listenDescriptor, family);
       return listenDescriptor;
     } catch (error) {
       if (error instanceof LinuxError) fail(wanted);

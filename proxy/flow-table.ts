@@ -23,6 +23,11 @@ export class FlowTable<Flow extends Listed<Flow>> {
     return this.#oldest;
   }
 
+  /** From the one used longest ago. None may be removed meanwhile. */
+  *[Symbol.iterator](): Generator<Flow> {
+    for (let flow = this.#oldest; flow !== undefined; flow = flow.newer) yield flow;
+  }
+
   /** The first flow of a client; more follow as its siblings. */
   first(key: number | string): Flow | undefined {
     return this.#byClient.get(key);

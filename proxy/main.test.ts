@@ -1,3 +1,5 @@
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
 import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
@@ -78,6 +80,41 @@ t.test("without its user's right to bind it refuses in the kernel, and takes cli
   const client = TestClient.to(t, address);
   client.socket.write("x");
   await until("served", () => client.text === "x");
+});
+
+t.test("UDP ports that are wanted are free when it says so, and no flow is sent from them", options, async (t) => {
+  const proxy = new ProxyProcess(t);
+  const daemon = await proxy.daemon();
+  const span = { first: 61_400, last: 61_499 };
+  daemon.send({ kind: "settings", settings: { drainMs: 0, sourcePorts: span } });
+  const service = createSocket("udp4");
+  const from = new Set<number>();
+  service.on("message", (bytes, { port, address }) => {
+    from.add(port);
+    service.send(bytes, port, address);
+  });
+  service.bind(0, "127.0.0.1");
+  await once(service, "listening");
+  const { ip, port } = await daemon.open({ ip: "127.0.0.1", port: service.address().port }, {}, { protocol: "udp" });
+  const clients = Array.from({ length: 20 }, () => createSocket("udp4"));
+  t.teardown(() => [service, ...clients].forEach((socket) => socket.close()));
+  const all = async () => {
+    for (const client of clients) {
+      let isServed = false;
+      client.once("message", () => (isServed = true));
+      client.send("x", port, ip);
+      await until("served", () => isServed);
+    }
+  };
+  await all();
+  t.ok([...from].every((port) => port >= span.first && port <= span.last), [...from].join());
+  const wanted = [...from];
+  daemon.send({ kind: "avoid", request: 5, ports: wanted });
+  await daemon.hear("avoided", ({ request }) => request === 5);
+  for (const port of wanted) closeDescriptor(listener("udp", { ip: "0.0.0.0", port }));
+  from.clear();
+  await all();
+  t.same(wanted.filter((port) => from.has(port)), []);
 });
 
 t.test("a daemon that returns gets its publications back, and what it does not want is closed", options, async (t) => {

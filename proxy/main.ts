@@ -14,8 +14,8 @@ import { spawnWorker, workersWanted } from "./spawn-workers.js";
 /** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
 const controlDescriptor = 3;
 const shimsDescriptor = 4;
-/** A listener of the kernel's own queue has to be set up again when a container is back. */
-const allowedCalls = ["listen"] as const;
+/** A listener of the kernel's own queue has to be set up again when a container is back, and UDP flows choose their source ports. */
+const allowedCalls = ["listen", "bind"] as const;
 
 const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" }, worker: { type: "string" } }, strict: true });
 const user = Number(values.user);
@@ -34,6 +34,7 @@ function serve(): void {
   const workers = workersWanted();
   const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, {
     onWorkerDeath: () => control.wantWorker(),
+    onNotice: (reason) => control.notice(reason),
     onDeclined: (reason) => control.declined(reason),
   });
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));

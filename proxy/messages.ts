@@ -2,8 +2,9 @@
 // of another version.
 import { amount, flag, integer, listOf, messageReader, oneOf, optional, record, text, word, type Fields, type Shape } from "../src/shape.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
-import type { HeldPublication, Report, Settings, ToDaemon, ToProxy } from "./protocol.js";
+import { GONE_AT_MOST, type HeldPublication, type Report, type Settings, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
+import type { PortSpan } from "./source-ports.js";
 import type { PublicationReport } from "./relay.js";
 
 const id = word(256);
@@ -16,7 +17,9 @@ function of<Record>(fields: Fields<Record>): Shape {
   return record(fields);
 }
 
-const endpoint = of<Endpoint>({ ip: word(64), port: integer(0, 65_535) });
+const addresses = listOf(word(64), GONE_AT_MOST);
+const port = integer(0, 65_535);
+const endpoint = of<Endpoint>({ ip: word(64), port });
 const options = of<PublicationOptions>({
   connectTimeoutMs: optional(amount),
   halfClosedIdleMs: optional(amount),
@@ -32,7 +35,7 @@ const options = of<PublicationOptions>({
 const protocol = oneOf("tcp", "udp");
 const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options });
 const publicationReport = of<PublicationReport>({
-  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, bytesToContainer: count, bytesToClients: count,
+  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, withoutSourcePort: count, bytesToContainer: count, bytesToClients: count,
 });
 const report = of<Report>({ publications: listOf(publicationReport, 10_000), draining: count, shims: count, workers: count, waitingForDescriptors: count, residentMemory: count });
 
@@ -42,6 +45,8 @@ export const readToDaemon = messageReader<ToDaemon>({
   failed: { id, code: word(64), message: reason },
   closed: { id },
   declined: { reason },
+  avoided: { request },
+  notice: { reason },
   "want-worker": {},
   reported: { request, report, more: optional(flag) },
   pong: { request },
@@ -52,12 +57,14 @@ export const readHeld = messageReader<HeldPublication>({ held: { publication } }
 
 /** What a daemon says beyond the first words, if it makes sense. */
 export const readToProxy = messageReader<ToProxy>({
-  settings: { settings: of<Settings>({ drainMs: amount }) },
+  settings: { settings: of<Settings>({ drainMs: amount, sourcePorts: optional(of<PortSpan>({ first: port, last: port })) }) },
   open: { publication },
   retarget: { id, target: optional(endpoint) },
   close: { id },
   synced: {},
   keep: { id, target: optional(endpoint) },
+  avoid: { request, ports: listOf(port, 65_535) },
+  gone: { addresses },
   worker: {},
   report: { request },
   ping: { request },
@@ -70,6 +77,6 @@ const end = of<EndRecord>({ ended: flag, shut: flag, unsent: optional(text(4 << 
 
 /** What pontoon-proxy says to a bulk worker, if it makes sense. */
 export const readToWorker = messageReader<ToWorker>({
-  take: { publication: count, halfClosedIdleMs: amount, client: end, container: end },
-  end: { publication: count },
+  take: { publication: count, halfClosedIdleMs: amount, to: word(64), client: end, container: end },
+  end: { publication: count, to: optional(addresses) },
 });

@@ -1,10 +1,14 @@
 // What the daemon and pontoon-proxy say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
 import type { Endpoint, Publication } from "./publication.js";
+import type { PortSpan } from "./source-ports.js";
 import type { PublicationReport } from "./relay.js";
 
 /** A peer that speaks another number is replaced, not understood. */
 export const PROTOCOL = 2;
+
+/** Addresses told of in one message. */
+export const GONE_AT_MOST = 1000;
 
 /** A publication that an earlier daemon opened. Descriptor: its socket. */
 export interface HeldPublication {
@@ -15,6 +19,8 @@ export interface HeldPublication {
 export interface Settings {
   /** How long connections of ports that dockerd publishes may go on after those were unpublished, ms. */
   readonly drainMs: number;
+  /** That UDP flows are sent from. */
+  readonly sourcePorts?: PortSpan;
 }
 
 /** What a daemon says beyond the first words. */
@@ -30,6 +36,10 @@ export type ToProxy =
   | { readonly kind: "synced" }
   /** A publication told of with `held` stays, with this target. */
   | { readonly kind: "keep"; readonly id: string; readonly target?: Endpoint }
+  /** UDP ports that no flow is to be sent from: flows that are end. It replaces what was said before. Answered with `avoided`. */
+  | { readonly kind: "avoid"; readonly request: number; readonly ports: readonly number[] }
+  /** Addresses that a container has lost: connections of any publication to them are reset, and flows forgotten. */
+  | { readonly kind: "gone"; readonly addresses: readonly string[] }
   /** Descriptor: the channel of a new bulk worker. */
   | { readonly kind: "worker" }
   | { readonly kind: "report"; readonly request: number }
@@ -42,6 +52,9 @@ export type ToDaemon =
   | { readonly kind: "closed"; readonly id: string }
   /** Why a shim was sent to Docker's own docker-proxy. */
   | { readonly kind: "declined"; readonly reason: string }
+  | { readonly kind: "avoided"; readonly request: number }
+  /** Something that whoever runs the host should know. */
+  | { readonly kind: "notice"; readonly reason: string }
   /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
   /** More parts follow if it says so. Each has other publications, and the last everything else. */

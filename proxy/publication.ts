@@ -10,6 +10,10 @@ export interface Endpoint {
   readonly port: number;
 }
 
+export function addressText({ ip, port }: Endpoint): string {
+  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+}
+
 /** Version of the PROXY protocol the container is told its clients' addresses with. */
 export type ProxyProtocol = "none" | "v1" | "v2";
 

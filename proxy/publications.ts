@@ -59,6 +59,25 @@ export class Publications {
     relay.drain(() => this.#drained(relay), untilTheirEnd);
   }
 
+  /** A closed publication whose connections do not go on. An unknown id is none to cut off. */
+  cutOff(id: string): void {
+    const relay = this.#open.get(id)?.relay;
+    if (!relay) return;
+    this.close(id, true);
+    this.#drained(relay);
+  }
+
+  /** Ends at once what leads to addresses that no container has any more, also of publications that are closed. */
+  gone(addresses: ReadonlySet<string>): void {
+    for (const { relay } of this.#open.values()) relay.gone(addresses);
+    for (const relay of [...this.#draining.keys()]) relay.gone(addresses);
+  }
+
+  /** Frees ports of the host that somebody is about to bind. */
+  vacate(ports: ReadonlySet<number>): void {
+    for (const { relay } of this.#open.values()) relay.vacate(ports);
+  }
+
   /**
    * Closes all. @param onIdle called when the last connection has ended, or its time to go on is over
    * @param untilTheirEnd another process has the listeners: connections may go on for as long as they like

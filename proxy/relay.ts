@@ -14,6 +14,8 @@ export interface PublicationReport {
   readonly refused: number;
   /** Connections the container did not take. */
   readonly failedDials: number;
+  /** Those of them for which no source port was left towards the container; flows for which none of their range was left, which have another. */
+  readonly withoutSourcePort: number;
   readonly bytesToContainer: number;
   readonly bytesToClients: number;
 }
@@ -28,9 +30,13 @@ export interface Relay {
    * @param untilTheirEnd the publication has not ended, only this serving of it: whoever was taken in is still passed on to the container
    */
   drain(onDrained: () => void, untilTheirEnd: boolean): void;
+  /** Ends at once what leads to addresses that no container has any more. They may be another one's by now. */
+  gone(addresses: ReadonlySet<string>): void;
   /** Ends everything at once. */
   destroy(): void;
   report(): PublicationReport;
+  /** Gives up what has a port of the host as its source that somebody else wants. UDP only: TCP shares its own. */
+  vacate(ports: ReadonlySet<number>): void;
 }
 
 /** Counters behind a report. */
@@ -38,8 +44,9 @@ export interface Counters {
   accepted: number;
   refused: number;
   failedDials: number;
+  withoutSourcePort: number;
   bytesToContainer: number;
   bytesToClients: number;
 }
 
-export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 });
+export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 });

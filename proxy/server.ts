@@ -6,6 +6,8 @@ import { Pipes } from "./pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
 import type { PublicationReport } from "./relay.js";
+import { Shortage } from "./shortage.js";
+import { SourcePorts } from "./source-ports.js";
 import { Shims } from "./shims.js";
 
 /** Bytes of an ordinary user's 64 MB in pipes (fs.pipe-user-pages-soft) that all our processes use together. */
@@ -22,23 +24,26 @@ export class ProxyServer {
   readonly workers: BulkWorkers;
   readonly publications: Publications;
   readonly shims: Shims;
+  readonly sourcePorts = new SourcePorts();
   readonly #exhaustion: Exhaustion;
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onDeclined`: why a shim was sent to Docker's own docker-proxy
+   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something whoever runs the host should know; `onDeclined`: why a shim was sent to Docker's own docker-proxy
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
-    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void },
+    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void; readonly onNotice: (reason: string) => void },
   ) {
     const { poller, wheel } = reactor;
     this.workersWanted = limits.workers;
     this.workers = new BulkWorkers(poller, () => events.onWorkerDeath());
+    const shortage = new Shortage(wheel, (reason) => events.onNotice(reason));
     this.#exhaustion = new Exhaustion(poller, wheel);
     this.publications = new Publications({
-      poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers,
+      poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers, sourcePorts: this.sourcePorts,
+      onNoSourcePort: (publication, target) => shortage.tell(publication, target),
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.
       connectionsAtMost: Math.max(1, Math.floor((limits.descriptors * 3) / 8)),
     });

@@ -24,7 +24,9 @@ class Bench {
   readonly open = new Map<string, { publication: Publication; descriptor: number }>();
   readonly declined: string[] = [];
   /** Of what was closed, whether connections go on until their own end. */
-  readonly closed: boolean[] = [];
+  readonly closed: (boolean | "cut off")[] = [];
+  /** UDP ports that were made free. */
+  readonly vacated: number[] = [];
   readonly shims: Shims;
   /** What `open` throws, to play a server that cannot. */
   failure: Error | undefined;
@@ -36,7 +38,7 @@ class Bench {
     const listener = packetSocket();
     bindUnix(listener, this.#path);
     listenSocket(listener, 16);
-    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
+    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd), cutOff: (id) => this.#close(id, "cut off"), vacate: (ports) => this.vacated.push(...ports) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
     this.shims.listen(listener);
     t.teardown(() => {
       this.shims.release("the test is over");
@@ -65,7 +67,7 @@ class Bench {
     this.open.set(publication.id, { publication, descriptor });
   }
 
-  #close(id: string, untilTheirEnd = false): void {
+  #close(id: string, untilTheirEnd: boolean | "cut off" = false): void {
     const found = this.open.get(id);
     if (!this.open.delete(id)) return;
     this.closed.push(untilTheirEnd);
@@ -218,4 +220,28 @@ t.test("a message of any bytes is read or refused", (t) => {
   for (const bad of ["1 ask tcp 0.0.0.0 65536 1.1.1.1 1 1 0", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1 0 0", "1 ask sctp 0.0.0.0 1 1.1.1.1 1 1 0", "1 ask tcp * 1 1.1.1.1 1 1 0"])
     t.equal(readShimMessage(Buffer.from(bad)).kind, "nonsense", bad);
   t.end();
+});
+
+t.test("a UDP port that is asked for is given up by flows, before it is bound", async (t) => {
+  const bench = new Bench(t);
+  for (const protocol of ["tcp", "udp"]) {
+    const shim = bench.connect();
+    t.equal((await bench.say(shim, wish("ask", 5353).replace("tcp", protocol))).text, "ready");
+    closeDescriptor(shim);
+  }
+  t.same(bench.vacated, [5353]);
+});
+
+t.test("connections of a port that dockerd ends go on for a while, if a daemon tells when their container is gone", async (t) => {
+  const bench = new Bench(t);
+  for (const hasDaemon of [false, true]) {
+    bench.shims.hasDaemon = hasDaemon;
+    const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
+    const shim = bench.connect();
+    await bench.say(shim, wish("serve", localAddress(listener).port), [listener]);
+    t.equal((await bench.say(shim, "bye")).text, "gone");
+    [shim, listener].forEach(closeDescriptor);
+  }
+  t.same(bench.closed, ["cut off", false]);
+  await bench.loop.until("all shims are gone", () => bench.shims.size === 0);
 });

@@ -14,6 +14,10 @@ export interface PortServer {
   open(publication: Publication, descriptor: number): void;
   /** @param untilTheirEnd connections go on for as long as they like, rather than for a while */
   close(id: string, untilTheirEnd?: boolean): void;
+  /** Closes it with its connections. */
+  cutOff(id: string): void;
+  /** Frees UDP ports that flows are sent from. */
+  vacate(ports: ReadonlySet<number>): void;
 }
 
 export interface ShimsOptions {
@@ -69,6 +73,8 @@ interface Kept {
 export class Shims {
   /** How long connections may go on when a port is unpublished, ms. */
   drainMs = defaults.drainMs;
+  /** Whether a daemon tells when a container is gone. Without one connections end with their port, as those of Docker's own docker-proxy do. */
+  hasDaemon = false;
   readonly #shims = new Set<Shim>();
   readonly #kept = new Map<string, Kept>();
   readonly #namespace = namespaceInode(ownNamespacePath);
@@ -213,6 +219,10 @@ export class Shims {
   }
 
   #onBye(shim: Shim): void {
+    if (!this.hasDaemon && shim.served) {
+      this.publications.cutOff(shim.served.id);
+      shim.served = undefined;
+    }
     this.#close(shim);
     this.#answer(shim, "gone");
   }
@@ -256,6 +266,7 @@ export class Shims {
 
   /** Whoever asks for a port with other arguments is about to bind it. */
   #makeRoom({ protocol, host }: Wish): void {
+    if (protocol === "udp") this.publications.vacate(new Set([host.port]));
     for (const [key, { served }] of [...this.#kept])
       if (served.wish.protocol === protocol && served.wish.host.port === host.port) this.#dropKept(key);
   }

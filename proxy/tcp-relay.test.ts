@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import t, { type Test } from "tap";
 import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../src/linux/constants.js";
@@ -470,3 +471,20 @@ function localPort(): number {
   closeDescriptor(fd);
   return port;
 }
+
+t.test("what it connects with keeps nobody from its port, neither open nor in TIME-WAIT", async (t) => {
+  const server = await TestServer.start(t, echo);
+  const proxy = new TestProxy(t);
+  const client = TestClient.to(t, proxy.open(server.address));
+  client.socket.write("x");
+  await until("the echo", () => client.text === "x");
+  const port = server.connections[0]!.remotePort!;
+  const isFree = () => closeDescriptor(listener("tcp", { ip: "0.0.0.0", port }));
+  isFree();
+  client.socket.end();
+  await until("the proxy lets go", () => proxy.report().connections === 0);
+  const inTimeWait = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, "0")} \\S+ 06 `);
+  await until("TIME-WAIT", () => inTimeWait.test(readFileSync("/proc/self/net/tcp", "latin1")));
+  isFree();
+  t.pass();
+});

@@ -1,4 +1,5 @@
 import { encodeAddress } from "../src/linux/address.js";
+import { EADDRNOTAVAIL } from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../src/linux/socket.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
@@ -22,6 +23,8 @@ export interface TcpTools {
   readonly dialer: Dialer;
   readonly exhaustion: Exhaustion;
   readonly bulk: BulkTaker;
+  /** No source port was left towards a target. */
+  onNoSourcePort(publication: Publication, target: Endpoint): void;
   /** Connections one publication may have when it does not say. */
   readonly connectionsAtMost: number;
 }
@@ -34,6 +37,7 @@ const reviewAtMost = 1000;
 /** One TCP publication: its listener and its connections. */
 export class TcpRelay implements Relay, ConnectionOwner {
   readonly poller: Poller;
+  readonly wheel: DeadlineWheel;
   readonly pipes: Pipes;
   readonly bulkAfter = bulkAfter;
   readonly connectTimeoutMs: number;
@@ -64,6 +68,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     fd: number,
   ) {
     this.poller = tools.poller;
+    this.wheel = tools.wheel;
     this.pipes = tools.pipes;
     this.connectTimeoutMs = options.connectTimeoutMs;
     this.halfClosedIdleMs = options.halfClosedIdleMs;
@@ -103,6 +108,15 @@ export class TcpRelay implements Relay, ConnectionOwner {
     if (this.#size === 0) this.poller.soon(() => this.#drained());
   }
 
+  gone(addresses: ReadonlySet<string>): void {
+    for (const connection of [...this.#connections]) if (addresses.has(connection.to)) connection.reset();
+    if (this.#handedOver.size > 0) this.#handedOver.endTo(addresses);
+  }
+
+  vacate(): void {
+    // Its source ports keep nobody else from binding them.
+  }
+
   destroy(): void {
     this.#stopListening();
     this.#closeHeaderWaits();
@@ -119,14 +133,17 @@ export class TcpRelay implements Relay, ConnectionOwner {
       bytesToContainer += client.received;
       bytesToClients += container.received;
     }
-    const { accepted, refused, failedDials } = this.#counters;
+    const { accepted, refused, failedDials, withoutSourcePort } = this.#counters;
     const elsewhere = this.#handedOver.counters;
-    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials,
+    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials, withoutSourcePort,
       bytesToContainer: bytesToContainer + elsewhere.bytesToContainer, bytesToClients: bytesToClients + elsewhere.bytesToClients };
   }
 
-  onFailedDial(): void {
+  onFailedDial({ to }: TcpConnection, errno: number): void {
     this.#counters.failedDials++;
+    if (errno !== EADDRNOTAVAIL) return;
+    this.#counters.withoutSourcePort++;
+    this.tools.onNoSourcePort(this.publication, { ip: to, port: this.#target?.port ?? 0 });
   }
 
   onBulk(connection: TcpConnection): void {
@@ -199,7 +216,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
       return this.#onGone();
     }
     const greeting = this.#greeting(fd, ends, rest);
-    const connection = new TcpConnection(this, fd, this.tools.dialer.take(familyOf(this.#target.ip)));
+    const connection = new TcpConnection(this, fd, this.tools.dialer.take(familyOf(this.#target.ip)), this.#target.ip);
     this.#connections.add(connection);
     if (this.#review === undefined) this.#reviewSoon();
     connection.dial(this.#targetAddress, this.#now, greeting);

@@ -10,6 +10,7 @@ import { Pipes } from "./pipes.js";
 import type { Endpoint, Protocol, PublicationOptions } from "./publication.js";
 import { Publications } from "./publications.js";
 import type { PublicationReport } from "./relay.js";
+import { SourcePorts } from "./source-ports.js";
 
 export interface TestLike {
   teardown(work: () => unknown): void;
@@ -31,13 +32,17 @@ export class TestProxy {
   readonly reactor = new Reactor();
   readonly exhaustion = new Exhaustion(this.reactor.poller, this.reactor.wheel);
   readonly pipes: Pipes;
+  readonly sourcePorts = new SourcePorts();
+  /** Targets that no source port was left for. */
+  readonly short: Endpoint[] = [];
   readonly publications: Publications;
 
   constructor(t: TestLike, options: { bulk?: (reactor: Reactor) => BulkTaker; pipeBytes?: number; connectionsAtMost?: number } = {}) {
     this.pipes = new Pipes(options.pipeBytes ?? 8 << 20);
     const { poller, wheel } = this.reactor;
     const bulk = options.bulk?.(this.reactor) ?? noBulkTaker;
-    this.publications = new Publications({ poller, wheel, pipes: this.pipes, dialer: new Dialer(), exhaustion: this.exhaustion, bulk,
+    this.publications = new Publications({ poller, wheel, pipes: this.pipes, dialer: new Dialer(), exhaustion: this.exhaustion, bulk, sourcePorts: this.sourcePorts,
+      onNoSourcePort: (_, target) => this.short.push(target),
       connectionsAtMost: options.connectionsAtMost ?? 10_000 });
     this.reactor.start();
     t.teardown(async () => {

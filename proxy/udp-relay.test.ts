@@ -1,7 +1,10 @@
 import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import t from "tap";
-import { closeDescriptor, localAddress } from "../src/linux/socket.js";
+import { readFileSync } from "node:fs";
+import { SO_RCVBUF, SOL_SOCKET } from "../src/linux/constants.js";
+import { bindSocket, closeDescriptor, getOption, localAddress, setReuse, udpSocket } from "../src/linux/socket.js";
+import { socketKind } from "../src/linux/socket-kind.js";
 import { openDescriptors } from "../src/linux/test-loop.js";
 import type { Endpoint } from "./publication.js";
 import { listener, TestProxy, until, type TestLike } from "./test-proxy.js";
@@ -203,6 +206,91 @@ t.test("a new target has the clients' next datagrams, from their same ports", as
   proxy.publications.retarget("web", other.address);
   await sendUntil("served by the other", () => client.send("x", address), () => client.heard.at(-1)?.text === "other");
 });
+
+t.test("flows to an address that no container has any more are forgotten, and no others; told its target once more, none is", async (t) => {
+  const [one, other] = [await Peer.start(t, echo, "127.0.0.7"), await Peer.start(t, echo, "127.0.0.8")];
+  const proxy = new TestProxy(t);
+  const addresses = [proxy.open(one.address, {}, { id: "one", protocol: "udp" }), proxy.open(other.address, {}, { id: "other", protocol: "udp" })];
+  const client = await Peer.start(t);
+  for (const address of addresses) await sendUntil("served", () => client.send("x", address), () => client.heard.some(({ port }) => port === address.port));
+  proxy.publications.retarget("one", { ...one.address });
+  t.same([proxy.report("one").connections, proxy.report("other").connections], [1, 1]);
+  proxy.publications.gone(new Set(["127.0.0.7"]));
+  t.same([proxy.report("one").connections, proxy.report("other").connections], [0, 1]);
+});
+
+t.test("flows are sent from a range of their own, which others may share, and give way to who may not", async (t) => {
+  const proxy = new TestProxy(t);
+  const span = { first: 61_200, last: 61_299 };
+  proxy.sourcePorts.span = span;
+  const service = await Peer.start(t, echo);
+  const address = proxy.open(service.address, {}, { protocol: "udp" });
+  const clients = await Promise.all(Array.from({ length: 20 }, () => Peer.start(t)));
+  for (const client of clients) await sendUntil("served", () => client.send("x", address), () => client.heard.length > 0);
+  const ports = [...new Set(service.heard.map(({ port }) => port))];
+  t.equal(ports.length, 20);
+  t.ok(ports.every((port) => port >= span.first && port <= span.last));
+
+  for (const port of ports) {
+    const other = udpSocket();
+    setReuse(other, true);
+    bindSocket(other, { ip: "0.0.0.0", port });
+    closeDescriptor(other);
+    t.throws(() => listener("udp", { ip: "0.0.0.0", port }), /EADDRINUSE/);
+  }
+  proxy.sourcePorts.avoided = new Set(ports);
+  proxy.publications.vacate(new Set(ports));
+  for (const port of ports) closeDescriptor(listener("udp", { ip: "0.0.0.0", port }));
+  const heard = clients.map((client) => client.heard.length);
+  for (const [index, client] of clients.entries()) await sendUntil("goes on", () => client.send("y", address), () => client.heard.length > heard[index]!);
+  t.notOk(service.heard.filter(({ text }) => text === "y").some(({ port }) => ports.includes(port)), "from other ports");
+});
+
+t.test("ports are shared by flows to different containers, whose replies are not mixed up", async (t) => {
+  const proxy = new TestProxy(t);
+  proxy.sourcePorts.span = { first: 61_300, last: 61_307 };
+  const services = await Promise.all(["127.0.0.1", "127.0.0.7", "::1"].map((ip) => Peer.start(t, (peer, heard, bytes) => echo(peer, heard, Buffer.concat([bytes, Buffer.from(` from ${ip}`)])), ip)));
+  const addresses = services.map((service, index) => proxy.open(service.address, {}, { id: `web ${index}`, protocol: "udp" }));
+  const clients = await Promise.all(Array.from({ length: 8 }, () => Peer.start(t)));
+  for (const [index, address] of addresses.entries())
+    for (const [who, client] of clients.entries()) await sendUntil("served", () => client.send(`${who}`, address), () => client.heard.some(({ text, port }) => port === address.port && text === `${who} from ${services[index]!.address.ip}`));
+  for (const [who, client] of clients.entries()) t.ok(client.heard.every(({ text }) => text.startsWith(`${who} from `)), "only its own");
+  for (const service of services) t.equal(new Set(service.heard.map(({ port }) => port)).size, 8);
+  t.same(addresses.map((_, index) => proxy.report(`web ${index}`).withoutSourcePort), [0, 0, 0]);
+
+  const late = await Peer.start(t);
+  await sendUntil("one more", () => late.send("late", addresses[0]!), () => late.heard.length > 0);
+  t.match(proxy.report("web 0"), { connections: 9, withoutSourcePort: 1 }, "it has another, and that is counted and told");
+  t.same(proxy.short, [services[0]!.address]);
+  const { port } = services[0]!.heard.find(({ text }) => text === "late")!;
+  t.notOk(port >= 61_300 && port <= 61_307);
+  proxy.publications.vacate(new Set([port]));
+  t.equal(proxy.report("web 0").connections, 8, "which gives way as well");
+  closeDescriptor(listener("udp", { ip: "0.0.0.0", port }));
+});
+
+t.test("a burst waits in the buffers of the port and of its flows", async (t) => {
+  const proxy = new TestProxy(t);
+  const service = await Peer.start(t, echo);
+  const before = new Set(datagramSockets());
+  const address = proxy.open(service.address, {}, { protocol: "udp" });
+  const client = await Peer.start(t);
+  await sendUntil("served", () => client.send("x", address), () => client.heard.length > 0);
+  const most = Number(readFileSync("/proc/sys/net/core/rmem_max", "latin1"));
+  const flow = datagramSockets().filter((fd) => !before.has(fd) && localAddress(fd).port === service.heard[0]!.port);
+  t.same(flow.map((fd) => getOption(fd, SOL_SOCKET, SO_RCVBUF, "")), [2 * Math.min(most, 4 << 20)]);
+});
+
+/** UDP sockets of this process. */
+function datagramSockets(): number[] {
+  return Array.from({ length: 400 }, (_, fd) => fd).filter((fd) => {
+    try {
+      return socketKind(fd).type === "datagram" && localAddress(fd).port > 0;
+    } catch {
+      return false;
+    }
+  });
+}
 
 t.test("without a target the kernel refuses, and the port stays ours", async (t) => {
   const server = await Peer.start(t, echo);

@@ -3,20 +3,27 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
 import { hearEverybody, hearNobody } from "../src/linux/listener.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
-import { closeDescriptor, udpSocket } from "../src/linux/socket.js";
-import { startConnecting } from "../src/linux/stream.js";
+import { bindSocket, closeDescriptor, localAddress, setReceiveBuffer, setReuse, udpSocket } from "../src/linux/socket.js";
+import { AGAIN, startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
 import { familyOf, isExhausted } from "./dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "./networks.js";
 import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
+import type { SourcePorts } from "./source-ports.js";
 import { noCounters, type PublicationReport, type Relay } from "./relay.js";
 
 export interface UdpTools {
   readonly poller: Poller;
   readonly wheel: DeadlineWheel;
+  readonly sourcePorts: SourcePorts;
+  /** No source port was left towards a target. */
+  onNoSourcePort(publication: Publication, target: Endpoint): void;
 }
+
+/** Bytes that may wait to be passed on, at the port and at each flow; of a flow as far as the system lets an ordinary user. */
+const flowBuffer = 4 << 20;
 
 const batchSize = 64;
 /** Batches taken from one socket before others get a turn. */
@@ -45,6 +52,9 @@ class Flow implements Ready, Listed<Flow> {
     readonly key: number | string,
     readonly path: ReturnPath,
     readonly fd: number,
+    readonly to: Endpoint,
+    /** It is sent from. */
+    readonly sourcePort: number,
   ) {}
 
   onReady(): void {
@@ -87,8 +97,8 @@ export class UdpRelay implements Relay {
 
   retarget(target: Endpoint | undefined): void {
     if (!this.#open) return;
+    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows(); // the next datagram of each client goes to the new target
     this.#target = target;
-    this.#dropFlows(); // the next datagram of each client goes to the new target
     if (target === undefined) return hearNobody(this.fd);
     this.#targetAddress = encodeAddress(target);
     hearEverybody(this.fd);
@@ -98,6 +108,14 @@ export class UdpRelay implements Relay {
     // A flow has no end that could be waited for, and without its socket no reply gets back.
     this.destroy();
     this.tools.poller.soon(onDrained);
+  }
+
+  gone(addresses: ReadonlySet<string>): void {
+    for (const flow of [...this.#flows]) if (addresses.has(flow.to.ip)) this.#drop(flow);
+  }
+
+  vacate(ports: ReadonlySet<number>): void {
+    for (const flow of [...this.#flows]) if (ports.has(flow.sourcePort)) this.#drop(flow);
   }
 
   destroy(): void {
@@ -185,9 +203,10 @@ export class UdpRelay implements Relay {
     if (this.#target === undefined) return undefined;
     if (!this.#allowed.isEmpty && !this.#allowed.includes(clients.sender(slot).ip)) return undefined;
     while (this.#flows.size >= this.options.udpFlows && this.#dropOldest());
-    const fd = this.#connectedSocket(this.#target);
-    if (fd === undefined) return undefined;
-    const flow = new Flow(this, key, clients.returnPath(slot), fd);
+    const connected = this.#connectedSocket(this.#target);
+    if (connected === undefined) return undefined;
+    const { fd, port } = connected;
+    const flow = new Flow(this, key, clients.returnPath(slot), fd, this.#target, port);
     flow.token = this.tools.poller.add(fd, EPOLLIN, flow);
     this.#flows.add(flow);
     this.#counters.accepted++;
@@ -196,20 +215,43 @@ export class UdpRelay implements Relay {
   }
 
   /** @returns undefined when there is no descriptor for it, or no way to the target */
-  #connectedSocket(target: Endpoint): number | undefined {
+  #connectedSocket(target: Endpoint): { readonly fd: number; readonly port: number } | undefined {
+    const fd = this.#socket(familyOf(target.ip));
+    if (fd === undefined) return undefined;
+    const own = this.tools.sourcePorts.take(target, (port, isShared) => bindFlow(fd, target, port, isShared));
+    if (own === undefined) this.#tellShortage(target);
+    if (this.#connect(fd)) {
+      setReceiveBuffer(fd, flowBuffer);
+      if (own !== undefined) return { fd, port: own };
+      setReuse(fd, true);
+      return { fd, port: localAddress(fd).port };
+    }
+    closeDescriptor(fd);
+    if (own !== undefined) this.tools.sourcePorts.giveBack(target, own);
+    this.#counters.failedDials++;
+    return undefined;
+  }
+
+  /** A socket that is not bound is given a port by the kernel; with none left, the flow that was idle longest makes room. */
+  #connect(fd: number): boolean {
+    const result = startConnecting(fd, this.#targetAddress);
+    return result === 0 || (result === AGAIN && this.#dropOldest() && startConnecting(fd, this.#targetAddress) === 0);
+  }
+
+  /** Others may want what the kernel chooses, but no client is to be turned away for that. */
+  #tellShortage(target: Endpoint): void {
+    this.#counters.withoutSourcePort++;
+    this.tools.onNoSourcePort(this.publication, target);
+  }
+
+  #socket(family: "ipv4" | "ipv6"): number | undefined {
     for (;;) {
-      let fd: number;
       try {
-        fd = udpSocket(familyOf(target.ip));
+        return udpSocket(family);
       } catch (error) {
         if (!isExhausted(errorCode(error))) throw error;
-        if (this.#dropOldest()) continue;
-        return undefined;
+        if (!this.#dropOldest()) return undefined;
       }
-      if (startConnecting(fd, this.#targetAddress) === 0) return fd;
-      closeDescriptor(fd);
-      this.#counters.failedDials++;
-      return undefined;
     }
   }
 
@@ -227,6 +269,7 @@ export class UdpRelay implements Relay {
     this.#flows.remove(flow);
     this.tools.poller.release(flow.token);
     closeDescriptor(flow.fd);
+    this.tools.sourcePorts.giveBack(flow.to, flow.sourcePort);
   }
 
   #dropFlows(): void {
@@ -242,6 +285,23 @@ export class UdpRelay implements Relay {
       for (let { oldest } = this.#flows; oldest !== undefined && this.#now - oldest.usedAt >= idle; { oldest } = this.#flows) this.#drop(oldest);
       if (this.#flows.size > 0) this.#reviewSoon();
     });
+  }
+}
+
+/**
+ * Others that share their ports, too, may then bind the same; a connected socket takes from them only what its own target sends.
+ * A port that is not ours already is taken only if it is nobody's.
+ */
+function bindFlow(fd: number, target: Endpoint, port: number, isShared: boolean): boolean {
+  try {
+    if (isShared) setReuse(fd, true);
+    bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });
+    if (!isShared) setReuse(fd, true);
+    return true;
+  } catch (error) {
+    if (errorCode(error) !== "EADDRINUSE" && errorCode(error) !== "EACCES") throw error;
+    if (isShared) setReuse(fd, false);
+    return false;
   }
 }
 

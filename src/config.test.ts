@@ -4,7 +4,7 @@ import { join } from "node:path";
 import t from "tap";
 import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
 
-const defaults = { "log-level": "info", observe: false, dns: { enabled: true, ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", patience: 2, "share-answers": false, "orphan-after": 60 }, ports: { enabled: true, drain: 10 } };
+const defaults = { "log-level": "info", observe: false, dns: { enabled: true, ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", patience: 2, "share-answers": false, "orphan-after": 60 }, ports: { enabled: true, drain: 10, "udp-source-ports": { first: 61_000, last: 65_535 } } };
 
 function problem(text: string): string {
   try {
@@ -25,9 +25,9 @@ t.test("what is not said has a default", (t) => {
 
 t.test("everything that may be said is taken", (t) => {
   const text =
-    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  patience: 0.5\n  share-answers: true\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n";
+    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  patience: 0.5\n  share-answers: true\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n  udp-source-ports: 1024-1123\n";
   const dns = { enabled: false, ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "forward-from": "host", patience: 0.5, "share-answers": true, "orphan-after": 3600 };
-  t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, ip: "192.0.2.1", dns, ports: { enabled: false, drain: 0 } });
+  t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, ip: "192.0.2.1", dns, ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } } });
   t.end();
 });
 
@@ -39,6 +39,10 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: enabled, ttl, query-log, cache-size, single-label, forward-from, patience, share-answers, orphan-after/],
     ["ip: localhost", /^pontoon\.yaml: ip: must be an IPv4 or IPv6 address/],
     ["ports:\n  drian: 1", /unknown key ports\.drian/, /known here: enabled, drain/],
+    ["ports:\n  udp-source-ports: '61000'", /ports\.udp-source-ports: must be at least 100 ports from 1024 on, such as 61000-65535/],
+    ["ports:\n  udp-source-ports: 61000-61098", /at least 100 ports/],
+    ["ports:\n  udp-source-ports: 1000-2000", /from 1024 on/],
+    ["ports:\n  udp-source-ports: 65000-66000", /udp-source-ports/],
     ["one: 1\ntwo: 2", /unknown key one/, /unknown key two/],
     ["dns:\n  ttl: soon", /dns\.ttl: must be a whole number/, /digits only/],
     ["dns:\n  ttl: 1.5", /dns\.ttl: must be a whole number/],

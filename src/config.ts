@@ -2,9 +2,21 @@ import { readFileSync } from "node:fs";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
 import { errorCode, PontoonError } from "./errors.js";
+import { defaultSourcePorts, type PortSpan } from "../proxy/source-ports.js";
 import { canonicalAddress } from "./inventory/port-spec.js";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+
+/** Fewer would end flows that are in use. */
+const sourcePortsAtLeast = 100;
+
+function spanOf(text: string, context: z.RefinementCtx): PortSpan {
+  const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
+  const span = { first: Number(first), last: Number(last) };
+  if (span.first >= 1024 && span.last <= 65_535 && span.last - span.first + 1 >= sourcePortsAtLeast) return span;
+  context.addIssue({ code: "custom", message: `must be at least ${sourcePortsAtLeast} ports from 1024 on, such as ${defaultSourcePorts.first}-${defaultSourcePorts.last}` });
+  return z.NEVER;
+}
 
 const dnsSchema = z
   .strictObject({
@@ -35,6 +47,8 @@ const portsSchema = z
     enabled: z.boolean().default(true),
     /** Seconds connections may go on after their port was unpublished. */
     drain: z.number().int().min(0).max(86_400).default(10),
+    /** Ports of the host that UDP flows are sent to containers from, `FIRST-LAST`. */
+    "udp-source-ports": z.string().default(`${defaultSourcePorts.first}-${defaultSourcePorts.last}`).transform(spanOf),
   })
   .prefault({});
 

@@ -107,11 +107,11 @@ export class Daemon {
       { runDir, version, takeOver: config.dns.enabled && !config.observe, ...dnsOptions(config) },
       this.#log,
     );
-    const { enabled, drain } = config.ports;
+    const { enabled, drain, "udp-source-ports": sourcePorts } = config.ports;
     this.#ports = new PortsRole(
       this.#poller.poller,
       this.#inventory,
-      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000 },
+      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000, sourcePorts },
       this.#log,
     );
     this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));

@@ -43,7 +43,13 @@ static int refuse(const struct publication *wanted, int descriptor, const char *
   return -1;
 }
 
-static bool tell_destinations(int descriptor, bool v4) {
+/** Bytes of datagrams that may wait at a port; also in src/linux/listener.ts. */
+enum { udp_buffer = 8 << 20 };
+
+static bool prepare_for_datagrams(int descriptor, bool v4) {
+  int bytes = udp_buffer;
+  if (setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) != 0) // beyond net.core.rmem_max, if we may
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
   return v4 ? set(descriptor, IPPROTO_IP, IP_PKTINFO) : set(descriptor, IPPROTO_IPV6, IPV6_RECVPKTINFO);
 }
 
@@ -53,7 +59,7 @@ int open_listener(const struct publication *wanted, struct text *problem) {
   int descriptor = socket(wanted->host.any.sa_family, kind, 0);
   if (descriptor < 0) return refuse(wanted, -1, ": socket: ", problem);
   bool ready = v4 || set(descriptor, IPPROTO_IPV6, IPV6_V6ONLY);
-  ready = ready && (wanted->tcp ? set(descriptor, SOL_SOCKET, SO_REUSEADDR) : tell_destinations(descriptor, v4));
+  ready = ready && (wanted->tcp ? set(descriptor, SOL_SOCKET, SO_REUSEADDR) : prepare_for_datagrams(descriptor, v4));
   if (!ready) return refuse(wanted, descriptor, ": setsockopt: ", problem);
   if (bind(descriptor, &wanted->host.any, v4 ? sizeof wanted->host.v4 : sizeof wanted->host.v6) != 0)
     return refuse(wanted, descriptor, ": bind: ", problem);
@@ -78,7 +84,7 @@ bool adopt_listener(int descriptor, const struct publication *wanted, struct tex
     return false;
   }
   fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK);
-  return wanted->tcp || tell_destinations(descriptor, family == AF_INET);
+  return wanted->tcp || prepare_for_datagrams(descriptor, family == AF_INET);
 }
 
 int port_of(int descriptor) {

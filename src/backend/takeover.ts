@@ -9,7 +9,7 @@ import { openingAll } from "../linux/opening.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { namespaceOfSocket } from "../linux/socket-namespace.js";
 import { socketKind } from "../linux/socket-kind.js";
-import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
+import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, outgoingSocket, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
 import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
@@ -140,7 +140,7 @@ export function openServerSockets({ pid, inode }: Pick<Takeover, "pid" | "inode"
 type Open = (make: () => number) => number;
 
 function forwardingSockets(open: Open, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
-  return { udp: Array.from({ length: udp }, () => open(() => udpSocket(family))), tcp: Array.from({ length: tcp }, () => open(() => tcpSocket(family))) };
+  return { udp: Array.from({ length: udp }, () => open(() => udpSocket(family))), tcp: Array.from({ length: tcp }, () => open(() => outgoingSocket(family))) };
 }
 
 function namespaceOf(pid: number): string {

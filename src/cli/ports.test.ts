@@ -44,12 +44,15 @@ t.test("one port of a container is looked up", (t) => {
 t.test("the long table has everything, and a dash for what is not known", (t) => {
   t.equal(longText([]).join("\n"), "No published ports.");
   const served = row({ target: "172.18.0.2:80", connections: 3, accepted: 10, failedDials: 1, refused: 2, bytesToContainer: 1234, bytesToClients: 52_400_000 });
-  const [header, ...lines] = longText([served, row({ by: "docker", source: "docker", ip: "::" }), row({ source: "label", state: "failed", reason: "nginx has it" })]);
+  const [header, ...lines] = longText([served, row({ by: "docker", source: "docker", ip: "::" }), row({ source: "label", state: "failed", reason: "nginx has it" }),
+    row({ withoutSourcePort: 7 }), row({ transport: "udp", withoutSourcePort: 1 })]);
   t.equal(header, "CONTAINER  PORT    ADDRESS       BY                 STATE   TARGET         OPEN  ACCEPTED  FAILED DIALS  REFUSED  TO CONTAINER  TO CLIENTS");
   const cells = lines.map((line) => line.split(/ {2,}/));
   t.same(cells[0], ["web", "80/tcp", "0.0.0.0:8080", "pontoon (command)", "open", "172.18.0.2:80", "3", "10", "1", "2", "1.23 kB", "52.4 MB"]);
   t.same(cells[1], ["web", "80/tcp", "[::]:8080", "docker", "open", ...Array<string>(7).fill("-")]);
   t.same(cells[2], ["web", "80/tcp", "0.0.0.0:8080", "pontoon (label)", "failed", ...Array<string>(7).fill("-"), "nginx has it"]);
+  t.equal(cells[3]!.at(-1), "no source port was left towards the container, 7 times");
+  t.equal(cells[4]!.at(-1), "no port of udp-source-ports was left towards the container, 1 times");
   t.end();
 });
 

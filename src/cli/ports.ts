@@ -92,7 +92,12 @@ function longCells(row: PortRow): string[] {
   const counters = [row.connections, row.accepted, row.failedDials, row.refused].map((count) => count?.toString() ?? "-");
   const bytes = [row.bytesToContainer, row.bytesToClients].map((count) => (count === undefined ? "-" : bytesText(count)));
   const place = row.containerPort === 0 ? ["-", "-"] : [portText(row), addressText(row)];
-  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? ""];
+  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? shortageText(row)];
+}
+
+function shortageText({ transport, withoutSourcePort = 0 }: PortRow): string {
+  if (withoutSourcePort === 0) return "";
+  return `${transport === "udp" ? "no port of udp-source-ports" : "no source port"} was left towards the container, ${withoutSourcePort} times`;
 }
 
 /** Three digits and a decimal unit: `999 B`, `1.23 kB`, `52.4 MB`. */

@@ -11,7 +11,7 @@ const entry = (given: Partial<Entry["port"]>, state: Partial<Omit<Entry, "port">
 });
 
 const reportOf = (given: Partial<PublicationReport>): PublicationReport => ({
-  id: "", protocol: "tcp", listen: { ip: "0.0.0.0", port: 8080 }, target: { ip: "10.0.0.2", port: 80 }, connections: 1, accepted: 2, refused: 3, failedDials: 4, bytesToContainer: 5, bytesToClients: 6, ...given,
+  id: "", protocol: "tcp", listen: { ip: "0.0.0.0", port: 8080 }, target: { ip: "10.0.0.2", port: 80 }, connections: 1, accepted: 2, refused: 3, failedDials: 4, withoutSourcePort: 0, bytesToContainer: 5, bytesToClients: 6, ...given,
 });
 
 function sources(given: Partial<PortSources> & { readonly reports?: readonly PublicationReport[] }): PortSources {
@@ -29,7 +29,7 @@ t.test("states, targets and counters", (t) => {
     entry({ hostPort: 8082 }, { failure: "taken" }),
   ];
   t.match(portRows(sources({ entries, reports: [reportOf({})] }), "web"), [
-    { ip: "0.0.0.0", state: "open", target: "10.0.0.2:80", connections: 1, accepted: 2, refused: 3, failedDials: 4, bytesToContainer: 5, bytesToClients: 6 },
+    { ip: "0.0.0.0", state: "open", target: "10.0.0.2:80", connections: 1, accepted: 2, refused: 3, failedDials: 4, withoutSourcePort: 0, bytesToContainer: 5, bytesToClients: 6 },
     { ip: "::", state: "open", target: "[fd00::2]:80" },
     { hostPort: 8081, state: "refusing" },
     { hostPort: 8082, state: "failed", reason: "taken" },

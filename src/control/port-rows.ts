@@ -68,8 +68,8 @@ function rowOfDocker(container: string, port: DockerPort, reports: ReadonlyMap<s
   return { container, containerPort, transport, ip, hostPort, by: report ? "pontoon" : "docker", source: "docker", state: "open", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
 }
 
-function happened({ connections, accepted, refused, failedDials, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
-  return { connections, accepted, refused, failedDials, bytesToContainer, bytesToClients };
+function happened({ connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
+  return { connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients };
 }
 
 function addressText({ ip, port }: { readonly ip: string; readonly port: number }): string {

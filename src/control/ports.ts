@@ -50,6 +50,8 @@ export interface PortRow {
   readonly accepted?: number;
   readonly refused?: number;
   readonly failedDials?: number;
+  /** How often no source port was left towards the container. */
+  readonly withoutSourcePort?: number;
   readonly bytesToContainer?: number;
   readonly bytesToClients?: number;
 }

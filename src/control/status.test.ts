@@ -31,7 +31,7 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
 }
 
 t.test("what is published is counted, dockerd's own apart", (t) => {
-  const publication = { protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, target: undefined, connections: 3, accepted: 3, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 } as const;
+  const publication = { protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, target: undefined, connections: 3, accepted: 3, refused: 0, failedDials: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 } as const;
   const report = { publications: [{ ...publication, id: "shim 1" }, { ...publication, id: "tcp 0.0.0.0 80" }], shims: 1, draining: 0, workers: 1, waitingForDescriptors: 0, residentMemory: 1e6 };
   t.match(statusOf(sources({ ports: { enabled: true, server: { kind: "running", pid: 98 }, report } })).ports, { state: "running", pid: 98, published: 1, shims: 1, connections: 6 });
   t.match(statusOf(sources({ ports: { enabled: false, server: { kind: "stopped" }, report: undefined } })).ports, { state: "off", published: 0 });

@@ -157,6 +157,15 @@ t.test("what is more than is kept of one container is left out, and said", (t) =
   t.end();
 });
 
+t.test("what is to be published over UDP is known before the container runs", (t) => {
+  const of = (bindings: unknown) => container({ State: { Running: false }, HostConfig: { PortBindings: bindings } }).wantedUdp;
+  t.same(of({ "80/tcp": [{ HostPort: "80" }], "53/udp": [{ HostIp: "", HostPort: "5353" }, { HostPort: "6000-6010" }], "54/udp": [{ HostPort: "" }] }), [{ first: 5353, last: 5353 }, { first: 6000, last: 6010 }]);
+  for (const HostPort of ["", "0", "x", "65536", "1-65536", "5-", "-5", 53, null, "9".repeat(100_000)]) t.equal(of({ "53/udp": [{ HostPort }] }), undefined, String(HostPort).slice(0, 20));
+  for (const odd of [null, 5, { "53/udp": null }, { "53/udp": [null] }]) t.equal(of(odd), undefined);
+  t.equal(of({ "53/udp": Array.from({ length: 20_000 }, () => ({ HostPort: "53" })) })?.length, 10_000);
+  t.end();
+});
+
 t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (t) => {
   const bindings = { "80/tcp": [{ HostIp: "", HostPort: "9090" }], "53/udp": [{ HostIp: "10.0.0.1", HostPort: "53" }], "81/tcp": [{ HostIp: "", HostPort: "" }] };
   const after = (error: string, running = false) => container({ State: { Running: running, Error: error }, HostConfig: { PortBindings: bindings } }).unboundPort;

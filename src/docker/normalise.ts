@@ -36,6 +36,7 @@ export function containerOf(info: ContainerInspectInfo): Container {
     networkMode: mode,
     ports: kept.first(exposedPorts(config.ExposedPorts), Math.floor(limits.exposedPorts / Math.max(1, networks.length)), "exposed ports"),
     published: publishedPorts(settings.Ports),
+    ...wantedUdp(hostConfig.PortBindings),
     ...(running ? {} : unboundPort(text(state.Error), publishedPorts(hostConfig.PortBindings))),
     dns: {
       servers: kept.first(strings(hostConfig.Dns), limits.dnsSettings, "DNS servers"),
@@ -161,6 +162,19 @@ function publishedPorts(raw: unknown): DockerPort[] {
       return hostPort > 0 && hostPort <= 65_535 ? [{ transport: port[1], ip, hostPort, containerPort: port[0] }] : [];
     });
   });
+}
+
+/** Beyond these a container's ports may be in use by a flow of pontoon-proxy when dockerd binds them. */
+const wantedAtMost = 10_000;
+
+/** `{"53/udp": [{"HostPort": "5353"}, {"HostPort": "6000-6010"}]}` */
+function wantedUdp(raw: unknown): Pick<Container, "wantedUdp"> {
+  const bindings = Object.entries(object(raw)).flatMap(([key, value]) => (key.endsWith("/udp") && Array.isArray(value) ? value.map(object) : []));
+  const wanted = bindings.slice(0, wantedAtMost).flatMap(({ HostPort }) => {
+    const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text(HostPort)) ?? [];
+    return Number(first) > 0 && Number(last) <= 65_535 ? [{ first: Number(first), last: Number(last) }] : [];
+  });
+  return wanted.length > 0 ? { wantedUdp: wanted } : {};
 }
 
 /**

@@ -12,6 +12,11 @@ export function namespaceOwner(inventory: Inventory, container: Container): Cont
   return inventory.containers.get(of) ?? containerNamed(inventory, of);
 }
 
+/** Where a running container is; nowhere while it is down. */
+export function addressesOf({ running, endpoints }: Container): string[] {
+  return running ? endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined)) : [];
+}
+
 /** The address at which the host reaches a container, of the same family as its clients if it has one; undefined while it has none, or is down. */
 export function addressIn(inventory: Inventory, container: Container, family: "ipv4" | "ipv6"): string | undefined {
   const owner = namespaceOwner(inventory, container);

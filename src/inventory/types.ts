@@ -53,6 +53,8 @@ export interface Container {
   readonly ports: readonly (readonly [port: number, transport: Transport])[];
   /** Those Docker publishes itself. */
   readonly published: readonly DockerPort[];
+  /** Ports of the host that Docker is to publish over UDP, whether the container runs or not; in ranges of which one is chosen, where it says so. */
+  readonly wantedUdp?: readonly { readonly first: number; readonly last: number }[];
   /** Was taken when dockerd last tried to start the container, which does not run therefore. */
   readonly unboundPort?: DockerPort;
   readonly dns: { readonly servers: readonly string[]; readonly options: readonly string[]; readonly search: readonly string[] };

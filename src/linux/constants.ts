@@ -9,6 +9,8 @@ export const EMFILE = 24;
 export const EPIPE = 32;
 export const ECONNABORTED = 103;
 export const ECONNRESET = 104;
+export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const EINPROGRESS = 115;
@@ -77,6 +79,8 @@ export const SHUT_RD = 0;
 export const SHUT_WR = 1;
 export const SHUT_RDWR = 2;
 
+export const MSG_OOB = 0x1;
+export const MSG_PEEK = 0x2;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_CTRUNC = 0x8;
 export const MSG_TRUNC = 0x20;
@@ -84,6 +88,8 @@ export const MSG_NOSIGNAL = 0x4000;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 
 export const EPOLLIN = 0x1;
+/** Of TCP: a byte marked urgent is there. */
+export const EPOLLPRI = 0x2;
 export const EPOLLOUT = 0x4;
 export const EPOLLERR = 0x8;
 export const EPOLLHUP = 0x10;

@@ -1,7 +1,10 @@
 import { isIPv6 } from "node:net";
 import type { SocketAddress } from "./address.js";
 import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_V6ONLY, SO_BINDTOIFINDEX, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
-import { bindSocket, closeDescriptor, getOption, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+import { bindSocket, closeDescriptor, forceReceiveBuffer, getOption, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+
+/** Bytes of datagrams that may wait at a port; also in proxy/shim/listener.c. */
+export const udpBuffer = 8 << 20;
 
 /** Number of an interface that is none. */
 const nowhere = 0x7fff_ffff;
@@ -16,7 +19,7 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
   try {
     if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
     if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-    else tellDestinations(fd, family);
+    else prepareForDatagrams(fd, family);
     bindSocket(fd, address);
     if (protocol === "tcp") listenSocket(fd, 65535);
     return fd;
@@ -26,8 +29,9 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
   }
 }
 
-/** Has a UDP socket tell the address each datagram was sent to. */
-export function tellDestinations(fd: number, family: "ipv4" | "ipv6"): void {
+/** Has a UDP socket tell the address each datagram was sent to, and hold a burst of them. */
+export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
+  forceReceiveBuffer(fd, udpBuffer);
   if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
 }

@@ -2,7 +2,7 @@ import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
 import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EBADF, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
   SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
-  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
+  SO_RCVBUF, SO_REUSEADDR,  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
 
 const closeAside = bindAside("int close(int)");
 const c = {
@@ -31,6 +31,13 @@ export function udpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
 
 export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
+}
+
+/** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps others from binding the port that it is given, if they set SO_REUSEADDR, too. */
+export function outgoingSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+  const fd = tcpSocket(family);
+  setReuse(fd, true);
+  return fd;
 }
 
 /** A unix socket that keeps message boundaries. */
@@ -149,10 +156,15 @@ export function setKeepalive(fd: number, { idle, interval, probes }: Keepalive):
 
 /** Closes a TCP connection with a reset: what is unsent is lost, and the peer sees an error, not an end. */
 export function resetAndClose(fd: number): void {
-  optionScratch.writeInt32LE(1, 0);
+  setReset(fd, true);
+  closeDescriptor(fd);
+}
+
+/** Whether closing a TCP connection resets it, also when its process just dies. */
+export function setReset(fd: number, resets: boolean): void {
+  optionScratch.writeInt32LE(Number(resets), 0);
   optionScratch.writeInt32LE(0, 4);
   check(c.setsockopt(fd, SOL_SOCKET, SO_LINGER, optionScratch, 8), "setsockopt", "SO_LINGER");
-  closeDescriptor(fd);
 }
 
 /** Marks every packet of the socket; needs CAP_NET_ADMIN over its namespace. */
@@ -169,6 +181,25 @@ export function forceBufferSizes(fd: number, bytes: number): void {
 /** Bytes the kernel holds that the other end has not taken; it reserves twice as much (socket(7)). */
 export function setSendBuffer(fd: number, bytes: number): void {
   setOption(fd, SOL_SOCKET, SO_SNDBUF, bytes, "SO_SNDBUF");
+}
+
+/** Sets the receive buffer, bytes, as far as the system lets anybody (net.core.rmem_max); the kernel reserves twice as much. */
+export function setReceiveBuffer(fd: number, bytes: number): void {
+  setOption(fd, SOL_SOCKET, SO_RCVBUF, bytes, "SO_RCVBUF");
+}
+
+/** Sets the receive buffer, bytes, beyond the system's limit if this process may (CAP_NET_ADMIN). */
+export function forceReceiveBuffer(fd: number, bytes: number): void {
+  try {
+    setOption(fd, SOL_SOCKET, SO_RCVBUFFORCE, bytes, "SO_RCVBUFFORCE");
+  } catch {
+    setReceiveBuffer(fd, bytes);
+  }
+}
+
+/** Whether others that ask for it, too, may bind the same port. */
+export function setReuse(fd: number, reuses: boolean): void {
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, Number(reuses), "SO_REUSEADDR");
 }
 
 export function setNoDelay(fd: number): void {

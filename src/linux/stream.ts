@@ -1,6 +1,6 @@
 // Moving bytes of streams with as little around the system call as possible: what fails is a number, not an exception.
 import { decodeAddress, type SocketAddress } from "./address.js";
-import { EAGAIN, EINTR, MSG_DONTWAIT, MSG_NOSIGNAL, SOCK_CLOEXEC, SOCK_NONBLOCK } from "./constants.js";
+import { EAGAIN, EINTR, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK } from "./constants.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
 
 const c = {
@@ -19,12 +19,14 @@ export const SHARED_SIZE = 64 * 1024;
 /** What {@link receiveShared} fills. It belongs to whoever calls, until the next call. */
 export const shared = arena(SHARED_SIZE);
 const sharedAt = addressOf(shared);
+const intScratch = arena(4);
 
 /** Nothing could be moved without waiting. */
 export const AGAIN = -EAGAIN;
 
 const MOVE_WITHOUT_WAITING = 1 | 2; // SPLICE_F_MOVE | SPLICE_F_NONBLOCK
 const SIOCOUTQ = 0x5411;
+const SIOCATMARK = 0x8905;
 
 /** Receives into the shared buffer. @returns bytes (0: end of the stream), {@link AGAIN}, or another errno, negative */
 export function receiveShared(fd: number): number {
@@ -44,10 +46,46 @@ export function sendAny(fd: number, bytes: Buffer): number {
   return sent >= 0 ? sent : failure();
 }
 
-/** Moves up to `length` bytes between a pipe and a socket inside the kernel. @returns as {@link receiveShared} */
+/**
+ * Moves up to `length` bytes between a pipe and a socket inside the kernel. @returns as {@link receiveShared}, but that 0 from
+ * a socket is no proof of its end: it also stands for a byte that was marked urgent, with the end behind it (tcp_splice_read)
+ */
 export function spliceBytes(from: number, to: number, length: number): number {
   const moved = c.splice(from, 0, to, 0, length, MOVE_WITHOUT_WAITING);
   return moved >= 0 ? moved : failure();
+}
+
+/** Whether the next byte to be received is the one its sender marked urgent (sockatmark(3)). */
+export function isAtUrgent(fd: number): boolean {
+  return c.ioctl(fd, SIOCATMARK, intScratch) === 0 && intScratch.readInt32LE(0) === 1;
+}
+
+/**
+ * At the place of a byte marked urgent: receives it, aside from the stream, which the next receive goes on with behind it.
+ * @returns the byte; undefined when it was received already, or never comes; {@link AGAIN} while it is still to come, or another errno, negative
+ */
+export function receiveUrgent(fd: number): Buffer | number | undefined {
+  for (let tries = 0; tries < 2; tries++) {
+    const received = c.recv(fd, sharedAt, 1, MSG_OOB | MSG_DONTWAIT);
+    if (received === 1) return Buffer.from(shared.subarray(0, 1));
+    if (received === 0 || failure() !== AGAIN) return undefined;
+    // A mark can be told of before its byte comes, which a receive would then pass over unseen.
+    const waiting = peek(fd);
+    if (waiting < 0) return waiting;
+  }
+  return undefined;
+}
+
+/** Whether something other than an urgent byte waits to be received. @returns as {@link receiveShared}, of which it takes nothing */
+export function peek(fd: number): number {
+  const waiting = c.recv(fd, sharedAt, 1, MSG_PEEK | MSG_DONTWAIT);
+  return waiting >= 0 ? waiting : failure();
+}
+
+/** Sends bytes, the last of which is marked urgent. @returns as {@link sendAny} */
+export function sendUrgent(fd: number, bytes: Buffer): number {
+  const sent = c.sendBuffer(fd, bytes, bytes.length, MSG_OOB | MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent >= 0 ? sent : failure();
 }
 
 /**
@@ -58,10 +96,9 @@ export function shutdownSocket(fd: number, how: number): void {
   c.shutdown(fd, how); // ENOTCONN: it was reset meanwhile, which the next receive tells
 }
 
-const outScratch = arena(4);
 /** Bytes a stream socket holds that its peer has not acknowledged yet; 0 when that cannot be told. */
 export function unacknowledged(fd: number): number {
-  return c.ioctl(fd, SIOCOUTQ, outScratch) === 0 ? outScratch.readInt32LE(0) : 0;
+  return c.ioctl(fd, SIOCOUTQ, intScratch) === 0 ? intScratch.readInt32LE(0) : 0;
 }
 
 function failure(): number {

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import type { Logger } from "pino";
+import type { PortSpan } from "../../proxy/source-ports.js";
 import type { Report } from "../../proxy/protocol.js";
 import { portRows, rowOfEntry } from "../control/port-rows.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
@@ -7,12 +8,14 @@ import { describeError, PontoonError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../linux/poller.js";
 import { PublicationStore } from "../store/publications.js";
+import { LostAddresses } from "./lost-addresses.js";
 import { ProxyRole, type Inherited } from "./proxy-role.js";
 import { proxyFiles, proxyServer } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
 import { pidOfServer } from "./server-process.js";
+import { WantedPorts } from "./wanted-ports.js";
 import { UnboundPorts } from "./unbound-ports.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
@@ -32,6 +35,8 @@ export interface PortsRoleOptions {
   readonly ip: string | undefined;
   /** How long connections may go on after their port was unpublished, ms. */
   readonly drainMs: number;
+  /** That UDP flows are sent from. */
+  readonly sourcePorts: PortSpan;
 }
 
 /** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
@@ -53,13 +58,15 @@ export class PortsRole {
     private readonly options: PortsRoleOptions,
     private readonly log: Logger,
   ) {
-    const { runDir, stateDir, version, ip, drainMs } = options;
-    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, {
+    const { runDir, stateDir, version, ip, drainMs, sourcePorts } = options;
+    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs, sourcePorts } }, log, {
       onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
     });
+    new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
+    new WantedPorts(inventory, sourcePorts, (ports) => (this.#proxy.avoided = ports));
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
-    this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
+    this.#ports = new PublishedPorts(inventory, this.#proxy, store, { drainMs, sourcePorts }, log);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log);
   }

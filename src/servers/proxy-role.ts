@@ -1,5 +1,5 @@
 import type { Logger } from "pino";
-import type { Report, Settings, ToDaemon } from "../../proxy/protocol.js";
+import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/spawn-workers.js";
 import { setTimeout as pause } from "node:timers/promises";
@@ -58,6 +58,7 @@ export class ProxyRole {
   /** Ids the connected server has. */
   readonly #told = new Set<string>();
   readonly #awaited = new Map<string, (failure: PontoonError | undefined) => void>();
+  #avoided: ReadonlySet<number> = new Set();
   readonly #declined = new Map<string, number>();
   /** When bulk workers were started lately. */
   #workers: number[] = [];
@@ -133,6 +134,24 @@ export class ProxyRole {
     if (this.#told.has(id)) this.#client.send({ kind: "retarget", id, ...(target && { target }) });
   }
 
+  /** Connections to addresses that no container has any more are reset, whatever publication they belong to. */
+  gone(addresses: readonly string[]): void {
+    for (let at = 0; at < addresses.length; at += GONE_AT_MOST) this.#client.sendToAll({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
+  }
+
+  /** UDP ports that flows keep off from now on. */
+  set avoided(ports: ReadonlySet<number>) {
+    this.#avoided = ports;
+    if (this.#connected) void this.vacate([]);
+  }
+
+  /** Frees UDP ports that are about to be bound, of those that flows are sent from. Never rejects: without a pontoon-proxy nothing holds them. */
+  async vacate(ports: readonly number[]): Promise<void> {
+    if (!this.#connected) return;
+    const all = [...new Set([...this.#avoided, ...ports])];
+    await this.#client.request((request) => ({ kind: "avoid", request, ports: all }), "avoided").catch(() => undefined);
+  }
+
   /** The port is free when this resolves; connections may go on for a while. */
   async close(id: string): Promise<void> {
     if (!this.#forget(id) || !this.#told.delete(id)) return;
@@ -157,6 +176,7 @@ export class ProxyRole {
       this.#begin(held);
     }
     this.#connected = true;
+    if (this.#avoided.size > 0) void this.vacate([]);
     const session = (this.#session = {});
     void this.#tellAll(inherited, () => this.#session === session);
   }
@@ -220,8 +240,12 @@ export class ProxyRole {
         return this.#onFailed(message);
       case "declined":
         return this.#onDeclined(message.reason);
+      case "notice":
+        this.log.warn({ reason: message.reason }, "pontoon-proxy is short of something");
+        return;
       case "want-worker":
         return this.#addWorker();
+      case "avoided":
       case "reported":
       case "pong":
         return;

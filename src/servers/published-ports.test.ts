@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import t, { type Test } from "tap";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
+import { defaultSourcePorts } from "../../proxy/source-ports.js";
 import { PontoonError } from "../errors.js";
 import { bindPort } from "../backend/host-ports.js";
 import { atOnce } from "../linux/pieces.js";
@@ -35,6 +36,8 @@ class Bench {
         if (this.descriptors.delete(id)) closeDescriptor(descriptor!);
         return Promise.resolve();
       },
+      vacate: (ports: readonly number[]) => (this.said.push(`vacate ${ports.join()}`), Promise.resolve()),
+      gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
       retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
     };
     const store = {
@@ -44,7 +47,7 @@ class Bench {
         this.saved = [...ports];
       },
     };
-    this.ports = new PublishedPorts(this.inventory, proxy, store, 10_000, pino({ level: "silent" }));
+    this.ports = new PublishedPorts(this.inventory, proxy, store, { drainMs: 10_000, sourcePorts: defaultSourcePorts }, pino({ level: "silent" }));
     t.teardown(() => this.descriptors.forEach((descriptor) => closeDescriptor(descriptor)));
   }
 
@@ -75,7 +78,7 @@ t.test("what is added is remembered and served where its container is, and follo
   bench.ports.retarget((name) => name === "web");
   bench.ports.retarget((name) => name === "web");
   await bench.ports.remove(bench.ports.all);
-  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
+  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, "gone 10.0.0.2", `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
   t.same([bench.saved, bench.ports.all], [[], []]);
 });
 
@@ -124,4 +127,50 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
   bench.ports.followContainers();
   t.equal(bench.said.filter((line) => line.startsWith("retarget") && line.endsWith("10.0.0.2:80")).length, 3);
   t.end();
+});
+
+t.test("connections to where a container was are over, but not while it is there as well", async (t) => {
+  const bench = new Bench(t);
+  bench.inventory.putNetwork(network("a"));
+  const at = (...endpoints: [string, string][]) => bench.inventory.putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
+  at(["n1", "10.0.0.2"]);
+  bench.ports.followContainers();
+  await bench.ports.add([bench.bind()]);
+  const gone = () => bench.said.filter((line) => line.startsWith("gone"));
+  at(["a", "10.0.1.2"], ["n1", "10.0.0.2"]);
+  bench.ports.retarget(() => true);
+  t.same([bench.ports.all[0]!.target?.ip, gone()], ["10.0.1.2", []], "it has a better network now, and is still on the other");
+  at(["n1", "10.0.0.2"]);
+  bench.ports.retarget(() => true);
+  t.same(gone(), ["gone 10.0.1.2"]);
+  await bench.ports.remove(bench.ports.all);
+});
+
+t.test("where a container was before the daemon started counts as well", async (t) => {
+  const bench = new Bench(t);
+  const inherited = bench.bind();
+  const { transport: protocol, ip, hostPort: port } = inherited.port;
+  bench.saved = [inherited.port];
+  bench.ports.load();
+  await bench.ports.restore([{ publication: { id: idOf(inherited.port), protocol, listen: { ip, port }, target: { ip: "10.0.0.9", port: 80 }, options: {} }, descriptor: inherited.descriptor }]);
+  bench.web("10.0.0.2");
+  bench.ports.followContainers();
+  t.ok(bench.said.includes("gone 10.0.0.9"));
+  await bench.ports.remove(bench.ports.all);
+});
+
+t.test("flows give up the UDP ports that are about to be bound, of those they have", async (t) => {
+  const bench = new Bench(t);
+  const asked = () => bench.said.filter((line) => line.startsWith("vacate"));
+  await bench.ports.makeRoom([{ transport: "tcp", hostPorts: { first: 61_000, last: 61_000 } }, { transport: "udp", hostPorts: undefined }, { transport: "udp", hostPorts: { first: 5000, last: 6000 } }]);
+  t.same(asked(), []);
+  await bench.ports.makeRoom([{ transport: "udp", hostPorts: { first: 60_990, last: 61_001 } }]);
+  t.same(asked(), ["vacate 61000,61001"]);
+  const { port, descriptor } = bench.bind();
+  closeDescriptor(descriptor);
+  bench.saved = [{ ...port, transport: "udp", hostPort: 61_777 }];
+  bench.ports.load();
+  await bench.ports.restore([]);
+  t.same(asked().slice(1), ["vacate 61777"], "also what is remembered");
+  await bench.ports.remove(bench.ports.all);
 });

@@ -1,16 +1,20 @@
 import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
+import type { PortSpan } from "../../proxy/source-ports.js";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { bindPort, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
+import type { PortRange } from "../inventory/port-spec.js";
 import type { PublishedPort } from "../inventory/published.js";
-import { addressIn } from "../inventory/targets.js";
+import { addressesOf, addressIn } from "../inventory/targets.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
-import { closeDescriptor, localAddress } from "../linux/socket.js";
+import { udpBuffer } from "../linux/listener.js";
+import { closeDescriptor, forceReceiveBuffer, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
 import type { PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
+import { portsIn } from "./wanted-ports.js";
 import { TakenPorts } from "./taken-ports.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
@@ -48,9 +52,9 @@ export class PublishedPorts {
 
   constructor(
     private readonly inventory: Inventory,
-    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget">,
+    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget" | "gone" | "vacate">,
     private readonly store: Pick<PublicationStore, "load" | "save">,
-    private readonly drainMs: number,
+    private readonly settings: { readonly drainMs: number; readonly sourcePorts: PortSpan },
     private readonly log: Logger,
   ) {
     this.taken = new TakenPorts(inventory, () => this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port));
@@ -82,7 +86,7 @@ export class PublishedPorts {
     const left = new Map<string, Inherited>();
     for (const each of inherited) {
       // A server that was broken into could pass on anything.
-      if (isSocketOf(each)) left.set(each.publication.id, each);
+      if (isSocketOf(each)) left.set(each.publication.id, withBuffer(each));
       else closeDescriptor(each.descriptor);
     }
     const unbound: Entry[] = [];
@@ -178,13 +182,22 @@ export class PublishedPorts {
   /** Looks again where these containers are. */
   retarget(concerns: (container: string) => boolean): void {
     if (!this.#knowsContainers) return;
+    const left = new Set<string>();
     for (const entry of this.#entries.values()) {
       if (!concerns(entry.port.container)) continue;
       const target = this.#targetOf(entry.port);
       if (target?.ip === entry.target?.ip) continue;
+      if (entry.target) left.add(entry.target.ip);
       entry.target = target;
       this.proxy.retarget(idOf(entry.port), target);
     }
+    if (left.size > 0) this.#tellGone(left);
+  }
+
+  /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
+  #tellGone(left: Set<string>): void {
+    for (const container of this.inventory.containers.values()) for (const address of addressesOf(container)) left.delete(address);
+    if (left.size > 0) this.proxy.gone([...left]);
   }
 
   /** A port is not served any more. */
@@ -199,7 +212,15 @@ export class PublishedPorts {
     return this.all.some(({ failure }) => failure !== undefined);
   }
 
+  /** Has flows give up what is about to be bound. @returns undefined when there is nothing to wait for */
+  makeRoom(wanted: readonly { readonly transport: string; readonly hostPorts: PortRange | undefined }[]): Promise<void> | undefined {
+    const ports = wanted.flatMap(({ transport, hostPorts }) => (transport === "udp" && hostPorts ? portsIn(hostPorts, this.settings.sourcePorts) : []));
+    return ports.length > 0 ? this.proxy.vacate(ports) : undefined;
+  }
+
   async #bindAll(entries: readonly Entry[]): Promise<void> {
+    const room = this.makeRoom(entries.map(({ port: { transport, hostPort } }) => ({ transport, hostPorts: { first: hostPort, last: hostPort } })));
+    if (room) await room;
     const fresh = entries.filter(({ failure }) => failure === undefined);
     const taken: { readonly entry: Entry; readonly error: PortTaken }[] = [];
     for (let at = 0; at < entries.length; at += openedAtOnce) {
@@ -240,7 +261,7 @@ export class PublishedPorts {
 
   #publicationOf({ port, target }: Entry): Publication {
     const { transport, ip, hostPort, options } = port;
-    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.drainMs, ...options }, ...(target && { target }) };
+    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.settings.drainMs, ...options }, ...(target && { target }) };
   }
 
   #targetOf({ container: name, ip, containerPort }: PublishedPort): Endpoint | undefined {
@@ -252,6 +273,12 @@ export class PublishedPorts {
   #save(): void {
     this.store.save(this.all.map(({ port }) => port));
   }
+}
+
+/** An earlier version may have opened it. */
+function withBuffer(inherited: Inherited): Inherited {
+  if (inherited.publication.protocol === "udp") forceReceiveBuffer(inherited.descriptor, udpBuffer);
+  return inherited;
 }
 
 function isSocketOf({ publication: { protocol, listen }, descriptor }: Inherited): boolean {

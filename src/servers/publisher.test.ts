@@ -1,4 +1,5 @@
 import { pino } from "pino";
+import { defaultSourcePorts } from "../../proxy/source-ports.js";
 import t, { type Test } from "tap";
 import { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
@@ -26,10 +27,10 @@ class Bench {
       if (descriptors.delete(id)) closeDescriptor(descriptor!);
       return Promise.resolve();
     };
-    const proxy = { open: ({ id }: { id: string }, descriptor: number) => (descriptors.set(id, descriptor), Promise.resolve()), close, retarget: () => undefined };
+    const proxy = { open: ({ id }: { id: string }, descriptor: number) => (descriptors.set(id, descriptor), Promise.resolve()), close, retarget: () => undefined, gone: () => undefined, vacate: () => Promise.resolve() };
     const log = pino({ level: "warn" }, { write: (line: string) => void this.logged.push(line) });
     this.inventory.putNetwork(network("n1"));
-    this.ports = new PublishedPorts(this.inventory, proxy, { load: () => saved, save: () => undefined }, 0, log);
+    this.ports = new PublishedPorts(this.inventory, proxy, { load: () => saved, save: () => undefined }, { drainMs: 0, sourcePorts: defaultSourcePorts }, log);
     this.ports.load();
     this.ports.restore([]);
     this.publisher = new Publisher(this.inventory, this.ports, ip, log);

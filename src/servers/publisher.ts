@@ -132,6 +132,7 @@ export class Publisher {
   /** Binds all or none. */
   async #bindAll(container: string, mappings: readonly PortMapping[], defaultIps: readonly string[], options: PublicationOptions): Promise<BoundEntry[]> {
     const bound: BoundEntry[] = [];
+    await this.ports.makeRoom(mappings);
     try {
       await inSlices(this.#bindEach(container, mappings, defaultIps, options, bound));
       return bound;
@@ -287,6 +288,7 @@ export class Publisher {
     const taken: { readonly port: MissingPort; readonly error: PortTaken }[] = [];
     const bound: { readonly port: MissingPort; readonly entries: BoundEntry[] }[] = [];
     const fail = (port: MissingPort, error: unknown) => failures.push({ ...port, reason: describeError(error) });
+    await this.ports.makeRoom(missing.map(({ mapping }) => mapping));
     await inSlices(
       this.#bindMissing(name, missing, (port, entries) => bound.push({ port, entries }), (port, error) => {
         if (error instanceof PortTaken) taken.push({ port, error });

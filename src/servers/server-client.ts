@@ -84,6 +84,11 @@ export class ServerClient<L extends Language> {
     this.#link?.send(message, descriptors);
   }
 
+  /** Also to servers of another version that finish what is under way. Those of the same protocol pass over what they do not know. */
+  sendToAll(message: L["toServer"]): void {
+    for (const link of [this.#link, this.#predecessor, ...this.#draining]) if (link?.hello?.protocol === this.kind.protocol) link.send(message);
+  }
+
   /** For what is worth nothing later. */
   sendOrDrop(message: L["toServer"]): void {
     this.#link?.sendOrDrop(message);
