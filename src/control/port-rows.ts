@@ -38,11 +38,12 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
 }
 
 /** A published port without what has happened on it. */
-export function rowOfEntry({ port, failure, target }: Entry, report?: PublicationReport): PortRow {
+export function rowOfEntry({ port, failure, target, refusal }: Entry, report?: PublicationReport): PortRow {
   const { container, containerPort, transport, ip, hostPort, source } = port;
   const row = { container, containerPort, transport, ip, hostPort, by: "pontoon", source } as const;
   if (failure !== undefined) return { ...row, state: "failed", reason: failure };
-  return { ...row, state: target ? "open" : "refusing", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
+  const way = target ? { state: "open", target: addressText(target) } as const : { state: "refusing", ...(refusal !== undefined && { reason: refusal }) } as const;
+  return { ...row, ...way, ...(report && happened(report)) };
 }
 
 function rowsOfFailure(container: string, { spec, mapping, reason }: LabelFailure): PortRow[] {

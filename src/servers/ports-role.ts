@@ -31,6 +31,8 @@ export interface PortsRoleOptions {
   readonly ip: string | undefined;
   /** How long connections may go on after their port was unpublished, ms. */
   readonly drainMs: number;
+  /** Whether dockerd has a userland proxy. */
+  readonly userlandProxy: () => boolean;
 }
 
 /** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
@@ -58,7 +60,7 @@ export class PortsRole {
       onFailed: (id, reason) => this.#ports.failed(id, reason),
     });
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
-    this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log);
+    this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log, options.userlandProxy);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log);
   }

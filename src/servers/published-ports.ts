@@ -1,11 +1,12 @@
 import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
-import { bindPort, PortTaken } from "../backend/host-ports.js";
+import { bindPort, hasIPv6, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
-import { addressIn } from "../inventory/targets.js";
+import { addressIn, defaultAddresses, isWithin, unpublishable, type HostAddresses } from "../inventory/targets.js";
+import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
@@ -22,6 +23,17 @@ export interface Entry {
   /** Why it could not be bound; it is tried again. */
   failure: string | undefined;
   target: Endpoint | undefined;
+  /** Why clients are refused although the container runs. */
+  refusal?: string | undefined;
+}
+
+/** Where a port leads, or why it does not. */
+type Way = Pick<Entry, "target" | "refusal">;
+
+/** Where ports are bound that name no address. */
+export interface Binding extends HostAddresses {
+  /** Whether that is Docker's choice, and not named by anybody. */
+  readonly byDefault: boolean;
 }
 
 /** A published port with its socket. */
@@ -52,6 +64,8 @@ export class PublishedPorts {
     private readonly store: Pick<PublicationStore, "load" | "save">,
     private readonly drainMs: number,
     private readonly log: Logger,
+    /** Whether dockerd has a userland proxy. */
+    private readonly userlandProxy: () => boolean = () => true,
   ) {
     this.taken = new TakenPorts(inventory, () => this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port));
   }
@@ -62,6 +76,12 @@ export class PublishedPorts {
 
   get all(): Entry[] {
     return [...this.#entries.values()];
+  }
+
+  /** Where Docker would bind ports of a container that name no address. */
+  bindingOf(container: Container | undefined): Binding {
+    const host = { hasIPv6: hasIPv6(), userlandProxy: this.userlandProxy() };
+    return { ...(container ? defaultAddresses(this.inventory, container, host) : { ips: [] }), byDefault: true };
   }
 
   /** Reads what is to be published. Throws STORE_UNREADABLE. */
@@ -101,7 +121,7 @@ export class PublishedPorts {
 
   /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
   async add(bound: readonly BoundEntry[]): Promise<Entry[]> {
-    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
     this.#remember(entries, bound);
     try {
       await this.#openAll(entries, bound);
@@ -141,7 +161,7 @@ export class PublishedPorts {
   async addEach(groups: readonly (readonly BoundEntry[])[]): Promise<unknown[]> {
     const bound = groups.flat();
     if (bound.length === 0) return groups.map(() => undefined);
-    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
     this.#remember(entries, bound);
     const reasons: unknown[] = [];
     const unserved: Entry[] = [];
@@ -155,17 +175,29 @@ export class PublishedPorts {
     return reasons;
   }
 
-  /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. */
-  async remove(entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0) return;
+  /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. @param successors remembered in their place */
+  async remove(entries: readonly Entry[], successors: readonly Entry[] = []): Promise<void> {
+    if (entries.length + successors.length === 0) return;
     for (const { port } of entries) this.#entries.delete(idOf(port));
+    for (const entry of successors) this.#entries.set(idOf(entry.port), entry);
     try {
       this.#save();
     } catch (error) {
+      for (const { port } of successors) this.#entries.delete(idOf(port));
       for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
       throw error;
     }
     for (let at = 0; at < entries.length; at += openedAtOnce) await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
+  }
+
+  /**
+   * Binds ports at other addresses: those there were are closed first, since the new ones may be among them. What cannot be
+   * bound is tried again. Rejects with STORE_UNWRITABLE; then nothing has changed.
+   */
+  async replace(old: readonly Entry[], ports: readonly PublishedPort[]): Promise<void> {
+    const entries = ports.map((port): Entry => ({ port, failure: undefined, target: undefined }));
+    await this.remove(old, entries);
+    await this.#bindAll(entries);
   }
 
   /** From now on the inventory tells where every container is. */
@@ -180,7 +212,8 @@ export class PublishedPorts {
     if (!this.#knowsContainers) return;
     for (const entry of this.#entries.values()) {
       if (!concerns(entry.port.container)) continue;
-      const target = this.#targetOf(entry.port);
+      const { target, refusal } = this.#wayOf(entry.port);
+      entry.refusal = refusal;
       if (target?.ip === entry.target?.ip) continue;
       entry.target = target;
       this.proxy.retarget(idOf(entry.port), target);
@@ -219,7 +252,7 @@ export class PublishedPorts {
       try {
         const [bound] = yield* bindPort(transport, [ip], { first: hostPort, last: hostPort });
         entry.failure = undefined;
-        entry.target = this.#targetOf(entry.port);
+        Object.assign(entry, this.#wayOf(entry.port));
         this.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
         onBound(entry, bound!.descriptor);
       } catch (error) {
@@ -243,10 +276,17 @@ export class PublishedPorts {
     return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.drainMs, ...options }, ...(target && { target }) };
   }
 
-  #targetOf({ container: name, ip, containerPort }: PublishedPort): Endpoint | undefined {
+  #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
     const container = this.inventory.named(name);
-    const address = container && addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
-    return address === undefined ? undefined : { ip: address, port: containerPort };
+    if (!container) return { target: undefined, refusal: undefined };
+    const none = (refusal: string | undefined) => ({ target: undefined, refusal });
+    if (byDefault === true) {
+      // Nobody is let in by an address that Docker would not bind, not even until another is bound.
+      const { ips, reason } = defaultAddresses(this.inventory, container, { hasIPv6: true, userlandProxy: this.userlandProxy() });
+      if (!isWithin(ip, ips)) return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
+    }
+    const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
+    return address === undefined ? none(unpublishable(this.inventory, container)) : { target: { ip: address, port: containerPort }, refusal: undefined };
   }
 
   #save(): void {

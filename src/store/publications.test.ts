@@ -25,7 +25,7 @@ const text = (change: object, ports: object[] = [{ ...web, ...change }]) => JSON
 t.test("what was saved is loaded again, and nothing else is left behind", (t) => {
   const { folder, file, store, damages } = scratch(t);
   t.same(store.load(), [], "a missing file");
-  for (const ports of [[web, dns], [dns], []]) {
+  for (const ports of [[web, dns], [{ ...web, byDefault: true as const }], [dns], []]) {
     store.save(ports);
     t.same(store.load(), ports);
     t.same(readdirSync(folder), ["publications.json"]);

@@ -35,6 +35,7 @@ const portSchema = z.strictObject({
   hostPort: port,
   containerPort: port,
   options: optionsSchema,
+  byDefault: z.literal(true).exactOptional(),
   source: z.enum(["command", "label"]),
 }) satisfies z.ZodType<PublishedPort>;
 
