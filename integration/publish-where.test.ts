@@ -36,6 +36,18 @@ t.test("where dockerd or the network has another default address than all", asyn
   t.match(await pontoon.cli("publish", "inside", "127.0.0.1:9000:80"), { exitCode: 0 });
   await client.answers("127.0.0.1", 9000);
 
+  await t.test("why connections fail is told", async (t) => {
+    await service(host, { name: "wrong" });
+    await pontoon.cli("publish", "wrong", "127.0.0.1:9010:99", "127.0.0.1:9011:99/udp");
+    t.equal(await client.talk("127.0.0.1", 9010, "x"), "ECONNRESET");
+    await client.datagram("127.0.0.1", 9011, { waitMs: 100 });
+    const reason = /ended with ECONNREFUSED: nothing there takes connections at that port/;
+    await until(async () => (await rows(pontoon, "wrong")).every(({ failedDials }) => (failedDials ?? 0) > 0), { what: "both have failed" });
+    t.match(await rows(pontoon, "wrong"), [{ state: "open", reason }, { state: "open", reason }]);
+    t.match((await pontoon.cli("port", "wrong", "--long")).stdout, reason);
+    await until(() => pontoon.logs.filter((line) => /connections to a published port fail/.test(line) && reason.test(line)).length === 2, { what: "the log tells both" });
+  });
+
   await t.test("and when the container comes to another network", async (t) => {
     await service(host, { name: "mover", networks: ["plain"] });
     await pontoon.cli("publish", "mover", "9001:80");

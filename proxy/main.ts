@@ -35,6 +35,7 @@ function serve(): void {
   const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, {
     onWorkerDeath: () => control.wantWorker(),
     onDeclined: (reason) => control.declined(reason),
+    onFailedDials: (publication, reason) => control.failedDials(publication, reason),
   });
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, { version: values.version ?? "unknown", stop: once(() => server.stop(exit)), drain: once(() => server.drain(exit)) });

@@ -32,7 +32,7 @@ const options = of<PublicationOptions>({
 const protocol = oneOf("tcp", "udp");
 const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options });
 const publicationReport = of<PublicationReport>({
-  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, bytesToContainer: count, bytesToClients: count,
+  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, dialFailure: optional(word(64)), bytesToContainer: count, bytesToClients: count,
 });
 const report = of<Report>({ publications: listOf(publicationReport, 10_000), draining: count, shims: count, workers: count, waitingForDescriptors: count, residentMemory: count });
 
@@ -42,6 +42,7 @@ export const readToDaemon = messageReader<ToDaemon>({
   failed: { id, code: word(64), message: reason },
   closed: { id },
   declined: { reason },
+  "failed-dials": { id, reason: word(64) },
   "want-worker": {},
   reported: { request, report, more: optional(flag) },
   pong: { request },

@@ -42,6 +42,8 @@ export type ToDaemon =
   | { readonly kind: "closed"; readonly id: string }
   /** Why a shim was sent to Docker's own docker-proxy. */
   | { readonly kind: "declined"; readonly reason: string }
+  /** Connections to the container of a publication fail. Reason: name of an errno. At most one a minute of each. */
+  | { readonly kind: "failed-dials"; readonly id: string; readonly reason: string }
   /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
   /** More parts follow if it says so. Each has other publications, and the last everything else. */

@@ -12,8 +12,10 @@ export interface PublicationReport {
   readonly accepted: number;
   /** Clients turned away: not allowed, no valid PROXY header; for UDP, datagrams dropped. */
   readonly refused: number;
-  /** Connections the container did not take. */
+  /** Connections the container did not take; for UDP, errors that came back. */
   readonly failedDials: number;
+  /** Why the last of these failed: the name of an errno, such as ECONNREFUSED. */
+  readonly dialFailure?: string | undefined;
   readonly bytesToContainer: number;
   readonly bytesToClients: number;
 }
@@ -37,9 +39,8 @@ export interface Relay {
 export interface Counters {
   accepted: number;
   refused: number;
-  failedDials: number;
   bytesToContainer: number;
   bytesToClients: number;
 }
 
-export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, bytesToContainer: 0, bytesToClients: 0 });
+export const noCounters = (): Counters => ({ accepted: 0, refused: 0, bytesToContainer: 0, bytesToClients: 0 });

@@ -26,12 +26,13 @@ export class ProxyServer {
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onDeclined`: why a shim was sent to Docker's own docker-proxy
+   * @param events `onWorkerDeath`: a bulk worker has ended; `onDeclined`: why a shim was sent to Docker's own docker-proxy;
+   * `onFailedDials`: why connections of a publication fail
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
-    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void },
+    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void; readonly onFailedDials: (publication: string, reason: string) => void },
   ) {
     const { poller, wheel } = reactor;
     this.workersWanted = limits.workers;
@@ -39,6 +40,7 @@ export class ProxyServer {
     this.#exhaustion = new Exhaustion(poller, wheel);
     this.publications = new Publications({
       poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers,
+      onFailedDials: (publication, reason) => events.onFailedDials(publication, reason),
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.
       connectionsAtMost: Math.max(1, Math.floor((limits.descriptors * 3) / 8)),
     });

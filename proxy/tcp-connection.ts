@@ -1,4 +1,4 @@
-import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPIPE, SHUT_WR } from "../src/linux/constants.js";
+import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPIPE, ETIMEDOUT, SHUT_WR } from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, resetAndClose, setKeepalive, socketError } from "../src/linux/socket.js";
 import { shutdownSocket, startConnecting, unacknowledged } from "../src/linux/stream.js";
@@ -14,8 +14,8 @@ export interface ConnectionOwner {
   readonly bulkAfter: number;
   readonly connectTimeoutMs: number;
   readonly halfClosedIdleMs: number;
-  /** The container did not take the connection; its client has been reset. */
-  onFailedDial(connection: TcpConnection): void;
+  /** The container did not take the connection; its client has been reset. @param errno why; undefined when it was given up on */
+  onFailedDial(connection: TcpConnection, errno: number | undefined): void;
   /** May take the connection away with {@link TcpConnection.detach}. Told once. */
   onBulk(connection: TcpConnection): void;
   /** Both sockets are closed. */
@@ -48,6 +48,7 @@ export class TcpConnection {
   readonly client: End;
   readonly container: End;
   #phase = Phase.Dialling;
+  #dialError: number | undefined;
   #bulk: boolean;
   #again = false;
   /** Since when it is in the state that has a time limit, by the owner's clock; undefined: in none. */
@@ -80,7 +81,7 @@ export class TcpConnection {
     this.#since = now;
     this.container.unsent = greeting;
     const result = startConnecting(this.container.fd, target);
-    if (result !== 0 && result !== -EINPROGRESS) return this.#failDial();
+    if (result !== 0 && result !== -EINPROGRESS) return this.#failDial(-result);
     this.container.token = this.owner.poller.add(this.container.fd, watched, this.container);
   }
 
@@ -118,7 +119,7 @@ export class TcpConnection {
   onReady(end: End, events: number): void {
     if (this.#phase === Phase.Over) return;
     if (this.#phase === Phase.Dialling) {
-      if (events & (EPOLLERR | EPOLLHUP) && !this.#wasTaken()) return this.#failDial();
+      if (events & (EPOLLERR | EPOLLHUP) && !this.#wasTaken()) return this.#failDial(this.#dialError);
       if (!(events & EPOLLOUT)) return;
       this.#open();
     }
@@ -134,7 +135,7 @@ export class TcpConnection {
    */
   review(now: number): void {
     if (this.#phase === Phase.Dialling) {
-      if (now - this.#since! >= this.owner.connectTimeoutMs) this.#failDial();
+      if (now - this.#since! >= this.owner.connectTimeoutMs) this.#failDial(ETIMEDOUT);
       return;
     }
     if (!this.#isProbed) {
@@ -152,7 +153,7 @@ export class TcpConnection {
 
   /** The container may have taken the connection, said something, and reset it, all before we looked. */
   #wasTaken(): boolean {
-    const error = socketError(this.container.fd);
+    const error = (this.#dialError = socketError(this.container.fd));
     return error === 0 || error === ECONNRESET || error === EPIPE;
   }
 
@@ -250,9 +251,9 @@ export class TcpConnection {
     end.piped = 0;
   }
 
-  #failDial(): void {
+  #failDial(errno?: number): void {
     this.#close(true);
-    this.owner.onFailedDial(this);
+    this.owner.onFailedDial(this, errno);
   }
 
   /** @param abruptly with a reset, so that what was cut off does not look complete; not where it would lose what was sent */

@@ -4,9 +4,10 @@ import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBa
 import { hearEverybody, hearNobody } from "../src/linux/listener.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
 import { closeDescriptor, udpSocket } from "../src/linux/socket.js";
-import { startConnecting } from "../src/linux/stream.js";
+import { AGAIN, startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
+import { DialFailures } from "./dial-failures.js";
 import { familyOf, isExhausted } from "./dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "./networks.js";
@@ -16,6 +17,8 @@ import { noCounters, type PublicationReport, type Relay } from "./relay.js";
 export interface UdpTools {
   readonly poller: Poller;
   readonly wheel: DeadlineWheel;
+  /** As for TCP. */
+  readonly onFailedDials?: (publication: string, reason: string) => void;
 }
 
 const batchSize = 64;
@@ -56,6 +59,7 @@ class Flow implements Ready, Listed<Flow> {
 export class UdpRelay implements Relay {
   readonly #flows = new FlowTable<Flow>();
   readonly #counters = noCounters();
+  readonly #failures = new DialFailures((reason) => this.tools.onFailedDials?.(this.publication.id, reason));
   readonly #allowed: Networks;
   readonly #reviewEvery: number;
   readonly #busy: Flow[] = [];
@@ -111,7 +115,7 @@ export class UdpRelay implements Relay {
 
   report(): PublicationReport {
     const { id, protocol, listen } = this.publication;
-    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters };
+    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters, failedDials: this.#failures.count, dialFailure: this.#failures.last };
   }
 
   /** Replies wait on a flow's socket. */
@@ -119,7 +123,10 @@ export class UdpRelay implements Relay {
     collectFor(this);
     const collected = replies.collect(flow.fd, flow.path);
     // ECONNREFUSED: nobody listened in the container just then. The flow stays for when somebody does.
-    if (collected <= 0) return;
+    if (collected <= 0) {
+      if (collected < 0 && collected !== AGAIN) this.#failures.add(-collected);
+      return;
+    }
     this.#touch(flow);
     if (this.#repliesScheduled) return;
     this.#repliesScheduled = true;
@@ -206,9 +213,10 @@ export class UdpRelay implements Relay {
         if (this.#dropOldest()) continue;
         return undefined;
       }
-      if (startConnecting(fd, this.#targetAddress) === 0) return fd;
+      const result = startConnecting(fd, this.#targetAddress);
+      if (result === 0) return fd;
       closeDescriptor(fd);
-      this.#counters.failedDials++;
+      this.#failures.add(-result);
       return undefined;
     }
   }

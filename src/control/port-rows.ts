@@ -8,6 +8,7 @@ import { idOf, type Entry } from "../servers/published-ports.js";
 import type { LabelFailure } from "../servers/publisher.js";
 import { PontoonError } from "../errors.js";
 import { mappingsOf, parsePortSpec } from "../inventory/port-spec.js";
+import { dialFailureText } from "./dial-failures.js";
 import type { PortRow } from "./ports.js";
 
 export interface PortSources {
@@ -69,8 +70,9 @@ function rowOfDocker(container: string, port: DockerPort, reports: ReadonlyMap<s
   return { container, containerPort, transport, ip, hostPort, by: report ? "pontoon" : "docker", source: "docker", state: "open", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
 }
 
-function happened({ connections, accepted, refused, failedDials, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
-  return { connections, accepted, refused, failedDials, bytesToContainer, bytesToClients };
+function happened({ target, connections, accepted, refused, failedDials, dialFailure, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
+  const why = target !== undefined && dialFailure !== undefined ? { reason: dialFailureText(dialFailure, target) } : {};
+  return { connections, accepted, refused, failedDials, bytesToContainer, bytesToClients, ...why };
 }
 
 function addressText({ ip, port }: { readonly ip: string; readonly port: number }): string {

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { Report } from "../../proxy/protocol.js";
+import { dialFailureText } from "../control/dial-failures.js";
 import { portRows, rowOfEntry } from "../control/port-rows.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
 import { describeError, PontoonError } from "../errors.js";
@@ -58,6 +59,7 @@ export class PortsRole {
     this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs } }, log, {
       onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
+      onFailedDials: (id, reason) => this.#tellFailedDials(id, reason),
     });
     const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log, options.userlandProxy);
@@ -70,6 +72,13 @@ export class PortsRole {
     this.#publisher.start();
     this.#hasBegun = true;
     this.#begun();
+  }
+
+  /** Of ports that dockerd publishes as well. */
+  #tellFailedDials(id: string, reason: string): void {
+    const entry = this.#ports.entries.get(id);
+    const publication = entry ? { container: entry.port.container } : { publication: id };
+    this.log.warn({ ...publication, reason: dialFailureText(reason, entry?.target) }, "connections to a published port fail; `pontoon port --long` counts them");
   }
 
   get server(): ServerState {
