@@ -3,7 +3,7 @@
 import { amount, flag, integer, listOf, messageReader, oneOf, optional, record, text, word, type Fields, type Shape } from "../src/shape.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
 import type { HeldPublication, Report, Settings, ToDaemon, ToProxy } from "./protocol.js";
-import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
+import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication.js";
 import type { PublicationReport } from "./relay.js";
 
 const id = word(256);
@@ -30,7 +30,8 @@ const options = of<PublicationOptions>({
   drainMs: optional(amount),
 });
 const protocol = oneOf("tcp", "udp");
-const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options });
+const owner = of<PublicationOwner>({ container: word(1024), containerPort: integer(1, 65_535), source: oneOf("command", "label"), byDefault: optional(flag) });
+const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options, owner: optional(owner) });
 const publicationReport = of<PublicationReport>({
   id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, dialFailure: optional(word(64)), bytesToContainer: count, bytesToClients: count,
 });

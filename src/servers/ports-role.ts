@@ -61,7 +61,7 @@ export class PortsRole {
       onFailed: (id, reason) => this.#ports.failed(id, reason),
       onFailedDials: (id, reason) => this.#tellFailedDials(id, reason),
     });
-    const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
+    const store = new PublicationStore(stateDir, (damage) => log.error(damage, "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log, options.userlandProxy);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log);

@@ -10,7 +10,7 @@ import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
-import type { PublicationStore } from "../store/publications.js";
+import { publishedPortOf, type PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
 import { TakenPorts } from "./taken-ports.js";
 
@@ -61,7 +61,7 @@ export class PublishedPorts {
   constructor(
     private readonly inventory: Inventory,
     private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget">,
-    private readonly store: Pick<PublicationStore, "load" | "save">,
+    private readonly store: Pick<PublicationStore, "load" | "save"> & Partial<Pick<PublicationStore, "hasLost">>,
     private readonly drainMs: number,
     private readonly log: Logger,
     /** Whether dockerd has a userland proxy. */
@@ -115,8 +115,39 @@ export class PublishedPorts {
       if (before) void this.#serve(entry, before.descriptor);
       else unbound.push(entry);
     }
+    if (this.store.hasLost === true) this.#takeFromProxy(left);
     for (const { descriptor } of left.values()) closeDescriptor(descriptor);
     await this.#bindAll(unbound);
+  }
+
+  /** What is served and was not remembered, as the list was lost or damaged. @param left loses what is taken */
+  #takeFromProxy(left: Map<string, Inherited>): void {
+    const taken: Entry[] = [];
+    for (const [id, { publication, descriptor }] of left) {
+      const port = this.#portOf(publication);
+      if (!port || idOf(port) !== id) continue;
+      left.delete(id);
+      const entry: Entry = { port, failure: undefined, target: publication.target };
+      this.#entries.set(id, entry);
+      taken.push(entry);
+      void this.#serve(entry, descriptor);
+    }
+    if (taken.length === 0) return;
+    this.log.warn({ ports: taken.length }, "the list of published ports lacked ports that pontoon-proxy serves; they stay published");
+    try {
+      this.#save();
+    } catch (error) {
+      this.log.error({ reason: describeError(error) }, "what is published cannot be remembered");
+    }
+  }
+
+  #portOf({ protocol, listen, options: { drainMs, ...options }, owner }: Publication): PublishedPort | undefined {
+    if (!owner) return undefined;
+    const { container, containerPort, source, byDefault } = owner;
+    return publishedPortOf({
+      container, transport: protocol, ip: listen.ip, hostPort: listen.port, containerPort, source, ...(byDefault === true && { byDefault }),
+      options: { ...options, ...(drainMs !== undefined && drainMs !== this.drainMs && { drainMs }) },
+    });
   }
 
   /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
@@ -272,8 +303,9 @@ export class PublishedPorts {
   }
 
   #publicationOf({ port, target }: Entry): Publication {
-    const { transport, ip, hostPort, options } = port;
-    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.drainMs, ...options }, ...(target && { target }) };
+    const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
+    const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
+    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.drainMs, ...options }, owner, ...(target && { target }) };
   }
 
   #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
