@@ -9,7 +9,7 @@ import { receivePacket, sendPacket, type Packet } from "../src/linux/packet-conn
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket, tcpSocket } from "../src/linux/socket.js";
 import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
 import { readShimMessage } from "./hand-over.js";
-import type { Publication } from "./publication.js";
+import type { Publication, PublicationOwner } from "./publication.js";
 import { Shims, type ShimsOptions } from "./shims.js";
 
 interface Tap {
@@ -23,6 +23,7 @@ class Bench {
   readonly loop = new TestLoop();
   readonly open = new Map<string, { publication: Publication; descriptor: number }>();
   readonly declined: string[] = [];
+  readonly owners: { protocol: string; listen: { ip: string; port: number }; owner: PublicationOwner }[] = [];
   /** Of what was closed, whether connections go on until their own end. */
   readonly closed: boolean[] = [];
   readonly shims: Shims;
@@ -36,7 +37,7 @@ class Bench {
     const listener = packetSocket();
     bindUnix(listener, this.#path);
     listenSocket(listener, 16);
-    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
+    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd), ownerOf: (protocol, { ip, port }) => this.owners.find(({ protocol: own, listen }) => own === protocol && listen.ip === ip && listen.port === port)?.owner }, { onDeclined: (reason) => this.declined.push(reason), ...options });
     this.shims.listen(listener);
     t.teardown(() => {
       this.shims.release("the test is over");
@@ -218,4 +219,17 @@ t.test("a message of any bytes is read or refused", (t) => {
   for (const bad of ["1 ask tcp 0.0.0.0 65536 1.1.1.1 1 1 0", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1 0 0", "1 ask sctp 0.0.0.0 1 1.1.1.1 1 1 0", "1 ask tcp * 1 1.1.1.1 1 1 0"])
     t.equal(readShimMessage(Buffer.from(bad)).kind, "nonsense", bad);
   t.end();
+});
+
+t.test("who has a port that could not be bound is told, if a daemon published it", async (t) => {
+  const owner = { container: "we\u202eb", containerPort: 80, source: "command" as const };
+  const bench = new Bench(t);
+  bench.owners.push({ protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, owner }, { protocol: "udp", listen: { ip: "::", port: 53 }, owner: { container: "dns", containerPort: 5353, source: "label" } });
+  const ask = async (words: string) => (await bench.say(bench.connect(), `1 who ${words} 172.17.0.2 80 ${namespace} 0`)).text;
+  t.equal(await ask("tcp 0.0.0.0 80"), "held `pontoon publish` opened it for we?b (80/tcp); `pontoon unpublish we?b 80/tcp` frees it");
+  t.match(await ask("udp :: 53"), /^held the label pontoon.publish of dns opened it \(5353\/udp\)/);
+  t.equal(await ask("udp 0.0.0.0 80"), "nobody");
+  const elsewhere = await bench.say(bench.connect(), `1 who tcp 0.0.0.0 80 172.17.0.2 80 ${namespace + 1} 0`);
+  t.equal(elsewhere.text, "nobody", "a port of another namespace is another port");
+  t.same([bench.declined, bench.open.size], [[], 0]);
 });

@@ -13,7 +13,7 @@ import { proxyFiles } from "./proxy-server.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
-import { UnboundPorts } from "./unbound-ports.js";
+import { lookForHolders, UnboundPorts } from "./unbound-ports.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
 const beginTime = 10_000;
@@ -64,7 +64,10 @@ export class PortsRole {
     const store = new PublicationStore(stateDir, (damage) => log.error(damage, "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves"));
     this.#ports = new PublishedPorts(inventory, this.#proxy, store, drainMs, log, options.userlandProxy);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
-    this.#unbound = new UnboundPorts(inventory, log);
+    this.#unbound = new UnboundPorts(inventory, log, async (ports) => {
+      const holders = await lookForHolders(ports);
+      return ports.map((port, index) => `${holders[index]}${this.#ports.holderOf(port)}`);
+    });
   }
 
   async #begin(inherited: readonly Inherited[]): Promise<void> {

@@ -4,7 +4,7 @@ import type { Endpoint, Publication } from "../../proxy/publication.js";
 import { bindPort, hasIPv6, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
-import type { PublishedPort } from "../inventory/published.js";
+import type { DockerPort, PublishedPort } from "../inventory/published.js";
 import { addressIn, defaultAddresses, isWithin, unpublishable, type HostAddresses } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
@@ -12,7 +12,7 @@ import { closeDescriptor, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
 import { publishedPortOf, type PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
-import { TakenPorts } from "./taken-ports.js";
+import { overlap, TakenPorts } from "./taken-ports.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
 const openedAtOnce = 100;
@@ -82,6 +82,14 @@ export class PublishedPorts {
   bindingOf(container: Container | undefined): Binding {
     const host = { hasIPv6: hasIPv6(), userlandProxy: this.userlandProxy() };
     return { ...(container ? defaultAddresses(this.inventory, container, host) : { ips: [] }), byDefault: true };
+  }
+
+  /** For whom we hold a port that dockerd could not bind, for messages; empty when we do not. */
+  holderOf({ transport, ip, hostPort }: DockerPort): string {
+    const holder = this.all.find(({ port, failure }) => failure === undefined && port.transport === transport && port.hostPort === hostPort && overlap(port.ip, ip))?.port;
+    if (!holder) return "";
+    const port = `${holder.containerPort}/${holder.transport}`;
+    return `: opened for ${holder.container} (${port}) by ${holder.source === "command" ? "`pontoon publish`" : "its label pontoon.publish"}`;
   }
 
   /** Reads what is to be published. Throws STORE_UNREADABLE. */
