@@ -228,12 +228,16 @@ for (const forwardFrom of ["docker", "host"] as const)
     const host = await DockerHost.start(t);
     await host.network("n1");
     const [own, other] = [await host.container({ name: "own", networks: ["n1"] }), await host.container({ name: "other", networks: ["n1"] })];
+    const proxy = await own.dns(5353);
+    await proxy.answer("outside.example", "A", "192.0.2.53");
     let pontoon = await host.pontoon({ config: `dns:\n  forward-from: ${forwardFrom}\n` });
     await pontoon.answersIn(own, other);
     for (const { what, add, remove, tcp } of forwardFrom === "docker" ? redirects : redirects.slice(0, 1)) {
       await host.exec(add, { netns: own });
-      // Nobody listens at the port it is redirected to: its own proxy would be asked.
+      const askedProxy = async () => (await own.dig("outside.example", "A", { tcp, timeoutMs: 300 }).catch(() => undefined))?.addresses[0] === "192.0.2.53";
+      // It does not know the names of other containers.
       await until(async () => (await answeredBy(own, "other", tcp)) === "nobody", { what: `${what}: its rules are in force`, timeoutMs: 5000 });
+      t.ok(await askedProxy(), `${what}: its own proxy is asked`);
       await until(async () => /own .*docker.*rules of its own/.test((await pontoon.cli("status")).stdout), { what: `${what}: the status tells`, timeoutMs: 5000 });
       t.notMatch((await host.exec(["nft", "list", "tables"], { netns: own })).stdout, /pontoon/);
       t.equal(await answeredBy(other, "own", tcp), "pontoon", "nobody else notices");

@@ -191,6 +191,12 @@ t.test("by command and by label: what names no address is where Docker would bin
     const defaults = () => found(bench).filter((line) => !line.startsWith("127.0.0.3"));
     await bench.settled();
     t.same(defaults(), ["127.0.0.1 0 → 10.0.1.2"], how);
+    const where = () => bench.ports.all.filter(({ port }) => port.byDefault).map(({ port }) => port.ip);
+    for (const given of [{ endpoints: [] }, { endpoints: [endpoint("unknown", "10.0.8.2")] }, { running: false }]) {
+      bench.labelled("web", value, given);
+      await bench.settled();
+      t.same([defaults(), where()], [[], ["127.0.0.1"]], `${how}: between two networks it stays where it was`);
+    }
     move("n1", "10.0.0.2", value);
     await bench.settled();
     t.same(defaults(), ["0.0.0.0 0 → 10.0.0.2", ":: 0 → 10.0.0.2"], `${how}: all of a network that says nothing`);

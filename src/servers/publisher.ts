@@ -6,7 +6,7 @@ import { describeError, PontoonError } from "../errors.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
 import { countOf, mappingsOf, matcherOf, parsePortSpec, portLabel, type PortMapping } from "../inventory/port-spec.js";
 import type { PublishedPort } from "../inventory/published.js";
-import { containerNamed, unpublishable } from "../inventory/targets.js";
+import { containerNamed, reachOf, unpublishable } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor } from "../linux/socket.js";
@@ -228,14 +228,18 @@ export class Publisher {
     const movable = this.ports.all.filter(({ port }) => port.byDefault === true && port.source === "command" && (names.has(port.container) || this.#sharesNamespace(port.container)));
     for (const name of new Set(movable.map(({ port }) => port.container))) {
       const container = this.inventory.named(name);
-      // One that is down keeps its ports where they are: it may come back on other networks than it is known to be on.
-      if (container?.running !== true || unpublishable(this.inventory, container) !== undefined) continue;
+      if (!container || !this.#isReached(container)) continue;
       try {
         await this.#rebind(movable.filter(({ port }) => port.container === name), this.ports.bindingOf(container).ips);
       } catch (error) {
         this.log.error({ container: name, reason: describeError(error) }, "published ports could not be bound where Docker would bind them now");
       }
     }
+  }
+
+  /** One that is down, or on its way from one network to the next, keeps its ports where they are. */
+  #isReached(container: Container): boolean {
+    return reachOf(this.inventory, container).kind === "reached";
   }
 
   async #rebind(entries: readonly Entry[], ips: readonly string[]): Promise<void> {
@@ -289,6 +293,7 @@ export class Publisher {
       else there.set(sideOf(entry.port), [entry]);
     }
     const binding = this.#bindingOf(container);
+    const isReached = container !== undefined && this.#isReached(container);
     let left = portsOfLabel;
     if (value.length > labelLength) {
       failures.push({ spec: `${value.slice(0, 20)}…`, reason: `the label is longer than ${labelLength} characters; publish fewer ports (TOO_MANY_PORTS)` });
@@ -304,7 +309,8 @@ export class Publisher {
         left -= countOf(parsed);
         for (const mapping of mappingsOf(parsed)) {
           const ips = addressesOf(name, mapping, binding);
-          const entries = entriesFor(mapping, ips, (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry)));
+          const known = (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry));
+          const entries = isReached || mapping.ip !== undefined ? entriesFor(mapping, ips, known) : (entriesFor(mapping, ips, known) ?? defaultsFor(mapping, known));
           if (entries) for (const entry of entries) unused.delete(entry);
           else missing.push({ spec, mapping });
         }
@@ -382,6 +388,12 @@ export class Publisher {
 /** What matters of a port on the container's side. */
 function sideOf({ transport, containerPort }: Pick<PortMapping, "transport" | "containerPort">): string {
   return `${transport} ${containerPort}`;
+}
+
+/** Published ports that a mapping without an address asked for while its container was reached; undefined when there are none. */
+function defaultsFor({ hostPorts }: PortMapping, among: readonly Entry[]): Entry[] | undefined {
+  const [first] = among.filter(({ port }) => port.byDefault === true && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+  return first && among.filter(({ port }) => port.byDefault === true && port.hostPort === first.port.hostPort);
 }
 
 /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */

@@ -273,6 +273,7 @@ export class Takeovers {
       const takeover = await openTakeover(pid, container, () => this.#watchRules(sandbox, pid));
       this.failures.delete(sandbox);
       if (!opening.wanted) {
+        this.#unwatch(sandbox);
         closeTakeover(takeover);
         return await this.#inNamespace(sandbox, () => removeTakeover(takeover));
       }
