@@ -8,7 +8,8 @@ import { Worker } from "node:worker_threads";
 import type { Test } from "tap";
 import { IPPROTO_IPV6, IPV6_V6ONLY, SO_RCVBUF, SO_REUSEADDR, SOL_SOCKET } from "../src/linux/constants.js";
 import { udpBuffer } from "../src/linux/listener.js";
-import { bindSocket, closeDescriptor, getOption, listenSocket, localAddress, setOption, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import { receivePacket, sendPacket } from "../src/linux/packet-connection.js";
+import { acceptSocket, bindSocket, bindUnix, closeDescriptor, getOption, listenSocket, localAddress, packetSocket, setOption, tcpSocket, udpSocket, WOULD_BLOCK } from "../src/linux/socket.js";
 import { hostEnvironment } from "./host/command.js";
 import { until } from "./host/until.js";
 import { arguments20, connected, dockerProxyIsFixed, echoDatagrams, echoServer, fakeDockerProxy, folderOf, freePort, listenOn, loopback, PontoonProxy, Proxy,
@@ -174,6 +175,47 @@ export function testContract(t: Test, command: readonly string[]): void {
     t.match(await without.verdict(), /^1\ndescriptor 4 is not/);
     [unbound, descriptor, udp].forEach(closeDescriptor);
     closeSync(file);
+  });
+
+  t.test("for whom pontoon has the port is asked, and whatever is answered, or not, the port is refused in the same words", async (t) => {
+    const taken = createServer();
+    const port = await listenOn(taken, loopback);
+    t.teardown(() => taken.close());
+    for (const [answer, added] of [
+      ["held `pontoon publish` opened it for web", ": `pontoon publish` opened it for web"],
+      ["held x\x1b[2J\n\u00e9", ": x?[2J?"],
+      ["nobody", ""],
+      ["no the message is of no known kind", ""], // as earlier versions say
+      ["?", ""],
+      [undefined, ""],
+    ] as const) {
+      const folder = folderOf(t);
+      const server = packetSocket();
+      bindUnix(server, join(folder, "proxy.sock"));
+      listenSocket(server, 4);
+      const asked: string[] = [];
+      const connections: number[] = [];
+      const serving = setInterval(() => {
+        const connection = acceptSocket(server);
+        if (connection !== WOULD_BLOCK) connections.push(connection);
+        for (const fd of connections) {
+          const packet = receivePacket(fd);
+          if (packet === undefined || packet === "closed") continue;
+          asked.push(packet.bytes.toString().split(" ")[1]!);
+          const said = asked.at(-1) === "ask" ? "ready" : answer;
+          if (said !== undefined) sendPacket(fd, Buffer.from(said));
+        }
+      }, 5);
+      t.teardown(() => clearInterval(serving));
+      const proxy = start(t, { folder, args: arguments20("tcp", [loopback, port], [loopback, 80]) });
+      const [verdict = ""] = await proxy.writes();
+      t.equal(await proxy.end(), 1);
+      clearInterval(serving);
+      [server, ...connections].forEach(closeDescriptor);
+      t.same(asked, ["ask", "who"]);
+      t.match(verdict, new RegExp(`^1\nlisten tcp4 ${loopback}:${port}: bind: address already in use \\(held by \\S+, pid ${process.pid}\\)[ -~]*$`));
+      t.ok(added === "" ? verdict.endsWith(`pid ${process.pid})`) : verdict.includes(`)${added}`), verdict);
+    }
   });
 
   t.test("what cannot be published is refused in words", async (t) => {

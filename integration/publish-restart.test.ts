@@ -181,6 +181,35 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await client.answers("127.0.0.1", 8080, "web ");
   });
 
+  for (const [damage, text] of [["one bad entry", '{ "version": 1, "ports": [{}] }'], ["none of it makes sense", "x"], ["it is gone", undefined]] as const)
+    await t.test(`a list that is lost while pontoon-proxy serves: ${damage}`, async (t) => {
+      await pontoon.cli("publish", "web", "8098:80", "8097:53/udp");
+      const rows = (await pontoon.cli("port")).stdout;
+      const saved = readFileSync(host.path(stateFile), "utf8");
+      await pontoon.kill();
+      if (text === undefined) rmSync(host.path(stateFile));
+      else host.writeFile(stateFile, text);
+      pontoon = await host.pontoon();
+      t.equal((await pontoon.cli("port")).stdout, rows, "nothing is closed");
+      await client.answers("127.0.0.1", 8098, "web ");
+      t.same(JSON.parse(readFileSync(host.path(stateFile), "utf8")), JSON.parse(saved), "and all is remembered again");
+      t.match(pontoon.logs.join("\n"), /lacked ports that pontoon-proxy serves; they stay published/);
+      await pontoon.cli("unpublish", "web", "8098:80", "8097:53/udp");
+      for (const name of readdirSync(host.path("/var/lib/pontoon"))) if (name.includes("damaged")) rmSync(host.path(`/var/lib/pontoon/${name}`));
+    });
+
+  await t.test("one bad entry is dropped, and the others are bound", async (t) => {
+    await pontoon.cli("publish", "web", "127.0.0.1:8098:80", "127.0.0.1:8097:80");
+    await pontoon.killEverything();
+    host.writeFile(stateFile, readFileSync(host.path(stateFile), "utf8").replace('"hostPort":8098', '"hostPort":-1'));
+    pontoon = await host.pontoon();
+    await client.answers("127.0.0.1", 8097, "web ");
+    t.match(pontoon.logs.join("\n"), /the list of published ports was damaged.*|"dropped":\[.*-1/);
+    t.match(readFileSync(host.path(`${stateFile}.damaged`), "utf8"), '"hostPort":-1');
+    rmSync(host.path(`${stateFile}.damaged`));
+    await pontoon.cli("unpublish", "web", "8097:80");
+  });
+
   await t.test("a damaged list is put aside, and nothing of it is published", async (t) => {
     await pontoon.killEverything();
     host.writeFile(stateFile, '{ "version": 1, "ports": [');

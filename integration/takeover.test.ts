@@ -205,3 +205,47 @@ t.test("a container with DNS rules of its own, and one labelled off, are left al
   t.match((await observing.cli("status")).stdout, /plain .*would be answered by pontoon/);
   await observing.stop();
 });
+
+/** Rules of a container's own that redirect its questions, as various programs make them, and how they are taken away. */
+const redirects: readonly { what: string; add: string[]; remove: string[]; tcp: boolean }[] = [
+  ...(["udp REDIRECT --to-ports 5353", "tcp REDIRECT --to-ports 5353", "udp DNAT --to-destination 127.0.0.1:5353"] as const).map((what) => {
+    const [transport = "", ...target] = what.split(" ");
+    const rule = ["-p", transport, "--dport", "53", "-j", ...target];
+    return { what: `iptables, ${what}`, add: ["iptables", "-t", "nat", "-I", "OUTPUT", ...rule], remove: ["iptables", "-t", "nat", "-D", "OUTPUT", ...rule], tcp: transport === "tcp" };
+  }),
+  ...["udp", "tcp"].map((transport) => ({
+    what: `nft, ${transport}`,
+    add: ["nft", `add table inet own; add chain inet own out { type nat hook output priority -150; }; add rule inet own out ${transport} dport 53 redirect to :5353`],
+    remove: ["nft", "delete table inet own"],
+    tcp: transport === "tcp",
+  })),
+];
+
+for (const forwardFrom of ["docker", "host"] as const)
+  t.test(`a container that comes to redirect its own questions is given back to its rules, and taken over again without them (forward-from: ${forwardFrom})`, async (t) => {
+    const host = await DockerHost.start(t);
+    await host.network("n1");
+    const [own, other] = [await host.container({ name: "own", networks: ["n1"] }), await host.container({ name: "other", networks: ["n1"] })];
+    const proxy = await own.dns(5353);
+    await proxy.answer("outside.example", "A", "192.0.2.53");
+    let pontoon = await host.pontoon({ config: `dns:\n  forward-from: ${forwardFrom}\n` });
+    await pontoon.answersIn(own, other);
+    for (const { what, add, remove, tcp } of forwardFrom === "docker" ? redirects : redirects.slice(0, 1)) {
+      await host.exec(add, { netns: own });
+      const askedProxy = async () => (await own.dig("outside.example", "A", { tcp, timeoutMs: 300 }).catch(() => undefined))?.addresses[0] === "192.0.2.53";
+      // It does not know the names of other containers.
+      await until(async () => (await answeredBy(own, "other", tcp)) === "nobody", { what: `${what}: its rules are in force`, timeoutMs: 5000 });
+      t.ok(await askedProxy(), `${what}: its own proxy is asked`);
+      await until(async () => /own .*docker.*rules of its own/.test((await pontoon.cli("status")).stdout), { what: `${what}: the status tells`, timeoutMs: 5000 });
+      t.notMatch((await host.exec(["nft", "list", "tables"], { netns: own })).stdout, /pontoon/);
+      t.equal(await answeredBy(other, "own", tcp), "pontoon", "nobody else notices");
+      await host.exec(remove, { netns: own });
+      await until(async () => (await answeredBy(own, "other", tcp)) === "pontoon", { what: `${what}: it is taken over again`, timeoutMs: 20_000 });
+    }
+    await pontoon.kill();
+    await host.exec(redirects[0]!.add, { netns: own });
+    pontoon = await host.pontoon({ config: `dns:\n  forward-from: ${forwardFrom}\n` });
+    await until(async () => (await answeredBy(own, "other")) === "nobody", { what: "what came while there was no daemon is seen by the next", timeoutMs: 10_000 });
+    await own.remove();
+    await pontoon.stop();
+  });

@@ -61,6 +61,11 @@ export class Control {
     this.#tell({ kind: "notice", reason });
   }
 
+  /** Tells why connections of a publication fail. */
+  failedDials(id: string, reason: string): void {
+    this.#tell({ kind: "failed-dials", id, reason });
+  }
+
   /** Asks for another bulk worker. */
   wantWorker(): void {
     this.#tell({ kind: "want-worker" });

@@ -24,6 +24,7 @@ const runDir = process.env["PONTOON_RUN_DIR"] || "/run/pontoon";
 const verdictDescriptor = 3;
 const listenDescriptor = 4;
 const handOverTime = 2000; // ms
+const whoTime = 1000; // ms
 const farewellTime = 2000; // ms
 const retryAtMost = 500; // ms
 
@@ -123,7 +124,22 @@ class DockerProxy {
     this.#lose();
   }
 
-  #wish(kind: "ask" | "serve", port: number): string {
+  /** What pontoon-proxy knows of who has the port, if it answers soon. */
+  #owner(): string {
+    const connection = this.#connection;
+    if (!connection) return "";
+    this.#send(this.#wish("who", this.host.port));
+    const pause = new Int32Array(new SharedArrayBuffer(4));
+    for (const giveUpAt = performance.now() + whoTime; performance.now() < giveUpAt; Atomics.wait(pause, 0, 0, 2)) {
+      const packet = this.#connection && receivePacket(connection.fd);
+      if (packet === undefined) continue;
+      const answer = packet === "closed" ? "" : packet.bytes.toString("latin1");
+      return answer.startsWith("held ") ? `: ${answer.slice(5)}` : "";
+    }
+    return "";
+  }
+
+  #wish(kind: "ask" | "who" | "serve", port: number): string {
     const { host, container } = this;
     const namespace = namespaceInode(ownNamespacePath);
     return `1 ${kind} ${this.protocol} ${host.ip} ${port} ${container.ip} ${container.port} ${namespace} ${this.inherited ? 1 : 0}`;
@@ -174,7 +190,7 @@ class DockerProxy {
     } catch (error) {
       if (!(error instanceof LinuxError)) throw error;
       const text = host.ip.includes(":") ? `listen ${protocol}6 [${host.ip}]:${host.port}` : `listen ${protocol}4 ${host.ip}:${host.port}`;
-      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) : ""}`);
+      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner() : ""}`);
     }
   }
 

@@ -23,6 +23,8 @@ export interface Wish {
 export type ShimMessage =
   /** May this be served? Asked before the port is bound, so that a kept listener can be given back. */
   | { readonly kind: "ask"; readonly wish: Wish }
+  /** Whose is this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
+  | { readonly kind: "who"; readonly wish: Wish }
   /** Comes with the listener. */
   | { readonly kind: "serve"; readonly wish: Wish }
   /** The publication ends. */
@@ -43,7 +45,7 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
   if (text === "bye keep") return { kind: "bye-keep" };
   const [version, kind, ...rest] = text.split(" ");
   if (version !== String(PROTOCOL)) return nonsense(`this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`);
-  if (kind !== "ask" && kind !== "serve") return nonsense("the message is of no known kind");
+  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
   const wish = readWish(rest);
   return wish ? { kind, wish } : nonsense("the arguments make no sense");
 }

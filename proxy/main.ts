@@ -36,6 +36,7 @@ function serve(): void {
     onWorkerDeath: () => control.wantWorker(),
     onNotice: (reason) => control.notice(reason),
     onDeclined: (reason) => control.declined(reason),
+    onFailedDials: (publication, reason) => control.failedDials(publication, reason),
   });
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, { version: values.version ?? "unknown", stop: once(() => server.stop(exit)), drain: once(() => server.drain(exit)) });

@@ -3,7 +3,7 @@
 import { amount, flag, integer, listOf, messageReader, oneOf, optional, record, text, word, type Fields, type Shape } from "../src/shape.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
 import { GONE_AT_MOST, type HeldPublication, type Report, type Settings, type ToDaemon, type ToProxy } from "./protocol.js";
-import type { Endpoint, Publication, PublicationOptions } from "./publication.js";
+import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication.js";
 import type { PortSpan } from "./source-ports.js";
 import type { PublicationReport } from "./relay.js";
 
@@ -33,9 +33,10 @@ const options = of<PublicationOptions>({
   drainMs: optional(amount),
 });
 const protocol = oneOf("tcp", "udp");
-const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options });
+const owner = of<PublicationOwner>({ container: word(1024), containerPort: integer(1, 65_535), source: oneOf("command", "label"), byDefault: optional(flag) });
+const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options, owner: optional(owner) });
 const publicationReport = of<PublicationReport>({
-  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, withoutSourcePort: count, bytesToContainer: count, bytesToClients: count,
+  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, dialFailure: optional(word(64)), withoutSourcePort: count, bytesToContainer: count, bytesToClients: count,
 });
 const report = of<Report>({ publications: listOf(publicationReport, 10_000), draining: count, shims: count, workers: count, waitingForDescriptors: count, residentMemory: count });
 
@@ -47,6 +48,7 @@ export const readToDaemon = messageReader<ToDaemon>({
   declined: { reason },
   avoided: { request },
   notice: { reason },
+  "failed-dials": { id, reason: word(64) },
   "want-worker": {},
   reported: { request, report, more: optional(flag) },
   pong: { request },

@@ -55,6 +55,8 @@ export type ToDaemon =
   | { readonly kind: "avoided"; readonly request: number }
   /** Something that whoever runs the host should know. */
   | { readonly kind: "notice"; readonly reason: string }
+  /** Connections to the container of a publication fail. Reason: name of an errno. At most one a minute of each. */
+  | { readonly kind: "failed-dials"; readonly id: string; readonly reason: string }
   /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
   /** More parts follow if it says so. Each has other publications, and the last everything else. */

@@ -41,6 +41,14 @@ export interface PublicationOptions {
   readonly drainMs?: number;
 }
 
+/** Whose a publication is, as the daemon that opened it wants to be told again. */
+export interface PublicationOwner {
+  readonly container: string;
+  readonly containerPort: number;
+  readonly source: "command" | "label";
+  readonly byDefault?: boolean | undefined;
+}
+
 export interface Publication {
   /** Unique among those that are open. */
   readonly id: string;
@@ -49,6 +57,8 @@ export interface Publication {
   /** Without one clients are refused. */
   readonly target?: Endpoint | undefined;
   readonly options: PublicationOptions;
+  /** Of no concern here: given back as it is. */
+  readonly owner?: PublicationOwner | undefined;
 }
 
 /** Times in ms. */

@@ -1,11 +1,13 @@
 import { PontoonError } from "../src/errors.js";
 import type { Deadline } from "../src/linux/wheel.js";
-import { checkPublication, defaults, type Endpoint, type Publication } from "./publication.js";
+import { isIPv6 } from "node:net";
+import { checkPublication, defaults, type Endpoint, type Protocol, type Publication, type PublicationOwner } from "./publication.js";
 import type { PublicationReport, Relay } from "./relay.js";
 import { TcpRelay, type TcpTools } from "./tcp-relay.js";
 import { UdpRelay, type UdpTools } from "./udp-relay.js";
 
 interface Open {
+  readonly publication: Publication;
   readonly relay: Relay;
   readonly drainMs: number;
 }
@@ -38,7 +40,7 @@ export class Publications {
     const relay = publication.protocol === "tcp"
       ? new TcpRelay(this.tools, publication, options, descriptor)
       : new UdpRelay(this.tools, publication, options, descriptor);
-    this.#open.set(publication.id, { relay, drainMs: options.drainMs });
+    this.#open.set(publication.id, { publication, relay, drainMs: options.drainMs });
   }
 
   /** Other target for what follows. @param target undefined: clients are refused until there is one again */
@@ -90,6 +92,13 @@ export class Publications {
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 
+  /** Whose publication keeps others from binding a port of an address; undefined when none does, or that has no owner. */
+  ownerOf(protocol: Protocol, { ip, port }: Endpoint): PublicationOwner | undefined {
+    for (const { publication } of this.#open.values())
+      if (publication.protocol === protocol && publication.listen.port === port && overlap(publication.listen.ip, ip)) return publication.owner;
+    return undefined;
+  }
+
   /** One after the other: there may be tens of thousands, and some may go meanwhile. */
   *reports(): Generator<PublicationReport, undefined> {
     for (const { relay } of this.#open.values()) yield relay.report();
@@ -109,4 +118,10 @@ export class Publications {
     this.#onIdle = undefined;
     onIdle?.();
   }
+}
+
+/** Whether two addresses cannot be bound to one port. */
+function overlap(one: string, other: string): boolean {
+  if (isIPv6(one) !== isIPv6(other)) return false;
+  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }

@@ -12,10 +12,12 @@ export interface PublicationReport {
   readonly accepted: number;
   /** Clients turned away: not allowed, no valid PROXY header; for UDP, datagrams dropped. */
   readonly refused: number;
-  /** Connections the container did not take. */
+  /** Connections the container did not take; for UDP, errors that came back. */
   readonly failedDials: number;
   /** Those of them for which no source port was left towards the container; flows for which none of their range was left, which have another. */
   readonly withoutSourcePort: number;
+  /** Why the last of these failed: the name of an errno, such as ECONNREFUSED. */
+  readonly dialFailure?: string | undefined;
   readonly bytesToContainer: number;
   readonly bytesToClients: number;
 }
@@ -43,10 +45,9 @@ export interface Relay {
 export interface Counters {
   accepted: number;
   refused: number;
-  failedDials: number;
   withoutSourcePort: number;
   bytesToContainer: number;
   bytesToClients: number;
 }
 
-export const noCounters = (): Counters => ({ accepted: 0, refused: 0, failedDials: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 });
+export const noCounters = (): Counters => ({ accepted: 0, refused: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 });

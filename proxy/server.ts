@@ -29,12 +29,13 @@ export class ProxyServer {
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something whoever runs the host should know; `onDeclined`: why a shim was sent to Docker's own docker-proxy
+   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something whoever runs the host should know;
+   * `onDeclined`: why a shim was sent to Docker's own docker-proxy; `onFailedDials`: why connections of a publication fail
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
-    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void; readonly onNotice: (reason: string) => void },
+    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void; readonly onNotice: (reason: string) => void; readonly onFailedDials: (publication: string, reason: string) => void },
   ) {
     const { poller, wheel } = reactor;
     this.workersWanted = limits.workers;
@@ -44,6 +45,7 @@ export class ProxyServer {
     this.publications = new Publications({
       poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers, sourcePorts: this.sourcePorts,
       onNoSourcePort: (publication, target) => shortage.tell(publication, target),
+      onFailedDials: (publication, reason) => events.onFailedDials(publication, reason),
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.
       connectionsAtMost: Math.max(1, Math.floor((limits.descriptors * 3) / 8)),
     });

@@ -9,8 +9,8 @@ import { receivePacket, sendPacket, type Packet } from "../src/linux/packet-conn
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket, tcpSocket } from "../src/linux/socket.js";
 import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
 import { readShimMessage } from "./hand-over.js";
-import type { Publication } from "./publication.js";
-import { Shims, type ShimsOptions } from "./shims.js";
+import type { Publication, PublicationOwner } from "./publication.js";
+import { Shims, type PortServer, type ShimsOptions } from "./shims.js";
 
 interface Tap {
   teardown(work: () => void): void;
@@ -23,6 +23,7 @@ class Bench {
   readonly loop = new TestLoop();
   readonly open = new Map<string, { publication: Publication; descriptor: number }>();
   readonly declined: string[] = [];
+  readonly owners: { protocol: string; listen: { ip: string; port: number }; owner: PublicationOwner }[] = [];
   /** Of what was closed, whether connections go on until their own end. */
   readonly closed: (boolean | "cut off")[] = [];
   /** UDP ports that were made free. */
@@ -38,7 +39,8 @@ class Bench {
     const listener = packetSocket();
     bindUnix(listener, this.#path);
     listenSocket(listener, 16);
-    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd), cutOff: (id) => this.#close(id, "cut off"), vacate: (ports) => this.vacated.push(...ports) }, { onDeclined: (reason) => this.declined.push(reason), ...options });
+    const ownerOf: PortServer["ownerOf"] = (protocol, { ip, port }) => this.owners.find(({ protocol: own, listen }) => own === protocol && listen.ip === ip && listen.port === port)?.owner;
+    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd), cutOff: (id) => this.#close(id, "cut off"), vacate: (ports) => this.vacated.push(...ports), ownerOf }, { onDeclined: (reason) => this.declined.push(reason), ...options });
     this.shims.listen(listener);
     t.teardown(() => {
       this.shims.release("the test is over");
@@ -244,4 +246,17 @@ t.test("connections of a port that dockerd ends go on for a while, if a daemon t
   }
   t.same(bench.closed, ["cut off", false]);
   await bench.loop.until("all shims are gone", () => bench.shims.size === 0);
+});
+
+t.test("who has a port that could not be bound is told, if a daemon published it", async (t) => {
+  const owner = { container: "we\u202eb", containerPort: 80, source: "command" as const };
+  const bench = new Bench(t);
+  bench.owners.push({ protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, owner }, { protocol: "udp", listen: { ip: "::", port: 53 }, owner: { container: "dns", containerPort: 5353, source: "label" } });
+  const ask = async (words: string) => (await bench.say(bench.connect(), `1 who ${words} 172.17.0.2 80 ${namespace} 0`)).text;
+  t.equal(await ask("tcp 0.0.0.0 80"), "held `pontoon publish` opened it for we?b (80/tcp); `pontoon unpublish we?b 80/tcp` frees it");
+  t.match(await ask("udp :: 53"), /^held the label pontoon.publish of dns opened it \(5353\/udp\)/);
+  t.equal(await ask("udp 0.0.0.0 80"), "nobody");
+  const elsewhere = await bench.say(bench.connect(), `1 who tcp 0.0.0.0 80 172.17.0.2 80 ${namespace + 1} 0`);
+  t.equal(elsewhere.text, "nobody", "a port of another namespace is another port");
+  t.same([bench.declined, bench.open.size], [[], 0]);
 });

@@ -7,7 +7,7 @@ import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLO
 import { socketKind } from "../src/linux/socket-kind.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { readShimMessage, wishKey, type ShimMessage, type Wish } from "./hand-over.js";
-import { defaults, type Publication } from "./publication.js";
+import { defaults, type Endpoint, type Protocol, type Publication, type PublicationOwner } from "./publication.js";
 
 /** What serves the ports; see `publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {
@@ -18,6 +18,8 @@ export interface PortServer {
   cutOff(id: string): void;
   /** Frees UDP ports that flows are sent from. */
   vacate(ports: ReadonlySet<number>): void;
+  /** Whose publication keeps others from binding a port; undefined when none of a daemon's does. */
+  ownerOf?(protocol: Protocol, listen: Endpoint): PublicationOwner | undefined;
 }
 
 export interface ShimsOptions {
@@ -176,6 +178,9 @@ export class Shims {
       case "ask":
         this.#onAsk(shim, message.wish);
         return descriptors;
+      case "who":
+        this.#onWho(shim, message.wish);
+        return descriptors;
       case "serve":
         return this.#onServe(shim, message.wish, descriptors);
       case "bye":
@@ -195,6 +200,11 @@ export class Shims {
     if (this.#giveBack(shim, wishKey(wish))) return;
     this.#makeRoom(wish);
     this.#answer(shim, "ready");
+  }
+
+  #onWho(shim: Shim, { protocol, host, namespace }: Wish): void {
+    const owner = namespace === this.#namespace ? this.publications.ownerOf?.(protocol, host) : undefined;
+    this.#answer(shim, owner ? `held ${plain(ownerText(protocol, owner))}` : "nobody");
   }
 
   #onServe(shim: Shim, wish: Wish, descriptors: number[]): number[] {
@@ -291,7 +301,7 @@ export class Shims {
     this.#options.onDeclined(reason);
     this.#close(shim);
     // The shim rebinds as soon as it reads this; nothing of ours may hold the port by then.
-    this.#answer(shim, `no ${reason.replaceAll(/[^ -~]/g, "?").slice(0, 200)}`);
+    this.#answer(shim, `no ${plain(reason)}`);
     this.#drop(shim);
   }
 
@@ -319,6 +329,19 @@ export class Shims {
     shim.watch.close();
     closeDescriptor(shim.fd);
   }
+}
+
+/** As a shim passes it on to dockerd, and that to somebody's terminal. */
+function plain(text: string): string {
+  return text.replaceAll(/[^ -~]/g, "?").slice(0, 200);
+}
+
+/** Who has opened a port, and how it gets free. */
+function ownerText(protocol: Protocol, { container, containerPort, source }: PublicationOwner): string {
+  const port = `${containerPort}/${protocol}`;
+  return source === "command"
+    ? `\`pontoon publish\` opened it for ${container} (${port}); \`pontoon unpublish ${container} ${port}\` frees it`
+    : `the label pontoon.publish of ${container} opened it (${port}); it is free when that container is removed`;
 }
 
 /** A message of a shim; one that cannot be received ends the connection. */

@@ -1,4 +1,4 @@
-import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPIPE, SHUT_WR } from "../src/linux/constants.js";
+import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPIPE, ETIMEDOUT, SHUT_WR } from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, resetAndClose, setKeepalive, setReset, socketError } from "../src/linux/socket.js";
 import { shutdownSocket, startConnecting, unacknowledged } from "../src/linux/stream.js";
@@ -16,8 +16,8 @@ export interface ConnectionOwner {
   readonly bulkAfter: number;
   readonly connectTimeoutMs: number;
   readonly halfClosedIdleMs: number;
-  /** The container did not take the connection; its client has been reset. @param errno 0 when nothing more is known */
-  onFailedDial(connection: TcpConnection, errno: number): void;
+  /** The container did not take the connection; its client has been reset. @param errno why; undefined when it was given up on */
+  onFailedDial(connection: TcpConnection, errno: number | undefined): void;
   /** May take the connection away with {@link TcpConnection.detach}. Told once. */
   onBulk(connection: TcpConnection): void;
   /** Both sockets are closed. */
@@ -56,6 +56,7 @@ export class TcpConnection {
   readonly client: End;
   readonly container: End;
   #phase = Phase.Dialling;
+  #dialError: number | undefined;
   #bulk: boolean;
   #again = false;
   /** Since when it is in the state that has a time limit, by the owner's clock; undefined: in none. */
@@ -135,7 +136,7 @@ export class TcpConnection {
   onReady(end: End, events: number): void {
     if (this.#phase === Phase.Over) return;
     if (this.#phase === Phase.Dialling) {
-      if (events & (EPOLLERR | EPOLLHUP) && !this.#wasTaken()) return this.#failDial();
+      if (events & (EPOLLERR | EPOLLHUP) && !this.#wasTaken()) return this.#failDial(this.#dialError);
       if (!(events & EPOLLOUT)) return;
       this.#open();
     }
@@ -154,7 +155,7 @@ export class TcpConnection {
    */
   review(now: number): void {
     if (this.#phase === Phase.Dialling) {
-      if (now - this.#since! >= this.owner.connectTimeoutMs) this.#failDial();
+      if (now - this.#since! >= this.owner.connectTimeoutMs) this.#failDial(ETIMEDOUT);
       return;
     }
     if (!this.#isProbed) this.#probe(); // only here, as most connections do not live long enough to need it
@@ -174,7 +175,7 @@ export class TcpConnection {
 
   /** The container may have taken the connection, said something, and reset it, all before we looked. */
   #wasTaken(): boolean {
-    const error = socketError(this.container.fd);
+    const error = (this.#dialError = socketError(this.container.fd));
     return error === 0 || error === ECONNRESET || error === EPIPE;
   }
 
@@ -297,7 +298,7 @@ export class TcpConnection {
     end.piped = 0;
   }
 
-  #failDial(errno = 0): void {
+  #failDial(errno?: number): void {
     this.#close(true);
     this.owner.onFailedDial(this, errno);
   }

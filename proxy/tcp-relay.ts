@@ -4,6 +4,7 @@ import type { Poller } from "../src/linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../src/linux/socket.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import type { BulkTaker, HandedOver } from "./bulk.js";
+import { DialFailures } from "./dial-failures.js";
 import { familyOf, type Dialer } from "./dial.js";
 import type { Exhaustion } from "./exhaustion.js";
 import { HeaderWait } from "./header-wait.js";
@@ -27,6 +28,8 @@ export interface TcpTools {
   onNoSourcePort(publication: Publication, target: Endpoint): void;
   /** Connections one publication may have when it does not say. */
   readonly connectionsAtMost: number;
+  /** Told now and then why connections to a container fail. @param reason name of an errno */
+  readonly onFailedDials?: (publication: string, reason: string) => void;
 }
 
 /** Bytes in one direction after which a connection is handed to a bulk worker. */
@@ -46,6 +49,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
   readonly #connections = new Set<TcpConnection>();
   readonly #headerWaits = new Set<HeaderWait>();
   readonly #counters = noCounters();
+  readonly #failures = new DialFailures((reason) => this.tools.onFailedDials?.(this.publication.id, reason));
   readonly #handedOver: HandedOver;
   readonly #allowed: Networks;
   readonly #trusted: Networks;
@@ -133,14 +137,15 @@ export class TcpRelay implements Relay, ConnectionOwner {
       bytesToContainer += client.received;
       bytesToClients += container.received;
     }
-    const { accepted, refused, failedDials, withoutSourcePort } = this.#counters;
+    const { accepted, refused, withoutSourcePort } = this.#counters;
+    const { count: failedDials, last: dialFailure } = this.#failures;
     const elsewhere = this.#handedOver.counters;
-    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials, withoutSourcePort,
+    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials, dialFailure, withoutSourcePort,
       bytesToContainer: bytesToContainer + elsewhere.bytesToContainer, bytesToClients: bytesToClients + elsewhere.bytesToClients };
   }
 
-  onFailedDial({ to }: TcpConnection, errno: number): void {
-    this.#counters.failedDials++;
+  onFailedDial({ to }: TcpConnection, errno: number | undefined): void {
+    this.#failures.add(errno);
     if (errno !== EADDRNOTAVAIL) return;
     this.#counters.withoutSourcePort++;
     this.tools.onNoSourcePort(this.publication, { ip: to, port: this.#target?.port ?? 0 });
@@ -211,7 +216,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
   #pass(fd: number, ends: Ends | undefined, rest: Buffer | undefined): void {
     // Only one that brought a header may have waited for longer than what was prepared for it.
     if (this.#target === undefined || !this.tools.dialer.prepare(familyOf(this.#target.ip))) {
-      this.#counters.failedDials++;
+      this.#failures.add(undefined);
       resetAndClose(fd);
       return this.#onGone();
     }

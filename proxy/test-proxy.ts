@@ -37,13 +37,13 @@ export class TestProxy {
   readonly short: Endpoint[] = [];
   readonly publications: Publications;
 
-  constructor(t: TestLike, options: { bulk?: (reactor: Reactor) => BulkTaker; pipeBytes?: number; connectionsAtMost?: number } = {}) {
+  constructor(t: TestLike, options: { bulk?: (reactor: Reactor) => BulkTaker; pipeBytes?: number; connectionsAtMost?: number; onFailedDials?: (publication: string, reason: string) => void } = {}) {
     this.pipes = new Pipes(options.pipeBytes ?? 8 << 20);
     const { poller, wheel } = this.reactor;
     const bulk = options.bulk?.(this.reactor) ?? noBulkTaker;
     this.publications = new Publications({ poller, wheel, pipes: this.pipes, dialer: new Dialer(), exhaustion: this.exhaustion, bulk, sourcePorts: this.sourcePorts,
       onNoSourcePort: (_, target) => this.short.push(target),
-      connectionsAtMost: options.connectionsAtMost ?? 10_000 });
+      connectionsAtMost: options.connectionsAtMost ?? 10_000, ...(options.onFailedDials && { onFailedDials: options.onFailedDials }) });
     this.reactor.start();
     t.teardown(async () => {
       let idle = false;

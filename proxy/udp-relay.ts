@@ -7,6 +7,7 @@ import { bindSocket, closeDescriptor, localAddress, setReceiveBuffer, setReuse, 
 import { AGAIN, startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
+import { DialFailures } from "./dial-failures.js";
 import { familyOf, isExhausted } from "./dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "./networks.js";
@@ -20,6 +21,8 @@ export interface UdpTools {
   readonly sourcePorts: SourcePorts;
   /** No source port was left towards a target. */
   onNoSourcePort(publication: Publication, target: Endpoint): void;
+  /** As for TCP. */
+  readonly onFailedDials?: (publication: string, reason: string) => void;
 }
 
 /** Bytes that may wait to be passed on, at the port and at each flow; of a flow as far as the system lets an ordinary user. */
@@ -66,6 +69,7 @@ class Flow implements Ready, Listed<Flow> {
 export class UdpRelay implements Relay {
   readonly #flows = new FlowTable<Flow>();
   readonly #counters = noCounters();
+  readonly #failures = new DialFailures((reason) => this.tools.onFailedDials?.(this.publication.id, reason));
   readonly #allowed: Networks;
   readonly #reviewEvery: number;
   readonly #busy: Flow[] = [];
@@ -129,7 +133,7 @@ export class UdpRelay implements Relay {
 
   report(): PublicationReport {
     const { id, protocol, listen } = this.publication;
-    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters };
+    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters, failedDials: this.#failures.count, dialFailure: this.#failures.last };
   }
 
   /** Replies wait on a flow's socket. */
@@ -137,7 +141,10 @@ export class UdpRelay implements Relay {
     collectFor(this);
     const collected = replies.collect(flow.fd, flow.path);
     // ECONNREFUSED: nobody listened in the container just then. The flow stays for when somebody does.
-    if (collected <= 0) return;
+    if (collected <= 0) {
+      if (collected < 0 && collected !== AGAIN) this.#failures.add(-collected);
+      return;
+    }
     this.#touch(flow);
     if (this.#repliesScheduled) return;
     this.#repliesScheduled = true;
@@ -228,14 +235,15 @@ export class UdpRelay implements Relay {
     }
     closeDescriptor(fd);
     if (own !== undefined) this.tools.sourcePorts.giveBack(target, own);
-    this.#counters.failedDials++;
     return undefined;
   }
 
   /** A socket that is not bound is given a port by the kernel; with none left, the flow that was idle longest makes room. */
   #connect(fd: number): boolean {
-    const result = startConnecting(fd, this.#targetAddress);
-    return result === 0 || (result === AGAIN && this.#dropOldest() && startConnecting(fd, this.#targetAddress) === 0);
+    let result = startConnecting(fd, this.#targetAddress);
+    if (result === AGAIN && this.#dropOldest()) result = startConnecting(fd, this.#targetAddress);
+    if (result !== 0) this.#failures.add(-result);
+    return result === 0;
   }
 
   /** Others may want what the kernel chooses, but no client is to be turned away for that. */

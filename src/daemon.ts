@@ -9,13 +9,13 @@ import { ControlApi } from "./control/api.js";
 import { recordRows } from "./control/records.js";
 import { statusOf, type Status } from "./control/status.js";
 import { parseDockerAddress, type DockerAddress } from "./docker/address.js";
-import { daemonDnsOf } from "./docker/daemon-dns.js";
+import { daemonDnsOf, daemonSettingsOf, type DaemonSettings } from "./docker/daemon-dns.js";
 import { Engine, type EngineIdentity } from "./docker/engine.js";
 import { Feed } from "./docker/feed.js";
 import { interfaceNumber } from "./docker/interface-number.js";
 import { resolvConfRootOf, rootOf, type DockerdPlace } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
-import { Upstreams, type DaemonDns } from "./docker/upstreams.js";
+import { Upstreams } from "./docker/upstreams.js";
 import { describeError, errorCode, PontoonError } from "./errors.js";
 import { Inventory } from "./inventory/inventory.js";
 import { containerNamed, namespaceOwner } from "./inventory/targets.js";
@@ -72,7 +72,8 @@ export class Daemon {
   readonly #engine: Engine;
   /** Of the dockerd that is followed, or was last. */
   #place: DockerdPlace = { kind: "untold" };
-  #daemonDns: Promise<DaemonDns> | undefined;
+  /** Of that dockerd. */
+  #settings: DaemonSettings | undefined;
   #unwatch: (() => void) | undefined;
   #stopPulse: (() => void) | undefined;
   #lock: FileLock | undefined;
@@ -93,7 +94,7 @@ export class Daemon {
       resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
       pathOf: (file, opening) => pathInRoot(rootOf(this.#place), file, opening),
       onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
-      daemonDns: () => (this.#daemonDns ??= daemonDnsOf(undefined)),
+      daemonDns: async () => this.#settings?.dns ?? daemonDnsOf(undefined),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       interfaceNumber,
       get forwardFrom() {
@@ -111,7 +112,7 @@ export class Daemon {
     this.#ports = new PortsRole(
       this.#poller.poller,
       this.#inventory,
-      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000, sourcePorts },
+      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000, sourcePorts, userlandProxy: () => this.#settings?.userlandProxy ?? true },
       this.#log,
     );
     this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));
@@ -303,7 +304,7 @@ export class Daemon {
     const refusal = await refusalAt(this.#engine, place);
     if (refusal !== undefined) throw new PontoonError("DOCKERD_ELSEWHERE", this.options.dockerHost, refusal);
     this.#place = place;
-    this.#daemonDns = daemonDnsOf(place.kind === "seen" ? place.pid : undefined);
+    this.#settings = await daemonSettingsOf(place.kind === "seen" ? place.pid : undefined);
   }
 
   async #mayConnect(): Promise<void> {

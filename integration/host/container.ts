@@ -4,6 +4,7 @@ import type { Engine } from "./engine.js";
 import { Flow, type FlowOptions } from "./flow.js";
 import type { Namespaces } from "./namespaces.js";
 import { Probe, type DigOptions, type SendOptions } from "./probe.js";
+import { Upstream } from "./upstream.js";
 
 /** What `docker inspect` says about a container, as far as tests read it. */
 export interface ContainerState {
@@ -102,6 +103,11 @@ export class Container {
     if (this.#probe?.alive) return this.#probe;
     const pid = await this.pid();
     return (this.#probe = new Probe(this.namespaces, this.namespaces.netnsOf(pid), pid));
+  }
+
+  /** Starts a DNS server inside its network namespace, as a proxy of the container's own; it ends with the host. */
+  async dns(port: number): Promise<Upstream> {
+    return Upstream.start(this.namespaces, await this.netns(), { address: "127.0.0.1", port, niceness: 0 });
   }
 
   /** Takes the probe out of the container's namespace. Stopping, killing, restarting and removing do so by themselves. */

@@ -29,7 +29,7 @@
 
 enum { verdict_descriptor = 3, listen_descriptor = 4 };
 /** Milliseconds. */
-enum { patience_default = 200, return_default = 10000, hand_over_time = 2000, farewell_time = 2000 };
+enum { who_time = 1000, patience_default = 200, return_default = 10000, hand_over_time = 2000, farewell_time = 2000 };
 enum { retry_soon = 50, retry_late = 500, retry_start = 10, never = -1 };
 
 static const char socket_name[] = "proxy.sock";
@@ -105,33 +105,6 @@ static void become_docker_proxy(void) {
   sigprocmask(SIG_BLOCK, &shim.handled, NULL);
 }
 
-static void bind_listener(void) {
-  struct text problem = {0};
-  shim.listener = open_listener(&shim.wanted, &problem);
-  if (shim.listener < 0) fail(&problem);
-}
-
-/** Nobody serves this port, or whoever does has declined. @param reason may be NULL */
-static void fall_back(const char *reason) {
-  become_docker_proxy();
-  if (shim.started) { // nobody to be told: the port is kept for a pontoon-proxy that changes its mind
-    if (shim.listener < 0) bind_listener();
-    shim.give_up_at = never;
-    shim.retry = retry_late;
-    shim.deadline = now() + retry_late;
-    return;
-  }
-  struct text problem = {0};
-  if (reason) {
-    add(&problem, "pontoon-proxy declines: ");
-    add(&problem, reason);
-  } else {
-    add(&problem, "pontoon-proxy does not answer at ");
-    add(&problem, shim.socket_path);
-  }
-  add(&problem, ", and Docker's own docker-proxy was not found; start pontoon, or install docker-proxy");
-  fail(&problem);
-}
 
 static void add_endpoint(struct text *message, const char *ip, int port) {
   add(message, " ");
@@ -154,6 +127,51 @@ static bool send_wish(const char *wish, int port, int passed) {
   add_number(&message, (long long)namespace.st_ino);
   add(&message, shim.inherited ? " 1" : " 0");
   return send_packet(shim.connection, &message, passed);
+}
+
+/** Adds what pontoon-proxy knows of who has the port, if it answers soon: a container it publishes. */
+static void add_owner(struct text *problem) {
+  if (shim.connection < 0) shim.connection = connect_packets(shim.socket_path);
+  struct pollfd watched = {shim.connection, POLLIN, 0};
+  if (shim.connection < 0 || !send_wish("who", ntohs(shim.wanted.host.v4.sin_port), -1) || poll(&watched, 1, who_time) <= 0) return;
+  char answer[256];
+  int passed, length = receive_packet(shim.connection, answer, sizeof answer, &passed);
+  if (passed >= 0) close(passed);
+  if (length <= 0 || strncmp(answer, "held ", 5) != 0) return;
+  for (char *at = answer; *at; at++)
+    if (*at < ' ' || *at > '~') *at = '?'; // dockerd hands the words on to somebody's terminal
+  add(problem, ": ");
+  add(problem, answer + 5);
+}
+
+static void bind_listener(void) {
+  struct text problem = {0};
+  shim.listener = open_listener(&shim.wanted, &problem);
+  if (shim.listener >= 0) return;
+  add_owner(&problem);
+  fail(&problem);
+}
+
+/** Nobody serves this port, or whoever does has declined. @param reason may be NULL */
+static void fall_back(const char *reason) {
+  become_docker_proxy();
+  if (shim.started) { // nobody to be told: the port is kept for a pontoon-proxy that changes its mind
+    if (shim.listener < 0) bind_listener();
+    shim.give_up_at = never;
+    shim.retry = retry_late;
+    shim.deadline = now() + retry_late;
+    return;
+  }
+  struct text problem = {0};
+  if (reason) {
+    add(&problem, "pontoon-proxy declines: ");
+    add(&problem, reason);
+  } else {
+    add(&problem, "pontoon-proxy does not answer at ");
+    add(&problem, shim.socket_path);
+  }
+  add(&problem, ", and Docker's own docker-proxy was not found; start pontoon, or install docker-proxy");
+  fail(&problem);
 }
 
 static void lose(void) {

@@ -39,8 +39,9 @@ export interface Takeover {
  * found out, RULES_BUSY when the table cannot be loaded for now, CONTAINER_ELSEWHERE when the process is not the container's,
  * ESRCH when there is none.
  * @param container full id
+ * @param onNamespace called inside the namespace, before its rules are looked at
  */
-export async function openTakeover(pid: number, container: string): Promise<Takeover> {
+export async function openTakeover(pid: number, container: string, onNamespace: () => void = () => undefined): Promise<Takeover> {
   const opened: number[] = [];
   const open: Open = (make) => {
     const fd = make();
@@ -55,7 +56,10 @@ export async function openTakeover(pid: number, container: string): Promise<Take
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
-    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => openInside(pid, open));
+    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => {
+      onNamespace();
+      return openInside(pid, open);
+    });
     if ("refusal" in inside) {
       await patiently(() => nfnetlink.closeAside());
       throw inside.refusal;
@@ -155,13 +159,31 @@ function openInside(pid: number, open: Open): { nfnetlink: Nfnetlink } & ({ refu
   const nfnetlink = new Nfnetlink();
   try {
     const rules = new Ruleset(nfnetlink);
-    const rule = foreignDnsRule(rules);
-    if (rule !== undefined)
-      throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
+    requireNoRedirect(rules, pid);
     return { nfnetlink, replaces: hasTakeoverTable(rules), ...bindListeners(open) };
   } catch (error) {
     return { nfnetlink, refusal: error as Error };
   }
+}
+
+/** Throws FOREIGN_DNS_RULES, RULES_TOO_MANY, RULES_CHANGING. */
+function requireNoRedirect(rules: Ruleset, pid: number): void {
+  const rule = foreignDnsRule(rules);
+  if (rule !== undefined)
+    throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
+}
+
+/**
+ * Looks once more whether the namespace redirects DNS itself. Rejects with FOREIGN_DNS_RULES when it does by now, RULES_TOO_MANY or
+ * RULES_CHANGING when that cannot be found out, RULES_BUSY when its rules are locked.
+ */
+export function requireTakeable({ pid, inode }: Takeover): Promise<void> {
+  return readRules(namespaceOf(pid), inode, (rules) => requireNoRedirect(rules, pid));
+}
+
+/** Runs `work` inside the namespace: see {@link insideNamespace}. */
+export function insideTakeover<Result>({ pid, inode }: Takeover, work: () => Result): Result {
+  return insideNamespace(namespaceOf(pid), inode, work);
 }
 
 /** One free port for both UDP and TCP. */

@@ -37,6 +37,17 @@ t.test("states, targets and counters", (t) => {
   t.end();
 });
 
+t.test("why connections fail, and why clients are refused", (t) => {
+  const entries = [entry({}, { target: { ip: "10.0.0.2", port: 80 } }), entry({ hostPort: 8081 }, { refusal: "the host cannot reach it" })];
+  const reports = [reportOf({ dialFailure: "EHOSTUNREACH" }), reportOf({ listen: { ip: "0.0.0.0", port: 8081 }, target: undefined, dialFailure: "ECONNREFUSED" }), reportOf({ listen: { ip: "::", port: 9090 }, dialFailure: "EWHATEVER" })];
+  t.match(portRows(sources({ entries, reports })), [
+    { container: "dockers", reason: "the last connection that failed to 10.0.0.2:80 ended with EWHATEVER" },
+    { state: "open", failedDials: 4, reason: /ended with EHOSTUNREACH: nobody answers for that address/ },
+    { state: "refusing", reason: "the host cannot reach it" },
+  ]);
+  t.end();
+});
+
 t.test("Docker's own, served by whom", (t) => {
   t.match(portRows(sources({})), [{ container: "dockers", hostPort: 9090, by: "docker", source: "docker", state: "open" }]);
   const served = reportOf({ listen: { ip: "::", port: 9090 }, target: { ip: "10.0.0.3", port: 90 } });

@@ -8,6 +8,7 @@ import { idOf, type Entry } from "../servers/published-ports.js";
 import type { LabelFailure } from "../servers/publisher.js";
 import { PontoonError } from "../errors.js";
 import { mappingsOf, parsePortSpec } from "../inventory/port-spec.js";
+import { dialFailureText } from "./dial-failures.js";
 import type { PortRow } from "./ports.js";
 
 export interface PortSources {
@@ -38,11 +39,12 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
 }
 
 /** A published port without what has happened on it. */
-export function rowOfEntry({ port, failure, target }: Entry, report?: PublicationReport): PortRow {
+export function rowOfEntry({ port, failure, target, refusal }: Entry, report?: PublicationReport): PortRow {
   const { container, containerPort, transport, ip, hostPort, source } = port;
   const row = { container, containerPort, transport, ip, hostPort, by: "pontoon", source } as const;
   if (failure !== undefined) return { ...row, state: "failed", reason: failure };
-  return { ...row, state: target ? "open" : "refusing", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
+  const way = target ? { state: "open", target: addressText(target) } as const : { state: "refusing", ...(refusal !== undefined && { reason: refusal }) } as const;
+  return { ...row, ...way, ...(report && happened(report)) };
 }
 
 function rowsOfFailure(container: string, { spec, mapping, reason }: LabelFailure): PortRow[] {
@@ -68,8 +70,9 @@ function rowOfDocker(container: string, port: DockerPort, reports: ReadonlyMap<s
   return { container, containerPort, transport, ip, hostPort, by: report ? "pontoon" : "docker", source: "docker", state: "open", ...(target && { target: addressText(target) }), ...(report && happened(report)) };
 }
 
-function happened({ connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
-  return { connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients };
+function happened({ target, connections, accepted, refused, failedDials, dialFailure, withoutSourcePort, bytesToContainer, bytesToClients }: PublicationReport): Partial<PortRow> {
+  const why = target !== undefined && dialFailure !== undefined ? { reason: dialFailureText(dialFailure, target) } : {};
+  return { connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients, ...why };
 }
 
 function addressText({ ip, port }: { readonly ip: string; readonly port: number }): string {

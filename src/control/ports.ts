@@ -42,6 +42,7 @@ export interface PortRow {
   readonly source: "docker" | "command" | "label";
   /** `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`, or `failed` if they kept the container from starting. */
   readonly state: "open" | "refusing" | "failed";
+  /** Of an open port: why the last connection to the container failed, if one did. */
   readonly reason?: string;
   /** Address and port in the container, `172.18.0.2:80`. */
   readonly target?: string;

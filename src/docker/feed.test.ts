@@ -45,6 +45,10 @@ class ScriptedEngine {
     this.networks.set(id, { network: network(id), endpoints });
   }
 
+  putOverlay(id: string): void {
+    this.networks.set(id, { network: { ...network(id), driver: "overlay", shared: true }, endpoints: [] });
+  }
+
   /** From now on what is asked about `subject` is answered only by {@link release}. */
   hold(subject: string): void {
     this.#held.set(subject, []);
@@ -465,4 +469,44 @@ t.test("a network that no longer lists a container has it looked at again", asyn
   bench.engine.event("network", "update", "n1");
   await settled();
   t.equal(bench.ipv4("web"), undefined);
+});
+
+t.test("the address on docker_gwbridge is looked up for whom it is the way, of which no event tells", async (t) => {
+  const bench = new Bench(t);
+  const gateway = (id: string) => bench.inventory.gatewayOf(id)?.endpoint.ipv4;
+  bench.engine.putOverlay("wide");
+  bench.engine.putNetwork("n1");
+  bench.engine.putNetwork("docker_gwbridge", listed("early", "172.18.0.2"), listed("ingress-sbox", "172.18.0.9"));
+  bench.engine.put(container("early", { endpoints: [endpoint("wide", "10.0.1.2")] }), container("plain", { endpoints: [endpoint("n1", "10.0.0.2")] }));
+  await bench.start();
+  t.equal(gateway("early"), "172.18.0.2");
+  t.same(bench.inventory.containers.get("early")?.endpoints.length, 1, "it is no network of its own");
+  t.notOk(bench.inventory.containers.has("ingress-sbox"));
+  t.equal(bench.engine.asked("network docker_gwbridge"), 1, "the listing brings it");
+
+  bench.engine.put(container("late", { endpoints: [endpoint("wide", "10.0.1.3")] }), container("other", { endpoints: [endpoint("n1", "10.0.0.3")] }));
+  bench.engine.putNetwork("docker_gwbridge", listed("early", "172.18.0.2"), listed("late", "172.18.0.3"));
+  const seen: (string | undefined)[] = [];
+  bench.inventory.onChange(({ containers }) => containers.has("late") && seen.push(gateway("late")));
+  bench.engine.event("container", "start", "late");
+  bench.engine.event("container", "start", "other");
+  await settled();
+  t.equal(gateway("late"), "172.18.0.3");
+  t.same(new Set(seen), new Set(["172.18.0.3"]), "it is never shown without");
+  t.equal(bench.engine.asked("network docker_gwbridge"), 2, "others are not asked for");
+
+  bench.engine.put(container("late", { endpoints: [endpoint("wide", "10.0.1.3"), endpoint("n1", "10.0.0.4")] }));
+  bench.engine.putNetwork("docker_gwbridge", listed("early", "172.18.0.3"));
+  bench.engine.event("network", "connect", "n1", "late");
+  await settled();
+  t.equal(gateway("late"), undefined, "Docker takes it back when there is another way");
+
+  bench.engine.putOverlay("new");
+  bench.engine.put(container("third", { endpoints: [endpoint("new", "10.0.2.3")] }));
+  bench.engine.putNetwork("docker_gwbridge", listed("third", "172.18.0.4"));
+  bench.engine.event("container", "start", "third");
+  await settled();
+  bench.engine.event("network", "connect", "new", "third");
+  await settled();
+  t.equal(gateway("third"), "172.18.0.4", "also on a network that becomes known only then");
 });

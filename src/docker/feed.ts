@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../errors.js";
-import type { Inventory } from "../inventory/inventory.js";
+import { gatewayBridge, type Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
 import type { DockerEvent } from "./events.js";
@@ -44,6 +44,8 @@ export class Feed {
   #subscription: { close(): void } | undefined;
   #reconnect: NodeJS.Timeout | undefined;
   #relist: NodeJS.Timeout | undefined;
+  /** Everything is being looked at, networks first. */
+  #isListing = false;
   #failures = 0;
   /** Code of why dockerd is not followed although it is there. */
   #refusal: string | undefined;
@@ -147,6 +149,15 @@ export class Feed {
 
   /** Looks at everything there is. What was created meanwhile came as an event; what is gone is removed. */
   async #listAll(isCurrent: () => boolean): Promise<void> {
+    this.#isListing = true;
+    try {
+      await this.#list(isCurrent);
+    } finally {
+      this.#isListing = false;
+    }
+  }
+
+  async #list(isCurrent: () => boolean): Promise<void> {
     const knownBefore = new Set([...this.inventory.containers.keys(), ...this.inventory.networks.keys()]);
     const [networks, containers] = await Promise.all([this.engine.networkIds(), this.engine.containerIds()]);
     if (!isCurrent()) return;
@@ -196,8 +207,11 @@ export class Feed {
 
   async #lookAtContainer(id: string): Promise<() => void> {
     const container = await this.engine.container(id);
+    const gateway = container && this.#mayHaveGateway(container) ? await this.engine.network(gatewayBridge) : undefined;
     return () => {
       if (!container) return this.#forget(id);
+      if (gateway) this.inventory.putGateways(gateway.network, gateway.endpoints);
+      else if (!this.#needsGateway(container)) this.inventory.removeGateway(id);
       // What is too much to be looked at is known from its networks alone.
       const endpoints = container.partial ? (this.inventory.containers.get(id)?.endpoints ?? []) : container.endpoints;
       this.inventory.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
@@ -205,14 +219,35 @@ export class Feed {
     };
   }
 
+  /**
+   * Whether it is to be looked up which address a container has on docker_gwbridge, of which no event tells. Once all is
+   * listed: a listing looks at that network before any container, and nothing changes for one that is as it was.
+   */
+  #mayHaveGateway(container: Container): boolean {
+    if (this.state.kind !== "following" || !this.#needsGateway(container)) return false;
+    const known = this.inventory.containers.get(container.id);
+    const isAsItWas = known?.sandbox?.id === container.sandbox?.id && JSON.stringify(known?.endpoints) === JSON.stringify(container.endpoints);
+    return !isAsItWas || (!this.#isListing && this.inventory.gatewayOf(container.id) === undefined);
+  }
+
+  /** Whether none of its networks is known to be a way out of the host. */
+  #needsGateway({ running, endpoints }: Container): boolean {
+    const joined = endpoints.filter(({ ipv4, ipv6 }) => (ipv4 ?? ipv6) !== undefined).map((endpoint) => this.inventory.networkOf(endpoint));
+    return running && joined.some((network) => network !== undefined && network.driver !== "bridge") && !joined.some((network) => network?.driver === "bridge" && !network.internal);
+  }
+
   async #lookAtNetwork(id: string): Promise<() => void> {
     const found = await this.engine.network(id);
     return () => {
       if (!found) return this.#forget(id);
+      if (found.network.name === gatewayBridge) return this.inventory.putGateways(found.network, found.endpoints);
+      const isNew = !this.inventory.networks.has(id);
       this.inventory.putNetwork(found.network);
       this.inventory.putListed(found.network, found.endpoints);
       const listed = new Set(found.endpoints.map(({ container }) => container));
-      for (const container of this.inventory.containersOn(id)) if (!listed.has(container)) this.#containers.request(container);
+      // Of those on one that was not known it was not known either whether they have a gateway.
+      const isNews = isNew && this.state.kind === "following" && found.network.driver !== "bridge";
+      for (const container of this.inventory.containersOn(id)) if (isNews || !listed.has(container)) this.#containers.request(container);
     };
   }
 

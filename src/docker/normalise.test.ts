@@ -183,3 +183,16 @@ t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (
   t.equal(after("failed to bind host port for 1.1.1.1:1".repeat(100_000)), undefined);
   t.end();
 });
+
+t.test("where a network's options have Docker bind ports", (t) => {
+  const options = (given: Record<string, string>) => {
+    const { hostBinding, unbound } = network({ Options: Object.fromEntries(Object.entries(given).map(([key, value]) => [`com.docker.network.bridge.${key}`, value])) }).network;
+    return { hostBinding, unbound };
+  };
+  t.same(options({ host_binding_ipv4: "127.0.0.1" }), { hostBinding: "127.0.0.1", unbound: undefined });
+  t.same(options({ host_binding_ipv4: "0:0:0:0::1" }), { hostBinding: "::1", unbound: undefined });
+  for (const value of ["0.0.0.0", "", "nonsense"]) t.same(options({ host_binding_ipv4: value }), { hostBinding: undefined, unbound: undefined });
+  t.same(options({ gateway_mode_ipv4: "routed", gateway_mode_ipv6: "nat" }), { hostBinding: undefined, unbound: { ipv4: "routed" } });
+  t.same(options({ gateway_mode_ipv4: "nat-unprotected", gateway_mode_ipv6: "isolated" }), { hostBinding: undefined, unbound: { ipv6: "isolated" } });
+  t.end();
+});

@@ -1,11 +1,14 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import type { DockerPort } from "../inventory/published.js";
+import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
-import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport } from "../inventory/types.js";
+import { canonicalAddress } from "../inventory/port-spec.js";
+import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport, UnboundMode } from "../inventory/types.js";
 
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
 
+const bridgeOption = "com.docker.network.bridge";
 /** What is read of an error of dockerd's, characters. */
 const errorAtMost = 4096;
 
@@ -91,8 +94,8 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
   const name = text(raw.Name);
   const driver = text(raw.Driver);
   const options = stringMap(raw.Options);
-  const predefined = driver === "host" || driver === "null" || options["com.docker.network.bridge.default_bridge"] === "true" || name === "docker_gwbridge";
-  const network = { id, name, driver, internal: raw.Internal === true, predefined, shared: driver === "overlay" || isSharedScope(text(raw.Scope)) };
+  const predefined = driver === "host" || driver === "null" || options[`${bridgeOption}.default_bridge`] === "true" || name === gatewayBridge;
+  const network = { id, name, driver, internal: raw.Internal === true, predefined, shared: driver === "overlay" || isSharedScope(text(raw.Scope)), ...publishing(options) };
   const endpoints = Object.entries(object(raw.Containers))
     .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
     .map(([container, entry]) => listedEndpoint(container, object(entry)));
@@ -113,6 +116,18 @@ export function engineInfoOf(info: unknown): EngineInfo {
   const raw = object(info);
   const names = strings(raw.SecurityOptions).flatMap((option) => option.split(",").filter((field) => field.startsWith("name=")));
   return { liveRestore: raw.LiveRestoreEnabled === true, rootless: names.includes("name=rootless"), usernsRemap: names.includes("name=userns") };
+}
+
+/** Where the network's options have Docker publish ports; `--ip` of dockerd is such an option of the default bridge, and of no other network. */
+function publishing(options: Readonly<Record<string, string>>): Pick<Network, "hostBinding" | "unbound"> {
+  const hostBinding = canonicalAddress(options[`${bridgeOption}.host_binding_ipv4`] ?? "");
+  const unbound = { ...unboundIn("ipv4", options), ...unboundIn("ipv6", options) };
+  return { ...(hostBinding !== undefined && hostBinding !== "0.0.0.0" && { hostBinding }), ...(Object.keys(unbound).length > 0 && { unbound }) };
+}
+
+function unboundIn(family: "ipv4" | "ipv6", options: Readonly<Record<string, string>>): Network["unbound"] {
+  const mode = options[`${bridgeOption}.gateway_mode_${family}`];
+  return mode === "routed" || mode === "isolated" ? { [family]: mode satisfies UnboundMode } : {};
 }
 
 function endpointOf(networkName: string, raw: Loose, containerId: string, kept: Kept): Endpoint {

@@ -1,4 +1,8 @@
+import type { Joined } from "./naming.js";
 import type { Container, Endpoint, ListedEndpoint, Network } from "./types.js";
+
+/** The bridge that Docker gives containers for which none of their networks is a way out of the host; it is not listed among these. */
+export const gatewayBridge = "docker_gwbridge";
 
 /** Ids of what may be different now. */
 export interface Change {
@@ -14,6 +18,8 @@ export class Inventory {
   readonly containers = new Map<string, Container>();
   readonly networks = new Map<string, Network>();
   readonly #byName = new Map<string, Container>();
+  /** By container. */
+  readonly #gateways = new Map<string, Joined>();
   /** Containers with names that are not kept. */
   readonly #nameless = new Set<string>();
   readonly #listeners = new Set<(change: Change) => void>();
@@ -36,6 +42,7 @@ export class Inventory {
 
   removeContainer(id: string): void {
     this.#forgetName(id);
+    this.#gateways.delete(id);
     this.#nameless.delete(id);
     if (this.containers.delete(id)) this.#changed({ containers: [id] });
   }
@@ -52,6 +59,7 @@ export class Inventory {
   }
 
   removeNetwork(id: string): void {
+    if (this.networks.get(id)?.name === gatewayBridge) for (const container of [...this.#gateways.keys()]) this.removeGateway(container);
     if (this.networks.delete(id)) this.#changed({ networks: [id] });
   }
 
@@ -62,6 +70,27 @@ export class Inventory {
       if (known) this.putContainer({ ...known, endpoints: withAddress(known.endpoints, network, entry) });
       else this.putContainer(partialContainer(network, entry));
     }
+  }
+
+  /** Who is on docker_gwbridge, and nobody else is. */
+  putGateways(network: Network, listed: readonly ListedEndpoint[]): void {
+    this.putNetwork(network);
+    const now = new Map(listed.map(({ container, ipv4, ipv6 }) => [container, { endpoint: emptyEndpoint(network, ipv4, ipv6), network }]));
+    const before = new Map(this.#gateways);
+    this.#gateways.clear();
+    for (const [container, gateway] of now) this.#gateways.set(container, gateway);
+    const changed = [...new Set([...before.keys(), ...now.keys()])].filter((id) => this.containers.has(id) && !sameData(before.get(id), now.get(id)));
+    if (changed.length > 0) this.#changed({ containers: changed });
+  }
+
+  /** A container has no address on docker_gwbridge, or none that is known to be right. */
+  removeGateway(container: string): void {
+    if (this.#gateways.delete(container)) this.#changed({ containers: [container] });
+  }
+
+  /** A container's place on docker_gwbridge. */
+  gatewayOf(container: string): Joined | undefined {
+    return this.#gateways.get(container);
   }
 
   /** A container has left a network. */

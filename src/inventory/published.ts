@@ -11,6 +11,8 @@ export interface PublishedPort {
   readonly hostPort: number;
   readonly containerPort: number;
   readonly options: PublicationOptions;
+  /** Nobody named its address: it is bound where Docker would bind it, which may change with the container's networks. */
+  readonly byDefault?: true;
   /** Who asked for it: `pontoon publish`, or the container's label `pontoon.publish`. */
   readonly source: "command" | "label";
 }

@@ -13,7 +13,14 @@ export interface Network {
   readonly predefined: boolean;
   /** Other hosts have endpoints on it. */
   readonly shared: boolean;
+  /** Where Docker binds ports of its containers that name no address; left out where that is every address of the host. */
+  readonly hostBinding?: string;
+  /** Families in which Docker binds no port of the host for its containers, and why. */
+  readonly unbound?: { readonly ipv4?: UnboundMode; readonly ipv6?: UnboundMode };
 }
+
+/** Gateway modes of Docker 27 and later: others reach containers by their own addresses, or nobody does, not even the host. */
+export type UnboundMode = "routed" | "isolated";
 
 /** A container's place on a network, joined or only configured. */
 export interface Endpoint {

@@ -56,6 +56,8 @@ export const SO_BINDTOIFINDEX = 62;
 export const SCM_RIGHTS = 1;
 
 export const SOL_NETLINK = 270;
+export const NETLINK_ADD_MEMBERSHIP = 1;
+export const NETLINK_NO_ENOBUFS = 5;
 export const NETLINK_CAP_ACK = 10;
 export const NETLINK_EXT_ACK = 11;
 

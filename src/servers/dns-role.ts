@@ -84,7 +84,7 @@ export class DnsRole {
       },
       onMessage: (message) => this.#onMessage(message),
     });
-    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what));
+    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what), (sandbox, error) => this.#giveBack(sandbox, error));
     this.#putSettings();
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#reviews.request(change));
@@ -260,6 +260,14 @@ export class DnsRole {
     this.#mirror.remove(`sandbox ${sandbox}`);
     this.answering.delete(sandbox);
     void this.takeovers.letGo(sandbox).then(() => this.#wantedAgain(sandbox));
+  }
+
+  /** Its own rules redirect DNS by now. It is tried again as what could not be taken over in the first place. */
+  #giveBack(sandbox: string, error: unknown): void {
+    this.#mirror.remove(`sandbox ${sandbox}`);
+    this.answering.delete(sandbox);
+    // A review may have told of it meanwhile, and the server has forgotten that.
+    void this.takeovers.giveBack(sandbox, error).then(() => this.takeovers.has(sandbox) || this.#mirror.remove(`sandbox ${sandbox}`));
   }
 
   /** It was wanted again while it was being let go of: the server has forgotten it by now, record and all. */

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { PortSpan } from "../../proxy/source-ports.js";
 import type { Report } from "../../proxy/protocol.js";
+import { dialFailureText } from "../control/dial-failures.js";
 import { portRows, rowOfEntry } from "../control/port-rows.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
 import { describeError, PontoonError } from "../errors.js";
@@ -16,7 +17,7 @@ import { Publisher } from "./publisher.js";
 import type { ServerState } from "./server-client.js";
 import { pidOfServer } from "./server-process.js";
 import { WantedPorts } from "./wanted-ports.js";
-import { UnboundPorts } from "./unbound-ports.js";
+import { lookForHolders, UnboundPorts } from "./unbound-ports.js";
 
 /** Until a pontoon-proxy that is just starting is there, ms. */
 const beginTime = 10_000;
@@ -37,6 +38,8 @@ export interface PortsRoleOptions {
   readonly drainMs: number;
   /** That UDP flows are sent from. */
   readonly sourcePorts: PortSpan;
+  /** Whether dockerd has a userland proxy. */
+  readonly userlandProxy: () => boolean;
 }
 
 /** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
@@ -62,13 +65,17 @@ export class PortsRole {
     this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs, sourcePorts } }, log, {
       onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
+      onFailedDials: (id, reason) => this.#tellFailedDials(id, reason),
     });
     new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
     new WantedPorts(inventory, sourcePorts, (ports) => (this.#proxy.avoided = ports));
-    const store = new PublicationStore(stateDir, ({ keptAs, reason }) => log.error({ keptAs, reason }, "the list of published ports was damaged; nothing in it is published"));
-    this.#ports = new PublishedPorts(inventory, this.#proxy, store, { drainMs, sourcePorts }, log);
+    const store = new PublicationStore(stateDir, (damage) => log.error(damage, "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves"));
+    this.#ports = new PublishedPorts(inventory, this.#proxy, store, { drainMs, sourcePorts }, log, options.userlandProxy);
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
-    this.#unbound = new UnboundPorts(inventory, log);
+    this.#unbound = new UnboundPorts(inventory, log, async (ports) => {
+      const holders = await lookForHolders(ports);
+      return ports.map((port, index) => `${holders[index]}${this.#ports.holderOf(port)}`);
+    });
   }
 
   async #begin(inherited: readonly Inherited[]): Promise<void> {
@@ -76,6 +83,13 @@ export class PortsRole {
     this.#publisher.start();
     this.#hasBegun = true;
     this.#begun();
+  }
+
+  /** Of ports that dockerd publishes as well. */
+  #tellFailedDials(id: string, reason: string): void {
+    const entry = this.#ports.entries.get(id);
+    const publication = entry ? { container: entry.port.container } : { publication: id };
+    this.log.warn({ ...publication, reason: dialFailureText(reason, entry?.target) }, "connections to a published port fail; `pontoon port --long` counts them");
   }
 
   get server(): ServerState {

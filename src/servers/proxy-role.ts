@@ -46,6 +46,8 @@ export interface ProxyRoleEvents {
   onBegin(inherited: readonly Inherited[]): void;
   /** What was open cannot be served any more, and its socket is closed. */
   onFailed(id: string, reason: string): void;
+  /** Connections to the container of a publication fail. @param reason name of an errno */
+  onFailedDials?(id: string, reason: string): void;
 }
 
 /**
@@ -60,6 +62,8 @@ export class ProxyRole {
   readonly #awaited = new Map<string, (failure: PontoonError | undefined) => void>();
   #avoided: ReadonlySet<number> = new Set();
   readonly #declined = new Map<string, number>();
+  /** When it was told lately why connections fail. */
+  #dialFailures: number[] = [];
   /** When bulk workers were started lately. */
   #workers: number[] = [];
   #lacksWorkers = false;
@@ -243,6 +247,8 @@ export class ProxyRole {
       case "notice":
         this.log.warn({ reason: message.reason }, "pontoon-proxy is short of something");
         return;
+      case "failed-dials":
+        return this.#onFailedDials(message.id, message.reason);
       case "want-worker":
         return this.#addWorker();
       case "avoided":
@@ -269,6 +275,14 @@ export class ProxyRole {
     if (this.#declined.has(reason) || this.#declined.size >= reasonsAtMost) return;
     this.#declined.set(reason, now);
     this.log.warn({ reason }, "a port that dockerd publishes is left to Docker's own docker-proxy");
+  }
+
+  #onFailedDials(id: string, reason: string): void {
+    const now = Date.now();
+    this.#dialFailures = this.#dialFailures.filter((at) => now - at < sameReasonAgain);
+    if (this.#dialFailures.length >= reasonsAtMost) return; // `pontoon port --long` tells of every port
+    this.#dialFailures.push(now);
+    this.events.onFailedDials?.(id, reason);
   }
 
   /** Only a process of root's can start one. */

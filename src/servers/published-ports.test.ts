@@ -8,6 +8,7 @@ import { atOnce } from "../linux/pieces.js";
 import { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { container, endpoint, network } from "../inventory/test-containers.js";
+import { duplicateDescriptor } from "../linux/descriptors.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { openDescriptors } from "../linux/test-loop.js";
 import { idOf, PublishedPorts, type BoundEntry } from "./published-ports.js";
@@ -20,12 +21,23 @@ class Bench {
   saved: readonly PublishedPort[] = [];
   refusal: Error | undefined;
   unwritable: Error | undefined;
+  readonly store = {
+    hasLost: false,
+    load: () => this.saved,
+    save: (ports: readonly PublishedPort[]) => {
+      if (this.unwritable) throw this.unwritable;
+      this.saved = [...ports];
+    },
+  };
+  readonly opened = new Map<string, Publication>();
   readonly ports: PublishedPorts;
 
   constructor(t: Test) {
     this.inventory.putNetwork(network("n1"));
     const proxy = {
-      open: ({ id, target }: Publication, descriptor: number) => {
+      open: (publication: Publication, descriptor: number) => {
+        const { id, target } = publication;
+        this.opened.set(id, publication);
         this.said.push(`open ${id} ${text(target)}`);
         this.descriptors.set(id, descriptor);
         return this.refusal ? Promise.reject(this.refusal) : Promise.resolve();
@@ -40,14 +52,7 @@ class Bench {
       gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
       retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
     };
-    const store = {
-      load: () => this.saved,
-      save: (ports: readonly PublishedPort[]) => {
-        if (this.unwritable) throw this.unwritable;
-        this.saved = [...ports];
-      },
-    };
-    this.ports = new PublishedPorts(this.inventory, proxy, store, { drainMs: 10_000, sourcePorts: defaultSourcePorts }, pino({ level: "silent" }));
+    this.ports = new PublishedPorts(this.inventory, proxy, this.store, { drainMs: 10_000, sourcePorts: defaultSourcePorts }, pino({ level: "silent" }));
     t.teardown(() => this.descriptors.forEach((descriptor) => closeDescriptor(descriptor)));
   }
 
@@ -173,4 +178,46 @@ t.test("flows give up the UDP ports that are about to be bound, of those they ha
   await bench.ports.restore([]);
   t.same(asked().slice(1), ["vacate 61777"], "also what is remembered");
   await bench.ports.remove(bench.ports.all);
+});
+
+t.test("when the list was lost or damaged, what pontoon-proxy serves stays published, and nothing else", async (t) => {
+  for (const hasLost of [true, false]) {
+    const before = new Bench(t);
+    before.web("10.0.0.2");
+    before.ports.followContainers();
+    const [kept, lost, foreign] = [before.bind(), before.bind(), before.bind()];
+    const rich: BoundEntry = { ...lost, port: { ...lost.port, byDefault: true, source: "label", options: { allowFrom: ["10.0.0.0/8"], drainMs: 5 } } };
+    await before.ports.add([kept, rich, foreign]);
+    const held = [kept, rich, foreign].map(({ port, descriptor }) => ({ publication: before.opened.get(idOf(port))!, descriptor }));
+    before.descriptors.clear();
+
+    const bench = new Bench(t);
+    bench.saved = [kept.port];
+    bench.store.hasLost = hasLost;
+    bench.ports.load();
+    const { owner, ...unowned } = held[2]!.publication;
+    t.match(owner, { container: "web" });
+    const open = openDescriptors();
+    await bench.ports.restore([held[0]!, held[1]!, { ...held[2]!, publication: unowned }]);
+    t.same(bench.ports.all.map(({ port }) => port), hasLost ? [kept.port, rich.port] : [kept.port], `lost: ${hasLost}`);
+    t.same(bench.saved, bench.ports.all.map(({ port }) => port));
+    t.equal(openDescriptors(), open - (hasLost ? 1 : 2), "what nobody knows is closed");
+    bench.said.length = 0;
+    bench.ports.followContainers();
+    t.same(bench.said.length, bench.ports.all.length, "and follows its container like any other");
+  }
+});
+
+t.test("what a pontoon-proxy that was broken into says to have is not believed", async (t) => {
+  const bench = new Bench(t);
+  bench.store.hasLost = true;
+  const bound = bench.bind();
+  const { ip, hostPort } = bound.port;
+  const whole: Publication = { id: idOf(bound.port), protocol: "tcp", listen: { ip, port: hostPort }, options: {}, owner: { container: "web", containerPort: 80, source: "command" } };
+  for (const change of [{ id: "another" }, { owner: { ...whole.owner!, container: "" } }, { owner: { ...whole.owner!, containerPort: 0 } }, { options: { udpFlows: 0 } }, { listen: { ip, port: hostPort + 1 } }] as Partial<Publication>[]) {
+    await bench.ports.restore([{ publication: { ...whole, ...change }, descriptor: duplicateDescriptor(bound.descriptor) }]);
+    t.same(bench.ports.all, [], JSON.stringify(change));
+  }
+  await bench.ports.restore([{ publication: whole, descriptor: bound.descriptor }]);
+  t.equal(bench.ports.all.length, 1);
 });

@@ -2,20 +2,21 @@ import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import type { PortSpan } from "../../proxy/source-ports.js";
 import type { Endpoint, Publication } from "../../proxy/publication.js";
-import { bindPort, PortTaken } from "../backend/host-ports.js";
+import { bindPort, hasIPv6, PortTaken } from "../backend/host-ports.js";
 import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PortRange } from "../inventory/port-spec.js";
-import type { PublishedPort } from "../inventory/published.js";
-import { addressesOf, addressIn } from "../inventory/targets.js";
+import type { DockerPort, PublishedPort } from "../inventory/published.js";
+import { addressesOf, addressIn, defaultAddresses, isWithin, unpublishable, type HostAddresses } from "../inventory/targets.js";
+import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { udpBuffer } from "../linux/listener.js";
 import { closeDescriptor, forceReceiveBuffer, localAddress } from "../linux/socket.js";
 import { socketKind } from "../linux/socket-kind.js";
-import type { PublicationStore } from "../store/publications.js";
+import { publishedPortOf, type PublicationStore } from "../store/publications.js";
 import type { Inherited, ProxyRole } from "./proxy-role.js";
 import { portsIn } from "./wanted-ports.js";
-import { TakenPorts } from "./taken-ports.js";
+import { overlap, TakenPorts } from "./taken-ports.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
 const openedAtOnce = 100;
@@ -26,6 +27,17 @@ export interface Entry {
   /** Why it could not be bound; it is tried again. */
   failure: string | undefined;
   target: Endpoint | undefined;
+  /** Why clients are refused although the container runs. */
+  refusal?: string | undefined;
+}
+
+/** Where a port leads, or why it does not. */
+type Way = Pick<Entry, "target" | "refusal">;
+
+/** Where ports are bound that name no address. */
+export interface Binding extends HostAddresses {
+  /** Whether that is Docker's choice, and not named by anybody. */
+  readonly byDefault: boolean;
 }
 
 /** A published port with its socket. */
@@ -53,9 +65,11 @@ export class PublishedPorts {
   constructor(
     private readonly inventory: Inventory,
     private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget" | "gone" | "vacate">,
-    private readonly store: Pick<PublicationStore, "load" | "save">,
+    private readonly store: Pick<PublicationStore, "load" | "save"> & Partial<Pick<PublicationStore, "hasLost">>,
     private readonly settings: { readonly drainMs: number; readonly sourcePorts: PortSpan },
     private readonly log: Logger,
+    /** Whether dockerd has a userland proxy. */
+    private readonly userlandProxy: () => boolean = () => true,
   ) {
     this.taken = new TakenPorts(inventory, () => this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port));
   }
@@ -66,6 +80,20 @@ export class PublishedPorts {
 
   get all(): Entry[] {
     return [...this.#entries.values()];
+  }
+
+  /** Where Docker would bind ports of a container that name no address. */
+  bindingOf(container: Container | undefined): Binding {
+    const host = { hasIPv6: hasIPv6(), userlandProxy: this.userlandProxy() };
+    return { ...(container ? defaultAddresses(this.inventory, container, host) : { ips: [] }), byDefault: true };
+  }
+
+  /** For whom we hold a port that dockerd could not bind, for messages; empty when we do not. */
+  holderOf({ transport, ip, hostPort }: DockerPort): string {
+    const holder = this.all.find(({ port, failure }) => failure === undefined && port.transport === transport && port.hostPort === hostPort && overlap(port.ip, ip))?.port;
+    if (!holder) return "";
+    const port = `${holder.containerPort}/${holder.transport}`;
+    return `: opened for ${holder.container} (${port}) by ${holder.source === "command" ? "`pontoon publish`" : "its label pontoon.publish"}`;
   }
 
   /** Reads what is to be published. Throws STORE_UNREADABLE. */
@@ -99,13 +127,44 @@ export class PublishedPorts {
       if (before) void this.#serve(entry, before.descriptor);
       else unbound.push(entry);
     }
+    if (this.store.hasLost === true) this.#takeFromProxy(left);
     for (const { descriptor } of left.values()) closeDescriptor(descriptor);
     await this.#bindAll(unbound);
   }
 
+  /** What is served and was not remembered, as the list was lost or damaged. @param left loses what is taken */
+  #takeFromProxy(left: Map<string, Inherited>): void {
+    const taken: Entry[] = [];
+    for (const [id, { publication, descriptor }] of left) {
+      const port = this.#portOf(publication);
+      if (!port || idOf(port) !== id) continue;
+      left.delete(id);
+      const entry: Entry = { port, failure: undefined, target: publication.target };
+      this.#entries.set(id, entry);
+      taken.push(entry);
+      void this.#serve(entry, descriptor);
+    }
+    if (taken.length === 0) return;
+    this.log.warn({ ports: taken.length }, "the list of published ports lacked ports that pontoon-proxy serves; they stay published");
+    try {
+      this.#save();
+    } catch (error) {
+      this.log.error({ reason: describeError(error) }, "what is published cannot be remembered");
+    }
+  }
+
+  #portOf({ protocol, listen, options: { drainMs, ...options }, owner }: Publication): PublishedPort | undefined {
+    if (!owner) return undefined;
+    const { container, containerPort, source, byDefault } = owner;
+    return publishedPortOf({
+      container, transport: protocol, ip: listen.ip, hostPort: listen.port, containerPort, source, ...(byDefault === true && { byDefault }),
+      options: { ...options, ...(drainMs !== undefined && drainMs !== this.settings.drainMs && { drainMs }) },
+    });
+  }
+
   /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
   async add(bound: readonly BoundEntry[]): Promise<Entry[]> {
-    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
     this.#remember(entries, bound);
     try {
       await this.#openAll(entries, bound);
@@ -145,7 +204,7 @@ export class PublishedPorts {
   async addEach(groups: readonly (readonly BoundEntry[])[]): Promise<unknown[]> {
     const bound = groups.flat();
     if (bound.length === 0) return groups.map(() => undefined);
-    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, target: this.#targetOf(port) }));
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
     this.#remember(entries, bound);
     const reasons: unknown[] = [];
     const unserved: Entry[] = [];
@@ -159,17 +218,29 @@ export class PublishedPorts {
     return reasons;
   }
 
-  /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. */
-  async remove(entries: readonly Entry[]): Promise<void> {
-    if (entries.length === 0) return;
+  /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. @param successors remembered in their place */
+  async remove(entries: readonly Entry[], successors: readonly Entry[] = []): Promise<void> {
+    if (entries.length + successors.length === 0) return;
     for (const { port } of entries) this.#entries.delete(idOf(port));
+    for (const entry of successors) this.#entries.set(idOf(entry.port), entry);
     try {
       this.#save();
     } catch (error) {
+      for (const { port } of successors) this.#entries.delete(idOf(port));
       for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
       throw error;
     }
     for (let at = 0; at < entries.length; at += openedAtOnce) await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
+  }
+
+  /**
+   * Binds ports at other addresses: those there were are closed first, since the new ones may be among them. What cannot be
+   * bound is tried again. Rejects with STORE_UNWRITABLE; then nothing has changed.
+   */
+  async replace(old: readonly Entry[], ports: readonly PublishedPort[]): Promise<void> {
+    const entries = ports.map((port): Entry => ({ port, failure: undefined, target: undefined }));
+    await this.remove(old, entries);
+    await this.#bindAll(entries);
   }
 
   /** From now on the inventory tells where every container is. */
@@ -185,7 +256,8 @@ export class PublishedPorts {
     const left = new Set<string>();
     for (const entry of this.#entries.values()) {
       if (!concerns(entry.port.container)) continue;
-      const target = this.#targetOf(entry.port);
+      const { target, refusal } = this.#wayOf(entry.port);
+      entry.refusal = refusal;
       if (target?.ip === entry.target?.ip) continue;
       if (entry.target) left.add(entry.target.ip);
       entry.target = target;
@@ -240,7 +312,7 @@ export class PublishedPorts {
       try {
         const [bound] = yield* bindPort(transport, [ip], { first: hostPort, last: hostPort });
         entry.failure = undefined;
-        entry.target = this.#targetOf(entry.port);
+        Object.assign(entry, this.#wayOf(entry.port));
         this.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
         onBound(entry, bound!.descriptor);
       } catch (error) {
@@ -260,14 +332,22 @@ export class PublishedPorts {
   }
 
   #publicationOf({ port, target }: Entry): Publication {
-    const { transport, ip, hostPort, options } = port;
-    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.settings.drainMs, ...options }, ...(target && { target }) };
+    const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
+    const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
+    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.settings.drainMs, ...options }, owner, ...(target && { target }) };
   }
 
-  #targetOf({ container: name, ip, containerPort }: PublishedPort): Endpoint | undefined {
+  #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
     const container = this.inventory.named(name);
-    const address = container && addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
-    return address === undefined ? undefined : { ip: address, port: containerPort };
+    if (!container) return { target: undefined, refusal: undefined };
+    const none = (refusal: string | undefined) => ({ target: undefined, refusal });
+    if (byDefault === true) {
+      // Nobody is let in by an address that Docker would not bind, not even until another is bound.
+      const { ips, reason } = defaultAddresses(this.inventory, container, { hasIPv6: true, userlandProxy: this.userlandProxy() });
+      if (!isWithin(ip, ips)) return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
+    }
+    const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
+    return address === undefined ? none(unpublishable(this.inventory, container)) : { target: { ip: address, port: containerPort }, refusal: undefined };
   }
 
   #save(): void {

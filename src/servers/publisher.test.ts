@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import { defaultSourcePorts } from "../../proxy/source-ports.js";
 import t, { type Test } from "tap";
+import type { Publication } from "../../proxy/publication.js";
 import { Inventory } from "../inventory/inventory.js";
 import type { PublishedPort } from "../inventory/published.js";
 import { container, endpoint, network } from "../inventory/test-containers.js";
@@ -20,20 +21,28 @@ class Bench {
   readonly publisher: Publisher;
   readonly ports: PublishedPorts;
 
-  constructor(t: Test, saved: readonly PublishedPort[] = []) {
+  /** What pontoon-proxy was told, and clients would find. */
+  readonly served = new Map<string, string | undefined>();
+  readonly #userlandProxy: boolean;
+
+  /** @param address of publications that name none; null: Docker's */
+  constructor(t: Test, saved: readonly PublishedPort[] = [], address: string | null = ip, userlandProxy = true) {
+    this.#userlandProxy = userlandProxy;
     const descriptors = new Map<string, number>();
     const close = (id: string) => {
+      this.served.delete(id);
       const descriptor = descriptors.get(id);
       if (descriptors.delete(id)) closeDescriptor(descriptor!);
       return Promise.resolve();
     };
-    const proxy = { open: ({ id }: { id: string }, descriptor: number) => (descriptors.set(id, descriptor), Promise.resolve()), close, retarget: () => undefined, gone: () => undefined, vacate: () => Promise.resolve() };
+    const note = (id: string, target: { readonly ip: string } | undefined) => void this.served.set(id, target?.ip);
+    const proxy = { open: ({ id, target }: Publication, descriptor: number) => (note(id, target), descriptors.set(id, descriptor), Promise.resolve()), close, retarget: note, gone: () => undefined, vacate: () => Promise.resolve() };
     const log = pino({ level: "warn" }, { write: (line: string) => void this.logged.push(line) });
     this.inventory.putNetwork(network("n1"));
-    this.ports = new PublishedPorts(this.inventory, proxy, { load: () => saved, save: () => undefined }, { drainMs: 0, sourcePorts: defaultSourcePorts }, log);
+    this.ports = new PublishedPorts(this.inventory, proxy, { load: () => saved, save: () => undefined }, { drainMs: 0, sourcePorts: defaultSourcePorts }, log, () => this.#userlandProxy);
     this.ports.load();
     this.ports.restore([]);
-    this.publisher = new Publisher(this.inventory, this.ports, ip, log);
+    this.publisher = new Publisher(this.inventory, this.ports, address ?? undefined, log);
     t.teardown(async () => {
       this.publisher.stop();
       await this.ports.remove(this.ports.all);
@@ -163,4 +172,109 @@ t.test("a command or a label that asks for too many ports gets none of them, and
   t.match(bench.publisher.labelFailures.get("large"), [{ spec: "20000-30000:20000-30000", reason: /4096 ports/ }]);
   t.match(bench.publisher.labelFailures.get("many")?.at(-1), { reason: /may name 1000 \(TOO_MANY_PORTS\)/ });
   t.match(bench.publisher.labelFailures.get("long"), [{ reason: /longer than 65536 characters/ }]);
+});
+
+/** Ports that clients may find, `127.0.0.1 0 → 10.0.0.2`. */
+const found = (bench: Bench) => [...bench.served].flatMap(([id, target]) => (target === undefined ? [] : [`${id.split(" ")[1]} ${Number(id.split(" ")[2]) - first} → ${target}`])).sort();
+
+t.test("by command and by label: what names no address is where Docker would bind it, and moves with the container's networks", async (t) => {
+  const bench = new Bench(t, [], null);
+  bench.inventory.putNetwork(network("home", { hostBinding: "127.0.0.1" }));
+  bench.inventory.putNetwork(network("other", { hostBinding: "127.0.0.2" }));
+  bench.inventory.putNetwork(network("closed", { internal: true }));
+  bench.publisher.inventoryIsComplete();
+  const move = (id: string, ipv4: string, value = "") => bench.labelled("web", value, { endpoints: [endpoint(id, ipv4)] });
+  for (const value of ["", `${first}:80`]) {
+    const how = value === "" ? "by command" : "by label";
+    move("home", "10.0.1.2", value);
+    if (value === "") t.match(await bench.publisher.publish({ container: "web", specs: [`${first}:80`, `127.0.0.3:${first + 1}:81`] }), [{ port: { ip: "127.0.0.1", byDefault: true } }, { port: { ip: "127.0.0.3" } }]);
+    const named = value === "" ? 1 : 0;
+    const defaults = () => found(bench).filter((line) => !line.startsWith("127.0.0.3"));
+    await bench.settled();
+    t.same(defaults(), ["127.0.0.1 0 → 10.0.1.2"], how);
+    const where = () => bench.ports.all.filter(({ port }) => port.byDefault).map(({ port }) => port.ip);
+    for (const given of [{ endpoints: [] }, { endpoints: [endpoint("unknown", "10.0.8.2")] }, { running: false }]) {
+      bench.labelled("web", value, given);
+      await bench.settled();
+      t.same([defaults(), where()], [[], ["127.0.0.1"]], `${how}: between two networks it stays where it was`);
+    }
+    move("n1", "10.0.0.2", value);
+    await bench.settled();
+    t.same(defaults(), ["0.0.0.0 0 → 10.0.0.2", ":: 0 → 10.0.0.2"], `${how}: all of a network that says nothing`);
+    move("other", "10.0.2.2", value);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.notMatch(found(bench).join(), /0\.0\.0\.0|::/, `${how}: nobody gets in by what Docker would not bind, at no moment`);
+    await bench.settled();
+    t.same(defaults(), ["127.0.0.2 0 → 10.0.2.2"], how);
+    bench.labelled("web", value, { running: false });
+    bench.labelled("web", value, { endpoints: [endpoint("closed", "10.0.3.2")] });
+    await bench.settled();
+    t.same(defaults(), [], `${how}: Docker publishes nothing of internal networks`);
+    t.equal(found(bench).length, named, "but who names an address knows why");
+    if (value === "") t.match(bench.ports.all[1], { refusal: /Docker publishes nothing of web on the host/, port: { ip: "127.0.0.2" } });
+    else t.match(bench.publisher.labelFailures.get("web"), [{ reason: /Docker publishes nothing of web on the host/ }]);
+    move("home", "10.0.1.9", value);
+    await bench.settled();
+    t.same(defaults(), ["127.0.0.1 0 → 10.0.1.9"], how);
+    if (value === "") await bench.publisher.unpublish({ container: "web", specs: [] });
+  }
+});
+
+t.test("a port of a label is bound when its network is known", async (t) => {
+  const bench = new Bench(t, [], null);
+  bench.publisher.inventoryIsComplete();
+  bench.labelled("web", `${first}:80`, { endpoints: [endpoint("late", "10.0.4.2")] });
+  await bench.settled();
+  t.same(found(bench), []);
+  bench.inventory.putNetwork(network("late", { hostBinding: "127.0.0.1" }));
+  await bench.settled();
+  t.same(found(bench), ["127.0.0.1 0 → 10.0.4.2"]);
+});
+
+t.test("an address of the configuration or of the command wins over Docker's", async (t) => {
+  for (const [address, request] of [["127.0.0.5", {}], [null, { ip: "127.0.0.5" }]] as const) {
+    const bench = new Bench(t, [], address);
+    bench.inventory.putNetwork(network("home", { hostBinding: "127.0.0.1" }));
+    bench.publisher.inventoryIsComplete();
+    bench.put("web", { endpoints: [endpoint("home", "10.0.1.2")] });
+    await bench.publisher.publish({ container: "web", specs: [`${first}:80`], ...request });
+    bench.put("web", { endpoints: [endpoint("n1", "10.0.0.2")] });
+    await bench.settled();
+    t.same(found(bench), ["127.0.0.5 0 → 10.0.0.2"]);
+    await bench.publisher.unpublish({ container: "web", specs: [] });
+  }
+});
+
+t.test("without a userland proxy Docker binds IPv6 only for who has it", async (t) => {
+  const bench = new Bench(t, [], null, false);
+  bench.publisher.inventoryIsComplete();
+  bench.put("web");
+  await bench.publisher.publish({ container: "web", specs: [`${first}:80`] });
+  t.same(found(bench), ["0.0.0.0 0 → 10.0.0.2"]);
+  bench.put("web", { endpoints: [endpoint("n1", "10.0.0.2", { ipv6: "fd00::2" })] });
+  await bench.settled();
+  t.same(found(bench), ["0.0.0.0 0 → 10.0.0.2", ":: 0 → fd00::2"]);
+});
+
+t.test("a container that the host cannot reach is refused, and one that comes to be so shows why", async (t) => {
+  for (const driver of ["macvlan", "ipvlan", "overlay"]) {
+    const bench = new Bench(t);
+    bench.inventory.putNetwork(network("far", { driver }));
+    bench.publisher.inventoryIsComplete();
+    bench.labelled("far", `${first + 5}:80`, { endpoints: [endpoint("far", "10.0.7.2")] });
+    await t.rejects(bench.publisher.publish({ container: "far", specs: [`${first}:80`] }), { code: "NOT_PUBLISHABLE", message: /the host cannot reach far on far/ });
+    await bench.settled();
+    t.match(bench.publisher.labelFailures.get("far"), [{ reason: /the host cannot reach far on far/ }]);
+    bench.put("web");
+    await bench.publisher.publish({ container: "web", specs: [`${first}:80`] });
+    t.same(found(bench), ["127.0.0.1 0 → 10.0.0.2"]);
+    bench.put("web", { endpoints: [endpoint("far", "10.0.7.3")] });
+    await bench.settled();
+    t.same(found(bench), []);
+    t.match(bench.ports.all, [{ failure: undefined, refusal: /the host cannot reach web on far/ }]);
+    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), [{ container: "web", name: "gateway_1", ipv4: "172.18.0.3", ipv6: undefined }, { container: "far", name: "gateway_2", ipv4: "172.18.0.4", ipv6: undefined }]);
+    await bench.settled();
+    t.same(found(bench), ["127.0.0.1 0 → 172.18.0.3", "127.0.0.1 5 → 172.18.0.4"]);
+    await bench.ports.remove(bench.ports.all);
+  }
 });

@@ -1,16 +1,16 @@
 import type { Logger } from "pino";
 import { checkPublication, type PublicationOptions } from "../../proxy/publication.js";
-import { bindPort, hasIPv6, PortTaken } from "../backend/host-ports.js";
+import { bindPort, PortTaken } from "../backend/host-ports.js";
 import type { PublishRequest, UnpublishRequest } from "../control/ports.js";
 import { describeError, PontoonError } from "../errors.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
 import { countOf, mappingsOf, matcherOf, parsePortSpec, portLabel, type PortMapping } from "../inventory/port-spec.js";
 import type { PublishedPort } from "../inventory/published.js";
-import { containerNamed, unpublishable } from "../inventory/targets.js";
+import { containerNamed, reachOf, unpublishable } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { closeDescriptor } from "../linux/socket.js";
-import { idOf, type BoundEntry, type Entry, type PublishedPorts } from "./published-ports.js";
+import { idOf, type Binding, type BoundEntry, type Entry, type PublishedPorts } from "./published-ports.js";
 import { takenBy } from "./taken-ports.js";
 
 const label = "pontoon.publish";
@@ -53,7 +53,7 @@ export class Publisher {
   constructor(
     private readonly inventory: Inventory,
     private readonly ports: PublishedPorts,
-    /** Address of publications that name none; undefined: all of both families. */
+    /** Address of publications that name none; undefined: where Docker would bind them. */
     private readonly ip: string | undefined,
     private readonly log: Logger,
   ) {
@@ -95,7 +95,8 @@ export class Publisher {
       const mappings = [...specs.flatMap(mappingsOf), ...exposed];
       if (mappings.length === 0) throw new PontoonError("NOT_PUBLISHABLE", container.name, `${container.name} exposes no port; name those to publish, such as 8080:80`);
       const options = optionsOf(request, mappings);
-      return await this.ports.add(await this.#bindAll(container.name, mappings, addressesOf(request.ip ?? this.ip), options));
+      const binding = this.#bindingOf(container, request.ip);
+      return await this.ports.add(await this.#bindAll(container.name, mappings, binding, options));
     });
   }
 
@@ -121,6 +122,11 @@ export class Publisher {
     throw new PontoonError("NOT_PUBLISHED", name, `pontoon does not publish ${spec} of ${name}; \`pontoon port\` shows what is published`);
   }
 
+  /** @param ip named for what names none itself */
+  #bindingOf(container: Container | undefined, ip = this.ip): Binding {
+    return ip === undefined ? this.ports.bindingOf(container) : { ips: [ip], byDefault: false };
+  }
+
   #publishableContainer(nameOrId: string): Container {
     const container = containerNamed(this.inventory, nameOrId);
     if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`docker ps --all\``);
@@ -130,11 +136,11 @@ export class Publisher {
   }
 
   /** Binds all or none. */
-  async #bindAll(container: string, mappings: readonly PortMapping[], defaultIps: readonly string[], options: PublicationOptions): Promise<BoundEntry[]> {
+  async #bindAll(container: string, mappings: readonly PortMapping[], binding: Binding, options: PublicationOptions): Promise<BoundEntry[]> {
     const bound: BoundEntry[] = [];
     await this.ports.makeRoom(mappings);
     try {
-      await inSlices(this.#bindEach(container, mappings, defaultIps, options, bound));
+      await inSlices(this.#bindEach(container, mappings, binding, options, bound));
       return bound;
     } catch (error) {
       for (const { descriptor } of bound) closeDescriptor(descriptor);
@@ -142,10 +148,10 @@ export class Publisher {
     }
   }
 
-  *#bindEach(container: string, mappings: readonly PortMapping[], defaultIps: readonly string[], options: PublicationOptions, bound: BoundEntry[]): Pieces<void> {
+  *#bindEach(container: string, mappings: readonly PortMapping[], binding: Binding, options: PublicationOptions, bound: BoundEntry[]): Pieces<void> {
     const claimed = new Map<string, PublishedPort>();
     for (const mapping of mappings) {
-      for (const entry of yield* this.#bind(container, mapping, defaultIps, options, "command", claimed)) {
+      for (const entry of yield* this.#bind(container, mapping, binding, options, "command", claimed)) {
         bound.push(entry);
         claimed.set(idOf(entry.port), entry.port);
       }
@@ -153,17 +159,18 @@ export class Publisher {
     }
   }
 
-  *#bind(container: string, mapping: PortMapping, defaultIps: readonly string[], options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort>): Pieces<BoundEntry[]> {
+  *#bind(container: string, mapping: PortMapping, binding: Binding, options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort>): Pieces<BoundEntry[]> {
     const { transport, containerPort, hostPorts } = mapping;
     if (transport === "sctp") throw new PontoonError("NOT_PUBLISHABLE", container, `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``);
-    const ips = mapping.ip === undefined ? defaultIps : [mapping.ip];
+    const ips = addressesOf(container, mapping, binding);
+    const byDefault = mapping.ip === undefined && binding.byDefault;
     const only = hostPorts?.first === hostPorts?.last ? hostPorts?.first : undefined;
     if (only !== undefined) for (const ip of ips) this.#requireUnclaimed(transport, ip, only, besides);
     const isClaimed = (hostPort: number) => ips.some((ip) => this.ports.entries.has(idOf({ transport, ip, hostPort })));
     const bound = yield* bindPort(transport, ips, hostPorts, isClaimed);
     return bound.map(({ ip, port: hostPort, descriptor }) => {
       this.ports.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
-      return { port: { container, transport, ip, hostPort, containerPort, options, source }, descriptor };
+      return { port: { container, transport, ip, hostPort, containerPort, options, ...(byDefault && { byDefault }), source }, descriptor };
     });
   }
 
@@ -176,8 +183,8 @@ export class Publisher {
 
   #onChange({ containers, networks }: Change): void {
     for (const id of containers) this.#changed.add(id);
-    // Of a network that comes or changes only the way to what is published may be different.
-    if (this.ports.entries.size > 0) for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
+    // Of a network that comes or changes, the way to what is published may be different, and where it is bound.
+    if (this.#complete) for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
     this.#reviewSoon();
   }
 
@@ -189,7 +196,10 @@ export class Publisher {
       const names = this.#takeChangedNames();
       // Whoever shares the namespace of one that moved has moved as well.
       this.ports.retarget((container) => names.has(container) || this.#sharesNamespace(container));
-      void this.#inTurn(() => this.#reviewLabels(names));
+      void this.#inTurn(async () => {
+        await this.#reviewDefaults(names);
+        await this.#reviewLabels(names);
+      });
     });
   }
 
@@ -211,6 +221,34 @@ export class Publisher {
 
   #sharesNamespace(name: string): boolean {
     return this.inventory.named(name)?.networkMode.kind === "container";
+  }
+
+  /** Binds anew what was published by command without an address, where Docker would bind it at other addresses now. */
+  async #reviewDefaults(names: ReadonlySet<string>): Promise<void> {
+    if (this.#stopped) return;
+    const movable = this.ports.all.filter(({ port }) => port.byDefault === true && port.source === "command" && (names.has(port.container) || this.#sharesNamespace(port.container)));
+    for (const name of new Set(movable.map(({ port }) => port.container))) {
+      const container = this.inventory.named(name);
+      if (!container || !this.#isReached(container)) continue;
+      try {
+        await this.#rebind(movable.filter(({ port }) => port.container === name), this.ports.bindingOf(container).ips);
+      } catch (error) {
+        this.log.error({ container: name, reason: describeError(error) }, "published ports could not be bound where Docker would bind them now");
+      }
+    }
+  }
+
+  /** One that is down, or on its way from one network to the next, keeps its ports where they are. */
+  #isReached(container: Container): boolean {
+    return reachOf(this.inventory, container).kind === "reached";
+  }
+
+  async #rebind(entries: readonly Entry[], ips: readonly string[]): Promise<void> {
+    if (ips.length === 0) return; // clients are refused, and the ports kept
+    const old = entries.filter(({ port }) => !ips.includes(port.ip));
+    const isKnown = (port: PublishedPort) => this.ports.entries.has(idOf(port));
+    const ports = new Map(entries.flatMap(({ port }) => ips.map((ip) => ({ ...port, ip }))).filter((port) => !isKnown(port)).map((port) => [idOf(port), port]));
+    if (old.length > 0 || ports.size > 0) await this.ports.replace(old, [...ports.values()]);
   }
 
   async #reviewLabels(names: ReadonlySet<string>): Promise<void> {
@@ -255,7 +293,8 @@ export class Publisher {
       if (known) known.push(entry);
       else there.set(sideOf(entry.port), [entry]);
     }
-    const defaultIps = addressesOf(this.ip);
+    const binding = this.#bindingOf(container);
+    const isReached = container !== undefined && this.#isReached(container);
     let left = portsOfLabel;
     if (value.length > labelLength) {
       failures.push({ spec: `${value.slice(0, 20)}…`, reason: `the label is longer than ${labelLength} characters; publish fewer ports (TOO_MANY_PORTS)` });
@@ -270,8 +309,9 @@ export class Publisher {
         if (countOf(parsed) > left) throw new PontoonError("TOO_MANY_PORTS", name, `it is left out: with it the label would publish more than ${portsOfLabel} ports`);
         left -= countOf(parsed);
         for (const mapping of mappingsOf(parsed)) {
-          const ips = mapping.ip === undefined ? defaultIps : [mapping.ip];
-          const entries = entriesFor(mapping, ips, (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry)));
+          const ips = addressesOf(name, mapping, binding);
+          const known = (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry));
+          const entries = isReached || mapping.ip !== undefined ? entriesFor(mapping, ips, known) : (entriesFor(mapping, ips, known) ?? defaultsFor(mapping, known));
           if (entries) for (const entry of entries) unused.delete(entry);
           else missing.push({ spec, mapping });
         }
@@ -303,10 +343,10 @@ export class Publisher {
 
   *#bindMissing(name: string, missing: readonly MissingPort[], onBound: (port: MissingPort, entries: BoundEntry[]) => void, onFailure: (port: MissingPort, error: unknown) => void): Pieces<void> {
     const claimed = new Map<string, PublishedPort>();
-    const defaultIps = addressesOf(this.ip);
+    const binding = this.#bindingOf(this.inventory.named(name));
     for (const port of missing) {
       try {
-        const entries = yield* this.#bind(name, port.mapping, defaultIps, {}, "label", claimed);
+        const entries = yield* this.#bind(name, port.mapping, binding, {}, "label", claimed);
         for (const entry of entries) claimed.set(idOf(entry.port), entry.port);
         onBound(port, entries);
       } catch (error) {
@@ -352,6 +392,12 @@ function sideOf({ transport, containerPort }: Pick<PortMapping, "transport" | "c
   return `${transport} ${containerPort}`;
 }
 
+/** Published ports that a mapping without an address asked for while its container was reached; undefined when there are none. */
+function defaultsFor({ hostPorts }: PortMapping, among: readonly Entry[]): Entry[] | undefined {
+  const [first] = among.filter(({ port }) => port.byDefault === true && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+  return first && among.filter(({ port }) => port.byDefault === true && port.hostPort === first.port.hostPort);
+}
+
 /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
 function entriesFor({ hostPorts }: PortMapping, ips: readonly string[], among: readonly Entry[]): Entry[] | undefined {
   const fitting = among.filter(({ port }) => ips.includes(port.ip) && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
@@ -362,10 +408,11 @@ function entriesFor({ hostPorts }: PortMapping, ips: readonly string[], among: r
   return undefined;
 }
 
-/** Docker publishes on all addresses of both families unless one is named. */
-function addressesOf(ip: string | undefined): string[] {
-  if (ip !== undefined) return [ip];
-  return hasIPv6() ? ["0.0.0.0", "::"] : ["0.0.0.0"];
+/** Where a mapping is bound. Throws NOT_PUBLISHABLE when it names no address and Docker would bind it nowhere. */
+function addressesOf(container: string, mapping: PortMapping, { ips, reason }: Binding): readonly string[] {
+  if (mapping.ip !== undefined) return [mapping.ip];
+  if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", container, reason);
+  return ips;
 }
 
 function exposedOf({ ports }: Container): PortMapping[] {

@@ -98,7 +98,7 @@ export function takenBy(transport: string, hostPort: number, by: string): Pontoo
 }
 
 /** Whether two addresses cannot be bound to one port. */
-function overlap(one: string, other: string): boolean {
+export function overlap(one: string, other: string): boolean {
   if (isIPv6(one) !== isIPv6(other)) return false;
   return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }

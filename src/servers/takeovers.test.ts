@@ -1,4 +1,4 @@
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { statSync } from "node:fs";
 import { pino } from "pino";
 import t, { type Test } from "tap";
@@ -92,6 +92,55 @@ t.test("a server that asks for more sockets than any of ours is told on, and not
   want("c0ffee", 64, 0);
   t.equal(openDescriptors(), before, "what cannot be sent is closed");
   takeovers.abandonAll();
+});
+
+const nft = (pid: number, rules: string) => void execFileSync("nsenter", [`--net=/proc/${pid}/ns/net`, "nft", rules]);
+
+t.test("who comes to redirect its own questions is found out, however its rules change, and only then", root, async (t) => {
+  const loop = new TestLoop();
+  const pid = await processElsewhere(t);
+  const { port, udp, tcp } = inside(pid, sockets);
+  const told: string[] = [];
+  const before = openDescriptors();
+  const takeovers = new Takeovers(loop.poller, pino({ level: "silent" }), () => undefined, () => undefined, (sandbox, error) => told.push(`${sandbox} ${(error as { code: string }).code}`));
+  takeovers.adopt([{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }], () => true);
+  const until = async (holds: () => boolean) => {
+    for (const giveUpAt = performance.now() + 20_000; !holds() && performance.now() < giveUpAt; await new Promise((resolve) => setTimeout(resolve, 5))) loop.poller.dispatch(0);
+  };
+  nft(pid, "add table ip other; add chain ip other out { type nat hook output priority -100; }; add rule ip other out udp dport 54 redirect to :5353");
+  nft(pid, "add table ip6 own; add chain ip6 own out { type nat hook output priority -100; }; add rule ip6 own out udp dport 53 redirect to :5353");
+  await until(() => openDescriptors() > before + 1);
+  t.same(told, [], "other ports, and other families, are no matter");
+  nft(pid, "add rule ip other out tcp dport 53 redirect to :5353");
+  await until(() => told.length > 0);
+  t.same(told, ["c0ffee FOREIGN_DNS_RULES"]);
+  await takeovers.giveBack("c0ffee", Object.assign(new Error("its own rules"), { code: "FOREIGN_DNS_RULES" }));
+  t.notOk(takeovers.has("c0ffee"));
+  const { againAt, notBefore } = takeovers.failures.get("c0ffee")!;
+  t.ok(againAt <= performance.now() + 1000 && notBefore === againAt, "soon");
+  await takeovers.letGo("c0ffee");
+  t.equal(takeovers.failures.size, 0);
+  await until(() => openDescriptors() === before - 2);
+  t.equal(openDescriptors(), before - 2, "nothing of it is left open");
+});
+
+t.test("a namespace that ends is let go of at once, news of its rules included", root, async (t) => {
+  const loop = new TestLoop();
+  const pid = await processElsewhere(t);
+  const { port, udp, tcp } = inside(pid, sockets);
+  const ended: string[] = [];
+  const before = openDescriptors();
+  const takeovers = new Takeovers(loop.poller, pino({ level: "silent" }), (sandbox) => ended.push(sandbox), () => undefined);
+  takeovers.adopt([{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }], () => true);
+  const until = async (holds: () => boolean) => {
+    for (const giveUpAt = performance.now() + 20_000; !holds() && performance.now() < giveUpAt; await new Promise((resolve) => setTimeout(resolve, 5))) loop.poller.dispatch(0);
+  };
+  await until(() => openDescriptors() >= before + 3);
+  process.kill(pid, "SIGKILL");
+  // The pipe of the process that has ended goes as well.
+  await until(() => ended.length > 0 && openDescriptors() === before - 3);
+  t.equal(openDescriptors(), before - 3);
+  t.same(ended, ["c0ffee"]);
 });
 
 t.test("of several descriptors none stays open when one cannot be opened", (t) => {

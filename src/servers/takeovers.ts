@@ -1,11 +1,15 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, takeoverOf, type Takeover } from "../backend/takeover.js";
+import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
+import { patiently } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
+import { RuleNews } from "../linux/netlink/rule-news.js";
+import { openPidfd } from "../linux/pidfd.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import type { HeldSandbox } from "./dns-server.js";
+import { RuleLooks } from "./rule-looks.js";
 
 const forwardingUdp = 2;
 const forwardingTcp = 1;
@@ -29,10 +33,38 @@ export interface Failure {
   readonly tries: number;
   /** When it is to be tried again, as performance.now() has it. */
   readonly againAt: number;
+  /** No sooner than then, even if what is in the way has changed. */
+  readonly notBefore: number;
 }
 
 const againAfter = 1000; // ms, doubled with each failure in a row
 const againAtMost = 60_000;
+/** Who has rules of its own in the way is tried again when they change, but no sooner than this after the last time, ms. */
+const againAfterChange = 2000;
+/** Who was given back to its own rules counts as new after this, ms. */
+const givenBackFor = 600_000;
+/** Times in a row that one is given back and soon tried again; then later each time. */
+const timesAtOnce = 3;
+/** Looks in a row at rules that changed meanwhile, until a container is given back for that. */
+const changingAtMost = 3;
+
+/** What is in the way, and may go when the rules change. */
+const ownRules = "FOREIGN_DNS_RULES";
+const notTakeable: readonly (string | undefined)[] = [ownRules, "RULES_TOO_MANY", "RULES_CHANGING"];
+
+/** A namespace whose rules are watched: it is held, or its own rules keep us from it. */
+interface Watched {
+  readonly news: RuleNews;
+  readonly pidfd: number;
+  readonly end: Watch;
+  /** Looks in a row at rules that changed meanwhile. */
+  changing: number;
+  /** How often in a row it was given back to its own rules, and when that was last. */
+  timesGivenBack: number;
+  givenBackAt: number;
+  /** It is to be held, if its rules allow it. */
+  isWanted: boolean;
+}
 
 /** A container's first process, as its dockerd says. */
 interface Wanted {
@@ -74,6 +106,8 @@ export class Takeovers {
   readonly #queue = new Map<string, Wanted>();
   readonly #opening = new Map<string, Opening>();
   readonly #repairs = new Set<string>();
+  readonly #watched = new Map<string, Watched>();
+  readonly #looks = new RuleLooks((sandbox) => this.#lookAtRules(sandbox));
   #repairing = false;
   #send: SendToServer;
   #working = false;
@@ -84,6 +118,8 @@ export class Takeovers {
     private readonly onEnded: (sandbox: string) => void,
     /** The server has asked for what none of ours asks. */
     private readonly onMisuse: (what: string) => void,
+    /** A namespace that is held redirects DNS itself by now: {@link giveBack} is to follow. */
+    private readonly onOwnRules: (sandbox: string, error: unknown) => void = (sandbox, error) => void this.giveBack(sandbox, error),
   ) {}
 
   has(sandbox: string): boolean {
@@ -97,6 +133,8 @@ export class Takeovers {
   /** Takes over a namespace soon, unless it is already. One in a turn of the event loop: each needs about 2 ms of this thread. */
   want(sandbox: string, process: Wanted): void {
     const opening = this.#opening.get(sandbox);
+    const watched = this.#watched.get(sandbox);
+    if (watched) watched.isWanted = true;
     if (opening) opening.wanted = true;
     if (opening || this.#held.has(sandbox) || this.#queue.has(sandbox)) return;
     this.#queue.set(sandbox, process);
@@ -105,6 +143,13 @@ export class Takeovers {
 
   /** Gives a namespace back to Docker: no query is lost, and what is being asked is finished first. */
   async letGo(sandbox: string): Promise<void> {
+    const watched = this.#watched.get(sandbox);
+    if (watched) watched.isWanted = false;
+    await this.#letGo(sandbox);
+    if (watched?.isWanted === false) this.#unwatch(sandbox, watched);
+  }
+
+  async #letGo(sandbox: string): Promise<void> {
     this.#queue.delete(sandbox);
     this.failures.delete(sandbox);
     await this.#forgetOpening(sandbox);
@@ -118,6 +163,22 @@ export class Takeovers {
     this.#drop(sandbox, held);
   }
 
+  /**
+   * Gives a namespace back as {@link letGo} does, because of its own rules. It may be wanted again when these have changed, or after a
+   * while: later each time, if it goes on like that.
+   */
+  async giveBack(sandbox: string, error: unknown): Promise<void> {
+    await this.#letGo(sandbox);
+    const watched = this.#watched.get(sandbox);
+    if (!watched) return; // it has ended
+    if (!watched.isWanted) return this.#unwatch(sandbox, watched);
+    watched.news.listen();
+    watched.timesGivenBack = performance.now() - watched.givenBackAt < givenBackFor ? watched.timesGivenBack + 1 : 1;
+    watched.givenBackAt = performance.now();
+    const againAt = watched.givenBackAt + Math.min(againAfter * 2 ** Math.max(0, watched.timesGivenBack - timesAtOnce), againAtMost);
+    this.failures.set(sandbox, { code: errorCode(error) ?? "UNKNOWN", reason: describeError(error), tries: 1, againAt, notBefore: againAt });
+  }
+
   /** Gives everything back at once, without a server: the first queries after this go to Docker. */
   async abandonAll(): Promise<void> {
     this.#queue.clear();
@@ -128,6 +189,7 @@ export class Takeovers {
       this.#drop(sandbox, held);
     };
     await Promise.all([...this.#held].map(abandon));
+    for (const sandbox of [...this.#watched.keys()]) this.#unwatch(sandbox);
   }
 
   /** What is under way is finished, and given back. */
@@ -208,17 +270,21 @@ export class Takeovers {
 
   async #takeOver(sandbox: string, { pid, container }: Wanted, opening: Opening): Promise<void> {
     try {
-      const takeover = await openTakeover(pid, container);
+      const takeover = await openTakeover(pid, container, () => this.#watchRules(sandbox, pid));
       this.failures.delete(sandbox);
       if (!opening.wanted) {
+        this.#unwatch(sandbox);
         closeTakeover(takeover);
         return await this.#inNamespace(sandbox, () => removeTakeover(takeover));
       }
       this.#hold(sandbox, takeover);
       this.#sendSockets(sandbox, takeover);
+      this.#watched.get(sandbox)?.news.listen();
     } catch (error) {
-      if (!opening.wanted) return;
       const code = errorCode(error) ?? "UNKNOWN";
+      if (opening.wanted && code === ownRules) this.#watched.get(sandbox)?.news.listen();
+      else this.#unwatch(sandbox);
+      if (!opening.wanted) return;
       if (code === "ESRCH" || code === "ENOENT") {
         // The container has just ended, and dockerd is about to say so; or it has never been here.
         this.#fail(sandbox, "CONTAINER_ELSEWHERE", `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere`);
@@ -232,13 +298,14 @@ export class Takeovers {
 
   #fail(sandbox: string, code: string, reason: string): void {
     const tries = (this.failures.get(sandbox)?.tries ?? 0) + 1;
-    const againAt = performance.now() + Math.min(againAfter * 2 ** (tries - 1), againAtMost);
-    this.failures.set(sandbox, { code, reason, tries, againAt });
+    const now = performance.now();
+    this.failures.set(sandbox, { code, reason, tries, againAt: now + Math.min(againAfter * 2 ** (tries - 1), againAtMost), notBefore: now + againAfterChange });
   }
 
   #hold(sandbox: string, takeover: Takeover): void {
     const watch = this.poller.watch(takeover.pidfd, EPOLLIN, () => {
       this.#drop(sandbox, held);
+      this.#unwatch(sandbox);
       this.onEnded(sandbox);
     });
     const held: Held = { takeover, watch, handedOut: 0, repair: undefined, repairableAt: 0, onAcknowledged: undefined };
@@ -288,10 +355,67 @@ export class Takeovers {
     if (!held || held.onAcknowledged || held.repair || now < held.repairableAt) return;
     held.repairableAt = now + repairEvery;
     held.repair = this.#inNamespace(sandbox, async () => {
+      if (!this.#watched.has(sandbox)) this.#watchAdopted(sandbox, held.takeover);
       if (await repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
     });
     await held.repair;
     held.repair = undefined;
+  }
+
+  /** Called inside the namespace, before its rules are read. */
+  #watchRules(sandbox: string, pid: number): void {
+    const known = this.#watched.get(sandbox);
+    if (known) return known.news.forget();
+    const pidfd = openPidfd(pid);
+    try {
+      const news = new RuleNews(this.poller, () => this.#onRulesChanged(sandbox));
+      const end = this.poller.watch(pidfd, EPOLLIN, () => this.#unwatch(sandbox));
+      this.#watched.set(sandbox, { news, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
+    } catch (error) {
+      closeDescriptor(pidfd);
+      throw error;
+    }
+  }
+
+  /** What an earlier daemon took over may redirect DNS itself by now. */
+  #watchAdopted(sandbox: string, takeover: Takeover): void {
+    insideTakeover(takeover, () => this.#watchRules(sandbox, takeover.pid));
+    this.#looks.soon(sandbox);
+  }
+
+  #unwatch(sandbox: string, watched = this.#watched.get(sandbox)): void {
+    if (!watched || this.#watched.get(sandbox) !== watched) return;
+    this.#watched.delete(sandbox);
+    this.#looks.forget(sandbox);
+    watched.end.close();
+    closeDescriptor(watched.pidfd);
+    patiently(() => watched.news.close()).catch(() => undefined); // somebody keeps the rules locked: it is closed when they are free
+  }
+
+  #onRulesChanged(sandbox: string): void {
+    if (this.#held.has(sandbox)) return this.#looks.soon(sandbox);
+    const failure = this.failures.get(sandbox);
+    if (failure) this.failures.set(sandbox, { ...failure, againAt: Math.min(failure.againAt, Math.max(performance.now(), failure.notBefore)) });
+  }
+
+  async #lookAtRules(sandbox: string): Promise<void> {
+    const [held, watched] = [this.#held.get(sandbox), this.#watched.get(sandbox)];
+    if (!held || !watched || held.onAcknowledged) return;
+    watched.news.forget();
+    try {
+      await requireTakeable(held.takeover);
+      watched.changing = 0;
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "RULES_CHANGING" && ++watched.changing < changingAtMost) this.#looks.soon(sandbox);
+      else if (notTakeable.includes(code)) {
+        if (this.#held.get(sandbox) !== held || held.onAcknowledged) return;
+        this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason: describeError(error) }, "a container is given back to Docker's resolver");
+        return this.onOwnRules(sandbox, error);
+      } else if (code === "RULES_BUSY") this.#looks.soon(sandbox);
+      // Else it has just ended.
+    }
+    if (this.#watched.get(sandbox) === watched) watched.news.listen();
   }
 
   /** A namespace may end at any moment: that is no fault, and its pidfd tells. */

@@ -70,7 +70,8 @@ function textOf({ transport, ip, hostPort }: DockerPort, holder: string): string
   return holder === "" ? `${port} was taken when dockerd tried to start the container; start it again` : `${port} is taken${holder}; free it, and start the container again`;
 }
 
-async function lookForHolders(ports: readonly DockerPort[]): Promise<string[]> {
+/** As {@link HoldersOf}, from /proc. */
+export async function lookForHolders(ports: readonly DockerPort[]): Promise<string[]> {
   const taken = ports.map(({ transport, ip, hostPort: port }): TakenPort => ({ protocol: transport === "udp" ? "udp" : "tcp", address: { ip, port } }));
   const holders = await inSlices(holdersOfPorts(taken));
   return ports.map(({ transport }, index) => (transport === "sctp" || !holders[index] ? "" : holderText(holders[index])));

@@ -25,7 +25,7 @@ const text = (change: object, ports: object[] = [{ ...web, ...change }]) => JSON
 t.test("what was saved is loaded again, and nothing else is left behind", (t) => {
   const { folder, file, store, damages } = scratch(t);
   t.same(store.load(), [], "a missing file");
-  for (const ports of [[web, dns], [dns], []]) {
+  for (const ports of [[web, dns], [{ ...web, byDefault: true as const }], [dns], []]) {
     store.save(ports);
     t.same(store.load(), ports);
     t.same(readdirSync(folder), ["publications.json"]);
@@ -74,7 +74,7 @@ t.test("a damaged file is put aside, and told", (t) => {
     ['{"version":"2","ports":[]}', /^version: /],
     ['{"version":1,"ports":{}}', /^ports: /],
     ['{"version":1,"ports":[],"more":1}', /^the file: .*more/],
-    [text({}, [web, { ...web, hostPort: 0 }]), /^ports\.1\.hostPort: /],
+    [text({}, [{ ...web, byDefault: false }, { ...web, hostPort: 0 }]), /^ports\.0\.byDefault: .*ports\.1\.hostPort: /],
     [text({ container: "" }), /^ports\.0\.container: /],
     [text({ transport: "sctp" }), /^ports\.0\.transport: /],
     [text({ ip: "localhost" }), /^ports\.0\.ip: is no address/],
@@ -95,15 +95,50 @@ t.test("a damaged file is put aside, and told", (t) => {
     const { file, store, damages } = scratch(t);
     writeFileSync(file, given);
     t.same(store.load(), [], given);
-    t.match(damages, [{ keptAs: `${file}.damaged`, reason }], given);
+    t.match(damages, [{ keptAs: `${file}.damaged`, reason, kept: 0 }], given);
+    t.ok(store.hasLost);
     t.notMatch(damages[0]!.reason, /\n/, "on one line");
     t.equal(readFileSync(`${file}.damaged`, "utf8"), given);
   }
   t.end();
 });
 
-t.test("every damaged file is kept", (t) => {
+t.test("of a damaged file what makes sense is kept, and the rest is named", (t) => {
+  const bad = { ...web, hostPort: 0 };
+  const lines = (...ports: object[]) => `{\n  "version": 1,\n  "ports": [\n${ports.map((port) => `    ${JSON.stringify(port)}`).join(",\n")}\n  ]\n}\n`;
+  const cases: [text: string, kept: PublishedPort[], dropped: object[]][] = [
+    [lines(web, bad, dns), [web, dns], [bad]],
+    [lines(bad, web, null as never, "x" as never, dns), [web, dns], [bad, null as never, "x" as never]],
+    [lines(web, { ...dns, more: 1 }), [web], [{ ...dns, more: 1 }]],
+    [JSON.stringify({ version: 1, ports: [web, dns], more: 1 }), [web, dns], []],
+    [JSON.stringify({ version: "?", ports: [web, dns] }), [web, dns], []],
+    [lines(web, dns).slice(0, -20), [web], []], // cut off in the middle of dns
+    [`garbage${lines(web, dns)}`, [web, dns], []],
+    [lines(web, bad, dns).slice(0, -5), [web, dns], [bad]],
+  ];
+  for (const [given, kept, dropped] of cases) {
+    const { folder, file, store, damages } = scratch(t);
+    writeFileSync(file, given);
+    t.same(store.load(), kept, given);
+    t.ok(store.hasLost);
+    t.match(damages, [{ keptAs: `${file}.damaged`, kept: kept.length, dropped: dropped.map((entry) => JSON.stringify(entry).slice(0, 200)) }]);
+    t.equal(readFileSync(`${file}.damaged`, "utf8"), given, "the file is kept aside");
+    t.same(store.load(), kept, "and mended");
+    t.notOk(store.hasLost);
+    t.equal(damages.length, 1);
+    t.same(readdirSync(folder).sort(), ["publications.json", "publications.json.damaged"]);
+  }
+  const { file, store, damages } = scratch(t);
+  writeFileSync(file, lines(...Array<object>(1000).fill({ ...bad, container: "x".repeat(10_000) })));
+  store.load();
+  t.ok(JSON.stringify(damages).length < 2000, "not more is told than a log can hold");
+  t.end();
+});
+
+t.test("damaged files are kept, but not without end", (t) => {
   const { folder, file, store, damages } = scratch(t);
+  t.same(store.load(), []);
+  t.ok(store.hasLost, "whether a missing one is lost nobody knows");
   for (const given of ["one", "two", "three"]) {
     writeFileSync(file, given);
     store.load();
@@ -112,6 +147,12 @@ t.test("every damaged file is kept", (t) => {
   t.same(damages.map(({ keptAs }) => readFileSync(keptAs, "utf8")), ["one", "two", "three"]);
   store.save([web]);
   t.same(readdirSync(folder).length, 4);
+  for (let count = 4; count <= 20; count++) {
+    writeFileSync(file, text({}, [web, { number: count }]));
+    t.same(store.load(), [web]);
+  }
+  t.same(readdirSync(folder).length, 6);
+  t.match(readFileSync(damages.at(-1)!.keptAs, "utf8"), '"number":20');
   t.end();
 });
 

@@ -1,4 +1,4 @@
-import { closeSync, fsyncSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -35,27 +35,46 @@ const portSchema = z.strictObject({
   hostPort: port,
   containerPort: port,
   options: optionsSchema,
+  byDefault: z.literal(true).exactOptional(),
   source: z.enum(["command", "label"]),
 }) satisfies z.ZodType<PublishedPort>;
 
 const versionSchema = z.looseObject({ version: z.number().int().positive() });
 const fileSchema = z.strictObject({ version: z.literal(version), ports: z.array(portSchema) });
+const listSchema = z.looseObject({ ports: z.array(z.unknown()) });
 
-/** A file that made no sense and was put aside. */
+/** Files put aside; the last is written over then. */
+const damagedAtMost = 5;
+/** Of what is dropped so much is told: entries, and letters of each. */
+const droppedTold = 3;
+const entryTold = 200;
+
+/** A file that did not make sense, or not all of it: a copy was put aside. */
 export interface DamagedFile {
-  /** Where it is now. */
+  /** Where that is. */
   readonly keptAs: string;
   /** What is wrong with it, on one line. */
   readonly reason: string;
+  /** Ports that made sense, and are remembered on. */
+  readonly kept: number;
+  /** The first few entries that made none. */
+  readonly dropped: readonly string[];
+}
+
+/** Undefined for what is no published port that could be remembered. */
+export function publishedPortOf(value: unknown): PublishedPort | undefined {
+  const read = portSchema.safeParse(value);
+  return read.success ? read.data : undefined;
 }
 
 /** Remembers what pontoon publishes, in `publications.json` of the state directory. */
 export class PublicationStore {
   readonly #path: string;
+  #hasLost = false;
 
   /**
    * @param folder the state directory; made when something is saved
-   * @param onDamage told by {@link load} of a file that was put aside; what it remembered is not published again
+   * @param onDamage told by {@link load} of a file that was put aside
    */
   constructor(
     private readonly folder: string,
@@ -64,10 +83,19 @@ export class PublicationStore {
     this.#path = join(folder, "publications.json");
   }
 
-  /** What was saved last; nothing if the file is missing or damaged. Throws STATE_DIR_UNFIT and STORE_UNREADABLE, and leaves the file alone then. */
+  /** Whether more may have been saved than {@link load} found: the file was missing, or damaged. */
+  get hasLost(): boolean {
+    return this.#hasLost;
+  }
+
+  /**
+   * What was saved last; of a damaged file what makes sense, nothing if it is missing. Throws STATE_DIR_UNFIT and STORE_UNREADABLE, and
+   * leaves the file alone then.
+   */
   load(): readonly PublishedPort[] {
     this.#checkFolder();
     const text = this.#read();
+    this.#hasLost = text === undefined;
     if (text === undefined) return [];
     const data = parseJson(text);
     const versioned = versionSchema.safeParse(data);
@@ -75,8 +103,19 @@ export class PublicationStore {
       throw this.#unreadable(`was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); install that one again, or move the file away and publish anew`);
     const file = fileSchema.safeParse(data);
     if (file.success) return file.data.ports;
-    this.#putAside(data === undefined ? "not JSON" : explain(file.error));
-    return [];
+    this.#hasLost = true;
+    return this.#salvage(text, data, data === undefined ? "not JSON" : explain(file.error));
+  }
+
+  /** Puts a damaged file aside, and remembers what of it makes sense in its place. */
+  #salvage(text: string, data: unknown, reason: string): readonly PublishedPort[] {
+    const entries = data === undefined ? linesOf(text) : (listSchema.safeParse(data).data?.ports ?? []);
+    const read = entries.map((entry) => ({ entry, port: publishedPortOf(entry) }));
+    const ports = read.flatMap(({ port }) => port ?? []);
+    const dropped = read.flatMap(({ entry, port }) => (port ? [] : [JSON.stringify(entry).slice(0, entryTold)])).slice(0, droppedTold);
+    const keptAs = this.#putAside(reason, ports);
+    this.onDamage({ keptAs, reason, kept: ports.length, dropped });
+    return ports;
   }
 
   /** Replaces what was saved before: whole and on disk when this returns. Throws STATE_DIR_UNFIT and STORE_UNWRITABLE. */
@@ -116,20 +155,26 @@ export class PublicationStore {
     throw this.#unreadable(`has more than ${fileAtMost} bytes; move it away`);
   }
 
-  #putAside(reason: string): void {
+  /** @param ports what takes its place, if anything: there is no moment without them */
+  #putAside(reason: string, ports: readonly PublishedPort[]): string {
     const keptAs = this.#freeName();
     try {
-      renameSync(this.#path, keptAs);
+      if (ports.length === 0) renameSync(this.#path, keptAs);
+      else {
+        if (lstatSync(keptAs, { throwIfNoEntry: false })) rmSync(keptAs);
+        linkSync(this.#path, keptAs);
+        this.save(ports);
+      }
     } catch (error) {
       throw this.#unreadable(`is damaged (${reason}) and cannot be put aside (${errorCode(error) ?? describeError(error)}); move it away`, error);
     }
-    this.onDamage({ keptAs, reason });
+    return keptAs;
   }
 
   #freeName(): string {
     const base = `${this.#path}.damaged`;
     let name = base;
-    for (let number = 2; lstatSync(name, { throwIfNoEntry: false }); number++) name = `${base}.${number}`;
+    for (let number = 2; number <= damagedAtMost && lstatSync(name, { throwIfNoEntry: false }); number++) name = `${base}.${number}`;
     return name;
   }
 
@@ -145,6 +190,16 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Entries of a file that is no JSON, cut off or overwritten in part: each stands on a line of its own. */
+function linesOf(text: string): unknown[] {
+  return text
+    .split("\n")
+    .map((line) => line.trim())
+    .filter((line) => line.startsWith("{") && /\},?$/.test(line))
+    .map((line) => parseJson(line.endsWith(",") ? line.slice(0, -1) : line))
+    .filter((entry) => entry !== undefined);
 }
 
 /** The first few faults; one that is everywhere would fill the log. */

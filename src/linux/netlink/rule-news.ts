@@ -1,0 +1,63 @@
+import { AF_NETLINK, EPOLLIN, NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, SOL_NETLINK, SOL_SOCKET, SO_RCVBUF } from "../constants.js";
+import { bind, check } from "../ffi.js";
+import type { Poller, Watch } from "../poller.js";
+import { closeDescriptor, closeDescriptorAside, receiveBytes, setOption, WOULD_BLOCK } from "../socket.js";
+
+const c = { socket: bind("int socket(int, int, int)"), bind: bind("int bind(int, void *, int)") };
+
+const NETLINK_NETFILTER = 12;
+const NFNLGRP_NFTABLES = 7;
+/** Bytes for what waits to be read. That there is something is all that is asked for, so the least there is will do. */
+const receiveBuffer = 1;
+/** Messages read at a time; whoever makes more while we read is heard of again. */
+const readAtMost = 64;
+/** `struct sockaddr_nl` without a port id: the kernel gives one, and sends news to nobody who has none. */
+const anyPort = Buffer.from(new ArrayBuffer(12));
+anyPort.writeUInt16LE(AF_NETLINK, 0);
+const scratch = Buffer.from(new ArrayBuffer(64));
+
+/**
+ * Tells when nftables rules of a network namespace have changed: those of iptables' nft variant among them, those of its legacy variant
+ * not. Says so once, until it is asked to listen again. Keeps the namespace alive until it is closed.
+ */
+export class RuleNews {
+  readonly #fd: number;
+  #watch: Watch | undefined;
+
+  /** Made for the calling thread's network namespace. */
+  constructor(
+    private readonly poller: Poller,
+    private readonly onNews: () => void,
+  ) {
+    this.#fd = check(c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER), "socket", "nfnetlink");
+    try {
+      setOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer, "SO_RCVBUF");
+      setOption(this.#fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1, "NETLINK_NO_ENOBUFS");
+      check(c.bind(this.#fd, anyPort, anyPort.length), "bind", "nfnetlink");
+      setOption(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NFNLGRP_NFTABLES, "NETLINK_ADD_MEMBERSHIP");
+    } catch (error) {
+      closeDescriptor(this.#fd);
+      throw error;
+    }
+  }
+
+  /** What has changed so far is known. */
+  forget(): void {
+    for (let count = 0; count < readAtMost && receiveBytes(this.#fd, scratch) !== WOULD_BLOCK; count++);
+  }
+
+  /** Tells of the next change, or of one that came since {@link forget}. */
+  listen(): void {
+    this.#watch ??= this.poller.watch(this.#fd, EPOLLIN, () => {
+      this.#watch?.close();
+      this.#watch = undefined;
+      this.onNews();
+    });
+  }
+
+  /** Beside the event loop: closing waits for whoever is changing the rules. Can be called once. */
+  async close(): Promise<void> {
+    this.#watch?.close();
+    await closeDescriptorAside(this.#fd);
+  }
+}
