@@ -36,7 +36,11 @@ t.test("SIGHUP: the configuration is read again, and nothing that goes on is dis
   await until(() => pontoon.logs.some((line) => line.includes("CONFIG_UNREADABLE")), { what: "a file that is gone is told" });
   t.equal(await ttlOf(web), 9, "what was read before goes on");
 
-  await reload("dns:\n  ttl: 9\n  orphan-after: 1\n", /"applied":\["dns.query-log","dns.orphan-after"\],"atNextStart":\[\]/);
+  for (const [from, shown] of [["host", /^host\(/], ["container", /^\d/]] as const) {
+    await reload(`dns:\n  ttl: 9\n  forward-from: ${from}\n`, /"applied":\[.*"dns.forward-from"/);
+    await pontoon.waitUntil((status) => (status as { containers: { upstreams: string[] }[] }).containers.every(({ upstreams }) => shown.test(upstreams[0]!)));
+  }
+  await reload("dns:\n  ttl: 9\n  orphan-after: 1\n", /"applied":\["dns.forward-from","dns.orphan-after"\],"atNextStart":\[\]/);
   const tally = await steadily();
   t.same(tally.errors, []);
   t.same(Object.keys(tally.rcodes), ["NOERROR"]);
