@@ -204,7 +204,7 @@ t.test("when the list was lost or damaged, what pontoon-proxy serves stays publi
     t.equal(openDescriptors(), open - (hasLost ? 1 : 2), "what nobody knows is closed");
     bench.said.length = 0;
     bench.ports.followContainers();
-    t.same(bench.said.length, bench.ports.all.length, "and follows its container like any other");
+    t.same(bench.said.filter((line) => line.startsWith("retarget")).length, bench.ports.all.length, "and follows its container like any other");
   }
 });
 
