@@ -63,7 +63,8 @@ export interface Publication {
 
 /** Times in ms. */
 export const defaults: Required<PublicationOptions> = {
-  connectTimeoutMs: 10_000,
+  // Longer than the kernel tries (net.ipv4.tcp_syn_retries: 127 s), as with Docker: a container whose queue is full may yet take it.
+  connectTimeoutMs: 130_000,
   // Long: a client that is really gone is found by keepalive within two minutes.
   halfClosedIdleMs: 3_600_000,
   maxConnections: 0,
@@ -71,7 +72,8 @@ export const defaults: Required<PublicationOptions> = {
   acceptProxyProtocolFrom: [],
   proxyHeaderMs: 5_000,
   allowFrom: [],
-  udpIdleMs: 90_000,
+  // What a port that Docker's NAT serves has (net.netfilter.nf_conntrack_udp_timeout_stream); docker-proxy has 90 s.
+  udpIdleMs: 120_000,
   udpFlows: 4096,
   drainMs: 10_000,
 };
