@@ -66,7 +66,7 @@ t.test("ports that connections and flows are sent from", async (t) => {
     // The host chooses from these for clients, too, but each of them has two ports to go to.
     await host.exec(["sysctl", "-w", "net.ipv4.ip_local_port_range=50000 50009"]);
     const rows = async () => (await rowsOf(pontoon, "web")).filter(({ withoutSourcePort = 0, transport }) => transport === "tcp" && withoutSourcePort > 0);
-    for (const port of [8080, 8081]) for (let count = 0; count < 8; count++) await client.connect("127.0.0.1", port);
+    for (const port of [8080, 8081]) for (let count = 0; count < 8; count++) await client.connect("127.0.0.1", port).catch((error: unknown) => t.match(error, /ECONNRESET/));
     await until(async () => (await rows()).length > 0, { what: "it is counted" });
     t.match((await pontoon.cli("port", "--long")).stdout, /no source port was left towards the container, \d+ times/);
     await until(() => pontoon.logs.some((line) => /tcp port 127\.0\.0\.1:808[01]: no source port is left towards .*:80, so clients are reset.*Widen net\.ipv4\.ip_local_port_range/.test(line)), { what: "the log tells of it" });

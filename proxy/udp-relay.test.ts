@@ -219,7 +219,7 @@ t.test("flows to an address that no container has any more are forgotten, and no
   t.same([proxy.report("one").connections, proxy.report("other").connections], [0, 1]);
 });
 
-t.test("flows are sent from a range of their own, which others may share, and give way to who may not", async (t) => {
+t.test("flows are sent from a range of their own, and give way to others", async (t) => {
   const proxy = new TestProxy(t);
   const span = { first: 61_200, last: 61_299 };
   proxy.sourcePorts.span = span;
@@ -231,13 +231,10 @@ t.test("flows are sent from a range of their own, which others may share, and gi
   t.equal(ports.length, 20);
   t.ok(ports.every((port) => port >= span.first && port <= span.last));
 
-  for (const port of ports) {
-    const other = udpSocket();
-    setReuse(other, true);
-    bindSocket(other, { ip: "0.0.0.0", port });
-    closeDescriptor(other);
-    t.throws(() => listener("udp", { ip: "0.0.0.0", port }), /EADDRINUSE/);
-  }
+  const other = udpSocket();
+  t.teardown(() => closeDescriptor(other));
+  setReuse(other, true);
+  for (const port of ports) t.throws(() => bindSocket(other, { ip: "0.0.0.0", port }), /EADDRINUSE/, "nobody else has a share in their replies");
   proxy.sourcePorts.avoided = new Set(ports);
   proxy.publications.vacate(new Set(ports));
   for (const port of ports) closeDescriptor(listener("udp", { ip: "0.0.0.0", port }));

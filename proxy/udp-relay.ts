@@ -3,7 +3,7 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
 import { hearEverybody, hearNobody } from "../src/linux/listener.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
-import { bindSocket, closeDescriptor, localAddress, setReceiveBuffer, setReuse, udpSocket } from "../src/linux/socket.js";
+import { bindSocket, closeDescriptor, localAddress, setReceiveBuffer, setReuseByOwn, udpSocket } from "../src/linux/socket.js";
 import { AGAIN, startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
@@ -229,9 +229,7 @@ export class UdpRelay implements Relay {
     if (own === undefined) this.#tellShortage(target);
     if (this.#connect(fd)) {
       setReceiveBuffer(fd, flowBuffer);
-      if (own !== undefined) return { fd, port: own };
-      setReuse(fd, true);
-      return { fd, port: localAddress(fd).port };
+      return { fd, port: own ?? localAddress(fd).port };
     }
     closeDescriptor(fd);
     if (own !== undefined) this.tools.sourcePorts.giveBack(target, own);
@@ -297,18 +295,18 @@ export class UdpRelay implements Relay {
 }
 
 /**
- * Others that share their ports, too, may then bind the same; a connected socket takes from them only what its own target sends.
- * A port that is not ours already is taken only if it is nobody's.
+ * A port that is not ours already is taken only if it is nobody's. It is shared with our own flows alone: with SO_REUSEADDR any
+ * user of the host could bind it as well, connect to the same target, and have the replies.
  */
 function bindFlow(fd: number, target: Endpoint, port: number, isShared: boolean): boolean {
   try {
-    if (isShared) setReuse(fd, true);
+    if (isShared) setReuseByOwn(fd, true);
     bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });
-    if (!isShared) setReuse(fd, true);
+    if (!isShared) setReuseByOwn(fd, true);
     return true;
   } catch (error) {
     if (errorCode(error) !== "EADDRINUSE" && errorCode(error) !== "EACCES") throw error;
-    if (isShared) setReuse(fd, false);
+    if (isShared) setReuseByOwn(fd, false);
     return false;
   }
 }

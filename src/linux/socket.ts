@@ -2,7 +2,7 @@ import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
 import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EBADF, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
   SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
-  SO_RCVBUF, SO_REUSEADDR,  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
+  SO_RCVBUF, SO_REUSEADDR, SO_REUSEPORT,  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
 
 const closeAside = bindAside("int close(int)");
 const c = {
@@ -200,6 +200,11 @@ export function forceReceiveBuffer(fd: number, bytes: number): void {
 /** Whether others that ask for it, too, may bind the same port. */
 export function setReuse(fd: number, reuses: boolean): void {
   setOption(fd, SOL_SOCKET, SO_REUSEADDR, Number(reuses), "SO_REUSEADDR");
+}
+
+/** Whether others of the same user that ask for it, too, may bind the same port. */
+export function setReuseByOwn(fd: number, reuses: boolean): void {
+  setOption(fd, SOL_SOCKET, SO_REUSEPORT, Number(reuses), "SO_REUSEPORT");
 }
 
 export function setNoDelay(fd: number): void {
