@@ -66,3 +66,18 @@ t.test("both families count", (t) => {
   t.same(bench.told(), ["fd00::2"]);
   t.end();
 });
+
+t.test("an address on docker_gwbridge is one like any other", (t) => {
+  const bench = new Bench();
+  const onGateway = (...ids: string[]) => {
+    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), ids.map((id) => ({ container: id, name: `gateway_${id}`, ipv4: "172.18.0.3", ipv6: undefined })));
+    return bench.told();
+  };
+  bench.put("web", { n1: "10.0.0.2" });
+  t.same(onGateway("web"), []);
+  t.same(bench.put("web", { n1: "10.0.0.2", n2: "10.0.1.2" }), [], "a network more loses nothing");
+  t.same(onGateway(), ["172.18.0.3"]);
+  onGateway("web");
+  t.same(bench.put("web", {}, false), ["10.0.0.2", "10.0.1.2", "172.18.0.3"]);
+  t.end();
+});
