@@ -41,9 +41,10 @@ export function namespaceOwner(inventory: Inventory, container: Container): Cont
   return inventory.containers.get(of) ?? containerNamed(inventory, of);
 }
 
-/** Where a running container is; nowhere while it is down. */
-export function addressesOf({ running, endpoints }: Container): string[] {
-  return running ? endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined)) : [];
+/** Where a running container is; nowhere while it is down. @param gateway its place on docker_gwbridge */
+export function addressesOf({ running, endpoints }: Container, gateway?: Joined): string[] {
+  const places = gateway ? [...endpoints, gateway.endpoint] : endpoints;
+  return running ? places.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined)) : [];
 }
 
 /** The address at which the host reaches a container, of the same family as its clients if it has one; undefined while it has none, or is down. */

@@ -66,3 +66,20 @@ t.test("both families count", (t) => {
   t.same(bench.told(), ["fd00::2"]);
   t.end();
 });
+
+t.test("an address on docker_gwbridge is lost as any other", (t) => {
+  const bench = new Bench();
+  const gateway = (...listed: [string, string][]) => {
+    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), listed.map(([id, ipv4]) => ({ container: id, name: "", ipv4, ipv6: undefined })));
+    return bench.told();
+  };
+  bench.put("far", { n1: "10.0.0.2" });
+  t.same(gateway(["far", "172.18.0.3"]), []);
+  t.same(gateway(["far", "172.18.0.4"]), ["172.18.0.3"]);
+  t.same(bench.put("far", { n1: "10.0.0.2" }, false).sort(), ["10.0.0.2", "172.18.0.4"], "it has ended");
+  bench.put("near", { n2: "10.0.1.2" });
+  gateway(["near", "172.18.0.4"]);
+  bench.inventory.removeGateway("near");
+  t.same(bench.told(), ["172.18.0.4"], "it has another way now");
+  t.end();
+});
