@@ -41,11 +41,10 @@ export function namespaceOwner(inventory: Inventory, container: Container): Cont
   return inventory.containers.get(of) ?? containerNamed(inventory, of);
 }
 
-/** Where a running container is, docker_gwbridge included; nowhere while it is down. */
-export function addressesOf(inventory: Inventory, { id, running, endpoints }: Container): string[] {
-  if (!running) return [];
-  const gateway = inventory.gatewayOf(id);
-  return [...endpoints, ...(gateway ? [gateway.endpoint] : [])].flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined));
+/** Where a running container is; nowhere while it is down. @param gateway its place on docker_gwbridge */
+export function addressesOf({ running, endpoints }: Container, gateway?: Joined): string[] {
+  const places = gateway ? [...endpoints, gateway.endpoint] : endpoints;
+  return running ? places.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((address) => address !== undefined)) : [];
 }
 
 /** The address at which the host reaches a container, of the same family as its clients if it has one; undefined while it has none, or is down. */

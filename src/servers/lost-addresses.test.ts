@@ -67,17 +67,19 @@ t.test("both families count", (t) => {
   t.end();
 });
 
-t.test("an address on docker_gwbridge is one like any other", (t) => {
+t.test("an address on docker_gwbridge is lost as any other", (t) => {
   const bench = new Bench();
-  const onGateway = (...ids: string[]) => {
-    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), ids.map((id) => ({ container: id, name: `gateway_${id}`, ipv4: "172.18.0.3", ipv6: undefined })));
+  const gateway = (...listed: [string, string][]) => {
+    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), listed.map(([id, ipv4]) => ({ container: id, name: "", ipv4, ipv6: undefined })));
     return bench.told();
   };
-  bench.put("web", { n1: "10.0.0.2" });
-  t.same(onGateway("web"), []);
-  t.same(bench.put("web", { n1: "10.0.0.2", n2: "10.0.1.2" }), [], "a network more loses nothing");
-  t.same(onGateway(), ["172.18.0.3"]);
-  onGateway("web");
-  t.same(bench.put("web", {}, false), ["10.0.0.2", "10.0.1.2", "172.18.0.3"]);
+  bench.put("far", { n1: "10.0.0.2" });
+  t.same(gateway(["far", "172.18.0.3"]), []);
+  t.same(gateway(["far", "172.18.0.4"]), ["172.18.0.3"]);
+  t.same(bench.put("far", { n1: "10.0.0.2" }, false).sort(), ["10.0.0.2", "172.18.0.4"], "it has ended");
+  bench.put("near", { n2: "10.0.1.2" });
+  gateway(["near", "172.18.0.4"]);
+  bench.inventory.removeGateway("near");
+  t.same(bench.told(), ["172.18.0.4"], "it has another way now");
   t.end();
 });

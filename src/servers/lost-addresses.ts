@@ -24,7 +24,7 @@ export class LostAddresses {
   #lostBy(id: string): string[] {
     const container = this.inventory.containers.get(id);
     const had = this.#had.get(id) ?? [];
-    const has = container ? addressesOf(this.inventory, container) : [];
+    const has = container ? addressesOf(container, this.inventory.gatewayOf(id)) : [];
     const lost = had.filter((address) => !has.includes(address) && this.#holders.get(address) === id);
     for (const address of lost) this.#holders.delete(address);
     for (const address of has) {
