@@ -10,7 +10,7 @@ import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { namespaceOfSocket } from "../linux/socket-namespace.js";
 import { socketKind } from "../linux/socket-kind.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, outgoingSocket, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
-import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
+import { applyAside, changeRules, foreignDnsRule, foreignLegacyRule, legacyFingerprint, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
@@ -65,6 +65,12 @@ export async function openTakeover(pid: number, container: string, onNamespace: 
       throw inside.refusal;
     }
     const { replaces, ...listeners } = inside;
+    try {
+      requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
+    } catch (error) {
+      await patiently(() => nfnetlink.closeAside());
+      throw error;
+    }
     await applyAside(nfnetlink, takeoverTable(listeners.port, replaces));
     return { inode, pid, pidfd, ...listeners };
   } catch (error) {
@@ -168,7 +174,10 @@ function openInside(pid: number, open: Open): { nfnetlink: Nfnetlink } & ({ refu
 
 /** Throws FOREIGN_DNS_RULES, RULES_TOO_MANY, RULES_CHANGING. */
 function requireNoRedirect(rules: Ruleset, pid: number): void {
-  const rule = foreignDnsRule(rules);
+  requireNone(foreignDnsRule(rules), pid);
+}
+
+function requireNone(rule: string | undefined, pid: number): void {
   if (rule !== undefined)
     throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
 }
@@ -177,8 +186,15 @@ function requireNoRedirect(rules: Ruleset, pid: number): void {
  * Looks once more whether the namespace redirects DNS itself. Rejects with FOREIGN_DNS_RULES when it does by now, RULES_TOO_MANY or
  * RULES_CHANGING when that cannot be found out, RULES_BUSY when its rules are locked.
  */
-export function requireTakeable({ pid, inode }: Takeover): Promise<void> {
-  return readRules(namespaceOf(pid), inode, (rules) => requireNoRedirect(rules, pid));
+export async function requireTakeable({ pid, inode }: Takeover): Promise<void> {
+  await readRules(namespaceOf(pid), inode, (rules) => requireNoRedirect(rules, pid));
+  requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
+}
+
+/** What tells whether rules have changed that nothing tells of: see {@link legacyFingerprint}. */
+export function legacyRulesOf(pid: number): Promise<string | undefined> {
+  const path = namespaceOf(pid);
+  return legacyFingerprint(path, namespaceInode(path));
 }
 
 /** Runs `work` inside the namespace: see {@link insideNamespace}. */

@@ -17,6 +17,8 @@ import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers.js";
 
 const retryFailuresEvery = 1000; // ms
+/** Rules of iptables' legacy variant change unheard, ms. */
+const silentChangesEvery = 2000;
 /** A server hands over its log ten times a second. */
 const logsEach = 30; // ms
 const logsAtOnce = 200;
@@ -63,6 +65,7 @@ export class DnsRole {
   readonly #logTurns = new Allowance(logsEach, logsAtOnce);
   #mayTakeOver = false;
   #retry: NodeJS.Timeout | undefined;
+  #silentChanges: NodeJS.Timeout | undefined;
   #stopping = false;
   #connected = false;
   /** Set while a connected server waits for the first complete inventory. */
@@ -97,6 +100,7 @@ export class DnsRole {
   start(): void {
     if (!this.options.takeOver) return;
     this.#retry = setInterval(() => this.#reconsiderFailures(), retryFailuresEvery);
+    this.#silentChanges = setInterval(() => void this.takeovers.lookForSilentChanges(), silentChangesEvery);
     this.#client.start();
   }
 
@@ -109,6 +113,7 @@ export class DnsRole {
   async stop(): Promise<boolean> {
     this.#stopping = true;
     clearInterval(this.#retry);
+    clearInterval(this.#silentChanges);
     this.#adoptUnseen([]);
     await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
     await this.#client.stop();
@@ -120,6 +125,7 @@ export class DnsRole {
   leave(): void {
     this.#stopping = true;
     clearInterval(this.#retry);
+    clearInterval(this.#silentChanges);
     this.#client.leave();
   }
 

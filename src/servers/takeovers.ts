@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
+import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover, legacyRulesOf } from "../backend/takeover.js";
 import { patiently } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
@@ -54,7 +54,10 @@ const notTakeable: readonly (string | undefined)[] = [ownRules, "RULES_TOO_MANY"
 
 /** A namespace whose rules are watched: it is held, or its own rules keep us from it. */
 interface Watched {
+  readonly pid: number;
   readonly news: RuleNews;
+  /** Of rules that no news tells of, when last looked at; none until then. */
+  legacyRules: string | undefined;
   readonly pidfd: number;
   readonly end: Watch;
   /** Looks in a row at rules that changed meanwhile. */
@@ -109,6 +112,7 @@ export class Takeovers {
   readonly #watched = new Map<string, Watched>();
   readonly #looks = new RuleLooks((sandbox) => this.#lookAtRules(sandbox));
   #repairing = false;
+  #lookingForSilent = false;
   #send: SendToServer;
   #working = false;
 
@@ -370,7 +374,7 @@ export class Takeovers {
     try {
       const news = new RuleNews(this.poller, () => this.#onRulesChanged(sandbox));
       const end = this.poller.watch(pidfd, EPOLLIN, () => this.#unwatch(sandbox));
-      this.#watched.set(sandbox, { news, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
+      this.#watched.set(sandbox, { pid, news, legacyRules: undefined, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
     } catch (error) {
       closeDescriptor(pidfd);
       throw error;
@@ -390,6 +394,19 @@ export class Takeovers {
     watched.end.close();
     closeDescriptor(watched.pidfd);
     patiently(() => watched.news.close()).catch(() => undefined); // somebody keeps the rules locked: it is closed when they are free
+  }
+
+  /** Looks whether rules have changed that the kernel tells nobody of. To be called every few seconds. */
+  async lookForSilentChanges(): Promise<void> {
+    if (this.#lookingForSilent) return;
+    this.#lookingForSilent = true;
+    for (const [sandbox, watched] of [...this.#watched]) {
+      const rules = await legacyRulesOf(watched.pid).catch(() => undefined); // it has just ended
+      if (this.#watched.get(sandbox) !== watched || watched.legacyRules === rules) continue;
+      watched.legacyRules = rules;
+      this.#onRulesChanged(sandbox);
+    }
+    this.#lookingForSilent = false;
   }
 
   #onRulesChanged(sandbox: string): void {

@@ -1,0 +1,81 @@
+import { readFile } from "node:fs/promises";
+import { errorCode } from "../errors.js";
+import { EAGAIN, IPPROTO_IP } from "./constants.js";
+import { arena, bindAside, LinuxError } from "./ffi.js";
+
+// Tables of iptables' legacy variant (include/uapi/linux/netfilter_ipv4/ip_tables.h). Whoever asks for one waits while anybody on the
+// host changes or reads any: so all this is done beside the event loop.
+
+const getsockopt = bindAside("int getsockopt(int, int, int, void *, void *)");
+const GET_INFO = 64;
+const GET_ENTRIES = 65;
+const nameSize = 32;
+/** `struct ipt_getinfo`: the name, valid hooks, five entry points, five underflows, number and size of the entries. */
+const INFO = { hookEntries: 36, count: 76, size: 80, length: 84 } as const;
+/** `struct ipt_get_entries`: the name and the size, then the entries. */
+const ENTRIES = { size: 32, entries: 40 } as const;
+const tries = 4;
+
+/** A table as the kernel has it. */
+export interface LegacyTable {
+  readonly entries: Buffer;
+  /** Where the chain of each hook begins in `entries`, by the hook's number. */
+  readonly hookEntries: readonly number[];
+}
+
+/** What tells one state of a table from another, roughly, and how large it is. */
+export interface LegacyTableInfo {
+  readonly count: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly hookEntries: readonly number[];
+}
+
+/**
+ * Whether a process's network namespace has a table. To ask for one that it does not have would make it.
+ * @param namesPath e.g. `/proc/4711/net/ip_tables_names`
+ */
+export async function hasLegacyTable(namesPath: string, table: string): Promise<boolean> {
+  try {
+    return (await readFile(namesPath, "latin1")).split("\n").includes(table);
+  } catch (error) {
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "EINVAL" || errorCode(error) === "ESRCH") return false; // no such kernel, or no such process any more
+    throw error;
+  }
+}
+
+/** @param fd an IPv4 socket of the namespace */
+export async function legacyTableInfo(fd: number, table: string): Promise<LegacyTableInfo> {
+  const info = arena(INFO.length);
+  info.write(table, 0, nameSize - 1, "latin1");
+  await option(fd, GET_INFO, info, table);
+  return { count: info.readUInt32LE(INFO.count), size: info.readUInt32LE(INFO.size), hookEntries: [0, 1, 2, 3, 4].map((hook) => info.readUInt32LE(INFO.hookEntries + 4 * hook)) };
+}
+
+/**
+ * @param fd an IPv4 socket of the namespace
+ * @param sizeAtMost bytes
+ * @returns undefined when it is larger. Rejects with EAGAIN when it changes each time it is read.
+ */
+export async function readLegacyTable(fd: number, table: string, sizeAtMost: number): Promise<LegacyTable | undefined> {
+  for (let tried = 1; ; tried++) {
+    const { size, hookEntries } = await legacyTableInfo(fd, table);
+    if (size > sizeAtMost) return undefined;
+    const answer = arena(ENTRIES.entries + size);
+    answer.write(table, 0, nameSize - 1, "latin1");
+    answer.writeUInt32LE(size, ENTRIES.size);
+    try {
+      await option(fd, GET_ENTRIES, answer, table);
+      return { entries: answer.subarray(ENTRIES.entries), hookEntries };
+    } catch (error) {
+      if (tried === tries) throw error;
+    }
+  }
+}
+
+async function option(fd: number, name: number, value: Buffer, table: string): Promise<void> {
+  const length = arena(4);
+  length.writeUInt32LE(value.length);
+  // The number of the error stays in the thread that made the call; what was asked for has changed meanwhile, or is gone.
+  if ((await getsockopt(fd, IPPROTO_IP, name, value, length)) < 0) throw new LinuxError(EAGAIN, "getsockopt", `table ${table}`);
+}
