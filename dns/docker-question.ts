@@ -1,5 +1,5 @@
 import type { DeadlineWheel } from "../src/linux/wheel.js";
-import { isTruncated } from "./reply-check.js";
+import { answerCount, isTruncated } from "./reply-check.js";
 import { FORWARD_TIME } from "./forward.js";
 import { UDP_REPLY_LIMIT } from "./reply.js";
 import type { Asked } from "./resolved.js";
@@ -45,14 +45,19 @@ export class DockerSilence {
 /** What Docker's resolver is asked. */
 export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & { readonly question: Pick<Asked["question"], "end" | "edns"> };
 
-/** A question under way, and everybody who waits for its answer. */
-export interface DockerFlight {
-  readonly waiters: Set<(reply: Buffer | undefined) => void>;
+/** Who waits for an answer of Docker's resolver. */
+interface Waiter {
+  readonly done: (reply: Buffer | undefined) => void;
+  /** It asked when the question was under way already: what that brings of a name that came since may be wrong. */
+  readonly isLate: boolean;
 }
+
+/** Everybody who waits for one question. */
+export type DockerFlight = Set<Waiter>;
 
 /**
  * Asks Docker's resolver a client's question, as the client sent it: it may forward it. The same question, asked meanwhile,
- * waits for the same answer. What is truncated is asked for again with room for more where the client asks over TCP, over
+ * waits for the same answer, and is asked anew, once for all, if that brings no record. What is truncated is asked for again with room for more where the client asks over TCP, over
  * which Docker's resolver cannot be reached past the takeover.
  * @param patience ms, of whoever asks first
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
@@ -60,19 +65,22 @@ export interface DockerFlight {
 export function askDocker(wheel: DeadlineWheel, asked: DockerQuestion, patience: number, done: (reply: Buffer | undefined) => void): { cancel(): void } {
   const { dockerFlights } = asked.sandbox;
   const key = `${asked.limit > UDP_REPLY_LIMIT ? "tcp" : "udp"} ${asked.message.toString("latin1", 2)}`;
-  let flight = dockerFlights.get(key);
-  if (!flight) {
-    const started: DockerFlight = { waiters: new Set() };
-    dockerFlights.set(key, (flight = started));
+  const start = (waiters: DockerFlight) => {
+    dockerFlights.set(key, waiters);
     fly(wheel, asked, patience, (reply) => {
       dockerFlights.delete(key);
-      for (const waiter of [...started.waiters]) if (started.waiters.delete(waiter)) waiter(reply);
+      const isGood = reply !== undefined && answerCount(reply) > 0;
+      const again = [...waiters].filter(({ isLate }) => isLate && !isGood);
+      if (again.length > 0) start(new Set(again.map(({ done: tell }) => ({ done: tell, isLate: false }))));
+      for (const waiter of waiters) if (isGood || !waiter.isLate) waiter.done(reply);
     });
-  }
-  const { waiters } = flight;
-  const waiter = (reply: Buffer | undefined) => done(reply);
-  waiters.add(waiter);
-  return { cancel: () => waiters.delete(waiter) };
+  };
+  const known = dockerFlights.get(key);
+  let open = true;
+  const waiter: Waiter = { done: (reply) => open && done(reply), isLate: known !== undefined };
+  if (known) known.add(waiter);
+  else start(new Set([waiter]));
+  return { cancel: () => void (open = false) };
 }
 
 /** @param done called once, never from inside */

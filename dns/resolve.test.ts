@@ -434,12 +434,30 @@ t.test("while nobody feeds the table, nothing is denied that it cannot know: ser
 });
 
 t.test("the same question, asked of Docker's resolver by many at once, is asked once, and ends for each", async (t) => {
-  const bench = await Bench.start(t, { docker: { web: { a: ["10.1.0.7"] } } });
+  const bench = await Bench.start(t, { docker: { web: { a: ["10.1.0.7"] }, late: { a: ["10.1.0.4"] } } });
   const ends = Array.from({ length: 50 }, () => bench.begin("web"));
   for (const each of ends) t.equal(textOf(await bench.end(each)), "NOERROR 10.1.0.7 docker");
   t.equal(bench.docker!.received.length, 1);
   t.equal((await bench.end(bench.begin("web"))).lasts, 250, "and its answer may be given again for a moment");
   t.equal(bench.sandbox.underWay.size, 0);
+  t.equal(bench.sandbox.dockerFlights.size, 0);
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const late = bench.begin("late");
+  bench.outside.zones.putEndpoint({ network: "front", container: "late", names: ["late"], ipv4: "10.1.0.4", ipv6: undefined, ports: [], ttl: 5 });
+  t.notOk((await bench.end(late)).lasts, "but not when the table is fed, and may know better by now");
+});
+
+t.test("who asks when the question is under way already is not denied a name that has come since", async (t) => {
+  const docker: Record<string, Meaning> = { new: silent };
+  const bench = await Bench.start(t, { docker });
+  const first = bench.begin("new");
+  await bench.outside.asked(bench.docker!);
+  const later = [bench.begin("new"), bench.begin("new")];
+  docker.new = { a: ["10.1.0.7"] };
+  await bench.docker!.received[0]!.reply(packed(bench.docker!.received[0]!.query, NXDOMAIN));
+  t.equal(textOf(await bench.end(first)), "NXDOMAIN docker");
+  for (const each of later) t.equal(textOf(await bench.end(each)), "NOERROR 10.1.0.7 docker");
+  t.equal(bench.docker!.received.length, 2, "once for all of them");
   t.equal(bench.sandbox.dockerFlights.size, 0);
 });
 

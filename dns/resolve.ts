@@ -259,7 +259,7 @@ export class Resolver {
     if (dockers.found) {
       // Not when it was asked only because it is remembered: that would never end.
       if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.wheel.now());
-      return void done(lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
+      return void done(this.#isUnfed && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
     }
     const rcode = rcodeOf(dockers.reply);
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);

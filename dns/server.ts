@@ -77,11 +77,11 @@ export class DnsServer {
     this.#health.patience = this.resolver.patience = settings.patience;
   }
 
-  /** When the table may be behind Docker. Replies that were good until the table changes are so no more when nobody says that it does. */
+  /** When the table may be behind Docker. What was answered before nobody fed it, or since, is not to be given again beyond that. */
   set gap(gap: Gap) {
-    const begins = gap.everywhere && !this.resolver.gap.everywhere;
+    const isNew = gap.everywhere !== this.resolver.gap.everywhere;
     this.resolver.gap = gap;
-    if (begins) this.#forgetReplies();
+    if (isNew) this.#forgetReplies();
   }
 
   /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that were */

@@ -243,7 +243,7 @@ t.test("closing ends what is under way, and gives back every descriptor", async 
   const { query, questionEnd } = queryFor("web.example");
   channel.ask(query, questionEnd, (outcome) => outcomes.push(outcome));
   channel.close();
-  t.same(outcomes, [{ kind: "failed", reason: "closed" }]);
+  t.same(outcomes, [{ kind: "failed", reason: "closed", unasked: true }]);
   t.equal(loop.poller.size, 0);
   loop.poller.close();
   t.equal(openDescriptors(), before);

@@ -92,7 +92,7 @@ function longCells(row: PortRow): string[] {
   const counters = [row.connections, row.accepted, row.failedDials, row.refused].map((count) => count?.toString() ?? "-");
   const bytes = [row.bytesToContainer, row.bytesToClients].map((count) => (count === undefined ? "-" : bytesText(count)));
   const place = row.containerPort === 0 ? ["-", "-"] : [portText(row), addressText(row)];
-  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, row.reason ?? shortageText(row)];
+  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, [row.reason, shortageText(row)].filter((text) => text).join("; ")];
 }
 
 function shortageText({ transport, withoutSourcePort = 0 }: PortRow): string {
