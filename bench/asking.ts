@@ -13,9 +13,14 @@ export const ownTtl = 7;
 export function askUntil(name: string, isWanted: (response: DnsResponse) => boolean, within: number): Promise<{ at: number; response: DnsResponse }> {
   return new Promise((resolve, reject) => {
     const socket = createSocket("udp4");
-    const ask = () => socket.send(encodeQuery(name, "A"), 53, "127.0.0.11");
+    const ask = () => {
+      asked++;
+      socket.send(encodeQuery(name, "A"), 53, "127.0.0.11");
+    };
     const asking = setInterval(ask, askEvery);
-    const deadline = setTimeout(() => finish(() => reject(new Error(`no right answer about ${name} within ${within} ms`))), within);
+    let asked = 0;
+    const heard: DnsResponse[] = [];
+    const deadline = setTimeout(() => finish(() => reject(new Error(`no right answer about ${name} within ${within} ms: ${heard.length} of ${asked} answered, last with ${JSON.stringify(heard.at(-1)?.answers)} (${heard.at(-1)?.rcode})`))), within);
     const finish = (settle: () => void) => {
       clearInterval(asking);
       clearTimeout(deadline);
@@ -26,6 +31,7 @@ export function askUntil(name: string, isWanted: (response: DnsResponse) => bool
     socket.on("message", (message) => {
       const at = performance.now();
       const response = decodeResponse(message, 0);
+      heard.push(response);
       if (isWanted(response)) finish(() => resolve({ at, response }));
     });
     ask();

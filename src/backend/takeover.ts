@@ -191,8 +191,8 @@ export async function requireTakeable({ pid, inode }: Takeover): Promise<void> {
   requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
 }
 
-/** What tells whether rules have changed that nothing tells of: see {@link legacyFingerprint}. */
-export function legacyRulesOf(pid: number): Promise<string | undefined> {
+/** What tells whether rules have changed that nothing tells of: see {@link legacyFingerprint}. Rejects when the process is gone. */
+export async function legacyRulesOf(pid: number): Promise<string | undefined> {
   const path = namespaceOf(pid);
   return legacyFingerprint(path, namespaceInode(path));
 }

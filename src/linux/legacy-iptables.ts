@@ -76,6 +76,8 @@ export async function readLegacyTable(fd: number, table: string, sizeAtMost: num
 async function option(fd: number, name: number, value: Buffer, table: string): Promise<void> {
   const length = arena(4);
   length.writeUInt32LE(value.length);
-  // The number of the error stays in the thread that made the call; what was asked for has changed meanwhile, or is gone.
-  if ((await getsockopt(fd, IPPROTO_IP, name, value, length)) < 0) throw new LinuxError(EAGAIN, "getsockopt", `table ${table}`);
+  const result = await getsockopt(fd, IPPROTO_IP, name, value, length);
+  // Looked at again here, so that neither piece of memory is given back while the kernel writes into it. The number of an error stays
+  // in the thread that made the call; what was asked for has changed meanwhile, or is gone.
+  if (result < 0 || length.readUInt32LE() > value.length) throw new LinuxError(EAGAIN, "getsockopt", `table ${table}`);
 }

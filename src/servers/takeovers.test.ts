@@ -1,4 +1,4 @@
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { statSync } from "node:fs";
 import { pino } from "pino";
 import t, { type Test } from "tap";
@@ -141,6 +141,28 @@ t.test("a namespace that ends is let go of at once, news of its rules included",
   await until(() => ended.length > 0 && openDescriptors() === before - 3);
   t.equal(openDescriptors(), before - 3);
   t.same(ended, ["c0ffee"]);
+});
+
+t.test("rules that nobody tells of: legacy iptables', looked for while a namespace is there, and no harm done when it is not", root, async (t) => {
+  if (spawnSync("iptables-legacy", ["--version"]).status !== 0) return t.pass("not tried", { skip: "no iptables-legacy here" });
+  const loop = new TestLoop();
+  const [pid, gone] = [await processElsewhere(t), await processElsewhere(t)];
+  const told: string[] = [];
+  const takeovers = new Takeovers(loop.poller, pino({ level: "silent" }), () => undefined, () => undefined, (sandbox, error) => told.push(`${sandbox} ${(error as { code: string }).code}`));
+  for (const [sandbox, process] of [["gone", gone], ["c0ffee", pid]] as const) {
+    const { port, udp, tcp } = inside(process, sockets);
+    takeovers.adopt([{ kind: "held", sandbox, port, descriptors: [openPidfd(process), udp, tcp], inherited: false }], () => true);
+  }
+  await takeovers.lookForSilentChanges();
+  const redirect = ["-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "53", "-j", "REDIRECT", "--to-ports", "5353"];
+  execFileSync("nsenter", [`--target=${pid}`, "--net", "iptables-legacy", ...redirect]);
+  process.kill(gone, "SIGKILL");
+  await new Promise((resolve) => setTimeout(resolve, 200)); // it is gone, and this loop has not heard of it
+  for (const giveUpAt = performance.now() + 20_000; told.length === 0 && performance.now() < giveUpAt; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    await takeovers.lookForSilentChanges();
+    if (performance.now() > giveUpAt - 19_000) loop.poller.dispatch(0);
+  }
+  t.same(told, ["c0ffee FOREIGN_DNS_RULES"]);
 });
 
 t.test("of several descriptors none stays open when one cannot be opened", (t) => {

@@ -396,17 +396,23 @@ export class Takeovers {
     patiently(() => watched.news.close()).catch(() => undefined); // somebody keeps the rules locked: it is closed when they are free
   }
 
-  /** Looks whether rules have changed that the kernel tells nobody of. To be called every few seconds. */
+  /** Looks whether rules have changed that the kernel tells nobody of. To be called every few seconds. Never rejects. */
   async lookForSilentChanges(): Promise<void> {
     if (this.#lookingForSilent) return;
     this.#lookingForSilent = true;
-    for (const [sandbox, watched] of [...this.#watched]) {
-      const rules = await legacyRulesOf(watched.pid).catch(() => undefined); // it has just ended
-      if (this.#watched.get(sandbox) !== watched || watched.legacyRules === rules) continue;
+    for (const [sandbox, watched] of [...this.#watched]) await this.#lookForSilentChange(sandbox, watched);
+    this.#lookingForSilent = false;
+  }
+
+  async #lookForSilentChange(sandbox: string, watched: Watched): Promise<void> {
+    try {
+      const rules = await legacyRulesOf(watched.pid);
+      if (this.#watched.get(sandbox) !== watched || watched.legacyRules === rules) return;
       watched.legacyRules = rules;
       this.#onRulesChanged(sandbox);
+    } catch (error) {
+      this.log.debug({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "rules of legacy iptables could not be looked at"); // it has just ended, mostly
     }
-    this.#lookingForSilent = false;
   }
 
   #onRulesChanged(sandbox: string): void {
