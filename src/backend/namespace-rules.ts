@@ -1,15 +1,12 @@
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
-import { hasLegacyTable, legacyTableInfo, readLegacyTable } from "../linux/legacy-iptables.js";
 import { insideNamespace } from "../linux/netns.js";
 import { Budget, type Limits } from "../linux/netlink/budget.js";
 import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
-import type { Transaction } from "../linux/netlink/nftables/transaction.js";
-import { closeDescriptor, udpSocket } from "../linux/socket.js";
-import { errorCode, PontoonError } from "../errors.js";
+import type { ChainName, Transaction } from "../linux/netlink/nftables/transaction.js";
+import { PontoonError } from "../errors.js";
 import { Turns } from "../turns.js";
 import { findDnsRedirect } from "./dns-redirect.js";
-import { legacyNat } from "./legacy-nat.js";
 import { loadedTable, removeTable, type LoadedTable } from "./takeover-table.js";
 
 /** What a namespace's IPv4 rules say about DNS. */
@@ -20,7 +17,7 @@ export interface NamespaceRules {
 }
 
 /** What is read of a namespace's rules. Its containers can make as many as they like; a service mesh has some hundred. */
-const limits: Limits = { bytes: 1 << 20, objects: 4096, time: 15 };
+export const limits: Limits = { bytes: 1 << 20, objects: 4096, time: 15 };
 
 /** Until a change of rules is not waited for any more, ms. Deleting waits for all processors, 10 ms and more on a busy machine. */
 const busyTime = 3000;
@@ -28,14 +25,13 @@ const busyTime = 3000;
 /** Of libuv's pool, which has four: files are read with them too. */
 const threads = new Turns(3);
 
-/** Apart from those: the lock on legacy tables is the whole host's, and one who holds it must not keep nftables from anybody. */
-const legacyThread = new Turns(1);
-const legacyTable = "nat";
-/** Somebody keeps it; until whoever waits has had it, nobody else does. */
-let isLegacyLocked = false;
-
 /** Chains Docker itself puts into a container's namespace. */
 const dockersChains = new Set(["DOCKER_OUTPUT", "DOCKER_POSTROUTING", "dns-dnat", "dns-snat"]);
+/** Whether Docker itself has put a chain into a container's namespace. */
+export function isDockersOwn({ chain }: ChainName): boolean {
+  return dockersChains.has(chain);
+}
+
 /** The chain of published ports on the host. */
 const publishedChain = "DOCKER";
 
@@ -44,9 +40,8 @@ const publishedChain = "DOCKER";
  * @param path e.g. `/proc/4711/ns/net`
  * @param inode which namespace is meant; rejects when the path stands for another one by now
  */
-export async function rulesOf(path: string, inode: number): Promise<NamespaceRules> {
-  const found = await readRules(path, inode, (rules) => ({ takeover: loadedTable(rules, budget()), foreign: foreignDnsRule(rules) }));
-  return { ...found, foreign: found.foreign ?? (await foreignLegacyRule(path, inode)) };
+export function rulesOf(path: string, inode: number): Promise<NamespaceRules> {
+  return readRules(path, inode, (rules) => ({ takeover: loadedTable(rules, budget()), foreign: foreignDnsRule(rules) }));
 }
 
 /** Only our table: see {@link rulesOf}. */
@@ -66,52 +61,12 @@ export async function readRules<Value>(path: string, inode: number, read: (rules
 
 /** A rule of this namespace that redirects what is asked of its resolver: ours would go ahead of it. Throws RULES_TOO_MANY, RULES_CHANGING. */
 export function foreignDnsRule(rules: Ruleset): string | undefined {
-  return findDnsRedirect(rules, RESOLVER_ADDRESS, ({ chain, table }) => dockersChains.has(chain) || table === "pontoon", budget());
-}
-
-/**
- * The same among rules of iptables' legacy variant, which are no nftables rules and say nothing to anybody when they change.
- * Whoever reads them waits for everybody on the host who does, and one who keeps them waiting must keep nobody from being taken
- * over: then there is no such rule, as far as is known. Rejects with RULES_TOO_MANY, and as {@link insideNamespace}.
- */
-export async function foreignLegacyRule(path: string, inode: number): Promise<string | undefined> {
-  return withLegacyNat(path, inode, async (fd) => {
-    const found = await readLegacyTable(fd, legacyTable, limits.bytes);
-    if (!found) throw new PontoonError("RULES_TOO_MANY", "the network namespace", `the nat table of iptables-legacy is larger than ${limits.bytes} bytes`);
-    return findDnsRedirect(legacyNat(found), RESOLVER_ADDRESS, ({ chain }) => dockersChains.has(chain), budget());
-  });
-}
-
-/** What tells whether such rules have changed, roughly; undefined while there are none, or nobody can tell. Rejects as {@link insideNamespace}. */
-export async function legacyFingerprint(path: string, inode: number): Promise<string | undefined> {
-  const info = await withLegacyNat(path, inode, (fd) => legacyTableInfo(fd, legacyTable));
-  return info && JSON.stringify(info);
-}
-
-/** @returns undefined when the namespace has no such table, or it cannot be read for now */
-async function withLegacyNat<Value>(path: string, inode: number, work: (fd: number) => Promise<Value>): Promise<Value | undefined> {
-  const names = `${path.slice(0, path.lastIndexOf("/ns/"))}/net/ip_tables_names`;
-  if (isLegacyLocked) return undefined;
-  const read = async () => {
-    const fd = (await hasLegacyTable(names, legacyTable)) ? insideNamespace(path, inode, udpSocket) : undefined;
-    try {
-      return fd === undefined ? undefined : await work(fd);
-    } finally {
-      if (fd !== undefined) closeDescriptor(fd);
-    }
-  };
-  try {
-    return await within(legacyThread, () => read().finally(() => (isLegacyLocked = false)));
-  } catch (error) {
-    if (errorCode(error) !== "RULES_BUSY") throw error;
-    isLegacyLocked = true;
-    return undefined;
-  }
+  return findDnsRedirect(rules, RESOLVER_ADDRESS, (chain) => isDockersOwn(chain) || chain.table === "pontoon", budget());
 }
 
 /** A rule of the host's own namespace that redirects questions to whomever. Throws as {@link foreignDnsRule}. */
 export function hostDnsRule(): string | undefined {
-  return withNfnetlink((nfnetlink) => findDnsRedirect(new Ruleset(nfnetlink), undefined, ({ chain }) => dockersChains.has(chain) || chain === publishedChain, budget()));
+  return withNfnetlink((nfnetlink) => findDnsRedirect(new Ruleset(nfnetlink), undefined, (chain) => isDockersOwn(chain) || chain.chain === publishedChain, budget()));
 }
 
 /** Removes our table from a namespace in which nobody serves it any more. Rejects with RULES_BUSY. */
@@ -141,7 +96,8 @@ export function patiently(work: () => Promise<void>): Promise<void> {
   return within(threads, work);
 }
 
-async function within<Value>(turns: Turns, work: () => Promise<Value>): Promise<Value> {
+/** Does `work` when it is its turn, and waits for it no longer than that. Rejects with RULES_BUSY. */
+export async function within<Value>(turns: Turns, work: () => Promise<Value>): Promise<Value> {
   const done = turns.run(work);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -10,7 +10,8 @@ import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { namespaceOfSocket } from "../linux/socket-namespace.js";
 import { socketKind } from "../linux/socket-kind.js";
 import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, outgoingSocket, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
-import { applyAside, changeRules, foreignDnsRule, foreignLegacyRule, legacyFingerprint, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
+import { foreignLegacyRule, LegacyRules } from "./legacy-rules.js";
+import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
@@ -191,10 +192,10 @@ export async function requireTakeable({ pid, inode }: Takeover): Promise<void> {
   requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
 }
 
-/** What tells whether rules have changed that nothing tells of: see {@link legacyFingerprint}. Rejects when the process is gone. */
-export async function legacyRulesOf(pid: number): Promise<string | undefined> {
+/** The rules of the namespace of which nobody tells when they change. Throws when the process is gone. The caller closes it. */
+export function legacyRulesOf(pid: number): LegacyRules {
   const path = namespaceOf(pid);
-  return legacyFingerprint(path, namespaceInode(path));
+  return new LegacyRules(path, namespaceInode(path));
 }
 
 /** Runs `work` inside the namespace: see {@link insideNamespace}. */

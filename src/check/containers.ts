@@ -1,3 +1,4 @@
+import { foreignLegacyRule } from "../backend/legacy-rules.js";
 import { rulesOf } from "../backend/namespace-rules.js";
 import type { Status } from "../control/status.js";
 import { describeError, PontoonError } from "../errors.js";
@@ -45,7 +46,8 @@ async function workedOut(inventory: Inventory, container: Container, isRoot: boo
 async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | undefined> {
   const path = `/proc/${pid}/ns/net`;
   try {
-    const { foreign } = await rulesOf(path, namespaceInode(path));
+    const inode = namespaceInode(path);
+    const foreign = (await rulesOf(path, inode)).foreign ?? (await foreignLegacyRule(path, inode));
     return foreign === undefined ? undefined : { kind: "failed", code: "FOREIGN_DNS_RULES", reason: `the container redirects DNS with rules of its own (${foreign}); left to them` };
   } catch (error) {
     if (error instanceof PontoonError) return { kind: "failed", code: error.code, reason: error.message };

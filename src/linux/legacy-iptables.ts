@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { closeSync, openSync, read } from "node:fs";
+import { promisify } from "node:util";
 import { errorCode } from "../errors.js";
 import { EAGAIN, IPPROTO_IP } from "./constants.js";
 import { arena, bindAside, LinuxError } from "./ffi.js";
@@ -6,6 +7,7 @@ import { arena, bindAside, LinuxError } from "./ffi.js";
 // Tables of iptables' legacy variant (include/uapi/linux/netfilter_ipv4/ip_tables.h). Whoever asks for one waits while anybody on the
 // host changes or reads any: so all this is done beside the event loop.
 
+const readAside = promisify(read);
 const getsockopt = bindAside("int getsockopt(int, int, int, void *, void *)");
 const GET_INFO = 64;
 const GET_ENTRIES = 65;
@@ -31,16 +33,30 @@ export interface LegacyTableInfo {
   readonly hookEntries: readonly number[];
 }
 
-/**
- * Whether a process's network namespace has a table. To ask for one that it does not have would make it.
- * @param namesPath e.g. `/proc/4711/net/ip_tables_names`
- */
-export async function hasLegacyTable(namesPath: string, table: string): Promise<boolean> {
-  try {
-    return (await readFile(namesPath, "latin1")).split("\n").includes(table);
-  } catch (error) {
-    if (errorCode(error) === "ENOENT" || errorCode(error) === "EINVAL" || errorCode(error) === "ESRCH") return false; // no such kernel, or no such process any more
-    throw error;
+/** Which tables a process's network namespace has. Keeps the namespace alive until it is closed. */
+export class LegacyTables {
+  /** Undefined where the kernel has no such tables, or there is no such process. */
+  readonly #fd: number | undefined;
+  readonly #names = Buffer.alloc(1024);
+
+  /** @param netPath e.g. `/proc/4711/net` */
+  constructor(netPath: string) {
+    try {
+      this.#fd = openSync(`${netPath}/ip_tables_names`, "r");
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT") throw error;
+    }
+  }
+
+  /** To ask for a table that is not there would make it: so this is asked first. One question at a time. */
+  async has(table: string): Promise<boolean> {
+    if (this.#fd === undefined) return false;
+    const { bytesRead } = await readAside(this.#fd, this.#names, 0, this.#names.length, 0);
+    return this.#names.toString("latin1", 0, bytesRead).split("\n").includes(table);
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
   }
 }
 

@@ -18,7 +18,7 @@ import { Takeovers } from "./takeovers.js";
 
 const retryFailuresEvery = 1000; // ms
 /** Rules of iptables' legacy variant change unheard, ms. */
-const silentChangesEvery = 2000;
+const silentChangesEvery = 3000;
 /** A server hands over its log ten times a second. */
 const logsEach = 30; // ms
 const logsAtOnce = 200;

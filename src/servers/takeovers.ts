@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover, legacyRulesOf } from "../backend/takeover.js";
+import { closeTakeover, disarmTakeover, insideTakeover, legacyRulesOf, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
+import type { LegacyRules } from "../backend/legacy-rules.js";
 import { patiently } from "../backend/namespace-rules.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
@@ -54,10 +55,10 @@ const notTakeable: readonly (string | undefined)[] = [ownRules, "RULES_TOO_MANY"
 
 /** A namespace whose rules are watched: it is held, or its own rules keep us from it. */
 interface Watched {
-  readonly pid: number;
   readonly news: RuleNews;
-  /** Of rules that no news tells of, when last looked at; none until then. */
-  legacyRules: string | undefined;
+  /** Rules that no news tells of, and what told one state of them from another when they were last looked at. */
+  readonly legacyRules: LegacyRules;
+  legacyFingerprint: string | undefined;
   readonly pidfd: number;
   readonly end: Watch;
   /** Looks in a row at rules that changed meanwhile. */
@@ -371,12 +372,15 @@ export class Takeovers {
     const known = this.#watched.get(sandbox);
     if (known) return known.news.forget();
     const pidfd = openPidfd(pid);
+    let legacyRules: LegacyRules | undefined;
     try {
+      legacyRules = legacyRulesOf(pid);
       const news = new RuleNews(this.poller, () => this.#onRulesChanged(sandbox));
       const end = this.poller.watch(pidfd, EPOLLIN, () => this.#unwatch(sandbox));
-      this.#watched.set(sandbox, { pid, news, legacyRules: undefined, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
+      this.#watched.set(sandbox, { news, legacyRules, legacyFingerprint: undefined, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
     } catch (error) {
       closeDescriptor(pidfd);
+      legacyRules?.close();
       throw error;
     }
   }
@@ -393,6 +397,7 @@ export class Takeovers {
     this.#looks.forget(sandbox);
     watched.end.close();
     closeDescriptor(watched.pidfd);
+    watched.legacyRules.close();
     patiently(() => watched.news.close()).catch(() => undefined); // somebody keeps the rules locked: it is closed when they are free
   }
 
@@ -406,9 +411,9 @@ export class Takeovers {
 
   async #lookForSilentChange(sandbox: string, watched: Watched): Promise<void> {
     try {
-      const rules = await legacyRulesOf(watched.pid);
-      if (this.#watched.get(sandbox) !== watched || watched.legacyRules === rules) return;
-      watched.legacyRules = rules;
+      const fingerprint = await watched.legacyRules.fingerprint();
+      if (this.#watched.get(sandbox) !== watched || watched.legacyFingerprint === fingerprint) return;
+      watched.legacyFingerprint = fingerprint;
       this.#onRulesChanged(sandbox);
     } catch (error) {
       this.log.debug({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "rules of legacy iptables could not be looked at"); // it has just ended, mostly
