@@ -1,16 +1,13 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, insideTakeover, legacyRulesOf, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
-import type { LegacyRules } from "../backend/legacy-rules.js";
-import { patiently } from "../backend/namespace-rules.js";
+import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
-import { RuleNews } from "../linux/netlink/rule-news.js";
-import { openPidfd } from "../linux/pidfd.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import type { HeldSandbox } from "./dns-server.js";
 import { RuleLooks } from "./rule-looks.js";
+import { RuleWatch } from "./rule-watch.js";
 
 const forwardingUdp = 2;
 const forwardingTcp = 1;
@@ -55,12 +52,7 @@ const notTakeable: readonly (string | undefined)[] = [ownRules, "RULES_TOO_MANY"
 
 /** A namespace whose rules are watched: it is held, or its own rules keep us from it. */
 interface Watched {
-  readonly news: RuleNews;
-  /** Rules that no news tells of, and what told one state of them from another when they were last looked at. */
-  readonly legacyRules: LegacyRules;
-  legacyFingerprint: string | undefined;
-  readonly pidfd: number;
-  readonly end: Watch;
+  readonly rules: RuleWatch;
   /** Looks in a row at rules that changed meanwhile. */
   changing: number;
   /** How often in a row it was given back to its own rules, and when that was last. */
@@ -177,7 +169,7 @@ export class Takeovers {
     const watched = this.#watched.get(sandbox);
     if (!watched) return; // it has ended
     if (!watched.isWanted) return this.#unwatch(sandbox, watched);
-    watched.news.listen();
+    watched.rules.listen();
     watched.timesGivenBack = performance.now() - watched.givenBackAt < givenBackFor ? watched.timesGivenBack + 1 : 1;
     watched.givenBackAt = performance.now();
     const againAt = watched.givenBackAt + Math.min(againAfter * 2 ** Math.max(0, watched.timesGivenBack - timesAtOnce), againAtMost);
@@ -284,10 +276,10 @@ export class Takeovers {
       }
       this.#hold(sandbox, takeover);
       this.#sendSockets(sandbox, takeover);
-      this.#watched.get(sandbox)?.news.listen();
+      this.#watched.get(sandbox)?.rules.listen();
     } catch (error) {
       const code = errorCode(error) ?? "UNKNOWN";
-      if (opening.wanted && code === ownRules) this.#watched.get(sandbox)?.news.listen();
+      if (opening.wanted && code === ownRules) this.#watched.get(sandbox)?.rules.listen();
       else this.#unwatch(sandbox);
       if (!opening.wanted) return;
       if (code === "ESRCH" || code === "ENOENT") {
@@ -370,19 +362,9 @@ export class Takeovers {
   /** Called inside the namespace, before its rules are read. */
   #watchRules(sandbox: string, pid: number): void {
     const known = this.#watched.get(sandbox);
-    if (known) return known.news.forget();
-    const pidfd = openPidfd(pid);
-    let legacyRules: LegacyRules | undefined;
-    try {
-      legacyRules = legacyRulesOf(pid);
-      const news = new RuleNews(this.poller, () => this.#onRulesChanged(sandbox));
-      const end = this.poller.watch(pidfd, EPOLLIN, () => this.#unwatch(sandbox));
-      this.#watched.set(sandbox, { news, legacyRules, legacyFingerprint: undefined, pidfd, end, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
-    } catch (error) {
-      closeDescriptor(pidfd);
-      legacyRules?.close();
-      throw error;
-    }
+    if (known) return known.rules.forget();
+    const rules = new RuleWatch(this.poller, pid, () => this.#onRulesChanged(sandbox), () => this.#unwatch(sandbox));
+    this.#watched.set(sandbox, { rules, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
   }
 
   /** What an earlier daemon took over may redirect DNS itself by now. */
@@ -395,10 +377,7 @@ export class Takeovers {
     if (!watched || this.#watched.get(sandbox) !== watched) return;
     this.#watched.delete(sandbox);
     this.#looks.forget(sandbox);
-    watched.end.close();
-    closeDescriptor(watched.pidfd);
-    watched.legacyRules.close();
-    patiently(() => watched.news.close()).catch(() => undefined); // somebody keeps the rules locked: it is closed when they are free
+    watched.rules.close();
   }
 
   /** Looks whether rules have changed that the kernel tells nobody of. To be called every few seconds. Never rejects. */
@@ -411,10 +390,8 @@ export class Takeovers {
 
   async #lookForSilentChange(sandbox: string, watched: Watched): Promise<void> {
     try {
-      const fingerprint = await watched.legacyRules.fingerprint();
-      if (this.#watched.get(sandbox) !== watched || watched.legacyFingerprint === fingerprint) return;
-      watched.legacyFingerprint = fingerprint;
-      this.#onRulesChanged(sandbox);
+      const hasChanged = await watched.rules.hasChangedUnheard();
+      if (hasChanged && this.#watched.get(sandbox) === watched) this.#onRulesChanged(sandbox);
     } catch (error) {
       this.log.debug({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "rules of legacy iptables could not be looked at"); // it has just ended, mostly
     }
@@ -429,7 +406,7 @@ export class Takeovers {
   async #lookAtRules(sandbox: string): Promise<void> {
     const [held, watched] = [this.#held.get(sandbox), this.#watched.get(sandbox)];
     if (!held || !watched || held.onAcknowledged) return;
-    watched.news.forget();
+    watched.rules.forget();
     try {
       await requireTakeable(held.takeover);
       watched.changing = 0;
@@ -443,7 +420,7 @@ export class Takeovers {
       } else if (code === "RULES_BUSY") this.#looks.soon(sandbox);
       // Else it has just ended.
     }
-    if (this.#watched.get(sandbox) === watched) watched.news.listen();
+    if (this.#watched.get(sandbox) === watched) watched.rules.listen();
   }
 
   /** A namespace may end at any moment: that is no fault, and its pidfd tells. */
