@@ -71,6 +71,18 @@ t.test("two at once: the second changes nothing, and says who is at it", async (
     }
 });
 
+t.test("several from one clone at once, each to a place of its own: one waits for the other", async (t) => {
+  const roots = Array.from({ length: 4 }, () => newRoot(t));
+  const runs = await Promise.all(roots.map((root) => start("install-host", root).ended));
+  t.same(runs.map(({ code, said }) => (code === 0 ? 0 : said)), [0, 0, 0, 0]);
+  for (const root of roots) isComplete(t, root);
+});
+
+t.test("who has a lock is told of one that was let go of meanwhile, too", async (t) => {
+  const { holderOf } = (await import(join(repositoryRoot, "tools", "lock.mjs"))) as { holderOf: (path: string) => string };
+  t.equal(holderOf(join(newRoot(t), "gone")), "another run");
+});
+
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const)
   t.test(`${signal} at any moment leaves what was there before`, async (t) => {
     const root = newRoot(t);

@@ -76,7 +76,7 @@ t.test("a fault nobody foresaw ends the daemon also when its log is full, and is
   await until(() => another.logs.some((line) => /^\{"level":40,.*"name":"Warning","reason":"(hm)+","msg":"Node warns"/.test(line)), { what: "a warning is a line of the log" });
   t.equal(await another.stop("SIGURG"), 1);
   t.match(another.logs.at(-1), /^\{"level":60,.*"stack":"Error: unforeseen.*"msg":"the daemon ends/);
-  await host.signal("SIGKILL", ...another.processes());
+  await another.killEverything(); // its servers
 });
 
 async function askMore(web: Container, pontoon: Pontoon, count: number): Promise<void> {

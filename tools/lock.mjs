@@ -42,7 +42,8 @@ export async function waitForLock(path, what, mayGoOn = async () => {}) {
 
 /** Who has the lock, for people: of the processes that have it open, one that is not about to ask for it, too, is as good as any. */
 export function holderOf(path) {
-  const place = realpathSync(path);
+  const place = placeOf(path);
+  if (place === undefined) return "another run";
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const isHolder = readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === place);
@@ -53,6 +54,16 @@ export function holderOf(path) {
     }
   }
   return "another run";
+}
+
+/** Undefined when its holder has let go since, and the file went with the lock. */
+function placeOf(path) {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  }
 }
 
 function openLock(path, isFolder) {

@@ -21,7 +21,6 @@ export const EBADF = 9;
 export const EFAULT = 14;
 export const ENOTSOCK = 88;
 export const EPROTO = 71;
-export const EOPNOTSUPP = 95;
 export const ERESTART = 85;
 
 export const AF_UNSPEC = 0;
@@ -51,7 +50,6 @@ export const SO_ACCEPTCONN = 30;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MARK = 36;
-export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_BINDTOIFINDEX = 62;
 export const SCM_RIGHTS = 1;
@@ -74,9 +72,7 @@ export const TCP_NODELAY = 1;
 export const TCP_KEEPIDLE = 4;
 export const TCP_KEEPINTVL = 5;
 export const TCP_KEEPCNT = 6;
-export const TCP_INFO = 11;
 export const TCP_CONGESTION = 13;
-export const IPPROTO_UDP = 17;
 
 export const SHUT_RD = 0;
 export const SHUT_WR = 1;
