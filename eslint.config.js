@@ -9,7 +9,10 @@ const forbid = (files, patterns) => ({
 
 const noFfi = ["^koffi$", "only src/linux/ calls C functions"];
 const noDocker = ["^dockerode$", "only src/docker/ knows Docker's API"];
-const notSrc = ["(^|/)src/(?!linux/|errors\\.js$|first-words\\.js$|shape\\.js$)", "a server imports only src/linux/, src/errors.ts, src/first-words.ts and src/shape.ts from src/"];
+const notSrc = [
+  "(^|/)src/(?!linux/|errors\\.js$|first-words\\.js$|shape\\.js$)",
+  "a server imports only src/linux/, src/errors.ts, src/first-words.ts and src/shape.ts from src/",
+];
 
 export default tseslint.config(
   { ignores: ["dist/**", "node_modules/**"] },
@@ -30,16 +33,41 @@ export default tseslint.config(
   {
     files: ["src/main.ts", "src/cli/**/*.ts"],
     ignores: ["src/cli/output.ts", "**/*.test.ts"],
-    rules: { "no-restricted-syntax": ["error", { selector: "MemberExpression[object.name='process'][property.name=/^std(out|err)$/]", message: "src/cli/output.ts prints: it writes out what a terminal would obey" }] },
+    rules: {
+      "no-restricted-syntax": [
+        "error",
+        {
+          selector: "MemberExpression[object.name='process'][property.name=/^std(out|err)$/]",
+          message: "src/cli/output.ts prints: it writes out what a terminal would obey",
+        },
+      ],
+    },
   },
   forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
   forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
   ...["src/linux/*.ts", "src/linux/netlink/*.ts", "src/linux/netlink/nftables/*.ts"].map((files, depth) =>
-    forbid([files], [noDocker, [`^(\\.\\./){${depth + 1}}(?!errors\\.js$)`, "src/linux/ stands on its own"], ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"]]),
+    forbid(
+      [files],
+      [
+        noDocker,
+        [`^(\\.\\./){${depth + 1}}(?!errors\\.js$)`, "src/linux/ stands on its own"],
+        ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"],
+      ],
+    ),
   ),
   forbid(["src/docker/**/*.ts"], [noFfi, ["(^|/)linux/", "src/docker/ knows Docker, not the kernel"]]),
-  forbid(["src/inventory/**/*.ts"], [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]]),
-  forbid(["src/cli/**/*.ts"], [noFfi, noDocker, ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"]]),
+  forbid(
+    ["src/inventory/**/*.ts"],
+    [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]],
+  ),
+  forbid(
+    ["src/cli/**/*.ts"],
+    [
+      noFfi,
+      noDocker,
+      ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"],
+    ],
+  ),
   forbid(["src/{check,control,store,servers,backend,plugin}/**/*.ts", "src/*.ts"], [noFfi, noDocker]),
   forbid(["integration/**/*.ts", "bench/**/*.ts"], [noFfi]),
 );

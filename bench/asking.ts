@@ -10,7 +10,11 @@ export const ownTtl = 7;
  * @param within rejects after so many milliseconds
  * @returns when the first answer arrived that `isWanted`, on this process's clock, and the answer
  */
-export function askUntil(name: string, isWanted: (response: DnsResponse) => boolean, within: number): Promise<{ at: number; response: DnsResponse }> {
+export function askUntil(
+  name: string,
+  isWanted: (response: DnsResponse) => boolean,
+  within: number,
+): Promise<{ at: number; response: DnsResponse }> {
   return new Promise((resolve, reject) => {
     const socket = createSocket("udp4");
     const ask = () => {
@@ -20,7 +24,17 @@ export function askUntil(name: string, isWanted: (response: DnsResponse) => bool
     const asking = setInterval(ask, askEvery);
     let asked = 0;
     const heard: DnsResponse[] = [];
-    const deadline = setTimeout(() => finish(() => reject(new Error(`no right answer about ${name} within ${within} ms: ${heard.length} of ${asked} answered, last with ${JSON.stringify(heard.at(-1)?.answers)} (${heard.at(-1)?.rcode})`))), within);
+    const deadline = setTimeout(
+      () =>
+        finish(() =>
+          reject(
+            new Error(
+              `no right answer about ${name} within ${within} ms: ${heard.length} of ${asked} answered, last with ${JSON.stringify(heard.at(-1)?.answers)} (${heard.at(-1)?.rcode})`,
+            ),
+          ),
+        ),
+      within,
+    );
     const finish = (settle: () => void) => {
       clearInterval(asking);
       clearTimeout(deadline);

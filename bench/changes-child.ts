@@ -19,22 +19,46 @@ process.stdout.write(JSON.stringify(changes), () => process.exit());
 async function measureTurn(turn: number): Promise<void> {
   const guest = `guest${turn}`;
   const stays = `stays-on-${network}`; // an alias that the container was created with
-  await measure("rename", "rename", `changing${turn}`, isThere, () => engine.post(`/containers/${id}/rename?name=changing${turn}`), network);
-  await measure("connect", "connect", guest, isThere, () => engine.post(`/networks/${other}/connect`, { Container: id, EndpointConfig: { Aliases: [guest] } }), other);
-  await measure("disconnect", "disconnect", guest, isGone, () => engine.post(`/networks/${other}/disconnect`, { Container: id }));
+  await measure(
+    "rename",
+    "rename",
+    `changing${turn}`,
+    isThere,
+    () => engine.post(`/containers/${id}/rename?name=changing${turn}`),
+    network,
+  );
+  await measure(
+    "connect",
+    "connect",
+    guest,
+    isThere,
+    () => engine.post(`/networks/${other}/connect`, { Container: id, EndpointConfig: { Aliases: [guest] } }),
+    other,
+  );
+  await measure("disconnect", "disconnect", guest, isGone, () =>
+    engine.post(`/networks/${other}/disconnect`, { Container: id }),
+  );
   // A name lives, as Docker's own resolver has it, until the container has left its network.
   await measure("stop", "disconnect", stays, isGone, () => engine.post(`/containers/${id}/stop`));
   await measure("start", "start", stays, isThere, () => engine.post(`/containers/${id}/start`), network);
 }
 
 /** @param on the network whose address must be the answer, once the change is over */
-async function measure(kind: Changed["kind"], action: string, name: string, isRight: (response: DnsResponse) => boolean, change: () => Promise<unknown>, on?: string): Promise<void> {
+async function measure(
+  kind: Changed["kind"],
+  action: string,
+  name: string,
+  isRight: (response: DnsResponse) => boolean,
+  change: () => Promise<unknown>,
+  on?: string,
+): Promise<void> {
   const happened = events.next(action, id);
   const changing = change();
   const asking = askUntil(name, isRight, changeTakesAtMost);
   const [event, { at, response }] = await Promise.all([happened, asking, changing]);
   const address = on === undefined ? undefined : await addressOn(on);
-  if (response.addresses[0] !== address) throw new Error(`${kind}: ${name} has ${address}, but the answer was ${response.addresses[0]}`);
+  if (response.addresses[0] !== address)
+    throw new Error(`${kind}: ${name} has ${address}, but the answer was ${response.addresses[0]}`);
   changes.push({ kind, rightAfter: at - event.madeAt });
 }
 
@@ -47,6 +71,8 @@ function isGone({ rcode }: DnsResponse): boolean {
 }
 
 async function addressOn(on: string): Promise<string | undefined> {
-  const state = (await engine.get(`/containers/${id}/json`)) as { NetworkSettings: { Networks: Record<string, { IPAddress: string }> } };
+  const state = (await engine.get(`/containers/${id}/json`)) as {
+    NetworkSettings: { Networks: Record<string, { IPAddress: string }> };
+  };
   return state.NetworkSettings.Networks[on]?.IPAddress;
 }

@@ -20,11 +20,17 @@ export interface Changed {
 }
 
 /** Changes a container again and again and measures when a neighbour gets the right answer. */
-export async function measureChanges({ host, network, asker }: Site, turns: number, progress: Progress): Promise<Outcome> {
+export async function measureChanges(
+  { host, network, asker }: Site,
+  turns: number,
+  progress: Progress,
+): Promise<Outcome> {
   const other = await host.network(otherNetwork);
   await other.connect(asker);
   const changing = await host.container({
-    name: "changing", networks: [{ name: network, aliases: [`stays-on-${network}`] }], options: [`--label=pontoon.dns.ttl=${ownTtl}`],
+    name: "changing",
+    networks: [{ name: network, aliases: [`stays-on-${network}`] }],
+    options: [`--label=pontoon.dns.ttl=${ownTtl}`],
   });
   const changes: Changed[] = [];
   for (let done = 0; done < turns; done += turnsAtOnce) {
@@ -36,7 +42,14 @@ export async function measureChanges({ host, network, asker }: Site, turns: numb
   }
   const { p99, median, worst } = summarizeChanges(changes);
   return {
-    rows: [figureRow(`Docker's event to the right answer, 99th percentile of ${changes.length}`, p99, `median ${median.toFixed(1)}; slowest: ${worst}`, goal)],
+    rows: [
+      figureRow(
+        `Docker's event to the right answer, 99th percentile of ${changes.length}`,
+        p99,
+        `median ${median.toFixed(1)}; slowest: ${worst}`,
+        goal,
+      ),
+    ],
     tables: [],
     data: { changes },
   };
@@ -47,7 +60,8 @@ export function summarizeChanges(changes: readonly Changed[]): { median: number;
   const waited = ({ rightAfter }: Changed) => Math.max(0, rightAfter);
   const [median, p99] = percentiles(changes.map(waited), [0.5, 0.99]) as [number, number];
   const kinds = [...new Set(changes.map(({ kind }) => kind))];
-  const slowestOf = (kind: Changed["kind"]) => percentile(changes.filter((change) => change.kind === kind).map(waited), 0.99);
+  const slowestOf = (kind: Changed["kind"]) =>
+    percentile(changes.filter((change) => change.kind === kind).map(waited), 0.99);
   const worst = kinds.reduce((worst, kind) => (slowestOf(kind) > slowestOf(worst) ? kind : worst));
   return { median, p99, worst };
 }

@@ -58,10 +58,17 @@ export class Churn {
 
   async #live(turn: number, place: SandboxPlace): Promise<void> {
     const network = this.load.networks[turn % this.load.networks.length]!;
-    const container = madeContainer({ name: `brief${turn}`, number: firstNumber + turn, networks: [network], sandbox: place });
+    const container = madeContainer({
+      name: `brief${turn}`,
+      number: firstNumber + turn,
+      networks: [network],
+      sandbox: place,
+    });
     const { networkId } = container.endpoints[0]!;
     this.#setJoining(networkId, true);
-    this.inventory.putListed(this.inventory.networks.get(networkId)!, [{ container: container.id, name: container.name, ...madeAddresses(firstNumber + turn) }]);
+    this.inventory.putListed(this.inventory.networks.get(networkId)!, [
+      { container: container.id, name: container.name, ...madeAddresses(firstNumber + turn) },
+    ]);
     await pause(joinTakes);
     this.inventory.putContainer(container);
     this.#setJoining(networkId, false);

@@ -21,7 +21,9 @@ export function parseOptions(args: readonly string[], numbers: readonly string[]
 
 /** The numbers that were given. Throws a UsageError. */
 export function numbersIn<Name extends string>(values: Values, names: readonly Name[]): Partial<Record<Name, number>> {
-  const given = names.flatMap((name) => (typeof values[name] === "string" ? [[name, wholeNumber(name, values[name])] as const] : []));
+  const given = names.flatMap((name) =>
+    typeof values[name] === "string" ? [[name, wholeNumber(name, values[name])] as const] : [],
+  );
   return Object.fromEntries(given) as Partial<Record<Name, number>>;
 }
 
@@ -30,7 +32,8 @@ export function namesIn<Name extends string>({ only }: Values, all: readonly Nam
   if (typeof only !== "string") return all;
   const wanted = only.split(",");
   const unknown = wanted.find((name) => !(all as readonly string[]).includes(name));
-  if (unknown !== undefined) throw new UsageError(`--only knows no measure called ${JSON.stringify(unknown)}; there are ${all.join(", ")}`);
+  if (unknown !== undefined)
+    throw new UsageError(`--only knows no measure called ${JSON.stringify(unknown)}; there are ${all.join(", ")}`);
   return all.filter((name) => wanted.includes(name));
 }
 

@@ -18,8 +18,18 @@ const output = `Statistics:
 
 t.test("what dnsperf prints is read", (t) => {
   const { latency, ...load } = parseDnsperf(output);
-  t.same(load, { queriesPerSecond: 126_828.800006, sent: 380_512, completed: 380_502, lost: 10, rcodes: { NOERROR: 380_500, SERVFAIL: 2 }, ranFor: 3.000123 });
-  t.match([latency.average, latency.deviation, latency.max].map((ms) => ms.toFixed(3)), ["0.260", "0.118", "4.125"]);
+  t.same(load, {
+    queriesPerSecond: 126_828.800006,
+    sent: 380_512,
+    completed: 380_502,
+    lost: 10,
+    rcodes: { NOERROR: 380_500, SERVFAIL: 2 },
+    ranFor: 3.000123,
+  });
+  t.match(
+    [latency.average, latency.deviation, latency.max].map((ms) => ms.toFixed(3)),
+    ["0.260", "0.118", "4.125"],
+  );
   t.end();
 });
 

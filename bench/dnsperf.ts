@@ -21,7 +21,10 @@ export interface Load {
 
 /** Asks a peer, from inside its asker's network namespace, as fast as it answers. */
 export async function runDnsperf(host: DockerHost, peer: Peer, queryFile: string, seconds: number): Promise<Load> {
-  const { stdout } = await host.exec(dnsperfCommand(peer.target, queryFile, seconds), { netns: peer.asker, timeoutMs: seconds * 1000 + 15_000 });
+  const { stdout } = await host.exec(dnsperfCommand(peer.target, queryFile, seconds), {
+    netns: peer.asker,
+    timeoutMs: seconds * 1000 + 15_000,
+  });
   return parseDnsperf(stdout);
 }
 
@@ -56,5 +59,7 @@ export function parseDnsperf(output: string): Load {
 
 function parseRcodes(output: string): Record<string, number> {
   const line = /Response codes:\s+(.*)/.exec(output)?.[1] ?? "";
-  return Object.fromEntries([...line.matchAll(/([A-Z0-9]+) (\d+)/g)].map(([, rcode, count]) => [rcode!, Number(count)]));
+  return Object.fromEntries(
+    [...line.matchAll(/([A-Z0-9]+) (\d+)/g)].map(([, rcode, count]) => [rcode!, Number(count)]),
+  );
 }

@@ -35,18 +35,30 @@ const goal = { kind: "at most", value: 2, unit: "×" } as const;
 export async function measureFairness({ options, progress, undo }: Bench): Promise<Outcome> {
   const host = await DockerHost.start(undo);
   const outside = await host.outside({ name: "fairness", prefix: "10.78.0", defaultRoute: false });
-  const [quick, slow] = [await outside.dns({ address: quickUpstream, niceness }), await outside.dns({ address: slowUpstream, niceness })];
+  const [quick, slow] = [
+    await outside.dns({ address: quickUpstream, niceness }),
+    await outside.dns({ address: slowUpstream, niceness }),
+  ];
   await quick.answer("kept.example", "A", "192.0.2.1", { ttl: 3600 });
   await slow.delay(2000);
   await host.network("fairness");
-  const quietOne = await host.container({ name: "fairness-quiet", networks: ["fairness"], options: [`--dns=${quickUpstream}`] });
-  const loudOne = await host.container({ name: "fairness-loud", networks: ["fairness"], options: [`--dns=${slowUpstream}`] });
+  const quietOne = await host.container({
+    name: "fairness-quiet",
+    networks: ["fairness"],
+    options: [`--dns=${quickUpstream}`],
+  });
+  const loudOne = await host.container({
+    name: "fairness-loud",
+    networks: ["fairness"],
+    options: [`--dns=${slowUpstream}`],
+  });
   const pontoon = await host.pontoon();
   await pontoon.answersIn(quietOne, loudOne);
 
   const names = ["fairness-quiet", "kept.example", "fairness-loud", "new-*.example"];
   const seconds = Math.max(options.seconds, secondsAtLeast);
-  const measure = (duration: number) => askSteadily(host, quietOne, { perSecond: quietPerSecond, count: quietPerSecond * duration, names });
+  const measure = (duration: number) =>
+    askSteadily(host, quietOne, { perSecond: quietPerSecond, count: quietPerSecond * duration, names });
   const rounds: Round[] = [];
   await measure(1);
   for (let round = 0; round < options.rounds; round++) {
@@ -76,7 +88,12 @@ function rowOf(rounds: readonly Round[]) {
   const flooded = Math.round(total(({ floodedPerSecond }) => floodedPerSecond) / rounds.length);
   const printMs = (value: number) => `${value.toFixed(3)} ms`;
   return {
-    ...figureRow(`99th percentile beside a flood of ${flooded.toLocaleString("en")} unique names/s`, median(ratios), range, goal),
+    ...figureRow(
+      `99th percentile beside a flood of ${flooded.toLocaleString("en")} unique names/s`,
+      median(ratios),
+      range,
+      goal,
+    ),
     figure: printMs(median(rounds.map(({ floodedP99 }) => floodedP99))),
     against: "quiet",
     other: printMs(median(rounds.map(({ quietP99 }) => quietP99))),

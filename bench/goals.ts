@@ -35,8 +35,12 @@ const startGoal = { kind: "at most", value: 20, unit: "ms" } as const;
 
 /** The rows about local names: speed and CPU time beside each peer. */
 export function localNamesRows(rounds: Rounds<Turn>): Row[] {
-  const rates = Object.entries(rateGoals).map(([peer, value]) => ratioRow(rounds, "local names, queries/s", peer, { kind: "at least", value, unit: "×" }, rateOf, printRate));
-  const costs = Object.entries(cpuGoals).map(([peer, value]) => ratioRow(rounds, "CPU per query", peer, { kind: "at most", value, unit: "×" }, costOf, printCost));
+  const rates = Object.entries(rateGoals).map(([peer, value]) =>
+    ratioRow(rounds, "local names, queries/s", peer, { kind: "at least", value, unit: "×" }, rateOf, printRate),
+  );
+  const costs = Object.entries(cpuGoals).map(([peer, value]) =>
+    ratioRow(rounds, "CPU per query", peer, { kind: "at most", value, unit: "×" }, costOf, printCost),
+  );
   return [...rates, ...costs];
 }
 
@@ -47,21 +51,47 @@ export function outsideNamesRow(rounds: Rounds<Turn>): Row {
 
 /** The row about the slowest answers at a steady rate. */
 export function latencyRow(rounds: Rounds<PacedResult>, rate: number): Row {
-  return ratioRow(rounds, `99th percentile at ${rate.toLocaleString("en")} queries/s`, "dockerd", latencyGoal, ({ latency }) => latency.p99, printMs);
+  return ratioRow(
+    rounds,
+    `99th percentile at ${rate.toLocaleString("en")} queries/s`,
+    "dockerd",
+    latencyGoal,
+    ({ latency }) => latency.p99,
+    printMs,
+  );
 }
 
 /** The row about Docker's start event. */
 export function startRow(starts: readonly Start[]): Row {
   const { median, p99, max } = summarizeStarts(starts);
-  return figureRow(`start event to name, 99th percentile of ${starts.length}`, p99, `median ${median.toFixed(1)}, max ${max.toFixed(1)}`, startGoal);
+  return figureRow(
+    `start event to name, 99th percentile of ${starts.length}`,
+    p99,
+    `median ${median.toFixed(1)}, max ${max.toFixed(1)}`,
+    startGoal,
+  );
 }
 
 /** A row in which one contender's figure is compared with another's, round by round. */
 export function ratioRow<Result>(
-  rounds: Rounds<Result>, measure: string, against: string, goal: Goal, figureOf: (result: Result) => number, print: (figure: number) => string, name = "pontoon",
+  rounds: Rounds<Result>,
+  measure: string,
+  against: string,
+  goal: Goal,
+  figureOf: (result: Result) => number,
+  print: (figure: number) => string,
+  name = "pontoon",
 ): Row {
   const { figure, other, ratio, lowest, highest } = compare(rounds, name, against, figureOf);
-  return { measure, figure: print(figure), against, other: print(other), result: ratio, range: `${lowest.toFixed(2)}–${highest.toFixed(2)}`, goal };
+  return {
+    measure,
+    figure: print(figure),
+    against,
+    other: print(other),
+    result: ratio,
+    range: `${lowest.toFixed(2)}–${highest.toFixed(2)}`,
+    goal,
+  };
 }
 
 /** A row with a figure of its own. */

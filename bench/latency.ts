@@ -15,7 +15,11 @@ export const steadyRate = 20_000;
 
 /** Asks each peer at a steady rate, in turn. */
 export async function measureLatency(
-  host: DockerHost, peers: readonly Peer[], set: QuestionSet, { rounds, seconds }: RoundsOptions, progress: Progress,
+  host: DockerHost,
+  peers: readonly Peer[],
+  set: QuestionSet,
+  { rounds, seconds }: RoundsOptions,
+  progress: Progress,
 ): Promise<Rounds<PacedResult>> {
   for (const peer of peers) await checkAnswers(peer, set);
   for (const { asker } of peers) await asker.releaseProbe();
@@ -26,8 +30,23 @@ export async function measureLatency(
 }
 
 /** One turn: half a second of warming up, then what counts. */
-export async function askSteadily(host: DockerHost, asker: Container, { address, port }: Peer["target"], queryFile: string, seconds: number): Promise<PacedResult> {
-  const load: PacedLoad & { queryFile: string } = { server: { ip: address, port }, rate: steadyRate, seconds, warmUpSeconds: 0.5, queryFile };
-  const { stdout } = await host.exec([process.execPath, program, JSON.stringify(load)], { netns: asker, timeoutMs: seconds * 1000 + 15_000 });
+export async function askSteadily(
+  host: DockerHost,
+  asker: Container,
+  { address, port }: Peer["target"],
+  queryFile: string,
+  seconds: number,
+): Promise<PacedResult> {
+  const load: PacedLoad & { queryFile: string } = {
+    server: { ip: address, port },
+    rate: steadyRate,
+    seconds,
+    warmUpSeconds: 0.5,
+    queryFile,
+  };
+  const { stdout } = await host.exec([process.execPath, program, JSON.stringify(load)], {
+    netns: asker,
+    timeoutMs: seconds * 1000 + 15_000,
+  });
   return JSON.parse(stdout) as PacedResult;
 }

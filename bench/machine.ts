@@ -20,9 +20,14 @@ export interface Machine {
 export type Run = (argv: readonly string[]) => Promise<CommandResult>;
 
 /** Describes the machine and the programs that were compared: each with the command that tells its version. */
-export async function describeMachine(run: Run, programs: Readonly<Record<string, readonly string[]>>): Promise<Machine> {
+export async function describeMachine(
+  run: Run,
+  programs: Readonly<Record<string, readonly string[]>>,
+): Promise<Machine> {
   const processors = cpus();
-  const versions = await Promise.all(Object.entries(programs).map(async ([name, argv]) => [name, await versionOf(run, argv)] as const));
+  const versions = await Promise.all(
+    Object.entries(programs).map(async ([name, argv]) => [name, await versionOf(run, argv)] as const),
+  );
   return {
     processor: processors[0]?.model.trim() ?? "unknown",
     cores: processors.length,

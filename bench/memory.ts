@@ -44,7 +44,12 @@ async function measureRound(host: DockerHost, namespaces: number): Promise<Memor
   const standIn = await StandIn.start(host);
   await standIn.ask({ do: "fill", networks, containers: [] });
   const { residentMemory: served } = await standIn.ask({ do: "serve", first: 0, count: namespaces, network: 0 });
-  const { residentMemory: servedTwice } = await standIn.ask({ do: "serve", first: namespaces, count: namespaces, network: networks / 2 });
+  const { residentMemory: servedTwice } = await standIn.ask({
+    do: "serve",
+    first: namespaces,
+    count: namespaces,
+    network: networks / 2,
+  });
   await standIn.stop();
   return { served, servedTwice };
 }

@@ -41,15 +41,27 @@ async function measurePeers({ options, progress }: Bench, site: Site, pontoon: P
   const outcomes: Outcome[] = [];
   if (options.only.includes("local")) {
     const localNames = await measureThroughput(host, [...peers, bare], "local names", local, options, progress);
-    outcomes.push({ rows: localNamesRows(localNames), tables: [peersTable("LOCAL NAMES", localNames)], data: { localNames: Object.fromEntries(localNames) } });
+    outcomes.push({
+      rows: localNamesRows(localNames),
+      tables: [peersTable("LOCAL NAMES", localNames)],
+      data: { localNames: Object.fromEntries(localNames) },
+    });
   }
   if (options.only.includes("upstream")) {
     const outsideNames = await measureThroughput(host, peers, "names from upstream", outside, options, progress);
-    outcomes.push({ rows: [outsideNamesRow(outsideNames)], tables: [peersTable("FROM UPSTREAM", outsideNames)], data: { outsideNames: Object.fromEntries(outsideNames) } });
+    outcomes.push({
+      rows: [outsideNamesRow(outsideNames)],
+      tables: [peersTable("FROM UPSTREAM", outsideNames)],
+      data: { outsideNames: Object.fromEntries(outsideNames) },
+    });
   }
   if (options.only.includes("p99")) {
     const latency = await measureLatency(host, peers, local, options, progress);
-    outcomes.push({ rows: [latencyRow(latency, steadyRate)], tables: [latencyTable("STEADY RATE", latency)], data: { latency: Object.fromEntries(latency) } });
+    outcomes.push({
+      rows: [latencyRow(latency, steadyRate)],
+      tables: [latencyTable("STEADY RATE", latency)],
+      data: { latency: Object.fromEntries(latency) },
+    });
   }
   for (const peer of [...peers, bare]) if (peer !== pontoon) await peer.stop();
   return together(outcomes);

@@ -10,7 +10,8 @@ t.test("what is not given has its default, also beside --quick", (t) => {
 
 t.test("some measures only, in the order in which they are made", (t) => {
   t.same(readOptions(["--only", "memory,p99"]).only, ["p99", "memory"]);
-  for (const wrong of ["", "speed", "p99,", "toString"]) t.throws(() => readOptions(["--only", wrong]), { name: "UsageError", message: /--only knows no measure called/ });
+  for (const wrong of ["", "speed", "p99,", "toString"])
+    t.throws(() => readOptions(["--only", wrong]), { name: "UsageError", message: /--only knows no measure called/ });
   t.end();
 });
 

@@ -41,8 +41,26 @@ export const usage = `options:
   --quick       a glance while developing: 2 rounds of 1 s, fewer containers`;
 
 const all = Object.keys(measures) as MeasureName[];
-const thorough: Options = { only: all, rounds: 5, seconds: 2, warmUpSeconds: 2, starts: 100, changes: 20, namespaces: 200, running: 200 };
-const quick: Options = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, starts: 5, changes: 3, namespaces: 50, running: 20 };
+const thorough: Options = {
+  only: all,
+  rounds: 5,
+  seconds: 2,
+  warmUpSeconds: 2,
+  starts: 100,
+  changes: 20,
+  namespaces: 200,
+  running: 200,
+};
+const quick: Options = {
+  ...thorough,
+  rounds: 2,
+  seconds: 1,
+  warmUpSeconds: 1,
+  starts: 5,
+  changes: 3,
+  namespaces: 50,
+  running: 20,
+};
 
 /** Reads the command line. Throws a UsageError. */
 export function readOptions(args: readonly string[]): Options {

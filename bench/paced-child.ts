@@ -5,6 +5,12 @@ import { encodeQuery } from "../integration/host/dns-message.js";
 import { runPaced, type PacedLoad } from "./paced-client.js";
 
 const load = JSON.parse(process.argv[2] ?? "") as PacedLoad & { readonly queryFile: string };
-const questions = readFileSync(load.queryFile, "utf8").trim().split("\n").map((line) => line.split(" ") as [name: string, type: string]);
-const result = runPaced(load, questions.map(([name, type]) => encodeQuery(name, type)));
+const questions = readFileSync(load.queryFile, "utf8")
+  .trim()
+  .split("\n")
+  .map((line) => line.split(" ") as [name: string, type: string]);
+const result = runPaced(
+  load,
+  questions.map(([name, type]) => encodeQuery(name, type)),
+);
 process.stdout.write(JSON.stringify(result));

@@ -33,7 +33,9 @@ t.test("a server that is not there loses everything and ends in time", async (t)
   const socket = createSocket("udp4").bind(0, "127.0.0.1");
   await once(socket, "listening");
   const { port } = socket.address(); // bound, and never read
-  const { sent, lost } = runPaced({ server: { ip: "127.0.0.1", port }, rate: 1000, seconds: 0.05, warmUpSeconds: 0 }, [encodeQuery("a", "A")]);
+  const { sent, lost } = runPaced({ server: { ip: "127.0.0.1", port }, rate: 1000, seconds: 0.05, warmUpSeconds: 0 }, [
+    encodeQuery("a", "A"),
+  ]);
   socket.close();
   t.same([sent, lost], [50, 50]);
 });

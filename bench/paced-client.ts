@@ -97,7 +97,7 @@ class PacedRun {
     const interval = 1000 / this.load.rate;
     const begun = performance.now();
     let sent = 0;
-    for (let deadline = Infinity; this.#answered < this.#total; ) {
+    for (let deadline = Infinity; this.#answered < this.#total;) {
       const now = performance.now();
       if (now > deadline) break;
       if (sent < this.#total && now >= begun + sent * interval) {

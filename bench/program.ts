@@ -15,11 +15,16 @@ export interface Benchmark<Name extends string, Chosen extends { readonly only: 
   readonly readOptions: (args: readonly string[]) => Chosen;
   readonly describeMachine: (undo: Undo) => Promise<Machine>;
   /** Each makes those of its measures that are wanted, and leaves nothing behind. */
-  readonly parts: readonly { readonly makes: readonly Name[]; readonly run: (bench: Bench<Chosen>) => Promise<Outcome> }[];
+  readonly parts: readonly {
+    readonly makes: readonly Name[];
+    readonly run: (bench: Bench<Chosen>) => Promise<Outcome>;
+  }[];
 }
 
 /** Runs a benchmark as a program: from the command line to the table and the exit code. Ends the process. */
-export async function runProgram<Name extends string, Chosen extends { readonly only: readonly Name[] }>(benchmark: Benchmark<Name, Chosen>): Promise<void> {
+export async function runProgram<Name extends string, Chosen extends { readonly only: readonly Name[] }>(
+  benchmark: Benchmark<Name, Chosen>,
+): Promise<void> {
   const [progress, cleanup] = [new Progress(), new Cleanup()];
   try {
     await run(benchmark, progress, cleanup);
@@ -32,13 +37,16 @@ export async function runProgram<Name extends string, Chosen extends { readonly 
 }
 
 async function run<Name extends string, Chosen extends { readonly only: readonly Name[] }>(
-  { name, readOptions, describeMachine, parts }: Benchmark<Name, Chosen>, progress: Progress, cleanup: Cleanup,
+  { name, readOptions, describeMachine, parts }: Benchmark<Name, Chosen>,
+  progress: Progress,
+  cleanup: Cleanup,
 ): Promise<void> {
   const options = readOptions(process.argv.slice(2));
   const machine = await cleanup.part(describeMachine);
   const outcomes: Outcome[] = [];
   for (const { makes, run } of parts)
-    if (makes.some((measure) => options.only.includes(measure))) outcomes.push(await cleanup.part((undo) => run({ options, progress, undo })));
+    if (makes.some((measure) => options.only.includes(measure)))
+      outcomes.push(await cleanup.part((undo) => run({ options, progress, undo })));
   const outcome = together(outcomes);
   progress.clear();
   for (const table of outcome.tables) process.stdout.write(`${table}\n\n`);

@@ -26,7 +26,9 @@ const typesOfTen = { A: 7, AAAA: 3 };
 export function questionsFor(named: readonly Named[]): Question[] {
   const types = Object.entries(typesOfTen).flatMap(([type, count]) => Array.from({ length: count }, () => type));
   // Each type goes on where it was with another name, so that neighbours in the list differ in both.
-  return types.flatMap((_, step) => named.map((each, index) => questionFor(each, types[(step + index) % types.length]!)));
+  return types.flatMap((_, step) =>
+    named.map((each, index) => questionFor(each, types[(step + index) % types.length]!)),
+  );
 }
 
 /** Lines as dnsperf reads them. */

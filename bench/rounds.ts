@@ -42,8 +42,19 @@ export interface Comparison {
 }
 
 /** Compares two contenders round by round. */
-export function compare<Result>(rounds: Rounds<Result>, name: string, other: string, figureOf: (result: Result) => number): Comparison {
+export function compare<Result>(
+  rounds: Rounds<Result>,
+  name: string,
+  other: string,
+  figureOf: (result: Result) => number,
+): Comparison {
   const [ours, theirs] = [name, other].map((each) => rounds.get(each)!.map(figureOf)) as [number[], number[]];
   const ratios = ours.map((figure, round) => figure / theirs[round]!);
-  return { figure: median(ours), other: median(theirs), ratio: median(ratios), lowest: Math.min(...ratios), highest: Math.max(...ratios) };
+  return {
+    figure: median(ours),
+    other: median(theirs),
+    ratio: median(ratios),
+    lowest: Math.min(...ratios),
+    highest: Math.max(...ratios),
+  };
 }

@@ -31,7 +31,9 @@ interface Status {
 export async function measureRunning({ options, progress, undo }: Bench): Promise<Outcome> {
   const host = await DockerHost.start(undo, { resolvConf });
   await host.network(network, { subnet: "172.30.0.0/16", ipv6: "fd00:30::/64" });
-  await startContainers(host, options.running, (started) => progress.show(`running containers: ${started} of ${options.running} started`));
+  await startContainers(host, options.running, (started) =>
+    progress.show(`running containers: ${started} of ${options.running} started`),
+  );
   const starts: TakenOver[] = [];
   for (let round = 0; round < options.rounds; round++) {
     progress.show(`running containers: round ${round + 1} of ${options.rounds}`);
@@ -40,7 +42,8 @@ export async function measureRunning({ options, progress, undo }: Bench): Promis
   progress.show("running containers: ending them");
   const seconds = starts.map((start) => start.seconds);
   const heldUp = starts.map((start) => start.heldUp);
-  const range = (values: readonly number[], digits: number) => `${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)}`;
+  const range = (values: readonly number[], digits: number) =>
+    `${Math.min(...values).toFixed(digits)}–${Math.max(...values).toFixed(digits)}`;
   return {
     rows: [
       figureRow(`${options.running} running containers taken over`, median(seconds), range(seconds, 2), timeGoal),
@@ -58,7 +61,9 @@ async function startDaemon(host: DockerHost, containers: number): Promise<TakenO
   const { containers: known, loopDelay, dns } = await statusOf(pontoon);
   const left = known.filter(({ resolver }) => resolver !== "pontoon");
   if (known.length !== containers || left.length > 0)
-    throw new Error(`pontoon is ready, but answers only ${known.length - left.length} of ${containers} containers; ${left[0]?.name}: ${left[0]?.reason}`);
+    throw new Error(
+      `pontoon is ready, but answers only ${known.length - left.length} of ${containers} containers; ${left[0]?.name}: ${left[0]?.reason}`,
+    );
   await pontoon.stop();
   return { seconds, heldUp: loopDelay.max, serverMemory: dns.residentMemory };
 }
@@ -73,7 +78,12 @@ async function startContainers(host: DockerHost, count: number, onStarted: (star
   let started = 0;
   const work = async () => {
     while (next < count) {
-      const config = { Image: "busybox", Cmd: ["sleep", "1000000"], StopSignal: "SIGKILL", HostConfig: { NetworkMode: network } };
+      const config = {
+        Image: "busybox",
+        Cmd: ["sleep", "1000000"],
+        StopSignal: "SIGKILL",
+        HostConfig: { NetworkMode: network },
+      };
       const { Id } = (await engine.post(`/containers/create?name=c${next++}`, config)) as { Id: string };
       await engine.post(`/containers/${Id}/start`);
       if (++started % 25 === 0) onStarted(started);

@@ -3,7 +3,28 @@ import { questionLines, questionsFor, type Named, type QuestionSet } from "./que
 import { startUpstream, upstreamNames } from "./upstream.js";
 
 const membersOnNetwork = 20;
-const names = ["api", "auth", "cache", "cart", "db", "gateway", "grafana", "images", "jobs", "kafka", "mail", "metrics", "orders", "proxy", "queue", "search", "sessions", "users", "web", "worker"];
+const names = [
+  "api",
+  "auth",
+  "cache",
+  "cart",
+  "db",
+  "gateway",
+  "grafana",
+  "images",
+  "jobs",
+  "kafka",
+  "mail",
+  "metrics",
+  "orders",
+  "proxy",
+  "queue",
+  "search",
+  "sessions",
+  "users",
+  "web",
+  "worker",
+];
 const network = "app";
 
 /** A container whose name is asked for. */
@@ -32,13 +53,27 @@ export async function buildSite(host: DockerHost): Promise<Site> {
   await startUpstream(host, outside);
   await host.network(network, { subnet: "172.30.0.0/16", ipv6: "fd00:30::/64" });
   const asker = await host.container({ name: "asker", networks: [network] });
-  const plainAsker = await host.container({ name: "plain-asker", networks: [network], options: ["--label=pontoon.dns=off"] });
+  const plainAsker = await host.container({
+    name: "plain-asker",
+    networks: [network],
+    options: ["--label=pontoon.dns=off"],
+  });
   const bareAsker = await host.container({ name: "bare-asker" });
   const containers = [asker, plainAsker];
-  for (const name of names.slice(0, membersOnNetwork - containers.length)) containers.push(await host.container({ name, networks: [network] }));
+  for (const name of names.slice(0, membersOnNetwork - containers.length))
+    containers.push(await host.container({ name, networks: [network] }));
   const members = await Promise.all(containers.map((container) => memberOf(container)));
   const local = writeQuestions(host, "local", members);
-  return { host, network, members, asker, plainAsker, bareAsker, local, outside: writeQuestions(host, "outside", upstreamNames) };
+  return {
+    host,
+    network,
+    members,
+    asker,
+    plainAsker,
+    bareAsker,
+    local,
+    outside: writeQuestions(host, "outside", upstreamNames),
+  };
 }
 
 function writeQuestions(host: DockerHost, called: string, named: readonly Named[]): QuestionSet {

@@ -20,7 +20,12 @@ export type StandInRequest =
   /** Adds containers with namespaces of their own on that network and the next ones; each asks for its neighbours. */
   | { readonly do: "serve"; readonly first: number; readonly count: number; readonly network: number }
   /** Starts and ends containers from now on, on these networks in turn. */
-  | { readonly do: "churn"; readonly startsPerSecond: number; readonly secondsAtMost: number; readonly networks: readonly number[] }
+  | {
+      readonly do: "churn";
+      readonly startsPerSecond: number;
+      readonly secondsAtMost: number;
+      readonly networks: readonly number[];
+    }
   | { readonly do: "still" }
   | { readonly do: "stop" };
 
@@ -57,7 +62,13 @@ answerRequests(async (request: StandInRequest): Promise<StandInReply> => {
       await serve(request);
       break;
     case "churn":
-      churn = new Churn(inventory, role(), await namespaces.make(request.startsPerSecond * request.secondsAtMost), (place) => namespaces.end(place), request);
+      churn = new Churn(
+        inventory,
+        role(),
+        await namespaces.make(request.startsPerSecond * request.secondsAtMost),
+        (place) => namespaces.end(place),
+        request,
+      );
       break;
     case "still":
       started += (await churn?.stop()) ?? 0;
@@ -77,7 +88,18 @@ async function start(runDir: string): Promise<void> {
   raiseDescriptorLimit();
   poller.start();
   const outside = { upstreams: [], forwardSingleLabels: true, search: [] };
-  const options = { runDir, version, defaultTtl: 10, orphanAfter: 60, queryLog: false, cacheSize: 32_000_000, patience: 2000, sharesAnswers: false, singleLabel: "forward", takeOver: true } as const;
+  const options = {
+    runDir,
+    version,
+    defaultTtl: 10,
+    orphanAfter: 60,
+    queryLog: false,
+    cacheSize: 32_000_000,
+    patience: 2000,
+    sharesAnswers: false,
+    singleLabel: "forward",
+    takeOver: true,
+  } as const;
   dns = new DnsRole(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();
@@ -89,16 +111,28 @@ async function start(runDir: string): Promise<void> {
 async function ready(): Promise<void> {
   const { failures } = role().takeovers;
   await new Promise((resolve) => setImmediate(resolve));
-  await until(() => role().isReady, { timeoutMs: 30_000, what: `everything is answered; pontoon-dns is ${role().server.kind}` });
+  await until(() => role().isReady, {
+    timeoutMs: 30_000,
+    what: `everything is answered; pontoon-dns is ${role().server.kind}`,
+  });
   for (const { reason } of failures.values()) throw new Error(`a namespace cannot be taken over: ${reason}`);
 }
 
 async function serve({ first, count, network }: StandInRequest & { do: "serve" }): Promise<void> {
   const places = await namespaces.make(count);
-  const made = places.map((sandbox, index) => ({ name: `served${first + index}`, number: first + index, networks: [network + Math.floor(index / neighbours)], sandbox }));
+  const made = places.map((sandbox, index) => ({
+    name: `served${first + index}`,
+    number: first + index,
+    networks: [network + Math.floor(index / neighbours)],
+    sandbox,
+  }));
   for (const each of made) inventory.putContainer(madeContainer(each));
   await ready();
-  for (const { sandbox, networks } of made) await namespaces.ask(sandbox, made.filter((other) => other.networks[0] === networks[0]).map(({ name }) => name));
+  for (const { sandbox, networks } of made)
+    await namespaces.ask(
+      sandbox,
+      made.filter((other) => other.networks[0] === networks[0]).map(({ name }) => name),
+    );
 }
 
 function role(): DnsRole {

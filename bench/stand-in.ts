@@ -29,7 +29,9 @@ export class StandIn {
 }
 
 /** The process id, inside the host, of a container's first process, and its sandbox's id. */
-export async function placeOf(container: { inspect(): Promise<{ Id: string; State: { Pid: number } }> }): Promise<{ id: string; pid: number }> {
+export async function placeOf(container: {
+  inspect(): Promise<{ Id: string; State: { Pid: number } }>;
+}): Promise<{ id: string; pid: number }> {
   const { Id, State } = await until(() => container.inspect(), { what: "the container runs" });
   return { id: Id, pid: State.Pid };
 }

@@ -18,12 +18,17 @@ process.stdout.write(JSON.stringify(starts), () => process.exit());
 async function measureStart(name: string): Promise<Start> {
   const id = await createContainer(name);
   const started = events.next("start", id);
-  const asking = askUntil(name, ({ rcode, answers }) => rcode === "NOERROR" && answers[0]?.ttl === ownTtl, startTakesAtMost);
+  const asking = askUntil(
+    name,
+    ({ rcode, answers }) => rcode === "NOERROR" && answers[0]?.ttl === ownTtl,
+    startTakesAtMost,
+  );
   await engine.post(`/containers/${id}/start`);
   const [event, { at, response }] = await Promise.all([started, asking]);
   const address = await addressOf(id);
   await engine.delete(`/containers/${id}?force=true`);
-  if (response.addresses[0] !== address) throw new Error(`${name} has ${address}, but the answer was ${response.addresses[0]}`);
+  if (response.addresses[0] !== address)
+    throw new Error(`${name} has ${address}, but the answer was ${response.addresses[0]}`);
   return { answeredAfter: at - event.madeAt, eventDelay: event.arrivedAt - event.madeAt };
 }
 
@@ -38,6 +43,8 @@ async function createContainer(name: string): Promise<string> {
 }
 
 async function addressOf(id: string): Promise<string | undefined> {
-  const state = (await engine.get(`/containers/${id}/json`)) as { NetworkSettings: { Networks: Record<string, { IPAddress: string }> } };
+  const state = (await engine.get(`/containers/${id}/json`)) as {
+    NetworkSettings: { Networks: Record<string, { IPAddress: string }> };
+  };
   return state.NetworkSettings.Networks[network]?.IPAddress;
 }

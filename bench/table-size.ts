@@ -36,7 +36,10 @@ interface Case {
  */
 export async function measureTableSize(bench: Bench): Promise<Outcome> {
   const { options, progress, undo } = bench;
-  const [small, large] = await Promise.all([DockerHost.start(undo, { resolvConf }), DockerHost.start(undo, { resolvConf })]);
+  const [small, large] = await Promise.all([
+    DockerHost.start(undo, { resolvConf }),
+    DockerHost.start(undo, { resolvConf }),
+  ]);
   progress.show("a table of 10,000 names");
   const one = await asker(large, "one");
   const all = await asker(large, "all");
@@ -51,22 +54,48 @@ export async function measureTableSize(bench: Bench): Promise<Outcome> {
   const cases = {
     few: await caseOf("10 names", small, smallServer.pid, fewAsker, members(0, few)),
     one: await caseOf("10,000 names, asker on 1 network", large, largeServer.pid, one, members(0, containersOnEach)),
-    all: await caseOf("10,000 names, asker on 500 networks", large, largeServer.pid, all, everywhere.flatMap((network) => members(network, containersOnEach))),
+    all: await caseOf(
+      "10,000 names, asker on 500 networks",
+      large,
+      largeServer.pid,
+      all,
+      everywhere.flatMap((network) => members(network, containersOnEach)),
+    ),
   };
   const outcomes: Outcome[] = [];
-  if (options.only.includes("table")) outcomes.push(await measureCost(bench, [[small, cases.few], [large, cases.one], [large, cases.all]]));
-  if (options.only.includes("churn")) outcomes.push(await measureChurn(bench, large, largeServer.standIn, [[cases.one, one], [cases.all, all]]));
+  if (options.only.includes("table"))
+    outcomes.push(
+      await measureCost(bench, [
+        [small, cases.few],
+        [large, cases.one],
+        [large, cases.all],
+      ]),
+    );
+  if (options.only.includes("churn"))
+    outcomes.push(
+      await measureChurn(bench, large, largeServer.standIn, [
+        [cases.one, one],
+        [cases.all, all],
+      ]),
+    );
   await Promise.all([smallServer.standIn.stop(), largeServer.standIn.stop()]);
   return together(outcomes);
 }
 
-async function measureCost({ options, progress }: Bench, cases: readonly (readonly [DockerHost, Case])[]): Promise<Outcome> {
+async function measureCost(
+  { options, progress }: Bench,
+  cases: readonly (readonly [DockerHost, Case])[],
+): Promise<Outcome> {
   const contenders = cases.map(([host, each]) => ({ ...each, host }));
   for (const { host, peer, queryFile } of contenders) await measureTurn(host, peer, queryFile, options.warmUpSeconds);
-  const rounds = await takeTurns(contenders, ({ host, peer, queryFile }) => measureTurn(host, peer, queryFile, options.seconds), {
-    rounds: options.rounds,
-    onTurn: (name, round) => progress.show(`table: round ${round + 1} of ${options.rounds}, ${name}`),
-  });
+  const rounds = await takeTurns(
+    contenders,
+    ({ host, peer, queryFile }) => measureTurn(host, peer, queryFile, options.seconds),
+    {
+      rounds: options.rounds,
+      onTurn: (name, round) => progress.show(`table: round ${round + 1} of ${options.rounds}, ${name}`),
+    },
+  );
   const [few, one, all] = contenders.map(({ name }) => name) as [string, string, string];
   return {
     rows: [
@@ -79,25 +108,62 @@ async function measureCost({ options, progress }: Bench, cases: readonly (readon
 }
 
 /** The starts happen on all networks in turn, the one of the asker on a single network included. */
-async function measureChurn({ options, progress }: Bench, host: DockerHost, standIn: StandIn, askers: readonly (readonly [Case, Container])[]): Promise<Outcome> {
-  const contenders = askers.flatMap(([{ name, queryFile }, asker]) => [false, true].map((busy) => ({ name: `${name}${busy ? `, ${startsPerSecond} starts/s` : ""}`, queryFile, asker, busy })));
+async function measureChurn(
+  { options, progress }: Bench,
+  host: DockerHost,
+  standIn: StandIn,
+  askers: readonly (readonly [Case, Container])[],
+): Promise<Outcome> {
+  const contenders = askers.flatMap(([{ name, queryFile }, asker]) =>
+    [false, true].map((busy) => ({
+      name: `${name}${busy ? `, ${startsPerSecond} starts/s` : ""}`,
+      queryFile,
+      asker,
+      busy,
+    })),
+  );
   const rounds = await takeTurns(
     contenders,
     async ({ queryFile, asker, busy }): Promise<PacedResult> => {
-      if (busy) await standIn.ask({ do: "churn", startsPerSecond, secondsAtMost: options.seconds + 3, networks: [0, 1, 2, 3, 4].flatMap((each) => [each, each * 100]) });
+      if (busy)
+        await standIn.ask({
+          do: "churn",
+          startsPerSecond,
+          secondsAtMost: options.seconds + 3,
+          networks: [0, 1, 2, 3, 4].flatMap((each) => [each, each * 100]),
+        });
       const result = await askSteadily(host, asker, target, queryFile, options.seconds);
       if (busy) await standIn.ask({ do: "still" });
       return result;
     },
-    { rounds: options.rounds, onTurn: (name, round) => progress.show(`churn: round ${round + 1} of ${options.rounds}, ${name}`) },
+    {
+      rounds: options.rounds,
+      onTurn: (name, round) => progress.show(`churn: round ${round + 1} of ${options.rounds}, ${name}`),
+    },
   );
   const rows = askers.map(([{ name }]) =>
-    ratioRow(rounds, `99th percentile at ${steadyRate.toLocaleString("en")} queries/s, ${startsPerSecond} starts/s; ${name}`, name, latencyGoal, ({ latency }) => latency.p99, printMs, `${name}, ${startsPerSecond} starts/s`),
+    ratioRow(
+      rounds,
+      `99th percentile at ${steadyRate.toLocaleString("en")} queries/s, ${startsPerSecond} starts/s; ${name}`,
+      name,
+      latencyGoal,
+      ({ latency }) => latency.p99,
+      printMs,
+      `${name}, ${startsPerSecond} starts/s`,
+    ),
   );
-  return { rows: rows.map((row) => ({ ...row, against: "quiet" })), tables: [latencyTable("STARTS MEANWHILE", rounds)], data: { churn: Object.fromEntries(rounds) } };
+  return {
+    rows: rows.map((row) => ({ ...row, against: "quiet" })),
+    tables: [latencyTable("STARTS MEANWHILE", rounds)],
+    data: { churn: Object.fromEntries(rounds) },
+  };
 }
 
-async function fill(host: DockerHost, networks: number, containers: readonly Made[]): Promise<{ standIn: StandIn; pid: number }> {
+async function fill(
+  host: DockerHost,
+  networks: number,
+  containers: readonly Made[],
+): Promise<{ standIn: StandIn; pid: number }> {
   const standIn = await StandIn.start(host);
   const { server: pid } = await standIn.ask({ do: "fill", networks, containers });
   return { standIn, pid };
@@ -109,8 +175,17 @@ async function asker(host: DockerHost, name: string): Promise<Container> {
   return host.container({ name, networks: [`real-${name}`] });
 }
 
-async function made(which: keyof typeof askerNumbers, container: Container, networks: readonly number[]): Promise<Made> {
-  return { name: `asker-${which}`, number: askerNumbers[which], networks, sandbox: { id: container.id, pid: await container.pid() } };
+async function made(
+  which: keyof typeof askerNumbers,
+  container: Container,
+  networks: readonly number[],
+): Promise<Made> {
+  return {
+    name: `asker-${which}`,
+    number: askerNumbers[which],
+    networks,
+    sandbox: { id: container.id, pid: await container.pid() },
+  };
 }
 
 /** Containers of one network; their names are theirs alone. */
@@ -121,15 +196,30 @@ function members(network: number, count: number): Made[] {
   });
 }
 
-async function caseOf(name: string, host: DockerHost, server: number, container: Container, asked: readonly Made[]): Promise<Case> {
-  const named = asked.map((each): Named => ({ name: each.name, ip: madeAddresses(each.number).ipv4, ip6: madeAddresses(each.number).ipv6 }));
+async function caseOf(
+  name: string,
+  host: DockerHost,
+  server: number,
+  container: Container,
+  asked: readonly Made[],
+): Promise<Case> {
+  const named = asked.map((each): Named => ({
+    name: each.name,
+    ip: madeAddresses(each.number).ipv4,
+    ip6: madeAddresses(each.number).ipv6,
+  }));
   const questions = questionsFor(named);
   const queryFile = `/run/bench/questions/${asked.length}`;
   host.writeFile(queryFile, questionLines(questions));
   for (const { name: asked, type, expected } of [questions[0]!, questions.at(-1)!]) {
     const { addresses } = await container.dig(asked, type);
-    if (addresses.join() !== expected) throw new Error(`${asked} ${type} is answered with ${addresses.join()} instead of ${expected}`);
+    if (addresses.join() !== expected)
+      throw new Error(`${asked} ${type} is answered with ${addresses.join()} instead of ${expected}`);
   }
   await container.releaseProbe();
-  return { name, queryFile, peer: { name, asker: container, target, processes: [server], stop: () => Promise.resolve() } };
+  return {
+    name,
+    queryFile,
+    peer: { name, asker: container, target, processes: [server], stop: () => Promise.resolve() },
+  };
 }

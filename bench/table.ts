@@ -9,7 +9,16 @@ export function goalsTable(rows: readonly Row[]): string {
   const header = ["MEASURE", "PONTOON", "AGAINST", "", "RESULT", "RANGE", "GOAL", ""];
   const lines = rows.map(({ measure, figure, against, other, result, range, goal }) => {
     const wanted = `${goal.kind === "at least" ? "≥" : "≤"} ${goal.value}${goal.unit === "×" ? "×" : ` ${goal.unit}`}`;
-    return [measure, figure, against, other, printFigure(result, goal.unit), range, wanted, reaches(result, goal) ? "pass" : "miss"];
+    return [
+      measure,
+      figure,
+      against,
+      other,
+      printFigure(result, goal.unit),
+      range,
+      wanted,
+      reaches(result, goal) ? "pass" : "miss",
+    ];
   });
   return aligned([header, ...lines]);
 }
@@ -23,7 +32,15 @@ export function peersTable(title: string, rounds: Rounds<Turn>): string {
     const speed = [Math.round(median(rates)).toLocaleString("en"), percent(spread(rates) / 2)];
     const cost = [`${median(costs).toFixed(2)} µs`, percent(spread(costs) / 2)];
     const waiting = median(turns.map(questionsWaiting)).toFixed(0);
-    return [name, ...speed, ...cost, `${latency.toFixed(2)} ms`, waiting, total(turns, ({ lost }) => lost), total(turns, ({ errors }) => errors)];
+    return [
+      name,
+      ...speed,
+      ...cost,
+      `${latency.toFixed(2)} ms`,
+      waiting,
+      total(turns, ({ lost }) => lost),
+      total(turns, ({ errors }) => errors),
+    ];
   });
   return aligned([header, ...lines]);
 }
@@ -33,8 +50,19 @@ export function latencyTable(title: string, rounds: Rounds<PacedResult>): string
   const header = [title, "MEDIAN", "99 %", "99.9 %", "MAX", "SENT LATE, 99 %", "LOST", "ERRORS"];
   const lines = [...rounds].map(([name, turns]) => {
     const ms = (of: (turn: PacedResult) => number) => `${median(turns.map(of)).toFixed(3)} ms`;
-    const times = [ms(({ latency }) => latency.p50), ms(({ latency }) => latency.p99), ms(({ latency }) => latency.p999), ms(({ latency }) => latency.max)];
-    return [name, ...times, ms(({ lateness }) => lateness.p99), total(turns, ({ lost }) => lost), total(turns, ({ errors }) => errors)];
+    const times = [
+      ms(({ latency }) => latency.p50),
+      ms(({ latency }) => latency.p99),
+      ms(({ latency }) => latency.p999),
+      ms(({ latency }) => latency.max),
+    ];
+    return [
+      name,
+      ...times,
+      ms(({ lateness }) => lateness.p99),
+      total(turns, ({ lost }) => lost),
+      total(turns, ({ errors }) => errors),
+    ];
   });
   return aligned([header, ...lines]);
 }
@@ -55,5 +83,12 @@ function percent(share: number): string {
 /** Lines of cells: columns as wide as their widest cell, two spaces apart. */
 export function aligned(lines: readonly (readonly string[])[]): string {
   const widths = lines[0]!.map((_, column) => Math.max(...lines.map((line) => line[column]!.length)));
-  return lines.map((line) => line.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()).join("\n");
+  return lines
+    .map((line) =>
+      line
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
 }

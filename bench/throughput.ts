@@ -24,7 +24,12 @@ export interface RoundsOptions {
 
 /** Asks each peer as fast as it answers, in turn. `what` tells a person which names. */
 export async function measureThroughput(
-  host: DockerHost, peers: readonly Peer[], what: string, set: QuestionSet, options: RoundsOptions, progress: Progress,
+  host: DockerHost,
+  peers: readonly Peer[],
+  what: string,
+  set: QuestionSet,
+  options: RoundsOptions,
+  progress: Progress,
 ): Promise<Rounds<Turn>> {
   for (const peer of peers) {
     progress.show(`${what}: ${peer.name} warms up`);
@@ -43,5 +48,9 @@ export async function measureTurn(host: DockerHost, peer: Peer, queryFile: strin
   const before = cpuSeconds(host, peer.processes);
   const load = await runDnsperf(host, peer, queryFile, seconds);
   const used = cpuSeconds(host, peer.processes) - before;
-  return { ...load, cpuPerQuery: (used * 1e6) / load.completed, errors: load.completed - (load.rcodes["NOERROR"] ?? 0) };
+  return {
+    ...load,
+    cpuPerQuery: (used * 1e6) / load.completed,
+    errors: load.completed - (load.rcodes["NOERROR"] ?? 0),
+  };
 }

@@ -23,7 +23,13 @@ export const resolvConf = "nameserver 10.77.0.2\n";
 export async function startUpstream(host: DockerHost, outside: Outside): Promise<void> {
   const lines = upstreamNames.flatMap(({ name, ip, ip6 }) => [`${ip} ${name}`, `${ip6} ${name}`]);
   host.writeFile(`${folder}/hosts`, `${lines.join("\n")}\n`);
-  const files = ["--conf-file=/dev/null", `--pid-file=${folder}/pid`, "--no-hosts", `--addn-hosts=${folder}/hosts`, `--local-ttl=${ttl}`];
+  const files = [
+    "--conf-file=/dev/null",
+    `--pid-file=${folder}/pid`,
+    "--no-hosts",
+    `--addn-hosts=${folder}/hosts`,
+    `--local-ttl=${ttl}`,
+  ];
   const sockets = ["--no-resolv", "--local=/#/", `--listen-address=${outside.address}`, "--bind-interfaces"];
   await outside.exec(["dnsmasq", ...files, ...sockets]);
 }

@@ -4,7 +4,14 @@ import { AnswerCache } from "./answer-cache.js";
 import type { StoredReply } from "./stored-reply.js";
 
 const source = { kind: "upstream", upstream: { ip: "10.0.0.53", port: 53, from: "host" }, transport: "udp" } as const;
-const reply = (given: Partial<StoredReply> = {}): StoredReply => ({ bytes: "x".repeat(50), ttlOffsets: [20], rcode: 0, lifetime: 60, hasAnswers: true, ...given });
+const reply = (given: Partial<StoredReply> = {}): StoredReply => ({
+  bytes: "x".repeat(50),
+  ttlOffsets: [20],
+  rcode: 0,
+  lifetime: 60,
+  hasAnswers: true,
+  ...given,
+});
 const day = 86_400;
 
 class Clocked {
@@ -26,7 +33,15 @@ class Clocked {
 t.test("a reply is fresh for its lifetime, and stale for a day", (t) => {
   const clocked = new Clocked();
   clocked.cache.put("web", reply(), source);
-  const cases: [seconds: number, expected: string | undefined][] = [[0, "0"], [1.9, "1"], [59.999, "59"], [60, "60!"], [day + 60, `${day + 60}!`], [day + 60.1, undefined], [0, undefined]];
+  const cases: [seconds: number, expected: string | undefined][] = [
+    [0, "0"],
+    [1.9, "1"],
+    [59.999, "59"],
+    [60, "60!"],
+    [day + 60, `${day + 60}!`],
+    [day + 60.1, undefined],
+    [0, undefined],
+  ];
   for (const [seconds, expected] of cases) t.equal(clocked.at(seconds), expected, `after ${seconds} s`);
   t.equal(clocked.cache.bytes, 0, "what is too old is gone");
   t.end();
@@ -56,7 +71,13 @@ t.test("news take the place of what was known, also when they are not kept", (t)
 
 t.test("the entry is what was put", (t) => {
   const { cache } = new Clocked();
-  const stored = reply({ bytes: "\0\xff\x80web", ttlOffsets: [12, 300, 65_535], rcode: 3, lifetime: 86_400, hasAnswers: false });
+  const stored = reply({
+    bytes: "\0\xff\x80web",
+    ttlOffsets: [12, 300, 65_535],
+    rcode: 3,
+    lifetime: 86_400,
+    hasAnswers: false,
+  });
   cache.put("web", stored, source);
   t.same(cache.get("web")?.stored, stored);
   t.same(cache.get("web")?.source, source);
@@ -111,12 +132,16 @@ t.test("whoever asks for most drives out its own", (t) => {
     cache.put(`loud${index}`, reply(), source, "loud");
     t.ok(cache.bytes <= 100_000);
   }
-  const kept = ["quiet", "other"].flatMap((name) => Array.from({ length: 20 }, (_, index) => cache.get(`${name}${index}`))).filter((entry) => entry !== undefined);
+  const kept = ["quiet", "other"]
+    .flatMap((name) => Array.from({ length: 20 }, (_, index) => cache.get(`${name}${index}`)))
+    .filter((entry) => entry !== undefined);
   t.ok(kept.length >= 36, `${kept.length} of 40 are left`); // of a long row that is moved the last gives way
   t.ok(cache.get("loud9999"));
   t.notOk(cache.get("loud1"));
   for (let index = 0; index < 10_000; index++) cache.put(`second${index}`, reply(), source, "second");
-  const left = Array.from({ length: 10_000 }, (_, index) => cache.get(`loud${index}`)).filter((entry) => entry !== undefined).length;
+  const left = Array.from({ length: 10_000 }, (_, index) => cache.get(`loud${index}`)).filter(
+    (entry) => entry !== undefined,
+  ).length;
   t.ok(left > 100 && left < 300, `two who ask for much share what is left: ${left}`);
   t.end();
 });

@@ -69,8 +69,19 @@ export class AnswerCache {
     const bytesAt = start + TTLS + 2 * arena.readUInt16LE(start + TTL_COUNT);
     const ttlOffsets: number[] = [];
     for (let at = start + TTLS; at < bytesAt; at += 2) ttlOffsets.push(arena.readUInt16LE(at));
-    const stored = { bytes: arena.toString("latin1", bytesAt, place.end), ttlOffsets, rcode: arena[start + RCODE]!, lifetime, hasAnswers };
-    return { stored, source: this.#sources.at(arena.readUInt16LE(start + SOURCE)), fresh: age < lifetime, age: Math.floor(age) };
+    const stored = {
+      bytes: arena.toString("latin1", bytesAt, place.end),
+      ttlOffsets,
+      rcode: arena[start + RCODE]!,
+      lifetime,
+      hasAnswers,
+    };
+    return {
+      stored,
+      source: this.#sources.at(arena.readUInt16LE(start + SOURCE)),
+      fresh: age < lifetime,
+      age: Math.floor(age),
+    };
   }
 
   /** @param owner for whom it was asked: whose share it counts against */
@@ -86,7 +97,8 @@ export class AnswerCache {
     arena.writeUInt32LE(stored.lifetime, start + LIFETIME);
     arena.writeUInt16LE(this.#sources.indexOf(source), start + SOURCE);
     arena[start + RCODE] = stored.rcode;
-    arena[start + FLAGS] = (stored.hasAnswers ? HAS_ANSWERS : 0) | (stored.hasAnswers && !stored.isProvisional ? MAY_BE_STALE : 0);
+    arena[start + FLAGS] =
+      (stored.hasAnswers ? HAS_ANSWERS : 0) | (stored.hasAnswers && !stored.isProvisional ? MAY_BE_STALE : 0);
     arena.writeUInt16LE(ttlOffsets.length, start + TTL_COUNT);
     let at = start + TTLS;
     for (const offset of ttlOffsets) at = arena.writeUInt16LE(offset, at);
@@ -113,7 +125,10 @@ export class AnswerCache {
   }
 
   #empty(): void {
-    const ring: RecordRing | undefined = this.#limit > 0 ? new RecordRing(Math.max(this.#limit, ringAtLeast), (start) => this.#isOver(ring!, start)) : undefined;
+    const ring: RecordRing | undefined =
+      this.#limit > 0
+        ? new RecordRing(Math.max(this.#limit, ringAtLeast), (start) => this.#isOver(ring!, start))
+        : undefined;
     this.#ring = ring;
     this.#sources = new Sources();
   }

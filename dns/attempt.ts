@@ -82,7 +82,13 @@ export class Attempt {
 
   /** What has come so far, if the whole answer will not. */
   get truncated(): AttemptEnd | undefined {
-    return this.#truncated && { kind: "answer", stored: storeTruncated(this.#truncated, this.question.questionEnd), transport: "udp" };
+    return (
+      this.#truncated && {
+        kind: "answer",
+        stored: storeTruncated(this.#truncated, this.question.questionEnd),
+        transport: "udp",
+      }
+    );
   }
 
   /** Sends once more what may have been lost. */
@@ -93,7 +99,8 @@ export class Attempt {
   #beginUdp(): void {
     const { health, wheel } = this.tools;
     this.#askUdp(this.#plain ? "plain" : "edns");
-    if (!this.#plain && !this.#edns.isProven) this.#timer = wheel.in(health.patience * otherWayAfter, () => this.#tryPlain());
+    if (!this.#plain && !this.#edns.isProven)
+      this.#timer = wheel.in(health.patience * otherWayAfter, () => this.#tryPlain());
   }
 
   cancel(): void {
@@ -119,7 +126,12 @@ export class Attempt {
 
   #askUdp(form: Form): void {
     const { query, questionEnd, dnssecOk, clientSize } = this.question;
-    const message = form === "edns" ? query : form === "plain" ? withoutEdns(query, questionEnd) : withSize(query, questionEnd, clientSize, dnssecOk);
+    const message =
+      form === "edns"
+        ? query
+        : form === "plain"
+          ? withoutEdns(query, questionEnd)
+          : withSize(query, questionEnd, clientSize, dnssecOk);
     const sentAt = monotonicNow();
     const exchange: Exchange = this.sockets.udp.ask(this.upstream, message, questionEnd, (outcome) => {
       this.#exchanges.delete(exchange);
@@ -191,13 +203,19 @@ export class Attempt {
       if (fd === undefined) return poller.soon(() => this.#over || this.#onNoTcp());
       const giveBack = (used: number) => this.sockets.giveBackTcp(used);
       const sentAt = monotonicNow();
-      const exchange: Exchange = askOverTcp(poller, fd, { upstream: this.upstream, query: message, questionEnd }, giveBack, (outcome) => {
-        this.#exchanges.delete(exchange);
-        if (this.#over) return;
-        if (outcome.kind === "reply" && !this.#heard) this.#hear(monotonicNow() - sentAt);
-        if (outcome.kind === "failed" || isError(rcodeOf(outcome.reply))) this.#onNoTcp();
-        else this.#onWhole(outcome.reply, "tcp");
-      });
+      const exchange: Exchange = askOverTcp(
+        poller,
+        fd,
+        { upstream: this.upstream, query: message, questionEnd },
+        giveBack,
+        (outcome) => {
+          this.#exchanges.delete(exchange);
+          if (this.#over) return;
+          if (outcome.kind === "reply" && !this.#heard) this.#hear(monotonicNow() - sentAt);
+          if (outcome.kind === "failed" || isError(rcodeOf(outcome.reply))) this.#onNoTcp();
+          else this.#onWhole(outcome.reply, "tcp");
+        },
+      );
       this.#exchanges.set(exchange, "tcp");
     });
   }

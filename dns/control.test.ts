@@ -5,7 +5,17 @@ import { join } from "node:path";
 import t from "tap";
 import { receivePacket, sendPacket } from "../src/linux/packet-connection.js";
 import { openPidfd } from "../src/linux/pidfd.js";
-import { bindSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket, tcpSocket, udpSocket } from "../src/linux/socket.js";
+import {
+  bindSocket,
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  localAddress,
+  packetSocket,
+  tcpSocket,
+  udpSocket,
+} from "../src/linux/socket.js";
 import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
 import { Control } from "./control.js";
 import { PROTOCOL, type ToServer } from "./protocol.js";
@@ -39,16 +49,36 @@ class Bench {
     sendPacket(this.daemon, Buffer.from(JSON.stringify(message)), descriptors);
     this.loop.poller.dispatch(0);
     this.loop.poller.dispatch(0);
-    for (let packet = receivePacket(this.daemon); packet !== undefined && packet !== "closed"; packet = receivePacket(this.daemon)) packet.descriptors.forEach(closeDescriptor);
+    for (
+      let packet = receivePacket(this.daemon);
+      packet !== undefined && packet !== "closed";
+      packet = receivePacket(this.daemon)
+    )
+      packet.descriptors.forEach(closeDescriptor);
   }
 
   /** Has the server hold sockets for a sandbox. */
   serve(id: string): void {
     const { server } = this.control;
-    server.putSandbox({ id, container: id, containerName: "web", networks: [], forwarding: { kind: "never" }, singleLabels: "deny", sharesAnswers: false, search: [] });
+    server.putSandbox({
+      id,
+      container: id,
+      containerName: "web",
+      networks: [],
+      forwarding: { kind: "never" },
+      singleLabels: "deny",
+      sharesAnswers: false,
+      search: [],
+    });
     const [udp, tcp] = [udpSocket(), tcpSocket()];
     bindSocket(udp, { ip: "127.0.0.1", port: 0 });
-    server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, bridge: udpSocket(), port: localAddress(udp).port });
+    server.giveSockets(id, {
+      pidfd: openPidfd(process.pid),
+      udp,
+      tcp,
+      bridge: udpSocket(),
+      port: localAddress(udp).port,
+    });
     server.serveAll();
   }
 
@@ -128,35 +158,95 @@ t.test("a server that was itself kept from running does not blame the daemon", r
   t.end();
 });
 
-t.test("whatever a daemon says, nothing is thrown, no descriptor is left, and other sandboxes are served", root, (t) => {
-  const kinds = ["settings", "network", "network-gone", "endpoint", "endpoint-gone", "sandbox", "sockets", "more-sockets", "release", "close", "gap", "synced", "alive", "explain", "report", "flush", "hello", "nonsense", "__proto__"];
-  const id = fc.constantFrom("broken", "n1", "", "x".repeat(300));
-  const number = fc.oneof(fc.integer({ min: -3, max: 300 }), fc.double(), fc.constantFrom(1e400, 65_536));
-  const odd = fc.oneof(id, number, fc.constant(null), fc.jsonValue({ maxDepth: 2 }));
-  const list = fc.oneof(fc.array(odd, { maxLength: 3 }), odd);
-  const endpoint = fc.record({ network: id, container: id, names: list, ipv4: fc.constantFrom("10.0.0.1", "nonsense", "10.0.0.999", "::1"), ipv6: fc.constantFrom("fd00::1", "fe80::1%eth0", "nonsense"), ports: list, ttl: number }, { requiredKeys: [] });
-  const sandbox = fc.record({ id, container: id, containerName: id, networks: list, forwarding: fc.oneof(fc.constant({ kind: "never" }), odd), singleLabels: fc.constantFrom("deny", "odd"), search: list }, { requiredKeys: [] });
-  const message = fc.record(
-    { kind: fc.constantFrom(...kinds), sandbox: fc.oneof(id, sandbox), endpoint, network: fc.oneof(id, fc.record({ id, name: id, shared: odd })), gap: odd, settings: odd, container: id, port: number, udp: number, tcp: number, query: odd, request: number, id },
-    { requiredKeys: ["kind"] },
-  );
-  const holds = () =>
-    fc.assert(
-      fc.property(fc.array(fc.tuple(message, fc.nat(6)), { maxLength: 8 }), (said) => {
-        const before = openDescriptors();
-        const bench = new Bench();
-        bench.serve("c0ffee");
-        for (const [each, count] of said) {
-          const sockets = Array.from({ length: count }, () => udpSocket());
-          bench.say(each, sockets);
-          sockets.forEach(closeDescriptor);
-        }
-        const isServed = bench.phaseOf("c0ffee") === "serving" || said.some(([{ kind }]) => kind === "synced"); // not mentioned, it is gone
-        bench.close();
-        return isServed && openDescriptors() === before;
-      }),
-      { seed: 11, numRuns: 400 },
+t.test(
+  "whatever a daemon says, nothing is thrown, no descriptor is left, and other sandboxes are served",
+  root,
+  (t) => {
+    const kinds = [
+      "settings",
+      "network",
+      "network-gone",
+      "endpoint",
+      "endpoint-gone",
+      "sandbox",
+      "sockets",
+      "more-sockets",
+      "release",
+      "close",
+      "gap",
+      "synced",
+      "alive",
+      "explain",
+      "report",
+      "flush",
+      "hello",
+      "nonsense",
+      "__proto__",
+    ];
+    const id = fc.constantFrom("broken", "n1", "", "x".repeat(300));
+    const number = fc.oneof(fc.integer({ min: -3, max: 300 }), fc.double(), fc.constantFrom(1e400, 65_536));
+    const odd = fc.oneof(id, number, fc.constant(null), fc.jsonValue({ maxDepth: 2 }));
+    const list = fc.oneof(fc.array(odd, { maxLength: 3 }), odd);
+    const endpoint = fc.record(
+      {
+        network: id,
+        container: id,
+        names: list,
+        ipv4: fc.constantFrom("10.0.0.1", "nonsense", "10.0.0.999", "::1"),
+        ipv6: fc.constantFrom("fd00::1", "fe80::1%eth0", "nonsense"),
+        ports: list,
+        ttl: number,
+      },
+      { requiredKeys: [] },
     );
-  t.doesNotThrow(holds);
-  t.end();
-});
+    const sandbox = fc.record(
+      {
+        id,
+        container: id,
+        containerName: id,
+        networks: list,
+        forwarding: fc.oneof(fc.constant({ kind: "never" }), odd),
+        singleLabels: fc.constantFrom("deny", "odd"),
+        search: list,
+      },
+      { requiredKeys: [] },
+    );
+    const message = fc.record(
+      {
+        kind: fc.constantFrom(...kinds),
+        sandbox: fc.oneof(id, sandbox),
+        endpoint,
+        network: fc.oneof(id, fc.record({ id, name: id, shared: odd })),
+        gap: odd,
+        settings: odd,
+        container: id,
+        port: number,
+        udp: number,
+        tcp: number,
+        query: odd,
+        request: number,
+        id,
+      },
+      { requiredKeys: ["kind"] },
+    );
+    const holds = () =>
+      fc.assert(
+        fc.property(fc.array(fc.tuple(message, fc.nat(6)), { maxLength: 8 }), (said) => {
+          const before = openDescriptors();
+          const bench = new Bench();
+          bench.serve("c0ffee");
+          for (const [each, count] of said) {
+            const sockets = Array.from({ length: count }, () => udpSocket());
+            bench.say(each, sockets);
+            sockets.forEach(closeDescriptor);
+          }
+          const isServed = bench.phaseOf("c0ffee") === "serving" || said.some(([{ kind }]) => kind === "synced"); // not mentioned, it is gone
+          bench.close();
+          return isServed && openDescriptors() === before;
+        }),
+        { seed: 11, numRuns: 400 },
+      );
+    t.doesNotThrow(holds);
+    t.end();
+  },
+);

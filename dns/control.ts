@@ -181,7 +181,11 @@ export class Control {
         return this.#onSynced();
       case "explain": {
         const { request, sandbox, query } = message;
-        return server.explain(sandbox, Buffer.from(query, "base64"), (explanation) => void this.#tell({ kind: "explained", request, explanation }));
+        return server.explain(
+          sandbox,
+          Buffer.from(query, "base64"),
+          (explanation) => void this.#tell({ kind: "explained", request, explanation }),
+        );
       }
       case "report":
         return this.#report(message.request);
@@ -205,13 +209,20 @@ export class Control {
   }
 
   #onHello(protocol: number): void {
-    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid, sandboxes: this.server.sandboxes.size });
+    this.#tell({
+      kind: "hello",
+      protocol: PROTOCOL,
+      version: this.identity.version,
+      pid: process.pid,
+      sandboxes: this.server.sandboxes.size,
+    });
     if (protocol === PROTOCOL) {
       this.#mentioned = new Mentioned();
       this.#silentTurns ??= 0;
     }
     for (const [id, { sockets }] of this.server.sandboxes)
-      if (sockets) this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);
+      if (sockets)
+        this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);
     this.#tell({ kind: "held-all" });
   }
 
@@ -230,7 +241,12 @@ export class Control {
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
     const [pidfd, udp, tcp, bridge, ...forwarding] = descriptors;
     const sandbox = this.server.sandboxes.get(message.sandbox);
-    const isWhole = pidfd !== undefined && udp !== undefined && tcp !== undefined && bridge !== undefined && forwarding.length === message.udp + message.tcp;
+    const isWhole =
+      pidfd !== undefined &&
+      udp !== undefined &&
+      tcp !== undefined &&
+      bridge !== undefined &&
+      forwarding.length === message.udp + message.tcp;
     if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
     this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, bridge, port: message.port });
     this.#addForwarding(message, forwarding);
@@ -264,7 +280,10 @@ export class Control {
     this.#tell({ kind: "flushed", request, answers });
   }
 
-  #addForwarding({ sandbox, family = "ipv4", udp }: { sandbox: string; family?: Family; udp: number }, descriptors: number[]): void {
+  #addForwarding(
+    { sandbox, family = "ipv4", udp }: { sandbox: string; family?: Family; udp: number },
+    descriptors: number[],
+  ): void {
     this.server.addForwardingSockets(sandbox, family, descriptors.slice(0, udp), descriptors.slice(udp));
   }
 
@@ -280,10 +299,13 @@ export class Control {
 
   #sweep(mentioned: Mentioned): void {
     const { zones, sandboxes } = this.server;
-    for (const sandbox of [...sandboxes.values()]) if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.drop(sandbox);
+    for (const sandbox of [...sandboxes.values()])
+      if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.drop(sandbox);
     for (const [id, network] of [...zones.networks]) {
       if (!mentioned.networks.has(id)) zones.removeNetwork(id);
-      else for (const container of [...network.endpoints.keys()]) if (!mentioned.endpoints.has(endpointKey(id, container))) zones.removeEndpoint(id, container);
+      else
+        for (const container of [...network.endpoints.keys()])
+          if (!mentioned.endpoints.has(endpointKey(id, container))) zones.removeEndpoint(id, container);
     }
   }
 

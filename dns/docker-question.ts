@@ -43,7 +43,9 @@ export class DockerSilence {
 }
 
 /** What Docker's resolver is asked. */
-export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & { readonly question: Pick<Asked["question"], "end" | "edns"> };
+export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & {
+  readonly question: Pick<Asked["question"], "end" | "edns">;
+};
 
 /** Who waits for an answer of Docker's resolver. */
 interface Waiter {
@@ -62,7 +64,12 @@ export type DockerFlight = Set<Waiter>;
  * @param patience ms, of whoever asks first
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
  */
-export function askDocker(wheel: DeadlineWheel, asked: DockerQuestion, patience: number, done: (reply: Buffer | undefined) => void): { cancel(): void } {
+export function askDocker(
+  wheel: DeadlineWheel,
+  asked: DockerQuestion,
+  patience: number,
+  done: (reply: Buffer | undefined) => void,
+): { cancel(): void } {
   const { dockerFlights } = asked.sandbox;
   const key = `${asked.limit > UDP_REPLY_LIMIT ? "tcp" : "udp"} ${asked.message.toString("latin1", 2)}`;
   const start = (waiters: DockerFlight) => {
@@ -84,7 +91,12 @@ export function askDocker(wheel: DeadlineWheel, asked: DockerQuestion, patience:
 }
 
 /** @param done called once, never from inside */
-function fly(wheel: DeadlineWheel, { sandbox, message, question, limit }: DockerQuestion, patience: number, done: (reply: Buffer | undefined) => void): void {
+function fly(
+  wheel: DeadlineWheel,
+  { sandbox, message, question, limit }: DockerQuestion,
+  patience: number,
+  done: (reply: Buffer | undefined) => void,
+): void {
   let truncated: Buffer | undefined;
   let exchange: Exchange | undefined;
   let open = true;
@@ -102,7 +114,11 @@ function fly(wheel: DeadlineWheel, { sandbox, message, question, limit }: Docker
       return end(outcome.kind === "reply" ? outcome.reply : truncated);
     }
     truncated = outcome.reply;
-    exchange = sandbox.bridge?.ask(withSize(message, question.end, UDP_REPLY_LIMIT, question.edns?.dnssecOk ?? false), question.end, onOutcome);
+    exchange = sandbox.bridge?.ask(
+      withSize(message, question.end, UDP_REPLY_LIMIT, question.edns?.dnssecOk ?? false),
+      question.end,
+      onOutcome,
+    );
   };
   const askedAt = wheel.now();
   sandbox.dockerSilence.tried(askedAt);

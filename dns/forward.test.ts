@@ -8,7 +8,17 @@ import { HostSockets, type ForwardingSockets } from "./forwarding-sockets.js";
 import type { Upstream } from "./protocol.js";
 import { RCODE, TYPE } from "./query.js";
 import { buildQuery } from "./stored-reply.js";
-import { addressIn, deadUpstream, FakeUpstream, queryFor, replyTo, type FakeUpstreamOptions, type Received, type ReplyShape, type TestLike } from "./test-upstream.js";
+import {
+  addressIn,
+  deadUpstream,
+  FakeUpstream,
+  queryFor,
+  replyTo,
+  type FakeUpstreamOptions,
+  type Received,
+  type ReplyShape,
+  type TestLike,
+} from "./test-upstream.js";
 import { UdpPool } from "./udp-pool.js";
 import { UpstreamHealth } from "./upstreams.js";
 
@@ -28,12 +38,32 @@ class Bench {
     this.loop.poller.close();
   }
 
-  forward(upstreams: readonly Upstream[], { sockets = this.sockets, within, name = "web.example", edns, clientSize = 512, overTcp = false }: Given = {}): Forwarded {
-    const { query, questionEnd } = edns ? buildQuery({ key: keyOfText(name)!, type: TYPE.A, class: 1, flags: 0x0100, dnssecOk: false, clientSubnet: "" }) : queryFor(name);
+  forward(
+    upstreams: readonly Upstream[],
+    { sockets = this.sockets, within, name = "web.example", edns, clientSize = 512, overTcp = false }: Given = {},
+  ): Forwarded {
+    const { query, questionEnd } = edns
+      ? buildQuery({ key: keyOfText(name)!, type: TYPE.A, class: 1, flags: 0x0100, dnssecOk: false, clientSubnet: "" })
+      : queryFor(name);
     const outcomes: ForwardOutcome[] = [];
     const ends = { quiet: 0 };
-    const request = { query, questionEnd, upstreams, within, socketsFor: () => sockets, zone: likelyZoneOf(keyOfText(name)!), dnssecOk: false, clientSize, overTcp };
-    const forward = new Forward({ poller: this.loop.poller, wheel: this.loop.wheel, health: this.health }, request, (outcome) => outcomes.push(outcome), () => ends.quiet++);
+    const request = {
+      query,
+      questionEnd,
+      upstreams,
+      within,
+      socketsFor: () => sockets,
+      zone: likelyZoneOf(keyOfText(name)!),
+      dnssecOk: false,
+      clientSize,
+      overTcp,
+    };
+    const forward = new Forward(
+      { poller: this.loop.poller, wheel: this.loop.wheel, health: this.health },
+      request,
+      (outcome) => outcomes.push(outcome),
+      () => ends.quiet++,
+    );
     if (outcomes.length > 0) throw new Error("an outcome came from inside the constructor");
     return { outcomes, ends, cancel: () => forward.cancel(), again: () => forward.again() };
   }
@@ -82,7 +112,8 @@ function upstream(t: TestLike, udp?: ReplyShape, tcp?: ReplyShape): Promise<Fake
   });
 }
 
-const addressOf = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? addressIn(Buffer.from(outcome.stored.bytes, "latin1")) : outcome.reason);
+const addressOf = (outcome: ForwardOutcome) =>
+  outcome.kind === "reply" ? addressIn(Buffer.from(outcome.stored.bytes, "latin1")) : outcome.reason;
 const rcodeIn = (outcome: ForwardOutcome) => (outcome.kind === "reply" ? outcome.stored.rcode : outcome.reason);
 
 t.test("the first upstream is asked alone while it answers", async (t) => {
@@ -96,7 +127,11 @@ t.test("the first upstream is asked alone while it answers", async (t) => {
 });
 
 t.test("what an upstream says of the name is final", async (t) => {
-  for (const [word, rcode] of [["NXDOMAIN", RCODE.NXDOMAIN], ["NOTIMP", RCODE.NOTIMP], ["FORMERR", RCODE.FORMERR]] as const) {
+  for (const [word, rcode] of [
+    ["NXDOMAIN", RCODE.NXDOMAIN],
+    ["NOTIMP", RCODE.NOTIMP],
+    ["FORMERR", RCODE.FORMERR],
+  ] as const) {
     const [first, second] = [await upstream(t, { rcode }), await upstream(t, {})];
     const bench = new Bench(t);
     t.equal(rcodeIn(await bench.outcome(bench.forward([first.upstream, second.upstream]))), rcode, word);
@@ -108,7 +143,11 @@ t.test("SERVFAIL and REFUSED send the question on, at once", async (t) => {
   for (const rcode of [RCODE.SERVFAIL, RCODE.REFUSED]) {
     const [first, second] = [await upstream(t, { rcode }), await upstream(t, { ip: "10.0.0.2" })];
     const bench = new Bench(t);
-    t.equal(addressOf(await bench.outcome(bench.forward([first.upstream, second.upstream]))), "10.0.0.2", `rcode ${rcode}`);
+    t.equal(
+      addressOf(await bench.outcome(bench.forward([first.upstream, second.upstream]))),
+      "10.0.0.2",
+      `rcode ${rcode}`,
+    );
   }
 });
 
@@ -130,23 +169,49 @@ t.test("a refused datagram sends the question on, at once", async (t) => {
   const second = await upstream(t, { ip: "10.0.0.2" });
   const bench = new Bench(t);
   t.equal(addressOf(await bench.outcome(bench.forward([await deadUpstream(), second.upstream]))), "10.0.0.2");
-  t.match(bench.health.report(), [{ asked: 1, failures: 1 }, { asked: 1, answered: 1 }]);
+  t.match(bench.health.report(), [
+    { asked: 1, failures: 1 },
+    { asked: 1, answered: 1 },
+  ]);
 });
 
 t.test("when every upstream refuses, the refusal is the reason", async (t) => {
   const [first, second] = [await upstream(t, { rcode: RCODE.SERVFAIL }), await upstream(t, { rcode: RCODE.REFUSED })];
   const bench = new Bench(t);
-  t.same(await bench.outcome(bench.forward([first.upstream])), { kind: "failed", why: "failed", reason: "127.0.0.1 says SERVFAIL" });
-  t.same(await bench.outcome(bench.forward([second.upstream])), { kind: "failed", why: "refused", reason: "127.0.0.1 says REFUSED" });
-  t.same(await bench.outcome(bench.forward([first.upstream, second.upstream])), { kind: "failed", why: "failed", reason: "127.0.0.1 says SERVFAIL" }, "REFUSED only when all say so");
-  t.match(bench.health.report(), [{ asked: 2, answered: 2, down: false }, { asked: 2, answered: 2, down: false }], "whoever refuses is there");
+  t.same(await bench.outcome(bench.forward([first.upstream])), {
+    kind: "failed",
+    why: "failed",
+    reason: "127.0.0.1 says SERVFAIL",
+  });
+  t.same(await bench.outcome(bench.forward([second.upstream])), {
+    kind: "failed",
+    why: "refused",
+    reason: "127.0.0.1 says REFUSED",
+  });
+  t.same(
+    await bench.outcome(bench.forward([first.upstream, second.upstream])),
+    { kind: "failed", why: "failed", reason: "127.0.0.1 says SERVFAIL" },
+    "REFUSED only when all say so",
+  );
+  t.match(
+    bench.health.report(),
+    [
+      { asked: 2, answered: 2, down: false },
+      { asked: 2, answered: 2, down: false },
+    ],
+    "whoever refuses is there",
+  );
 });
 
 t.test("when none can be asked, the reason is told", async (t) => {
   const bench = new Bench(t);
   t.same(await bench.outcome(bench.forward([])), { kind: "failed", why: "no-upstream", reason: "no upstream servers" });
   const dead = await deadUpstream();
-  t.same(await bench.outcome(bench.forward([dead])), { kind: "failed", why: "network", reason: "127.0.0.1: ECONNREFUSED" });
+  t.same(await bench.outcome(bench.forward([dead])), {
+    kind: "failed",
+    why: "network",
+    reason: "127.0.0.1: ECONNREFUSED",
+  });
 });
 
 /** Milliseconds until the next is asked early, and until the first is not waited for any more. */
@@ -206,7 +271,10 @@ t.test("the patience is as configured", async (t) => {
 });
 
 t.test("a refusal hands the question on for good, a failure for seconds", async (t) => {
-  for (const [rcode, lifetime] of [[RCODE.REFUSED, 60], [RCODE.SERVFAIL, 5]] as const) {
+  for (const [rcode, lifetime] of [
+    [RCODE.REFUSED, 60],
+    [RCODE.SERVFAIL, 5],
+  ] as const) {
     const [first, second] = [await upstream(t, { rcode }), await upstream(t, {})];
     const bench = new Bench(t);
     t.match(await bench.outcome(bench.forward([first.upstream, second.upstream])), { stored: { lifetime } });
@@ -229,7 +297,8 @@ t.test("down is who left questions for several zones unanswered, and answered no
     bench.loop.pass(FORWARD_TIME);
     t.equal(asked.ends.quiet, 1);
   };
-  for (const name of ["a.one.example", "b.one.example", "one.example", "c.one.example", "x.two.test"]) await leaveUnanswered(name);
+  for (const name of ["a.one.example", "b.one.example", "one.example", "c.one.example", "x.two.test"])
+    await leaveUnanswered(name);
   t.equal(bench.isDown(first.upstream), false, "two zones may be lame");
   first.udp.once("message", (query: Buffer, { port }: { port: number }) => void first.sendTo(port, replyTo(query)));
   await bench.outcome(bench.forward([first.upstream], { name: "lives.three.test" }));
@@ -238,7 +307,11 @@ t.test("down is who left questions for several zones unanswered, and answered no
   await leaveUnanswered("a.six.test");
   t.equal(bench.isDown(first.upstream), true);
   const before = first.received.length;
-  t.equal(addressOf(await bench.outcome(bench.forward([first.upstream, second.upstream]))), "10.0.0.2", "nobody waits for it");
+  t.equal(
+    addressOf(await bench.outcome(bench.forward([first.upstream, second.upstream]))),
+    "10.0.0.2",
+    "nobody waits for it",
+  );
   t.equal(first.received.length, before);
 });
 
@@ -289,8 +362,12 @@ t.test("a later one that is down is asked only when nobody else is left", async 
 t.test("what says nothing of a server does not count against it", async (t) => {
   const fake = await upstream(t);
   const bench = new Bench(t);
-  const sockets: ForwardingSockets = { ...bench.sockets, udp: new UdpPool(bench.loop.poller, { more: () => undefined }, 1) };
-  for (const name of ["a.one.test", "a.two.test", "a.three.test", "a.four.test"]) bench.forward([fake.upstream], { sockets, name });
+  const sockets: ForwardingSockets = {
+    ...bench.sockets,
+    udp: new UdpPool(bench.loop.poller, { more: () => undefined }, 1),
+  };
+  for (const name of ["a.one.test", "a.two.test", "a.three.test", "a.four.test"])
+    bench.forward([fake.upstream], { sockets, name });
   for (let count = 0; count < 5; count++) await bench.loop.turn();
   sockets.udp.close();
   await bench.loop.turn();
@@ -299,7 +376,10 @@ t.test("what says nothing of a server does not count against it", async (t) => {
 
 t.test("silence of a few zones is forgotten by nobody else's answer", (t) => {
   const bench = new Bench(t);
-  const [first, second] = [{ ip: "10.0.0.1", port: 53, from: "host" }, { ip: "10.0.0.2", port: 53, from: "host" }] as const;
+  const [first, second] = [
+    { ip: "10.0.0.1", port: 53, from: "host" },
+    { ip: "10.0.0.2", port: 53, from: "host" },
+  ] as const;
   bench.bringDown(first);
   bench.health.answered(second, 1);
   t.match(bench.health.report(), [{ down: true }, { down: false }]);
@@ -318,7 +398,14 @@ t.test("a late answer of the first is taken while the second is silent", async (
   const outcome = await bench.outcome(asked);
   t.equal(addressOf(outcome), "10.0.0.1");
   t.match(outcome, { source: { upstream: first.upstream } });
-  t.match(bench.health.report(), [{ timeouts: 0, down: false }, { timeouts: 0, down: false }], "the second had no time yet");
+  t.match(
+    bench.health.report(),
+    [
+      { timeouts: 0, down: false },
+      { timeouts: 0, down: false },
+    ],
+    "the second had no time yet",
+  );
 });
 
 t.test("a late refusal of the first does not cut the second's time short", async (t) => {
@@ -338,7 +425,8 @@ t.test("a late refusal of the first does not cut the second's time short", async
 /** A server that treats queries with EDNS in its own way, and answers those without. */
 function old(t: TestLike, withEdns: (received: Received) => void): Promise<FakeUpstream> {
   return FakeUpstream.start(t, {
-    onUdp: (received) => (hasEdns(received.query) ? withEdns(received) : void received.reply(replyTo(received.query, { ip: "10.0.0.3" }))),
+    onUdp: (received) =>
+      hasEdns(received.query) ? withEdns(received) : void received.reply(replyTo(received.query, { ip: "10.0.0.3" })),
   });
 }
 
@@ -364,10 +452,17 @@ t.test("a server that refuses EDNS is asked without, at once, and remembered for
       const ask = () => bench.forward([fake.upstream], { edns: true });
       t.equal(addressOf(await bench.outcome(ask())), "10.0.0.3", `${refusal.name} ${rcode}`);
       t.equal(addressOf(await bench.outcome(ask())), "10.0.0.3");
-      t.same(fake.received.map(({ query }) => hasEdns(query)), [true, false, false]);
+      t.same(
+        fake.received.map(({ query }) => hasEdns(query)),
+        [true, false, false],
+      );
       bench.loop.pass(300_000);
       await bench.outcome(ask());
-      t.same(fake.received.slice(3).map(({ query }) => hasEdns(query)), [true, false], "it may have learnt EDNS since");
+      t.same(
+        fake.received.slice(3).map(({ query }) => hasEdns(query)),
+        [true, false],
+        "it may have learnt EDNS since",
+      );
     }
 });
 
@@ -385,27 +480,39 @@ t.test("an error of a server that knows EDNS is about the name", async (t) => {
     t.match(await bench.outcome(bench.forward([knowing.upstream], { edns: true })), { kind: "failed" });
     t.equal(knowing.received.length, 1);
     // One that leaves the record out of its replies, but has answered queries that had it.
-    const ignoring = await old(t, ({ query, reply }) => void reply(withoutOpt(query, ignoring.received.length > 1 ? rcode : 0)));
+    const ignoring = await old(
+      t,
+      ({ query, reply }) => void reply(withoutOpt(query, ignoring.received.length > 1 ? rcode : 0)),
+    );
     await bench.outcome(bench.forward([ignoring.upstream], { edns: true }));
     t.match(await bench.outcome(bench.forward([ignoring.upstream], { edns: true })), { kind: "failed" });
     t.equal(ignoring.received.length, 2);
   }
 });
 
-t.test("a server that drops EDNS is asked without, within its patience, and remembered when that has happened twice", async (t) => {
-  const fake = await old(t, () => undefined);
-  const second = await upstream(t, { ip: "10.0.0.2" });
-  const bench = new Bench(t);
-  for (const times of [1, 2]) {
-    const asked = bench.forward([fake.upstream, second.upstream], { edns: true });
-    await bench.asked(fake, 2 * times - 1);
-    bench.loop.pass(700);
-    t.equal(addressOf(await bench.outcome(asked)), "10.0.0.3");
-  }
-  t.equal(addressOf(await bench.outcome(bench.forward([fake.upstream, second.upstream], { edns: true }))), "10.0.0.3");
-  t.same(fake.received.map(({ query }) => hasEdns(query)), [true, false, true, false, false]);
-  t.equal(second.received.length, 0);
-});
+t.test(
+  "a server that drops EDNS is asked without, within its patience, and remembered when that has happened twice",
+  async (t) => {
+    const fake = await old(t, () => undefined);
+    const second = await upstream(t, { ip: "10.0.0.2" });
+    const bench = new Bench(t);
+    for (const times of [1, 2]) {
+      const asked = bench.forward([fake.upstream, second.upstream], { edns: true });
+      await bench.asked(fake, 2 * times - 1);
+      bench.loop.pass(700);
+      t.equal(addressOf(await bench.outcome(asked)), "10.0.0.3");
+    }
+    t.equal(
+      addressOf(await bench.outcome(bench.forward([fake.upstream, second.upstream], { edns: true }))),
+      "10.0.0.3",
+    );
+    t.same(
+      fake.received.map(({ query }) => hasEdns(query)),
+      [true, false, true, false, false],
+    );
+    t.equal(second.received.length, 0);
+  },
+);
 
 t.test("a slow server that takes EDNS is asked once", async (t) => {
   const fake = await FakeUpstream.start(t);
@@ -430,7 +537,13 @@ t.test("an error that is not from the server changes nothing", async (t) => {
   const { query, reply } = fake.received[0]!;
   const other = Buffer.from(query);
   other[0]! ^= 0x80;
-  for (const forged of [bare(other, RCODE.SERVFAIL), bare(query, 0), bare(query, RCODE.NXDOMAIN), bare(query, RCODE.SERVFAIL).subarray(0, 11)]) await reply(forged);
+  for (const forged of [
+    bare(other, RCODE.SERVFAIL),
+    bare(query, 0),
+    bare(query, RCODE.NXDOMAIN),
+    bare(query, RCODE.SERVFAIL).subarray(0, 11),
+  ])
+    await reply(forged);
   await reply(replyTo(queryWithoutEdns(query)));
   t.equal(addressOf(await bench.outcome(asked)), "10.0.0.1");
 });
@@ -453,9 +566,21 @@ t.test("silence of all is over before a client's patience is, and told once for 
   bench.loop.pass(FORWARD_TIME - 3 * (early + 10) - 10);
   t.same(asked.outcomes, []);
   bench.loop.pass(20);
-  t.same(await bench.outcome(asked), { kind: "failed", why: "timeout", reason: "no answer from 127.0.0.1, 127.0.0.1, 127.0.0.1" });
+  t.same(await bench.outcome(asked), {
+    kind: "failed",
+    why: "timeout",
+    reason: "no answer from 127.0.0.1, 127.0.0.1, 127.0.0.1",
+  });
   t.ok(FORWARD_TIME < 4000, "resolvers ask again after 5 s");
-  t.same(bench.health.report().map(({ asked, timeouts }) => [asked, timeouts]), [[1, 1], [1, 1], [1, 0]], "the last did not have its time");
+  t.same(
+    bench.health.report().map(({ asked, timeouts }) => [asked, timeouts]),
+    [
+      [1, 1],
+      [1, 1],
+      [1, 0],
+    ],
+    "the last did not have its time",
+  );
 });
 
 t.test("less time is taken where less is left", async (t) => {
@@ -484,11 +609,17 @@ t.test("a truncated reply is asked for again over TCP", async (t) => {
   const outcome = await bench.outcome(bench.forward([fake.upstream]));
   t.equal(addressOf(outcome), "10.0.0.9");
   t.match(outcome, { source: { transport: "tcp" } });
-  t.same(fake.received.map(({ transport }) => transport), ["udp", "tcp"]);
+  t.same(
+    fake.received.map(({ transport }) => transport),
+    ["udp", "tcp"],
+  );
 });
 
 /** Whether an outcome is a truncated answer, to be passed on as such and not kept. */
-const isTruncatedAnswer = (outcome: ForwardOutcome) => outcome.kind === "reply" && (Buffer.from(outcome.stored.bytes, "latin1").readUInt16BE(2) & 0x0200) !== 0 && outcome.stored.lifetime === 0;
+const isTruncatedAnswer = (outcome: ForwardOutcome) =>
+  outcome.kind === "reply" &&
+  (Buffer.from(outcome.stored.bytes, "latin1").readUInt16BE(2) & 0x0200) !== 0 &&
+  outcome.stored.lifetime === 0;
 
 t.test("what was truncated is passed on where TCP is refused, broken, or of no more use", async (t) => {
   const ways: [what: string, options: FakeUpstreamOptions][] = [
@@ -498,13 +629,18 @@ t.test("what was truncated is passed on where TCP is refused, broken, or of no m
     ["nonsense", { onTcp: ({ reply }) => void reply(Buffer.alloc(40)) }],
   ];
   for (const [what, options] of ways) {
-    const fake = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })), ...options });
+    const fake = await FakeUpstream.start(t, {
+      onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })),
+      ...options,
+    });
     const second = await upstream(t, { ip: "10.0.0.2" });
     const bench = new Bench(t);
     t.ok(isTruncatedAnswer(await bench.outcome(bench.forward([fake.upstream, second.upstream]))), what);
     t.equal(second.received.length, 0);
   }
-  const closed = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })) });
+  const closed = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })),
+  });
   closed.refuseTcp();
   const bench = new Bench(t);
   t.ok(isTruncatedAnswer(await bench.outcome(bench.forward([closed.upstream]))), "refused");
@@ -532,7 +668,9 @@ t.test("what was truncated is passed on when TCP stays silent for the patience, 
     const bench = new Bench(t);
     const asked = bench.forward(upstreams);
     const before = fake.received.length;
-    await bench.loop.until("TCP is asked", () => fake.received.slice(before).some(({ transport }) => transport === "tcp"));
+    await bench.loop.until("TCP is asked", () =>
+      fake.received.slice(before).some(({ transport }) => transport === "tcp"),
+    );
     bench.loop.pass(patience - 10);
     for (let count = 0; count < 5; count++) await bench.loop.turn();
     t.same(asked.outcomes, []);
@@ -543,16 +681,29 @@ t.test("what was truncated is passed on when TCP stays silent for the patience, 
 
 t.test("where TCP does not work, a client that takes more is given a larger datagram", async (t) => {
   const fake = await FakeUpstream.start(t, {
-    onUdp: ({ query, reply }) => void reply(sizeIn(query) > 1232 ? withoutOpt(query, 0) : Buffer.concat([withoutOpt(query, 0)]).fill(0x83, 2, 3)),
+    onUdp: ({ query, reply }) =>
+      void reply(sizeIn(query) > 1232 ? withoutOpt(query, 0) : Buffer.concat([withoutOpt(query, 0)]).fill(0x83, 2, 3)),
     onTcp: (_, connection) => connection.destroy(),
   });
   const bench = new Bench(t);
   const outcome = await bench.outcome(bench.forward([fake.upstream], { edns: true, clientSize: 4096 }));
   t.equal(isTruncatedAnswer(outcome), false);
-  t.same(fake.received.map(({ query, transport }) => `${transport} ${sizeIn(query)}`), ["udp 1232", "tcp 1232", "udp 4096"]);
-  const always = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(withoutOpt(query, 0).fill(0x83, 2, 3)), onTcp: (_, connection) => connection.destroy() });
-  t.ok(isTruncatedAnswer(await bench.outcome(bench.forward([always.upstream], { edns: true, clientSize: 4096 }))), "and what is truncated even so is passed on");
-  const lost = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void (sizeIn(query) > 1232 || reply(withoutOpt(query, 0).fill(0x83, 2, 3))), onTcp: (_, connection) => connection.destroy() });
+  t.same(
+    fake.received.map(({ query, transport }) => `${transport} ${sizeIn(query)}`),
+    ["udp 1232", "tcp 1232", "udp 4096"],
+  );
+  const always = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => void reply(withoutOpt(query, 0).fill(0x83, 2, 3)),
+    onTcp: (_, connection) => connection.destroy(),
+  });
+  t.ok(
+    isTruncatedAnswer(await bench.outcome(bench.forward([always.upstream], { edns: true, clientSize: 4096 }))),
+    "and what is truncated even so is passed on",
+  );
+  const lost = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => void (sizeIn(query) > 1232 || reply(withoutOpt(query, 0).fill(0x83, 2, 3))),
+    onTcp: (_, connection) => connection.destroy(),
+  });
   const asked = bench.forward([lost.upstream], { edns: true, clientSize: 4096 });
   await bench.asked(lost, 3);
   bench.loop.pass(patience + 10);
@@ -564,10 +715,28 @@ const sizeIn = (query: Buffer) => query.readUInt16BE(queryFor("web.example").que
 
 t.test("what a client asks over TCP is asked over TCP, and over UDP where that does not work", async (t) => {
   const ways: [what: string, options: FakeUpstreamOptions, expected: string[]][] = [
-    ["both work", { onUdp: ({ query, reply }) => void reply(replyTo(query)), onTcp: ({ query, reply }) => void reply(replyTo(query)) }, ["tcp"]],
+    [
+      "both work",
+      {
+        onUdp: ({ query, reply }) => void reply(replyTo(query)),
+        onTcp: ({ query, reply }) => void reply(replyTo(query)),
+      },
+      ["tcp"],
+    ],
     ["UDP is blocked", { onTcp: ({ query, reply }) => void reply(replyTo(query)) }, ["tcp"]],
-    ["TCP is cut off", { onUdp: ({ query, reply }) => void reply(replyTo(query)), onTcp: (_, connection) => connection.destroy() }, ["tcp", "udp"]],
-    ["TCP is cut off, and UDP truncated", { onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })), onTcp: (_, connection) => connection.destroy() }, ["tcp", "udp"]],
+    [
+      "TCP is cut off",
+      { onUdp: ({ query, reply }) => void reply(replyTo(query)), onTcp: (_, connection) => connection.destroy() },
+      ["tcp", "udp"],
+    ],
+    [
+      "TCP is cut off, and UDP truncated",
+      {
+        onUdp: ({ query, reply }) => void reply(replyTo(query, { truncated: true })),
+        onTcp: (_, connection) => connection.destroy(),
+      },
+      ["tcp", "udp"],
+    ],
   ];
   for (const [what, options, expected] of ways) {
     const fake = await FakeUpstream.start(t, options);
@@ -575,7 +744,11 @@ t.test("what a client asks over TCP is asked over TCP, and over UDP where that d
     const outcome = await bench.outcome(bench.forward([fake.upstream], { overTcp: true }));
     t.equal(outcome.kind, "reply", what);
     t.match(bench.health.report(), [{ asked: 1, answered: 1 }]);
-    t.same(fake.received.map(({ transport }) => transport), expected, what);
+    t.same(
+      fake.received.map(({ transport }) => transport),
+      expected,
+      what,
+    );
   }
   const silent = await upstream(t, {});
   const bench = new Bench(t);
@@ -583,7 +756,10 @@ t.test("what a client asks over TCP is asked over TCP, and over UDP where that d
   await bench.asked(silent);
   bench.loop.pass(700);
   t.equal(addressOf(await bench.outcome(asked)), "10.0.0.1", "TCP is silent");
-  t.same(silent.received.map(({ transport }) => transport), ["tcp", "udp"]);
+  t.same(
+    silent.received.map(({ transport }) => transport),
+    ["tcp", "udp"],
+  );
   const dead = await deadUpstream();
   t.match(await bench.outcome(bench.forward([dead], { overTcp: true })), { kind: "failed", why: "network" });
 });
@@ -600,7 +776,11 @@ t.test("a TCP socket that comes after the end is given back", async (t) => {
   const bench = new Bench(t);
   const waiting: ((fd: number | undefined) => void)[] = [];
   const givenBack: number[] = [];
-  const sockets: ForwardingSockets = { ...bench.sockets, takeTcp: (ready) => waiting.push(ready), giveBackTcp: (fd) => givenBack.push(fd) };
+  const sockets: ForwardingSockets = {
+    ...bench.sockets,
+    takeTcp: (ready) => waiting.push(ready),
+    giveBackTcp: (fd) => givenBack.push(fd),
+  };
   const asked = bench.forward([fake.upstream], { sockets });
   await bench.loop.until("a socket is wanted", () => waiting.length === 1);
   asked.cancel();
@@ -615,7 +795,9 @@ t.test("forged replies change nothing", async (t) => {
   await bench.asked(fake);
   const { query, reply } = fake.received[0]!;
   await reply(replyTo(Buffer.concat([Buffer.from([query[0]! ^ 0x80]), query.subarray(1)]), { ip: "6.6.6.6" }));
-  await reply(replyTo(Buffer.concat([query.subarray(0, 2), queryFor("bad.example").query.subarray(2)]), { ip: "6.6.6.6" }));
+  await reply(
+    replyTo(Buffer.concat([query.subarray(0, 2), queryFor("bad.example").query.subarray(2)]), { ip: "6.6.6.6" }),
+  );
   await reply(replyTo(query));
   t.equal(addressOf(await bench.outcome(asked)), "10.0.0.1");
 });
@@ -655,7 +837,8 @@ t.test("nothing stays open", async (t) => {
 t.test("a process without a free descriptor fails the question, and no more", async (t) => {
   // Fewer to use up; the limit is this process's own, and it ends with this test.
   const limited = spawnSync("prlimit", ["--pid", String(process.pid), "--nofile=512:"]);
-  if (limited.status !== 0) return t.pass("not tried", { skip: "prlimit (util-linux) cannot lower the limit of descriptors" });
+  if (limited.status !== 0)
+    return t.pass("not tried", { skip: "prlimit (util-linux) cannot lower the limit of descriptors" });
   const fake = await upstream(t);
   const bench = new Bench(t);
   const withoutUdp = bench.forward([fake.upstream]);
@@ -671,7 +854,8 @@ t.test("a process without a free descriptor fails the question, and no more", as
 
 t.test("a process without a descriptor for TCP passes on what it has, at once", async (t) => {
   const limited = spawnSync("prlimit", ["--pid", String(process.pid), "--nofile=512:"]);
-  if (limited.status !== 0) return t.pass("not tried", { skip: "prlimit (util-linux) cannot lower the limit of descriptors" });
+  if (limited.status !== 0)
+    return t.pass("not tried", { skip: "prlimit (util-linux) cannot lower the limit of descriptors" });
   const fake = await upstream(t);
   const bench = new Bench(t);
   const asked = bench.forward([fake.upstream]);

@@ -67,7 +67,12 @@ export class Forward {
     private readonly onQuiet: () => void = () => undefined,
   ) {
     const { down, probe } = tools.health.plan(request.upstreams);
-    this.#standings = request.upstreams.map((upstream) => ({ upstream, attempt: undefined, end: undefined, passed: down.has(upstream) }));
+    this.#standings = request.upstreams.map((upstream) => ({
+      upstream,
+      attempt: undefined,
+      end: undefined,
+      passed: down.has(upstream),
+    }));
     this.#deadline = tools.wheel.in(request.within ?? FORWARD_TIME, () => this.#onDeadline());
     tools.poller.soon(() => {
       if (this.#over) return;
@@ -115,7 +120,9 @@ export class Forward {
 
   #askNextEarly(standing: Standing): void {
     if (standing.end) return;
-    const next = this.#standings.find(({ attempt, passed }) => !attempt && !passed) ?? this.#standings.find(({ attempt }) => !attempt);
+    const next =
+      this.#standings.find(({ attempt, passed }) => !attempt && !passed) ??
+      this.#standings.find(({ attempt }) => !attempt);
     if (next) this.#await(next);
   }
 
@@ -139,8 +146,13 @@ export class Forward {
   #answer(standing: Standing, { stored, transport }: AttemptEnd & { kind: "answer" }): void {
     const earlier = this.#standings.slice(0, this.#standings.indexOf(standing));
     const isProvisional = !earlier.every(({ end }) => end?.kind === "failed" && end.failure.why === "refused");
-    const kept = isProvisional ? { ...stored, lifetime: Math.min(stored.lifetime, PROVISIONAL_LIFETIME), isProvisional } : stored;
-    this.#finish({ kind: "reply", stored: kept, source: { kind: "upstream", upstream: standing.upstream, transport } }, earlier);
+    const kept = isProvisional
+      ? { ...stored, lifetime: Math.min(stored.lifetime, PROVISIONAL_LIFETIME), isProvisional }
+      : stored;
+    this.#finish(
+      { kind: "reply", stored: kept, source: { kind: "upstream", upstream: standing.upstream, transport } },
+      earlier,
+    );
   }
 
   #onDeadline(): void {
@@ -162,7 +174,12 @@ export class Forward {
   }
 
   #giveUp(silent: readonly Upstream[] = []): void {
-    if (silent.length > 0) return this.#finish({ kind: "failed", why: "timeout", reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}` });
+    if (silent.length > 0)
+      return this.#finish({
+        kind: "failed",
+        why: "timeout",
+        reason: `no answer from ${silent.map(({ ip }) => ip).join(", ")}`,
+      });
     const failures = this.#standings.flatMap(({ end }) => (end?.kind === "failed" ? [end.failure] : []));
     const telling = failures.findLast(({ why }) => why !== "refused") ?? failures.at(-1);
     this.#finish({ kind: "failed", ...(telling ?? { why: "no-upstream", reason: "no upstream servers" }) });

@@ -20,7 +20,9 @@ export function correctLinks(content: Buffer, links: readonly LinkedHost[]): Buf
   const places = placesOfLinks(lines);
   for (const link of links) {
     // Docker's own edit writes the IPv4 address into the line of the IPv6 one too, so the address does not tell them apart.
-    for (const [place, { index, address }] of (places.get(nameOf(asBytes(link.alias), asBytes(link.hostname))) ?? []).entries())
+    for (const [place, { index, address }] of (
+      places.get(nameOf(asBytes(link.alias), asBytes(link.hostname))) ?? []
+    ).entries())
       lines[index] = linkLine(link.addresses[place] ?? address, link);
   }
   return Buffer.from(lines.join("\n"), "latin1");
@@ -72,7 +74,14 @@ function readLinkLine(line: string): { address: string; alias: string; hostname:
   const tab = line.indexOf("\t");
   if (tab <= 0 || tab > addressAtMost || line.includes("\t", tab + 1)) return undefined;
   const [alias = "", hostname = "", ...names] = line.slice(tab + 1).split(" ", 4);
-  if (alias === "" || hostname === "" || hostname.includes("\r") || names.length > 1 || names.some((name) => name === "" || name.includes("\r"))) return undefined;
+  if (
+    alias === "" ||
+    hostname === "" ||
+    hostname.includes("\r") ||
+    names.length > 1 ||
+    names.some((name) => name === "" || name.includes("\r"))
+  )
+    return undefined;
   const address = line.slice(0, tab);
   return isIP(address) === 0 ? undefined : { address, alias, hostname };
 }

@@ -49,7 +49,9 @@ export class KeyHash {
 }
 
 function wordAt(key: string, at: number): number {
-  return key.charCodeAt(at) | (key.charCodeAt(at + 1) << 8) | (key.charCodeAt(at + 2) << 16) | (key.charCodeAt(at + 3) << 24);
+  return (
+    key.charCodeAt(at) | (key.charCodeAt(at + 1) << 8) | (key.charCodeAt(at + 2) << 16) | (key.charCodeAt(at + 3) << 24)
+  );
 }
 
 /** What is left over, and the length. */

@@ -23,12 +23,26 @@ class Table {
   }
 
   put(network: string, container: string, given: Partial<EndpointRecord> = {}): this {
-    this.zones.putEndpoint({ network, container, names: [container], ipv4: undefined, ipv6: undefined, ports: [], ttl: 5, ...given });
+    this.zones.putEndpoint({
+      network,
+      container,
+      names: [container],
+      ipv4: undefined,
+      ipv6: undefined,
+      ports: [],
+      ttl: 5,
+      ...given,
+    });
     return this;
   }
 
   asker(...networks: (string | readonly [network: string, links: Links])[]): Asker {
-    return new Asker(this.zones, networks.map((entry) => (typeof entry === "string" ? { id: entry, links: [] } : { id: entry[0], links: entry[1] })));
+    return new Asker(
+      this.zones,
+      networks.map((entry) =>
+        typeof entry === "string" ? { id: entry, links: [] } : { id: entry[0], links: entry[1] },
+      ),
+    );
   }
 }
 
@@ -37,7 +51,19 @@ class Asker {
 
   constructor(zones: Zones, networks: readonly { id: string; links: Links }[]) {
     const forwarding = { kind: "never" } as const;
-    this.view = new AskerView({ id: "s", container: "asker", containerName: "asker", networks, forwarding, singleLabels: "forward", sharesAnswers: false, search: [] }, zones);
+    this.view = new AskerView(
+      {
+        id: "s",
+        container: "asker",
+        containerName: "asker",
+        networks,
+        forwarding,
+        singleLabels: "forward",
+        sharesAnswers: false,
+        search: [],
+      },
+      zones,
+    );
   }
 
   ask(name: string, typeName: TypeName = "A"): Got {
@@ -48,7 +74,9 @@ class Asker {
   }
 
   ttls(name: string, typeName: TypeName = "A"): number[] {
-    return (this.#reply(name, TYPE[typeName])?.answers ?? []).map((answer) => ("ttl" in answer ? (answer.ttl ?? 0) : 0));
+    return (this.#reply(name, TYPE[typeName])?.answers ?? []).map((answer) =>
+      "ttl" in answer ? (answer.ttl ?? 0) : 0,
+    );
   }
 
   additional(name: string): string[] {
@@ -60,15 +88,26 @@ class Asker {
     const local = this.view.answer(keyOfText(name)!, type);
     if (!local) return undefined;
     const message = dnsPacket.encode({ type: "query", id: 1, questions: [{ name, type: "A" }] });
-    const question: Question = { kind: "question", key: "", type, class: CLASS.IN, flags: 0, end: message.length, edns: undefined };
+    const question: Question = {
+      kind: "question",
+      key: "",
+      type,
+      class: CLASS.IN,
+      flags: 0,
+      end: message.length,
+      edns: undefined,
+    };
     const rcode = local.exists ? RCODE.NOERROR : RCODE.NXDOMAIN;
-    const reply = dnsPacket.decode(buildReply(message, question, { rcode, records: local.records, additional: local.additional }, 65535));
+    const reply = dnsPacket.decode(
+      buildReply(message, question, { rcode, records: local.records, additional: local.additional }, 65535),
+    );
     return reply as typeof reply & { rcode: string };
   }
 }
 
 function line(answer: Answer): string {
-  if (answer.type === "SRV") return `SRV ${answer.data.priority} ${answer.data.weight} ${answer.data.port} ${answer.data.target}`;
+  if (answer.type === "SRV")
+    return `SRV ${answer.data.priority} ${answer.data.weight} ${answer.data.port} ${answer.data.target}`;
   if (answer.type === "A" || answer.type === "AAAA" || answer.type === "PTR") return `${answer.type} ${answer.data}`;
   if (answer.type === "HINFO") return `HINFO ${answer.data.cpu}`;
   throw new Error(`no ${answer.type} is expected`);
@@ -78,7 +117,10 @@ const reverse = (ip: string) => `${ip.split(".").reverse().join(".")}.in-addr.ar
 
 t.test("a name is looked up on the asker's networks only", (t) => {
   const table = new Table().network("front").network("back").network("other");
-  table.put("front", "web", { ipv4: "10.1.0.2" }).put("back", "db", { ipv4: "10.2.0.3", ipv6: "fd00:2::3" }).put("other", "far", { ipv4: "10.3.0.4" });
+  table
+    .put("front", "web", { ipv4: "10.1.0.2" })
+    .put("back", "db", { ipv4: "10.2.0.3", ipv6: "fd00:2::3" })
+    .put("other", "far", { ipv4: "10.3.0.4" });
   const asker = table.asker("front", "back");
   t.same(asker.ask("web"), ["A 10.1.0.2"]);
   t.same(asker.ask("db"), ["A 10.2.0.3"]);
@@ -92,8 +134,14 @@ t.test("a name is looked up on the asker's networks only", (t) => {
 });
 
 t.test("name.network asks that network alone", (t) => {
-  const table = new Table().network("n1", { name: "front" }).network("n2", { name: "proj_default" }).network("n3", { name: "a.dotted.net" });
-  table.put("n1", "web", { ipv4: "10.1.0.2" }).put("n2", "web", { ipv4: "10.2.0.2" }).put("n3", "web", { ipv4: "10.3.0.2" });
+  const table = new Table()
+    .network("n1", { name: "front" })
+    .network("n2", { name: "proj_default" })
+    .network("n3", { name: "a.dotted.net" });
+  table
+    .put("n1", "web", { ipv4: "10.1.0.2" })
+    .put("n2", "web", { ipv4: "10.2.0.2" })
+    .put("n3", "web", { ipv4: "10.3.0.2" });
   const asker = table.asker("n1", "n2", "n3");
   t.same(asker.ask("web.front"), ["A 10.1.0.2"]);
   t.same(asker.ask("web.proj_default"), ["A 10.2.0.2"]);
@@ -139,9 +187,12 @@ t.test("all containers of a name on its network answer", (t) => {
 });
 
 t.test("letter case makes no difference anywhere", (t) => {
-  const table = new Table().network("n", { name: "Front" }).put("n", "c", { names: ["Web-1"], ipv4: "10.0.0.1", ports: [[80, "tcp"]] });
+  const table = new Table()
+    .network("n", { name: "Front" })
+    .put("n", "c", { names: ["Web-1"], ipv4: "10.0.0.1", ports: [[80, "tcp"]] });
   const asker = table.asker(["n", [["Lnk", "WEB-1"]]]);
-  for (const name of ["web-1", "WEB-1", "web-1.front", "WEB-1.FRONT", "lnk", "LNK", "LnK.FrOnT"]) t.same(asker.ask(name), ["A 10.0.0.1"], name);
+  for (const name of ["web-1", "WEB-1", "web-1.front", "WEB-1.FRONT", "lnk", "LNK", "LnK.FrOnT"])
+    t.same(asker.ask(name), ["A 10.0.0.1"], name);
   t.same(asker.ask("_HTTP._TCP.WEB-1", "SRV"), ["SRV 0 0 80 Web-1.Front"]);
   t.same(asker.ask("1.0.0.10.IN-ADDR.ARPA", "PTR"), ["PTR Web-1.Front"], "names are shown as they were given");
   t.end();
@@ -155,7 +206,11 @@ t.test("a dot inside a label is no dot", (t) => {
 });
 
 t.test("a link is private to its asker", (t) => {
-  const table = new Table().network("n").network("m").put("n", "web", { ipv4: "10.0.0.1" }).put("m", "web", { ipv4: "10.9.0.1" });
+  const table = new Table()
+    .network("n")
+    .network("m")
+    .put("n", "web", { ipv4: "10.0.0.1" })
+    .put("m", "web", { ipv4: "10.9.0.1" });
   const linked = table.asker(["n", [["lnk", "web"]]], "m");
   t.same(linked.ask("lnk"), ["A 10.0.0.1"]);
   t.same(linked.ask("lnk.n"), ["A 10.0.0.1"]);
@@ -167,12 +222,28 @@ t.test("a link is private to its asker", (t) => {
 
 t.test("a link hides the real name on its own network only, and goes before real names", (t) => {
   const table = new Table().network("n").network("m");
-  table.put("n", "db", { ipv4: "10.0.0.1" }).put("n", "web", { ipv4: "10.0.0.2" }).put("m", "db", { ipv4: "10.9.0.1" }).put("m", "other", { ipv4: "10.9.0.2" });
+  table
+    .put("n", "db", { ipv4: "10.0.0.1" })
+    .put("n", "web", { ipv4: "10.0.0.2" })
+    .put("m", "db", { ipv4: "10.9.0.1" })
+    .put("m", "other", { ipv4: "10.9.0.2" });
   t.same(table.asker(["n", [["db", "web"]]], "m").ask("db"), ["A 10.0.0.2"]);
   t.same(table.asker("n", ["m", [["db", "other"]]]).ask("db"), ["A 10.9.0.2"], "also from a later network");
   t.same(table.asker(["n", [["db", "gone"]]], "m").ask("db"), ["A 10.9.0.1"], "a link to nobody still hides");
   t.equal(table.asker(["n", [["db", "gone"]]]).ask("db"), "not ours");
-  t.same(table.asker(["n", [["a..b", "web"], ["ok", "web"]]]).ask("ok"), ["A 10.0.0.2"], "a link DNS cannot carry costs itself only");
+  t.same(
+    table
+      .asker([
+        "n",
+        [
+          ["a..b", "web"],
+          ["ok", "web"],
+        ],
+      ])
+      .ask("ok"),
+    ["A 10.0.0.2"],
+    "a link DNS cannot carry costs itself only",
+  );
   t.end();
 });
 
@@ -190,9 +261,11 @@ t.test("a link finds whoever bears its target's name at the moment", (t) => {
 t.test("a known name has no data of other types, and is never asked of others", (t) => {
   const table = new Table().network("n").put("n", "web", { ipv4: "10.0.0.1", ports: [[80, "tcp"]] });
   const asker = table.asker("n");
-  for (const type of ["AAAA", "MX", "TXT", "CNAME", "NS", "SOA", "SRV", "PTR", "HTTPS", "HINFO"] as const) t.equal(asker.ask("web", type), "NODATA", type);
+  for (const type of ["AAAA", "MX", "TXT", "CNAME", "NS", "SOA", "SRV", "PTR", "HTTPS", "HINFO"] as const)
+    t.equal(asker.ask("web", type), "NODATA", type);
   t.same(asker.ask("web", "ANY"), ["HINFO RFC8482"]);
-  for (const type of ["A", "AAAA", "TXT", "SRV"] as const) t.equal(asker.ask(reverse("10.0.0.1"), type), "NODATA", `${type} of an address`);
+  for (const type of ["A", "AAAA", "TXT", "SRV"] as const)
+    t.equal(asker.ask(reverse("10.0.0.1"), type), "NODATA", `${type} of an address`);
   t.same(asker.ask(reverse("10.0.0.1"), "ANY"), ["HINFO RFC8482"]);
   t.equal(asker.ask("nosuch", "ANY"), "not ours");
   t.end();
@@ -200,10 +273,14 @@ t.test("a known name has no data of other types, and is never asked of others", 
 
 t.test("an address on the asker's networks is told by its first name", (t) => {
   const table = new Table().network("n1", { name: "front" }).network("n2", { name: "back" });
-  table.put("n1", "c", { names: ["web", "alias"], ipv4: "10.1.0.2", ipv6: "fd00::1:2" }).put("n2", "d", { names: ["db"], ipv4: "10.2.0.2" });
+  table
+    .put("n1", "c", { names: ["web", "alias"], ipv4: "10.1.0.2", ipv6: "fd00::1:2" })
+    .put("n2", "d", { names: ["db"], ipv4: "10.2.0.2" });
   const asker = table.asker("n1");
   t.same(asker.ask(reverse("10.1.0.2"), "PTR"), ["PTR web.front"]);
-  t.same(asker.ask("2.0.0.0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", "PTR"), ["PTR web.front"]);
+  t.same(asker.ask("2.0.0.0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa", "PTR"), [
+    "PTR web.front",
+  ]);
   t.equal(asker.ask(reverse("10.2.0.2"), "PTR"), "not ours", "another network's");
   t.equal(asker.ask(reverse("10.1.0.3"), "PTR"), "not ours", "nobody's");
   table.put("n1", "long", { names: ["x".repeat(64), "fits"], ipv4: "10.1.0.9" });
@@ -232,14 +309,26 @@ t.test("an address that was used again belongs to whoever still has it", (t) => 
       if (verb === "remove") table.zones.removeEndpoint("n", container);
       else table.put("n", container, { ipv4: verb === "put" ? "10.0.0.1" : "10.0.0.99" });
     }
-    t.same(table.asker("n").ask(reverse("10.0.0.1"), "PTR"), owner === undefined ? "not ours" : [`PTR ${owner}.n`], steps.join(", "));
+    t.same(
+      table.asker("n").ask(reverse("10.0.0.1"), "PTR"),
+      owner === undefined ? "not ours" : [`PTR ${owner}.n`],
+      steps.join(", "),
+    );
   }
   t.end();
 });
 
 t.test("services are found by port and by name, where the port is exposed", (t) => {
   const table = new Table().network("n", { name: "front" });
-  table.put("n", "web", { ipv4: "10.0.0.1", ipv6: "fd00::1", ports: [[53, "udp"], [80, "tcp"], [3868, "sctp"]] });
+  table.put("n", "web", {
+    ipv4: "10.0.0.1",
+    ipv6: "fd00::1",
+    ports: [
+      [53, "udp"],
+      [80, "tcp"],
+      [3868, "sctp"],
+    ],
+  });
   const asker = table.asker(["n", [["lnk", "web"]]]);
   const cases: [name: string, type: TypeName, expected: Got][] = [
     ["_80._tcp.web", "SRV", ["SRV 0 0 80 web.front"]],
@@ -274,20 +363,37 @@ t.test("services are found by port and by name, where the port is exposed", (t) 
 
 t.test("services bring the addresses of their targets along, each once", (t) => {
   const table = new Table().network("n", { name: "front" });
-  table.put("n", "a", { names: ["a", "web"], ipv4: "10.0.0.1", ipv6: "fd00::1", ports: [[8008, "tcp"], [8080, "tcp"]] });
+  table.put("n", "a", {
+    names: ["a", "web"],
+    ipv4: "10.0.0.1",
+    ipv6: "fd00::1",
+    ports: [
+      [8008, "tcp"],
+      [8080, "tcp"],
+    ],
+  });
   table.put("n", "b", { names: ["b", "web"], ipv4: "10.0.0.2", ports: [[8080, "tcp"]] });
   table.put("n", "c", { names: ["c", "web"], ipv4: "10.0.0.3" });
   const asker = table.asker("n");
   t.same(asker.ask("_8080._tcp.web", "SRV"), ["SRV 0 0 8080 a.front", "SRV 0 0 8080 b.front"]);
   t.same(asker.additional("_8080._tcp.web"), ["a.front A 10.0.0.1", "a.front AAAA fd00::1", "b.front A 10.0.0.2"]);
-  t.same(asker.ask("_http-alt._tcp.web", "SRV"), ["SRV 0 0 8008 a.front", "SRV 0 0 8080 a.front", "SRV 0 0 8080 b.front"]);
-  t.same(asker.additional("_http-alt._tcp.web"), ["a.front A 10.0.0.1", "a.front AAAA fd00::1", "b.front A 10.0.0.2"], "a record is said once in a message");
+  t.same(asker.ask("_http-alt._tcp.web", "SRV"), [
+    "SRV 0 0 8008 a.front",
+    "SRV 0 0 8080 a.front",
+    "SRV 0 0 8080 b.front",
+  ]);
+  t.same(
+    asker.additional("_http-alt._tcp.web"),
+    ["a.front A 10.0.0.1", "a.front AAAA fd00::1", "b.front A 10.0.0.2"],
+    "a record is said once in a message",
+  );
   t.end();
 });
 
 t.test("an address several containers have is given once", (t) => {
   const table = new Table().network("n");
-  for (const container of ["a", "b"]) table.put("n", container, { names: ["svc"], ipv4: "10.0.0.1", ipv6: `fd00::${container}` });
+  for (const container of ["a", "b"])
+    table.put("n", container, { names: ["svc"], ipv4: "10.0.0.1", ipv6: `fd00::${container}` });
   t.same(table.asker("n").ask("svc"), ["A 10.0.0.1"]);
   t.same(table.asker("n").ask("svc", "AAAA"), ["AAAA fd00::a", "AAAA fd00::b"]);
   t.end();
@@ -322,7 +428,11 @@ t.test("an asker on a network of several hosts is known to be", (t) => {
 });
 
 t.test("a network that is gone or not there yet is passed over", (t) => {
-  const table = new Table().network("n").network("m").put("n", "web", { ipv4: "10.0.0.1" }).put("m", "web", { ipv4: "10.9.0.1" });
+  const table = new Table()
+    .network("n")
+    .network("m")
+    .put("n", "web", { ipv4: "10.0.0.1" })
+    .put("m", "web", { ipv4: "10.9.0.1" });
   const asker = table.asker("not yet", "n", "m");
   t.same(asker.ask("web"), ["A 10.0.0.1"]);
   table.zones.removeNetwork("n");
@@ -335,7 +445,10 @@ t.test("an asker on many networks gets what one on few gets: links first, then i
   const table = new Table();
   const many = ["n1", "n2", "n3", "n4", "n5", "n6", "n7"];
   for (const id of [...many, "elsewhere"]) table.network(id);
-  table.put("n5", "c5", { names: ["web"], ipv4: "10.0.0.5" }).put("n2", "c2", { names: ["web"], ipv4: "10.0.0.2" }).put("elsewhere", "x", { names: ["web", "far"], ipv4: "10.0.0.9" });
+  table
+    .put("n5", "c5", { names: ["web"], ipv4: "10.0.0.5" })
+    .put("n2", "c2", { names: ["web"], ipv4: "10.0.0.2" })
+    .put("elsewhere", "x", { names: ["web", "far"], ipv4: "10.0.0.9" });
   table.put("n6", "c6", { names: ["db"], ipv4: "10.0.0.6" });
   const asker = table.asker(...many);
   t.same(asker.ask("web"), ["A 10.0.0.2"]);
@@ -343,8 +456,16 @@ t.test("an asker on many networks gets what one on few gets: links first, then i
   t.equal(asker.ask("far"), "not ours");
   t.equal(asker.ask("far.elsewhere"), "not ours");
   t.same(asker.ask("5.0.0.10.in-addr.arpa", "PTR"), ["PTR web.n5"]);
-  t.same(table.asker("n1", "n2", "n3", "n4", "n5", ["n6", [["web", "db"]]]).ask("web"), ["A 10.0.0.6"], "a link on a later network goes first");
-  t.same(table.asker("n1", ["n2", [["web", "nobody"]]], "n3", "n4", "n5", "n6").ask("web"), ["A 10.0.0.5"], "a link hides the name on its own network");
+  t.same(
+    table.asker("n1", "n2", "n3", "n4", "n5", ["n6", [["web", "db"]]]).ask("web"),
+    ["A 10.0.0.6"],
+    "a link on a later network goes first",
+  );
+  t.same(
+    table.asker("n1", ["n2", [["web", "nobody"]]], "n3", "n4", "n5", "n6").ask("web"),
+    ["A 10.0.0.5"],
+    "a link hides the name on its own network",
+  );
   table.zones.removeEndpoint("n2", "c2");
   t.same(asker.ask("web"), ["A 10.0.0.5"]);
   table.zones.removeNetwork("n5");

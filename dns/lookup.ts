@@ -81,7 +81,10 @@ export class AskerView {
       const match = { network, endpoints: [endpoint] };
       if (type === TYPE.ANY) return withRecords(match, [anyRecord(endpoint.record.ttl)]);
       const target = fullName(endpoint, network);
-      return withRecords(match, type === TYPE.PTR && target !== undefined ? [pointerRecord(target, endpoint.record.ttl)] : []);
+      return withRecords(
+        match,
+        type === TYPE.PTR && target !== undefined ? [pointerRecord(target, endpoint.record.ttl)] : [],
+      );
     }
     return undefined;
   }
@@ -100,7 +103,9 @@ export class AskerView {
     if (isTransportAlone) return withRecords(match, []);
     const wanted = portsOfLabel(labels[0]!.slice(1));
     const services = match.endpoints.flatMap((endpoint) =>
-      endpoint.record.ports.filter(([port, proto]) => proto === transport && wanted.includes(port)).map(([port]) => ({ endpoint, port })),
+      endpoint.record.ports
+        .filter(([port, proto]) => proto === transport && wanted.includes(port))
+        .map(([port]) => ({ endpoint, port })),
     );
     if (services.length === 0) return { ...withRecords(match, []), exists: false };
     if (type === TYPE.ANY) return withRecords(match, [anyRecord(smallestTtl(match.endpoints))]);
@@ -122,8 +127,12 @@ export class AskerView {
   /** An asker may be on hundreds of networks: those on which nobody, by name or link, is called so are not even looked at. */
   #networksThatMatter(key: NameKey): readonly AskerNetwork[] {
     if (this.networks.length <= fewNetworks) return this.networks;
-    const linked = this.#linked.filter(({ links }) => links.has(key)).flatMap(({ id }) => this.zones.networks.get(id) ?? []);
-    return this.#own(linked.length === 0 ? this.zones.having(key) : [...new Set([...linked, ...this.zones.having(key)])]);
+    const linked = this.#linked
+      .filter(({ links }) => links.has(key))
+      .flatMap(({ id }) => this.zones.networks.get(id) ?? []);
+    return this.#own(
+      linked.length === 0 ? this.zones.having(key) : [...new Set([...linked, ...this.zones.having(key)])],
+    );
   }
 
   /** Those of the networks that the asker is on, in its order. */
@@ -149,7 +158,9 @@ export class AskerView {
 
 function addressesOf(matches: readonly Match[], type: typeof TYPE.A | typeof TYPE.AAAA): LocalAnswer {
   for (const match of matches) {
-    const records = match.endpoints.map((endpoint) => addressRecord(endpoint, type)).filter((record) => record !== undefined);
+    const records = match.endpoints
+      .map((endpoint) => addressRecord(endpoint, type))
+      .filter((record) => record !== undefined);
     if (records.length > 0) return withRecords(match, sameTtl(withoutRepeats(records)));
   }
   return withRecords(matches[0]!, []);
@@ -175,12 +186,19 @@ function serviceAnswer(match: Match, services: readonly { endpoint: Endpoint; po
 
 function withRecords(match: Match, records: readonly AnswerRecord[]): LocalAnswer {
   const names = match.endpoints.map((endpoint) => endpoint.record.names[0] ?? endpoint.record.container);
-  return { exists: true, records, additional: [], source: { kind: "local", network: match.network.record.name, names } };
+  return {
+    exists: true,
+    records,
+    additional: [],
+    source: { kind: "local", network: match.network.record.name, names },
+  };
 }
 
 /** `container.network`, or the first of its names that DNS can carry. */
 function fullName(endpoint: Endpoint, network: NetworkZone): string | undefined {
-  return endpoint.record.names.map((name) => `${name}.${network.record.name}`).find((name) => keyOfText(name) !== undefined);
+  return endpoint.record.names
+    .map((name) => `${name}.${network.record.name}`)
+    .find((name) => keyOfText(name) !== undefined);
 }
 
 /** The records of one set share a TTL (RFC 2181 section 5.2): the smallest. */

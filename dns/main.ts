@@ -13,7 +13,8 @@ const user = Number(values.user);
 if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-dns is started by the pontoon daemon, not by hand");
 
 const unconfined = confinementProblem();
-if (unconfined !== undefined) throw new Error(`pontoon-dns ${unconfined}; it was not started by a pontoon daemon of this version`);
+if (unconfined !== undefined)
+  throw new Error(`pontoon-dns ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
 const reactor = new Reactor();

@@ -1,6 +1,38 @@
 // What the messages of protocol.ts must look like to be used. Whoever sends others was broken into, or is of another version.
-import { amount, anyOf, flag, integer, listOf, messageReader, oneOf, optional, record, text, tuple, word, type Fields, type Shape } from "../src/shape.js";
-import type { EndpointRecord, Explanation, Forwarding, Gap, HeldSandbox, NetworkRecord, QueryLogEntry, Report, SandboxRecord, SandboxReport, Settings, Source, ToDaemon, ToServer, Upstream, UpstreamReport } from "./protocol.js";
+import {
+  amount,
+  anyOf,
+  flag,
+  integer,
+  listOf,
+  messageReader,
+  oneOf,
+  optional,
+  record,
+  text,
+  tuple,
+  word,
+  type Fields,
+  type Shape,
+} from "../src/shape.js";
+import type {
+  EndpointRecord,
+  Explanation,
+  Forwarding,
+  Gap,
+  HeldSandbox,
+  NetworkRecord,
+  QueryLogEntry,
+  Report,
+  SandboxRecord,
+  SandboxReport,
+  Settings,
+  Source,
+  ToDaemon,
+  ToServer,
+  Upstream,
+  UpstreamReport,
+} from "./protocol.js";
 
 /** Of these each container and each report has fewer; beyond them a message is nonsense. */
 const many = 100_000;
@@ -25,13 +57,35 @@ function of<Record>(fields: Fields<Record>): Shape {
 const upstream = of<Upstream>({ ip: word(64), port, from: oneOf("host", "container"), scope: optional(text(many)) });
 const source = anyOf(
   of<Extract<Source, { kind: "local" }>>({ kind: oneOf("local"), network: name, names: list(name) }),
-  of<Extract<Source, { kind: "upstream" }>>({ kind: oneOf("upstream"), upstream, transport: oneOf("udp", "tcp"), cached: optional(flag) }),
+  of<Extract<Source, { kind: "upstream" }>>({
+    kind: oneOf("upstream"),
+    upstream,
+    transport: oneOf("udp", "tcp"),
+    cached: optional(flag),
+  }),
   of<Extract<Source, { kind: "policy" | "failure" }>>({ kind: oneOf("policy", "failure"), reason: name }),
   of<Extract<Source, { kind: "docker" }>>({ kind: oneOf("docker") }),
 );
 const explanation = of<Explanation>({ reply: text(90_000), source, took: amount, steps: listOf(text(many), 100) });
-const counters = of<SandboxReport["counters"]>({ queries: count, local: count, cached: count, forwarded: count, bridged: count, failed: count, refused: count, tcpConnections: count });
-const upstreamReport = of<UpstreamReport>({ upstream, asked: count, answered: count, timeouts: count, failures: count, latency: amount, down: flag });
+const counters = of<SandboxReport["counters"]>({
+  queries: count,
+  local: count,
+  cached: count,
+  forwarded: count,
+  bridged: count,
+  failed: count,
+  refused: count,
+  tcpConnections: count,
+});
+const upstreamReport = of<UpstreamReport>({
+  upstream,
+  asked: count,
+  answered: count,
+  timeouts: count,
+  failures: count,
+  latency: amount,
+  down: flag,
+});
 const report = of<Report>({
   sandboxes: list(of<SandboxReport>({ id, answering: flag, counters })),
   upstreams: list(upstreamReport),
@@ -40,7 +94,16 @@ const report = of<Report>({
   cache: of<Report["cache"]>({ entries: count, bytes: count }),
   residentMemory: count,
 });
-const query = of<QueryLogEntry>({ sandbox: id, container: name, name, type: integer(0, 65_535), transport: oneOf("udp", "tcp"), rcode: integer(0, 4095), source: name, took: amount });
+const query = of<QueryLogEntry>({
+  sandbox: id,
+  container: name,
+  name,
+  type: integer(0, 65_535),
+  transport: oneOf("udp", "tcp"),
+  rcode: integer(0, 4095),
+  source: name,
+  took: amount,
+});
 
 /** What a server says, if it makes sense. */
 export const readToDaemon = messageReader<ToDaemon>({
@@ -59,7 +122,15 @@ export const readToDaemon = messageReader<ToDaemon>({
 export const readHeld = messageReader<HeldSandbox>({ held: { sandbox: id, port } });
 
 const transport = oneOf("tcp", "udp", "sctp");
-const endpoint = of<EndpointRecord>({ network: id, container: id, names: list(name), ipv4: optional(word(64)), ipv6: optional(word(64)), ports: list(tuple(integer(0, 65_535), transport)), ttl: count });
+const endpoint = of<EndpointRecord>({
+  network: id,
+  container: id,
+  names: list(name),
+  ipv4: optional(word(64)),
+  ipv6: optional(word(64)),
+  ports: list(tuple(integer(0, 65_535), transport)),
+  ttl: count,
+});
 const forwarding = anyOf(
   of<Extract<Forwarding, { kind: "never" }>>({ kind: oneOf("never") }),
   of<Extract<Forwarding, { kind: "upstreams" }>>({ kind: oneOf("upstreams"), upstreams: list(upstream) }),
@@ -77,7 +148,9 @@ const sandbox = of<SandboxRecord>({
 
 /** What a daemon says beyond the first words, if it makes sense. */
 export const readToServer = messageReader<ToServer>({
-  settings: { settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count, patience: integer(1, 60_000) }) },
+  settings: {
+    settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count, patience: integer(1, 60_000) }),
+  },
   network: { network: of<NetworkRecord>({ id, name, shared: flag }) },
   "network-gone": { id },
   endpoint: { endpoint },

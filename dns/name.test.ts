@@ -26,7 +26,11 @@ t.test("what cannot be a name in DNS has no key", (t) => {
   ];
   for (const [why, text] of cases) t.equal(keyOfText(text), undefined, why);
   t.equal(keyOfText(label(63))?.length, 64, "63 bytes are a label");
-  t.equal(keyOfText([label(63), label(63), label(63), label(61)].join("."))?.length, 254, "255 bytes with the root's are a name");
+  t.equal(
+    keyOfText([label(63), label(63), label(63), label(61)].join("."))?.length,
+    254,
+    "255 bytes with the root's are a name",
+  );
   t.end();
 });
 
@@ -42,7 +46,10 @@ t.test("a key is shown with everything but plain characters escaped", (t) => {
 t.test("a key is cut at its labels only", (t) => {
   const key = keyOfText("a.bc.def")!;
   t.same(labelsOf(key), ["a", "bc", "def"]);
-  t.same(splitPositions(key).map((at) => key.slice(at)), ["\x02bc\x03def", "\x03def"]);
+  t.same(
+    splitPositions(key).map((at) => key.slice(at)),
+    ["\x02bc\x03def", "\x03def"],
+  );
   t.same(splitPositions("\x06db.red"), [], "a dot inside a label is no cut");
   t.same(labelsOf(""), []);
   t.same(splitPositions(""), []);

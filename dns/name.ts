@@ -34,7 +34,7 @@ export function textOfKey(key: NameKey): string {
 /** The labels of a key, as latin1 strings. */
 export function labelsOf(key: NameKey): string[] {
   const labels: string[] = [];
-  for (let at = 0; at < key.length; ) {
+  for (let at = 0; at < key.length;) {
     const length = key.charCodeAt(at);
     labels.push(key.slice(at + 1, at + 1 + length));
     at += 1 + length;

@@ -48,12 +48,28 @@ t.test("whoever asks again after a while has the question sent again: it may hav
 });
 
 t.test("another question is another question", async (t) => {
-  const [fake, other] = [await knowing(t, { "web.example": { a: ["10.0.0.7"] } }), await knowing(t, { "web.example": { a: ["10.0.0.8"] } })];
+  const [fake, other] = [
+    await knowing(t, { "web.example": { a: ["10.0.0.7"] } }),
+    await knowing(t, { "web.example": { a: ["10.0.0.8"] } }),
+  ];
   const bench = new OutsideBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
-  for (const given of [web, questionFor("web.example", TYPE.AAAA), { ...web, flags: 0x0110 }, { ...web, flags: 0x0120 }, { ...web, flags: 0 }, { ...web, dnssecOk: true }, { ...web, clientSubnet }]) await bench.answer(bench.ask(sandbox, given));
+  for (const given of [
+    web,
+    questionFor("web.example", TYPE.AAAA),
+    { ...web, flags: 0x0110 },
+    { ...web, flags: 0x0120 },
+    { ...web, flags: 0 },
+    { ...web, dnssecOk: true },
+    { ...web, clientSubnet },
+  ])
+    await bench.answer(bench.ask(sandbox, given));
   t.same(askedOf(fake), ["web.example A", "web.example AAAA", ...Array<string>(5).fill("web.example A")]);
-  t.equal(addressOf(await bench.answer(bench.ask(bench.sandbox("two", [other.upstream]), web))), "10.0.0.8", "other upstreams, another answer");
+  t.equal(
+    addressOf(await bench.answer(bench.ask(bench.sandbox("two", [other.upstream]), web))),
+    "10.0.0.8",
+    "other upstreams, another answer",
+  );
 });
 
 /** 192.0.2.0/24, as an EDNS option has it. */
@@ -63,11 +79,25 @@ t.test("what the query says is what the client asked", async (t) => {
   const fake = await knowing(t, {});
   const bench = new OutsideBench(t);
   const cases: [Partial<OutsideQuestion>, object][] = [
-    [{}, { flag_rd: true, flag_ad: false, flag_cd: false, additionals: [{ type: "OPT", udpPayloadSize: 1232, flag_do: false, options: [] }] }],
-    [{ flags: 0x0110, dnssecOk: true }, { flag_rd: true, flag_cd: true, additionals: [{ flag_do: true }] }],
+    [
+      {},
+      {
+        flag_rd: true,
+        flag_ad: false,
+        flag_cd: false,
+        additionals: [{ type: "OPT", udpPayloadSize: 1232, flag_do: false, options: [] }],
+      },
+    ],
+    [
+      { flags: 0x0110, dnssecOk: true },
+      { flag_rd: true, flag_cd: true, additionals: [{ flag_do: true }] },
+    ],
     [{ flags: 0x0120 }, { flag_rd: true, flag_ad: true, flag_cd: false }],
     [{ flags: 0 }, { flag_rd: false }],
-    [{ flags: 0xffff }, { flag_qr: false, flag_aa: false, flag_tc: false, flag_rd: true, flag_ra: false, flag_z: false }],
+    [
+      { flags: 0xffff },
+      { flag_qr: false, flag_aa: false, flag_tc: false, flag_rd: true, flag_ra: false, flag_z: false },
+    ],
     [{ clientSubnet }, { additionals: [{ options: [{ code: 8, ip: "192.0.2.0", sourcePrefixLength: 24 }] }] }],
   ];
   for (const [index, [given, expected]] of cases.entries()) {
@@ -79,9 +109,18 @@ t.test("what the query says is what the client asked", async (t) => {
 t.test("an answer is kept for all with the same upstreams, as long as it lasts", async (t) => {
   const fake = await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 60 } });
   const bench = new OutsideBench(t);
-  const [one, two, alone] = [bench.sandbox("one", [fake.upstream]), bench.sandbox("two", [fake.upstream]), bench.sandbox("alone", [])];
+  const [one, two, alone] = [
+    bench.sandbox("one", [fake.upstream]),
+    bench.sandbox("two", [fake.upstream]),
+    bench.sandbox("alone", []),
+  ];
   t.equal(bench.outside.kept(one, web), undefined);
-  t.match(await bench.answer(bench.ask(one, web)), { kind: "reply", age: 0, stale: false, source: { kind: "upstream", upstream: fake.upstream, transport: "udp", cached: undefined } });
+  t.match(await bench.answer(bench.ask(one, web)), {
+    kind: "reply",
+    age: 0,
+    stale: false,
+    source: { kind: "upstream", upstream: fake.upstream, transport: "udp", cached: undefined },
+  });
   bench.loop.pass(10_000);
   const kept = bench.outside.kept(two, web);
   t.match(kept, { age: 10, stale: false, source: { cached: true } });
@@ -102,16 +141,24 @@ t.test("the loopback address of one container is not another's", (t) => {
   t.end();
 });
 
-t.test("what was asked from inside a container is shared on its networks, what was asked from the host with all", (t) => {
-  const on = (...ids: string[]) => ({ networks: ids.map((id) => ({ id, links: [] })) });
-  for (const [from, shared] of [["container", false], ["host", true]] as const) {
-    const bench = new OutsideBench(t);
-    const setOf = (...ids: string[]) => bench.sandbox(ids.join(), [{ ip: "10.0.0.1", port: 53, from }], on(...ids)).upstreamSet;
-    t.equal(setOf("red", "blue"), setOf("blue", "red"), `${from}: on the same networks`);
-    for (const ids of [["red"], ["red", "blue", "green"], ["green"]]) t.equal(setOf(...ids) === setOf("red", "blue"), shared, `${from}: on others`);
-  }
-  t.end();
-});
+t.test(
+  "what was asked from inside a container is shared on its networks, what was asked from the host with all",
+  (t) => {
+    const on = (...ids: string[]) => ({ networks: ids.map((id) => ({ id, links: [] })) });
+    for (const [from, shared] of [
+      ["container", false],
+      ["host", true],
+    ] as const) {
+      const bench = new OutsideBench(t);
+      const setOf = (...ids: string[]) =>
+        bench.sandbox(ids.join(), [{ ip: "10.0.0.1", port: 53, from }], on(...ids)).upstreamSet;
+      t.equal(setOf("red", "blue"), setOf("blue", "red"), `${from}: on the same networks`);
+      for (const ids of [["red"], ["red", "blue", "green"], ["green"]])
+        t.equal(setOf(...ids) === setOf("red", "blue"), shared, `${from}: on others`);
+    }
+    t.end();
+  },
+);
 
 t.test("negative answers are kept as the SOA says", async (t) => {
   const fake = await knowing(t, { "soa.example": { rcode: 3, soa: 20 }, "none.example": { rcode: 3 } });
@@ -127,7 +174,9 @@ t.test("negative answers are kept as the SOA says", async (t) => {
 
 /** A bench that has learnt of a name whose answer has expired since; the upstream says nothing more. */
 async function expired(t: Parameters<typeof knowing>[0]) {
-  const names: Record<string, { a: string[]; ttl: number; silent?: boolean }> = { "web.example": { a: ["10.0.0.7"], ttl: 60 } };
+  const names: Record<string, { a: string[]; ttl: number; silent?: boolean }> = {
+    "web.example": { a: ["10.0.0.7"], ttl: 60 },
+  };
   const fake = await knowing(t, names);
   const bench = new OutsideBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
@@ -137,25 +186,28 @@ async function expired(t: Parameters<typeof knowing>[0]) {
   return { fake, bench, sandbox, names };
 }
 
-t.test("an expired answer is given when asking anew has failed, not before, and then at once while it is tried again", async (t) => {
-  const { fake, bench, sandbox, names } = await expired(t);
-  const [first, second] = [bench.ask(sandbox, web), bench.ask(sandbox, web)];
-  await bench.asked(fake, 2);
-  bench.loop.pass(FORWARD_TIME - 10);
-  t.same([first.answers.length, second.answers.length], [0, 0]);
-  bench.loop.pass(20);
-  t.same([addressOf(first.answers[0]), addressOf(second.answers[0])], ["10.0.0.7", "10.0.0.7"]);
-  t.match(first.answers, [{ stale: true, source: { cached: true } }]);
-  for (let count = 0; count < 3; count++) t.match(bench.outside.kept(sandbox, web), { stale: true });
-  await bench.asked(fake, 3);
-  await bench.settle();
-  t.equal(fake.received.length, 3, "once for all");
-  names["web.example"] = { a: ["10.0.0.8"], ttl: 60 };
-  bench.loop.pass(FORWARD_TIME + 10);
-  t.match(bench.outside.kept(sandbox, web), { stale: true });
-  await bench.loop.until("the upstream is back", () => bench.outside.kept(sandbox, web)?.stale === false);
-  t.equal(addressOf(bench.outside.kept(sandbox, web)), "10.0.0.8");
-});
+t.test(
+  "an expired answer is given when asking anew has failed, not before, and then at once while it is tried again",
+  async (t) => {
+    const { fake, bench, sandbox, names } = await expired(t);
+    const [first, second] = [bench.ask(sandbox, web), bench.ask(sandbox, web)];
+    await bench.asked(fake, 2);
+    bench.loop.pass(FORWARD_TIME - 10);
+    t.same([first.answers.length, second.answers.length], [0, 0]);
+    bench.loop.pass(20);
+    t.same([addressOf(first.answers[0]), addressOf(second.answers[0])], ["10.0.0.7", "10.0.0.7"]);
+    t.match(first.answers, [{ stale: true, source: { cached: true } }]);
+    for (let count = 0; count < 3; count++) t.match(bench.outside.kept(sandbox, web), { stale: true });
+    await bench.asked(fake, 3);
+    await bench.settle();
+    t.equal(fake.received.length, 3, "once for all");
+    names["web.example"] = { a: ["10.0.0.8"], ttl: 60 };
+    bench.loop.pass(FORWARD_TIME + 10);
+    t.match(bench.outside.kept(sandbox, web), { stale: true });
+    await bench.loop.until("the upstream is back", () => bench.outside.kept(sandbox, web)?.stale === false);
+    t.equal(addressOf(bench.outside.kept(sandbox, web)), "10.0.0.8");
+  },
+);
 
 t.test("what another name's question came to says nothing of this one", async (t) => {
   const { fake, bench, sandbox, names } = await expired(t);
@@ -175,7 +227,10 @@ t.test("what another name's question came to says nothing of this one", async (t
 });
 
 t.test("what was answered past a server in front is gone when its seconds are over", async (t) => {
-  const [first, second] = [await FakeUpstream.start(t), await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 600 } })];
+  const [first, second] = [
+    await FakeUpstream.start(t),
+    await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 600 } }),
+  ];
   const bench = new OutsideBench(t);
   const sandbox = bench.sandbox("one", [first.upstream, second.upstream]);
   const asked = bench.ask(sandbox, web);
@@ -201,7 +256,8 @@ t.test("what is forgotten is asked for again, and what is on its way by then is 
   const bench = new OutsideBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   const other = questionFor("other.example");
-  const answer = (index: number, ip: string) => fake.received[index]!.reply(packed(fake.received[index]!.query, { a: [ip] }));
+  const answer = (index: number, ip: string) =>
+    fake.received[index]!.reply(packed(fake.received[index]!.query, { a: [ip] }));
   const asked = [web, other].map((question) => bench.ask(sandbox, question));
   await bench.asked(fake, 2);
   t.equal(bench.outside.forget(web.key), 0);
@@ -220,16 +276,20 @@ t.test("what is forgotten is asked for again, and what is on its way by then is 
   t.equal(bench.outside.kept(sandbox, other), undefined);
 });
 
-t.test("what was asked from inside a container is its own, unless answers are shared, and then only on its networks", (t) => {
-  const upstreams = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
-  const bench = new OutsideBench(t);
-  const on = (...ids: string[]) => ids.map((id) => ({ id, links: [] }));
-  const setOf = (id: string, sharesAnswers: boolean, ...networks: string[]) => bench.sandbox(id, upstreams, { sharesAnswers, networks: on(...networks) }).upstreamSet;
-  t.not(setOf("one", false, "front"), setOf("two", false, "front"));
-  t.equal(setOf("one", true, "front"), setOf("two", true, "front"));
-  t.not(setOf("one", true, "front"), setOf("two", true, "back"));
-  t.end();
-});
+t.test(
+  "what was asked from inside a container is its own, unless answers are shared, and then only on its networks",
+  (t) => {
+    const upstreams = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
+    const bench = new OutsideBench(t);
+    const on = (...ids: string[]) => ids.map((id) => ({ id, links: [] }));
+    const setOf = (id: string, sharesAnswers: boolean, ...networks: string[]) =>
+      bench.sandbox(id, upstreams, { sharesAnswers, networks: on(...networks) }).upstreamSet;
+    t.not(setOf("one", false, "front"), setOf("two", false, "front"));
+    t.equal(setOf("one", true, "front"), setOf("two", true, "front"));
+    t.not(setOf("one", true, "front"), setOf("two", true, "back"));
+    t.end();
+  },
+);
 
 t.test("an expired answer is better than a failure", async (t) => {
   const fake = await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 60 } });
@@ -248,7 +308,8 @@ t.test("a failure is everybody's", async (t) => {
   const bench = new OutsideBench(t);
   const [one, two] = [bench.sandbox("one", [dead]), bench.sandbox("two", [dead])];
   const asked = [bench.ask(one, web), bench.ask(two, web)];
-  for (const each of asked) t.match(await bench.answer(each), { kind: "failed", why: "network", reason: /ECONNREFUSED/ });
+  for (const each of asked)
+    t.match(await bench.answer(each), { kind: "failed", why: "network", reason: /ECONNREFUSED/ });
   t.equal(one.underWay.size, 0);
   t.equal(bench.cache.size, 0);
 });
@@ -264,13 +325,20 @@ t.test("a reply that does not hold together is a failure", async (t) => {
     },
   });
   const bench = new OutsideBench(t);
-  t.match(await bench.answer(bench.ask(bench.sandbox("one", [fake.upstream]), web)), { kind: "failed", reason: "127.0.0.1: a malformed reply" });
+  t.match(await bench.answer(bench.ask(bench.sandbox("one", [fake.upstream]), web)), {
+    kind: "failed",
+    reason: "127.0.0.1: a malformed reply",
+  });
 });
 
 t.test("whoever waits takes over when the one that asked is let go", async (t) => {
   const fake = await FakeUpstream.start(t);
   const bench = new OutsideBench(t);
-  const [one, two, three] = [bench.sandbox("one", [fake.upstream]), bench.sandbox("two", [fake.upstream]), bench.sandbox("three", [fake.upstream])];
+  const [one, two, three] = [
+    bench.sandbox("one", [fake.upstream]),
+    bench.sandbox("two", [fake.upstream]),
+    bench.sandbox("three", [fake.upstream]),
+  ];
   const [first, second, third] = [bench.ask(one, web), bench.ask(two, web), bench.ask(three, web)];
   await bench.asked(fake);
   bench.loop.pass(600);
@@ -281,7 +349,10 @@ t.test("whoever waits takes over when the one that asked is let go", async (t) =
   t.equal(addressOf(await bench.answer(second)), "10.0.0.7");
   t.equal(addressOf(await bench.answer(third)), "10.0.0.7");
   t.same(first.answers, [], "nobody is there to be told");
-  t.same([one, two, three].map(({ underWay }) => underWay.size), [0, 0, 0]);
+  t.same(
+    [one, two, three].map(({ underWay }) => underWay.size),
+    [0, 0, 0],
+  );
 });
 
 t.test("to take over does not start the time anew", async (t) => {
@@ -363,5 +434,9 @@ t.test("questions from a container's namespace use its own sockets", async (t) =
   const asked = bench.ask(sandbox, web);
   await bench.settle();
   bench.loop.pass(FORWARD_TIME + 10);
-  t.match(await bench.answer(asked), { kind: "failed", why: "timeout" }, "there are none, and the host's are not taken");
+  t.match(
+    await bench.answer(asked),
+    { kind: "failed", why: "timeout" },
+    "there are none, and the host's are not taken",
+  );
 });

@@ -26,7 +26,13 @@ export interface OutsideQuestion extends QueryContent {
 }
 
 export type OutsideAnswer =
-  | { readonly kind: "reply"; readonly stored: StoredReply; readonly age: number; readonly stale: boolean; readonly source: Source }
+  | {
+      readonly kind: "reply";
+      readonly stored: StoredReply;
+      readonly age: number;
+      readonly stale: boolean;
+      readonly source: Source;
+    }
   | { readonly kind: "failed"; readonly why: Why; readonly reason: string };
 
 interface Waiter {
@@ -67,7 +73,8 @@ export class Outside {
     if (!cached) return undefined;
     if (cached.fresh) return replyOf(cached);
     if (!this.#failed.has(cacheKey, this.tools.wheel.now())) return undefined;
-    if (sandbox.hasRoom && !this.#flights.has(flightKeyOf(cacheKey, question))) this.#start(sandbox, question, cacheKey); // perhaps one is back
+    if (sandbox.hasRoom && !this.#flights.has(flightKeyOf(cacheKey, question)))
+      this.#start(sandbox, question, cacheKey); // perhaps one is back
     return replyOf(cached);
   }
 
@@ -94,7 +101,15 @@ export class Outside {
   }
 
   #start(leader: Sandbox, question: OutsideQuestion, cacheKey: string): Flight {
-    const flight: Flight = { cacheKey, question, waiters: new Set(), until: this.tools.wheel.now() + FORWARD_TIME, leader, running: undefined, isKept: true };
+    const flight: Flight = {
+      cacheKey,
+      question,
+      waiters: new Set(),
+      until: this.tools.wheel.now() + FORWARD_TIME,
+      leader,
+      running: undefined,
+      isKept: true,
+    };
     this.#flights.set(flightKeyOf(cacheKey, question), flight);
     this.#run(flight);
     return flight;
@@ -119,7 +134,10 @@ export class Outside {
     };
     // It counts for as long as it uses the leader's sockets.
     const forward = new Forward(this.tools, request, onOutcome, () => leader.flights.delete(running));
-    const running = { cancel: () => (landed ? forward.cancel() : this.#leaderLeaves(flight, forward)), again: () => forward.again() };
+    const running = {
+      cancel: () => (landed ? forward.cancel() : this.#leaderLeaves(flight, forward)),
+      again: () => forward.again(),
+    };
     flight.running = running;
     leader.flights.add(running);
   }
@@ -131,7 +149,8 @@ export class Outside {
     for (const waiter of flight.waiters) if (waiter.sandbox === flight.leader) flight.waiters.delete(waiter);
     // One whose upstreams have changed since it asked must not put their answer among those of the old ones.
     const next = [...flight.waiters].find(({ sandbox }) => keyOf(sandbox, flight.question) === flight.cacheKey);
-    if (!next) return this.#land(flight, { kind: "failed", why: "network", reason: "the upstream servers have changed" });
+    if (!next)
+      return this.#land(flight, { kind: "failed", why: "network", reason: "the upstream servers have changed" });
     flight.leader = next.sandbox;
     this.#run(flight);
   }
@@ -169,6 +188,9 @@ function flightKeyOf(cacheKey: string, { overTcp }: OutsideQuestion): string {
 }
 
 /** Askers with the same upstreams share answers; bits and options that are passed on ask for different ones. */
-function keyOf(sandbox: Sandbox, { key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: OutsideQuestion): string {
+function keyOf(
+  sandbox: Sandbox,
+  { key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: OutsideQuestion,
+): string {
   return `${sandbox.upstreamSet} ${type} ${dnsClass === CLASS.IN ? "" : `C${dnsClass} `}${flags}${dnssecOk ? "D" : ""}${clientSubnet} ${key}`;
 }

@@ -40,7 +40,9 @@ t.test("it does not grow without end, and keeps what was put last", (t) => {
   const cache = new PacketCache(new SharedRoom(0));
   const count = 20_000;
   for (let index = 0; index < count; index++) cache.put(`query ${index}`, []);
-  const kept = Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined);
+  const kept = Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter(
+    (entry) => entry !== undefined,
+  );
   t.ok(kept.length <= 1024, `${kept.length} entries are kept`);
   t.ok(cache.get(`query ${count - 1}`));
   t.end();
@@ -49,7 +51,9 @@ t.test("it does not grow without end, and keeps what was put last", (t) => {
 t.test("it is bounded in bytes, too", (t) => {
   const cache = new PacketCache(new SharedRoom(0));
   const reply = [Buffer.alloc(4096)];
-  const kept = () => Array.from({ length: 500 }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined).length;
+  const kept = () =>
+    Array.from({ length: 500 }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined)
+      .length;
   for (let index = 0; index < 500; index++) {
     cache.put(`query ${index}`, reply);
     t.ok(kept() * 4096 <= 512 * 1024);
@@ -69,7 +73,9 @@ t.test("beyond their own entries, askers share what room there is, and give it b
   const [greedy, modest] = [new PacketCache(room), new PacketCache(room)];
   const fill = (cache: PacketCache, count: number) => {
     for (let index = 0; index < count; index++) cache.put(`query ${index}`, [Buffer.alloc(100)]);
-    return Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter((entry) => entry !== undefined).length;
+    return Array.from({ length: count }, (_, index) => cache.get(`query ${index}`)).filter(
+      (entry) => entry !== undefined,
+    ).length;
   };
   t.equal(fill(modest, 1024), 1024);
   t.equal(fill(greedy, 1300), 1300, "more than its own");

@@ -48,8 +48,7 @@ export interface Upstream {
 
 export type Forwarding =
   /** On internal networks only: nothing of ours asks anybody. */
-  | { readonly kind: "never" }
-  | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
+  { readonly kind: "never" } | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
 
 /**
  * What becomes of a single label that nobody has, here or under a suffix: forwarded as it is; answered without data, as
@@ -63,7 +62,10 @@ export interface SandboxRecord {
   readonly container: string;
   readonly containerName: string;
   /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the asker. */
-  readonly networks: readonly { readonly id: string; readonly links: readonly (readonly [alias: string, target: string])[] }[];
+  readonly networks: readonly {
+    readonly id: string;
+    readonly links: readonly (readonly [alias: string, target: string])[];
+  }[];
   readonly forwarding: Forwarding;
   readonly singleLabels: SingleLabels;
   /** Whether what is asked from inside the container is kept for all on the same networks, or for itself alone. */
@@ -106,9 +108,21 @@ export type ToServer =
   | { readonly kind: "endpoint-gone"; readonly network: string; readonly container: string }
   | { readonly kind: "sandbox"; readonly sandbox: SandboxRecord }
   /** Descriptors: pidfd, UDP listener, TCP listener, marked UDP socket, then `udp` and `tcp` sockets to forward from. */
-  | { readonly kind: "sockets"; readonly sandbox: string; readonly port: number; readonly udp: number; readonly tcp: number }
+  | {
+      readonly kind: "sockets";
+      readonly sandbox: string;
+      readonly port: number;
+      readonly udp: number;
+      readonly tcp: number;
+    }
   /** Descriptors: `udp` and `tcp` more sockets to forward from; IPv4 unless said. */
-  | { readonly kind: "more-sockets"; readonly sandbox: string; readonly family?: "ipv4" | "ipv6"; readonly udp: number; readonly tcp: number }
+  | {
+      readonly kind: "more-sockets";
+      readonly sandbox: string;
+      readonly family?: "ipv4" | "ipv6";
+      readonly udp: number;
+      readonly tcp: number;
+    }
   /** Stop renewing the takeover, but go on answering; answered with `releasing`. */
   | { readonly kind: "release"; readonly sandbox: string }
   /** No query comes any more: finish what is being asked, then close everything there; answered with `released`. */
@@ -125,7 +139,13 @@ export type ToServer =
 
 /** What the server says beyond the first words, and what it holds. */
 export type ToDaemon =
-  | { readonly kind: "want-sockets"; readonly sandbox: string; readonly family?: "ipv4" | "ipv6"; readonly udp: number; readonly tcp: number }
+  | {
+      readonly kind: "want-sockets";
+      readonly sandbox: string;
+      readonly family?: "ipv4" | "ipv6";
+      readonly udp: number;
+      readonly tcp: number;
+    }
   | { readonly kind: "releasing"; readonly sandbox: string }
   | { readonly kind: "released"; readonly sandbox: string }
   /** The sandbox's first process ended; everything there is closed. */
@@ -144,7 +164,12 @@ export type Source =
   | { readonly kind: "local"; readonly network: string; readonly names: readonly string[] }
   | { readonly kind: "policy"; readonly reason: string }
   | { readonly kind: "docker" }
-  | { readonly kind: "upstream"; readonly upstream: Upstream; readonly transport: "udp" | "tcp"; readonly cached?: boolean }
+  | {
+      readonly kind: "upstream";
+      readonly upstream: Upstream;
+      readonly transport: "udp" | "tcp";
+      readonly cached?: boolean;
+    }
   | { readonly kind: "failure"; readonly reason: string };
 
 export interface Explanation {

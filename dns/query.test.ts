@@ -12,9 +12,11 @@ interface Parts {
 }
 
 const web = Buffer.from("\x03web\0", "latin1");
-const typeAndClass = (type: number, dnsClass = 1) => Buffer.from([type >> 8, type & 255, dnsClass >> 8, dnsClass & 255]);
+const typeAndClass = (type: number, dnsClass = 1) =>
+  Buffer.from([type >> 8, type & 255, dnsClass >> 8, dnsClass & 255]);
 const questionWeb = Buffer.concat([web, typeAndClass(TYPE.A)]);
-const opt = (size = 1232, version = 0, flags = 0) => Buffer.from([0, 0, 41, size >> 8, size & 255, 0, version, flags >> 8, flags & 255, 0, 0]);
+const opt = (size = 1232, version = 0, flags = 0) =>
+  Buffer.from([0, 0, 41, size >> 8, size & 255, 0, version, flags >> 8, flags & 255, 0, 0]);
 const record = (name: Buffer, type: number = TYPE.A, data = Buffer.from([10, 0, 0, 1])) =>
   Buffer.concat([name, typeAndClass(type), Buffer.from([0, 0, 0, 5, data.length >> 8, data.length & 255]), data]);
 
@@ -25,26 +27,42 @@ function message({ id = 0x1234, flags = 0x0100, counts = [1, 0, 0, 0], body }: P
 }
 
 const read = (bytes: Buffer): Query => readQuery(bytes, 0, bytes.length);
-const question = (name: Buffer, type: number = TYPE.A, dnsClass = 1) => message({ body: Buffer.concat([name, typeAndClass(type, dnsClass)]) });
+const question = (name: Buffer, type: number = TYPE.A, dnsClass = 1) =>
+  message({ body: Buffer.concat([name, typeAndClass(type, dnsClass)]) });
 const keyOf = (name: string) => {
   const query = read(question(Buffer.from(name, "latin1")));
   return query.kind === "question" ? query.key : undefined;
 };
 
 t.test("a plain query is read", (t) => {
-  t.same(read(question(web, TYPE.AAAA)), { kind: "question", key: "\x03web", type: TYPE.AAAA, class: 1, flags: 0x0100, end: 21, edns: undefined });
+  t.same(read(question(web, TYPE.AAAA)), {
+    kind: "question",
+    key: "\x03web",
+    type: TYPE.AAAA,
+    class: 1,
+    flags: 0x0100,
+    end: 21,
+    edns: undefined,
+  });
   t.end();
 });
 
 t.test("the client's EDNS is read", (t) => {
   const query = read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(4096, 0, 0x8000)]) }));
   t.match(query, { kind: "question", end: 21, edns: { size: 4096, dnssecOk: true } });
-  t.match(read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(512)]) })), { edns: { size: 512, dnssecOk: false } });
+  t.match(read(message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt(512)]) })), {
+    edns: { size: 512, dnssecOk: false },
+  });
   t.end();
 });
 
 t.test("what dns-packet encodes is read", (t) => {
-  const bytes = dnsPacket.encode({ type: "query", id: 7, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name: "Db.Red", type: "SRV" }] });
+  const bytes = dnsPacket.encode({
+    type: "query",
+    id: 7,
+    flags: dnsPacket.RECURSION_DESIRED,
+    questions: [{ name: "Db.Red", type: "SRV" }],
+  });
   t.match(read(bytes), { kind: "question", key: "\x02db\x03red", type: TYPE.SRV, flags: 0x0100, end: bytes.length });
   t.end();
 });
@@ -56,11 +74,19 @@ t.test("the header decides first", (t) => {
     ["a reply", message({ flags: 0x8180, body }), { kind: "ignore" }],
     ["a reply of another opcode", message({ flags: 0xa800, body }), { kind: "ignore" }],
     ["a reply that is too large", message({ flags: 0x8180, body: Buffer.alloc(5000) }), { kind: "ignore" }],
-    ["a query that is too large", message({ body: Buffer.concat([body, Buffer.alloc(4096)]) }), { kind: "refusal", rcode: RCODE.REFUSED, end: 12 }],
+    [
+      "a query that is too large",
+      message({ body: Buffer.concat([body, Buffer.alloc(4096)]) }),
+      { kind: "refusal", rcode: RCODE.REFUSED, end: 12 },
+    ],
     ["NOTIFY", message({ flags: 4 << 11, body }), { kind: "refusal", rcode: RCODE.NOTIMP, end: 12 }],
     ["UPDATE", message({ flags: 5 << 11, body }), { kind: "refusal", rcode: RCODE.NOTIMP, end: 12 }],
     ["no question", message({ counts: [0, 0, 0, 0], body }), { kind: "refusal", rcode: RCODE.FORMERR, end: 12 }],
-    ["two questions", message({ counts: [2, 0, 0, 0], body: Buffer.concat([body, body]) }), { kind: "refusal", rcode: RCODE.FORMERR, end: 12 }],
+    [
+      "two questions",
+      message({ counts: [2, 0, 0, 0], body: Buffer.concat([body, body]) }),
+      { kind: "refusal", rcode: RCODE.FORMERR, end: 12 },
+    ],
     ["class CH", question(web, TYPE.TXT, 3), { kind: "question", class: 3 }],
     ["class ANY", question(web, TYPE.A, 255), { kind: "question", class: 255 }],
     ["bits that mean nothing in a query", message({ flags: 0x07ff, body }), { kind: "question" }],
@@ -77,12 +103,22 @@ t.test("a malformed question is refused with nothing but the header", (t) => {
     ["no type", web],
     ["no class", Buffer.concat([web, Buffer.from([0, 1, 0])])],
     ["a name that is compressed", Buffer.concat([Buffer.from([0xc0, 12]), typeAndClass(TYPE.A)])],
-    ["a name that is compressed at its end", Buffer.concat([Buffer.from("\x03web\xc0\x0c", "latin1"), typeAndClass(TYPE.A)])],
+    [
+      "a name that is compressed at its end",
+      Buffer.concat([Buffer.from("\x03web\xc0\x0c", "latin1"), typeAndClass(TYPE.A)]),
+    ],
     ["an extended label", Buffer.concat([Buffer.from([0x41, 0, 0]), typeAndClass(TYPE.A)])],
     ["a reserved label", Buffer.concat([Buffer.from([0x80, 0, 0]), typeAndClass(TYPE.A)])],
-    ["a name of 256 bytes", Buffer.concat([Buffer.from(`${"\x3f".padEnd(64, "x").repeat(3)}${"\x3e".padEnd(63, "x")}\0`, "latin1"), typeAndClass(TYPE.A)])],
+    [
+      "a name of 256 bytes",
+      Buffer.concat([
+        Buffer.from(`${"\x3f".padEnd(64, "x").repeat(3)}${"\x3e".padEnd(63, "x")}\0`, "latin1"),
+        typeAndClass(TYPE.A),
+      ]),
+    ],
   ];
-  for (const [what, body] of cases) t.match(read(message({ body })), { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false }, what);
+  for (const [what, body] of cases)
+    t.match(read(message({ body })), { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false }, what);
   const longest = Buffer.from(`${"\x3f".padEnd(64, "x").repeat(3)}${"\x3d".padEnd(62, "x")}\0`, "latin1");
   t.match(read(question(longest)), { kind: "question", end: 12 + 255 + 4 }, "255 bytes are a name");
   t.end();
@@ -107,7 +143,12 @@ t.test("malformed records behind the question are refused, with the question", (
     const query = read(message({ counts, body: Buffer.concat([questionWeb, ...records]) }));
     t.match(query, { kind: "refusal", rcode: RCODE.FORMERR, end: 21 }, what);
   }
-  const fine = read(message({ counts: [1, 1, 1, 2], body: Buffer.concat([questionWeb, record(pointer), record(web), opt(), record(web, 250)]) }));
+  const fine = read(
+    message({
+      counts: [1, 1, 1, 2],
+      body: Buffer.concat([questionWeb, record(pointer), record(web), opt(), record(web, 250)]),
+    }),
+  );
   t.match(fine, { kind: "question", edns: { size: 1232 } }, "records that mean nothing here are passed over");
   t.end();
 });
@@ -132,16 +173,25 @@ const anyBytes = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(by
 const someQuery = fc.constantFrom(
   question(web),
   message({ counts: [1, 0, 0, 1], body: Buffer.concat([questionWeb, opt()]) }),
-  message({ counts: [1, 1, 1, 2], body: Buffer.concat([questionWeb, record(web), record(Buffer.from([0xc0, 12])), opt(), record(web)]) }),
+  message({
+    counts: [1, 1, 1, 2],
+    body: Buffer.concat([questionWeb, record(web), record(Buffer.from([0xc0, 12])), opt(), record(web)]),
+  }),
 );
 const mutation = fc.record({ at: fc.nat(), value: fc.integer({ min: 0, max: 255 }) });
-const mutatedQuery = fc.tuple(someQuery, fc.array(mutation, { maxLength: 6 }), fc.nat({ max: 40 })).map(([original, mutations, cut]) => {
-  const bytes = Buffer.from(original.subarray(0, Math.max(0, original.length - cut)));
-  for (const { at, value } of mutations) if (bytes.length > 0) bytes[at % bytes.length] = value;
-  return bytes;
-});
+const mutatedQuery = fc
+  .tuple(someQuery, fc.array(mutation, { maxLength: 6 }), fc.nat({ max: 40 }))
+  .map(([original, mutations, cut]) => {
+    const bytes = Buffer.from(original.subarray(0, Math.max(0, original.length - cut)));
+    for (const { at, value } of mutations) if (bytes.length > 0) bytes[at % bytes.length] = value;
+    return bytes;
+  });
 /** Bytes around a message that would change what is read, were they looked at. */
-const surroundings = fc.tuple(fc.uint8Array({ maxLength: 80 }), fc.constantFrom(0x00, 0x01, 0x3f, 0xc0, 0xff), fc.nat({ max: 400 }));
+const surroundings = fc.tuple(
+  fc.uint8Array({ maxLength: 80 }),
+  fc.constantFrom(0x00, 0x01, 0x3f, 0xc0, 0xff),
+  fc.nat({ max: 400 }),
+);
 
 t.test("no bytes make the reader throw or look outside of the message", (t) => {
   const holds = () =>
@@ -151,8 +201,10 @@ t.test("no bytes make the reader throw or look outside of the message", (t) => {
         const alone = readQuery(Buffer.from(new Uint8Array(bytes)), 0, bytes.length);
         const within = Buffer.concat([before, bytes, Buffer.alloc(after, filler)]);
         const embedded = readQuery(within, before.length, bytes.length);
-        if (JSON.stringify(alone) !== JSON.stringify(embedded)) throw new Error(`${JSON.stringify(alone)} is not ${JSON.stringify(embedded)}`);
-        if (alone.kind !== "ignore" && (alone.end < 12 || alone.end > bytes.length)) throw new Error(`a question that ends at ${alone.end} of ${bytes.length}`);
+        if (JSON.stringify(alone) !== JSON.stringify(embedded))
+          throw new Error(`${JSON.stringify(alone)} is not ${JSON.stringify(embedded)}`);
+        if (alone.kind !== "ignore" && (alone.end < 12 || alone.end > bytes.length))
+          throw new Error(`a question that ends at ${alone.end} of ${bytes.length}`);
       }),
       { numRuns: 20_000 },
     );
@@ -166,7 +218,9 @@ t.test("whatever is taken for a question is one to dns-packet too", (t) => {
       fc.property(mutatedQuery, (bytes) => {
         const query = read(bytes);
         if (query.kind !== "question") return;
-        const decoded = dnsPacket.decode(Buffer.concat([bytes.subarray(0, 6), Buffer.alloc(6), bytes.subarray(12, query.end)]));
+        const decoded = dnsPacket.decode(
+          Buffer.concat([bytes.subarray(0, 6), Buffer.alloc(6), bytes.subarray(12, query.end)]),
+        );
         if (decoded.questions?.length !== 1) throw new Error("dns-packet sees no question");
       }),
       { numRuns: 5000 },
@@ -185,12 +239,21 @@ t.test("a client's subnet is read from among its options, and nothing is made of
     const query = readQuery(message, 0, message.length);
     return query.kind === "question" ? query.edns?.clientSubnet : query.kind;
   };
-  const option = (code: number, data: readonly number[]) => Buffer.from([code >> 8, code & 255, data.length >> 8, data.length & 255, ...data]);
+  const option = (code: number, data: readonly number[]) =>
+    Buffer.from([code >> 8, code & 255, data.length >> 8, data.length & 255, ...data]);
   const subnet = [0, 1, 24, 0, 192, 0, 2];
   const text = Buffer.from(subnet).toString("latin1");
   t.equal(opt(option(8, subnet)), text);
   t.equal(opt(Buffer.concat([option(10, [1, 2, 3, 4, 5, 6, 7, 8]), option(8, subnet), option(12, [])])), text);
   t.equal(opt(option(8, [0, 1, 0, 0])), "\x00\x01\x00\x00", "a client that wants none to be told");
-  for (const none of [Buffer.alloc(0), option(10, [1]), option(8, [0, 1, 0]), option(8, Array<number>(21).fill(1)), Buffer.from([0, 8, 0, 200, 1]), Buffer.from([0, 8, 0])]) t.equal(opt(none), "");
+  for (const none of [
+    Buffer.alloc(0),
+    option(10, [1]),
+    option(8, [0, 1, 0]),
+    option(8, Array<number>(21).fill(1)),
+    Buffer.from([0, 8, 0, 200, 1]),
+    Buffer.from([0, 8, 0]),
+  ])
+    t.equal(opt(none), "");
   t.end();
 });

@@ -5,7 +5,21 @@ export const RCODE = { NOERROR: 0, FORMERR: 1, SERVFAIL: 2, NXDOMAIN: 3, NOTIMP:
 export type Rcode = (typeof RCODE)[keyof typeof RCODE];
 
 /** Record types this server makes or tells apart. */
-export const TYPE = { A: 1, NS: 2, CNAME: 5, SOA: 6, PTR: 12, HINFO: 13, MX: 15, TXT: 16, AAAA: 28, SRV: 33, OPT: 41, HTTPS: 65, ANY: 255 } as const;
+export const TYPE = {
+  A: 1,
+  NS: 2,
+  CNAME: 5,
+  SOA: 6,
+  PTR: 12,
+  HINFO: 13,
+  MX: 15,
+  TXT: 16,
+  AAAA: 28,
+  SRV: 33,
+  OPT: 41,
+  HTTPS: 65,
+  ANY: 255,
+} as const;
 /** Names of containers are in the Internet's class, which any includes. What is asked in others is for the upstreams. */
 export const CLASS = { IN: 1, ANY: 255 } as const;
 
@@ -59,7 +73,12 @@ export function readQuery(bytes: Buffer, start: number, length: number): Query {
   if (length < HEADER_SIZE) return { kind: "ignore" };
   const flags = bytes.readUInt16BE(start + 2);
   if (flags & FLAG.QR) return { kind: "ignore" };
-  const refuse = (rcode: Rcode, end = HEADER_SIZE, hasEdns = false): Refusal => ({ kind: "refusal", rcode, end, hasEdns });
+  const refuse = (rcode: Rcode, end = HEADER_SIZE, hasEdns = false): Refusal => ({
+    kind: "refusal",
+    rcode,
+    end,
+    hasEdns,
+  });
   if (length > QUERY_LIMIT) return refuse(RCODE.REFUSED);
   if ((flags >> 11) & 15) return refuse(RCODE.NOTIMP);
   if (bytes.readUInt16BE(start + 4) !== 1) return refuse(RCODE.FORMERR);
@@ -93,7 +112,12 @@ export function endOfPlainName(bytes: Buffer, at: number, limit: number): number
 }
 
 /** Walks the records behind the question for the one OPT there may be. Their number is bounded by the message's length. */
-function readExtraRecords(bytes: Buffer, start: number, length: number, end: number): (Edns & { version: number }) | "malformed" | undefined {
+function readExtraRecords(
+  bytes: Buffer,
+  start: number,
+  length: number,
+  end: number,
+): (Edns & { version: number }) | "malformed" | undefined {
   const limit = start + length;
   const others = bytes.readUInt16BE(start + 6) + bytes.readUInt16BE(start + 8);
   const count = others + bytes.readUInt16BE(start + 10);
@@ -105,12 +129,18 @@ function readExtraRecords(bytes: Buffer, start: number, length: number, end: num
     const type = bytes.readUInt16BE(nameEnd);
     if (type === TYPE.OPT) {
       if (found || index < others || nameEnd !== at + 1) return "malformed"; // RFC 6891 section 6.1.1
-      found = { size: bytes.readUInt16BE(nameEnd + 2), version: bytes[nameEnd + 5]!, dnssecOk: (bytes[nameEnd + 6]! & 0x80) !== 0, clientSubnet: "" };
+      found = {
+        size: bytes.readUInt16BE(nameEnd + 2),
+        version: bytes[nameEnd + 5]!,
+        dnssecOk: (bytes[nameEnd + 6]! & 0x80) !== 0,
+        clientSubnet: "",
+      };
     }
     const dataAt = nameEnd + 10;
     at = dataAt + bytes.readUInt16BE(nameEnd + 8);
     if (at > limit) return "malformed";
-    if (type === TYPE.OPT && found && at > dataAt) found = { ...found, clientSubnet: readClientSubnet(bytes, dataAt, at) };
+    if (type === TYPE.OPT && found && at > dataAt)
+      found = { ...found, clientSubnet: readClientSubnet(bytes, dataAt, at) };
   }
   return found;
 }

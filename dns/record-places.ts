@@ -21,7 +21,11 @@ export function recordsIn(message: Buffer, questionEnd: number): RecordPlace[] |
   const places: RecordPlace[] = [];
   const fields = [questionEnd - 4];
   let at = questionEnd;
-  for (const [section, countAt] of [["answer", 6], ["authority", 8], ["additional", 10]] as const) {
+  for (const [section, countAt] of [
+    ["answer", 6],
+    ["authority", 8],
+    ["additional", 10],
+  ] as const) {
     for (let left = message.readUInt16BE(countAt); left > 0; left--) {
       const nameEnd = endOfSoundName(message, at, fields);
       if (nameEnd === undefined || nameEnd + recordHeader > message.length) return undefined;

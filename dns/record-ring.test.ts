@@ -51,7 +51,9 @@ t.test("what is used outlives a flood of what is not", (t) => {
     put(ring, `flood${index}`, "x".repeat(100));
     get(ring, `wanted${index % 50}`);
   }
-  const left = Array.from({ length: 50 }, (_, index) => get(ring, `wanted${index}`)).filter((payload) => payload !== undefined);
+  const left = Array.from({ length: 50 }, (_, index) => get(ring, `wanted${index}`)).filter(
+    (payload) => payload !== undefined,
+  );
   // Moved one after the other they come to stand in a row; of a long row the last gives way.
   t.ok(left.length >= 45, `${left.length} of 50 are left`);
   t.same([...new Set(left)], ["y".repeat(100)]);
@@ -83,10 +85,14 @@ t.test("an owner with more than an equal share drives out its own", (t) => {
   const ring = new RecordRing(64 * 1024);
   for (let index = 0; index < 100; index++) put(ring, `quiet${index}`, "y".repeat(100), "quiet");
   for (let index = 0; index < 20_000; index++) put(ring, `flood${index}`, "x".repeat(100), "loud");
-  const left = Array.from({ length: 100 }, (_, index) => get(ring, `quiet${index}`)).filter((payload) => payload !== undefined);
+  const left = Array.from({ length: 100 }, (_, index) => get(ring, `quiet${index}`)).filter(
+    (payload) => payload !== undefined,
+  );
   t.ok(left.length >= 90, `${left.length} of 100 are left`);
   for (let index = 0; index < 1000; index++) put(ring, `more${index}`, "y".repeat(100), "quiet");
-  const floods = Array.from({ length: 20_000 }, (_, index) => ring.get(`flood${index}`)).filter((place) => place !== undefined);
+  const floods = Array.from({ length: 20_000 }, (_, index) => ring.get(`flood${index}`)).filter(
+    (place) => place !== undefined,
+  );
   t.ok(floods.length > 100, `${floods.length} records are left to the other, about a third of what there is room for`);
   t.end();
 });
@@ -105,7 +111,10 @@ t.test("records are deleted by the end of their key", (t) => {
   const ring = new RecordRing(10_000);
   for (const key of ["a web", "b web", "a xweb", "web", "we", "", "a other"]) ring.put(key, 10);
   ring.deleteEndingWith(" web");
-  t.same(["a web", "b web", "a xweb", "web", "we", "", "a other"].map((key) => ring.get(key) !== undefined), [false, false, true, true, true, true, true]);
+  t.same(
+    ["a web", "b web", "a xweb", "web", "we", "", "a other"].map((key) => ring.get(key) !== undefined),
+    [false, false, true, true, true, true, true],
+  );
   t.equal(ring.size, 5);
   t.end();
 });

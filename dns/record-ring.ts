@@ -113,7 +113,8 @@ export class RecordRing {
     for (const at of this.#slots) {
       if (at === none || this.#keyLengthAt(at) < wanted.length) continue;
       const keyEnd = at + HEADER + this.#keyLengthAt(at);
-      if (this.arena.compare(wanted, 0, wanted.length, keyEnd - wanted.length, keyEnd) === 0) keys.push(this.#keyAt(at));
+      if (this.arena.compare(wanted, 0, wanted.length, keyEnd - wanted.length, keyEnd) === 0)
+        keys.push(this.#keyAt(at));
     }
     for (const key of keys) this.delete(key);
   }
@@ -232,7 +233,8 @@ export class RecordRing {
 
   #isKeyAt(at: number, key: string): boolean {
     if (this.#keyLengthAt(at) !== key.length) return false;
-    for (let index = 0; index < key.length; index++) if (this.arena[at + HEADER + index] !== key.charCodeAt(index)) return false;
+    for (let index = 0; index < key.length; index++)
+      if (this.arena[at + HEADER + index] !== key.charCodeAt(index)) return false;
     return true;
   }
 }

@@ -11,7 +11,11 @@ export interface AnswerRecord {
   readonly data: Buffer;
 }
 
-export function addressRecord(endpoint: Endpoint, type: typeof TYPE.A | typeof TYPE.AAAA, owner?: string): AnswerRecord | undefined {
+export function addressRecord(
+  endpoint: Endpoint,
+  type: typeof TYPE.A | typeof TYPE.AAAA,
+  owner?: string,
+): AnswerRecord | undefined {
   const data = type === TYPE.A ? endpoint.ipv4 : endpoint.ipv6;
   return data && { owner, type, ttl: endpoint.record.ttl, data };
 }
@@ -27,7 +31,12 @@ export function serviceRecord(target: string, port: number, ttl: number): Answer
 
 /** The answer to ANY of RFC 8482 section 4.2: it says no more than that it says no more. */
 export function anyRecord(ttl: number): AnswerRecord {
-  return { owner: undefined, type: TYPE.HINFO, ttl, data: encodeData(dnsPacket.record("HINFO"), { cpu: "RFC8482", os: "" }) };
+  return {
+    owner: undefined,
+    type: TYPE.HINFO,
+    ttl,
+    data: encodeData(dnsPacket.record("HINFO"), { cpu: "RFC8482", os: "" }),
+  };
 }
 
 /** A name, uncompressed, as it stands in a record. */

@@ -3,7 +3,12 @@ import fc from "fast-check";
 import t from "tap";
 import { answerCount, isReplyTo, isTruncated, rcodeOf } from "./reply-check.js";
 
-const query = dnsPacket.encode({ type: "query", id: 0x1234, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name: "Db-1.Red_2.example", type: "AAAA" }] });
+const query = dnsPacket.encode({
+  type: "query",
+  id: 0x1234,
+  flags: dnsPacket.RECURSION_DESIRED,
+  questions: [{ name: "Db-1.Red_2.example", type: "AAAA" }],
+});
 const questionEnd = query.length;
 
 function replyTo(message: Buffer): Buffer {
@@ -25,7 +30,11 @@ t.test("a reply to the query is one", (t) => {
   const empty = Buffer.from(reply.subarray(0, questionEnd));
   empty.fill(0, 6, 12);
   t.equal(isReplyTo(empty, query, questionEnd), true, "without records too");
-  t.equal(isReplyTo(reply.subarray(0, reply.length - 1), query, questionEnd), false, "but not when records it promises are cut off");
+  t.equal(
+    isReplyTo(reply.subarray(0, reply.length - 1), query, questionEnd),
+    false,
+    "but not when records it promises are cut off",
+  );
   const truncated = Buffer.from(reply.subarray(0, questionEnd));
   truncated.writeUInt16BE(truncated.readUInt16BE(2) | 0x0200, 2);
   t.equal(isReplyTo(truncated, query, questionEnd), true, "unless it says so itself");
@@ -52,7 +61,8 @@ t.test("the same query and spelling as anybody may write it is accepted", (t) =>
       fc.property(fc.array(fc.boolean(), { minLength: query.length, maxLength: query.length }), (flips) => {
         const copy = Buffer.from(reply);
         flips.forEach((flip, index) => {
-          if (flip && index >= 12 && index < questionEnd - 5 && isLetter(copy[index]!)) copy[index] = copy[index]! ^ 0x20;
+          if (flip && index >= 12 && index < questionEnd - 5 && isLetter(copy[index]!))
+            copy[index] = copy[index]! ^ 0x20;
         });
         return isReplyTo(copy, query, questionEnd);
       }),
@@ -72,7 +82,9 @@ t.test("what is no reply, or to another kind of message, is refused", (t) => {
 
 t.test("random bytes are no reply and do not throw", (t) => {
   const holds = () =>
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => !isReplyTo(Buffer.from(bytes), query, questionEnd)));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => !isReplyTo(Buffer.from(bytes), query, questionEnd)),
+    );
   t.doesNotThrow(holds);
   t.end();
 });
@@ -96,9 +108,33 @@ t.test("a bare header is a reply only where it is an error", (t) => {
   };
   for (const rcode of [1, 2, 4, 5]) t.equal(isReplyTo(bare(rcode), query, questionEnd), true, `rcode ${rcode}`);
   for (const rcode of [0, 3, 6, 15]) t.equal(isReplyTo(bare(rcode), query, questionEnd), false, `rcode ${rcode}`);
-  t.equal(isReplyTo(bare(2, (header) => (header[0]! ^= 1)), query, questionEnd), false, "another id");
-  t.equal(isReplyTo(bare(2, (header) => header.writeUInt16BE(1, 4)), query, questionEnd), false, "it promises a question");
-  t.equal(isReplyTo(bare(2, (header) => header.writeUInt16BE(0x0102, 2)), query, questionEnd), false, "a query");
+  t.equal(
+    isReplyTo(
+      bare(2, (header) => (header[0]! ^= 1)),
+      query,
+      questionEnd,
+    ),
+    false,
+    "another id",
+  );
+  t.equal(
+    isReplyTo(
+      bare(2, (header) => header.writeUInt16BE(1, 4)),
+      query,
+      questionEnd,
+    ),
+    false,
+    "it promises a question",
+  );
+  t.equal(
+    isReplyTo(
+      bare(2, (header) => header.writeUInt16BE(0x0102, 2)),
+      query,
+      questionEnd,
+    ),
+    false,
+    "a query",
+  );
   t.equal(isReplyTo(Buffer.concat([bare(2), Buffer.alloc(1)]), query, questionEnd), false);
   t.end();
 });

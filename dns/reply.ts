@@ -39,7 +39,13 @@ export interface ReplyContent {
  * @param limit bytes
  * @param rotation which answer comes first
  */
-export function buildReply(message: Buffer, question: Question, content: ReplyContent, limit: number, rotation = 0): Buffer {
+export function buildReply(
+  message: Buffer,
+  question: Question,
+  content: ReplyContent,
+  limit: number,
+  rotation = 0,
+): Buffer {
   const reply = Buffer.allocUnsafe(Math.min(limit, sizeOf(question, content)));
   message.copy(reply, 0, 0, question.end);
   const room = limit - sizeOfOpt(question.edns, content.error);
@@ -88,7 +94,13 @@ export interface Rendering {
  * A kept reply as this client gets it: its own id and spelling, TTLs counted down. Of one that does not fit, what a client
  * can do without goes first; only where an answer goes, too, TC is set (RFC 2181 section 9): whoever ignores TC still gets some. One that came truncated stays so.
  */
-export function renderReply(message: Buffer, question: Question, stored: StoredReply, limit: number, { age, ttl, error }: Rendering): Buffer {
+export function renderReply(
+  message: Buffer,
+  question: Question,
+  stored: StoredReply,
+  limit: number,
+  { age, ttl, error }: Rendering,
+): Buffer {
   const opt = sizeOfOpt(question.edns, error);
   const whole = Buffer.from(stored.bytes, "latin1");
   const cut = cutToFit(whole, stored, question, limit - opt);
@@ -128,14 +140,19 @@ interface Cut {
 
 /** Names refer backwards only, so whatever is left of a reply when its end is cut off stays whole. */
 function cutToFit(whole: Buffer, { ttlOffsets }: StoredReply, { end, edns }: Question, room: number): Cut {
-  const [answers, authorities, additionals] = [6, 8, 10].map((at) => whole.readUInt16BE(at)) as [number, number, number];
+  const [answers, authorities, additionals] = [6, 8, 10].map((at) => whole.readUInt16BE(at)) as [
+    number,
+    number,
+    number,
+  ];
   if (whole.length <= room) return { end: whole.length, counts: [answers, authorities, additionals], truncated: false };
   const endBehind = (records: number) => (records === 0 ? end : endOfRecord(whole, ttlOffsets[records - 1]!));
   const endOfAuthorities = endBehind(answers + authorities);
   if (endOfAuthorities <= room) return { end: endOfAuthorities, counts: [answers, authorities, 0], truncated: false };
   // Without answers the authority section is what the reply says; with DO it may be what proves them.
   const isSaidByAnswers = answers > 0 && edns?.dnssecOk !== true;
-  if (isSaidByAnswers && endBehind(answers) <= room) return { end: endBehind(answers), counts: [answers, 0, 0], truncated: false };
+  if (isSaidByAnswers && endBehind(answers) <= room)
+    return { end: endBehind(answers), counts: [answers, 0, 0], truncated: false };
   let fitting = 0;
   while (fitting < answers && endBehind(fitting + 1) <= room) fitting++;
   return { end: endBehind(fitting), counts: [fitting, 0, 0], truncated: true };
@@ -149,10 +166,18 @@ function endOfRecord(message: Buffer, ttlAt: number): number {
 /** Gives the question's name, where an upstream has written it out as a record's owner, the client's letter case: some compare bytes. */
 function respell(reply: Buffer, ownerAt: number, length: number, message: Buffer, { key }: Question): void {
   if (length !== key.length + 1 || reply[ownerAt + key.length] !== 0) return;
-  if (foldCase(reply.latin1Slice(ownerAt, ownerAt + key.length)) === key) message.copy(reply, ownerAt, HEADER_SIZE, HEADER_SIZE + key.length);
+  if (foldCase(reply.latin1Slice(ownerAt, ownerAt + key.length)) === key)
+    message.copy(reply, ownerAt, HEADER_SIZE, HEADER_SIZE + key.length);
 }
 
-function writeHeader(reply: Buffer, flags: number, rcode: Rcode, truncated: boolean, answers: number, additional: number): void {
+function writeHeader(
+  reply: Buffer,
+  flags: number,
+  rcode: Rcode,
+  truncated: boolean,
+  answers: number,
+  additional: number,
+): void {
   const kept = flags & (0x7800 | FLAG.RD | FLAG.CD); // opcode, RD, CD
   reply.writeUInt16BE(FLAG.QR | kept | FLAG.RA | (truncated ? FLAG.TC : 0) | (rcode & 15), 2);
   reply.writeUInt16BE(1, 4);
@@ -199,7 +224,11 @@ function sizeOfOpt(edns: Edns | undefined, error: ExtendedError | undefined): nu
 
 function sizeOf(question: Question, content: ReplyContent): number {
   const records = [...content.records, ...content.additional];
-  return question.end + sizeOfOpt(question.edns, content.error) + records.reduce((sum, record) => sum + sizeOfRecord(record), 0);
+  return (
+    question.end +
+    sizeOfOpt(question.edns, content.error) +
+    records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
+  );
 }
 
 function sizeOfRecord(record: AnswerRecord): number {

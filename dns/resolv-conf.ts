@@ -29,8 +29,13 @@ export function parseResolvConf(content: string): ResolvConf {
     const [keyword, ...values] = wordsOf(line, 0, endOfWords(line));
     const [first = ""] = values;
     if (keyword === "nameserver" && isAddress(first.split("%", 1)[0]!, first)) addTo(nameservers, [first]);
-    else if (keyword === "search" || keyword === "domain") search = values.filter((domain) => domain !== "." && domain.length <= wordAtMost);
-    else if (keyword === "options") addTo(options, values.filter((option) => option.length <= wordAtMost));
+    else if (keyword === "search" || keyword === "domain")
+      search = values.filter((domain) => domain !== "." && domain.length <= wordAtMost);
+    else if (keyword === "options")
+      addTo(
+        options,
+        values.filter((option) => option.length <= wordAtMost),
+      );
   }
   return { nameservers, search, options };
 }
@@ -47,7 +52,9 @@ export function parseExternalServers(content: string): ExternalServer[] | undefi
   for (const line of linesOf(content)) {
     const end = line.trimEnd().length - 1;
     if (!line.startsWith(externalStart) || line[end] !== "]") continue;
-    return wordsOf(line, externalStart.length, end).map(externalServer).filter((server) => server !== undefined);
+    return wordsOf(line, externalStart.length, end)
+      .map(externalServer)
+      .filter((server) => server !== undefined);
   }
   return undefined;
 }

@@ -43,8 +43,19 @@ class Bench {
     this.outside = new OutsideBench(t);
     const { zones, loop } = this.outside;
     zones.putNetwork({ id: "front", name: "front", shared: false });
-    zones.putEndpoint({ network: "front", container: "web", names: ["web"], ipv4: "10.1.0.2", ipv6: undefined, ports: [], ttl: 5 });
-    this.sandbox = this.outside.sandbox("one", [upstream.upstream], { networks: [{ id: "front", links: [] }], ...given });
+    zones.putEndpoint({
+      network: "front",
+      container: "web",
+      names: ["web"],
+      ipv4: "10.1.0.2",
+      ipv6: undefined,
+      ports: [],
+      ttl: 5,
+    });
+    this.sandbox = this.outside.sandbox("one", [upstream.upstream], {
+      networks: [{ id: "front", links: [] }],
+      ...given,
+    });
     this.resolver = new Resolver(loop.wheel, this.outside.outside);
     this.resolver.gap = noGap;
     if (!docker) return;
@@ -59,8 +70,23 @@ class Bench {
   }
 
   asked(name: string, { type = "A", edns = false }: Client = {}): Asked {
-    const opt: Answer = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
-    const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name, type }], additionals: edns ? [opt] : [] });
+    const opt: Answer = {
+      type: "OPT",
+      name: ".",
+      udpPayloadSize: 1232,
+      extendedRcode: 0,
+      ednsVersion: 0,
+      flags: 0,
+      flag_do: false,
+      options: [],
+    };
+    const message = dnsPacket.encode({
+      type: "query",
+      id: 0xbeef,
+      flags: dnsPacket.RECURSION_DESIRED,
+      questions: [{ name, type }],
+      additionals: edns ? [opt] : [],
+    });
     const question = readQuery(message, 0, message.length);
     if (question.kind !== "question") throw new Error("not a question");
     return { sandbox: this.sandbox, question, message, transport: "udp", limit: udpLimit(question.edns) };
@@ -108,7 +134,9 @@ class Bench {
 function textOf({ reply, source }: Resolved): string {
   const decoded = dnsPacket.decode(reply) as dnsPacket.DecodedPacket & { rcode: string };
   if (decoded.id !== 0xbeef) throw new Error("another id");
-  const answers = (decoded.answers ?? []).map((answer) => (answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME" ? answer.data : answer.type));
+  const answers = (decoded.answers ?? []).map((answer) =>
+    answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME" ? answer.data : answer.type,
+  );
   return [decoded.rcode, ...answers, source.kind].join(" ");
 }
 
@@ -121,7 +149,9 @@ function errorIn({ reply }: Resolved): string | undefined {
 }
 
 t.test("the table comes first, then localhost, then others", async (t) => {
-  const bench = await Bench.start(t, { names: { web: { a: ["10.0.0.1"] }, localhost: { a: ["10.0.0.1"] }, "out.example": { a: ["10.0.0.9"] } } });
+  const bench = await Bench.start(t, {
+    names: { web: { a: ["10.0.0.1"] }, localhost: { a: ["10.0.0.1"] }, "out.example": { a: ["10.0.0.9"] } },
+  });
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
   t.equal(await bench.resolve("web", { type: "AAAA" }), "NOERROR local", "and is not asked for elsewhere");
   t.equal(await bench.resolve("localhost"), "NOERROR 127.0.0.1 local");
@@ -133,13 +163,22 @@ t.test("the table comes first, then localhost, then others", async (t) => {
 });
 
 t.test("a name below localhost is whose it is, and the loopback address where it is nobody's", async (t) => {
-  const names: Record<string, Meaning> = { "mine.localhost": { a: ["10.0.0.9"] }, "broken.localhost": { rcode: 2 }, "no.localhost": { rcode: 3, soa: 60 } };
+  const names: Record<string, Meaning> = {
+    "mine.localhost": { a: ["10.0.0.9"] },
+    "broken.localhost": { rcode: 2 },
+    "no.localhost": { rcode: 3, soa: 60 },
+  };
   for (const docker of [undefined, names]) {
     const bench = await Bench.start(t, { names, ...(docker && { docker }) });
     const from = docker ? "docker" : "upstream";
     t.equal(await bench.resolve("mine.localhost"), `NOERROR 10.0.0.9 ${from}`);
-    t.equal(await bench.resolve("mine.localhost", { type: "AAAA" }), `NOERROR ${from}`, "whoever has one family is not given the other's");
-    for (const name of ["broken.localhost", "no.localhost", "no.localhost"]) t.equal(await bench.resolve(name), "NOERROR 127.0.0.1 local");
+    t.equal(
+      await bench.resolve("mine.localhost", { type: "AAAA" }),
+      `NOERROR ${from}`,
+      "whoever has one family is not given the other's",
+    );
+    for (const name of ["broken.localhost", "no.localhost", "no.localhost"])
+      t.equal(await bench.resolve(name), "NOERROR 127.0.0.1 local");
   }
   t.equal(await (await Bench.start(t, { forwarding: never })).resolve("any.localhost"), "NOERROR 127.0.0.1 local");
 });
@@ -160,7 +199,15 @@ t.test("other classes than the Internet's are for the upstreams", async (t) => {
 
 t.test("a container named localhost keeps its name", async (t) => {
   const bench = await Bench.start(t);
-  bench.outside.zones.putEndpoint({ network: "front", container: "l", names: ["localhost"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+  bench.outside.zones.putEndpoint({
+    network: "front",
+    container: "l",
+    names: ["localhost"],
+    ipv4: "10.1.0.3",
+    ipv6: undefined,
+    ports: [],
+    ttl: 5,
+  });
   t.equal(await bench.resolve("localhost"), "NOERROR 10.1.0.3 local");
 });
 
@@ -171,7 +218,10 @@ t.test("nothing is forwarded for a container on internal networks only, whatever
       const bench = await Bench.start(t, { names: nas, docker: nas, forwarding: never, search, singleLabels });
       t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
       t.equal(await bench.resolve("out.example"), "SERVFAIL policy");
-      t.equal(await bench.resolve("nas"), { forward: "SERVFAIL policy", "no-data": "NOERROR policy", deny: "NXDOMAIN policy" }[singleLabels]);
+      t.equal(
+        await bench.resolve("nas"),
+        { forward: "SERVFAIL policy", "no-data": "NOERROR policy", deny: "NXDOMAIN policy" }[singleLabels],
+      );
       t.same([...askedOf(bench.upstream), ...askedOf(bench.docker!)], []);
       t.equal(bench.sandbox.counters.refused, 2);
     }
@@ -179,7 +229,12 @@ t.test("nothing is forwarded for a container on internal networks only, whatever
 
 t.test("single labels: whether they are forwarded, and what a suffix changes", async (t) => {
   const [plain, suffixed] = ["10.0.0.1", "10.0.0.2"];
-  const cases: [singleLabels: SandboxRecord["singleLabels"], search: string[], names: Record<string, Meaning>, expected: string][] = [
+  const cases: [
+    singleLabels: SandboxRecord["singleLabels"],
+    search: string[],
+    names: Record<string, Meaning>,
+    expected: string,
+  ][] = [
     ["forward", [], { nas: { a: [plain] } }, "NOERROR 10.0.0.1 upstream"],
     ["forward", ["lan"], { nas: { a: [plain] } }, "NOERROR 10.0.0.1 upstream"],
     ["forward", ["lan"], { nas: { a: [plain] }, "nas.lan": { a: [suffixed] } }, "NOERROR nas.lan 10.0.0.2 upstream"],
@@ -193,8 +248,13 @@ t.test("single labels: whether they are forwarded, and what a suffix changes", a
   ];
   for (const [singleLabels, search, names, expected] of cases) {
     const bench = await Bench.start(t, { singleLabels, search, names });
-    t.equal(await bench.resolve("nas"), expected, `${singleLabels}, search ${search.join(" ")}, known ${Object.keys(names).join(" ")}`);
-    if (singleLabels !== "forward") t.notOk(askedOf(bench.upstream).includes("nas A"), "the label alone is never asked for");
+    t.equal(
+      await bench.resolve("nas"),
+      expected,
+      `${singleLabels}, search ${search.join(" ")}, known ${Object.keys(names).join(" ")}`,
+    );
+    if (singleLabels !== "forward")
+      t.notOk(askedOf(bench.upstream).includes("nas A"), "the label alone is never asked for");
   }
 });
 
@@ -212,7 +272,12 @@ t.test("single labels of other types are not searched; denied ones are of every 
   const open = await Bench.start(t, { singleLabels: "no-data", sharesAnswers: false, search: ["lan"] });
   await open.resolve("nas", { type: "MX" });
   t.same(askedOf(open.upstream), ["nas MX"]);
-  const denied = await Bench.start(t, { names: { "a.b": { a: ["10.0.0.1"] } }, singleLabels: "deny", sharesAnswers: false, search: ["lan"] });
+  const denied = await Bench.start(t, {
+    names: { "a.b": { a: ["10.0.0.1"] } },
+    singleLabels: "deny",
+    sharesAnswers: false,
+    search: ["lan"],
+  });
   t.match(await denied.resolve("nas", { type: "MX" }), /^NXDOMAIN/);
   await denied.resolve("com", { type: "NS" });
   t.equal(await denied.resolve("a.b"), "NOERROR 10.0.0.1 upstream");
@@ -251,11 +316,19 @@ t.test("an answer that has expired says so, and lasts 30 s", async (t) => {
 
 t.test("a failure tells why, to who can read it", async (t) => {
   const dead = await deadUpstream();
-  const upstreams = (...list: { ip: string; port: number; from: "host" | "container" }[]): Forwarding => ({ kind: "upstreams", upstreams: list });
+  const upstreams = (...list: { ip: string; port: number; from: "host" | "container" }[]): Forwarding => ({
+    kind: "upstreams",
+    upstreams: list,
+  });
   const cases: [what: string, given: Given, error: RegExp, source: object][] = [
     ["policy", { forwarding: never }, /^18 on internal networks only/, { kind: "policy" }],
     ["no upstream", { forwarding: upstreams() }, /^0 no upstream servers/, { kind: "failure" }],
-    ["ourselves", { forwarding: upstreams({ ip: "127.0.0.11", port: 53, from: "container" }) }, /^0 the upstream server is this resolver itself/, { kind: "failure" }],
+    [
+      "ourselves",
+      { forwarding: upstreams({ ip: "127.0.0.11", port: 53, from: "container" }) },
+      /^0 the upstream server is this resolver itself/,
+      { kind: "failure" },
+    ],
     ["network", { forwarding: upstreams(dead) }, /^23 127\.0\.0\.1: ECONNREFUSED/, { kind: "failure" }],
     ["SERVFAIL", { names: { "out.example": { rcode: 2 } } }, /^0 127\.0\.0\.1 says SERVFAIL/, { kind: "failure" }],
     ["REFUSED", { names: { "out.example": { rcode: 5 } } }, /^0 127\.0\.0\.1 says REFUSED/, { kind: "failure" }],
@@ -302,7 +375,11 @@ t.test("where Docker's resolver is asked, what it says holds, and nobody else is
     ["there is no such name", NXDOMAIN, "NXDOMAIN docker"],
   ];
   const others = [yes("6.6.6.6"), NXDOMAIN, {}, silent, { rcode: 2 }];
-  for (const { shared, name } of [{ shared: true, name: "db" }, { shared: true, name: "tasks.db" }, { shared: false, name: "db" }])
+  for (const { shared, name } of [
+    { shared: true, name: "db" },
+    { shared: true, name: "tasks.db" },
+    { shared: false, name: "db" },
+  ])
     for (const [what, docker, expected] of said)
       for (const upstream of others) {
         const bench = await Bench.start(t, { names: { [name]: upstream }, docker: { [name]: docker } });
@@ -310,7 +387,8 @@ t.test("where Docker's resolver is asked, what it says holds, and nobody else is
         t.equal(await bench.resolve(name), expected, `${what}, ${shared ? "shared" : "gap"}`);
         t.equal(bench.sandbox.counters.bridged, 1);
         t.same([askedOf(bench.docker!), askedOf(bench.upstream)], [[`${name} A`], []], "one packet");
-        if (docker.rcode === undefined && !docker.a) t.equal(await bench.resolve(name, { type: "AAAA" }), "NOERROR docker");
+        if (docker.rcode === undefined && !docker.a)
+          t.equal(await bench.resolve(name, { type: "AAAA" }), "NOERROR docker");
       }
 });
 
@@ -330,51 +408,60 @@ t.test("where Docker's resolver fails, the upstreams are asked", async (t) => {
   t.equal(await gone.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "nobody is there");
 });
 
-t.test("where Docker's resolver is silent, the upstreams are asked: after the patience, then soon, until it speaks again", async (t) => {
-  const docker: Record<string, Meaning> = { "new.example": silent };
-  const names = { "new.example": { a: ["10.0.0.9"], ttl: 0 } };
-  const bench = await Bench.start(t, { names, docker });
-  bench.share();
-  const waited = async (ms: number) => {
-    const ends = bench.begin("new.example");
-    await bench.outside.settle();
-    bench.pass(ms - 10);
-    await bench.outside.settle();
-    t.same(ends, [], `not before ${ms} ms`);
-    bench.pass(20);
-    t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
-  };
-  await waited(2000);
-  await waited(100);
-  t.equal(await bench.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "at once");
-  t.equal(bench.docker!.received.length, 2);
-  bench.pass(1000);
-  await waited(100);
-  t.equal(bench.docker!.received.length, 3, "one a second finds out whether it is back");
-  docker["new.example"] = { a: ["10.1.0.9"] };
-  bench.pass(1000);
-  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
-  t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
-});
+t.test(
+  "where Docker's resolver is silent, the upstreams are asked: after the patience, then soon, until it speaks again",
+  async (t) => {
+    const docker: Record<string, Meaning> = { "new.example": silent };
+    const names = { "new.example": { a: ["10.0.0.9"], ttl: 0 } };
+    const bench = await Bench.start(t, { names, docker });
+    bench.share();
+    const waited = async (ms: number) => {
+      const ends = bench.begin("new.example");
+      await bench.outside.settle();
+      bench.pass(ms - 10);
+      await bench.outside.settle();
+      t.same(ends, [], `not before ${ms} ms`);
+      bench.pass(20);
+      t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
+    };
+    await waited(2000);
+    await waited(100);
+    t.equal(await bench.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "at once");
+    t.equal(bench.docker!.received.length, 2);
+    bench.pass(1000);
+    await waited(100);
+    t.equal(bench.docker!.received.length, 3, "one a second finds out whether it is back");
+    docker["new.example"] = { a: ["10.1.0.9"] };
+    bench.pass(1000);
+    t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+    t.equal(await bench.resolve("new.example"), "NOERROR 10.1.0.9 docker");
+  },
+);
 
-t.test("a question is over in its time, also when Docker's resolver and the upstreams are silent one after the other", async (t) => {
-  for (const joins of [false, true]) {
-    const bench = await Bench.start(t, { names: { "new.example": silent }, docker: { "new.example": silent } });
-    if (joins) bench.resolver.gap = { everywhere: false, networks: ["front"] };
-    const ends = bench.begin("new.example");
-    await bench.outside.settle();
-    bench.pass(joins ? 3010 : 2010);
-    await bench.outside.asked(bench.upstream);
-    bench.pass(FORWARD_TIME - (joins ? 3010 : 2010) - 10);
-    t.same(ends, []);
-    bench.pass(20);
-    t.match(textOf(await bench.end(ends)), /^SERVFAIL/);
-    t.equal(bench.sandbox.underWay.size, 0);
-  }
-});
+t.test(
+  "a question is over in its time, also when Docker's resolver and the upstreams are silent one after the other",
+  async (t) => {
+    for (const joins of [false, true]) {
+      const bench = await Bench.start(t, { names: { "new.example": silent }, docker: { "new.example": silent } });
+      if (joins) bench.resolver.gap = { everywhere: false, networks: ["front"] };
+      const ends = bench.begin("new.example");
+      await bench.outside.settle();
+      bench.pass(joins ? 3010 : 2010);
+      await bench.outside.asked(bench.upstream);
+      bench.pass(FORWARD_TIME - (joins ? 3010 : 2010) - 10);
+      t.same(ends, []);
+      bench.pass(20);
+      t.match(textOf(await bench.end(ends)), /^SERVFAIL/);
+      t.equal(bench.sandbox.underWay.size, 0);
+    }
+  },
+);
 
 t.test("what Docker's resolver says late is heard", async (t) => {
-  const bench = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } }, docker: { "new.example": silent } });
+  const bench = await Bench.start(t, {
+    names: { "new.example": { a: ["10.0.0.9"], ttl: 0 } },
+    docker: { "new.example": silent },
+  });
   const ends = bench.begin("new.example");
   await bench.outside.asked(bench.docker!);
   bench.pass(2010);
@@ -385,49 +472,77 @@ t.test("what Docker's resolver says late is heard", async (t) => {
   t.equal(ends.length, 1);
 });
 
-t.test("while nobody feeds the table, Docker's resolver comes first, and the table when that has nothing to say", async (t) => {
-  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.7", "10.1.0.2"] } };
-  const bench = await Bench.start(t, { docker });
-  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.7 10.1.0.2 docker", "a member that was restarted");
-  docker.web = { a: ["10.1.0.8"] };
-  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.8 docker", "another address");
-  docker.web = NXDOMAIN;
-  t.equal(await bench.resolve("web"), "NXDOMAIN docker", "it is gone");
-  docker.web = { rcode: 2 };
-  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "Docker fails");
-  docker.web = silent;
-  const ends = bench.begin("web");
-  await bench.outside.settle();
-  bench.pass(110);
-  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.2 local", "Docker is silent, and the table does not wait long");
-  t.same(askedOf(bench.upstream), []);
-  t.equal(await bench.resolve("any.localhost"), "NOERROR 127.0.0.1 local");
-  bench.resolver.gap = noGap;
-  t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "fed, the table is the authority");
-});
+t.test(
+  "while nobody feeds the table, Docker's resolver comes first, and the table when that has nothing to say",
+  async (t) => {
+    const docker: Record<string, Meaning> = { web: { a: ["10.1.0.7", "10.1.0.2"] } };
+    const bench = await Bench.start(t, { docker });
+    t.equal(await bench.resolve("web"), "NOERROR 10.1.0.7 10.1.0.2 docker", "a member that was restarted");
+    docker.web = { a: ["10.1.0.8"] };
+    t.equal(await bench.resolve("web"), "NOERROR 10.1.0.8 docker", "another address");
+    docker.web = NXDOMAIN;
+    t.equal(await bench.resolve("web"), "NXDOMAIN docker", "it is gone");
+    docker.web = { rcode: 2 };
+    t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "Docker fails");
+    docker.web = silent;
+    const ends = bench.begin("web");
+    await bench.outside.settle();
+    bench.pass(110);
+    t.equal(
+      textOf(await bench.end(ends)),
+      "NOERROR 10.1.0.2 local",
+      "Docker is silent, and the table does not wait long",
+    );
+    t.same(askedOf(bench.upstream), []);
+    t.equal(await bench.resolve("any.localhost"), "NOERROR 127.0.0.1 local");
+    bench.resolver.gap = noGap;
+    t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "fed, the table is the authority");
+  },
+);
 
-t.test("a name of the table in another spelling, which Docker's resolver denies, is given while its container is there", async (t) => {
-  const docker: Record<string, Meaning> = { web: { a: ["10.1.0.2"] } };
-  const bench = await Bench.start(t, { docker });
-  t.equal(await bench.resolve("WEB"), "NOERROR 10.1.0.2 local");
-  const before = bench.docker!.received.length;
-  for (const type of ["TXT", "MX"] as const) t.equal(await bench.resolve("WEB", { type }), "NOERROR local");
-  t.equal(bench.docker!.received.length, before, "of types that Docker's resolver would forward, name and all, it is not asked");
-  docker.web = { a: ["10.1.0.3"] };
-  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker", "another container by now");
-  docker.web = NXDOMAIN;
-  t.equal(await bench.resolve("WEB"), "NXDOMAIN docker");
-});
+t.test(
+  "a name of the table in another spelling, which Docker's resolver denies, is given while its container is there",
+  async (t) => {
+    const docker: Record<string, Meaning> = { web: { a: ["10.1.0.2"] } };
+    const bench = await Bench.start(t, { docker });
+    t.equal(await bench.resolve("WEB"), "NOERROR 10.1.0.2 local");
+    const before = bench.docker!.received.length;
+    for (const type of ["TXT", "MX"] as const) t.equal(await bench.resolve("WEB", { type }), "NOERROR local");
+    t.equal(
+      bench.docker!.received.length,
+      before,
+      "of types that Docker's resolver would forward, name and all, it is not asked",
+    );
+    docker.web = { a: ["10.1.0.3"] };
+    t.equal(await bench.resolve("WEB"), "NXDOMAIN docker", "another container by now");
+    docker.web = NXDOMAIN;
+    t.equal(await bench.resolve("WEB"), "NXDOMAIN docker");
+  },
+);
 
 t.test("while nobody feeds the table, nothing is denied that it cannot know: services", async (t) => {
   const names = { "_sip._tcp.example.com": { rcode: 3, soa: 60 } };
   for (const forwarding of [undefined, never]) {
     const bench = await Bench.start(t, { names, docker: {}, ...(forwarding && { forwarding }) });
-    bench.outside.zones.putEndpoint({ network: "front", container: "web", names: ["web"], ipv4: "10.1.0.2", ipv6: undefined, ports: [[80, "tcp"]], ttl: 5 });
+    bench.outside.zones.putEndpoint({
+      network: "front",
+      container: "web",
+      names: ["web"],
+      ipv4: "10.1.0.2",
+      ipv6: undefined,
+      ports: [[80, "tcp"]],
+      ttl: 5,
+    });
     t.match(await bench.resolve("_80._tcp.web", { type: "SRV" }), /^NOERROR SRV local/, "what is known is told");
     t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^SERVFAIL/, "a port that it may have by now");
-    for (const name of ["_80._tcp.new", "_http._tcp.new.front"]) t.match(await bench.resolve(name, { type: "SRV" }), /^SERVFAIL/, "a container that may be there by now");
-    if (!forwarding) t.match(await bench.resolve("_sip._tcp.example.com", { type: "SRV" }), /^NXDOMAIN docker/, "the outside world's are Docker's to deny");
+    for (const name of ["_80._tcp.new", "_http._tcp.new.front"])
+      t.match(await bench.resolve(name, { type: "SRV" }), /^SERVFAIL/, "a container that may be there by now");
+    if (!forwarding)
+      t.match(
+        await bench.resolve("_sip._tcp.example.com", { type: "SRV" }),
+        /^NXDOMAIN docker/,
+        "the outside world's are Docker's to deny",
+      );
     bench.resolver.gap = noGap;
     t.match(await bench.resolve("_443._tcp.web", { type: "SRV" }), /^NXDOMAIN local/);
   }
@@ -443,7 +558,15 @@ t.test("the same question, asked of Docker's resolver by many at once, is asked 
   t.equal(bench.sandbox.dockerFlights.size, 0);
   bench.resolver.gap = { everywhere: false, networks: ["front"] };
   const late = bench.begin("late");
-  bench.outside.zones.putEndpoint({ network: "front", container: "late", names: ["late"], ipv4: "10.1.0.4", ipv6: undefined, ports: [], ttl: 5 });
+  bench.outside.zones.putEndpoint({
+    network: "front",
+    container: "late",
+    names: ["late"],
+    ipv4: "10.1.0.4",
+    ipv6: undefined,
+    ports: [],
+    ttl: 5,
+  });
   t.notOk((await bench.end(late)).lasts, "but not when the table is fed, and may know better by now");
 });
 
@@ -513,26 +636,37 @@ t.test("what the table learns meanwhile beats a denial", async (t) => {
     bench.resolver.gap = { everywhere: false, networks: ["front"] };
     const ends = bench.begin("new.front");
     await bench.outside.asked(bench.docker!);
-    bench.outside.zones.putEndpoint({ network: "front", container: "new", names: ["new"], ipv4: "10.1.0.3", ipv6: undefined, ports: [], ttl: 5 });
+    bench.outside.zones.putEndpoint({
+      network: "front",
+      container: "new",
+      names: ["new"],
+      ipv4: "10.1.0.3",
+      ipv6: undefined,
+      ports: [],
+      ttl: 5,
+    });
     const { query, reply } = bench.docker!.received[0]!;
     await reply(packed(query, docker));
     t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 local");
   }
 });
 
-t.test("a name Docker gave in a gap goes on resolving for three seconds when the gap ends before the table has it", async (t) => {
-  const a = ["10.1.0.3"];
-  const bench = await Bench.start(t, { docker: { "new.front": { a }, "NEW.front": { a } } });
-  t.equal(await bench.resolve("new.front"), "NOERROR 10.1.0.3 docker");
-  bench.resolver.gap = noGap;
-  bench.pass(2500);
-  t.equal(await bench.resolve("NEW.front"), "NOERROR 10.1.0.3 docker");
-  t.equal(await bench.resolve("other.front"), "NXDOMAIN upstream");
-  t.same(askedOf(bench.docker!), ["new.front A", "NEW.front A"], "others are not asked of Docker");
-  bench.pass(600);
-  t.equal(await bench.resolve("new.front"), "NXDOMAIN upstream", "asking for it did not prolong it");
-  t.equal(bench.docker!.received.length, 2);
-});
+t.test(
+  "a name Docker gave in a gap goes on resolving for three seconds when the gap ends before the table has it",
+  async (t) => {
+    const a = ["10.1.0.3"];
+    const bench = await Bench.start(t, { docker: { "new.front": { a }, "NEW.front": { a } } });
+    t.equal(await bench.resolve("new.front"), "NOERROR 10.1.0.3 docker");
+    bench.resolver.gap = noGap;
+    bench.pass(2500);
+    t.equal(await bench.resolve("NEW.front"), "NOERROR 10.1.0.3 docker");
+    t.equal(await bench.resolve("other.front"), "NXDOMAIN upstream");
+    t.same(askedOf(bench.docker!), ["new.front A", "NEW.front A"], "others are not asked of Docker");
+    bench.pass(600);
+    t.equal(await bench.resolve("new.front"), "NXDOMAIN upstream", "asking for it did not prolong it");
+    t.equal(bench.docker!.received.length, 2);
+  },
+);
 
 t.test("Docker is waited for when such a name is asked for", async (t) => {
   const docker: Record<string, Meaning> = { "new.front": { a: ["10.1.0.3"] } };
@@ -544,63 +678,88 @@ t.test("Docker is waited for when such a name is asked for", async (t) => {
 });
 
 t.test("a single label that is not forwarded is still asked of Docker in a gap", async (t) => {
-  for (const [docker, expected] of [[{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"], [NXDOMAIN, "NXDOMAIN docker"], [{ rcode: 2 }, "NXDOMAIN policy"]] as const) {
+  for (const [docker, expected] of [
+    [{ a: ["10.1.0.9"] }, "NOERROR 10.1.0.9 docker"],
+    [NXDOMAIN, "NXDOMAIN docker"],
+    [{ rcode: 2 }, "NXDOMAIN policy"],
+  ] as const) {
     const bench = await Bench.start(t, { docker: { new: docker }, singleLabels: "deny" });
     t.equal(await bench.resolve("new"), expected);
     t.same(askedOf(bench.upstream), []);
   }
 });
 
-t.test("a label that Docker's resolver denies is looked for under the suffixes, and not asked again by itself", async (t) => {
-  const bench = await Bench.start(t, { docker: {}, names: { "nas.lan": { a: ["10.0.0.2"] } }, search: ["lan"] });
-  t.equal(await bench.resolve("nas"), "NOERROR nas.lan 10.0.0.2 upstream");
-  t.equal(await bench.resolve("none"), "NXDOMAIN docker");
-  t.same(askedOf(bench.upstream).sort(), ["nas.lan A", "nas.lan AAAA", "none.lan A", "none.lan AAAA"]);
-  const taken = await Bench.start(t, { docker: { db: { a: ["10.1.0.9"] } }, names: { "db.lan": { a: ["6.6.6.6"] } }, search: ["lan"] });
-  t.equal(await taken.resolve("db"), "NOERROR 10.1.0.9 docker", "a suffix that answers every name takes none over");
-  t.same(askedOf(taken.upstream), []);
-});
+t.test(
+  "a label that Docker's resolver denies is looked for under the suffixes, and not asked again by itself",
+  async (t) => {
+    const bench = await Bench.start(t, { docker: {}, names: { "nas.lan": { a: ["10.0.0.2"] } }, search: ["lan"] });
+    t.equal(await bench.resolve("nas"), "NOERROR nas.lan 10.0.0.2 upstream");
+    t.equal(await bench.resolve("none"), "NXDOMAIN docker");
+    t.same(askedOf(bench.upstream).sort(), ["nas.lan A", "nas.lan AAAA", "none.lan A", "none.lan AAAA"]);
+    const taken = await Bench.start(t, {
+      docker: { db: { a: ["10.1.0.9"] } },
+      names: { "db.lan": { a: ["6.6.6.6"] } },
+      search: ["lan"],
+    });
+    t.equal(await taken.resolve("db"), "NOERROR 10.1.0.9 docker", "a suffix that answers every name takes none over");
+    t.same(askedOf(taken.upstream), []);
+  },
+);
 
-t.test("what is kept is given while a container joins, if it is a whole name, and nowhere else before Docker is asked", async (t) => {
-  const names: Record<string, Meaning> = { "out.example": { a: ["10.0.0.9"] }, "no.example": { rcode: 3, soa: 60 }, out: { a: ["10.0.0.9"] } };
-  const docker = Object.fromEntries(Object.keys(names).map((name) => [name, { a: ["10.1.0.9"] }]));
-  const bench = await Bench.start(t, { names, docker });
-  const answers = async () => Promise.all(Object.keys(names).map((name) => bench.resolve(name)));
-  bench.resolver.gap = noGap;
-  await answers();
-  bench.resolver.gap = { everywhere: false, networks: ["front"] };
-  const dockers = "NOERROR 10.1.0.9 docker";
-  t.same(await answers(), ["NOERROR 10.0.0.9 upstream", dockers, dockers]);
-  bench.resolver.gap = { everywhere: true, networks: [] };
-  t.same(await answers(), [dockers, dockers, dockers]);
-  bench.resolver.gap = noGap;
-  bench.pass(4000);
-  bench.share();
-  t.same(await answers(), [dockers, dockers, dockers]);
-  t.equal(bench.upstream.received.length, 3);
-});
+t.test(
+  "what is kept is given while a container joins, if it is a whole name, and nowhere else before Docker is asked",
+  async (t) => {
+    const names: Record<string, Meaning> = {
+      "out.example": { a: ["10.0.0.9"] },
+      "no.example": { rcode: 3, soa: 60 },
+      out: { a: ["10.0.0.9"] },
+    };
+    const docker = Object.fromEntries(Object.keys(names).map((name) => [name, { a: ["10.1.0.9"] }]));
+    const bench = await Bench.start(t, { names, docker });
+    const answers = async () => Promise.all(Object.keys(names).map((name) => bench.resolve(name)));
+    bench.resolver.gap = noGap;
+    await answers();
+    bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    const dockers = "NOERROR 10.1.0.9 docker";
+    t.same(await answers(), ["NOERROR 10.0.0.9 upstream", dockers, dockers]);
+    bench.resolver.gap = { everywhere: true, networks: [] };
+    t.same(await answers(), [dockers, dockers, dockers]);
+    bench.resolver.gap = noGap;
+    bench.pass(4000);
+    bench.share();
+    t.same(await answers(), [dockers, dockers, dockers]);
+    t.equal(bench.upstream.received.length, 3);
+  },
+);
 
-t.test("Docker is asked only in a gap: everywhere, on a network being joined, or on one shared with other hosts", async (t) => {
-  const bench = await Bench.start(t, { docker: {} });
-  const asksDocker = async (name: string) => {
-    const before = bench.docker!.received.length;
-    await bench.resolve(name);
-    return bench.docker!.received.length > before;
-  };
-  t.equal(await asksDocker("a.example"), true);
-  bench.resolver.gap = noGap;
-  t.equal(await asksDocker("b.example"), false);
-  bench.resolver.gap = { everywhere: false, networks: ["other"] };
-  t.equal(await asksDocker("c.example"), false);
-  bench.resolver.gap = { everywhere: false, networks: ["front"] };
-  t.equal(await asksDocker("d.example"), true);
-  bench.resolver.gap = noGap;
-  bench.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
-  t.equal(await asksDocker("e.example"), true);
-});
+t.test(
+  "Docker is asked only in a gap: everywhere, on a network being joined, or on one shared with other hosts",
+  async (t) => {
+    const bench = await Bench.start(t, { docker: {} });
+    const asksDocker = async (name: string) => {
+      const before = bench.docker!.received.length;
+      await bench.resolve(name);
+      return bench.docker!.received.length > before;
+    };
+    t.equal(await asksDocker("a.example"), true);
+    bench.resolver.gap = noGap;
+    t.equal(await asksDocker("b.example"), false);
+    bench.resolver.gap = { everywhere: false, networks: ["other"] };
+    t.equal(await asksDocker("c.example"), false);
+    bench.resolver.gap = { everywhere: false, networks: ["front"] };
+    t.equal(await asksDocker("d.example"), true);
+    bench.resolver.gap = noGap;
+    bench.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
+    t.equal(await asksDocker("e.example"), true);
+  },
+);
 
 t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
-  const bench = await Bench.start(t, { names: { "out.example": silent, "nas.lan": silent, nas: silent }, search: ["lan"], docker: { "out.example": silent, nas: silent } });
+  const bench = await Bench.start(t, {
+    names: { "out.example": silent, "nas.lan": silent, nas: silent },
+    search: ["lan"],
+    docker: { "out.example": silent, nas: silent },
+  });
   const ends = [bench.begin("out.example"), bench.begin("nas")];
   await bench.outside.asked(bench.docker!, 2);
   bench.resolver.gap = noGap;
@@ -621,17 +780,32 @@ t.test("an answer that a client cannot take whole is cut", async (t) => {
 });
 
 t.test("the reply of one question is not another's", async (t) => {
-  const fake = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(packed(query, { a: ["10.0.0.9"] })) });
+  const fake = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => void reply(packed(query, { a: ["10.0.0.9"] })),
+  });
   const bench = await Bench.start(t, { forwarding: { kind: "upstreams", upstreams: [fake.upstream] } });
   const [lower, mixed] = [bench.begin("out.example"), bench.begin("OUT.Example", { edns: true })];
   t.match(dnsPacket.decode((await bench.end(lower)).reply), { questions: [{ name: "out.example" }], additionals: [] });
-  t.match(dnsPacket.decode((await bench.end(mixed)).reply), { questions: [{ name: "OUT.Example" }], additionals: [{ type: "OPT" }] });
+  t.match(dnsPacket.decode((await bench.end(mixed)).reply), {
+    questions: [{ name: "OUT.Example" }],
+    additionals: [{ type: "OPT" }],
+  });
   t.equal(fake.received.length, 1);
 });
 
 t.test("the addresses of a kept answer are given out in turn, over UDP and TCP", async (t) => {
-  const bench = await Bench.start(t, { names: { "many.example": { a: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] }, "nas.lan": { a: ["10.0.0.4", "10.0.0.5"], soa: 60 } }, search: ["lan"] });
-  t.equal(await bench.resolve("many.example"), "NOERROR 10.0.0.1 10.0.0.2 10.0.0.3 upstream", "the first time as they came");
+  const bench = await Bench.start(t, {
+    names: {
+      "many.example": { a: ["10.0.0.1", "10.0.0.2", "10.0.0.3"] },
+      "nas.lan": { a: ["10.0.0.4", "10.0.0.5"], soa: 60 },
+    },
+    search: ["lan"],
+  });
+  t.equal(
+    await bench.resolve("many.example"),
+    "NOERROR 10.0.0.1 10.0.0.2 10.0.0.3 upstream",
+    "the first time as they came",
+  );
   const firstOf = (resolved: Resolved | undefined) => textOf(resolved!).split(" ")[1];
   for (const transport of ["udp", "tcp"] as const) {
     const decided = [1, 2, 3].map(() => bench.resolver.decide({ ...bench.asked("many.example"), transport })!);
@@ -643,27 +817,57 @@ t.test("the addresses of a kept answer are given out in turn, over UDP and TCP",
   }
   await bench.resolve("nas");
   const labels = [1, 2].map(() => textOf(bench.resolver.decide(bench.asked("nas"))!));
-  t.same(labels.sort(), ["NOERROR nas.lan 10.0.0.4 10.0.0.5 upstream", "NOERROR nas.lan 10.0.0.5 10.0.0.4 upstream"], "a label under its suffix, too");
+  t.same(
+    labels.sort(),
+    ["NOERROR nas.lan 10.0.0.4 10.0.0.5 upstream", "NOERROR nas.lan 10.0.0.5 10.0.0.4 upstream"],
+    "a label under its suffix, too",
+  );
 });
 
 t.test("every bit and option of a question: what is passed on, and what is not", async (t) => {
   const bench = await Bench.start(t, { names: { "out.example": { a: ["10.0.0.9"], ttl: 60 } } });
   const ask = async (flags: number, options: object[] = []) => {
-    const opt = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options } as unknown as Answer;
-    const message = dnsPacket.encode({ type: "query", id: 0xbeef, flags, questions: [{ name: "out.example", type: "A" }], additionals: options.length > 0 ? [opt] : [] });
+    const opt = {
+      type: "OPT",
+      name: ".",
+      udpPayloadSize: 1232,
+      extendedRcode: 0,
+      ednsVersion: 0,
+      flags: 0,
+      flag_do: false,
+      options,
+    } as unknown as Answer;
+    const message = dnsPacket.encode({
+      type: "query",
+      id: 0xbeef,
+      flags,
+      questions: [{ name: "out.example", type: "A" }],
+      additionals: options.length > 0 ? [opt] : [],
+    });
     const question = readQuery(message, 0, message.length);
     if (question.kind !== "question") throw new Error("not a question");
     const asked: Asked = { sandbox: bench.sandbox, question, message, transport: "udp", limit: 512 };
     const before = bench.upstream.received.length;
     const decided = bench.resolver.decide(asked);
     const { reply } = decided ?? (await bench.end(bench.beginWith(asked)));
-    return { reply: dnsPacket.decode(reply), sent: bench.upstream.received.slice(before).map(({ query }) => dnsPacket.decode(query))[0] };
+    return {
+      reply: dnsPacket.decode(reply),
+      sent: bench.upstream.received.slice(before).map(({ query }) => dnsPacket.decode(query))[0],
+    };
   };
-  t.match(await ask(0x0100), { reply: { flag_rd: true, flag_ad: false, flag_cd: false }, sent: { flag_rd: true, flag_ad: false, flag_cd: false } });
+  t.match(await ask(0x0100), {
+    reply: { flag_rd: true, flag_ad: false, flag_cd: false },
+    sent: { flag_rd: true, flag_ad: false, flag_cd: false },
+  });
   t.match(await ask(0x0120), { sent: { flag_rd: true, flag_ad: true } }, "AD without EDNS (RFC 6840 section 5.7)");
   t.match(await ask(0x0110), { reply: { flag_cd: true }, sent: { flag_cd: true } });
   t.match(await ask(0), { reply: { flag_rd: false }, sent: { flag_rd: false } }, "no recursion desired");
-  t.match(await ask(0x0100, [{ code: "CLIENT_SUBNET", ip: "192.0.2.0", sourcePrefixLength: 24, family: 1 }]), { sent: { additionals: [{ options: [{ code: 8 }] }] } });
-  const unheard = await ask(0x0100, [{ code: 10, data: Buffer.alloc(8) }, { code: 12, data: Buffer.alloc(30) }]);
+  t.match(await ask(0x0100, [{ code: "CLIENT_SUBNET", ip: "192.0.2.0", sourcePrefixLength: 24, family: 1 }]), {
+    sent: { additionals: [{ options: [{ code: 8 }] }] },
+  });
+  const unheard = await ask(0x0100, [
+    { code: 10, data: Buffer.alloc(8) },
+    { code: 12, data: Buffer.alloc(30) },
+  ]);
   t.equal(unheard.sent, undefined, "cookies and padding are between the client and us: the answer is the kept one");
 });

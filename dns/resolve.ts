@@ -7,7 +7,23 @@ import { keyOfText } from "./name.js";
 import type { Outside } from "./outside.js";
 import type { Gap } from "./protocol.js";
 import { isInternet, RCODE, TYPE } from "./query.js";
-import { bridged, failure, foundUnderSuffix, isSearched, isSingleLabel, isSingleLabelAddress, localReply, notUnderSuffix, outsideQuestion, policy, rendered, rotatedKept, singleLabelPolicy, type Asked, type Resolved } from "./resolved.js";
+import {
+  bridged,
+  failure,
+  foundUnderSuffix,
+  isSearched,
+  isSingleLabel,
+  isSingleLabelAddress,
+  localReply,
+  notUnderSuffix,
+  outsideQuestion,
+  policy,
+  rendered,
+  rotatedKept,
+  singleLabelPolicy,
+  type Asked,
+  type Resolved,
+} from "./resolved.js";
 import { rcodeOf } from "./reply-check.js";
 import type { Sandbox } from "./sandbox.js";
 import { searchKept, searchSuffixes, type Searched } from "./search.js";
@@ -69,8 +85,10 @@ export class Resolver {
   }
 
   #decideAlone(asked: Asked): Resolved | undefined {
-    if (!this.#mayAskDocker(asked)) return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
-    if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type))) return undefined;
+    if (!this.#mayAskDocker(asked))
+      return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
+    if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type)))
+      return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
   }
 
@@ -87,7 +105,12 @@ export class Resolver {
   #local(asked: Asked, local: LocalAnswer): Resolved {
     // A port that was not exposed when last heard of may be by now.
     if (!local.exists && this.#isUnfed) return failure(asked, "no-upstream", unknownService);
-    return { reply: localReply(asked, local, asked.sandbox.counters.local++), source: local.source, found: local.exists, ...(!this.#isUnfed && { local }) };
+    return {
+      reply: localReply(asked, local, asked.sandbox.counters.local++),
+      source: local.source,
+      found: local.exists,
+      ...(!this.#isUnfed && { local }),
+    };
   }
 
   /**
@@ -102,7 +125,8 @@ export class Resolver {
 
   /** While a container joins: a whole name that others have is given from what is kept, as long as only that may change it. */
   #decideInJoin(asked: Asked): Resolved | undefined {
-    if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question)) return undefined;
+    if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question))
+      return undefined;
     const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked));
     return kept?.stored.hasAnswers === true ? this.#decidePlainFromKept(asked) : undefined;
   }
@@ -111,12 +135,23 @@ export class Resolver {
     const { sandbox } = asked;
     const { forwarding, singleLabels, search } = sandbox.record;
     const isUnsearched = search.length === 0 || forwarding.kind === "never";
-    if (singleLabels === "no-data" && isSingleLabelAddress(asked.question) && isUnsearched) return singleLabelPolicy(asked);
-    if (singleLabels === "deny" && isSingleLabel(asked.question) && (isUnsearched || !isSingleLabelAddress(asked.question))) return singleLabelPolicy(asked);
-    if (forwarding.kind === "never") return policy(asked, { rcode: RCODE.SERVFAIL, reason: "on internal networks only: nothing is forwarded" });
+    if (singleLabels === "no-data" && isSingleLabelAddress(asked.question) && isUnsearched)
+      return singleLabelPolicy(asked);
+    if (
+      singleLabels === "deny" &&
+      isSingleLabel(asked.question) &&
+      (isUnsearched || !isSingleLabelAddress(asked.question))
+    )
+      return singleLabelPolicy(asked);
+    if (forwarding.kind === "never")
+      return policy(asked, { rcode: RCODE.SERVFAIL, reason: "on internal networks only: nothing is forwarded" });
     if (sandbox.upstreams.length > 0) return undefined;
     const isLoop = forwarding.upstreams.length > 0;
-    return failure(asked, "no-upstream", isLoop ? "the upstream server is this resolver itself" : "no upstream servers");
+    return failure(
+      asked,
+      "no-upstream",
+      isLoop ? "the upstream server is this resolver itself" : "no upstream servers",
+    );
   }
 
   #decideFromKept(asked: Asked): Resolved | undefined {
@@ -130,7 +165,9 @@ export class Resolver {
     if (searched.found) {
       return rotatedKept(asked, foundUnderSuffix(asked, searched.found), REPLY_LASTS);
     }
-    return asked.sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+    return asked.sandbox.record.singleLabels === "forward"
+      ? this.#decidePlainFromKept(asked)
+      : singleLabelPolicy(asked);
   }
 
   #decidePlainFromKept(asked: Asked): Resolved | undefined {
@@ -193,7 +230,9 @@ export class Resolver {
     };
     const settle = () => {
       if (over || !searched) return;
-      const resolved = searched.found ? foundUnderSuffix(asked, searched.found) : plain && notUnderSuffix(asked, searched, plain);
+      const resolved = searched.found
+        ? foundUnderSuffix(asked, searched.found)
+        : plain && notUnderSuffix(asked, searched, plain);
       if (!resolved) return;
       cancel();
       done(resolved);
@@ -215,7 +254,9 @@ export class Resolver {
   }
 
   #decideLabel(asked: Asked): Resolved | undefined {
-    return asked.sandbox.record.singleLabels === "forward" ? this.#decidePlainFromKept(asked) : singleLabelPolicy(asked);
+    return asked.sandbox.record.singleLabels === "forward"
+      ? this.#decidePlainFromKept(asked)
+      : singleLabelPolicy(asked);
   }
 
   /**
@@ -242,7 +283,9 @@ export class Resolver {
     // Whoever is asked after Docker's resolver has what is left of a question's time.
     const deadline = this.wheel.in(FORWARD_TIME, () => {
       cancel();
-      done(failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"));
+      done(
+        failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"),
+      );
     });
     return { cancel };
   }
@@ -268,7 +311,8 @@ export class Resolver {
     if (local && !this.#isUnfed) return void done(this.#local(asked, local));
     if (rcode === RCODE.NOERROR) return void done(dockers);
     if (local) return this.#confirm(asked, local, dockers, done);
-    if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key)) return void done(failure(asked, "no-upstream", unknownService));
+    if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key))
+      return void done(failure(asked, "no-upstream", unknownService));
     return isSearched(asked) ? this.#search(asked, dockers, done) : void done(dockers);
   }
 
@@ -276,16 +320,28 @@ export class Resolver {
    * Docker's resolver denies what the table had: in another letter case, or under a name that only pontoon gives, or the
    * container is gone. The container's own name tells which: is it there, with one of these addresses?
    */
-  #confirm(asked: Asked, local: LocalAnswer, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
+  #confirm(
+    asked: Asked,
+    local: LocalAnswer,
+    dockers: Resolved,
+    done: (resolved: Resolved) => void,
+  ): Running | undefined {
     const key = keyOfText(local.source.names[0] ?? "");
     if (key === undefined || asked.question.type === TYPE.PTR) return void done(dockers);
     const type = asked.question.type === TYPE.AAAA ? TYPE.AAAA : TYPE.A;
     const { message, end } = plainQuery(key, type);
-    return askDocker(this.wheel, { sandbox: asked.sandbox, message, question: { end, edns: undefined }, limit: 0 }, BRIDGE_TIME, (reply) => {
-      const there = reply ? addressesOf(reply, end, type) : [];
-      const isSame = local.records.every((record) => record.type !== type) || local.records.some(({ data }) => there.some((address) => address.equals(data)));
-      done(there.length > 0 && isSame ? this.#local(asked, local) : dockers);
-    });
+    return askDocker(
+      this.wheel,
+      { sandbox: asked.sandbox, message, question: { end, edns: undefined }, limit: 0 },
+      BRIDGE_TIME,
+      (reply) => {
+        const there = reply ? addressesOf(reply, end, type) : [];
+        const isSame =
+          local.records.every((record) => record.type !== type) ||
+          local.records.some(({ data }) => there.some((address) => address.equals(data)));
+        done(there.length > 0 && isSame ? this.#local(asked, local) : dockers);
+      },
+    );
   }
 }
 

@@ -86,33 +86,57 @@ export function outsideQuestion({ question, transport }: Asked): OutsideQuestion
 export function policy(asked: Asked, { rcode, reason }: { rcode: ReplyContent["rcode"]; reason: string }): Resolved {
   asked.sandbox.counters.refused++;
   const error = rcode === RCODE.SERVFAIL ? policyError(reason) : undefined;
-  return { reply: reply(asked, { rcode, records: [], additional: [], error }), source: { kind: "policy", reason }, found: false };
+  return {
+    reply: reply(asked, { rcode, records: [], additional: [], error }),
+    source: { kind: "policy", reason },
+    found: false,
+  };
 }
 
 export function singleLabelPolicy(asked: Asked): Resolved {
   const denied = asked.sandbox.record.singleLabels === "deny";
-  const reason = denied ? "single labels are answered here only (dns.single-label)" : "ndots is set, so single labels are not forwarded";
+  const reason = denied
+    ? "single labels are answered here only (dns.single-label)"
+    : "ndots is set, so single labels are not forwarded";
   return policy(asked, { rcode: denied ? RCODE.NXDOMAIN : RCODE.NOERROR, reason });
 }
 
 export function failure(asked: Asked, why: Why, reason: string): Resolved {
   asked.sandbox.counters.failed++;
-  return { reply: reply(asked, { rcode: why === "refused" ? RCODE.REFUSED : RCODE.SERVFAIL, records: [], additional: [], error: failureError(why, reason) }), source: { kind: "failure", reason }, found: false };
+  return {
+    reply: reply(asked, {
+      rcode: why === "refused" ? RCODE.REFUSED : RCODE.SERVFAIL,
+      records: [],
+      additional: [],
+      error: failureError(why, reason),
+    }),
+    source: { kind: "failure", reason },
+    found: false,
+  };
 }
 
 export function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
   if (answer.kind === "failed") return failure(asked, answer.why, answer.reason);
   const { stored, age, stale, source } = answer;
   const rendering = stale ? { age, ttl: () => STALE_TTL, error: staleError } : { age };
-  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source, found: stored.hasAnswers };
+  return {
+    reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering),
+    source,
+    found: stored.hasAnswers,
+  };
 }
 
 export function bridged(asked: Asked, dockers: Buffer): Resolved | undefined {
   const { end } = asked.question;
-  const stored = isTruncated(dockers) && dockers.length >= end ? storeTruncated(dockers, end) : storeReply(dockers, end);
+  const stored =
+    isTruncated(dockers) && dockers.length >= end ? storeTruncated(dockers, end) : storeReply(dockers, end);
   if (!stored) return undefined;
   const rendering = { age: 0, ttl: (left: number) => Math.min(left, BRIDGED_TTL) };
-  return { reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering), source: { kind: "docker" }, found: stored.rcode === RCODE.NOERROR && stored.hasAnswers };
+  return {
+    reply: renderReply(asked.message, asked.question, stored, asked.limit, rendering),
+    source: { kind: "docker" },
+    found: stored.rcode === RCODE.NOERROR && stored.hasAnswers,
+  };
 }
 
 export function foundUnderSuffix(asked: Asked, { records, answer }: Found): Resolved {

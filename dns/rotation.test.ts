@@ -14,7 +14,9 @@ function packet(answers: Answer[], additionals: Answer[] = []): { reply: Buffer;
 }
 
 function orders({ reply, end }: { reply: Buffer; end: number }): string[][] {
-  return rotations(reply, end).map((each) => dnsPacket.decode(each).answers!.map((answer) => String((answer as { data: unknown }).data)));
+  return rotations(reply, end).map((each) =>
+    dnsPacket.decode(each).answers!.map((answer) => String((answer as { data: unknown }).data)),
+  );
 }
 
 t.test("addresses are given out in turn, each first once", (t) => {
@@ -23,18 +25,32 @@ t.test("addresses are given out in turn, each first once", (t) => {
     ["10.0.0.2", "10.0.0.3", "10.0.0.1"],
     ["10.0.0.3", "10.0.0.1", "10.0.0.2"],
   ]);
-  t.same(orders(packet([aaaa("fd00::1"), aaaa("fd00::2")])), [["fd00::1", "fd00::2"], ["fd00::2", "fd00::1"]]);
+  t.same(orders(packet([aaaa("fd00::1"), aaaa("fd00::2")])), [
+    ["fd00::1", "fd00::2"],
+    ["fd00::2", "fd00::1"],
+  ]);
   t.same(orders(packet([a("10.0.0.1")])), [["10.0.0.1"]]);
   t.same(orders(packet([])), [[]]);
   t.end();
 });
 
 t.test("an alias stays in front of its addresses, and another owner's stay its own", (t) => {
-  const chain: Answer[] = [{ type: "CNAME", name, ttl: 60, data: "cdn.example" }, a("10.0.0.1", "cdn.example"), a("10.0.0.2", "cdn.example")];
-  t.same(orders(packet(chain)), [["cdn.example", "10.0.0.1", "10.0.0.2"], ["cdn.example", "10.0.0.2", "10.0.0.1"]]);
+  const chain: Answer[] = [
+    { type: "CNAME", name, ttl: 60, data: "cdn.example" },
+    a("10.0.0.1", "cdn.example"),
+    a("10.0.0.2", "cdn.example"),
+  ];
+  t.same(orders(packet(chain)), [
+    ["cdn.example", "10.0.0.1", "10.0.0.2"],
+    ["cdn.example", "10.0.0.2", "10.0.0.1"],
+  ]);
   t.same(orders(packet([a("10.0.0.1"), a("10.0.0.2", "other.example")])), [["10.0.0.1", "10.0.0.2"]]);
   t.same(orders(packet([a("10.0.0.1"), aaaa("fd00::1")])), [["10.0.0.1", "fd00::1"]]);
-  t.same(orders(packet([{ type: "MX", name, ttl: 60, data: { preference: 10, exchange: "a" } }])).length, 1, "no other type");
+  t.same(
+    orders(packet([{ type: "MX", name, ttl: 60, data: { preference: 10, exchange: "a" } }])).length,
+    1,
+    "no other type",
+  );
   t.end();
 });
 
@@ -44,10 +60,25 @@ t.test("nothing but the order changes, whatever the reply", (t) => {
     fc.property(fc.array(address, { maxLength: 40 }), fc.array(address, { maxLength: 3 }), (answers, additionals) => {
       const { reply, end } = packet(answers, additionals);
       const all = rotations(reply, end);
-      const sorted = (each: Buffer) => dnsPacket.decode(each).answers!.map((answer) => String((answer as { data: unknown }).data)).sort().join();
-      return all.length <= 16 && all[0] === reply && all.every((each) => each.length === reply.length && sorted(each) === sorted(reply)) && new Set(all.map((each) => each.toString("latin1"))).size <= all.length;
+      const sorted = (each: Buffer) =>
+        dnsPacket
+          .decode(each)
+          .answers!.map((answer) => String((answer as { data: unknown }).data))
+          .sort()
+          .join();
+      return (
+        all.length <= 16 &&
+        all[0] === reply &&
+        all.every((each) => each.length === reply.length && sorted(each) === sorted(reply)) &&
+        new Set(all.map((each) => each.toString("latin1"))).size <= all.length
+      );
     }),
   );
-  fc.assert(fc.property(fc.uint8Array({ minLength: 12, maxLength: 200 }), (bytes) => rotations(Buffer.from(bytes), 12).length >= 1));
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: 12, maxLength: 200 }),
+      (bytes) => rotations(Buffer.from(bytes), 12).length >= 1,
+    ),
+  );
   t.end();
 });

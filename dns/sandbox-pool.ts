@@ -1,6 +1,12 @@
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, disconnectSocket } from "../src/linux/socket.js";
-import { familyOf, tcpSocketsAtMost, tcpWaitingAtMost, type Family, type ForwardingSockets } from "./forwarding-sockets.js";
+import {
+  familyOf,
+  tcpSocketsAtMost,
+  tcpWaitingAtMost,
+  type Family,
+  type ForwardingSockets,
+} from "./forwarding-sockets.js";
 import { UdpPool } from "./udp-pool.js";
 
 /** UDP sockets of one namespace to forward from; questions share them beyond that. */

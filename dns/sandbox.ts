@@ -69,7 +69,16 @@ export class Sandbox {
   readonly fromGap = new RecentNames(FROM_GAP_LASTS);
   readonly watches: Watch[] = [];
   readonly cache: PacketCache;
-  readonly counters: Counters = { queries: 0, local: 0, cached: 0, forwarded: 0, bridged: 0, failed: 0, refused: 0, tcpConnections: 0 };
+  readonly counters: Counters = {
+    queries: 0,
+    local: 0,
+    cached: 0,
+    forwarded: 0,
+    bridged: 0,
+    failed: 0,
+    refused: 0,
+    tcpConnections: 0,
+  };
   /** Questions being asked of others on this sandbox's behalf. */
   readonly underWay = new Set<{ cancel(): void }>();
   /** Questions to upstreams that use this sandbox's sockets, whoever waits for them. */
@@ -135,7 +144,9 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
   const { forwarding } = record;
   if (forwarding.kind === "never") return [];
   const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
-  return upstreams.filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host").map((upstream) => withScope(upstream, record));
+  return upstreams
+    .filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host")
+    .map((upstream) => withScope(upstream, record));
 }
 
 /**
@@ -147,7 +158,13 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
 function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;
   if (!sharesAnswers || /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
-  return { ...upstream, scope: networks.map((network) => network.id).sort().join("+") };
+  return {
+    ...upstream,
+    scope: networks
+      .map((network) => network.id)
+      .sort()
+      .join("+"),
+  };
 }
 
 /** An address in one spelling, its zone as it is; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */

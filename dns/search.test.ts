@@ -16,9 +16,23 @@ const AAAA = (name: string) => questionFor(name, TYPE.AAAA);
 function linesOf(label: string, found: Found | undefined): string[] | "none" {
   if (!found) return "none";
   const message = dnsPacket.encode({ type: "query", id: 1, questions: [{ name: label, type: "A" }] });
-  const question = { kind: "question", key: "", type: TYPE.A, class: CLASS.IN, flags: 0, end: message.length, edns: undefined } as const;
-  const reply = dnsPacket.decode(buildReply(message, question, { rcode: RCODE.NOERROR, records: found.records, additional: [] }, 4096));
-  return (reply.answers ?? []).map((answer) => (answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME" ? `${answer.name} ${answer.ttl} ${answer.type} ${answer.data}` : answer.type));
+  const question = {
+    kind: "question",
+    key: "",
+    type: TYPE.A,
+    class: CLASS.IN,
+    flags: 0,
+    end: message.length,
+    edns: undefined,
+  } as const;
+  const reply = dnsPacket.decode(
+    buildReply(message, question, { rcode: RCODE.NOERROR, records: found.records, additional: [] }, 4096),
+  );
+  return (reply.answers ?? []).map((answer) =>
+    answer.type === "A" || answer.type === "AAAA" || answer.type === "CNAME"
+      ? `${answer.name} ${answer.ttl} ${answer.type} ${answer.data}`
+      : answer.type,
+  );
 }
 
 class Search {
@@ -42,11 +56,16 @@ class Search {
   }
 }
 
-async function searching(t: Parameters<typeof knowing>[0], names: Readonly<Record<string, Meaning>>, search: readonly string[]) {
+async function searching(
+  t: Parameters<typeof knowing>[0],
+  names: Readonly<Record<string, Meaning>>,
+  search: readonly string[],
+) {
   const fake = await knowing(t, names);
   const bench = new OutsideBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream], { search });
-  const find = (label: string, type: number = TYPE.A) => new Search(bench, sandbox, label, questionFor(label, type)).lines();
+  const find = (label: string, type: number = TYPE.A) =>
+    new Search(bench, sandbox, label, questionFor(label, type)).lines();
   return { fake, bench, sandbox, find };
 }
 
@@ -67,7 +86,12 @@ t.test("the first suffix of the list that has the label wins", async (t) => {
 t.test("an earlier suffix that is slow is waited for", async (t) => {
   const fake = await FakeUpstream.start(t);
   const bench = new OutsideBench(t);
-  const search = new Search(bench, bench.sandbox("one", [fake.upstream], { search: ["slow", "quick"] }), "nas", questionFor("nas"));
+  const search = new Search(
+    bench,
+    bench.sandbox("one", [fake.upstream], { search: ["slow", "quick"] }),
+    "nas",
+    questionFor("nas"),
+  );
   await bench.asked(fake, 4);
   const answer = async (name: string, meaning: Meaning) => {
     for (const { query, reply } of fake.received) {
@@ -83,7 +107,10 @@ t.test("an earlier suffix that is slow is waited for", async (t) => {
 });
 
 t.test("a later suffix that is slow is not waited for", async (t) => {
-  const { find } = await searching(t, { "nas.lan": { a: ["10.0.0.1"] }, "nas.slow": { silent: true } }, ["lan", "slow"]);
+  const { find } = await searching(t, { "nas.lan": { a: ["10.0.0.1"] }, "nas.slow": { silent: true } }, [
+    "lan",
+    "slow",
+  ]);
   t.same(await find("nas"), ["nas 60 CNAME nas.lan", "nas.lan 60 A 10.0.0.1"]);
 });
 
@@ -98,7 +125,12 @@ t.test("a family that could not be asked of the name that there is, is not denie
   const fake = await FakeUpstream.start(t);
   const bench = new OutsideBench(t);
   const ends: Searched[] = [];
-  searchSuffixes(bench.outside, bench.sandbox("one", [fake.upstream], { search: ["lan"] }), questionFor("nas"), (searched) => ends.push(searched));
+  searchSuffixes(
+    bench.outside,
+    bench.sandbox("one", [fake.upstream], { search: ["lan"] }),
+    questionFor("nas"),
+    (searched) => ends.push(searched),
+  );
   await bench.asked(fake, 2);
   for (const { query, reply } of fake.received) {
     const type = dnsPacket.decode(query).questions![0]!.type === "AAAA" ? "AAAA" : "A";
@@ -117,7 +149,11 @@ t.test("several addresses come all, and the alias lasts as long as they do", asy
   const { find, bench } = await searching(t, { "nas.lan": { a: ["10.0.0.1", "10.0.0.2"], ttl: 30 } }, ["lan"]);
   t.same(await find("nas"), ["nas 30 CNAME nas.lan", "nas.lan 30 A 10.0.0.1", "nas.lan 30 A 10.0.0.2"]);
   bench.loop.pass(10_000);
-  t.same(await find("nas"), ["nas 20 CNAME nas.lan", "nas.lan 20 A 10.0.0.1", "nas.lan 20 A 10.0.0.2"], "from what is kept, counted down");
+  t.same(
+    await find("nas"),
+    ["nas 20 CNAME nas.lan", "nas.lan 20 A 10.0.0.1", "nas.lan 20 A 10.0.0.2"],
+    "from what is kept, counted down",
+  );
 });
 
 t.test("an alias without addresses counts down, too", async (t) => {
@@ -144,7 +180,10 @@ t.test("no suffix has it", async (t) => {
 });
 
 t.test("a suffix that nobody answers for is passed over", async (t) => {
-  const { find } = await searching(t, { "nas.broken": { rcode: RCODE.SERVFAIL }, "nas.two": { a: ["10.0.0.2"] } }, ["broken", "two"]);
+  const { find } = await searching(t, { "nas.broken": { rcode: RCODE.SERVFAIL }, "nas.two": { a: ["10.0.0.2"] } }, [
+    "broken",
+    "two",
+  ]);
   t.same(await find("nas"), ["nas 60 CNAME nas.two", "nas.two 60 A 10.0.0.2"]);
   const broken = await searching(t, { "nas.broken": { rcode: RCODE.SERVFAIL } }, ["broken"]);
   t.equal(await broken.find("nas"), "none");
@@ -163,7 +202,13 @@ t.test("a search that is cancelled ends in nothing", async (t) => {
 
 t.test("a name too long, a suffix that is none and more than six are left out", async (t) => {
   const long = `${"x".repeat(63)}.`.repeat(4).slice(0, 251);
-  const { find, fake } = await searching(t, { [`nas.${long.slice(0, 249)}`]: { a: ["10.0.0.1"] } }, [long, "a..b", "", ".", long.slice(0, 249)]);
+  const { find, fake } = await searching(t, { [`nas.${long.slice(0, 249)}`]: { a: ["10.0.0.1"] } }, [
+    long,
+    "a..b",
+    "",
+    ".",
+    long.slice(0, 249),
+  ]);
   t.match(await find("nas"), [/CNAME/, /10\.0\.0\.1/]);
   t.equal(fake.received.length, 2, "253 characters are a name");
   const many = await searching(t, {}, ["a", "b", "c", "d", "e", "f", "g"]);

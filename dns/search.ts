@@ -35,7 +35,8 @@ export interface Searched {
 export function searchKept(outside: Outside, sandbox: Sandbox, question: OutsideQuestion): Searched | undefined {
   const candidates = candidatesOf(question.key, sandbox.record.search);
   for (const candidate of candidates) {
-    for (const [index, type] of families.entries()) candidate.answers[index] = outside.kept(sandbox, { ...question, key: candidate.key, type });
+    for (const [index, type] of families.entries())
+      candidate.answers[index] = outside.kept(sandbox, { ...question, key: candidate.key, type });
   }
   return outcomeOf(candidates, question.type);
 }
@@ -46,7 +47,12 @@ export function searchKept(outside: Outside, sandbox: Sandbox, question: Outside
  * musl never tries the suffixes itself.
  * @param done called once, when the first of the list that exists is known, or that none does; perhaps from inside
  */
-export function searchSuffixes(outside: Outside, sandbox: Sandbox, question: OutsideQuestion, done: (searched: Searched) => void): { cancel(): void } {
+export function searchSuffixes(
+  outside: Outside,
+  sandbox: Sandbox,
+  question: OutsideQuestion,
+  done: (searched: Searched) => void,
+): { cancel(): void } {
   const candidates = candidatesOf(question.key, sandbox.record.search);
   const running: { cancel(): void }[] = [];
   let over = false;
@@ -112,14 +118,26 @@ function foundIn({ key, answers }: Candidate, type: number): Found | undefined {
   const end = HEADER_SIZE + key.length + 1 + 4;
   const known = families.map((family, index) => {
     const answer = answers[index];
-    return answer?.kind === "reply" ? { family, answer, records: addressesIn(answer.stored, end, family, answer.age) } : undefined;
+    return answer?.kind === "reply"
+      ? { family, answer, records: addressesIn(answer.stored, end, family, answer.age) }
+      : undefined;
   });
   if (!known.some((each) => each && each.records.length > 0)) return undefined;
   const wanted = known.find((each) => each?.family === type) ?? known.find((each) => each !== undefined)!;
   const target = textOfKey(key);
-  const addresses = wanted.family === type ? wanted.records.map((record) => ({ ...record, owner: target, ttl: wanted.answer.stale ? STALE_TTL : record.ttl })) : [];
+  const addresses =
+    wanted.family === type
+      ? wanted.records.map((record) => ({
+          ...record,
+          owner: target,
+          ttl: wanted.answer.stale ? STALE_TTL : record.ttl,
+        }))
+      : [];
   const ttl = Math.min(timeLeft(wanted.answer), ...addresses.map((record) => record.ttl));
-  return { answer: wanted.answer, records: [{ owner: undefined, type: TYPE.CNAME, ttl, data: encodeName(target) }, ...addresses] };
+  return {
+    answer: wanted.answer,
+    records: [{ owner: undefined, type: TYPE.CNAME, ttl, data: encodeName(target) }, ...addresses],
+  };
 }
 
 /** Seconds the answer may be kept from now on. */

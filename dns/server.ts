@@ -4,7 +4,17 @@ import { EPOLLIN } from "../src/linux/constants.js";
 import type { Reactor } from "../src/linux/reactor.js";
 import { setTimeToLive } from "../src/linux/socket.js";
 import { monotonicNow } from "../src/linux/wheel.js";
-import { LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT, type Explanation, type Gap, type Report, type SandboxRecord, type SandboxReport, type Settings } from "./protocol.js";
+import {
+  LETTING_GO_TTL,
+  RESOLVER_ADDRESS,
+  RESOLVER_PORT,
+  type Explanation,
+  type Gap,
+  type Report,
+  type SandboxRecord,
+  type SandboxReport,
+  type Settings,
+} from "./protocol.js";
 import type { NameKey } from "./name.js";
 import { QueryLog, describeSource } from "./query-log.js";
 import { readQuery } from "./query.js";
@@ -93,7 +103,9 @@ export class DnsServer {
   putSandbox(record: SandboxRecord): void {
     const known = this.sandboxes.get(record.id);
     if (known) return known.update(record);
-    const pool = new SandboxPool(this.reactor.poller, (family, udp, tcp) => this.events.wantSockets(record.id, family, udp, tcp));
+    const pool = new SandboxPool(this.reactor.poller, (family, udp, tcp) =>
+      this.events.wantSockets(record.id, family, udp, tcp),
+    );
     this.sandboxes.set(record.id, new Sandbox(record, this.zones, pool, this.#room));
   }
 
@@ -164,7 +176,9 @@ export class DnsServer {
     }
     const began = monotonicNow();
     const look = () => {
-      const isDone = [...this.sandboxes.values()].every(({ underWay, connections }) => underWay.size === 0 && connections.size === 0);
+      const isDone = [...this.sandboxes.values()].every(
+        ({ underWay, connections }) => underWay.size === 0 && connections.size === 0,
+      );
       if (isDone || monotonicNow() - began > drainTime) return done();
       this.reactor.wheel.in(20, look);
     };
@@ -197,7 +211,9 @@ export class DnsServer {
     const question = readQuery(query, 0, query.length);
     if (!sandbox || question.kind !== "question") return done(undefined);
     const began = monotonicNow();
-    const networks = sandbox.record.networks.map((network) => this.zones.networks.get(network.id)?.record.name ?? network.id);
+    const networks = sandbox.record.networks.map(
+      (network) => this.zones.networks.get(network.id)?.record.name ?? network.id,
+    );
     const steps = [`asked as ${sandbox.record.containerName}, on ${networks.join(", ")}`];
     const asked = { sandbox, question, message: query, transport: "udp", limit: 65535 } as const;
     const finish = ({ reply, source }: { reply: Buffer; source: Explanation["source"] }) => {

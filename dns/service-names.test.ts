@@ -9,6 +9,7 @@ t.test("a service name stands for its ports", (t) => {
 });
 
 t.test("any other word stands for none", (t) => {
-  for (const word of ["", "nosuch", "HTTP", "constructor", "__proto__", "toString"]) t.same(portsOfService(word), [], `"${word}"`);
+  for (const word of ["", "nosuch", "HTTP", "constructor", "__proto__", "toString"])
+    t.same(portsOfService(word), [], `"${word}"`);
   t.end();
 });

@@ -38,14 +38,22 @@ t.test("what a pointer leads to ends before it, and is not changed when the mess
 });
 
 t.test("a name is no longer than 255 bytes, and inside of its message", (t) => {
-  const labels = (count: number, last: number) => [...Array.from({ length: count }, () => [63, ...Array<number>(63).fill(0x61)]).flat(), last, ...Array<number>(last).fill(0x61), 0];
+  const labels = (count: number, last: number) => [
+    ...Array.from({ length: count }, () => [63, ...Array<number>(63).fill(0x61)]).flat(),
+    last,
+    ...Array<number>(last).fill(0x61),
+    0,
+  ];
   t.equal(endOfSoundName(message(...labels(3, 61)), 12), 267);
   t.equal(endOfSoundName(message(...labels(3, 62)), 12), undefined);
   t.equal(endOfSoundName(message(3, 0x77), 12), undefined);
   t.equal(endOfSoundName(message(3, 0x77, 0x65, 0x62), 12), undefined, "without its end");
   t.equal(endOfSoundName(message(0x40, 0), 12), undefined, "a reserved label");
   const pointerTo = (at: number) => [0xc0 | (at >> 8), at & 255];
-  const many = message(0, ...Array.from({ length: 200 }, (_, index) => pointerTo(12 + Math.max(0, 2 * index - 1))).flat());
+  const many = message(
+    0,
+    ...Array.from({ length: 200 }, (_, index) => pointerTo(12 + Math.max(0, 2 * index - 1))).flat(),
+  );
   t.type(endOfSoundName(many, 13 + 2 * 100), "number", "a hundred pointers");
   t.equal(endOfSoundName(many, 13 + 2 * 150), undefined, "more pointers than a name has labels");
   t.end();

@@ -26,7 +26,8 @@ export function endOfSoundName(message: Buffer, at: number, fields: readonly num
     const byte = message[at]!;
     const isPointer = byte >= 0xc0;
     const next = isPointer ? at + 2 : at + 1 + byte;
-    if ((byte > 63 && !isPointer) || next > limit || (end !== undefined && overlaps(fields, at, next))) return undefined;
+    if ((byte > 63 && !isPointer) || next > limit || (end !== undefined && overlaps(fields, at, next)))
+      return undefined;
     if (isPointer) {
       const target = message.readUInt16BE(at) & 0x3fff;
       if (++pointers > pointersAtMost || target >= begin || target < HEADER_SIZE) return undefined;
@@ -65,7 +66,13 @@ const namesIn: Partial<Record<number, { readonly skip: number; readonly count: n
 };
 
 /** Whether the names in a record's data are sound and inside of it. Data of other types is nobody's to read but the asker's. */
-export function holdsSoundNames(message: Buffer, type: number, dataAt: number, dataLength: number, fields: readonly number[] = []): boolean {
+export function holdsSoundNames(
+  message: Buffer,
+  type: number,
+  dataAt: number,
+  dataLength: number,
+  fields: readonly number[] = [],
+): boolean {
   const names = namesIn[type];
   if (!names) return true;
   let at: number | undefined = dataAt + names.skip;

@@ -59,7 +59,9 @@ export function addressesIn(stored: StoredReply, end: number, type: number, age:
   const message = Buffer.from(stored.bytes, "latin1");
   const places = recordsIn(message, end) ?? [];
   return places
-    .filter((place) => place.section === "answer" && place.type === type && place.dataLength === (type === TYPE.A ? 4 : 16))
+    .filter(
+      (place) => place.section === "answer" && place.type === type && place.dataLength === (type === TYPE.A ? 4 : 16),
+    )
     .map(({ ttlAt, dataLength }) => ({
       owner: undefined,
       type,
@@ -72,7 +74,11 @@ export function addressesIn(stored: StoredReply, end: number, type: number, age:
  * Cuts the message before its OPT record, or behind its last one: what is appended later must not stand behind bytes
  * that no record owns. Records behind the OPT record go with it; they are extras, and nothing before refers to them.
  */
-function withoutOpt(reply: Buffer, end: number, places: readonly RecordPlace[]): { message: Buffer; kept: readonly RecordPlace[] } | undefined {
+function withoutOpt(
+  reply: Buffer,
+  end: number,
+  places: readonly RecordPlace[],
+): { message: Buffer; kept: readonly RecordPlace[] } | undefined {
   const optIndex = places.findIndex(({ type }) => type === TYPE.OPT);
   if (optIndex >= 0 && places[optIndex]!.section !== "additional") return undefined;
   const kept = optIndex < 0 ? places : places.slice(0, optIndex);
@@ -94,7 +100,9 @@ function lifetimeOf(message: Buffer, places: readonly RecordPlace[], hasAnswers:
   const ttlOf = ({ ttlAt }: RecordPlace) => saneTtl(message.readUInt32BE(ttlAt));
   const answers = places.filter(({ section }) => section === "answer");
   const positive = Math.min(positiveAtMost, ...answers.map(ttlOf));
-  const soa = places.find(({ section, type, dataLength }) => section === "authority" && type === TYPE.SOA && dataLength >= 22);
+  const soa = places.find(
+    ({ section, type, dataLength }) => section === "authority" && type === TYPE.SOA && dataLength >= 22,
+  );
   if (!soa) return hasAnswers && rcode === RCODE.NOERROR ? positive : 0;
   const minimum = saneTtl(message.readUInt32BE(soa.ttlAt + 6 + soa.dataLength - 4));
   return Math.min(negativeAtMost, positive, ttlOf(soa), minimum);
@@ -124,7 +132,10 @@ export interface QueryContent {
 }
 
 /** A query of our own for a name: a fresh header, one question, EDNS with a payload that fits into one packet. */
-export function buildQuery({ key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: QueryContent): { query: Buffer; questionEnd: number } {
+export function buildQuery({ key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: QueryContent): {
+  query: Buffer;
+  questionEnd: number;
+} {
   const questionEnd = HEADER_SIZE + key.length + 1 + 4;
   const options = clientSubnet.length > 0 ? 4 + clientSubnet.length : 0;
   const query = Buffer.alloc(questionEnd + optSize + options);
@@ -145,7 +156,14 @@ export function buildQuery({ key, type, class: dnsClass, flags, dnssecOk, client
 
 /** The simplest query there is for a name. */
 export function plainQuery(key: NameKey, type: number): { message: Buffer; end: number } {
-  const { query, questionEnd } = buildQuery({ key, type, class: CLASS.IN, flags: FLAG.RD, dnssecOk: false, clientSubnet: "" });
+  const { query, questionEnd } = buildQuery({
+    key,
+    type,
+    class: CLASS.IN,
+    flags: FLAG.RD,
+    dnssecOk: false,
+    clientSubnet: "",
+  });
   return { message: withoutEdns(query, questionEnd), end: questionEnd };
 }
 

@@ -72,7 +72,13 @@ export class TcpConnection implements ClientConnection {
   }
 
   get #mayTake(): boolean {
-    return this.#open && !this.#clientDone && !this.#waitsForTurn && this.#underWay < UNDER_WAY_AT_MOST && this.#unsent < UNSENT_PAUSE;
+    return (
+      this.#open &&
+      !this.#clientDone &&
+      !this.#waitsForTurn &&
+      this.#underWay < UNDER_WAY_AT_MOST &&
+      this.#unsent < UNSENT_PAUSE
+    );
   }
 
   #onReady(events: number): void {

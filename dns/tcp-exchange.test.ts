@@ -4,7 +4,16 @@ import { closeDescriptor, disconnectSocket, tcpSocket } from "../src/linux/socke
 import { TestLoop, openDescriptors } from "../src/linux/test-loop.js";
 import type { Upstream } from "./protocol.js";
 import { askOverTcp } from "./tcp-exchange.js";
-import { addressIn, deadUpstream, FakeUpstream, framed, queryFor, replyTo, type Received, type TestLike } from "./test-upstream.js";
+import {
+  addressIn,
+  deadUpstream,
+  FakeUpstream,
+  framed,
+  queryFor,
+  replyTo,
+  type Received,
+  type TestLike,
+} from "./test-upstream.js";
 import type { ExchangeOutcome } from "./udp-channel.js";
 
 /** One question over TCP, and everything that comes of it. */
@@ -24,7 +33,9 @@ class Bench {
       this.givenBack.push(used);
       giveBack(used);
     };
-    const exchange = askOverTcp(this.loop.poller, fd, { upstream, query, questionEnd }, take, (outcome) => this.outcomes.push(outcome));
+    const exchange = askOverTcp(this.loop.poller, fd, { upstream, query, questionEnd }, take, (outcome) =>
+      this.outcomes.push(outcome),
+    );
     if (this.outcomes.length > 0) throw new Error("an outcome came from inside the call");
     return { cancel: () => exchange.cancel() };
   }
@@ -41,18 +52,24 @@ t.test("a question is asked with its length in front, under another id", async (
   const bench = new Bench(t);
   bench.ask(fake.upstream);
   t.equal(await bench.outcome(), "10.0.0.1");
-  t.same(fake.received.map(({ query }) => query.subarray(2)), [queryFor("web.example").query.subarray(2)]);
+  t.same(
+    fake.received.map(({ query }) => query.subarray(2)),
+    [queryFor("web.example").query.subarray(2)],
+  );
   t.equal(bench.givenBack.length, 1);
   t.equal(bench.loop.poller.size, 0, "nothing is watched any more");
 });
 
 t.test("a reply may come in whatever pieces", async (t) => {
-  const inPieces = (size: number) => ({ query }: Received, connection: Socket) => {
-    const bytes = framed(replyTo(query));
-    connection.setNoDelay(true);
-    const sendFrom = (at: number) => at < bytes.length && connection.write(bytes.subarray(at, at + size), () => setImmediate(sendFrom, at + size));
-    sendFrom(0);
-  };
+  const inPieces =
+    (size: number) =>
+    ({ query }: Received, connection: Socket) => {
+      const bytes = framed(replyTo(query));
+      connection.setNoDelay(true);
+      const sendFrom = (at: number) =>
+        at < bytes.length && connection.write(bytes.subarray(at, at + size), () => setImmediate(sendFrom, at + size));
+      sendFrom(0);
+    };
   for (const size of [1, 2, 3, 20]) {
     const fake = await FakeUpstream.start(t, { onTcp: inPieces(size) });
     const bench = new Bench(t);
@@ -62,22 +79,36 @@ t.test("a reply may come in whatever pieces", async (t) => {
 });
 
 t.test("a reply of the largest size is taken", async (t) => {
-  const fake = await FakeUpstream.start(t, { onTcp: ({ query, reply }) => void reply(Buffer.concat([replyTo(query), Buffer.alloc(65535 - replyTo(query).length)])) });
+  const fake = await FakeUpstream.start(t, {
+    onTcp: ({ query, reply }) =>
+      void reply(Buffer.concat([replyTo(query), Buffer.alloc(65535 - replyTo(query).length)])),
+  });
   const bench = new Bench(t);
   bench.ask(fake.upstream);
   t.equal(await bench.outcome(), "10.0.0.1");
-  t.same(bench.outcomes.map((outcome) => outcome.kind === "reply" && outcome.reply.length), [65535]);
+  t.same(
+    bench.outcomes.map((outcome) => outcome.kind === "reply" && outcome.reply.length),
+    [65535],
+  );
 });
 
 t.test("a server that says nothing useful fails the question", async (t) => {
   const otherName = replyTo(queryFor("other.example").query);
   const cases: [what: string, onTcp: (received: Received, connection: Socket) => void, reason: RegExp][] = [
     ["closes without a word", (_, connection) => connection.end(), /closed/],
-    ["closes within its reply", ({ query }, connection) => connection.end(framed(replyTo(query)).subarray(0, 20)), /closed/],
+    [
+      "closes within its reply",
+      ({ query }, connection) => connection.end(framed(replyTo(query)).subarray(0, 20)),
+      /closed/,
+    ],
     ["closes within the length", (_, connection) => connection.end(Buffer.from([0])), /closed/],
     ["resets", (_, connection) => connection.resetAndDestroy(), /ECONNRESET|errno 104/],
     ["answers another question", ({ reply }) => void reply(otherName), /match/],
-    ["answers under another id", ({ query, reply }) => void reply(replyTo(Buffer.concat([Buffer.from([query[0]! ^ 1]), query.subarray(1)]))), /match/],
+    [
+      "answers under another id",
+      ({ query, reply }) => void reply(replyTo(Buffer.concat([Buffer.from([query[0]! ^ 1]), query.subarray(1)]))),
+      /match/,
+    ],
     ["answers with nothing", ({ reply }) => void reply(Buffer.alloc(0)), /match/],
     ["answers with a byte", ({ reply }) => void reply(Buffer.alloc(1)), /match/],
   ];
@@ -98,7 +129,9 @@ t.test("a whole reply counts, however its server ends the connection behind it",
     ["resets", (connection) => connection.resetAndDestroy()],
   ];
   for (const [what, end] of ends) {
-    const fake = await FakeUpstream.start(t, { onTcp: ({ query, reply }, connection) => void reply(replyTo(query)).then(() => end(connection)) });
+    const fake = await FakeUpstream.start(t, {
+      onTcp: ({ query, reply }, connection) => void reply(replyTo(query)).then(() => end(connection)),
+    });
     const bench = new Bench(t);
     bench.ask(fake.upstream);
     await bench.loop.until("the query", () => fake.received.length === 1);
@@ -134,7 +167,10 @@ t.test("a cancelled question gives its socket back and is heard of no more", asy
 });
 
 t.test("a socket that came back can ask another server, also out of the middle of a question", async (t) => {
-  const [silent, fake] = [await FakeUpstream.start(t), await FakeUpstream.start(t, { onTcp: ({ query, reply }) => void reply(replyTo(query)) })];
+  const [silent, fake] = [
+    await FakeUpstream.start(t),
+    await FakeUpstream.start(t, { onTcp: ({ query, reply }) => void reply(replyTo(query)) }),
+  ];
   const bench = new Bench(t);
   const fd = tcpSocket();
   t.teardown(() => closeDescriptor(fd));

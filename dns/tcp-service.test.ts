@@ -33,7 +33,9 @@ t.test("a query may come byte by byte", async (t) => {
 
 t.test("replies come as they are ready", async (t) => {
   const received: (() => void)[] = [];
-  const fake = await FakeUpstream.start(t, { onTcp: ({ query, reply }) => received.push(() => void reply(packed(query, { a: ["10.0.0.1"] }))) });
+  const fake = await FakeUpstream.start(t, {
+    onTcp: ({ query, reply }) => received.push(() => void reply(packed(query, { a: ["10.0.0.1"] }))),
+  });
   const bench = new ServiceBench(t);
   const client = await bench.connect(bench.serve("one", [fake.upstream]));
   client.ask(ask(1, "slow.example"), ask(2));
@@ -131,7 +133,10 @@ t.test("of a client that does not read nothing more is read, and it is closed wh
   client.socket.pause();
   client.ask(...range(3000).map((id) => ask(id, "wide")));
   await bench.until("its replies wait", () => bench.tcp.unsent > 0);
-  await bench.until("reading has stopped", stalled(() => sandbox.counters.queries));
+  await bench.until(
+    "reading has stopped",
+    stalled(() => sandbox.counters.queries),
+  );
   t.ok(sandbox.counters.queries < 3000, `${sandbox.counters.queries} of 3000 queries are read`);
   t.ok(bench.tcp.unsent < 2 * 64 * 1024, `${bench.tcp.unsent} bytes are held`);
   other.ask(ask(1));
@@ -148,7 +153,10 @@ t.test("a client that reads late gets everything", async (t) => {
   client.socket.pause();
   client.ask(...range(1000).map((id) => ask(id, "wide")));
   await bench.until("its replies wait", () => bench.tcp.unsent > 0);
-  await bench.until("reading has stopped", stalled(() => sandbox.counters.queries));
+  await bench.until(
+    "reading has stopped",
+    stalled(() => sandbox.counters.queries),
+  );
   client.socket.resume();
   await bench.until("every reply", () => client.replies.length === 1000);
   t.same(client.ids, range(1000));
@@ -189,7 +197,12 @@ t.test("a reset, at any point, leaves nothing behind", async (t) => {
   const fake = await knowing(t, { "out.example": { silent: true } });
   const bench = new ServiceBench(t);
   const sandbox = bench.serve("one", [fake.upstream]);
-  const queries = [Buffer.alloc(0), framed(ask(1)).subarray(0, 9), framed(ask(1, "out.example")), Buffer.concat(range(500).map((id) => framed(ask(id, "wide"))))];
+  const queries = [
+    Buffer.alloc(0),
+    framed(ask(1)).subarray(0, 9),
+    framed(ask(1, "out.example")),
+    Buffer.concat(range(500).map((id) => framed(ask(id, "wide")))),
+  ];
   for (const bytes of queries) {
     const client = await bench.connect(sandbox);
     client.socket.pause();
@@ -205,7 +218,11 @@ t.test("a reset, at any point, leaves nothing behind", async (t) => {
 t.test("beyond the limit of a sandbox the connection idle for longest goes", async (t) => {
   const bench = new ServiceBench(t, { ofSandbox: 3, inAll: 100 });
   const [sandbox, other] = [bench.serve("one"), bench.serve("two")];
-  const [first, second, third] = [await bench.connect(sandbox), await bench.connect(sandbox), await bench.connect(sandbox)];
+  const [first, second, third] = [
+    await bench.connect(sandbox),
+    await bench.connect(sandbox),
+    await bench.connect(sandbox),
+  ];
   const neighbour = await bench.connect(other);
   first.ask(ask(1));
   await bench.until("the first has been used", () => first.replies.length > 0);
@@ -226,7 +243,10 @@ t.test("connections with questions under way stay, and the newcomer is refused",
   await bench.outside.asked(fake, 2);
   const late = await bench.connect(sandbox);
   await bench.until("the newcomer is closed", () => late.closed);
-  t.same(busy.map(({ closed }) => closed), [false, false]);
+  t.same(
+    busy.map(({ closed }) => closed),
+    [false, false],
+  );
   t.equal(sandbox.counters.refused, 1);
 });
 
@@ -237,7 +257,10 @@ t.test("beyond the limit of all, the sandbox with most connections gives one up"
   for (let count = 0; count < 4; count++) held.push(await bench.connect(crowd));
   const [one, two] = [await bench.connect(quiet), await bench.connect(quiet)];
   await bench.until("two are closed", () => held.filter(({ closed }) => closed).length === 2);
-  t.same(held.map(({ closed }) => closed), [true, true, false, false]);
+  t.same(
+    held.map(({ closed }) => closed),
+    [true, true, false, false],
+  );
   for (const client of [one, two]) client.ask(ask(1));
   await bench.until("the quiet one is answered", () => one.replies.length + two.replies.length === 2);
   t.equal(bench.tcp.connections, 4);
@@ -259,7 +282,10 @@ t.test("one sandbox that sends without end takes no more than its share of a rou
     t.ok(loud.counters.queries - before <= 64, `${loud.counters.queries - before} in one round`);
     if (rounds > 1000) throw new Error("they are not all read");
   }
-  await bench.until("everybody is answered", () => client.replies.length === 1 && louds.every(({ replies }) => replies.length === 400));
+  await bench.until(
+    "everybody is answered",
+    () => client.replies.length === 1 && louds.every(({ replies }) => replies.length === 400),
+  );
 });
 
 t.test("a share is renewed each round", async (t) => {
@@ -303,4 +329,3 @@ function stalled(figure: () => number): () => boolean {
     return rounds > 50;
   };
 }
-

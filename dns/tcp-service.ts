@@ -93,7 +93,8 @@ export class TcpService {
 
   #mostCrowded(): Sandbox {
     let most: Sandbox | undefined;
-    for (const sandbox of new Set(this.#owners.values())) if (sandbox.connections.size > (most?.connections.size ?? 0)) most = sandbox;
+    for (const sandbox of new Set(this.#owners.values()))
+      if (sandbox.connections.size > (most?.connections.size ?? 0)) most = sandbox;
     return most!;
   }
 }

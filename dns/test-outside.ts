@@ -35,7 +35,11 @@ export class OutsideBench {
   constructor(t: TestLike) {
     const { poller, wheel } = this.loop;
     const ipv4 = new HostSockets(poller, "ipv4");
-    this.outside = new Outside({ poller, wheel, health: this.health }, { ipv4, ipv6: new HostSockets(poller, "ipv6") }, this.cache);
+    this.outside = new Outside(
+      { poller, wheel, health: this.health },
+      { ipv4, ipv6: new HostSockets(poller, "ipv6") },
+      this.cache,
+    );
     this.cache.limit(1_000_000);
     t.teardown(() => {
       for (const sandbox of this.#sandboxes) sandbox.letGo();
@@ -47,7 +51,17 @@ export class OutsideBench {
   /** A sandbox that forwards to these. */
   sandbox(id: string, upstreams: readonly Upstream[], given: Partial<SandboxRecord> = {}): Sandbox {
     const forwarding = { kind: "upstreams", upstreams } as const;
-    const record: SandboxRecord = { id, container: id, containerName: id, networks: [], forwarding, singleLabels: "forward", sharesAnswers: true, search: [], ...given };
+    const record: SandboxRecord = {
+      id,
+      container: id,
+      containerName: id,
+      networks: [],
+      forwarding,
+      singleLabels: "forward",
+      sharesAnswers: true,
+      search: [],
+      ...given,
+    };
     const sandbox = new Sandbox(record, this.zones, new SandboxPool(this.loop.poller, () => false));
     this.#sandboxes.push(sandbox);
     return sandbox;
@@ -76,8 +90,22 @@ export class OutsideBench {
   }
 }
 
-export function questionFor(name: string, type: number = TYPE.A, given: Partial<OutsideQuestion> = {}): OutsideQuestion {
-  return { key: keyOfText(name)!, type, flags: 0x0100, dnssecOk: false, class: CLASS.IN, clientSubnet: "", clientSize: 512, overTcp: false, ...given };
+export function questionFor(
+  name: string,
+  type: number = TYPE.A,
+  given: Partial<OutsideQuestion> = {},
+): OutsideQuestion {
+  return {
+    key: keyOfText(name)!,
+    type,
+    flags: 0x0100,
+    dnssecOk: false,
+    class: CLASS.IN,
+    clientSubnet: "",
+    clientSize: 512,
+    overTcp: false,
+    ...given,
+  };
 }
 
 /** An upstream that knows these names; the rest does not exist. `names` may be changed meanwhile. */
@@ -98,13 +126,45 @@ function answerFrom(names: Readonly<Record<string, Meaning>>, { query, reply }: 
 }
 
 /** A reply to a query, as the meaning has it. */
-export function packed(query: Buffer, { a = [], aaaa = [], rcode = 0, ttl = 60, soa }: Meaning, type: "A" | "AAAA" = "A"): Buffer {
+export function packed(
+  query: Buffer,
+  { a = [], aaaa = [], rcode = 0, ttl = 60, soa }: Meaning,
+  type: "A" | "AAAA" = "A",
+): Buffer {
   const { id, questions } = dnsPacket.decode(query);
   const { name } = questions![0]!;
-  const answers: Answer[] = type === "A" ? a.map((data) => ({ type, name, ttl, data })) : aaaa.map((data) => ({ type, name, ttl, data }));
-  const authorities: Answer[] = soa === undefined || answers.length > 0 ? [] : [{ type: "SOA", name: ".", ttl: soa, data: { mname: "ns", rname: "admin", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: soa } }];
-  const optional: Answer = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
-  return dnsPacket.encode({ type: "response", id: id ?? 0, flags: 0x0180 | rcode, questions: questions ?? [], answers, authorities, additionals: [optional] });
+  const answers: Answer[] =
+    type === "A" ? a.map((data) => ({ type, name, ttl, data })) : aaaa.map((data) => ({ type, name, ttl, data }));
+  const authorities: Answer[] =
+    soa === undefined || answers.length > 0
+      ? []
+      : [
+          {
+            type: "SOA",
+            name: ".",
+            ttl: soa,
+            data: { mname: "ns", rname: "admin", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: soa },
+          },
+        ];
+  const optional: Answer = {
+    type: "OPT",
+    name: ".",
+    udpPayloadSize: 1232,
+    extendedRcode: 0,
+    ednsVersion: 0,
+    flags: 0,
+    flag_do: false,
+    options: [],
+  };
+  return dnsPacket.encode({
+    type: "response",
+    id: id ?? 0,
+    flags: 0x0180 | rcode,
+    questions: questions ?? [],
+    answers,
+    authorities,
+    additionals: [optional],
+  });
 }
 
 function nameIn(query: Buffer): string {

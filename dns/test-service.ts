@@ -26,10 +26,21 @@ export class ServiceBench {
     const { loop, zones } = this.outside;
     this.resolver = new Resolver(loop.wheel, this.outside.outside);
     this.resolver.gap = { everywhere: false, networks: [] };
-    this.tcp = new TcpService({ poller: loop.poller, wheel: loop.wheel, resolver: this.resolver, log: new QueryLog() }, limits);
+    this.tcp = new TcpService(
+      { poller: loop.poller, wheel: loop.wheel, resolver: this.resolver, log: new QueryLog() },
+      limits,
+    );
     zones.putNetwork({ id: "front", name: "front", shared: false });
     for (let index = 0; index < 250; index++)
-      zones.putEndpoint({ network: "front", container: `c${index}`, names: index === 0 ? ["web", "wide"] : ["wide"], ipv4: `10.1.0.${index}`, ipv6: undefined, ports: [], ttl: 5 });
+      zones.putEndpoint({
+        network: "front",
+        container: `c${index}`,
+        names: index === 0 ? ["web", "wide"] : ["wide"],
+        ipv4: `10.1.0.${index}`,
+        ipv6: undefined,
+        ports: [],
+        ttl: 5,
+      });
   }
 
   /** A sandbox that is served over TCP. */
@@ -49,7 +60,10 @@ export class ServiceBench {
     const socket = connect(this.#ports.get(sandbox)!, "127.0.0.1");
     const connected = once(socket, "connect");
     const { tcpConnections, refused } = sandbox.counters;
-    await this.until("the connection is taken", () => sandbox.counters.tcpConnections > tcpConnections || sandbox.counters.refused > refused);
+    await this.until(
+      "the connection is taken",
+      () => sandbox.counters.tcpConnections > tcpConnections || sandbox.counters.refused > refused,
+    );
     await connected;
     const client = new StreamClient(socket);
     this.t.teardown(() => socket.destroy());

@@ -65,7 +65,9 @@ export class FakeUpstream {
 
   /** Sends a datagram from the server's port. */
   sendTo(port: number, bytes: Buffer): Promise<void> {
-    return new Promise((resolve, reject) => this.udp.send(bytes, port, "127.0.0.1", (error) => (error ? reject(error) : resolve())));
+    return new Promise((resolve, reject) =>
+      this.udp.send(bytes, port, "127.0.0.1", (error) => (error ? reject(error) : resolve())),
+    );
   }
 
   /** Nobody listens there for TCP from now on. */
@@ -89,7 +91,8 @@ export class FakeUpstream {
       while (incoming.length >= 2 && incoming.length >= 2 + incoming.readUInt16BE(0)) {
         const query = incoming.subarray(2, 2 + incoming.readUInt16BE(0));
         incoming = incoming.subarray(2 + query.length);
-        const reply = (bytes: Buffer) => new Promise<void>((resolve) => connection.write(framed(bytes), () => resolve()));
+        const reply = (bytes: Buffer) =>
+          new Promise<void>((resolve) => connection.write(framed(bytes), () => resolve()));
         const received: Received = { query, port: connection.remotePort ?? 0, transport: "tcp", reply };
         this.received.push(received);
         options.onTcp?.(received, connection);
@@ -116,7 +119,12 @@ export function framed(message: Buffer): Buffer {
 
 /** A query for an address, and where its question ends. */
 export function queryFor(name: string): { query: Buffer; questionEnd: number } {
-  const query = dnsPacket.encode({ type: "query", id: 0x4242, flags: dnsPacket.RECURSION_DESIRED, questions: [{ name, type: "A" }] });
+  const query = dnsPacket.encode({
+    type: "query",
+    id: 0x4242,
+    flags: dnsPacket.RECURSION_DESIRED,
+    questions: [{ name, type: "A" }],
+  });
   return { query, questionEnd: query.length };
 }
 

@@ -15,7 +15,13 @@ t.test("who has used up its time waits for the next round", async (t) => {
   t.ok(other.isLeft, "another has its own");
   await loop.turn();
   t.ok(busy.isLeft);
-  t.throws(() => busy.spend(() => { throw new Error("broken"); }), /broken/);
+  t.throws(
+    () =>
+      busy.spend(() => {
+        throw new Error("broken");
+      }),
+    /broken/,
+  );
   await loop.turn();
   t.ok(busy.isLeft, "work that fails does not stop the clock");
 });

@@ -30,7 +30,8 @@ class Bench {
   }
 }
 
-const addressOf = (outcome: ExchangeOutcome | undefined) => (outcome?.kind === "reply" ? addressIn(outcome.reply) : outcome?.reason);
+const addressOf = (outcome: ExchangeOutcome | undefined) =>
+  outcome?.kind === "reply" ? addressIn(outcome.reply) : outcome?.reason;
 
 t.test("a question is asked under an id of its own, and its reply taken", async (t) => {
   const fake = await FakeUpstream.start(t, { onUdp: (received) => void received.reply(replyTo(received.query)) });
@@ -64,9 +65,13 @@ t.test("replies in any order find their questions", async (t) => {
   bench.channel.connect(fake.upstream);
   const asked = ["a.example", "b.example", "c.example"].map((name) => bench.ask(name));
   await bench.loop.until("three queries", () => fake.received.length === 3);
-  for (const index of [2, 0, 1]) await fake.received[index]!.reply(replyTo(fake.received[index]!.query, { ip: `10.0.0.${index}` }));
+  for (const index of [2, 0, 1])
+    await fake.received[index]!.reply(replyTo(fake.received[index]!.query, { ip: `10.0.0.${index}` }));
   await bench.loop.until("three replies", () => asked.every(({ outcomes }) => outcomes.length === 1));
-  t.same(asked.map(({ outcomes }) => addressOf(outcomes[0])), ["10.0.0.0", "10.0.0.1", "10.0.0.2"]);
+  t.same(
+    asked.map(({ outcomes }) => addressOf(outcomes[0])),
+    ["10.0.0.0", "10.0.0.1", "10.0.0.2"],
+  );
 });
 
 t.test("what does not answer the question is passed over and counted", async (t) => {
@@ -81,7 +86,17 @@ t.test("what does not answer the question is passed over and counted", async (t)
     forged[at] = forged[at]! ^ 1;
     return forged;
   };
-  const forgeries = [changed(0), changed(1), changed(13), changed(query.length - 3), changed(query.length - 1), query, query.subarray(0, 11), Buffer.alloc(1), Buffer.alloc(0)];
+  const forgeries = [
+    changed(0),
+    changed(1),
+    changed(13),
+    changed(query.length - 3),
+    changed(query.length - 1),
+    query,
+    query.subarray(0, 11),
+    Buffer.alloc(1),
+    Buffer.alloc(0),
+  ];
   for (const forged of forgeries) await reply(forged);
   await reply(replyTo(query));
   await bench.loop.until("a reply", () => asked.outcomes.length > 0);
@@ -119,7 +134,9 @@ t.test("a reply counts that came before its server was gone, and whoever asks ne
   const server = createSocket("udp4").bind(0, "127.0.0.1");
   server.on("message", (query, { port }) => server.send(replyTo(query), port, "127.0.0.1", () => server.close()));
   await once(server, "listening");
-  const next = await FakeUpstream.start(t, { onUdp: ({ query, reply }) => void reply(replyTo(query, { ip: "10.0.0.2" })) });
+  const next = await FakeUpstream.start(t, {
+    onUdp: ({ query, reply }) => void reply(replyTo(query, { ip: "10.0.0.2" })),
+  });
   let asked: ExchangeOutcome[] = [];
   const loop = new TestLoop();
   const channel: UdpChannel = new UdpChannel(loop.poller, udpSocket(), () => {
@@ -143,7 +160,13 @@ t.test("a reply counts that came before its server was gone, and whoever asks ne
   await once(server, "close"); // nothing is read meanwhile
   ask("second.example");
   await loop.until("an answer to the question that came last", () => asked.length > 0);
-  t.same(Object.entries(outcomes).map(([name, outcome]) => [name, addressOf(outcome)]), [["first.example", "10.0.0.1"], ["second.example", "ECONNREFUSED"]]);
+  t.same(
+    Object.entries(outcomes).map(([name, outcome]) => [name, addressOf(outcome)]),
+    [
+      ["first.example", "10.0.0.1"],
+      ["second.example", "ECONNREFUSED"],
+    ],
+  );
   t.same(asked.map(addressOf), ["10.0.0.2"]);
 });
 

@@ -2,13 +2,27 @@ import { randomFillSync } from "node:crypto";
 import { EPOLLIN } from "../src/linux/constants.js";
 import type { SocketAddress } from "../src/linux/address.js";
 import type { Poller, Watch } from "../src/linux/poller.js";
-import { closeDescriptor, connectSocket, disconnectSocket, receiveBytes, sendBytes, socketError, WOULD_BLOCK } from "../src/linux/socket.js";
+import {
+  closeDescriptor,
+  connectSocket,
+  disconnectSocket,
+  receiveBytes,
+  sendBytes,
+  socketError,
+  WOULD_BLOCK,
+} from "../src/linux/socket.js";
 import { errorCode } from "../src/errors.js";
 import { isReplyTo } from "./reply-check.js";
 import { TurnTime } from "./turn-time.js";
 
 /** How one question to one server ended. */
-export type ExchangeOutcome = { readonly kind: "reply"; readonly reply: Buffer } | { readonly kind: "failed"; readonly reason: string; /** It was never asked: this says nothing of the server. */ readonly unasked?: true };
+export type ExchangeOutcome =
+  | { readonly kind: "reply"; readonly reply: Buffer }
+  | {
+      readonly kind: "failed";
+      readonly reason: string;
+      /** It was never asked: this says nothing of the server. */ readonly unasked?: true;
+    };
 
 /** A question under way. Cancelling forgets it; a late reply is dropped. */
 export interface Exchange {
@@ -103,7 +117,8 @@ export class UdpChannel {
   }
 
   #receive(): void {
-    let failed: { readonly reason: string; readonly waiting: readonly (readonly [id: number, waiting: Waiting])[] } | undefined;
+    let failed:
+      { readonly reason: string; readonly waiting: readonly (readonly [id: number, waiting: Waiting])[] } | undefined;
     for (let count = 0; count < repliesAtOnce; count++) {
       try {
         const length = receiveBytes(this.fd, scratch);
@@ -116,7 +131,8 @@ export class UdpChannel {
     }
     if (!failed) return;
     // Whoever still waits is told, rather than left to its time-out; whoever asked since is not meant.
-    for (const [id, waiting] of failed.waiting) if (this.#waiting.get(id) === waiting) this.#finish(id, { kind: "failed", reason: failed.reason });
+    for (const [id, waiting] of failed.waiting)
+      if (this.#waiting.get(id) === waiting) this.#finish(id, { kind: "failed", reason: failed.reason });
   }
 
   #take(reply: Buffer): void {

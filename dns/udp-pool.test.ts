@@ -31,7 +31,9 @@ class Bench {
   ask(upstream: Upstream, name = "web.example"): { outcomes: (string | undefined)[]; cancel: () => void } {
     const { query, questionEnd } = queryFor(name);
     const outcomes: (string | undefined)[] = [];
-    const exchange = this.pool.ask(upstream, query, questionEnd, (outcome) => outcomes.push(outcome.kind === "reply" ? addressIn(outcome.reply) : outcome.reason));
+    const exchange = this.pool.ask(upstream, query, questionEnd, (outcome) =>
+      outcomes.push(outcome.kind === "reply" ? addressIn(outcome.reply) : outcome.reason),
+    );
     if (outcomes.length > 0) throw new Error("an outcome came from inside ask");
     return { outcomes, cancel: () => exchange.cancel() };
   }
@@ -77,7 +79,10 @@ t.test("without a question a socket keeps nobody from a port", async (t) => {
   cancelled.cancel();
   await bench.settle(...asked);
   t.equal(bench.made, 3);
-  t.same(bench.sockets.map((fd) => localAddress(fd).port), [0, 0, 0]);
+  t.same(
+    bench.sockets.map((fd) => localAddress(fd).port),
+    [0, 0, 0],
+  );
   await bench.settle(bench.ask(fake.upstream));
 });
 
@@ -87,11 +92,19 @@ t.test("beyond the limit questions to one server share a socket", async (t) => {
   const asked = Array.from({ length: 6 }, (_, index) => bench.ask(fake.upstream, `n${index}.example`));
   await bench.loop.until("six queries", () => fake.received.length === 6);
   const ports = portsOf(fake);
-  t.same([...new Set(ports)].map((port) => ports.filter((other) => other === port).length), [3, 3], "evenly");
-  for (const [index, { query, reply }] of fake.received.entries()) await reply(replyTo(query, { ip: `10.0.0.${index}` }));
+  t.same(
+    [...new Set(ports)].map((port) => ports.filter((other) => other === port).length),
+    [3, 3],
+    "evenly",
+  );
+  for (const [index, { query, reply }] of fake.received.entries())
+    await reply(replyTo(query, { ip: `10.0.0.${index}` }));
   await bench.settle(...asked);
   t.equal(bench.made, 2);
-  t.same(asked.map(({ outcomes }) => outcomes.length), [1, 1, 1, 1, 1, 1]);
+  t.same(
+    asked.map(({ outcomes }) => outcomes.length),
+    [1, 1, 1, 1, 1, 1],
+  );
 });
 
 t.test("a server that is slow leaves sockets to the others", async (t) => {
@@ -102,7 +115,10 @@ t.test("a server that is slow leaves sockets to the others", async (t) => {
   t.equal(new Set(portsOf(slow)).size, 5, "it has half of them, and one");
   const asked = [bench.ask(quick.upstream), bench.ask(other.upstream)];
   await bench.settle(...asked);
-  t.same(asked.map(({ outcomes }) => outcomes), [["10.0.0.1"], ["10.0.0.1"]]);
+  t.same(
+    asked.map(({ outcomes }) => outcomes),
+    [["10.0.0.1"], ["10.0.0.1"]],
+  );
   for (const { query, reply } of slow.received) await reply(replyTo(query));
   await bench.settle(...slowly);
   const again = Array.from({ length: 5 }, (_, index) => bench.ask(quick.upstream, `n${index}.example`));
@@ -141,7 +157,10 @@ t.test("questions wait for sockets that come later", async (t) => {
   t.ok(bench.made > 0, "they were asked for");
   bench.pool.add(udpSocket());
   await bench.settle(...asked);
-  t.same(asked.map(({ outcomes }) => outcomes), [["10.0.0.1"], ["10.0.0.1"]]);
+  t.same(
+    asked.map(({ outcomes }) => outcomes),
+    [["10.0.0.1"], ["10.0.0.1"]],
+  );
 });
 
 t.test("a question cancelled while it waits is not asked", async (t) => {
@@ -189,7 +208,10 @@ t.test("closing ends everything and gives back every descriptor", async (t) => {
   const pool = new UdpPool(loop.poller, { more: () => udpSocket() }, 2);
   const outcomes: string[] = [];
   const { query, questionEnd } = queryFor("web.example");
-  const ask = (upstream: Upstream) => pool.ask(upstream, query, questionEnd, (outcome) => outcomes.push(outcome.kind === "failed" ? outcome.reason : "reply"));
+  const ask = (upstream: Upstream) =>
+    pool.ask(upstream, query, questionEnd, (outcome) =>
+      outcomes.push(outcome.kind === "failed" ? outcome.reason : "reply"),
+    );
   const other = await deadUpstream();
   ask(fake.upstream);
   ask(fake.upstream);

@@ -61,7 +61,8 @@ export class UdpPool {
 
   /** Closes every socket; questions under way end as failed. */
   close(): void {
-    for (const request of this.#queue.splice(0)) if (!request.cancelled) request.done({ kind: "failed", reason: "closed", unasked: true });
+    for (const request of this.#queue.splice(0))
+      if (!request.cancelled) request.done({ kind: "failed", reason: "closed", unasked: true });
     this.#idle.length = 0;
     for (const channel of this.#channels.splice(0)) channel.close();
   }
@@ -120,7 +121,11 @@ export class UdpPool {
 
   #enqueue(request: Request): void {
     if (this.#queue.length < queuedAtMost) this.#queue.push(request);
-    else this.poller.soon(() => request.cancelled || request.done({ kind: "failed", reason: "too many questions under way", unasked: true }));
+    else
+      this.poller.soon(
+        () =>
+          request.cancelled || request.done({ kind: "failed", reason: "too many questions under way", unasked: true }),
+      );
   }
 
   #onIdle(channel: UdpChannel): void {

@@ -120,7 +120,8 @@ export class UdpService {
     const client = batch.copySender(slot);
     this.resolver.ask(asked, (resolved) => {
       this.log.record(sandbox, question, "udp", resolved, began);
-      if (resolved.lasts) sandbox.cache.put(key, resolved.variants ?? [resolved.reply], monotonicNow() + resolved.lasts);
+      if (resolved.lasts)
+        sandbox.cache.put(key, resolved.variants ?? [resolved.reply], monotonicNow() + resolved.lasts);
       if (sandbox.sockets) sendDatagram(fd, resolved.reply, client);
     });
     return 0;

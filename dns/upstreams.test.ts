@@ -14,7 +14,12 @@ class Clocked {
   plan(upstreams: readonly Upstream[] = [a, b, c]): string {
     const { down, probe } = this.health.plan(upstreams);
     const last = ({ ip }: Upstream) => ip.slice(-1);
-    return upstreams.filter((each) => !down.has(each)).map(last).join("") + (probe ? `+${last(probe)}` : "");
+    return (
+      upstreams
+        .filter((each) => !down.has(each))
+        .map(last)
+        .join("") + (probe ? `+${last(probe)}` : "")
+    );
   }
 
   bringDown(upstream: Upstream): void {
@@ -44,7 +49,14 @@ t.test("upstreams are asked as configured, without those that are down", (t) => 
 t.test("one that is down is tried every five seconds, whoever asks, until it answers", (t) => {
   const clocked = new Clocked();
   clocked.bringDown(a);
-  const cases: [ms: number, expected: string][] = [[4999, "23"], [5000, "23+1"], [5001, "23"], [9999, "23"], [10_000, "23+1"], [10_000, "23"]];
+  const cases: [ms: number, expected: string][] = [
+    [4999, "23"],
+    [5000, "23+1"],
+    [5001, "23"],
+    [9999, "23"],
+    [10_000, "23+1"],
+    [10_000, "23"],
+  ];
   for (const [ms, expected] of cases) {
     clocked.now = ms;
     t.equal(clocked.plan(), expected, `at ${ms} ms`);
@@ -85,7 +97,14 @@ t.test("one zone, however often, is not several", (t) => {
 
 t.test("how zones are guessed", (t) => {
   const zoneOf = (name: string) => textOfKey(likelyZoneOf(keyOfText(name)!));
-  for (const [name, zone] of [["www.example.com", "example.com"], ["example.com", "example.com"], ["com", "com"], ["a.b.c.d.example.com", "example.com"], ["4.3.2.10.in-addr.arpa", "2.10.in-addr.arpa"], ["in-addr.arpa", "in-addr.arpa"]] as const)
+  for (const [name, zone] of [
+    ["www.example.com", "example.com"],
+    ["example.com", "example.com"],
+    ["com", "com"],
+    ["a.b.c.d.example.com", "example.com"],
+    ["4.3.2.10.in-addr.arpa", "2.10.in-addr.arpa"],
+    ["in-addr.arpa", "in-addr.arpa"],
+  ] as const)
     t.equal(zoneOf(name), zone);
   t.equal(likelyZoneOf(""), "");
   t.end();

@@ -107,7 +107,17 @@ export class UpstreamHealth {
     let health = this.#known.get(key);
     if (!health) {
       if (this.#known.size >= knownAtMost) this.#known.delete(this.#known.keys().next().value!);
-      health = { upstream, asked: 0, answered: 0, timeouts: 0, failures: 0, latency: 0, unanswered: new Set(), probeAt: 0, edns: new EdnsSupport() };
+      health = {
+        upstream,
+        asked: 0,
+        answered: 0,
+        timeouts: 0,
+        failures: 0,
+        latency: 0,
+        unanswered: new Set(),
+        probeAt: 0,
+        edns: new EdnsSupport(),
+      };
       this.#known.set(key, health);
     }
     return health;

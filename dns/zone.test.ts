@@ -4,7 +4,14 @@ import type { EndpointRecord } from "./protocol.js";
 import { Zones } from "./zone.js";
 
 const endpoint = (container: string, given: Partial<EndpointRecord> = {}): EndpointRecord => ({
-  network: "n1", container, names: [container], ipv4: "10.0.0.2", ipv6: undefined, ports: [], ttl: 5, ...given,
+  network: "n1",
+  container,
+  names: [container],
+  ipv4: "10.0.0.2",
+  ipv6: undefined,
+  ports: [],
+  ttl: 5,
+  ...given,
 });
 
 function zones(): { zones: Zones; changes: string[] } {
@@ -14,7 +21,11 @@ function zones(): { zones: Zones; changes: string[] } {
   return { zones, changes };
 }
 
-const holdersOf = (zones: Zones, name: string) => zones.networks.get("n1")?.names.get(keyOfText(name)!)?.map(({ record }) => record.container);
+const holdersOf = (zones: Zones, name: string) =>
+  zones.networks
+    .get("n1")
+    ?.names.get(keyOfText(name)!)
+    ?.map(({ record }) => record.container);
 
 t.test("every change names its network", (t) => {
   const { zones: table, changes } = zones();

@@ -23,7 +23,10 @@ t.test("each container sees the names of its own networks", async (t) => {
     host.container({ name: "red-one", networks: ["red"] }),
     host.container({ name: "blue-one", networks: ["blue"] }),
     host.container({ name: "both", networks: ["red", "blue"] }),
-    host.container({ name: "all", networks: ["red", "blue", "green"].map((name) => ({ name, aliases: [`${name}-only`, "everywhere"] })) }),
+    host.container({
+      name: "all",
+      networks: ["red", "blue", "green"].map((name) => ({ name, aliases: [`${name}-only`, "everywhere"] })),
+    }),
   ]);
   const askers = await Promise.all(
     [
@@ -64,7 +67,17 @@ t.test("each container sees the names of its own networks", async (t) => {
       t.same(await found(blue, "both"), [await both.ip("blue")]);
       t.same(await found(both, "red-one"), [await red.ip("red")]);
       t.same(await found(both, "blue-one"), [await blue.ip("blue")]);
-      await unknown(t, red, "blue-one", "blue-one.blue", "blue-one.red", "both.blue", blue.id.slice(0, 12), "green-only", "blue-only");
+      await unknown(
+        t,
+        red,
+        "blue-one",
+        "blue-one.blue",
+        "blue-one.red",
+        "both.blue",
+        blue.id.slice(0, 12),
+        "green-only",
+        "blue-only",
+      );
     });
 
     await t.test("an alias counts on its own network", async (t) => {
@@ -76,8 +89,10 @@ t.test("each container sees the names of its own networks", async (t) => {
     });
 
     await t.test("name.network chooses among several", async (t) => {
-      for (const network of ["red", "blue", "green"]) t.same(await found(all, `everywhere.${network}`), [await all.ip(network)]);
-      for (const network of ["red", "blue"]) t.same(await found(both, `all.${network.toUpperCase()}`), [await all.ip(network)]);
+      for (const network of ["red", "blue", "green"])
+        t.same(await found(all, `everywhere.${network}`), [await all.ip(network)]);
+      for (const network of ["red", "blue"])
+        t.same(await found(both, `all.${network.toUpperCase()}`), [await all.ip(network)]);
       await unknown(t, both, "all.green", `all.${colours[0].id.slice(0, 12)}`);
     });
   });
@@ -85,8 +100,13 @@ t.test("each container sees the names of its own networks", async (t) => {
   await t.test("a name on several of the asker's networks is taken from the one Docker takes it from", async (t) => {
     const ours = await askAll();
     t.ok(ours.every(({ answers }) => answers.every(({ ttl }) => ttl === ownTtl)));
-    t.same(ours.map(({ addresses }) => addresses), dockers.map(({ addresses }) => addresses), "as Docker's own resolver");
-    for (const { asker, networks, first } of askers) t.same(await found(asker, "wanted"), [await wanted.ip(first)], `on ${networks.join(", ")}`);
+    t.same(
+      ours.map(({ addresses }) => addresses),
+      dockers.map(({ addresses }) => addresses),
+      "as Docker's own resolver",
+    );
+    for (const { asker, networks, first } of askers)
+      t.same(await found(asker, "wanted"), [await wanted.ip(first)], `on ${networks.join(", ")}`);
     t.same(await found(splitter, "x.a.b"), [await inner.ip("b")], "the longest name wins over the longest network");
     t.same(await found(splitter, "x.b"), [await plain.ip("b")]);
     t.same(await found(splitter, "y.a.b"), [await outer.ip("a.b")], "a network's name may have dots");
@@ -97,7 +117,8 @@ t.test("each container sees the names of its own networks", async (t) => {
     const ip = await target.ip("red");
 
     await t.test("the asker's links resolve", async (t) => {
-      for (const name of ["Lnk", "lnk", "LNK", "lnk.red", "LNK.RED", "mart"]) t.same(await found(asker, name), [ip], name);
+      for (const name of ["Lnk", "lnk", "LNK", "lnk.red", "LNK.RED", "mart"])
+        t.same(await found(asker, name), [ip], name);
       t.equal((await asker.dig("lnk", "TXT")).rcode, "NOERROR");
     });
 
@@ -110,20 +131,24 @@ t.test("each container sees the names of its own networks", async (t) => {
       t.same(await found(asker, "db"), [ip]);
       t.same(await found(asker, "db.red"), [ip]);
       t.same(await found(asker, hidden.id.slice(0, 12)), [await hidden.ip("red")]);
-      t.same((await found(both, "db.blue")), [await hidden.ip("blue")]);
+      t.same(await found(both, "db.blue"), [await hidden.ip("blue")]);
     });
 
     await t.test("a link's target is looked up when it is asked for", async (t) => {
       await unknown(t, asker, "soon");
       const late = await host.container({ name: "late", networks: ["red"] });
-      await until(async () => (await found(asker, "soon")).length > 0, { what: "the link to a container that came later resolves" });
+      await until(async () => (await found(asker, "soon")).length > 0, {
+        what: "the link to a container that came later resolves",
+      });
       t.same(await found(asker, "soon"), [await late.ip("red")]);
     });
 
     await t.test("a link given when a container joins a network later", async (t) => {
       const late = await host.container({ name: "joiner", networks: ["red"] });
       await host.docker("network", "connect", "--link=db:store", "blue", "joiner");
-      await until(async () => (await found(late, "store")).length > 0, { what: "the link on the second network resolves" });
+      await until(async () => (await found(late, "store")).length > 0, {
+        what: "the link on the second network resolves",
+      });
       t.same(await found(late, "store"), [await hidden.ip("blue")]);
       t.same(await found(late, "store.blue"), [await hidden.ip("blue")]);
       await unknown(t, late, "store.red");
@@ -134,13 +159,16 @@ t.test("each container sees the names of its own networks", async (t) => {
     const after = await host.container({ name: "second", options: [`--network=container:${owner.id}`] });
 
     for (const sharer of [sidecar, after]) {
-      for (const name of ["target", "shop", "lnk", "target.red"]) t.same(await found(sharer, name), [await target.ip("red")], name);
+      for (const name of ["target", "shop", "lnk", "target.red"])
+        t.same(await found(sharer, name), [await target.ip("red")], name);
       t.same(await found(sharer, "owner"), [await owner.ip("red")]);
       t.match((await sharer.exec(["nslookup", "shop"])).stdout, await target.ip("red"), "by its own tools");
     }
     t.match((await pontoon.cli("status")).stdout, /sidecar.*shares/, "the status says whose names it has");
     await host.docker("network", "connect", "blue", "owner");
-    await until(async () => (await found(sidecar, "blue-one")).length > 0, { what: "it sees the other's new network too" });
+    await until(async () => (await found(sidecar, "blue-one")).length > 0, {
+      what: "it sees the other's new network too",
+    });
     t.same(await found(sidecar, "blue-one"), [await blue.ip("blue")]);
     await after.remove();
     t.same(await found(sidecar, "target"), [await target.ip("red")], "one sharer's end changes nothing for the others");
@@ -169,13 +197,22 @@ t.test("containers without a user-defined network keep the resolver Docker gave 
   await pontoon.answersIn(await host.container({ networks: ["red"] }));
 
   t.same(await Promise.all(early.map((container) => resolvConfOf(container))), files, "resolv.conf is as it was");
-  t.same(await Promise.all(late.map((container) => resolvConfOf(container))), files, "resolv.conf of those that came later");
+  t.same(
+    await Promise.all(late.map((container) => resolvConfOf(container))),
+    files,
+    "resolv.conf of those that came later",
+  );
   for (const container of [...early, ...late]) {
     const name = await container.name();
-    t.notMatch((await host.exec(["nft", "list", "tables"], { netns: container })).stdout, "pontoon", `${name}: its namespace is left alone`);
+    t.notMatch(
+      (await host.exec(["nft", "list", "tables"], { netns: container })).stdout,
+      "pontoon",
+      `${name}: its namespace is left alone`,
+    );
     await t.rejects(container.dig("red-one"), /ECONNREFUSED/, `${name}: nobody answers at 127.0.0.11`);
   }
-  for (const [container] of [early, late]) t.match((await container.exec(["nslookup", "example.test"])).stdout, "192.0.2.1", "its own resolver works");
+  for (const [container] of [early, late])
+    t.match((await container.exec(["nslookup", "example.test"])).stdout, "192.0.2.1", "its own resolver works");
 
   await t.test("until they join one", async (t) => {
     const [joiner] = early;
@@ -190,7 +227,11 @@ t.test("containers without a user-defined network keep the resolver Docker gave 
 t.test("a container on internal networks only resolves its neighbours and reaches no upstream", async (t) => {
   const { host, upstream } = await hostWithUpstream(t);
   await upstream.answer("example.test", "A", "192.0.2.1");
-  await Promise.all([host.network("vault", { internal: true }), host.network("cellar", { internal: true }), host.network("red")]);
+  await Promise.all([
+    host.network("vault", { internal: true }),
+    host.network("cellar", { internal: true }),
+    host.network("red"),
+  ]);
   const inner = await host.container({ name: "inner", networks: ["vault", "cellar"] });
   const open = await host.container({ name: "open", networks: ["vault", "red"] });
   const own = await host.container({ name: "own", networks: ["cellar"], options: [`--dns=${upstreamAddress}`] });
@@ -202,7 +243,14 @@ t.test("a container on internal networks only resolves its neighbours and reache
   t.same(await found(open, "inner.vault"), [await inner.ip("vault")]);
   await upstream.clear();
   for (const asker of [inner, own])
-    for (const [name, type] of [["example.test", "A"], ["example.test", "TXT"], ["nobody", "A"], ["open.red", "A"], ["1.2.0.192.in-addr.arpa", "PTR"], ["_http._tcp.example.test", "SRV"]] as const) {
+    for (const [name, type] of [
+      ["example.test", "A"],
+      ["example.test", "TXT"],
+      ["nobody", "A"],
+      ["open.red", "A"],
+      ["1.2.0.192.in-addr.arpa", "PTR"],
+      ["_http._tcp.example.test", "SRV"],
+    ] as const) {
       const { rcode, addresses } = await asker.dig(name, type);
       t.same([rcode, addresses], ["SERVFAIL", []], `${type} of ${name}`);
       t.equal((await asker.dig(name, type, { tcp: true })).rcode, "SERVFAIL", `${type} of ${name}, over TCP`);
@@ -228,7 +276,8 @@ async function found(asker: Container, name: string): Promise<string[]> {
 }
 
 async function unknown(t: Checks, asker: Container, ...names: string[]): Promise<void> {
-  for (const name of names) t.equal((await asker.dig(name, "A", { timeoutMs: 5_000 })).rcode, "NXDOMAIN", `there is no ${name} for it`);
+  for (const name of names)
+    t.equal((await asker.dig(name, "A", { timeoutMs: 5_000 })).rcode, "NXDOMAIN", `there is no ${name} for it`);
 }
 
 /** The container's resolv.conf, as its processes see it. */

@@ -18,25 +18,47 @@ t.test("answers follow what happens to containers", async (t) => {
   const blue = await host.network("blue", { subnet: "172.31.0.0/24" });
   const lan = await host.network("lan", { driver: "macvlan", subnet: "172.29.0.0/24", options: { parent: "lan0" } });
   const target = (name: string) => host.container({ name, networks: [{ name: "red", aliases: [`${name}-alias`] }] });
-  const [asker, bystander, early] = await Promise.all([host.container({ name: "asker", networks: ["red", "blue", "lan"] }), target("bystander"), target("early")]);
+  const [asker, bystander, early] = await Promise.all([
+    host.container({ name: "asker", networks: ["red", "blue", "lan"] }),
+    target("bystander"),
+    target("early"),
+  ]);
   const watch = await Watch.open(t, host, asker);
   const pontoon = await host.pontoon({ config });
   await pontoon.answersIn(asker, bystander, early);
   const late = await target("late");
   await pontoon.answersIn(late);
 
-  for (const [when, container, name] of [["before", early, "early"], ["after", late, "late"]] as const)
+  for (const [when, container, name] of [
+    ["before", early, "early"],
+    ["after", late, "late"],
+  ] as const)
     await t.test(`of one started ${when} the daemon`, async (t) => {
       const alias = `${name}-alias`;
 
       await t.test("a rename", async (t) => {
         const times: number[] = [];
-        for (const [from, to] of [[name, "renamed"], ["renamed", "again"], ["again", name], [name, "renamed"], ["renamed", name]] as const) {
+        for (const [from, to] of [
+          [name, "renamed"],
+          ["renamed", "again"],
+          ["again", name],
+          [name, "renamed"],
+          ["renamed", name],
+        ] as const) {
           const ip = await container.ip("red");
-          times.push(await watch.time("rename", container, () => container.rename(to), () => watch.has(to, ip)));
+          times.push(
+            await watch.time(
+              "rename",
+              container,
+              () => container.rename(to),
+              () => watch.has(to, ip),
+            ),
+          );
           t.same((await asker.dig(from)).addresses, [], "the old name is gone with it");
           t.ok(await watch.has(`${to}.red`, ip));
-          t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [{ data: `${to}.red` }]);
+          t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+            { data: `${to}.red` },
+          ]);
           t.ok(await watch.has(alias, ip), "its aliases stay");
         }
         tell(t, times);
@@ -53,7 +75,14 @@ t.test("answers follow what happens to containers", async (t) => {
             t.ok(await watch.has(extra, await container.ip(network.name)));
             t.ok(await watch.has(`${name}.${network.name}`, await container.ip(network.name)));
             t.ok(await watch.has(`${alias}.red`, await container.ip("red")));
-            left.push(await watch.time("disconnect", container, () => network.disconnect(container), () => watch.lacks(extra)));
+            left.push(
+              await watch.time(
+                "disconnect",
+                container,
+                () => network.disconnect(container),
+                () => watch.lacks(extra),
+              ),
+            );
             t.ok(await watch.lacks(`${name}.${network.name}`));
             t.ok(await watch.has(name, await container.ip("red")), "the other network's names stay");
           }
@@ -75,16 +104,33 @@ t.test("answers follow what happens to containers", async (t) => {
         const back: number[] = [];
         const before = await container.ip("red");
         for (let turn = 0; turn < 3; turn++) {
-          gone.push(await watch.time("disconnect", container, () => container.stop(), () => watch.lacks(name)));
+          gone.push(
+            await watch.time(
+              "disconnect",
+              container,
+              () => container.stop(),
+              () => watch.lacks(name),
+            ),
+          );
           t.ok(await watch.lacks(alias));
-          const thief = turn < 2 ? undefined : await host.container({ name: "thief", networks: [{ name: "red", ip: before }] });
-          back.push(await watch.time("start", container, () => container.start(), () => watch.has(alias)));
+          const thief =
+            turn < 2 ? undefined : await host.container({ name: "thief", networks: [{ name: "red", ip: before }] });
+          back.push(
+            await watch.time(
+              "start",
+              container,
+              () => container.start(),
+              () => watch.has(alias),
+            ),
+          );
           const ip = await container.ip("red");
           for (const known of [name, alias, `${name}.red`]) t.ok(await watch.has(known, ip), known);
           if (thief === undefined) continue;
           t.not(ip, before, "it has another address now");
           t.ok(await watch.has("thief", before));
-          t.match((await asker.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [{ data: "thief.red" }]);
+          t.match((await asker.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+            { data: "thief.red" },
+          ]);
           await thief.remove();
         }
         await container.restart();
@@ -95,11 +141,25 @@ t.test("answers follow what happens to containers", async (t) => {
       });
 
       await t.test("removal", async (t) => {
-        const times = [await watch.time("disconnect", container, () => container.remove(), () => watch.lacks(alias))];
+        const times = [
+          await watch.time(
+            "disconnect",
+            container,
+            () => container.remove(),
+            () => watch.lacks(alias),
+          ),
+        ];
         for (let turn = 0; turn < 2; turn++) {
           const brief = await target(`${name}-brief`);
           await until(() => watch.has(`${name}-brief-alias`), { what: "a new container resolves" });
-          times.push(await watch.time("disconnect", brief, () => brief.remove(), () => watch.lacks(`${name}-brief-alias`)));
+          times.push(
+            await watch.time(
+              "disconnect",
+              brief,
+              () => brief.remove(),
+              () => watch.lacks(`${name}-brief-alias`),
+            ),
+          );
         }
         t.ok(await watch.lacks(name));
         tell(t, times);
@@ -115,7 +175,9 @@ t.test("answers follow what happens to containers", async (t) => {
     await until(() => watch.has("phoenix"), { what: "it resolves" });
     const pid = await phoenix.pid();
     await host.signal("SIGKILL", pid);
-    await until(async () => (await phoenix.pid()) !== pid && (await watch.has("phoenix", await phoenix.ip("red"))), { what: "it is back" });
+    await until(async () => (await phoenix.pid()) !== pid && (await watch.has("phoenix", await phoenix.ip("red"))), {
+      what: "it is back",
+    });
     await pontoon.answersIn(phoenix);
   });
 
@@ -169,11 +231,26 @@ t.test("answers follow what happens to networks", async (t) => {
       await pontoon.answersIn(app);
       const inside = await Watch.open(t, host, app);
       const db = await service(host, "db");
-      times.push(await inside.time("start", db, () => db.start(), () => inside.has("db")));
+      times.push(
+        await inside.time(
+          "start",
+          db,
+          () => db.start(),
+          () => inside.has("db"),
+        ),
+      );
       const ip = await db.ip("shop_default");
-      for (const name of ["db", "shop-db-1", "db.shop_default", "shop-db-1.shop_default"]) t.ok(await inside.has(name, ip), name);
+      for (const name of ["db", "shop-db-1", "db.shop_default", "shop-db-1.shop_default"])
+        t.ok(await inside.has(name, ip), name);
       const second = await service(host, "db", 2);
-      times.push(await inside.time("start", second, () => second.start(), () => inside.has("shop-db-2")));
+      times.push(
+        await inside.time(
+          "start",
+          second,
+          () => second.start(),
+          () => inside.has("shop-db-2"),
+        ),
+      );
       t.same([...(await app.dig("db")).addresses].sort(), [ip, await second.ip("shop_default")].sort());
       t.same((await asker.dig("db.shop_default")).addresses, [], "outsiders see nothing of it");
       inside.close();
@@ -203,10 +280,15 @@ t.test("answers follow what happens to networks", async (t) => {
       await joiner.start();
       const lost: number[] = [];
       for (let turn = 0; turn < 20; turn++) {
-        lost.push(await timesLost(watch, `visitor${turn}`, () => blue.connect(joiner, { aliases: [`visitor${turn}`] })));
+        lost.push(
+          await timesLost(watch, `visitor${turn}`, () => blue.connect(joiner, { aliases: [`visitor${turn}`] })),
+        );
         await blue.disconnect(joiner);
       }
-      t.same(lost, Array.from({ length: 20 }, () => 0));
+      t.same(
+        lost,
+        Array.from({ length: 20 }, () => 0),
+      );
     });
   });
 });
@@ -219,7 +301,7 @@ async function timesLost(watch: Watch, name: string, change: () => Promise<void>
   let over = false;
   const sample = async () => {
     let lost = 0;
-    for (let before = await watch.resolves(name); !over; ) {
+    for (let before = await watch.resolves(name); !over;) {
       const now = await watch.resolves(name);
       if (before && !now) lost++;
       before = now;
@@ -276,7 +358,12 @@ class Watch {
   }
 
   /** Milliseconds from a change's event until the answer is right. */
-  async time(action: string, container: Container, change: () => Promise<void>, isRight: () => Promise<boolean>): Promise<number> {
+  async time(
+    action: string,
+    container: Container,
+    change: () => Promise<void>,
+    isRight: () => Promise<boolean>,
+  ): Promise<number> {
     const event = this.next(action, container);
     const changed = change();
     const at = await event;
@@ -313,7 +400,11 @@ class Watch {
 /** When a question is first answered rightly. It is asked every 2 ms, also while earlier ones wait for their answers. */
 async function firstRight(isRight: () => Promise<boolean>): Promise<number> {
   let rightAt = Infinity;
-  const ask = () => void isRight().then((right) => (rightAt = Math.min(rightAt, right ? performance.now() : Infinity)), () => {});
+  const ask = () =>
+    void isRight().then(
+      (right) => (rightAt = Math.min(rightAt, right ? performance.now() : Infinity)),
+      () => {},
+    );
   ask();
   const timer = setInterval(ask, 2);
   try {

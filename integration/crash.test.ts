@@ -1,5 +1,13 @@
 import t from "tap";
-import { DockerHost, until, type Container, type DockerHostOptions, type Flow, type Pontoon, type TestOwner } from "./host/index.js";
+import {
+  DockerHost,
+  until,
+  type Container,
+  type DockerHostOptions,
+  type Flow,
+  type Pontoon,
+  type TestOwner,
+} from "./host/index.js";
 
 /** What a server may have taken from its socket and not answered yet when it is killed. */
 const batchSize = 64;
@@ -13,7 +21,10 @@ async function serverPid(pontoon: Pontoon): Promise<number | undefined> {
 }
 
 /** A host with pontoon on it, and a container that it answers. */
-async function setUp(t: TestOwner, options: DockerHostOptions = {}): Promise<{ host: DockerHost; web: Container; pontoon: Pontoon }> {
+async function setUp(
+  t: TestOwner,
+  options: DockerHostOptions = {},
+): Promise<{ host: DockerHost; web: Container; pontoon: Pontoon }> {
   const host = await DockerHost.start(t, options);
   await host.network("n1");
   const web = await host.container({ name: "web", networks: ["n1"] });
@@ -76,7 +87,11 @@ t.test("what takes its time, at the same time", (t) => {
   t.test("kill -9 of the daemon: one that is started in between adopts everything", { buffered: true }, async (t) => {
     const { host, web, pontoon } = await setUp(t, { resolvConf });
     await (await host.outside()).dns(); // says that what is not here is nowhere
-    const others = await Promise.all(["one", "two", "three"].map((name) => host.container({ name, networks: [{ name: "n1", aliases: name === "two" ? ["pair"] : [] }] })));
+    const others = await Promise.all(
+      ["one", "two", "three"].map((name) =>
+        host.container({ name, networks: [{ name: "n1", aliases: name === "two" ? ["pair"] : [] }] }),
+      ),
+    );
     const restarted = await host.container({ name: "restarted", networks: [{ name: "n1", aliases: ["pair"] }] });
     await pontoon.answersIn(...others);
     const pid = await serverPid(pontoon);
@@ -89,18 +104,34 @@ t.test("what takes its time, at the same time", (t) => {
     await restarted.restart();
     const pair = await Promise.all([others[1]!, restarted].map((container) => container.ip("n1")));
     for (const options of [{}, { tcp: true }]) {
-      t.same((await web.dig("fresh", "A", options)).addresses, [await fresh.ip("n1")], "what has come is known while nobody tells");
+      t.same(
+        (await web.dig("fresh", "A", options)).addresses,
+        [await fresh.ip("n1")],
+        "what has come is known while nobody tells",
+      );
       t.equal((await web.dig("one", "A", options)).rcode, "NXDOMAIN", "what has gone is gone");
       t.same((await web.dig("pair", "A", options)).addresses.sort(), pair.sort(), "who was restarted is there again");
       t.same((await web.dig("PAIR", "A", options)).addresses.length, 2, "in any letter case");
-      t.equal((await web.dig("_80._tcp.fresh", "SRV", options)).rcode, "SERVFAIL", "and what cannot be known is not denied");
+      t.equal(
+        (await web.dig("_80._tcp.fresh", "SRV", options)).rcode,
+        "SERVFAIL",
+        "and what cannot be known is not denied",
+      );
     }
     t.same(await watchUntil(killed, 30, () => ttlOf(web, "two")), [ownTtl], "30 s later pontoon answers");
     const again = await host.pontoon();
     await again.answersIn(web, fresh, others[1]!);
     t.equal(await serverPid(again), pid, "it is the same server");
-    t.same([await takeoverPort(host, web), await takeoverPort(host, others[1]!)], [ports[0], ports[2]], "with the same sockets");
-    t.notMatch((await host.exec(["nft", "list", "tables"], { netns: others[2]! })).stdout, /pontoon/, "what is not wanted any more is given back");
+    t.same(
+      [await takeoverPort(host, web), await takeoverPort(host, others[1]!)],
+      [ports[0], ports[2]],
+      "with the same sockets",
+    );
+    t.notMatch(
+      (await host.exec(["nft", "list", "tables"], { netns: others[2]! })).stdout,
+      /pontoon/,
+      "what is not wanted any more is given back",
+    );
     t.equal(await ttlOf(web, "fresh"), ownTtl, "what has come is known");
     t.equal((await web.dig("one")).rcode, "NXDOMAIN", "what has gone is forgotten");
     t.same(await watchUntil(killed, 75, () => ttlOf(web, "web")), [ownTtl], "and the minute is no longer counted");
@@ -108,30 +139,45 @@ t.test("what takes its time, at the same time", (t) => {
   });
 
   for (const signal of ["SIGTERM", "SIGKILL"] as const)
-    t.test(`dockerd ended by ${signal} and gone for 10 s: every name goes on resolving`, { buffered: true }, async (t) => {
-      const { host, web, pontoon } = await setUp(t, { liveRestore: true, resolvConf });
-      const upstream = await (await host.outside()).dns();
-      await upstream.answer("example.test", "A", "192.0.2.1", { ttl: 0 }); // not kept: asked for each time
-      const [doomed, other] = await Promise.all([host.container({ name: "doomed", networks: ["n1"] }), host.container({ name: "other", networks: ["n1"] })]);
-      await pontoon.answersIn(doomed, other);
-      const [otherAddress, doomedPid] = [await other.ip("n1"), await doomed.pid()];
-      const probe = await web.probe();
-      const flows = ["other", "example.test"].map((name) => probe.digSteadily(name, { everyMs: 100, timeoutMs: 10_000 }));
-      await host.stopDockerd({ signal });
-      const stopped = performance.now();
-      await host.signal("SIGKILL", doomedPid);
-      t.same(await watchUntil(stopped, 10, async () => (await web.dig("other")).addresses.join()), [otherAddress]);
-      await host.startDockerd();
-      await until(async () => ((await pontoon.status()) as { docker: { state: string } }).docker.state === "following", { timeoutMs: 20_000, what: "dockerd is followed again" });
-      const fresh = await host.container({ name: "fresh", networks: ["n1"] });
-      await pontoon.answersIn(fresh);
-      for (const { sent, rcodes, errors } of await Promise.all(flows.map((end) => end()))) t.same([rcodes, errors], [{ NOERROR: sent }, []], `none of ${sent} fails`);
-      t.same((await web.dig("fresh")).addresses, [await fresh.ip("n1")], "a container started afterwards is found");
-      t.equal(await ttlOf(fresh, "web"), ownTtl, "and answered by pontoon");
-      await until(async () => (await web.dig("doomed")).rcode === "NXDOMAIN", { what: "one that ended meanwhile is forgotten" });
-      t.equal(pontoon.exitCode, undefined);
-      await pontoon.stop();
-    });
+    t.test(
+      `dockerd ended by ${signal} and gone for 10 s: every name goes on resolving`,
+      { buffered: true },
+      async (t) => {
+        const { host, web, pontoon } = await setUp(t, { liveRestore: true, resolvConf });
+        const upstream = await (await host.outside()).dns();
+        await upstream.answer("example.test", "A", "192.0.2.1", { ttl: 0 }); // not kept: asked for each time
+        const [doomed, other] = await Promise.all([
+          host.container({ name: "doomed", networks: ["n1"] }),
+          host.container({ name: "other", networks: ["n1"] }),
+        ]);
+        await pontoon.answersIn(doomed, other);
+        const [otherAddress, doomedPid] = [await other.ip("n1"), await doomed.pid()];
+        const probe = await web.probe();
+        const flows = ["other", "example.test"].map((name) =>
+          probe.digSteadily(name, { everyMs: 100, timeoutMs: 10_000 }),
+        );
+        await host.stopDockerd({ signal });
+        const stopped = performance.now();
+        await host.signal("SIGKILL", doomedPid);
+        t.same(await watchUntil(stopped, 10, async () => (await web.dig("other")).addresses.join()), [otherAddress]);
+        await host.startDockerd();
+        await until(
+          async () => ((await pontoon.status()) as { docker: { state: string } }).docker.state === "following",
+          { timeoutMs: 20_000, what: "dockerd is followed again" },
+        );
+        const fresh = await host.container({ name: "fresh", networks: ["n1"] });
+        await pontoon.answersIn(fresh);
+        for (const { sent, rcodes, errors } of await Promise.all(flows.map((end) => end())))
+          t.same([rcodes, errors], [{ NOERROR: sent }, []], `none of ${sent} fails`);
+        t.same((await web.dig("fresh")).addresses, [await fresh.ip("n1")], "a container started afterwards is found");
+        t.equal(await ttlOf(fresh, "web"), ownTtl, "and answered by pontoon");
+        await until(async () => (await web.dig("doomed")).rcode === "NXDOMAIN", {
+          what: "one that ended meanwhile is forgotten",
+        });
+        t.equal(pontoon.exitCode, undefined);
+        await pontoon.stop();
+      },
+    );
 
   t.test("a daemon that stood still does not take its server for hung", { buffered: true }, async (t) => {
     const { host, web, pontoon } = await setUp(t);
@@ -147,17 +193,21 @@ t.test("what takes its time, at the same time", (t) => {
     await pontoon.stop();
   });
 
-  t.test("a daemon that is told to end before dockerd is back gives back what it found", { buffered: true }, async (t) => {
-    const { host, web, pontoon } = await setUp(t, { liveRestore: true });
-    await pontoon.kill();
-    await host.stopDockerd();
-    const again = await host.pontoon();
-    await until(async () => (await serverPid(again)) !== undefined, { what: "it has adopted the server" });
-    t.equal(await again.stop(), 0);
-    await host.startDockerd();
-    t.notMatch((await host.exec(["nft", "list", "tables"], { netns: web })).stdout, /pontoon/, "nothing is left");
-    t.equal(await ttlOf(web, "web"), dockersTtl, "Docker answers");
-  });
+  t.test(
+    "a daemon that is told to end before dockerd is back gives back what it found",
+    { buffered: true },
+    async (t) => {
+      const { host, web, pontoon } = await setUp(t, { liveRestore: true });
+      await pontoon.kill();
+      await host.stopDockerd();
+      const again = await host.pontoon();
+      await until(async () => (await serverPid(again)) !== undefined, { what: "it has adopted the server" });
+      t.equal(await again.stop(), 0);
+      await host.startDockerd();
+      t.notMatch((await host.exec(["nft", "list", "tables"], { netns: web })).stdout, /pontoon/, "nothing is left");
+      t.equal(await ttlOf(web, "web"), dockersTtl, "Docker answers");
+    },
+  );
   t.end();
 });
 

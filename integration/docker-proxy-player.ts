@@ -6,7 +6,14 @@ import { createServer, connect, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { receivePacket, type Packet } from "../src/linux/packet-connection.js";
-import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../src/linux/socket.js";
+import {
+  acceptSocket,
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  packetSocket,
+} from "../src/linux/socket.js";
 import type { Settings, ToDaemon } from "../proxy/protocol.js";
 import { ProxyProcess, type TestDaemon } from "../proxy/test-process.js";
 import { hostEnvironment } from "./host/command.js";
@@ -28,7 +35,7 @@ export function folderOf(t: Owner): string {
 }
 
 /** An address of the loopback network that no other test on the machine uses, unless process ids coincide. */
-export const loopback = `127.${(process.pid >> 14) & 63 | 64}.${(process.pid >> 7) & 127}.${(process.pid & 127) + 1}`;
+export const loopback = `127.${((process.pid >> 14) & 63) | 64}.${(process.pid >> 7) & 127}.${(process.pid & 127) + 1}`;
 
 /**
  * Both ends of a socket that keeps what was written in one go apart from what was not: dockerd reads descriptor 3 once.
@@ -69,12 +76,30 @@ export class Proxy {
   readonly #verdict: number;
   stderr = "";
 
-  constructor(t: Owner, { args, folder, descriptors = [], env = {}, command = [program], wrapper = [], patienceMs = 20_000, returnMs = 60_000 }: StartOptions) {
+  constructor(
+    t: Owner,
+    {
+      args,
+      folder,
+      descriptors = [],
+      env = {},
+      command = [program],
+      wrapper = [],
+      patienceMs = 20_000,
+      returnMs = 60_000,
+    }: StartOptions,
+  ) {
     const { read, write } = verdictPipe(folder);
     this.#verdict = read;
     const argv = [...wrapper, ...command, ...args];
     this.#child = spawn(argv[0]!, argv.slice(1), {
-      env: { ...hostEnvironment, PONTOON_RUN_DIR: folder, PONTOON_PATIENCE_MS: String(patienceMs), PONTOON_RETURN_MS: String(returnMs), ...env },
+      env: {
+        ...hostEnvironment,
+        PONTOON_RUN_DIR: folder,
+        PONTOON_PATIENCE_MS: String(patienceMs),
+        PONTOON_RETURN_MS: String(returnMs),
+        ...env,
+      },
       stdio: ["ignore", "ignore", "pipe", write, ...descriptors],
     });
     closeDescriptor(write);
@@ -154,8 +179,13 @@ export class PontoonProxy {
 
   /** Waits until so many ports are served, and returns them, sorted: `tcp 0.0.0.0 80 172.17.0.2 80`. */
   async serves(count: number): Promise<string[]> {
-    const { publications } = await this.daemon.reportThat(`${count} ports are served`, (report) => report.publications.length === count);
-    return publications.map(({ protocol, listen, target }) => `${protocol} ${listen.ip} ${listen.port} ${target?.ip} ${target?.port}`).sort();
+    const { publications } = await this.daemon.reportThat(
+      `${count} ports are served`,
+      (report) => report.publications.length === count,
+    );
+    return publications
+      .map(({ protocol, listen, target }) => `${protocol} ${listen.ip} ${listen.port} ${target?.ip} ${target?.port}`)
+      .sort();
   }
 
   /** Connections, or flows, of everything that is served since it was handed over. */
@@ -188,8 +218,23 @@ export class PontoonProxy {
 }
 
 /** What dockerd before 28 passes. */
-export function arguments20(protocol: string, host: [ip: string, port: number], container: [ip: string, port: number]): string[] {
-  return ["-proto", protocol, "-host-ip", host[0], "-host-port", String(host[1]), "-container-ip", container[0], "-container-port", String(container[1])];
+export function arguments20(
+  protocol: string,
+  host: [ip: string, port: number],
+  container: [ip: string, port: number],
+): string[] {
+  return [
+    "-proto",
+    protocol,
+    "-host-ip",
+    host[0],
+    "-host-port",
+    String(host[1]),
+    "-container-ip",
+    container[0],
+    "-container-port",
+    String(container[1]),
+  ];
 }
 
 /** A container's service: sends back what it gets, after `hello `. */
@@ -206,7 +251,9 @@ export async function echoServer(t: Owner, ip = loopback): Promise<number> {
 
 /** The same with datagrams. */
 export async function echoDatagrams(t: Owner): Promise<number> {
-  const container = createSocket("udp4").on("message", (bytes, from) => container.send(`hello ${bytes.toString()}`, from.port, from.address));
+  const container = createSocket("udp4").on("message", (bytes, from) =>
+    container.send(`hello ${bytes.toString()}`, from.port, from.address),
+  );
   container.bind(0, loopback);
   await once(container, "listening");
   t.teardown(() => container.close());
@@ -264,14 +311,22 @@ export async function readAll(socket: Socket): Promise<string> {
 /** A program named docker-proxy that says on descriptor 3 what it was started with. @param then what it does next */
 export function fakeDockerProxy(folder: string, then = ""): string {
   const path = join(folder, "docker-proxy");
-  const script = '#!/bin/sh\nprintf \'1\\nfake %s; descriptor 4 %s\' "$*" "$(test -e /proc/self/fd/4 && echo open || echo closed)" >&3\n';
+  const script =
+    '#!/bin/sh\nprintf \'1\\nfake %s; descriptor 4 %s\' "$*" "$(test -e /proc/self/fd/4 && echo open || echo closed)" >&3\n';
   writeFileSync(path, `${script}${then}\n`, { mode: 0o755 });
   return folder;
 }
 
 /** Whether Docker's docker-proxy lies where PATH has no say. */
 export function dockerProxyIsFixed(): boolean {
-  const folders = ["/usr/local/libexec/docker", "/usr/libexec/docker", "/usr/local/lib/docker", "/usr/lib/docker", "/usr/local/libexec", "/usr/libexec"];
+  const folders = [
+    "/usr/local/libexec/docker",
+    "/usr/libexec/docker",
+    "/usr/local/lib/docker",
+    "/usr/lib/docker",
+    "/usr/local/libexec",
+    "/usr/libexec",
+  ];
   return folders.some((folder) => spawnSync("test", ["-e", join(folder, "docker-proxy")]).status === 0);
 }
 

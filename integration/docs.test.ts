@@ -15,12 +15,21 @@ function sources(folder: string): string[] {
 t.test("the example configuration is valid, and shows every key with its default", (t) => {
   const example = /```yaml\n([\s\S]*?)```/.exec(read("docs/configuration.md"))![1]!;
   const parsed = parseConfig(example, "docs/configuration.md");
-  t.same({ ...parsed, docker: undefined, ip: undefined }, { ...parseConfig("", "empty"), docker: undefined, ip: undefined });
+  t.same(
+    { ...parsed, docker: undefined, ip: undefined },
+    { ...parseConfig("", "empty"), docker: undefined, ip: undefined },
+  );
   t.end();
 });
 
 t.test("every error code is explained, and no other", (t) => {
-  const used = new Set([...sources("src"), ...sources("dns"), ...sources("proxy")].flatMap((text) => [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map((match) => match[1] ?? match[2] ?? match[3]!)));
+  const used = new Set(
+    [...sources("src"), ...sources("dns"), ...sources("proxy")].flatMap((text) =>
+      [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(
+        (match) => match[1] ?? match[2] ?? match[3]!,
+      ),
+    ),
+  );
   const explained = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)`/gm)].map((match) => match[1]!);
   t.same(explained, [...used].sort());
   t.end();

@@ -47,7 +47,10 @@ t.test("a pontoon-dns that hangs is replaced, and status does not call it well",
   const pontoon = await host.pontoon();
   const pid = ((await pontoon.status()) as { dns: { pid: number } }).dns.pid;
   await host.signal("SIGSTOP", pid);
-  await until(async () => ((await pontoon.status()) as { dns: { pid?: number } }).dns.pid !== pid, { timeoutMs: 20_000, what: "it is found to hang" });
+  await until(async () => ((await pontoon.status()) as { dns: { pid?: number } }).dns.pid !== pid, {
+    timeoutMs: 20_000,
+    what: "it is found to hang",
+  });
   await until(() => isOwn(web, "web"), { timeoutMs: 12_000, what: "its successor answers" });
   t.equal((await host.exec(["test", "-d", `/proc/${pid}`], { reject: false })).exitCode, 1, "and it is gone");
   await pontoon.stop();
@@ -65,10 +68,16 @@ t.test("while the daemon is dead, a new container is found through Docker's reso
   t.ok(await isOwn(web, "web"), "and known names are still pontoon's");
 
   // orphan-after and then the takeover's 6 s: a daemon that comes back in between finds the server letting go.
-  await until(async () => (await host.exec(["nft", "list", "set", "ip", "pontoon", "armed"], { netns: web })).stdout.match(/expires [0-3]s/) !== null, {
-    timeoutMs: 10_000,
-    what: "the takeover is about to lapse",
-  });
+  await until(
+    async () =>
+      (await host.exec(["nft", "list", "set", "ip", "pontoon", "armed"], { netns: web })).stdout.match(
+        /expires [0-3]s/,
+      ) !== null,
+    {
+      timeoutMs: 10_000,
+      what: "the takeover is about to lapse",
+    },
+  );
   const again = await host.pontoon();
   await again.answersIn(web, fresh);
   t.ok(await isOwn(web, "fresh"), "a daemon that returns in between takes over again");
@@ -80,9 +89,16 @@ t.test("two daemons do not fight over the same containers", async (t) => {
   const pontoon = await host.pontoon();
   const second = await pontoon.cli("daemon", "--run-dir=/run/other");
   t.equal(second.exitCode, 1);
-  t.match(second.stderr, /^pontoon: another pontoon daemon follows \S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/);
+  t.match(
+    second.stderr,
+    /^pontoon: another pontoon daemon follows \S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/,
+  );
   await pontoon.stop();
-  t.equal((await host.exec(["sh", "-c", "ls -A /run | grep pontoon- || true"])).stdout, "", "the lock is gone with its holder");
+  t.equal(
+    (await host.exec(["sh", "-c", "ls -A /run | grep pontoon- || true"])).stdout,
+    "",
+    "the lock is gone with its holder",
+  );
   const tooLong = await pontoon.cli("daemon", `--run-dir=/run/${"x".repeat(120)}`);
   t.equal(tooLong.exitCode, 1);
   t.match(tooLong.stderr, /too long for a unix socket/);

@@ -1,5 +1,13 @@
 import t from "tap";
-import { DockerHost, until, type Container, type DockerHostOptions, type Pontoon, type TestOwner, type Upstream } from "./host/index.js";
+import {
+  DockerHost,
+  until,
+  type Container,
+  type DockerHostOptions,
+  type Pontoon,
+  type TestOwner,
+  type Upstream,
+} from "./host/index.js";
 
 /** Neither Docker's TTL (600 s) nor that of an answer passed on from Docker's resolver (5 s): tells whose records answered. */
 const ownTtl = 7;
@@ -11,7 +19,12 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
   await upstream.answer("example.test", "A", "192.0.2.1");
   const blue = await host.network("blue");
   const named = (name: string) => host.container({ name, networks: [{ name: "blue", aliases: [`${name}-alias`] }] });
-  const [asker, web, doomed, victim] = await Promise.all([named("asker"), named("web"), named("doomed"), named("victim")]);
+  const [asker, web, doomed, victim] = await Promise.all([
+    named("asker"),
+    named("web"),
+    named("doomed"),
+    named("victim"),
+  ]);
   const [webAddress, victimPid] = [await web.ip("blue"), await victim.pid()];
 
   await host.stopDockerd();
@@ -31,14 +44,19 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
 
   await t.test("a dockerd that hangs stops no answer, and what it then does is seen", async (t) => {
     const probe = await asker.probe();
-    const stop = [probe.digSteadily("web-alias"), probe.digSteadily("example.test"), probe.digSteadily("web-alias", { type: "TXT", tcp: true })];
+    const stop = [
+      probe.digSteadily("web-alias"),
+      probe.digSteadily("example.test"),
+      probe.digSteadily("web-alias", { type: "TXT", tcp: true }),
+    ];
     const { pid } = host.dockerd;
     await host.signal("SIGSTOP", pid);
     const began = performance.now();
     const renamed = web.rename("slow");
     await until(() => performance.now() - began > 1_000, { what: "it hangs for a second" });
     await host.signal("SIGCONT", pid);
-    for (const { sent, rcodes, errors } of await Promise.all(stop.map((end) => end()))) t.same([rcodes, errors], [{ NOERROR: sent }, []]);
+    for (const { sent, rcodes, errors } of await Promise.all(stop.map((end) => end())))
+      t.same([rcodes, errors], [{ NOERROR: sent }, []]);
     await renamed;
     await until(async () => (await found(asker, "slow")).length > 0, { what: "the new name resolves" });
     t.equal((await asker.dig("web")).rcode, "NXDOMAIN");
@@ -72,7 +90,10 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
     });
 
   await t.test("a container that ended while dockerd was gone is forgotten", async () => {
-    await until(async () => (await asker.dig("victim")).rcode === "NXDOMAIN", { timeoutMs: 2_000, what: "its name is gone" });
+    await until(async () => (await asker.dig("victim")).rcode === "NXDOMAIN", {
+      timeoutMs: 2_000,
+      what: "its name is gone",
+    });
   });
 
   await t.test("networks that changed while the daemon was not there", async (t) => {
@@ -97,7 +118,10 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
   const pontoon = await host.pontoon({ config });
   await pontoon.answersIn(asker, ...early);
 
-  for (const [when, containers] of [["before", () => Promise.resolve(early)], ["after", () => Promise.all([labelled(host, "late-labels"), aliased(host, "late-aliases")])]] as const)
+  for (const [when, containers] of [
+    ["before", () => Promise.resolve(early)],
+    ["after", () => Promise.all([labelled(host, "late-labels"), aliased(host, "late-aliases")])],
+  ] as const)
     await t.test(`started ${when} the daemon`, async (t) => {
       const [labels, aliases] = await containers();
       await pontoon.answersIn(labels, aliases);
@@ -116,22 +140,53 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
       await t.test("aliases that are hardly names", async (t) => {
         const name = await aliases.name();
         const ip = await aliases.ip("blue");
-        for (const alias of [name, `${name}.blue`, `${name} two words`, `${name}-ünïcodé`, `${name}.with.dots`, `${name}_under`, `-${name}`, `*.${name}`, `${name}-dotted`, `${name.toUpperCase()}-SHOUTED`])
+        for (const alias of [
+          name,
+          `${name}.blue`,
+          `${name} two words`,
+          `${name}-ünïcodé`,
+          `${name}.with.dots`,
+          `${name}_under`,
+          `-${name}`,
+          `*.${name}`,
+          `${name}-dotted`,
+          `${name.toUpperCase()}-SHOUTED`,
+        ])
           t.same(await found(asker, alias), [ip], alias);
-        t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [{ data: `${name}.blue` }]);
+        t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+          { data: `${name}.blue` },
+        ]);
         t.match((await pontoon.get("/v1/dns/records")).body, name);
         t.equal((await pontoon.cli("dns", "records")).exitCode, 0);
         await aliases.remove();
-        await until(async () => (await asker.dig(`${name}_under`)).rcode === "NXDOMAIN", { what: "they go with the container" });
+        await until(async () => (await asker.dig(`${name}_under`)).rcode === "NXDOMAIN", {
+          what: "they go with the container",
+        });
       });
     });
 
   await t.test("containers removed as soon as they are started", async (t) => {
     await Promise.all(
-      Array.from({ length: 8 }, (_, index) => host.docker("run", "--rm", "--network=blue", `--network-alias=brief${index}`, `--name=brief${index}`, "busybox", "true")),
+      Array.from({ length: 8 }, (_, index) =>
+        host.docker(
+          "run",
+          "--rm",
+          "--network=blue",
+          `--network-alias=brief${index}`,
+          `--name=brief${index}`,
+          "busybox",
+          "true",
+        ),
+      ),
     );
     const made = await Promise.all(
-      Array.from({ length: 20 }, () => host.engine.post("/containers/create", { Image: "busybox", Cmd: ["true"], HostConfig: { NetworkMode: "blue" } })),
+      Array.from({ length: 20 }, () =>
+        host.engine.post("/containers/create", {
+          Image: "busybox",
+          Cmd: ["true"],
+          HostConfig: { NetworkMode: "blue" },
+        }),
+      ),
     );
     await Promise.all(made.map((answer) => host.engine.delete(`/containers/${(answer as { Id: string }).Id}`)));
     const after = await host.container({ name: "after", networks: ["blue"] });
@@ -148,26 +203,64 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
     for (const name of ["busy", "busy0", "busy57", "busy58"]) t.equal((await asker.dig(name)).rcode, "NXDOMAIN", name);
   });
 
-  t.same(pontoon.logs.filter((line) => levelOf(line) >= 40), [], "none of it is worth a warning");
+  t.same(
+    pontoon.logs.filter((line) => levelOf(line) >= 40),
+    [],
+    "none of it is worth a warning",
+  );
   t.equal(pontoon.exitCode, undefined);
 });
 
 /** A host whose containers forward to a server of the test's. */
-async function hostWithUpstream(t: TestOwner, options: DockerHostOptions): Promise<{ host: DockerHost; upstream: Upstream }> {
+async function hostWithUpstream(
+  t: TestOwner,
+  options: DockerHostOptions,
+): Promise<{ host: DockerHost; upstream: Upstream }> {
   const host = await DockerHost.start(t, { resolvConf: `nameserver ${upstreamAddress}\n`, ...options });
   return { host, upstream: await (await host.outside()).dns() };
 }
 
 /** A container whose labels have the names of an event's attributes, where they win over them. */
 function labelled(host: DockerHost, name: string): Promise<Container> {
-  const labels = { exitCode: "banana", name: "evil", oldName: "/other", container: "nobody", image: "", signal: "é\n}", long: "x".repeat(100_000) };
-  return host.container({ name, networks: ["blue"], options: Object.entries(labels).map(([key, value]) => `--label=${key}=${value}`) });
+  const labels = {
+    exitCode: "banana",
+    name: "evil",
+    oldName: "/other",
+    container: "nobody",
+    image: "",
+    signal: "é\n}",
+    long: "x".repeat(100_000),
+  };
+  return host.container({
+    name,
+    networks: ["blue"],
+    options: Object.entries(labels).map(([key, value]) => `--label=${key}=${value}`),
+  });
 }
 
 /** A container with aliases that Docker takes. Some cannot be names in DNS at all. */
 function aliased(host: DockerHost, name: string): Promise<Container> {
-  const able = [`${name} two words`, `${name}-ünïcodé`, `${name}.with.dots`, `${name}_under`, `-${name}`, `*.${name}`, `${name}-dotted.`, `${name}-Shouted`];
-  const unable = ["", ".", "..", `${name}..gap`, `.${name}`, "x".repeat(70), `${"long.".repeat(60)}end`, "tab\tnew\nline", "\\"];
+  const able = [
+    `${name} two words`,
+    `${name}-ünïcodé`,
+    `${name}.with.dots`,
+    `${name}_under`,
+    `-${name}`,
+    `*.${name}`,
+    `${name}-dotted.`,
+    `${name}-Shouted`,
+  ];
+  const unable = [
+    "",
+    ".",
+    "..",
+    `${name}..gap`,
+    `.${name}`,
+    "x".repeat(70),
+    `${"long.".repeat(60)}end`,
+    "tab\tnew\nline",
+    "\\",
+  ];
   return host.container({ name, networks: [{ name: "blue", aliases: [...able, ...unable] }] });
 }
 

@@ -1,8 +1,21 @@
 import t from "tap";
-import { DockerHost, encodeQuery, forgedAddress, until, type Container, type Forgery, type SeenQuery, type TestOwner, type Upstream } from "./host/index.js";
+import {
+  DockerHost,
+  encodeQuery,
+  forgedAddress,
+  until,
+  type Container,
+  type Forgery,
+  type SeenQuery,
+  type TestOwner,
+  type Upstream,
+} from "./host/index.js";
 
 const addresses = ["10.77.0.2", "10.77.0.3", "10.77.0.4", "10.77.0.5"] as const;
-const resolvConf = addresses.slice(0, 3).map((address) => `nameserver ${address}\n`).join("");
+const resolvConf = addresses
+  .slice(0, 3)
+  .map((address) => `nameserver ${address}\n`)
+  .join("");
 const transports = [
   { transport: "UDP", tcp: false },
   { transport: "TCP", tcp: true },
@@ -42,12 +55,18 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       const answer = await asker.dig("WWW.Example.test", "A", { tcp });
       t.match(answer, { rcode: "NOERROR", questionName: "WWW.Example.test", addresses: ["192.0.2.1", "192.0.2.2"] });
       t.match(answer.answers, [{ type: "CNAME", data: "example.test" }, { ttl: 33 }, { ttl: 33 }]);
-      t.match(await first.queries(), [{ name: "www.example.test", type: "A", transport: tcp ? "tcp" : "udp", flags: { rd: true } }]);
+      t.match(await first.queries(), [
+        { name: "www.example.test", type: "A", transport: tcp ? "tcp" : "udp", flags: { rd: true } },
+      ]);
       t.equal((await first.queries()).length, 1, "the first upstream is asked once");
       t.same(await askedOf(second, third), [], "the others are not");
 
       const denied = await asker.dig("nobody.test", "TXT", { tcp });
-      t.match(denied, { rcode: "NXDOMAIN", authority: [{ type: "SOA" }] }, "a denial comes through, with the zone's SOA");
+      t.match(
+        denied,
+        { rcode: "NXDOMAIN", authority: [{ type: "SOA" }] },
+        "a denial comes through, with the zone's SOA",
+      );
       t.same(await askedOf(second, third), [], "and is final");
     });
 
@@ -56,7 +75,10 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await first.answer("example.test", "A", "192.0.2.1");
     const answer = await asker.dig("example.test", "A", { cd: true, edns: { udpPayloadSize: 1400, dnssecOk: true } });
     t.match(answer.edns, { dnssecOk: true });
-    t.match((await first.queries())[0], { flags: { rd: true, cd: true }, edns: { udpPayloadSize: 1232, dnssecOk: true } });
+    t.match((await first.queries())[0], {
+      flags: { rd: true, cd: true },
+      edns: { udpPayloadSize: 1232, dnssecOk: true },
+    });
     const query = encodeQuery("example.test", "A");
     const reply = await asker.query(query);
     t.same(reply.subarray(0, 2), query.subarray(0, 2), "the reply carries the container's own id");
@@ -65,8 +87,13 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   await t.test("from ports and under ids nobody can guess", async (t) => {
     await fresh();
     await first.answer("example.test", "A", "192.0.2.1");
-    const many = await Promise.all(Array.from({ length: 200 }, (_, index) => asker.dig(`many-${index}.test`, "A", patient)));
-    t.ok(many.every(({ rcode }) => rcode === "NXDOMAIN"), "many at once are all answered");
+    const many = await Promise.all(
+      Array.from({ length: 200 }, (_, index) => asker.dig(`many-${index}.test`, "A", patient)),
+    );
+    t.ok(
+      many.every(({ rcode }) => rcode === "NXDOMAIN"),
+      "many at once are all answered",
+    );
     for (let turn = 0; turn < 20; turn++) await asker.dig("example.test");
     const seen = (await first.queries()).slice(-20);
     t.ok(new Set(seen.map(({ fromPort }) => fromPort)).size >= 15, "each question from another port");
@@ -75,15 +102,24 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
 
   await t.test("a forged or mangled reply is not believed", async (t) => {
     await fresh();
-    const forgeries: Forgery[] = ["wrong-id", "wrong-question", "wrong-source", "not-a-response", "garbage", "cut-short"];
+    const forgeries: Forgery[] = [
+      "wrong-id",
+      "wrong-question",
+      "wrong-source",
+      "not-a-response",
+      "garbage",
+      "cut-short",
+    ];
     for (const forgery of forgeries) {
       for (const server of servers) await server.answer(`${forgery}.test`, "A", "192.0.2.1");
       await first.forge(`${forgery}.test`, forgery, { thenTruth: true });
     }
     const askAll = () => Promise.all(forgeries.map((forgery) => addressesOrError(asker, `${forgery}.test`)));
-    for (const [index, addresses] of (await askAll()).entries()) t.same(addresses, ["192.0.2.1"], `${forgeries[index]}: the true reply behind it is`);
+    for (const [index, addresses] of (await askAll()).entries())
+      t.same(addresses, ["192.0.2.1"], `${forgeries[index]}: the true reply behind it is`);
     for (const forgery of forgeries) await first.forge(`${forgery}.test`, forgery);
-    for (const [index, addresses] of (await askAll()).entries()) t.same(addresses, ["192.0.2.1"], `${forgeries[index]}: or another upstream's`);
+    for (const [index, addresses] of (await askAll()).entries())
+      t.same(addresses, ["192.0.2.1"], `${forgeries[index]}: or another upstream's`);
   });
 
   await t.test("a truncated reply is asked for again over TCP", async (t) => {
@@ -91,12 +127,23 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await first.truncate("short.test");
     await first.answer("short.test", "A", "192.0.2.1");
     t.match(await asker.dig("short.test"), { flags: { tc: false }, addresses: ["192.0.2.1"] });
-    t.same((await first.queries()).map(({ transport }) => transport), ["udp", "tcp"]);
+    t.same(
+      (await first.queries()).map(({ transport }) => transport),
+      ["udp", "tcp"],
+    );
 
     const many = Array.from({ length: 100 }, (_, index) => `192.0.2.${index}`);
     await first.answer("long.test", "A", many);
-    t.match(await asker.dig("long.test"), { rcode: "NOERROR", flags: { tc: true } }, "what the client cannot take over UDP is marked truncated");
-    t.same((await asker.dig("long.test", "A", { edns: { udpPayloadSize: 4096 } })).addresses, many, "all of it when it takes that much");
+    t.match(
+      await asker.dig("long.test"),
+      { rcode: "NOERROR", flags: { tc: true } },
+      "what the client cannot take over UDP is marked truncated",
+    );
+    t.same(
+      (await asker.dig("long.test", "A", { edns: { udpPayloadSize: 4096 } })).addresses,
+      many,
+      "all of it when it takes that much",
+    );
     t.same((await asker.dig("long.test", "A", { tcp: true })).addresses, many, "all of it over TCP");
     t.match((await asker.digCommand("+short", "long.test")).stdout.trim().split("\n").length, 100);
   });
@@ -106,7 +153,8 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       await fresh();
       await first.rcode("example.test", rcode);
       await second.answer("example.test", "A", "192.0.2.2");
-      for (const { tcp } of transports) t.same((await asker.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
+      for (const { tcp } of transports)
+        t.same((await asker.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
       t.same(await askedOf(third), []);
       for (const server of servers) await server.rcode("example.test", rcode);
       const { rcode: last, elapsedMs } = await asker.dig("example.test", "A", patient);
@@ -132,15 +180,19 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     for (const server of [first, second]) await server.silence("slower.test");
     await third.answer("slower.test", "A", "192.0.2.3");
     const ask = (name: string) => Promise.all(transports.map(({ tcp }) => asker.dig(name, "A", { tcp, ...patient })));
-    const [lost, slow, slower, forged, neighbour] = await Promise.all(["lost.test", "slow.test", "slower.test", "forged.test", "asker"].map(ask));
+    const [lost, slow, slower, forged, neighbour] = await Promise.all(
+      ["lost.test", "slow.test", "slower.test", "forged.test", "asker"].map(ask),
+    );
     for (const answer of [...lost!, ...forged!]) {
       t.match(answer, { rcode: "SERVFAIL", answers: [] }, "none answers: SERVFAIL");
       t.not(answer.addresses[0], forgedAddress);
     }
     for (const { addresses } of slow!) t.same(addresses, ["192.0.2.2"], "the second answers");
     for (const { addresses } of slower!) t.same(addresses, ["192.0.2.3"], "the third answers");
-    for (const { elapsedMs } of [lost, forged, slow, slower].flat().map((answer) => answer!)) t.ok(elapsedMs < promisedMs, `after ${elapsedMs} ms`);
-    for (const { addresses } of neighbour!) t.same(addresses, [await asker.ip("blue")], "neighbours are answered meanwhile");
+    for (const { elapsedMs } of [lost, forged, slow, slower].flat().map((answer) => answer!))
+      t.ok(elapsedMs < promisedMs, `after ${elapsedMs} ms`);
+    for (const { addresses } of neighbour!)
+      t.same(addresses, [await asker.ip("blue")], "neighbours are answered meanwhile");
     for (const server of asked) {
       const seen = (await server.queries()).filter(({ name }) => name === "lost.test");
       // Each is asked as the client asks, and where nothing is heard over TCP, over UDP as well.
@@ -162,22 +214,53 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
 
   await t.test("local names never", async (t) => {
     await fresh();
-    const names = ["asker", "ASKER", "asker.blue", "Asker.Blue", asker.id.slice(0, 12), "_80._tcp.asker", "_http._tcp.asker.blue", "_tcp.asker"];
-    const types = ["A", "AAAA", "TXT", "UNKNOWN_65", "ANY", "SRV", "MX", "CNAME", "NS", "SOA", "CAA", "PTR", "DS", "UNKNOWN_4242"];
-    for (const name of names) for (const type of types) await Promise.all(transports.map(({ tcp }) => asker.dig(name, type, { tcp })));
+    const names = [
+      "asker",
+      "ASKER",
+      "asker.blue",
+      "Asker.Blue",
+      asker.id.slice(0, 12),
+      "_80._tcp.asker",
+      "_http._tcp.asker.blue",
+      "_tcp.asker",
+    ];
+    const types = [
+      "A",
+      "AAAA",
+      "TXT",
+      "UNKNOWN_65",
+      "ANY",
+      "SRV",
+      "MX",
+      "CNAME",
+      "NS",
+      "SOA",
+      "CAA",
+      "PTR",
+      "DS",
+      "UNKNOWN_4242",
+    ];
+    for (const name of names)
+      for (const type of types) await Promise.all(transports.map(({ tcp }) => asker.dig(name, type, { tcp })));
     t.same(await askedOf(...servers), []);
   });
 });
 
 t.test("each container has the upstreams Docker gives it", async (t) => {
-  const { host, servers } = await hostWithUpstreams(t, { resolvConf: `nameserver 127.0.0.53\nnameserver ${addresses[0]}\n` });
+  const { host, servers } = await hostWithUpstreams(t, {
+    resolvConf: `nameserver 127.0.0.53\nnameserver ${addresses[0]}\n`,
+  });
   const [first, second, third, fourth] = servers;
   await host.network("blue");
   const [plain, own, loopback, several, dotted] = await Promise.all([
     host.container({ name: "plain", networks: ["blue"] }),
     host.container({ name: "own", networks: ["blue"], options: [`--dns=${addresses[1]}`] }),
     host.container({ name: "loopback", networks: ["blue"], options: ["--dns=127.0.0.2"] }),
-    host.container({ name: "several", networks: ["blue"], options: [3, 2, 1, 0].map((index) => `--dns=${addresses[index]}`) }),
+    host.container({
+      name: "several",
+      networks: ["blue"],
+      options: [3, 2, 1, 0].map((index) => `--dns=${addresses[index]}`),
+    }),
     host.container({ name: "dotted", networks: ["blue"], options: ["--dns-opt=ndots:2", `--dns=${addresses[0]}`] }),
   ]);
   const pontoon = await host.pontoon({ config: noCache });
@@ -244,7 +327,10 @@ interface HostWithUpstreams {
   servers: [Upstream, Upstream, Upstream, Upstream];
 }
 
-async function hostWithUpstreams(t: TestOwner, options: { resolvConf: string; dockerd?: string[] }): Promise<HostWithUpstreams> {
+async function hostWithUpstreams(
+  t: TestOwner,
+  options: { resolvConf: string; dockerd?: string[] },
+): Promise<HostWithUpstreams> {
   const host = await DockerHost.start(t, options);
   const outside = await host.outside();
   const [first, second, third, fourth] = addresses;
@@ -271,7 +357,12 @@ async function askedOf(...servers: Upstream[]): Promise<Pick<SeenQuery, "name" |
  * Answers one DNS question with an address, at a loopback address of the host or of a container.
  * Resolves when it listens, to a function that waits until it has answered.
  */
-async function answerOne(host: DockerHost, at: string, answer: string, container?: Container): Promise<() => Promise<unknown>> {
+async function answerOne(
+  host: DockerHost,
+  at: string,
+  answer: string,
+  container?: Container,
+): Promise<() => Promise<unknown>> {
   const options = container === undefined ? {} : { netns: container };
   const answered = host.exec([process.execPath, "--eval", oneAnswer, at, ...answer.split(".")], options);
   const listens = async () => (await host.exec(["ss", "-Hlun", "sport = :53"], options)).stdout.includes(at);

@@ -47,7 +47,13 @@ t.test("a host runs containers", async (t) => {
     t.equal((await client.dig("long.test")).flags.tc, true);
     t.same((await client.dig("long.test", "A", { tcp: true })).addresses, ["192.0.2.9"]);
     const seen = await upstream.queries();
-    t.match(seen[0], { name: "example.test", type: "A", transport: "udp", from: outside.hostAddress, flags: { rd: true } });
+    t.match(seen[0], {
+      name: "example.test",
+      type: "A",
+      transport: "udp",
+      from: outside.hostAddress,
+      flags: { rd: true },
+    });
     t.equal(seen.at(-1)?.transport, "tcp");
   });
 
@@ -80,7 +86,9 @@ t.test("a host runs containers", async (t) => {
     t.equal((await host.exec(["sh", "-c", "exit 3"], { reject: false })).exitCode, 3);
     await t.rejects(host.exec(["false"]), { name: "CommandError", result: { exitCode: 1 } });
     await t.rejects(host.exec(["sleep", "1000"], { timeoutMs: 50 }), /still running/);
-    await until(async () => !(await host.exec(["ps", "ax"])).stdout.includes("sleep 1000\n"), { what: "the late command is killed" });
+    await until(async () => !(await host.exec(["ps", "ax"])).stdout.includes("sleep 1000\n"), {
+      what: "the late command is killed",
+    });
   });
 
   await t.test("a probe lets go of its container's namespace", async (t) => {
@@ -155,7 +163,9 @@ t.test("nothing is left behind", async (t) => {
 
 for (const signal of ["SIGINT", "SIGKILL"] as const)
   t.test(`nothing is left behind by a test process ended by ${signal}`, async (t) => {
-    const child = spawn(process.execPath, ["--input-type=module", "--eval", unfinishedTest], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(process.execPath, ["--input-type=module", "--eval", unfinishedTest], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     t.teardown(() => child.kill("SIGKILL"));
     const [line] = (await once(createInterface(child.stdout), "line")) as [string];
     const { name, init } = JSON.parse(line) as { name: string; init: string };

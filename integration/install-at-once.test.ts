@@ -1,6 +1,22 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, copyFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
@@ -29,8 +45,10 @@ function newRoot(t: Test): string {
 }
 
 const library = "usr/local/lib/pontoon";
-const bundlesOf = (root: string) => (existsSync(join(root, library)) ? readdirSync(join(root, library)).filter((name) => name.startsWith("bundle-")) : []);
-const filesIn = (root: string) => bundlesOf(root).reduce((sum, name) => sum + readdirSync(join(root, library, name), { recursive: true }).length, 0);
+const bundlesOf = (root: string) =>
+  existsSync(join(root, library)) ? readdirSync(join(root, library)).filter((name) => name.startsWith("bundle-")) : [];
+const filesIn = (root: string) =>
+  bundlesOf(root).reduce((sum, name) => sum + readdirSync(join(root, library, name), { recursive: true }).length, 0);
 
 /** Every name below a folder, with what a link or a small file holds. */
 function treeOf(root: string): string[] {
@@ -51,7 +69,10 @@ function differences(one: readonly string[], other: readonly string[]): string[]
 function isComplete(t: Test, root: string): void {
   t.equal(bundlesOf(root).length, 1, "one bundle");
   t.ok(existsSync(join(root, library, "current", "bin", "pontoon")), "the link leads to it");
-  t.notOk(readdirSync(root, { recursive: true, encoding: "utf8" }).some((name) => /\.(pontoon-new|new-\d+)$/.test(name)), "nothing half-made");
+  t.notOk(
+    readdirSync(root, { recursive: true, encoding: "utf8" }).some((name) => /\.(pontoon-new|new-\d+)$/.test(name)),
+    "nothing half-made",
+  );
 }
 
 t.test("two at once: the second changes nothing, and says who is at it", async (t) => {
@@ -65,7 +86,12 @@ t.test("two at once: the second changes nothing, and says who is at it", async (
       const { code, said } = await start(tool, root).ended;
       first.child.kill("SIGCONT");
       t.equal(code, 1, `${tool}, ${state}`);
-      t.match(said, new RegExp(`^pontoon: install-host \\(pid ${first.child.pid}\\) is changing the installation in \\S+; try again when it has ended`));
+      t.match(
+        said,
+        new RegExp(
+          `^pontoon: install-host \\(pid ${first.child.pid}\\) is changing the installation in \\S+; try again when it has ended`,
+        ),
+      );
       t.equal((await first.ended).code, 0);
       isComplete(t, root);
     }
@@ -74,12 +100,17 @@ t.test("two at once: the second changes nothing, and says who is at it", async (
 t.test("several from one clone at once, each to a place of its own: one waits for the other", async (t) => {
   const roots = Array.from({ length: 4 }, () => newRoot(t));
   const runs = await Promise.all(roots.map((root) => start("install-host", root).ended));
-  t.same(runs.map(({ code, said }) => (code === 0 ? 0 : said)), [0, 0, 0, 0]);
+  t.same(
+    runs.map(({ code, said }) => (code === 0 ? 0 : said)),
+    [0, 0, 0, 0],
+  );
   for (const root of roots) isComplete(t, root);
 });
 
 t.test("who has a lock is told of one that was let go of meanwhile, too", async (t) => {
-  const { holderOf } = (await import(join(repositoryRoot, "tools", "lock.mjs"))) as { holderOf: (path: string) => string };
+  const { holderOf } = (await import(join(repositoryRoot, "tools", "lock.mjs"))) as {
+    holderOf: (path: string) => string;
+  };
   t.equal(holderOf(join(newRoot(t), "gone")), "another run");
 });
 
@@ -92,8 +123,14 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const)
       for (const files of [1, 300, 600, 900, 1200]) {
         const had = filesIn(root);
         const { child, ended } = start("install-host", root);
-        await until(() => bundlesOf(root).length > bundles && filesIn(root) >= had + Math.min(files, 10), { everyMs: 1, what: "it has begun" }).catch(() => undefined);
-        await until(() => filesIn(root) >= had + files || child.exitCode !== null || child.signalCode !== null, { everyMs: 2, what: "it has come so far" });
+        await until(() => bundlesOf(root).length > bundles && filesIn(root) >= had + Math.min(files, 10), {
+          everyMs: 1,
+          what: "it has begun",
+        }).catch(() => undefined);
+        await until(() => filesIn(root) >= had + files || child.exitCode !== null || child.signalCode !== null, {
+          everyMs: 2,
+          what: "it has come so far",
+        });
         child.kill(signal);
         const { code, said } = await ended;
         if (signal === "SIGKILL") continue; // the next run makes up for it
@@ -106,7 +143,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"] as const)
       isComplete(t, root);
     }
     t.equal((await start("uninstall-host", root).ended).code, 0);
-    t.same(treeOf(root).filter((name) => lstatSync(join(root, name.split(" ")[0]!)).isFile()), []);
+    t.same(
+      treeOf(root).filter((name) => lstatSync(join(root, name.split(" ")[0]!)).isFile()),
+      [],
+    );
   });
 
 t.test("what can be led elsewhere is not written to, nor removed", async (t) => {
@@ -132,7 +172,12 @@ t.test("what can be led elsewhere is not written to, nor removed", async (t) => 
     for (const tool of ["install-host", "uninstall-host"] as const) {
       const { code, said } = await start(tool, root).ended;
       t.equal(code, 1, name);
-      t.match(said, new RegExp(`^pontoon: --root ${root}: .*(belongs to user|others than its owner may write|is a link).*; choose a folder`));
+      t.match(
+        said,
+        new RegExp(
+          `^pontoon: --root ${root}: .*(belongs to user|others than its owner may write|is a link).*; choose a folder`,
+        ),
+      );
       t.same(treeOf(victim), ["precious "], `${name}: ${tool}`);
       t.same(differences(treeOf(root), before), []);
     }
@@ -149,13 +194,15 @@ t.test("what can be led elsewhere is not written to, nor removed", async (t) => 
 t.test("builds of one clone come one after the other, and end with who wanted them", async (t) => {
   const clone = Clone.make();
   t.teardown(() => clone.remove());
-  for (const name of ["tsconfig.json", "tsconfig.build.json"]) copyFileSync(join(repositoryRoot, name), join(clone.root, name));
+  for (const name of ["tsconfig.json", "tsconfig.build.json"])
+    copyFileSync(join(repositoryRoot, name), join(clone.root, name));
   // Packages are shared, but for a compiler that can tell when two of it run at once.
   const packages = join(clone.root, "node_modules");
   const shared = realpathSync(packages);
   unlinkSync(packages);
   mkdirSync(join(packages, "typescript/bin"), { recursive: true });
-  for (const name of readdirSync(shared)) if (name !== "typescript") symlinkSync(join(shared, name), join(packages, name));
+  for (const name of readdirSync(shared))
+    if (name !== "typescript") symlinkSync(join(shared, name), join(packages, name));
   const [building, mayEnd] = [join(clone.root, "building"), join(clone.root, "may-end")];
   const compiler = `const fs = require("node:fs");
     fs.writeFileSync(${JSON.stringify(building)}, String(process.pid), { flag: "wx" });
@@ -174,7 +221,9 @@ t.test("builds of one clone come one after the other, and end with who wanted th
   const first = start("install-host", newRoot(t), { clone: clone.root, build: true });
   await until(() => existsSync(building), { what: "the first builds" });
   const second = start("install-host", newRoot(t), { clone: clone.root, build: true });
-  const said = new Promise<string>((resolve) => second.child.stderr!.once("data", (words: Buffer) => resolve(words.toString())));
+  const said = new Promise<string>((resolve) =>
+    second.child.stderr!.once("data", (words: Buffer) => resolve(words.toString())),
+  );
   t.equal(await said, `pontoon: waiting until install-host (pid ${first.child.pid}) has finished building\n`);
   writeFileSync(mayEnd, "");
   for (const { ended } of [first, second]) {

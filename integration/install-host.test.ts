@@ -21,13 +21,39 @@ function brokenClone(t: Test): Clone {
   return clone;
 }
 
-const tool = (clone: Clone | undefined, name: string, ...args: string[]) => [process.execPath, join(clone?.root ?? repositoryRoot, "tools", `${name}.mjs`), ...args];
+const tool = (clone: Clone | undefined, name: string, ...args: string[]) => [
+  process.execPath,
+  join(clone?.root ?? repositoryRoot, "tools", `${name}.mjs`),
+  ...args,
+];
 const installArgs = (clone?: Clone) => tool(clone, "install-host", "--no-build");
 
 /** Every file, link and folder of the host that an installation may touch. */
 async function filesOf(host: DockerHost): Promise<string[]> {
-  const { stdout } = await host.exec(["find", "/usr/local", "/etc", "/var/lib/pontoon", "/run", "-path", "/run/host", "-prune", "-o", "-path", "/run/docker", "-prune", "-o", "-path", "/run/systemd", "-prune", "-o", "-print"]);
-  return stdout.split("\n").filter((path) => !/^\/run\/(containerd|log|docker\.pid)/.test(path)).sort();
+  const { stdout } = await host.exec([
+    "find",
+    "/usr/local",
+    "/etc",
+    "/var/lib/pontoon",
+    "/run",
+    "-path",
+    "/run/host",
+    "-prune",
+    "-o",
+    "-path",
+    "/run/docker",
+    "-prune",
+    "-o",
+    "-path",
+    "/run/systemd",
+    "-prune",
+    "-o",
+    "-print",
+  ]);
+  return stdout
+    .split("\n")
+    .filter((path) => !/^\/run\/(containerd|log|docker\.pid)/.test(path))
+    .sort();
 }
 
 /** What Docker's resolver answers has a TTL of 600 s. */
@@ -36,7 +62,10 @@ async function ttlOf(container: Container): Promise<number | undefined> {
 }
 
 async function answeredBy(container: Container, resolver: "pontoon" | "docker"): Promise<void> {
-  await until(async () => (await ttlOf(container)) === (resolver === "pontoon" ? 5 : 600), { timeoutMs: 20_000, what: `${resolver} answers` });
+  await until(async () => (await ttlOf(container)) === (resolver === "pontoon" ? 5 : 600), {
+    timeoutMs: 20_000,
+    what: `${resolver} answers`,
+  });
 }
 
 t.test("below another root: files only, the configuration is the user's", async (t) => {
@@ -44,14 +73,26 @@ t.test("below another root: files only, the configuration is the user's", async 
   t.teardown(() => rmSync(root, { recursive: true }));
   const config = join(root, "etc/pontoon/pontoon.yaml");
   const library = join(root, "usr/local/lib/pontoon");
-  const run = (name: string, ...args: string[]) => runCommand([...tool(undefined, name), `--root=${root}`, ...args], { reject: false, timeoutMs: 60_000 });
-  const left = async () => (await runCommand(["find", root, "-not", "-type", "d"])).stdout.replaceAll(`${root}/`, "").trim();
+  const run = (name: string, ...args: string[]) =>
+    runCommand([...tool(undefined, name), `--root=${root}`, ...args], { reject: false, timeoutMs: 60_000 });
+  const left = async () =>
+    (await runCommand(["find", root, "-not", "-type", "d"])).stdout.replaceAll(`${root}/`, "").trim();
 
   t.match((await run("install-host", "--no-build")).stderr, /is installed in .*no service was touched/s);
-  t.match(readFileSync(join(library, "current/commands/pontoon"), "utf8"), /^#!\/bin\/sh\nexec '.*node' '\/usr\/local\/lib\/pontoon\/bundle-/);
+  t.match(
+    readFileSync(join(library, "current/commands/pontoon"), "utf8"),
+    /^#!\/bin\/sh\nexec '.*node' '\/usr\/local\/lib\/pontoon\/bundle-/,
+  );
   const files = readdirSync(library, { recursive: true, encoding: "utf8" });
-  t.notOk(files.some((file) => /dist\/.*\.test\.js$|node_modules\/(typescript|tap|eslint)\/|dist\/integration/.test(file)), "nothing but what runs");
-  t.same(files.filter((file) => (statSync(join(library, file)).mode & 0o022) !== 0), [], "nobody else may write any");
+  t.notOk(
+    files.some((file) => /dist\/.*\.test\.js$|node_modules\/(typescript|tap|eslint)\/|dist\/integration/.test(file)),
+    "nothing but what runs",
+  );
+  t.same(
+    files.filter((file) => (statSync(join(library, file)).mode & 0o022) !== 0),
+    [],
+    "nobody else may write any",
+  );
   const bundles = () => readdirSync(library).filter((name) => name.startsWith("bundle-"));
   const [first] = bundles();
   t.equal((await run("install-host", "--no-build")).exitCode, 0);
@@ -85,15 +126,23 @@ t.test("a command of that name that is somebody else's is not replaced", async (
   writeFileSync(join(root, "usr/local/bin/pontoon"), "theirs");
   const { exitCode, stderr } = await runCommand([...installArgs(), `--root=${root}`], { reject: false });
   t.equal(exitCode, 1);
-  t.match(stderr, /^pontoon: \S+\/bin\/pontoon is there already and was not installed by this; remove or rename it first; everything is as it was before\n$/);
+  t.match(
+    stderr,
+    /^pontoon: \S+\/bin\/pontoon is there already and was not installed by this; remove or rename it first; everything is as it was before\n$/,
+  );
   t.same(readdirSync(root, { recursive: true }).sort(), ["usr", "usr/local", "usr/local/bin", "usr/local/bin/pontoon"]);
 });
 
 t.test("the default configuration shows every key with its default", (t) => {
   const text = readFileSync(join(repositoryRoot, "packaging", "pontoon.yaml"), "utf8");
   t.same(parseConfig(text, "as shipped"), parseConfig("", "empty"));
-  const example = /```yaml\n([\s\S]*?)```/.exec(readFileSync(join(repositoryRoot, "docs/configuration.md"), "utf8"))![1]!;
-  t.same(parseConfig(text.replace(/^( *)#(?=\S)/gm, "$1"), "uncommented"), parseConfig(example, "docs/configuration.md"));
+  const example = /```yaml\n([\s\S]*?)```/.exec(
+    readFileSync(join(repositoryRoot, "docs/configuration.md"), "utf8"),
+  )![1]!;
+  t.same(
+    parseConfig(text.replace(/^( *)#(?=\S)/gm, "$1"), "uncommented"),
+    parseConfig(example, "docs/configuration.md"),
+  );
   t.end();
 });
 
@@ -123,18 +172,39 @@ t.test("without systemd: the installed program runs without the clone", async (t
 t.test("the unit is one systemd reads without complaint", { skip }, async (t) => {
   const host = await DockerHost.start(t);
   await host.exec(installArgs());
-  const { exitCode, stdout, stderr } = await host.exec(["systemd-analyze", "verify", join(repositoryRoot, "packaging", "pontoon.service")], { reject: false });
+  const { exitCode, stdout, stderr } = await host.exec(
+    ["systemd-analyze", "verify", join(repositoryRoot, "packaging", "pontoon.service")],
+    { reject: false },
+  );
   t.equal(exitCode, 0, stderr);
-  t.equal((stdout + stderr).split("\n").filter((line) => line.includes("pontoon")).join("\n"), "");
+  t.equal(
+    (stdout + stderr)
+      .split("\n")
+      .filter((line) => line.includes("pontoon"))
+      .join("\n"),
+    "",
+  );
 });
 
 t.test("as a service of systemd", { skip }, async (t) => {
   const host = await DockerHost.start(t, { systemd: true, liveRestore: true });
-  const systemctl = async (...args: string[]) => (await host.exec(["systemctl", ...args], { reject: false })).stdout.trim();
+  const systemctl = async (...args: string[]) =>
+    (await host.exec(["systemctl", ...args], { reject: false })).stdout.trim();
   const property = (name: string, unit = "pontoon") => systemctl("show", "--value", `--property=${name}`, unit);
-  const status = async () => JSON.parse((await host.exec(["pontoon", "status", "--json"])).stdout) as { version: string; ready: boolean; dns: { kind: string; pid: number; version: string }; docker: { state: string; detail: string } };
-  const servers = async () => (await host.exec(["pgrep", "-x", "-f", "pontoon-(dns|proxy).*"], { reject: false })).stdout.trim().split("\n").filter(Boolean);
-  const install = (clone: Clone): Promise<CommandResult> => host.exec(installArgs(clone), { reject: false, timeoutMs: 60_000 });
+  const status = async () =>
+    JSON.parse((await host.exec(["pontoon", "status", "--json"])).stdout) as {
+      version: string;
+      ready: boolean;
+      dns: { kind: string; pid: number; version: string };
+      docker: { state: string; detail: string };
+    };
+  const servers = async () =>
+    (await host.exec(["pgrep", "-x", "-f", "pontoon-(dns|proxy).*"], { reject: false })).stdout
+      .trim()
+      .split("\n")
+      .filter(Boolean);
+  const install = (clone: Clone): Promise<CommandResult> =>
+    host.exec(installArgs(clone), { reject: false, timeoutMs: 60_000 });
   await host.network("n1");
   const web = await host.container({ name: "web", networks: ["n1"] });
   await web.dig("web");
@@ -174,7 +244,10 @@ t.test("as a service of systemd", { skip }, async (t) => {
 
   await t.test("a reload of the service takes up a changed configuration", async (t) => {
     const [main, config] = [await property("MainPID"), readFileSync(host.path("/etc/pontoon/pontoon.yaml"), "utf8")];
-    for (const [content, ttl] of [["dns:\n  ttl: 9\n", 9], [config, 5]] as const) {
+    for (const [content, ttl] of [
+      ["dns:\n  ttl: 9\n", 9],
+      [config, 5],
+    ] as const) {
       host.writeFile("/etc/pontoon/pontoon.yaml", content);
       await systemctl("reload", "pontoon");
       await until(async () => (await ttlOf(web)) === ttl, { what: `a TTL of ${ttl}` });
@@ -185,21 +258,33 @@ t.test("as a service of systemd", { skip }, async (t) => {
   await t.test("a crash of the daemon leaves pontoon-dns answering, too", async (t) => {
     const [{ dns }, main] = await Promise.all([status(), property("MainPID")]);
     await systemctl("kill", "--kill-who=main", "--signal=SIGKILL", "pontoon");
-    await until(async () => (await property("MainPID")) !== main && (await status()).ready, { timeoutMs: 20_000, what: "systemd has started it again" });
+    await until(async () => (await property("MainPID")) !== main && (await status()).ready, {
+      timeoutMs: 20_000,
+      what: "systemd has started it again",
+    });
     t.equal((await status()).dns.pid, dns.pid);
   });
 
   await t.test("dockerd is restarted and stopped as if pontoon were not there", async (t) => {
     const main = await property("MainPID");
     await systemctl("restart", "docker");
-    await until(async () => (await status()).docker.state === "following", { timeoutMs: 20_000, what: "the new dockerd is followed" });
+    await until(async () => (await status()).docker.state === "following", {
+      timeoutMs: 20_000,
+      what: "the new dockerd is followed",
+    });
     t.equal(await property("MainPID"), main, "pontoon was neither stopped nor restarted");
     await systemctl("stop", "docker");
-    await until(async () => /held by systemd alone/.test((await status()).docker.detail), { timeoutMs: 20_000, what: "pontoon leaves the socket alone" });
+    await until(async () => /held by systemd alone/.test((await status()).docker.detail), {
+      timeoutMs: 20_000,
+      what: "pontoon leaves the socket alone",
+    });
     t.equal(await systemctl("is-active", "docker"), "inactive", "pontoon has not woken it");
     t.equal(await ttlOf(web), 5, "names go on being answered");
     await host.exec(["docker", "ps"]);
-    await until(async () => (await status()).docker.state === "following", { timeoutMs: 20_000, what: "dockerd, woken by somebody else, is followed" });
+    await until(async () => (await status()).docker.state === "following", {
+      timeoutMs: 20_000,
+      what: "dockerd, woken by somebody else, is followed",
+    });
     t.equal(await property("MainPID"), main);
   });
 
@@ -216,7 +301,12 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.not(now.dns.pid, old.dns.pid);
     t.same(tally.errors, []);
     t.same(Object.keys(tally.rcodes), ["NOERROR"]);
-    t.equal((await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-")).length, 1);
+    t.equal(
+      (await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout
+        .split("\n")
+        .filter((name) => name.startsWith("bundle-")).length,
+      1,
+    );
   });
 
   await t.test("an upgrade that does not run leaves the earlier version running", async (t) => {
@@ -227,44 +317,75 @@ t.test("as a service of systemd", { skip }, async (t) => {
     await until(async () => (await status()).ready, { timeoutMs: 20_000 });
     t.equal((await status()).version, version);
     await answeredBy(web, "pontoon");
-    t.equal((await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-")).length, 1);
+    t.equal(
+      (await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout
+        .split("\n")
+        .filter((name) => name.startsWith("bundle-")).length,
+      1,
+    );
   });
 
-  const bundles = async () => (await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-"));
+  const bundles = async () =>
+    (await host.exec(["ls", "/usr/local/lib/pontoon"])).stdout.split("\n").filter((name) => name.startsWith("bundle-"));
   const current = async () => (await host.exec(["readlink", "/usr/local/lib/pontoon/current"])).stdout.trim();
 
-  await t.test("an upgrade that is interrupted while the service restarts leaves the earlier version running", async (t) => {
-    const [{ version }, before] = [await status(), await current()];
-    clone.edit("dist/src/version.js", (text) => `${text}\n// one more build\n`);
-    const pid = await host.startProgram(["sh", "-c", 'echo $$; exec "$@" 2>/run/said', "sh", ...installArgs(clone)]);
-    await until(async () => (await current()) !== before, { timeoutMs: 20_000, everyMs: 5, what: "the new version is current" });
-    await host.signal("SIGTERM", pid);
-    await until(async () => /\n/.test((await host.exec(["cat", "/run/said"])).stdout), { timeoutMs: 40_000, what: "it has said why it ended" });
-    t.equal((await host.exec(["cat", "/run/said"])).stdout, "pontoon: interrupted (SIGTERM); everything is as it was before\n");
-    await until(async () => (await status()).ready, { timeoutMs: 20_000 });
-    t.equal((await status()).version, version);
-    t.equal(await current(), before);
-    t.equal((await bundles()).length, 1);
-    await host.exec(["rm", "/run/said"]);
-    await answeredBy(web, "pontoon");
-  });
+  await t.test(
+    "an upgrade that is interrupted while the service restarts leaves the earlier version running",
+    async (t) => {
+      const [{ version }, before] = [await status(), await current()];
+      clone.edit("dist/src/version.js", (text) => `${text}\n// one more build\n`);
+      const pid = await host.startProgram(["sh", "-c", 'echo $$; exec "$@" 2>/run/said', "sh", ...installArgs(clone)]);
+      await until(async () => (await current()) !== before, {
+        timeoutMs: 20_000,
+        everyMs: 5,
+        what: "the new version is current",
+      });
+      await host.signal("SIGTERM", pid);
+      await until(async () => /\n/.test((await host.exec(["cat", "/run/said"])).stdout), {
+        timeoutMs: 40_000,
+        what: "it has said why it ended",
+      });
+      t.equal(
+        (await host.exec(["cat", "/run/said"])).stdout,
+        "pontoon: interrupted (SIGTERM); everything is as it was before\n",
+      );
+      await until(async () => (await status()).ready, { timeoutMs: 20_000 });
+      t.equal((await status()).version, version);
+      t.equal(await current(), before);
+      t.equal((await bundles()).length, 1);
+      await host.exec(["rm", "/run/said"]);
+      await answeredBy(web, "pontoon");
+    },
+  );
 
-  await t.test("installed without a start, the version that runs keeps all it needs until the next installation", async (t) => {
-    const { version, dns } = await status();
-    await host.exec([...installArgs(clone), "--no-start"], { timeoutMs: 60_000 });
-    t.equal((await bundles()).length, 2);
-    await host.signal("SIGKILL", dns.pid);
-    await until(async () => (await status()).ready && (await status()).dns.pid !== dns.pid, { timeoutMs: 20_000, what: "it starts another pontoon-dns" });
-    t.equal((await status()).dns.version, version);
-    t.equal((await install(clone)).exitCode, 0);
-    t.not((await status()).version, version);
-    t.equal((await bundles()).length, 1);
-  });
+  await t.test(
+    "installed without a start, the version that runs keeps all it needs until the next installation",
+    async (t) => {
+      const { version, dns } = await status();
+      await host.exec([...installArgs(clone), "--no-start"], { timeoutMs: 60_000 });
+      t.equal((await bundles()).length, 2);
+      await host.signal("SIGKILL", dns.pid);
+      await until(async () => (await status()).ready && (await status()).dns.pid !== dns.pid, {
+        timeoutMs: 20_000,
+        what: "it starts another pontoon-dns",
+      });
+      t.equal((await status()).dns.version, version);
+      t.equal((await install(clone)).exitCode, 0);
+      t.not((await status()).version, version);
+      t.equal((await bundles()).length, 1);
+    },
+  );
 
   await t.test("a daemon from a clone says who is in its way", async (t) => {
-    const { exitCode, stderr } = await host.exec([process.execPath, join(clone.root, "bin/pontoon"), "daemon", "--run-dir=/run/other"], { reject: false });
+    const { exitCode, stderr } = await host.exec(
+      [process.execPath, join(clone.root, "bin/pontoon"), "daemon", "--run-dir=/run/other"],
+      { reject: false },
+    );
     t.equal(exitCode, 1);
-    t.match(stderr, /^pontoon: another pontoon daemon follows \S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/);
+    t.match(
+      stderr,
+      /^pontoon: another pontoon daemon follows \S+; stop it first, `systemctl stop pontoon` if it is the installed one\n$/,
+    );
     await host.exec(["rmdir", "/run/other"]);
   });
 
@@ -272,7 +393,10 @@ t.test("as a service of systemd", { skip }, async (t) => {
     await systemctl("stop", "pontoon", "docker.socket", "docker");
     t.equal(await property("Result"), "success");
     t.same(await servers(), [], "no pontoon-dns is left");
-    const [pontoon, docker] = await Promise.all([property("InactiveEnterTimestampMonotonic"), property("ActiveExitTimestampMonotonic", "docker")]);
+    const [pontoon, docker] = await Promise.all([
+      property("InactiveEnterTimestampMonotonic"),
+      property("ActiveExitTimestampMonotonic", "docker"),
+    ]);
     t.ok(Number(pontoon) <= Number(docker), `${pontoon} is not after ${docker}`);
     await systemctl("reset-failed", "docker", "docker.socket"); // later packages of Docker are started three times a minute, no more
     await systemctl("start", "docker");
@@ -285,9 +409,13 @@ t.test("as a service of systemd", { skip }, async (t) => {
     await answeredBy(web, "pontoon");
     await host.exec(["pontoon", "publish", "web", "127.0.0.1:8080:80"]);
     clone.remove();
-    const uninstall = () => host.exec([process.execPath, "/usr/local/lib/pontoon/current/tools/uninstall-host.mjs"], { reject: false });
+    const uninstall = () =>
+      host.exec([process.execPath, "/usr/local/lib/pontoon/current/tools/uninstall-host.mjs"], { reject: false });
     host.writeFile("/etc/docker/daemon.json", '{"userland-proxy-path": "/usr/local/bin/pontoon-docker-proxy"}');
-    t.match(await uninstall(), { exitCode: 1, stderr: /take userland-proxy-path out of \/etc\/docker\/daemon\.json, restart dockerd.*nothing was removed/ });
+    t.match(await uninstall(), {
+      exitCode: 1,
+      stderr: /take userland-proxy-path out of \/etc\/docker\/daemon\.json, restart dockerd.*nothing was removed/,
+    });
     rmSync(host.path("/etc/docker/daemon.json"));
     const { exitCode, stderr } = await uninstall();
     rmSync(host.path("/var/lib/pontoon/publications.json"));

@@ -19,9 +19,11 @@ class HostsFile {
   }
 
   async becomes(text: string): Promise<void> {
-    await until(() => this.text === text, { what: `the hosts file is ${JSON.stringify(text)}` }).catch((error: unknown) => {
-      throw new Error(`it is ${JSON.stringify(this.text)}`, { cause: error });
-    });
+    await until(() => this.text === text, { what: `the hosts file is ${JSON.stringify(text)}` }).catch(
+      (error: unknown) => {
+        throw new Error(`it is ${JSON.stringify(this.text)}`, { cause: error });
+      },
+    );
   }
 }
 
@@ -35,7 +37,10 @@ t.test("the hosts files of linked containers", async (t) => {
   const steady = await host.container({ name: "steady", options: ["--hostname=rock"] });
   const early = await host.container({ name: "early", options: ["--link=child:db"] });
   await child.rename("kid");
-  const parent = await host.container({ name: "parent", options: ["--link=kid:db", "--link=steady", "--add-host=extra:9.9.9.9", "--add-host=db:9.9.9.8"] });
+  const parent = await host.container({
+    name: "parent",
+    options: ["--link=kid:db", "--link=steady", "--add-host=extra:9.9.9.9", "--add-host=db:9.9.9.8"],
+  });
   const file = new HostsFile(host, parent);
   const earlyFile = new HostsFile(host, early);
   const started = file.stat;
@@ -53,7 +58,9 @@ t.test("the hosts files of linked containers", async (t) => {
   };
   const expected = (line: string) => original.replace(dbLine, line);
 
-  await t.test("one whose child was renamed before the daemon came is made right", () => earlyFile.becomes(beforeRename.replace(`${short(child)} child`, `${short(child)} kid`)));
+  await t.test("one whose child was renamed before the daemon came is made right", () =>
+    earlyFile.becomes(beforeRename.replace(`${short(child)} child`, `${short(child)} kid`)),
+  );
 
   await t.test("one that is right is not written", async (t) => {
     await sawEverything();
@@ -129,7 +136,10 @@ t.test("the hosts files of linked containers", async (t) => {
 
   await t.test("a dockerd that was restarted has forgotten the link; its line is kept right", async (t) => {
     await host.restartDockerd();
-    t.same(((await host.engine.get(`/containers/${early.id}/json`)) as { HostConfig: { Links: unknown } }).HostConfig.Links, null);
+    t.same(
+      ((await host.engine.get(`/containers/${early.id}/json`)) as { HostConfig: { Links: unknown } }).HostConfig.Links,
+      null,
+    );
     const before = earlyFile.text;
     const old = await child.ip("bridge");
     await child.stop();
@@ -158,7 +168,8 @@ t.test("with IPv6, and with a hosts file of the user's own", async (t) => {
   host.writeFile("/opt/hosts", `172.17.0.2\tdb ${short(child)} child\n`);
   const mounted = await host.container({ name: "mounted", options: ["--link=child:db", "-v=/opt/hosts:/etc/hosts"] });
   const file = new HostsFile(host, parent);
-  const lines = async (name: string) => `${await child.ip("bridge")}\tdb ${short(child)} ${name}\n${await child.ip6("bridge")}\tdb ${short(child)} ${name}\n`;
+  const lines = async (name: string) =>
+    `${await child.ip("bridge")}\tdb ${short(child)} ${name}\n${await child.ip6("bridge")}\tdb ${short(child)} ${name}\n`;
   const original = file.text;
   const before = await lines("child");
   t.ok(original.includes(before));

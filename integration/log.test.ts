@@ -17,9 +17,25 @@ interface Kind {
 }
 
 const kinds: Record<string, Kind> = {
-  "a fifo that nobody reads": { prepare: "mkfifo /run/log", output: "1<>/run/log", mend: "timeout 20 cat /run/log >/run/read &", file: "/run/read" },
-  "a fifo whose reader has gone": { prepare: "mkfifo /run/log; head -c 1 /run/log &", output: "1>/run/log", mend: "timeout 20 cat /run/log >/run/read &", file: "/run/read" },
-  "a full disk": { prepare: "mkdir /run/small; mount -t tmpfs -o size=300k none /run/small; head -c 200k /dev/zero >/run/small/ballast", output: ">>/run/small/log 2>&1", mend: "rm /run/small/ballast; mount -o remount,size=100m /run/small", file: "/run/small/log" },
+  "a fifo that nobody reads": {
+    prepare: "mkfifo /run/log",
+    output: "1<>/run/log",
+    mend: "timeout 20 cat /run/log >/run/read &",
+    file: "/run/read",
+  },
+  "a fifo whose reader has gone": {
+    prepare: "mkfifo /run/log; head -c 1 /run/log &",
+    output: "1>/run/log",
+    mend: "timeout 20 cat /run/log >/run/read &",
+    file: "/run/read",
+  },
+  "a full disk": {
+    prepare:
+      "mkdir /run/small; mount -t tmpfs -o size=300k none /run/small; head -c 200k /dev/zero >/run/small/ballast",
+    output: ">>/run/small/log 2>&1",
+    mend: "rm /run/small/ballast; mount -o remount,size=100m /run/small",
+    file: "/run/small/log",
+  },
   "/dev/full": { prepare: "true", output: ">/dev/full 2>&1", file: "/dev/null" },
 };
 
@@ -35,9 +51,15 @@ for (const [name, { prepare, output, mend, file }] of Object.entries(kinds))
     t.equal((await web.dig("web")).answers[0]?.ttl, 5);
     if (mend !== undefined) {
       await host.exec(["sh", "-c", `(${mend}) >/dev/null 2>&1`]);
-      await until(() => lost.test(readFileSync(host.path(file), "utf8")), { timeoutMs: 15_000, what: "what was lost is told" });
+      await until(() => lost.test(readFileSync(host.path(file), "utf8")), {
+        timeoutMs: 15_000,
+        what: "what was lost is told",
+      });
       const lines = readFileSync(host.path(file), "utf8").split("\n").slice(0, -1);
-      t.ok(lines.filter((line) => !isRecord(line)).length <= 1, "lines are whole, but for one that a reader began to read");
+      t.ok(
+        lines.filter((line) => !isRecord(line)).length <= 1,
+        "lines are whole, but for one that a reader began to read",
+      );
     }
     t.equal(await pontoon.stop(), 0);
     t.equal((await web.dig("web")).answers[0]?.ttl, 600, "everything was given back");
@@ -61,23 +83,37 @@ t.test("a log that stays full does not keep the daemon from ending", async (t) =
   await second.stop();
 });
 
-t.test("a fault nobody foresaw ends the daemon also when its log is full, and is told there, as warnings of Node's are", async (t) => {
-  const host = await DockerHost.start(t);
-  await host.network("n1");
-  const web = await host.container({ name: "web", networks: ["n1"] });
-  await host.exec(["mkfifo", "/run/log"]);
-  const faults = 'process.on("SIGWINCH", () => { process.emitWarning("hm"); }).on("SIGURG", () => { throw new Error("unforeseen".repeat(1000)); })';
-  const pontoon = await host.pontoon({ config: "dns:\n  query-log: true\n", output: "1<>/run/log 2>&1", env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` } });
-  await pontoon.answersIn(web);
-  await askMore(web, pontoon, 2000);
-  t.equal(await pontoon.stop("SIGURG"), 1);
-  const another = await host.pontoon({ env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` } });
-  await host.signal("SIGWINCH", another.pid);
-  await until(() => another.logs.some((line) => /^\{"level":40,.*"name":"Warning","reason":"(hm)+","msg":"Node warns"/.test(line)), { what: "a warning is a line of the log" });
-  t.equal(await another.stop("SIGURG"), 1);
-  t.match(another.logs.at(-1), /^\{"level":60,.*"stack":"Error: unforeseen.*"msg":"the daemon ends/);
-  await another.killEverything(); // its servers
-});
+t.test(
+  "a fault nobody foresaw ends the daemon also when its log is full, and is told there, as warnings of Node's are",
+  async (t) => {
+    const host = await DockerHost.start(t);
+    await host.network("n1");
+    const web = await host.container({ name: "web", networks: ["n1"] });
+    await host.exec(["mkfifo", "/run/log"]);
+    const faults =
+      'process.on("SIGWINCH", () => { process.emitWarning("hm"); }).on("SIGURG", () => { throw new Error("unforeseen".repeat(1000)); })';
+    const pontoon = await host.pontoon({
+      config: "dns:\n  query-log: true\n",
+      output: "1<>/run/log 2>&1",
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` },
+    });
+    await pontoon.answersIn(web);
+    await askMore(web, pontoon, 2000);
+    t.equal(await pontoon.stop("SIGURG"), 1);
+    const another = await host.pontoon({
+      env: { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(faults)}` },
+    });
+    await host.signal("SIGWINCH", another.pid);
+    await until(
+      () =>
+        another.logs.some((line) => /^\{"level":40,.*"name":"Warning","reason":"(hm)+","msg":"Node warns"/.test(line)),
+      { what: "a warning is a line of the log" },
+    );
+    t.equal(await another.stop("SIGURG"), 1);
+    t.match(another.logs.at(-1), /^\{"level":60,.*"stack":"Error: unforeseen.*"msg":"the daemon ends/);
+    await another.killEverything(); // its servers
+  },
+);
 
 async function askMore(web: Container, pontoon: Pontoon, count: number): Promise<void> {
   const flow = await web.flow("web", { rate: 4000 });

@@ -51,7 +51,12 @@ t.test("containers on a user-defined network find each other by name", async (t)
         for (const name of [`${prefix}web`, shortId(web), `${prefix}host`, `${prefix}shop`, `${prefix}second.alias`])
           await finds(`${name}.${network}`, web, "by name.network");
 
-        for (const spelling of [`${prefix}WEB`, `${prefix}sHoP`, `${prefix}Web.${network.toUpperCase()}`, shortId(web).toUpperCase()]) {
+        for (const spelling of [
+          `${prefix}WEB`,
+          `${prefix}sHoP`,
+          `${prefix}Web.${network.toUpperCase()}`,
+          shortId(web).toUpperCase(),
+        ]) {
           const answer = await finds(spelling, web, "whatever the letter case");
           t.equal(answer.questionName, spelling, "the question is echoed as spelled");
           t.equal(answer.answers[0]?.name, spelling, "the answer's owner is spelled as asked");
@@ -62,13 +67,22 @@ t.test("containers on a user-defined network find each other by name", async (t)
         const sets = new Set(answers.map((answer) => [...answer.addresses].sort().join()));
         t.same([...sets], [[...addresses].sort().join()], "an alias of several containers has all their addresses");
         t.ok(answers.every(isOwn), "from pontoon's own records");
-        t.equal(new Set(answers.map((answer) => answer.addresses[0])).size, twins.length, "each address comes first at times");
+        t.equal(
+          new Set(answers.map((answer) => answer.addresses[0])).size,
+          twins.length,
+          "each address comes first at times",
+        );
       });
 
   await t.test("what is answered here is never asked of an upstream", async (t) => {
-    const local = [...before, after].flatMap(({ prefix }) => ["web", "shop", "host", "twin"].map((name) => prefix + name));
+    const local = [...before, after].flatMap(({ prefix }) =>
+      ["web", "shop", "host", "twin"].map((name) => prefix + name),
+    );
     const asked = (await upstream.queries()).map(({ name }) => name.toLowerCase());
-    t.same(asked.filter((name) => local.some((ours) => name.startsWith(ours))), []);
+    t.same(
+      asked.filter((name) => local.some((ours) => name.startsWith(ours))),
+      [],
+    );
   });
 
   await t.test("names that nobody has do not exist", async (t) => {
@@ -90,13 +104,18 @@ t.test("containers on a user-defined network find each other by name", async (t)
 t.test("a container's records live as long as it is told", async (t) => {
   const host = await DockerHost.start(t);
   await host.network("blue");
-  const labelled = (ttl: string) => ({ networks: [{ name: "blue", aliases: ["any"] }], options: [`--label=pontoon.dns.ttl=${ttl}`] });
+  const labelled = (ttl: string) => ({
+    networks: [{ name: "blue", aliases: ["any"] }],
+    options: [`--label=pontoon.dns.ttl=${ttl}`],
+  });
   const asker = await host.container({ name: "plain", networks: ["blue"] });
   await Promise.all([
     host.container({ name: "long", ...labelled("3600") }),
     host.container({ name: "short", ...labelled("2") }),
     host.container({ name: "none", ...labelled("0"), networks: ["blue"] }),
-    ...["odd", "-1", "1.5", "", "999999999999"].map((ttl, index) => host.container({ name: `odd${index}`, ...labelled(ttl), networks: ["blue"] })),
+    ...["odd", "-1", "1.5", "", "999999999999"].map((ttl, index) =>
+      host.container({ name: `odd${index}`, ...labelled(ttl), networks: ["blue"] }),
+    ),
   ]);
   const ttlsOf = async (name: string) => [...new Set((await asker.dig(name)).answers.map(({ ttl }) => ttl))];
 
@@ -107,7 +126,8 @@ t.test("a container's records live as long as it is told", async (t) => {
   t.same(await ttlsOf("short"), [2]);
   t.same(await ttlsOf("none"), [0]);
   t.same(await ttlsOf("any"), [2], "the smallest of those behind one alias (RFC 2181)");
-  for (let index = 0; index < 5; index++) t.same(await ttlsOf(`odd${index}`), [5], "a label that is no number of seconds is passed over");
+  for (let index = 0; index < 5; index++)
+    t.same(await ttlsOf(`odd${index}`), [5], "a label that is no number of seconds is passed over");
   t.equal(await pontoon.stop(), 0);
 
   const other = await host.pontoon({ config: "dns:\n  ttl: 40\n" });

@@ -1,6 +1,15 @@
 import { decode } from "dns-packet";
 import t from "tap";
-import { DockerHost, until, type Container, type DnsResponse, type Outside, type Pontoon, type TestOwner, type Upstream } from "./host/index.js";
+import {
+  DockerHost,
+  until,
+  type Container,
+  type DnsResponse,
+  type Outside,
+  type Pontoon,
+  type TestOwner,
+  type Upstream,
+} from "./host/index.js";
 
 /** Resolvers ask again after 5 s: a question has ended before. The probe waits longer, so that a late end is told from none. */
 const promisedMs = 5_000;
@@ -20,27 +29,39 @@ t.test("answers of upstreams are kept", async (t) => {
     const upstream = await place.upstream();
     const [one, two] = await Promise.all([place.asker(upstream), place.asker(upstream)]);
     await upstream.answer("example.test", "A", ["192.0.2.1", "192.0.2.2"]);
-    for (const asker of [one, one, two]) t.same((await asker.dig("EXAMPLE.test")).addresses.sort(), ["192.0.2.1", "192.0.2.2"]);
+    for (const asker of [one, one, two])
+      t.same((await asker.dig("EXAMPLE.test")).addresses.sort(), ["192.0.2.1", "192.0.2.2"]);
     t.match(await two.dig("example.test", "A", { tcp: true }), { questionName: "example.test", rcode: "NOERROR" });
     const firsts = new Set<string | undefined>();
-    await until(async () => firsts.add((await one.dig("example.test")).addresses[0]).size === 2, { what: "either address comes first in turn" });
+    await until(async () => firsts.add((await one.dig("example.test")).addresses[0]).size === 2, {
+      what: "either address comes first in turn",
+    });
     const seen = await upstream.queries();
     t.equal(seen.length, 2);
     t.match(seen[0], { edns: { udpPayloadSize: 1232 } }, "with EDNS, and a payload that fits into one packet");
 
     const other = await place.upstream();
     await other.answer("example.test", "A", "192.0.2.9");
-    t.same((await (await place.asker(other)).dig("example.test")).addresses, ["192.0.2.9"], "one with other upstreams has their answers");
+    t.same(
+      (await (await place.asker(other)).dig("example.test")).addresses,
+      ["192.0.2.9"],
+      "one with other upstreams has their answers",
+    );
   });
 
   await t.test("a denial is kept as long as the zone's SOA says, and its TTL counts down", async (t) => {
     const upstream = await place.upstream();
     const asker = await place.asker(upstream);
     await upstream.answer("example.test", "A", "192.0.2.1");
-    for (const [name, rcode] of [["nobody.test", "NXDOMAIN"], ["example.test", "NOERROR"]] as const) {
+    for (const [name, rcode] of [
+      ["nobody.test", "NXDOMAIN"],
+      ["example.test", "NOERROR"],
+    ] as const) {
       const denied = await asker.dig(name, "AAAA");
       t.match(denied, { rcode, answers: [], authority: [{ type: "SOA", ttl: 60 }] });
-      await until(async () => (await asker.dig(name, "AAAA")).authority[0]!.ttl < 60, { what: "the SOA's TTL counts down" });
+      await until(async () => (await asker.dig(name, "AAAA")).authority[0]!.ttl < 60, {
+        what: "the SOA's TTL counts down",
+      });
       t.equal((await asker.dig(name, "AAAA")).rcode, rcode);
     }
     t.equal((await upstream.queries()).length, 2);
@@ -54,13 +75,19 @@ t.test("answers of upstreams are kept", async (t) => {
     const ttls = async () => (await asker.dig("www.example.test")).answers.map(({ ttl }) => ttl);
     t.same(await ttls(), [30, 3]);
     let last = [30, 3];
-    await until(async () => {
-      const now = await ttls();
-      if ((await upstream.queries()).length > 1) return true;
-      t.ok(now[0]! <= last[0]! && now[1]! <= last[1]! && now[0]! - now[1]! === 27, `${now.join(", ")} after ${last.join(", ")}`);
-      last = now;
-      return false;
-    }, { everyMs: 100, what: "the upstream is asked again" });
+    await until(
+      async () => {
+        const now = await ttls();
+        if ((await upstream.queries()).length > 1) return true;
+        t.ok(
+          now[0]! <= last[0]! && now[1]! <= last[1]! && now[0]! - now[1]! === 27,
+          `${now.join(", ")} after ${last.join(", ")}`,
+        );
+        last = now;
+        return false;
+      },
+      { everyMs: 100, what: "the upstream is asked again" },
+    );
     t.ok(last[1]! <= 1, "not before the TTL was down");
     t.same(await ttls(), [30, 3]);
   });
@@ -81,7 +108,8 @@ t.test("answers of upstreams are kept", async (t) => {
     const upstream = await place.upstream();
     const asker = await place.asker(upstream);
     for (const name of ["one.test", "two.test"]) await upstream.answer(name, "A", "192.0.2.1");
-    const addresses = () => Promise.all(["one.test", "two.test"].map(async (name) => (await asker.dig(name)).addresses.join()));
+    const addresses = () =>
+      Promise.all(["one.test", "two.test"].map(async (name) => (await asker.dig(name)).addresses.join()));
     t.same(await addresses(), ["192.0.2.1", "192.0.2.1"]);
     for (const name of ["one.test", "two.test"]) await upstream.answer(name, "A", "192.0.2.2");
     t.same(await addresses(), ["192.0.2.1", "192.0.2.1"]);
@@ -117,22 +145,35 @@ t.test("answers of upstreams are kept", async (t) => {
     t.match(stale, { rcode: "NOERROR", addresses: ["192.0.2.1"] });
     t.equal(extendedErrorOf(stale)?.code, codes.stale);
     t.ok(stale.elapsedMs < promisedMs, `after ${stale.elapsedMs} ms`);
-    await until(async () => (await ask()).elapsedMs < 500, { timeoutMs: 10_000, what: "asking anew has failed a moment ago" });
+    await until(async () => (await ask()).elapsedMs < 500, {
+      timeoutMs: 10_000,
+      what: "asking anew has failed a moment ago",
+    });
     const times: number[] = [];
     for (let turn = 0; turn < 100; turn++) times.push((await ask()).elapsedMs);
     t.comment(`then it is there after ${median(times)} ms (median)`);
-    t.equal((await asker.dig("other.test", "A", patient)).rcode, "SERVFAIL", "of what was never known there is nothing");
+    t.equal(
+      (await asker.dig("other.test", "A", patient)).rcode,
+      "SERVFAIL",
+      "of what was never known there is nothing",
+    );
 
     await upstreams[1]!.silence(false);
     await upstreams[1]!.answer("example.test", "A", "192.0.2.2", { ttl: 60 });
-    await until(async () => (await ask()).addresses[0] === "192.0.2.2", { timeoutMs: 30_000, what: "the answer of an upstream that is back" });
+    await until(async () => (await ask()).addresses[0] === "192.0.2.2", {
+      timeoutMs: 30_000,
+      what: "the answer of an upstream that is back",
+    });
   });
 });
 
 t.test("upstreams that fail", async (t) => {
   const place = await start(t);
 
-  for (const { how, delayMs } of [{ how: "as quick as the others", delayMs: 0 }, { how: "slower than the others", delayMs: 30 }])
+  for (const { how, delayMs } of [
+    { how: "as quick as the others", delayMs: 0 },
+    { how: "slower than the others", delayMs: 30 },
+  ])
     await t.test(`the first of three is dead, and comes back ${how}`, async (t) => {
       const [first, second, third] = [await place.upstream(), await place.upstream(), await place.upstream()];
       const asker = await place.asker(first, second, third);
@@ -148,14 +189,17 @@ t.test("upstreams that fail", async (t) => {
       const times: number[] = [];
       for (let turn = 0; turn < 100; turn++) times.push((await asker.dig(`dead-${turn}.test`)).elapsedMs);
       t.comment(`the next ones take ${median(times)} ms (median)`);
-      for (const server of [first, third]) t.ok((await server.queries()).length < 10, "the dead one is hardly asked any more, and hardly the third");
+      for (const server of [first, third])
+        t.ok((await server.queries()).length < 10, "the dead one is hardly asked any more, and hardly the third");
 
       await first.silence(false);
       let turn = 0;
       const firstAlone = async () => {
         const name = `back-${turn++}.test`;
         await asker.dig(name);
-        const asked = await Promise.all([first, second].map(async (server) => (await server.queries()).some((query) => query.name === name)));
+        const asked = await Promise.all(
+          [first, second].map(async (server) => (await server.queries()).some((query) => query.name === name)),
+        );
         return asked[0] && !asked[1];
       };
       await until(firstAlone, { timeoutMs: 30_000, everyMs: 100, what: "the revived upstream is asked alone again" });
@@ -170,7 +214,8 @@ t.test("upstreams that fail", async (t) => {
     for (let turn = 0; turn < 5; turn++) {
       await intranet.answer(`host-${turn}.corp.test`, "A", "192.0.2.1");
       for (const name of ["nas.corp.test", `host-${turn}.corp.test`])
-        for (const tcp of [false, true]) t.same((await asker.dig(name, "A", { tcp, ...patient })).addresses, ["192.0.2.1"], name);
+        for (const tcp of [false, true])
+          t.same((await asker.dig(name, "A", { tcp, ...patient })).addresses, ["192.0.2.1"], name);
     }
     t.same(await public_.queries(), [], "nor does the other learn what is asked");
   });
@@ -181,7 +226,12 @@ t.test("upstreams that fail", async (t) => {
       const asker = await place.asker(old);
       await old.withEdns(how);
       await old.answer("example.test", "A", "192.0.2.1");
-      for (const options of [{}, { edns: {} }, { tcp: true }]) t.match(await asker.dig("example.test", "A", { ...options, ...patient }), { rcode: "NOERROR", addresses: ["192.0.2.1"] }, how);
+      for (const options of [{}, { edns: {} }, { tcp: true }])
+        t.match(
+          await asker.dig("example.test", "A", { ...options, ...patient }),
+          { rcode: "NOERROR", addresses: ["192.0.2.1"] },
+          how,
+        );
     }
   });
 
@@ -199,7 +249,12 @@ t.test("upstreams that fail", async (t) => {
   });
 
   await t.test("a failure tells why, to whoever speaks EDNS", async (t) => {
-    const [silent, dead, refusing, forbidden] = [await place.upstream(), await place.upstream(), await place.upstream(), await place.upstream()];
+    const [silent, dead, refusing, forbidden] = [
+      await place.upstream(),
+      await place.upstream(),
+      await place.upstream(),
+      await place.upstream(),
+    ];
     await silent.silence(true);
     await dead.stop();
     await refusing.rcode("example.test", "REFUSED");
@@ -221,7 +276,10 @@ t.test("upstreams that fail", async (t) => {
     ];
     await Promise.all(
       cases.map(async ({ why, asker, code, text }) => {
-        const [answer, plain] = await Promise.all([asker.dig("example.test", "A", withEdns), asker.dig("example.test", "A", patient)]);
+        const [answer, plain] = await Promise.all([
+          asker.dig("example.test", "A", withEdns),
+          asker.dig("example.test", "A", patient),
+        ]);
         for (const each of [answer, plain]) {
           t.match(each, { rcode: why === "refused" ? "REFUSED" : "SERVFAIL", answers: [] }, why);
           t.ok(each.elapsedMs < promisedMs, `${why}: after ${each.elapsedMs} ms`);
@@ -235,12 +293,18 @@ t.test("upstreams that fail", async (t) => {
 
   await t.test("an upstream that asks us back", async (t) => {
     await place.host.network("ring", { subnet: "172.30.0.0/24" });
-    const ring = (name: string, ip?: string) => place.host.container({ name, networks: [{ name: "ring", ...(ip !== undefined && { ip }) }], options: [`--dns=${loopAddress}`] });
+    const ring = (name: string, ip?: string) =>
+      place.host.container({
+        name,
+        networks: [{ name: "ring", ...(ip !== undefined && { ip }) }],
+        options: [`--dns=${loopAddress}`],
+      });
     const relay = await ring("relay", loopAddress);
     const asker = await ring("asks-relay");
     await place.pontoon.answersIn(relay, asker);
     const relayed = place.host.exec([process.execPath, "--eval", relayOne], { netns: relay });
-    const listens = async () => (await place.host.exec(["ss", "-Hlun", "sport = :53"], { netns: relay })).stdout.includes(":53");
+    const listens = async () =>
+      (await place.host.exec(["ss", "-Hlun", "sport = :53"], { netns: relay })).stdout.includes(":53");
     await until(listens, { what: "the upstream listens" });
     const answer = await asker.dig("example.test", "A", withEdns);
     t.match(answer, { rcode: "SERVFAIL" });
@@ -255,7 +319,10 @@ t.test("answers of any size", async (t) => {
   const place = await start(t);
   const upstream = await place.upstream();
   const asker = await place.asker(upstream);
-  const [some, many] = [25, 100].map((count) => Array.from({ length: count }, (_, index) => `192.0.2.${index}`)) as [string[], string[]];
+  const [some, many] = [25, 100].map((count) => Array.from({ length: count }, (_, index) => `192.0.2.${index}`)) as [
+    string[],
+    string[],
+  ];
   await upstream.answer("some.test", "A", some); // between 512 and 1232 bytes
   await upstream.answer("many.test", "A", many); // between 1232 and 4096 bytes
   for (const { name, all, least, tooSmall } of [
@@ -268,16 +335,22 @@ t.test("answers of any size", async (t) => {
       t.ok(answer.bytes.length <= (udpPayloadSize ?? 512), `${answer.bytes.length} bytes`);
       t.equal(answer.edns === undefined, udpPayloadSize === undefined);
     }
-    const [inOne, overTcp] = [await asker.dig(name, "A", { edns: { udpPayloadSize: least } }), await asker.dig(name, "A", { tcp: true })];
+    const [inOne, overTcp] = [
+      await asker.dig(name, "A", { edns: { udpPayloadSize: least } }),
+      await asker.dig(name, "A", { tcp: true }),
+    ];
     t.match(inOne, { flags: { tc: false } }, `${name} with ${least}`);
     t.match(overTcp, { flags: { tc: false }, edns: undefined }, `${name} over TCP`);
     for (const { addresses } of [inOne, overTcp]) t.same(addresses.sort(), [...all].sort());
   }
-  t.same((await upstream.queries()).map(({ name, transport, edns }) => [name, transport, edns?.udpPayloadSize]), [
-    ["some.test", "udp", 1232],
-    ["many.test", "udp", 1232],
-    ["many.test", "tcp", 1232],
-  ]);
+  t.same(
+    (await upstream.queries()).map(({ name, transport, edns }) => [name, transport, edns?.udpPayloadSize]),
+    [
+      ["some.test", "udp", 1232],
+      ["many.test", "udp", 1232],
+      ["many.test", "tcp", 1232],
+    ],
+  );
 });
 
 t.test("the host's resolv.conf is followed while containers run", async (t) => {
@@ -290,7 +363,10 @@ t.test("the host's resolv.conf is followed while containers run", async (t) => {
   for (const asker of [plain, own]) t.same((await asker.dig("example.test")).addresses, ["192.0.2.3"]);
   place.host.writeFile("/etc/resolv.conf", `nameserver ${hostUpstreams[1]}\n`);
   if (place.host.statesUpstreams) await plain.restart();
-  await until(async () => (await plain.dig("example.test", "A", patient)).addresses[0] === "192.0.2.4", { timeoutMs: 15_000, what: "the new upstream is asked" });
+  await until(async () => (await plain.dig("example.test", "A", patient)).addresses[0] === "192.0.2.4", {
+    timeoutMs: 15_000,
+    what: "the new upstream is asked",
+  });
   t.same((await own.dig("example.test")).addresses, ["192.0.2.3"], "whoever was given --dns keeps it");
 });
 
@@ -317,7 +393,10 @@ async function start(owner: TestOwner): Promise<Place> {
     pontoon,
     upstream: () => outside.dns({ address: `10.77.0.${made++}` }),
     asker: async (...upstreams) => {
-      const asker = await host.container({ networks: ["blue"], options: upstreams.map(({ address }) => `--dns=${address}`) });
+      const asker = await host.container({
+        networks: ["blue"],
+        options: upstreams.map(({ address }) => `--dns=${address}`),
+      });
       await pontoon.answersIn(asker);
       return asker;
     },

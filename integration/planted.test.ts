@@ -1,4 +1,13 @@
-import { chmodSync, chownSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import t from "tap";
 import { DockerHost } from "./host/index.js";
 
@@ -9,7 +18,11 @@ t.test("files that others have put where pontoon reads or writes", async (t) => 
   await host.exec(["mkfifo", "/opt/fifo"]);
   const web = await host.container({ name: "web", networks: ["n1"] });
   const odd = await host.container({ name: "odd", networks: ["n1"], options: ["--volume=/opt/fifo:/etc/resolv.conf"] });
-  const endless = await host.container({ name: "endless", networks: ["n1"], options: ["--volume=/dev/zero:/etc/resolv.conf"] });
+  const endless = await host.container({
+    name: "endless",
+    networks: ["n1"],
+    options: ["--volume=/dev/zero:/etc/resolv.conf"],
+  });
   const hostile = `${"#".repeat(65_000)}\rx`;
   writeFileSync(path(`/var/lib/docker/containers/${web.id}/resolv.conf`), hostile);
 
@@ -30,7 +43,8 @@ t.test("files that others have put where pontoon reads or writes", async (t) => 
     t.equal((await pontoon.cli("publish", "web", "8080:80")).exitCode, 0);
     t.equal(readFileSync(path("/etc/precious"), "utf8"), "precious");
     t.match(readFileSync(path("/run/pontoon/dns.pid"), "utf8"), /^\d+\n$/);
-    for (const file of planted.filter((file) => !/\.(new|tmp)$/.test(file))) t.throws(() => readlinkSync(path(file)), { code: "EINVAL" }, file);
+    for (const file of planted.filter((file) => !/\.(new|tmp)$/.test(file)))
+      t.throws(() => readlinkSync(path(file)), { code: "EINVAL" }, file);
     await pontoon.cli("unpublish", "web");
   });
 
@@ -43,11 +57,17 @@ t.test("files that others have put where pontoon reads or writes", async (t) => 
     chownSync(path("/opt/home"), 1000, 1000);
     symlinkSync("/opt/home", path("/opt/link"));
     const cases: [args: string[], says: RegExp][] = [
-      [["--run-dir=/opt/shared"], /^pontoon: --run-dir \/opt\/shared: others than its owner may write in \/opt\/shared \(mode 777\); choose [^\n]*\n$/],
+      [
+        ["--run-dir=/opt/shared"],
+        /^pontoon: --run-dir \/opt\/shared: others than its owner may write in \/opt\/shared \(mode 777\); choose [^\n]*\n$/,
+      ],
       [["--run-dir=/opt/shared/new"], /may write in \/opt\/shared/],
       [["--run-dir=/opt/home/run"], /\/opt\/home belongs to user 1000; choose/],
       [["--run-dir=/opt/link/run"], /\/opt\/home belongs to user 1000; choose/],
-      [["--state-dir=/opt/home/run"], /^pontoon: --state-dir \/opt\/home\/run: \/opt\/home belongs to user 1000; choose [^\n]*\n$/],
+      [
+        ["--state-dir=/opt/home/run"],
+        /^pontoon: --state-dir \/opt\/home\/run: \/opt\/home belongs to user 1000; choose [^\n]*\n$/,
+      ],
     ];
     for (const [args, says] of cases) {
       const { exitCode, stderr } = await pontoon.cli("daemon", ...args);

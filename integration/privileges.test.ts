@@ -14,7 +14,12 @@ function threadsOf(host: DockerHost, pid: number): Thread[] {
   const folder = host.path(`/proc/${pid}/task`);
   return readdirSync(folder).map((thread) => {
     const text = readFileSync(`${folder}/${thread}/status`, "utf8");
-    const fields = Object.fromEntries(text.trim().split("\n").map((line) => line.split(/:\s*/, 2) as [string, string]));
+    const fields = Object.fromEntries(
+      text
+        .trim()
+        .split("\n")
+        .map((line) => line.split(/:\s*/, 2) as [string, string]),
+    );
     return { uid: fields.Uid!.split(/\s+/), gid: fields.Gid!.split(/\s+/), groups: fields.Groups ?? "", fields };
   });
 }
@@ -51,9 +56,16 @@ async function hasNoPrivilege(t: Test, host: DockerHost, pid: number, user: numb
     t.equal(fields.Seccomp, "2", "a seccomp filter");
     t.equal(fields.Seccomp_filters, "2", "its own, and the one against io_uring that it was started with");
   }
-  t.match(readFileSync(host.path(`/proc/${pid}/limits`), "utf8"), /Max file size +1048576 +1048576/, "it cannot fill /run with its log");
+  t.match(
+    readFileSync(host.path(`/proc/${pid}/limits`), "utf8"),
+    /Max file size +1048576 +1048576/,
+    "it cannot fill /run with its log",
+  );
   const descriptors = readdirSync(host.path(`/proc/${pid}/fd`)).map((fd) => linkOf(host.path(`/proc/${pid}/fd/${fd}`)));
-  t.notOk(descriptors.includes("anon_inode:[io_uring]"), "no ring, which would act with the privileges it was made with");
+  t.notOk(
+    descriptors.includes("anon_inode:[io_uring]"),
+    "no ring, which would act with the privileges it was made with",
+  );
   const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(pid)]);
   t.match(session.stdout.trim().split(/\s+/), [String(pid), String(pid)], "a session of its own");
 }
@@ -66,7 +78,9 @@ t.test("no server has a privilege on any thread", async (t) => {
   await t.test("pontoon-proxy", (t) => hasNoPrivilege(t, host, ports.pid, 28783));
   await t.test("a bulk worker that pontoon-proxy has started, and one of the daemon's", async (t) => {
     const ready = async (what: string, isMeant: (pid: number) => boolean) => {
-      const areReady = (pids: number[]) => pids.length > 0 && pids.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp_filters === "2"));
+      const areReady = (pids: number[]) =>
+        pids.length > 0 &&
+        pids.every((pid) => threadsOf(host, pid).every(({ fields }) => fields.Seccomp_filters === "2"));
       const found = () => bulkWorkersOf(host).filter(isMeant);
       await until(() => areReady(found()), { what, timeoutMs: 20_000 });
       return found();

@@ -28,15 +28,26 @@ async function downFor(t: Test, seconds: number): Promise<void> {
       t.match(await client.datagram(ip, 8053, { waitMs: 5000 }), { size: -1, error: "ECONNREFUSED" }, `UDP over ${ip}`);
     }
     for (const ip of addresses)
-      for (const [protocol, port] of [["tcp", 8080], ["udp", 8053]] as const) t.equal(await client.occupy(protocol, ip, port), "EADDRINUSE", `nobody gets ${protocol} ${ip} ${port}`);
+      for (const [protocol, port] of [
+        ["tcp", 8080],
+        ["udp", 8053],
+      ] as const)
+        t.equal(await client.occupy(protocol, ip, port), "EADDRINUSE", `nobody gets ${protocol} ${ip} ${port}`);
   };
   await looksDown();
-  t.same((await sockets(host)).filter((line) => line.startsWith("tcp")), [], "nothing listens");
+  t.same(
+    (await sockets(host)).filter((line) => line.startsWith("tcp")),
+    [],
+    "nothing listens",
+  );
   const pid = await proxyPid(pontoon);
   await host.signal("SIGSTOP", pid);
   await looksDown();
   await host.signal("SIGCONT", pid);
-  t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [{ state: "refusing" }, { state: "refusing" }]);
+  t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [
+    { state: "refusing" },
+    { state: "refusing" },
+  ]);
 
   await until(() => performance.now() - began >= seconds * 1000, { timeoutMs: seconds * 1000 + 1000, everyMs: 100 });
   await looksDown();

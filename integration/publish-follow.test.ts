@@ -3,19 +3,26 @@ import t from "tap";
 import { Client, DockerHost, service, sockets, until, type Pontoon } from "./host/index.js";
 
 async function targetOf(pontoon: Pontoon, container: string, ip: string): Promise<string | undefined> {
-  const rows = JSON.parse((await pontoon.cli("port", container, "80", "--json")).stdout) as { ip: string; target?: string }[];
+  const rows = JSON.parse((await pontoon.cli("port", container, "80", "--json")).stdout) as {
+    ip: string;
+    target?: string;
+  }[];
   return rows.find((row) => row.ip === ip)?.target;
 }
 
 t.test("a container that moves", async (t) => {
   const host = await DockerHost.start(t);
   const client = new Client(host);
-  const [n1, n2] = [await host.network("n1", { subnet: "10.90.1.0/24" }), await host.network("n2", { subnet: "10.90.2.0/24" })];
+  const [n1, n2] = [
+    await host.network("n1", { subnet: "10.90.1.0/24" }),
+    await host.network("n2", { subnet: "10.90.2.0/24" }),
+  ];
   let web = await service(host, { name: "web", says: "web ", networks: [{ name: "n1", ip: "10.90.1.10" }] });
   const pontoon = await host.pontoon();
   await pontoon.cli("publish", "web", "8080:80", "8053:53/udp");
   const datagram = () => client.datagram("127.0.0.1", 8053, { from: 40_000, size: 20 });
-  const datagramsFlow = (name: string) => until(async () => (await datagram()).front === name, { what: `${name} answers over UDP` });
+  const datagramsFlow = (name: string) =>
+    until(async () => (await datagram()).front === name, { what: `${name} answers over UDP` });
   /** No answer is ever anybody else's. */
   const answers = async (name: string) => {
     await client.answers("127.0.0.1", 8080, name);
@@ -33,7 +40,13 @@ t.test("a container that moves", async (t) => {
     await web.remove();
     await client.refused("127.0.0.1", 8080);
     const thief = await service(host, { name: "thief", says: "thief ", networks: [{ name: "n1", ip: "10.90.1.10" }] });
-    await until(async () => (await host.exec(["busybox", "nc", "-w", "1", "10.90.1.10", "80"], { reject: false, input: "x" })).stdout.startsWith("thief"), { what: "the other serves" });
+    await until(
+      async () =>
+        (
+          await host.exec(["busybox", "nc", "-w", "1", "10.90.1.10", "80"], { reject: false, input: "x" })
+        ).stdout.startsWith("thief"),
+      { what: "the other serves" },
+    );
     t.equal(await client.talk("127.0.0.1", 8080, "x"), "ECONNREFUSED");
     t.match(await datagram(), { front: "", error: "ECONNREFUSED" });
     web = await service(host, { name: "web", says: "web ", networks: ["n1"] });
@@ -87,13 +100,23 @@ t.test("networks of all kinds", async (t) => {
   await t.test("IPv6: each family goes its own way", async (t) => {
     await service(host, { name: "six", networks: ["n6"] });
     // What is sent from an address the kernel is not sure of yet finds no way back.
-    await until(async () => (await host.exec(["ip", "-6", "address", "show", "tentative"])).stdout === "", { what: "the bridge's address can be used" });
+    await until(async () => (await host.exec(["ip", "-6", "address", "show", "tentative"])).stdout === "", {
+      what: "the bridge's address can be used",
+    });
     await pontoon.cli("publish", "six", "8080:80", "8053:53/udp");
     await client.answers("127.0.0.1", 8080);
     await client.answers("::1", 8080);
-    t.match([await targetOf(pontoon, "six", "0.0.0.0"), await targetOf(pontoon, "six", "::")], [/^10\.90\.6\.\d+:80$/, /^\[fd00:6::\d+\]:80$/]);
+    t.match(
+      [await targetOf(pontoon, "six", "0.0.0.0"), await targetOf(pontoon, "six", "::")],
+      [/^10\.90\.6\.\d+:80$/, /^\[fd00:6::\d+\]:80$/],
+    );
     for (const ip of ["127.0.0.1", "127.0.0.2", "::1"])
-      for (const size of [1, 1473, 65_507]) t.match(await client.datagram(ip, 8053, { size, waitMs: 5000 }), { size, error: "", from: `${ip} 8053` }, `${size} bytes over ${ip}`);
+      for (const size of [1, 1473, 65_507])
+        t.match(
+          await client.datagram(ip, 8053, { size, waitMs: 5000 }),
+          { size, error: "", from: `${ip} 8053` },
+          `${size} bytes over ${ip}`,
+        );
   });
 
   await t.test("in the namespace of another container", async (t) => {
@@ -111,7 +134,11 @@ t.test("networks of all kinds", async (t) => {
   await t.test("macvlan: the host gets there by a bridge only", async (t) => {
     await host.exec(["ip", "link", "add", "parent0", "type", "veth", "peer", "name", "parent1"]);
     await host.exec(["ip", "link", "set", "parent0", "up"]);
-    const vlan = await host.network("vlan", { driver: "macvlan", subnet: "10.90.7.0/24", options: { parent: "parent0" } });
+    const vlan = await host.network("vlan", {
+      driver: "macvlan",
+      subnet: "10.90.7.0/24",
+      options: { parent: "parent0" },
+    });
     const both = await service(host, { name: "both", networks: ["vlan", "n6"] });
     await pontoon.cli("publish", "both", "127.0.0.1:8091:80");
     await client.answers("127.0.0.1", 8091);
@@ -124,8 +151,16 @@ t.test("networks of all kinds", async (t) => {
     await host.container({ name: "bare", options: ["--network=none"] });
     await host.container({ name: "hosts", options: ["--network=host"] });
     const before = await sockets(host);
-    t.match(await pontoon.cli("publish", "bare", "8092:80"), { exitCode: 1, stdout: "", stderr: /^pontoon: bare has no network \(--network none\)[^\n]*\n$/ });
-    t.match(await pontoon.cli("publish", "hosts", "8092:80"), { exitCode: 1, stdout: "", stderr: /^pontoon: hosts uses the host's network[^\n]*\n$/ });
+    t.match(await pontoon.cli("publish", "bare", "8092:80"), {
+      exitCode: 1,
+      stdout: "",
+      stderr: /^pontoon: bare has no network \(--network none\)[^\n]*\n$/,
+    });
+    t.match(await pontoon.cli("publish", "hosts", "8092:80"), {
+      exitCode: 1,
+      stdout: "",
+      stderr: /^pontoon: hosts uses the host's network[^\n]*\n$/,
+    });
     t.same(await sockets(host), before);
   });
 

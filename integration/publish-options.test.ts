@@ -6,7 +6,10 @@ import { repositoryRoot } from "./host/root.js";
 
 /** From outside, over TCP. */
 async function talkFrom(outside: Outside, port: number, text: string): Promise<string> {
-  const { stdout, stderr } = await outside.exec(["busybox", "nc", "-w", "3", outside.hostAddress, String(port)], { input: text, reject: false });
+  const { stdout, stderr } = await outside.exec(["busybox", "nc", "-w", "3", outside.hostAddress, String(port)], {
+    input: text,
+    reject: false,
+  });
   return stdout + stderr.replace(/^.*(refused|timed out|reset by peer).*\n$/s, "$1");
 }
 
@@ -21,7 +24,15 @@ async function leaveDescriptors(host: DockerHost, pid: number, count: number): P
 /** By the process's own user: root may lack CAP_SYS_RESOURCE. */
 async function setDescriptors(host: DockerHost, pid: number, limit: number): Promise<void> {
   const { uid } = statSync(host.path(`/proc/${pid}`));
-  await host.exec(["setpriv", `--reuid=${uid}`, `--regid=${uid}`, "--clear-groups", "prlimit", `--pid=${pid}`, `--nofile=${limit}:`]);
+  await host.exec([
+    "setpriv",
+    `--reuid=${uid}`,
+    `--regid=${uid}`,
+    "--clear-groups",
+    "prlimit",
+    `--pid=${pid}`,
+    `--nofile=${limit}:`,
+  ]);
 }
 
 t.test("options", async (t) => {
@@ -43,7 +54,10 @@ t.test("options", async (t) => {
     await client.answers("127.0.0.1", 8081);
     t.equal(await talkFrom(outside, 8080, "ours"), "ours");
     t.equal(await talkFrom(outside, 8081, "Docker's"), "Docker's");
-    await host.exec(["nft", "add table inet fw; add chain inet fw input { type filter hook input priority 0; }; add rule inet fw input iifname outside tcp dport { 8080, 8081 } drop"]);
+    await host.exec([
+      "nft",
+      "add table inet fw; add chain inet fw input { type filter hook input priority 0; }; add rule inet fw input iifname outside tcp dport { 8080, 8081 } drop",
+    ]);
     t.not(await talkFrom(outside, 8080, "ours"), "ours", "dropped");
     t.equal(await talkFrom(outside, 8081, "Docker's"), "Docker's", "Docker's goes by");
     await client.answers("127.0.0.1", 8080);
@@ -66,11 +80,30 @@ t.test("options", async (t) => {
   });
 
   await t.test("and by trusted proxies, who the clients of these are", async (t) => {
-    await publish("--accept-proxy-protocol", "10.77.0.0/24", "--accept-proxy-protocol", "fd00::/8", "--proxy-protocol", "v1", "8080:80");
+    await publish(
+      "--accept-proxy-protocol",
+      "10.77.0.0/24",
+      "--accept-proxy-protocol",
+      "fd00::/8",
+      "--proxy-protocol",
+      "v1",
+      "8080:80",
+    );
     await until(async () => (await client.talk("127.0.0.1", 8080, "GET")).endsWith("GET"), { what: "it answers" });
-    t.match(await client.talk("127.0.0.1", 8080, "GET"), /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ 8080\r\nGET$/, "others speak for themselves");
-    t.match(await client.talk("127.0.0.1", 8080, "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET"), /^PROXY TCP4 127\.0\.0\.1 .*\r\nPROXY TCP4 192\.0\.2\.1/, "and are not believed");
-    t.equal(await talkFrom(outside, 8080, "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET"), "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET");
+    t.match(
+      await client.talk("127.0.0.1", 8080, "GET"),
+      /^PROXY TCP4 127\.0\.0\.1 127\.0\.0\.1 \d+ 8080\r\nGET$/,
+      "others speak for themselves",
+    );
+    t.match(
+      await client.talk("127.0.0.1", 8080, "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET"),
+      /^PROXY TCP4 127\.0\.0\.1 .*\r\nPROXY TCP4 192\.0\.2\.1/,
+      "and are not believed",
+    );
+    t.equal(
+      await talkFrom(outside, 8080, "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET"),
+      "PROXY TCP4 192.0.2.1 192.0.2.2 5 6\r\nGET",
+    );
     t.not(await talkFrom(outside, 8080, "GET / HTTP/1.0\r\n\r\n"), "GET / HTTP/1.0\r\n\r\n", "a trusted one must say");
     t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [{ refused: 1 }, { refused: 0 }]);
   });
@@ -82,10 +115,17 @@ t.test("options", async (t) => {
     t.match(await talkFrom(outside, 8080, "x"), /^(|reset by peer)$/);
     t.match(await client.datagram("127.0.0.1", 8053), { size: 10 });
     await outside.exec(["bash", "-c", `echo x >/dev/udp/${outside.hostAddress}/8053`]);
-    await until(async () => {
-      const rows = JSON.parse((await pontoon.cli("port", "web", "--json")).stdout) as { transport: string; ip: string; refused: number }[];
-      return rows.filter(({ ip, refused }) => ip === "0.0.0.0" && refused >= 1).length === 2;
-    }, { what: "both are counted" });
+    await until(
+      async () => {
+        const rows = JSON.parse((await pontoon.cli("port", "web", "--json")).stdout) as {
+          transport: string;
+          ip: string;
+          refused: number;
+        }[];
+        return rows.filter(({ ip, refused }) => ip === "0.0.0.0" && refused >= 1).length === 2;
+      },
+      { what: "both are counted" },
+    );
   });
 
   await t.test("so many at a time; the next waits", async (t) => {
@@ -111,7 +151,10 @@ t.test("options", async (t) => {
     t.same(await sockets(host), [], "the port is free");
     t.equal(await client.occupy("tcp", "127.0.0.1", 8080), "");
     await client.vacate();
-    await until(async () => (await client.state(connection)) === "ECONNRESET", { what: "then it ends", timeoutMs: 10_000 });
+    await until(async () => (await client.state(connection)) === "ECONNRESET", {
+      what: "then it ends",
+      timeoutMs: 10_000,
+    });
   });
 
   await t.test("a client's connection while its port is published again, and the daemon is told to end", async (t) => {
@@ -146,10 +189,18 @@ t.test("too few descriptors or privileges", async (t) => {
   await t.test("of the daemon: nothing is half-done", async (t) => {
     await leaveDescriptors(host, pontoon.pid, 20);
     const refused = await pontoon.cli("publish", "web", "127.0.0.1:9000-9099:1000-1099");
-    t.match(refused, { exitCode: 1, stdout: "", stderr: /^pontoon: no descriptor \(or memory\) is left for tcp port [^\n]*LimitNOFILE[^\n]*\n$/ });
+    t.match(refused, {
+      exitCode: 1,
+      stdout: "",
+      stderr: /^pontoon: no descriptor \(or memory\) is left for tcp port [^\n]*LimitNOFILE[^\n]*\n$/,
+    });
     t.same(await sockets(host), before);
     t.same((await pontoon.cli("port")).stdout, "web 80/tcp -> 127.0.0.1:8080\n");
-    t.equal((await pontoon.cli("publish", "web", "127.0.0.1:9000:80")).stdout, "80/tcp -> 127.0.0.1:9000\n", "the daemon lives");
+    t.equal(
+      (await pontoon.cli("publish", "web", "127.0.0.1:9000:80")).stdout,
+      "80/tcp -> 127.0.0.1:9000\n",
+      "the daemon lives",
+    );
     await client.answers("127.0.0.1", 9000);
     await pontoon.cli("unpublish", "web", "127.0.0.1:9000:80");
     await setDescriptors(host, pontoon.pid, 4096);
@@ -173,10 +224,17 @@ t.test("too few descriptors or privileges", async (t) => {
   await t.test("no CAP_NET_BIND_SERVICE", async (t) => {
     await pontoon.killEverything();
     const wrapper = "/opt/without-bind";
-    host.writeFile(wrapper, `#!/bin/sh\nexec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service ${process.execPath} ${repositoryRoot}/bin/pontoon "$@"\n`);
+    host.writeFile(
+      wrapper,
+      `#!/bin/sh\nexec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service ${process.execPath} ${repositoryRoot}/bin/pontoon "$@"\n`,
+    );
     await host.exec(["chmod", "755", wrapper]);
     const weak = await host.pontoon({ installed: wrapper });
-    t.match(await weak.cli("publish", "web", "8090:80", "127.0.0.1:443:80"), { exitCode: 1, stdout: "", stderr: /^pontoon: tcp port 127\.0\.0\.1:443 is privileged, and the daemon may not bind it[^\n]*\n$/ });
+    t.match(await weak.cli("publish", "web", "8090:80", "127.0.0.1:443:80"), {
+      exitCode: 1,
+      stdout: "",
+      stderr: /^pontoon: tcp port 127\.0\.0\.1:443 is privileged, and the daemon may not bind it[^\n]*\n$/,
+    });
     t.same(await sockets(host), before);
     await client.answers("127.0.0.1", 8080);
     await weak.stop();

@@ -26,7 +26,10 @@ async function proxyPid(pontoon: Pontoon): Promise<number | undefined> {
   return ((await pontoon.status()) as { ports: { pid?: number } }).ports.pid;
 }
 
-const datagramsFlow = (client: Client) => until(async () => (await client.datagram("127.0.0.1", 8053, { from: 40_000 })).front === "web ", { what: "UDP answers" });
+const datagramsFlow = (client: Client) =>
+  until(async () => (await client.datagram("127.0.0.1", 8053, { from: 40_000 })).front === "web ", {
+    what: "UDP answers",
+  });
 
 async function servesAll({ client }: Setup): Promise<void> {
   await client.answers("127.0.0.1", 8080, "web ");
@@ -63,7 +66,12 @@ t.test("the daemon ends, is killed, and its servers", { buffered: true }, async 
       t.equal(await proxyPid(pontoon), pid, "the same pontoon-proxy");
       await servesAll(setup);
       t.equal(await client.say(connection, "after"), "heard");
-      t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), [{ state: "open" }, { state: "open" }, { state: "open", connections: Number }, { state: "open" }]);
+      t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), [
+        { state: "open" },
+        { state: "open" },
+        { state: "open", connections: Number },
+        { state: "open" },
+      ]);
     }
     isUnbroken(t, await knocked());
   });
@@ -100,15 +108,25 @@ t.test("the daemon ends, is killed, and its servers", { buffered: true }, async 
     await pontoon.killEverything();
     t.equal(await client.occupy("tcp", "127.0.0.1", 8080), "");
     pontoon = await host.pontoon();
-    t.match((await pontoon.cli("port", "web")).stderr, /^pontoon: web 80\/tcp -> 0\.0\.0\.0:8080 is not published: tcp port 0\.0\.0\.0:8080 is taken \(held by node, pid \d+\)/);
+    t.match(
+      (await pontoon.cli("port", "web")).stderr,
+      /^pontoon: web 80\/tcp -> 0\.0\.0\.0:8080 is not published: tcp port 0\.0\.0\.0:8080 is taken \(held by node, pid \d+\)/,
+    );
     t.notMatch((await pontoon.cli("port", "web")).stdout, "0.0.0.0:8080");
     t.match((await pontoon.cli("port", "--long")).stdout, /0\.0\.0\.0:8080 +pontoon \(command\) +failed .*held by/);
     t.match(await pontoon.cli("publish", "web", "8080:80"), { exitCode: 1, stderr: /pontoon publishes it for web/ });
-    t.same((await pontoon.cli("publish", "web", "8080-8081:81")).stdout, "81/tcp -> 0.0.0.0:8081\n81/tcp -> [::]:8081\n", "what is only waiting is not given away");
+    t.same(
+      (await pontoon.cli("publish", "web", "8080-8081:81")).stdout,
+      "81/tcp -> 0.0.0.0:8081\n81/tcp -> [::]:8081\n",
+      "what is only waiting is not given away",
+    );
     await client.answers("::1", 8080, "web ");
     await client.vacate();
     await client.answers("127.0.0.1", 8080, "web ");
-    t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [{ state: "open" }, { state: "open" }]);
+    t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [
+      { state: "open" },
+      { state: "open" },
+    ]);
     t.equal(pontoon.logs.filter((line) => line.includes("cannot be bound")).length, 1, "logged once");
   });
 
@@ -136,7 +154,9 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await servesAll(setup);
     t.equal(await client.say(connection, "meanwhile"), "heard");
     await host.startDockerd();
-    await pontoon.waitUntil((status) => (status as { docker: { state: string } }).docker.state === "following", { timeoutMs: 20_000 });
+    await pontoon.waitUntil((status) => (status as { docker: { state: string } }).docker.state === "following", {
+      timeoutMs: 20_000,
+    });
     await servesAll(setup);
     t.equal(await client.say(connection, "after"), "heard");
     isUnbroken(t, await knocked());
@@ -153,7 +173,9 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     t.match(await pontoon.cli("publish", "web", "8099:80"), { exitCode: 1, stderr: /^pontoon: .*dockerd/ });
     await servesAll(setup);
     await host.startDockerd();
-    await pontoon.waitUntil((status) => (status as { docker: { state: string } }).docker.state === "following", { timeoutMs: 20_000 });
+    await pontoon.waitUntil((status) => (status as { docker: { state: string } }).docker.state === "following", {
+      timeoutMs: 20_000,
+    });
     await servesAll(setup);
   });
 
@@ -164,7 +186,10 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await pontoon.killEverything();
     pontoon = await host.pontoon();
     // A process that is just ending may hold its sockets a moment longer; they are tried again then.
-    await until(async () => (await pontoon.cli("port")).stdout === rows, { what: "all are bound again", timeoutMs: 20_000 });
+    await until(async () => (await pontoon.cli("port")).stdout === rows, {
+      what: "all are bound again",
+      timeoutMs: 20_000,
+    });
     await pontoon.cli("unpublish", "web", "81", "53/udp");
   });
 
@@ -173,7 +198,9 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await pontoon.kill();
     const future = text.replace('"version": 1', '"version": 99');
     host.writeFile(stateFile, future);
-    await t.rejects(host.pontoon(), { message: /exit code 1:\npontoon: \/var\/lib\/pontoon\/publications\.json was written by a newer pontoon/ });
+    await t.rejects(host.pontoon(), {
+      message: /exit code 1:\npontoon: \/var\/lib\/pontoon\/publications\.json was written by a newer pontoon/,
+    });
     t.equal(readFileSync(host.path(stateFile), "utf8"), future);
     t.equal(await client.talk("127.0.0.1", 8080, "x"), "web x");
     host.writeFile(stateFile, text);
@@ -181,7 +208,11 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await client.answers("127.0.0.1", 8080, "web ");
   });
 
-  for (const [damage, text] of [["one bad entry", '{ "version": 1, "ports": [{}] }'], ["none of it makes sense", "x"], ["it is gone", undefined]] as const)
+  for (const [damage, text] of [
+    ["one bad entry", '{ "version": 1, "ports": [{}] }'],
+    ["none of it makes sense", "x"],
+    ["it is gone", undefined],
+  ] as const)
     await t.test(`a list that is lost while pontoon-proxy serves: ${damage}`, async (t) => {
       await pontoon.cli("publish", "web", "8098:80", "8097:53/udp");
       const rows = (await pontoon.cli("port")).stdout;
@@ -195,7 +226,8 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
       t.same(JSON.parse(readFileSync(host.path(stateFile), "utf8")), JSON.parse(saved), "and all is remembered again");
       t.match(pontoon.logs.join("\n"), /lacked ports that pontoon-proxy serves; they stay published/);
       await pontoon.cli("unpublish", "web", "8098:80", "8097:53/udp");
-      for (const name of readdirSync(host.path("/var/lib/pontoon"))) if (name.includes("damaged")) rmSync(host.path(`/var/lib/pontoon/${name}`));
+      for (const name of readdirSync(host.path("/var/lib/pontoon")))
+        if (name.includes("damaged")) rmSync(host.path(`/var/lib/pontoon/${name}`));
     });
 
   await t.test("one bad entry is dropped, and the others are bound", async (t) => {
@@ -224,7 +256,10 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
 
   await t.test("a list that cannot be written: nothing is published", async (t) => {
     await host.exec(["mount", "-o", "remount,ro", "/var/lib/pontoon"]);
-    t.match(await pontoon.cli("publish", "web", "8080:80"), { exitCode: 1, stderr: /^pontoon: \/var\/lib\/pontoon\/publications\.json cannot be written \(EROFS\)[^\n]*\n$/ });
+    t.match(await pontoon.cli("publish", "web", "8080:80"), {
+      exitCode: 1,
+      stderr: /^pontoon: \/var\/lib\/pontoon\/publications\.json cannot be written \(EROFS\)[^\n]*\n$/,
+    });
     t.same(await sockets(host), []);
     await host.exec(["mount", "-o", "remount,rw", "/var/lib/pontoon"]);
     t.equal((await pontoon.cli("publish", "web", "8080:80")).exitCode, 0);

@@ -9,10 +9,14 @@ async function talk(host: DockerHost, ip: string, port: number, text: string): P
   return (await host.exec(["busybox", "nc", "-w", "10", ip, String(port)], { input: text, reject: false })).stdout;
 }
 
-const answers = (host: DockerHost, ip: string, port: number) => until(async () => (await talk(host, ip, port, "hello")) === "hello", { what: `${ip} ${port} answers` });
+const answers = (host: DockerHost, ip: string, port: number) =>
+  until(async () => (await talk(host, ip, port, "hello")) === "hello", { what: `${ip} ${port} answers` });
 
 async function refused(host: DockerHost, port: number): Promise<boolean> {
-  const { stderr } = await host.exec(["busybox", "nc", "-w", "10", "127.0.0.1", String(port)], { input: "x", reject: false });
+  const { stderr } = await host.exec(["busybox", "nc", "-w", "10", "127.0.0.1", String(port)], {
+    input: "x",
+    reject: false,
+  });
   return stderr.includes("refused");
 }
 
@@ -20,7 +24,11 @@ const lines = ({ stdout }: CommandResult) => stdout.trim().split("\n");
 
 async function listening(host: DockerHost): Promise<string[]> {
   const { stdout } = await host.exec(["ss", "-Hltn"]);
-  return stdout.split("\n").filter((line) => line !== "").map((line) => line.split(/\s+/)[3] ?? "").sort();
+  return stdout
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => line.split(/\s+/)[3] ?? "")
+    .sort();
 }
 
 t.test("a port of a running container", async (t) => {
@@ -37,7 +45,10 @@ t.test("a port of a running container", async (t) => {
   await t.test("is listed", async (t) => {
     t.same(lines(await pontoon.cli("port", "web")), ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"]);
     t.same(lines(await pontoon.cli("port", "web", "80")), ["0.0.0.0:8080", "[::]:8080"]);
-    t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), [{ container: "web", state: "open", by: "pontoon", source: "command", accepted: Number }, {}]);
+    t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), [
+      { container: "web", state: "open", by: "pontoon", source: "command", accepted: Number },
+      {},
+    ]);
     t.match((await pontoon.cli("status")).stdout, /^pontoon-proxy {2}running, pid \d+, \d+ MB; 2 sockets published/m);
   });
 

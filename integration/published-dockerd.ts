@@ -24,40 +24,54 @@ export function testDockerdRestarts(t: Test, mode: Mode): void {
 
     for (const signal of ["SIGTERM", "SIGKILL"] as const)
       for (const withDaemon of [true, false])
-        await t.test(`dockerd ends by ${signal} ${withDaemon ? "beside the daemon" : "while there is no daemon"}, and returns`, async (t) => {
-          if (!withDaemon) await pontoon.kill();
-          const visits = await Promise.all([place, datagrams].map((each) => visitor.stay(each)));
-          const goOn = async (text: string, those = visits) => t.same(await Promise.all(those.map((visit) => visit.say(text))), those.map(() => text), `${text}, clients go on`);
-          await visitor.storm(place);
-          await host.stopDockerd({ signal });
-          await published.proxiesAre(0, shim);
-          await goOn("without dockerd", isHeld ? visits : [visits[0]!]);
-          if (isHeld) await answer();
-          else t.match(await published.refusal(), /ECONNREFUSED/);
-          await host.startDockerd();
-          await published.proxiesAre(all, shim);
-          await goOn("with dockerd");
-          await answer();
-          const { answered } = await visitor.tally();
-          await until(async () => (await visitor.tally()).answered > answered, { what: "clients are answered", timeoutMs: 20_000 });
-          const { refused, broken } = await visitor.calm();
-          t.equal(refused > 0, !isHeld);
-          t.ok(broken <= (isHeld ? 0 : 8), `${broken} broken: what the kernel had taken and nobody else yet`);
-          if (!withDaemon) pontoon = await published.pontoon();
-          await serves(pontoon, all);
-          await goOn("in the end");
-          for (const visit of visits) await visit.end();
-        });
+        await t.test(
+          `dockerd ends by ${signal} ${withDaemon ? "beside the daemon" : "while there is no daemon"}, and returns`,
+          async (t) => {
+            if (!withDaemon) await pontoon.kill();
+            const visits = await Promise.all([place, datagrams].map((each) => visitor.stay(each)));
+            const goOn = async (text: string, those = visits) =>
+              t.same(
+                await Promise.all(those.map((visit) => visit.say(text))),
+                those.map(() => text),
+                `${text}, clients go on`,
+              );
+            await visitor.storm(place);
+            await host.stopDockerd({ signal });
+            await published.proxiesAre(0, shim);
+            await goOn("without dockerd", isHeld ? visits : [visits[0]!]);
+            if (isHeld) await answer();
+            else t.match(await published.refusal(), /ECONNREFUSED/);
+            await host.startDockerd();
+            await published.proxiesAre(all, shim);
+            await goOn("with dockerd");
+            await answer();
+            const { answered } = await visitor.tally();
+            await until(async () => (await visitor.tally()).answered > answered, {
+              what: "clients are answered",
+              timeoutMs: 20_000,
+            });
+            const { refused, broken } = await visitor.calm();
+            t.equal(refused > 0, !isHeld);
+            t.ok(broken <= (isHeld ? 0 : 8), `${broken} broken: what the kernel had taken and nobody else yet`);
+            if (!withDaemon) pontoon = await published.pontoon();
+            await serves(pontoon, all);
+            await goOn("in the end");
+            for (const visit of visits) await visit.end();
+          },
+        );
 
-    await t.test("pontoon-proxy dies while there is no dockerd: the one that returns binds the ports anew", async () => {
-      await host.stopDockerd({ signal: "SIGKILL" });
-      await published.proxiesAre(0, shim);
-      await published.killProxy();
-      await host.startDockerd();
-      await published.proxiesAre(all, shim);
-      await serves(pontoon, all);
-      await answer();
-    });
+    await t.test(
+      "pontoon-proxy dies while there is no dockerd: the one that returns binds the ports anew",
+      async () => {
+        await host.stopDockerd({ signal: "SIGKILL" });
+        await published.proxiesAre(0, shim);
+        await published.killProxy();
+        await host.startDockerd();
+        await published.proxiesAre(all, shim);
+        await serves(pontoon, all);
+        await answer();
+      },
+    );
 
     await t.test("pontoon is gone when dockerd returns: the ports are Docker's", async (t) => {
       await host.stopDockerd();

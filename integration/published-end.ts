@@ -40,7 +40,11 @@ export function testEnd(t: Test, mode: Mode): void {
       await pontoon.killEverything();
       await published.proxiesAre(all, dockers);
       await answer();
-      t.equal(await host.docker("inspect", "--format={{.State.Pid}}", "web"), sandbox, "the container has run all the time");
+      t.equal(
+        await host.docker("inspect", "--format={{.State.Pid}}", "web"),
+        sandbox,
+        "the container has run all the time",
+      );
       await t.test("for as long as the container runs", async (t) => {
         pontoon = await start();
         t.same(new Set((await rowsOf(pontoon, "web")).map(({ by }) => by)), new Set(["docker"]));
@@ -60,7 +64,10 @@ export function testEnd(t: Test, mode: Mode): void {
       t.equal(await visit.say("still"), "still", "connections that are open are let drain");
       await visit.end();
       await until(() => published.pontoonProxies.length === 0, { what: "pontoon-proxy ends", timeoutMs: 20_000 });
-      await until(() => pontoon.processes().length === 0, { what: "nothing of pontoon runs any more", timeoutMs: 20_000 });
+      await until(() => pontoon.processes().length === 0, {
+        what: "nothing of pontoon runs any more",
+        timeoutMs: 20_000,
+      });
       await t.test("ports published from now on are Docker's at once", async () => {
         await published.echo("other", [`${ip}:20000-20009:20000-20009`], ["tcp:20000-20009"]);
         await published.proxiesAre(all + 10, dockers);
@@ -76,7 +83,10 @@ export function testEnd(t: Test, mode: Mode): void {
       await host.signal("SIGTERM", proxy!);
       await published.proxiesAre(all, dockers);
       await answer();
-      await until(() => published.pontoonProxies.some((pid) => pid !== proxy), { what: "another pontoon-proxy runs", timeoutMs: 20_000 });
+      await until(() => published.pontoonProxies.some((pid) => pid !== proxy), {
+        what: "another pontoon-proxy runs",
+        timeoutMs: 20_000,
+      });
       await comesBack();
     });
 

@@ -2,7 +2,15 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import type { PortRow } from "../src/control/ports.js";
 import { program } from "./docker-proxy-player.js";
-import { DockerHost, until, type Container, type Pontoon, type PontoonOptions, type TestOwner, type Visitor } from "./host/index.js";
+import {
+  DockerHost,
+  until,
+  type Container,
+  type Pontoon,
+  type PontoonOptions,
+  type TestOwner,
+  type Visitor,
+} from "./host/index.js";
 import { helperProgram } from "./host/root.js";
 
 /** What of a host's published traffic goes through the proxy. */
@@ -18,7 +26,13 @@ export interface Mode {
 }
 
 /** Docker's defaults: what comes to loopback addresses goes through the proxy, the rest through Docker's NAT. */
-export const natMode: Mode = { name: "Docker's defaults", dockerd: [], ip: "127.0.0.1", fromOutside: false, portsEach: 2 };
+export const natMode: Mode = {
+  name: "Docker's defaults",
+  dockerd: [],
+  ip: "127.0.0.1",
+  fromOutside: false,
+  portsEach: 2,
+};
 /** A dockerd that leaves the firewall alone: everything goes through the proxy. */
 export const proxyMode: Mode = {
   name: "a dockerd that leaves the firewall alone",
@@ -47,7 +61,11 @@ export class PublishedHost {
     this.place = { ip: mode.ip, port: 8080 };
   }
 
-  static async start(t: TestOwner, mode: Mode, { liveRestore = false, returnMs = 600_000 }: PublishedHostOptions = {}): Promise<PublishedHost> {
+  static async start(
+    t: TestOwner,
+    mode: Mode,
+    { liveRestore = false, returnMs = 600_000 }: PublishedHostOptions = {},
+  ): Promise<PublishedHost> {
     const host = await DockerHost.start(t, {
       dockerd: [`--userland-proxy-path=${program}`, ...mode.dockerd],
       env: { PONTOON_PATIENCE_MS: "20000", PONTOON_RETURN_MS: String(returnMs) },
@@ -63,7 +81,12 @@ export class PublishedHost {
   }
 
   /** A container that sends back what it gets: `echo("web", ["8080:80", "53:53/udp"], ["tcp:80", "udp:53"])`. */
-  echo(name: string, publish: readonly string[], services: readonly string[] = ["tcp:80"], options: { start?: boolean } = {}): Promise<Container> {
+  echo(
+    name: string,
+    publish: readonly string[],
+    services: readonly string[] = ["tcp:80"],
+    options: { start?: boolean } = {},
+  ): Promise<Container> {
     return this.host.container({
       name,
       options: ["--volume=/:/machine:ro", ...publish.map((each) => `--publish=${each}`)],
@@ -74,12 +97,18 @@ export class PublishedHost {
 
   /** Waits until a TCP service answers to {@link place}, or to another place. */
   async answers(place: { protocol?: "tcp" | "udp"; ip: string; port: number } = this.place): Promise<void> {
-    await until(async () => (await this.visitor.talk(place, "hello")) === "hello", { what: `${place.ip} ${place.port} answers`, timeoutMs: 20_000 });
+    await until(async () => (await this.visitor.talk(place, "hello")) === "hello", {
+      what: `${place.ip} ${place.port} answers`,
+      timeoutMs: 20_000,
+    });
   }
 
   /** Why nobody can connect to a place. */
   async refusal(place: { ip: string; port: number } = this.place): Promise<string> {
-    return this.visitor.talk(place, "hello").then(() => "it answers", (error: Error) => error.message);
+    return this.visitor.talk(place, "hello").then(
+      () => "it answers",
+      (error: Error) => error.message,
+    );
   }
 
   /** The programs that run as docker-proxies, sorted. */
@@ -92,7 +121,10 @@ export class PublishedHost {
 
   /** Waits until so many docker-proxies are all one program. */
   async proxiesAre(count: number, what: string): Promise<void> {
-    await until(() => this.proxies.length === count && this.proxies.every((each) => each.endsWith(`/${what}`)), { what: `${count} docker-proxies are ${what}`, timeoutMs: 30_000 });
+    await until(() => this.proxies.length === count && this.proxies.every((each) => each.endsWith(`/${what}`)), {
+      what: `${count} docker-proxies are ${what}`,
+      timeoutMs: 30_000,
+    });
   }
 
   /** The process ids of pontoon-proxies, without their bulk workers, whichever daemon started them. */
@@ -113,7 +145,11 @@ export const dockers = "docker-proxy";
 
 /** What `pontoon port --json` tells of a container, or of all. */
 export async function rowsOf(pontoon: Pontoon, container?: string): Promise<PortRow[]> {
-  const { stdout, stderr, exitCode } = await pontoon.cli("port", ...(container === undefined ? [] : [container]), "--json");
+  const { stdout, stderr, exitCode } = await pontoon.cli(
+    "port",
+    ...(container === undefined ? [] : [container]),
+    "--json",
+  );
   if (exitCode !== 0) throw new Error(stderr);
   return JSON.parse(stdout) as PortRow[];
 }
@@ -125,9 +161,11 @@ export async function serves(pontoon: Pontoon, count: number): Promise<PortRow[]
     rows = (await rowsOf(pontoon)).filter(({ source }) => source === "docker");
     return rows.length === count && rows.every(({ by }) => by === "pontoon");
   };
-  await until(isSo, { what: `${count} ports are served by pontoon-proxy`, timeoutMs: 30_000, everyMs: 50 }).catch((error: unknown) => {
-    throw new Error(`${(error as Error).message}: ${JSON.stringify(rows)}`, { cause: error });
-  });
+  await until(isSo, { what: `${count} ports are served by pontoon-proxy`, timeoutMs: 30_000, everyMs: 50 }).catch(
+    (error: unknown) => {
+      throw new Error(`${(error as Error).message}: ${JSON.stringify(rows)}`, { cause: error });
+    },
+  );
   return rows;
 }
 
@@ -148,4 +186,3 @@ function processesOf(host: DockerHost): Process[] {
     }
   });
 }
-

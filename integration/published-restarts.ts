@@ -15,7 +15,11 @@ export function testRestarts(t: Test, mode: Mode): void {
 
     /** Clients who come and go while something happens; each must have been answered some times before, and after. */
     const inAStorm = async (happens: () => Promise<unknown>): Promise<StormTally> => {
-      const more = async (answered: number) => until(async () => (await visitor.tally()).answered > answered + 20, { what: "clients are answered", timeoutMs: 20_000 });
+      const more = async (answered: number) =>
+        until(async () => (await visitor.tally()).answered > answered + 20, {
+          what: "clients are answered",
+          timeoutMs: 20_000,
+        });
       await visitor.storm(place);
       await more(0);
       await happens();
@@ -37,7 +41,11 @@ export function testRestarts(t: Test, mode: Mode): void {
 
     const [proxyBefore] = published.pontoonProxies;
 
-    for (const [how, signal] of [["dies", "SIGKILL"], ["leaves for the next one", "SIGUSR2"], ["is stopped", "SIGTERM"]] as const)
+    for (const [how, signal] of [
+      ["dies", "SIGKILL"],
+      ["leaves for the next one", "SIGUSR2"],
+      ["is stopped", "SIGTERM"],
+    ] as const)
       await t.test(`the daemon ${how}, and returns`, async (t) => {
         const visit = await visitor.stay(place);
         await pontoon.stop(signal);
@@ -94,7 +102,10 @@ export function testRestarts(t: Test, mode: Mode): void {
       const tally = await inAStorm(async () => {
         const [hanging] = published.pontoonProxies;
         await host.signal("SIGSTOP", hanging!);
-        await until(() => published.pontoonProxies.length === 1 && published.pontoonProxies[0] !== hanging, { what: "another one runs", timeoutMs: 30_000 });
+        await until(() => published.pontoonProxies.length === 1 && published.pontoonProxies[0] !== hanging, {
+          what: "another one runs",
+          timeoutMs: 30_000,
+        });
         await serves(pontoon, each);
       });
       t.equal(tally.refused, 0);
@@ -108,7 +119,10 @@ export function testRestarts(t: Test, mode: Mode): void {
       pontoon = await published.pontoon();
       t.equal(await pontoon.stop(), 0);
       t.same(published.pontoonProxies, []);
-      await until(() => pontoon.processes().length === 0, { what: "nothing of pontoon runs any more", timeoutMs: 20_000 });
+      await until(() => pontoon.processes().length === 0, {
+        what: "nothing of pontoon runs any more",
+        timeoutMs: 20_000,
+      });
     });
   });
 }

@@ -32,7 +32,10 @@ for (const mode of [natMode, proxyMode])
         await visitor.storm(place);
         const settled = async () => {
           const { answered } = await visitor.tally();
-          await until(async () => (await visitor.tally()).answered > answered + 20, { what: "clients are answered", timeoutMs: 20_000 });
+          await until(async () => (await visitor.tally()).answered > answered + 20, {
+            what: "clients are answered",
+            timeoutMs: 20_000,
+          });
         };
         await settled();
         await pontoon.stop(signal);
@@ -44,10 +47,17 @@ for (const mode of [natMode, proxyMode])
         await settled();
         t.match(await visitor.calm(), { refused: 0, broken: 0 });
         for (const each of [place, own, datagrams]) await published.answers(each);
-        t.same(await Promise.all(visits.map((visit) => visit.say("still"))), ["still", "still", "still"], "clients from before go on");
+        t.same(
+          await Promise.all(visits.map((visit) => visit.say("still"))),
+          ["still", "still", "still"],
+          "clients from before go on",
+        );
         t.same([...published.pontoonProxies].sort(), [before, after].sort(), "what the old one has begun it finishes");
         for (const visit of visits) await visit.end();
-        await until(() => !published.pontoonProxies.includes(before), { what: "the old one ends with its last connection", timeoutMs: 20_000 });
+        await until(() => !published.pontoonProxies.includes(before), {
+          what: "the old one ends with its last connection",
+          timeoutMs: 20_000,
+        });
         await published.proxiesAre(portsEach + 1, shim);
         t.notMatch(pontoon.logs.join("\n"), /pontoon-proxy is gone/);
       });
@@ -80,7 +90,11 @@ for (const mode of [natMode, proxyMode])
         const root = round % 2 === 0 ? { root: newer } : {};
         await pontoon.kill();
         pontoon = await published.pontoon({ ...root, untilReady: false });
-        if (round >= 2) await until(() => pontoon.logs.some((line) => line.includes("ours takes over")), { what: "it has found the old one", everyMs: 1 });
+        if (round >= 2)
+          await until(() => pontoon.logs.some((line) => line.includes("ours takes over")), {
+            what: "it has found the old one",
+            everyMs: 1,
+          });
         await pontoon.kill();
         pontoon = await published.pontoon({ ...root, readyMs: 30_000 });
         await serves(pontoon, portsEach + 1);
@@ -89,7 +103,10 @@ for (const mode of [natMode, proxyMode])
       t.match(await visitor.calm(), { refused: 0, broken: 0 });
       t.equal(await visit.say("still"), "still");
       await visit.end();
-      t.match(await rowsOf(pontoon, "web"), Array.from({ length: portsEach + 2 }, () => ({ state: "open" })));
+      t.match(
+        await rowsOf(pontoon, "web"),
+        Array.from({ length: portsEach + 2 }, () => ({ state: "open" })),
+      );
     });
 
     await t.test("one that cannot start leaves everything to the old one", async (t) => {
@@ -100,7 +117,10 @@ for (const mode of [natMode, proxyMode])
       pontoon = await published.pontoon({ root: otherBuild(t, "proxy", { broken: true }), untilReady: false });
       await pontoon.waitUntil(({ ports }) => (ports as { state: string }).state === "given-up", { timeoutMs: 30_000 });
       const { answered } = await visitor.tally();
-      await until(async () => (await visitor.tally()).answered > answered + 20, { what: "clients are answered", timeoutMs: 20_000 });
+      await until(async () => (await visitor.tally()).answered > answered + 20, {
+        what: "clients are answered",
+        timeoutMs: 20_000,
+      });
       t.match(await visitor.calm(), { refused: 0, broken: 0 });
       t.equal(await visit.say("still"), "still");
       for (const each of [place, own, datagrams]) await published.answers(each);

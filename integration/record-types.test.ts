@@ -6,7 +6,27 @@ const ownTtl = 7;
 const upstreamAddress = "10.77.0.2";
 
 /** SVCB and HTTPS by number: the library that writes the queries has no names for them. */
-const emptyTypes = ["MX", "TXT", "UNKNOWN_64", "UNKNOWN_65", "CNAME", "NS", "SOA", "CAA", "SRV", "PTR", "NAPTR", "DS", "DNSKEY", "TLSA", "SSHFP", "SPF", "HINFO", "LOC", "UNKNOWN_65280"];
+const emptyTypes = [
+  "MX",
+  "TXT",
+  "UNKNOWN_64",
+  "UNKNOWN_65",
+  "CNAME",
+  "NS",
+  "SOA",
+  "CAA",
+  "SRV",
+  "PTR",
+  "NAPTR",
+  "DS",
+  "DNSKEY",
+  "TLSA",
+  "SSHFP",
+  "SPF",
+  "HINFO",
+  "LOC",
+  "UNKNOWN_65280",
+];
 
 t.test("records of every type", async (t) => {
   const host = await DockerHost.start(t, { resolvConf: `nameserver ${upstreamAddress}\n` });
@@ -90,26 +110,46 @@ t.test("records of every type", async (t) => {
     for (const [name, records] of cases) await isOwnAnswer(t, asker, name, "SRV", records);
 
     const { answers } = await asker.dig("_http._tcp.an-alias", "SRV");
-    t.same(answers.map(({ data }) => (data as { target: string }).target).sort(), [`${replicaName}.six`, "web.six"].sort());
+    t.same(
+      answers.map(({ data }) => (data as { target: string }).target).sort(),
+      [`${replicaName}.six`, "web.six"].sort(),
+    );
     const { additional } = await asker.dig("_http._tcp.web", "SRV");
-    t.match(additional, [{ name: "web.six", type: "A", data: await web.ip("six") }, { name: "web.six", type: "AAAA", data: await web.ip6("six") }]);
+    t.match(additional, [
+      { name: "web.six", type: "A", data: await web.ip("six") },
+      { name: "web.six", type: "AAAA", data: await web.ip6("six") },
+    ]);
     t.same((await asker.dig("web.six")).addresses, [await web.ip("six")], "an SRV record's target resolves");
     t.match((await asker.digCommand("+short", "SRV", "_http._tcp.web")).stdout, "0 0 80 web.six.");
   });
 
-  await t.test("SRV for what is not exposed, and other types of a service's name, find nothing here and ask nobody", async (t) => {
-    await upstream.clear();
-    for (const name of ["_8080._tcp.web", "_80._udp.web", "_nosuch._tcp.web", "_http._tcp.asker"]) {
-      const answer = await asker.dig(name, "SRV");
-      t.same([answer.rcode, answer.answers], ["NXDOMAIN", []], name);
-    }
-    for (const type of ["A", "AAAA", "TXT", "TLSA"]) await isEmpty(t, asker, "_http._tcp.web", type);
-    await isEmpty(t, asker, "_tcp.web", "A");
-    t.same(await upstream.queries(), []);
-  });
+  await t.test(
+    "SRV for what is not exposed, and other types of a service's name, find nothing here and ask nobody",
+    async (t) => {
+      await upstream.clear();
+      for (const name of ["_8080._tcp.web", "_80._udp.web", "_nosuch._tcp.web", "_http._tcp.asker"]) {
+        const answer = await asker.dig(name, "SRV");
+        t.same([answer.rcode, answer.answers], ["NXDOMAIN", []], name);
+      }
+      for (const type of ["A", "AAAA", "TXT", "TLSA"]) await isEmpty(t, asker, "_http._tcp.web", type);
+      await isEmpty(t, asker, "_tcp.web", "A");
+      t.same(await upstream.queries(), []);
+    },
+  );
 
   await t.test("every other type of a local name has no data", async (t) => {
-    const names = ["web", "WEB", "an-alias", "a-host", "web.six", web.id.slice(0, 12), unnamedName, "nick", "guest", "asker"];
+    const names = [
+      "web",
+      "WEB",
+      "an-alias",
+      "a-host",
+      "web.six",
+      web.id.slice(0, 12),
+      unnamedName,
+      "nick",
+      "guest",
+      "asker",
+    ];
     await upstream.clear();
     for (const name of names) for (const type of emptyTypes) await isEmpty(t, asker, name, type);
     await isEmpty(t, asker, "web", "TXT", { tcp: true });
@@ -119,7 +159,14 @@ t.test("records of every type", async (t) => {
   await t.test("ANY is answered as RFC 8482 has it", async (t) => {
     const minimal = { type: "HINFO", data: { cpu: "RFC8482", os: "" } };
     await upstream.clear();
-    for (const name of ["web", "an-alias", "guest.lan", "_http._tcp.web", reverse(await web.ip("six")), reverse(await web.ip6("six"))])
+    for (const name of [
+      "web",
+      "an-alias",
+      "guest.lan",
+      "_http._tcp.web",
+      reverse(await web.ip("six")),
+      reverse(await web.ip6("six")),
+    ])
       await isOwnAnswer(t, asker, name, "ANY", [minimal]);
     t.same(await upstream.queries(), []);
   });
@@ -127,10 +174,17 @@ t.test("records of every type", async (t) => {
   await t.test("types of other names are asked of the upstream", async (t) => {
     await upstream.answer("example.test", "MX", { preference: 10, exchange: "mail.example.test" });
     await upstream.answer("example.test", "TXT", "hello");
-    await upstream.answer("_http._tcp.example.test", "SRV", { priority: 1, weight: 2, port: 8000, target: "example.test" });
+    await upstream.answer("_http._tcp.example.test", "SRV", {
+      priority: 1,
+      weight: 2,
+      port: 8000,
+      target: "example.test",
+    });
     t.match((await web.dig("example.test", "MX")).answers, [{ type: "MX", data: { exchange: "mail.example.test" } }]);
     t.match((await web.dig("example.test", "TXT")).answers, [{ type: "TXT", data: ["hello"] }]);
-    t.match((await web.dig("_http._tcp.example.test", "SRV")).answers, [{ type: "SRV", data: { port: 8000, target: "example.test" } }]);
+    t.match((await web.dig("_http._tcp.example.test", "SRV")).answers, [
+      { type: "SRV", data: { port: 8000, target: "example.test" } },
+    ]);
     t.equal((await web.dig("_http._tcp.nobody", "SRV")).rcode, "NXDOMAIN");
   });
 
@@ -151,21 +205,47 @@ interface Checks {
 }
 
 /** Checks that records come in this number, and from pontoon's own table. */
-async function isOwnAnswer(t: Checks, asker: Container, name: string, type: string, records: readonly Partial<DnsRecord>[]): Promise<void> {
+async function isOwnAnswer(
+  t: Checks,
+  asker: Container,
+  name: string,
+  type: string,
+  records: readonly Partial<DnsRecord>[],
+): Promise<void> {
   const { rcode, answers } = await asker.dig(name, type);
   const wanted = records.map((record) => ({ name, ttl: ownTtl, ...record }));
-  t.match({ rcode, count: answers.length, answers }, { rcode: "NOERROR", count: records.length, answers: wanted }, `${type} of ${name}`);
+  t.match(
+    { rcode, count: answers.length, answers },
+    { rcode: "NOERROR", count: records.length, answers: wanted },
+    `${type} of ${name}`,
+  );
 }
 
 /** Checks that a name exists and has no record of a type. */
-async function isEmpty(t: Checks, asker: Container, name: string, type: string, options: { tcp?: boolean } = {}): Promise<void> {
+async function isEmpty(
+  t: Checks,
+  asker: Container,
+  name: string,
+  type: string,
+  options: { tcp?: boolean } = {},
+): Promise<void> {
   const { rcode, answers, questionName }: DnsResponse = await asker.dig(name, type, options);
-  t.match({ rcode, answers: answers.length, questionName }, { rcode: "NOERROR", answers: 0, questionName: name }, `${type} of ${name}`);
+  t.match(
+    { rcode, answers: answers.length, questionName },
+    { rcode: "NOERROR", answers: 0, questionName: name },
+    `${type} of ${name}`,
+  );
 }
 
 /** The name under which an address is asked for in reverse. */
 function reverse(address: string): string {
   if (!isIPv6(address)) return `${address.split(".").reverse().join(".")}.in-addr.arpa`;
-  const [head = "", tail = ""] = address.split("::").map((half) => half.split(":").filter(Boolean).map((group) => group.padStart(4, "0")).join(""));
-  return `${[...head.padEnd(32 - tail.length, "0") + tail].reverse().join(".")}.ip6.arpa`;
+  const [head = "", tail = ""] = address.split("::").map((half) =>
+    half
+      .split(":")
+      .filter(Boolean)
+      .map((group) => group.padStart(4, "0"))
+      .join(""),
+  );
+  return `${[...(head.padEnd(32 - tail.length, "0") + tail)].reverse().join(".")}.ip6.arpa`;
 }

@@ -33,11 +33,18 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("both.two.test", "A", "192.0.2.9");
     await upstream.answer("alias.two.test", "CNAME", "target.test");
     await upstream.answer("target.test", "A", "192.0.2.4");
-    for (const [name, full, addresses] of [["last", "last.three.test", ["192.0.2.3"]], ["both", "both.one.test", ["192.0.2.1", "192.0.2.2"]], ["alias", "alias.two.test", ["192.0.2.4"]]] as const)
+    for (const [name, full, addresses] of [
+      ["last", "last.three.test", ["192.0.2.3"]],
+      ["both", "both.one.test", ["192.0.2.1", "192.0.2.2"]],
+      ["alias", "alias.two.test", ["192.0.2.4"]],
+    ] as const)
       for (const asker of [plain, dotted]) {
         const answer = await asker.dig(name.toUpperCase());
         t.match(answer, { rcode: "NOERROR", questionName: name.toUpperCase() });
-        t.match(answer.answers, [{ name: name.toUpperCase(), type: "CNAME", data: full }, ...addresses.map(() => ({ name: full, type: "A" }))]);
+        t.match(answer.answers, [
+          { name: name.toUpperCase(), type: "CNAME", data: full },
+          ...addresses.map(() => ({ name: full, type: "A" })),
+        ]);
         t.same(answer.addresses.sort(), addresses);
         t.same((await asker.dig(name, "A", { tcp: true })).addresses.sort(), addresses, "over TCP");
       }
@@ -60,8 +67,12 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("mixed.one.test", "AAAA", "2001:db8::1");
     await upstream.answer("mixed.two.test", "A", "192.0.2.2");
     const both = async () => [await plain.dig("mixed", "A"), await plain.dig("mixed", "AAAA")];
-    for (const answer of await both()) t.match(answer, { rcode: "NOERROR", answers: [{ type: "CNAME", data: "mixed.one.test" }] });
-    t.same((await both()).map(({ addresses }) => addresses), [[], ["2001:db8::1"]]);
+    for (const answer of await both())
+      t.match(answer, { rcode: "NOERROR", answers: [{ type: "CNAME", data: "mixed.one.test" }] });
+    t.same(
+      (await both()).map(({ addresses }) => addresses),
+      [[], ["2001:db8::1"]],
+    );
   });
 
   await t.test("the next one when a suffix fails; but a failure is no denial", async (t) => {
@@ -90,10 +101,15 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("nas", "A", "192.0.2.77");
     t.match((await plain.dig("nas")).answers, [{ name: "nas", type: "A", data: "192.0.2.77" }], "asked for as it is");
     t.match(await plain.dig("nowhere"), { rcode: "NXDOMAIN", authority: [{ type: "SOA" }] });
-    for (const type of ["A", "AAAA"]) t.match(await dotted.dig("nas", type), { rcode: "NOERROR", answers: [] }, "without data when ndots is set");
+    for (const type of ["A", "AAAA"])
+      t.match(await dotted.dig("nas", type), { rcode: "NOERROR", answers: [] }, "without data when ndots is set");
     await upstream.clear();
     await dotted.dig("nas2");
-    t.same((await asked(upstream)).filter((name) => !name.includes(".")), [], "and then never asked for as it is");
+    t.same(
+      (await asked(upstream)).filter((name) => !name.includes(".")),
+      [],
+      "and then never asked for as it is",
+    );
   });
 
   await t.test("asked for again, the upstream is not asked again", async (t) => {
@@ -120,9 +136,13 @@ t.test("a single label that no container has is looked up under the container's 
       for (const name of ["localhost", "LOCALHOST", "x.localhost", "a.b.localhost"]) {
         t.same((await asker.dig(name, "A")).addresses, ["127.0.0.1"]);
         t.same((await asker.dig(name, "AAAA")).addresses, ["::1"]);
-        for (const type of ["TXT", "MX", "SRV"]) t.match(await asker.dig(name, type), { rcode: "NOERROR", answers: [] });
+        for (const type of ["TXT", "MX", "SRV"])
+          t.match(await asker.dig(name, type), { rcode: "NOERROR", answers: [] });
       }
-    t.notOk((await asked(upstream)).some((name) => name.toLowerCase() === "localhost"), "for localhost nobody else is asked");
+    t.notOk(
+      (await asked(upstream)).some((name) => name.toLowerCase() === "localhost"),
+      "for localhost nobody else is asked",
+    );
     await upstream.answer("mine.localhost", "A", "192.0.2.5");
     t.same((await plain.dig("mine.localhost")).addresses, ["192.0.2.5"], "a name that a server has is its own");
     t.equal((await plain.dig("notlocalhost.test")).rcode, "NXDOMAIN", "a name that only ends alike is none of them");
@@ -139,8 +159,14 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("crowd.test", "A", many);
     await upstream.answer("nas", "A", "192.0.2.77");
     const musl = await buildMuslLookup(t);
-    for (const [dots, asker] of [[0, plain], [1, dotted]] as const)
-      for (const [library, lookUp] of [["glibc", glibcLookup], ["musl", musl]] as const)
+    for (const [dots, asker] of [
+      [0, plain],
+      [1, dotted],
+    ] as const)
+      for (const [library, lookUp] of [
+        ["glibc", glibcLookup],
+        ["musl", musl],
+      ] as const)
         await t.test(`linked to ${library}, with ndots:${dots}`, async (t) => {
           const found = (name: string) => lookUp(host, asker, name);
           t.match(await resolvConfOf(asker), `ndots:${dots}`);
@@ -154,7 +180,11 @@ t.test("a single label that no container has is looked up under the container's 
           // musl before 1.2.4 does not ask over TCP for what was cut off.
           const addresses = await found("crowd.test");
           if (library === "glibc") t.same(addresses, many, "a large answer");
-          else t.ok(addresses.length > 0 && addresses.every((address) => many.includes(address)), `of a large answer what fits: ${addresses.length}`);
+          else
+            t.ok(
+              addresses.length > 0 && addresses.every((address) => many.includes(address)),
+              `of a large answer what fits: ${addresses.length}`,
+            );
         });
   });
 
@@ -169,10 +199,15 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("nas", "A", "192.0.2.77");
     await upstream.answer("found.two.test", "A", "192.0.2.2");
     await upstream.rcode("flaky.one.test", "SERVFAIL");
-    for (const asker of [plain, dotted, bare]) for (const type of ["A", "AAAA"]) t.match(await asker.dig("nas", type), { rcode: "NXDOMAIN", answers: [] });
-    for (const asker of [plain, dotted]) t.same((await asker.dig("found")).addresses, ["192.0.2.2"], "the suffixes are still tried");
+    for (const asker of [plain, dotted, bare])
+      for (const type of ["A", "AAAA"]) t.match(await asker.dig("nas", type), { rcode: "NXDOMAIN", answers: [] });
+    for (const asker of [plain, dotted])
+      t.same((await asker.dig("found")).addresses, ["192.0.2.2"], "the suffixes are still tried");
     t.equal((await plain.dig("flaky")).rcode, "SERVFAIL", "what could not be looked up is not denied");
-    t.same((await asked(upstream)).filter((name) => !name.includes(".")), []);
+    t.same(
+      (await asked(upstream)).filter((name) => !name.includes(".")),
+      [],
+    );
     t.same((await bare.dig("plain")).addresses, [await plain.ip("blue")]);
     t.same((await bare.dig("x.localhost")).addresses, ["127.0.0.1"]);
   });

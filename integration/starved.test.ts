@@ -18,7 +18,10 @@ interface Setting {
 async function setUp(t: Parameters<typeof DockerHost.start>[0]): Promise<Setting> {
   const host = await DockerHost.start(t);
   await host.network("n1");
-  const [web, quiet] = [await host.container({ name: "web", networks: ["n1"] }), await host.container({ name: "quiet", networks: ["n1"] })];
+  const [web, quiet] = [
+    await host.container({ name: "web", networks: ["n1"] }),
+    await host.container({ name: "quiet", networks: ["n1"] }),
+  ];
   const pontoon = await host.pontoon();
   await pontoon.answersIn(web, quiet);
   return { host, web, quiet, pontoon, pid: await serverPid(pontoon) };
@@ -44,25 +47,32 @@ function warnings({ pontoon }: Setting): string[] {
 async function starve(host: DockerHost, during: () => Promise<void>): Promise<void> {
   const burner = `timeout ${starvedFor} sh -c 'while :; do :; done' &`;
   let isOver = false;
-  const burning = host.exec(["sh", "-c", `${burner.repeat(4 * cpus().length)} wait`], { timeoutMs: 120_000 }).finally(() => (isOver = true));
+  const burning = host
+    .exec(["sh", "-c", `${burner.repeat(4 * cpus().length)} wait`], { timeoutMs: 120_000 })
+    .finally(() => (isOver = true));
   while (!isOver) await during();
   await burning;
 }
 
-t.test("while other programs want every core, pontoon goes on answering, and nothing is replaced or repaired", async (t) => {
-  const setting = await setUp(t);
-  const { host, web, pontoon, pid } = setting;
-  const seen: (number | undefined)[] = [];
-  const ttls = new Set<number | undefined>();
-  await starve(host, async () => {
-    seen.push(await lapsesIn(setting));
-    ttls.add((await web.dig("web", "A", { timeoutMs: 10_000 })).answers[0]?.ttl);
-  });
-  t.comment(`looked ${seen.length} times; at worst the takeover had ${Math.min(...seen.map((left) => left ?? 0))} s left`);
-  t.ok(seen.length > 10, `looked ${seen.length} times`);
-  t.notOk(seen.includes(undefined), "the takeover never lapsed");
-  t.same([...ttls], [ownTtl], "pontoon alone has answered");
-  t.equal(await serverPid(pontoon), pid, "the server is the same");
-  t.same(warnings(setting), []);
-  await pontoon.stop();
-});
+t.test(
+  "while other programs want every core, pontoon goes on answering, and nothing is replaced or repaired",
+  async (t) => {
+    const setting = await setUp(t);
+    const { host, web, pontoon, pid } = setting;
+    const seen: (number | undefined)[] = [];
+    const ttls = new Set<number | undefined>();
+    await starve(host, async () => {
+      seen.push(await lapsesIn(setting));
+      ttls.add((await web.dig("web", "A", { timeoutMs: 10_000 })).answers[0]?.ttl);
+    });
+    t.comment(
+      `looked ${seen.length} times; at worst the takeover had ${Math.min(...seen.map((left) => left ?? 0))} s left`,
+    );
+    t.ok(seen.length > 10, `looked ${seen.length} times`);
+    t.notOk(seen.includes(undefined), "the takeover never lapsed");
+    t.same([...ttls], [ownTtl], "pontoon alone has answered");
+    t.equal(await serverPid(pontoon), pid, "the server is the same");
+    t.same(warnings(setting), []);
+    await pontoon.stop();
+  },
+);

@@ -21,7 +21,8 @@ for (const liveRestore of [false, true])
     const without = Math.min(await takes(), await takes());
     const pontoon = await host.pontoon();
     await pontoon.answersIn(web);
-    const following = (at: Pontoon) => at.waitUntil((status) => (status["docker"] as { state: string }).state === "following", { timeoutMs: 20_000 });
+    const following = (at: Pontoon) =>
+      at.waitUntil((status) => (status["docker"] as { state: string }).state === "following", { timeoutMs: 20_000 });
     const times: number[] = [];
     for (let round = 0; round < 2; round++) {
       times.push(await takes());
@@ -29,6 +30,9 @@ for (const liveRestore of [false, true])
       await pontoon.answersIn(web);
     }
     t.comment(`without ${Math.round(without)} ms, with ${times.map(Math.round).join(", ")} ms, Docker ${host.version}`);
-    t.ok(Math.max(...times) < without + margin, `${Math.round(Math.max(...times))} ms, without ${Math.round(without)} ms`);
+    t.ok(
+      Math.max(...times) < without + margin,
+      `${Math.round(Math.max(...times))} ms, without ${Math.round(without)} ms`,
+    );
     t.ok(statSync(host.path("/run/pontoon/dns.sock")).isSocket());
   });

@@ -9,7 +9,9 @@ interface Tally {
 }
 
 // The tool is plain JavaScript beside the build, so its path is found at run time.
-const { Tally: TallyClass } = (await import(new URL("../../tools/tally.mjs", import.meta.url).href)) as { Tally: new () => Tally };
+const { Tally: TallyClass } = (await import(new URL("../../tools/tally.mjs", import.meta.url).href)) as {
+  Tally: new () => Tally;
+};
 
 function tallyOf(output: string, code: number | null = 0, signal: string | null = null) {
   const tally = new TallyClass();
@@ -48,6 +50,7 @@ t.test("a file that ends badly, or tests nothing, is a failure", (t) => {
     ["a kill", "ok 1 - a\n", null, "SIGKILL", ["f: ended by SIGKILL"]],
     ["a failure is told once", "not ok 1 - a\n", 1, null, ["f: a"]],
   ];
-  for (const [what, output, code, signal, failures] of cases) t.same(tallyOf(output, code, signal).failures, failures, what);
+  for (const [what, output, code, signal, failures] of cases)
+    t.same(tallyOf(output, code, signal).failures, failures, what);
   t.end();
 });

@@ -16,14 +16,22 @@ async function serverOf(host: DockerHost, pontoon: Pontoon): Promise<{ pid: numb
 }
 
 /** Asks for ever new names that an upstream takes its time for, so that some are always under way. */
-function askSlowNames(probe: Probe, label: string): () => Promise<{ names: string[]; answers: (string | undefined)[] }> {
+function askSlowNames(
+  probe: Probe,
+  label: string,
+): () => Promise<{ names: string[]; answers: (string | undefined)[] }> {
   const names: string[] = [];
   const asked: Promise<string | undefined>[] = [];
   const timer = setInterval(() => {
     const name = `${label}-${names.length}.slow.example`;
     const question = probe.dig(name, "A", { tcp: names.length % 4 === 0, timeoutMs: 10_000 });
     names.push(name);
-    asked.push(question.then(({ rcode }) => rcode, (error: Error) => error.message));
+    asked.push(
+      question.then(
+        ({ rcode }) => rcode,
+        (error: Error) => error.message,
+      ),
+    );
   }, 50);
   return async () => {
     clearInterval(timer);
@@ -69,7 +77,10 @@ t.test("another version of daemon and server takes over under load, and back, wi
       t.match(tally, { failed: 0, wrong: 0 }, "what is asked again is answered");
       t.same(Object.keys(tally.ttls), [ownTtl], "by pontoon alone");
       t.same([...new Set(slow.answers)], ["NXDOMAIN"], `all ${slow.names.length} slow questions are answered`);
-      await until(async () => (await host.exec(["test", "-d", `/proc/${before.pid}`], { reject: false })).exitCode === 1, { timeoutMs: 20_000, what: "the old server has ended" });
+      await until(
+        async () => (await host.exec(["test", "-d", `/proc/${before.pid}`], { reject: false })).exitCode === 1,
+        { timeoutMs: 20_000, what: "the old server has ended" },
+      );
       t.notMatch(daemon.logs.join("\n"), /pontoon-dns is gone/, "as it should");
     });
 

@@ -9,7 +9,14 @@ export interface EndRecord {
 
 export type ToWorker =
   /** Descriptors: the client's and the container's socket. */
-  | { readonly kind: "take"; readonly publication: number; readonly halfClosedIdleMs: number; /** The container's address. */ readonly to: string; readonly client: EndRecord; readonly container: EndRecord }
+  | {
+      readonly kind: "take";
+      readonly publication: number;
+      readonly halfClosedIdleMs: number;
+      /** The container's address. */ readonly to: string;
+      readonly client: EndRecord;
+      readonly container: EndRecord;
+    }
   /** Resets the connections of a publication: those to certain addresses, or all. */
   | { readonly kind: "end"; readonly publication: number; readonly to?: readonly string[] };
 

@@ -50,7 +50,11 @@ export class BulkWorker {
     }
     const { publication, halfClosedIdleMs } = message;
     let share = this.#publications.get(publication);
-    if (!share) this.#publications.set(publication, (share = new Share(this.reactor, this.pipes, halfClosedIdleMs, () => this.#reportSoon(0))));
+    if (!share)
+      this.#publications.set(
+        publication,
+        (share = new Share(this.reactor, this.pipes, halfClosedIdleMs, () => this.#reportSoon(0))),
+      );
     share.adopt(client, container, message.to, stateOf(message.client), stateOf(message.container));
     this.#reportSoon(reportEvery);
   }
@@ -71,7 +75,8 @@ export class BulkWorker {
     for (const [publication, share] of this.#publications) {
       share.review(now);
       const progress = share.progress();
-      if (progress.ended > 0 || progress.bytesToClients > 0 || progress.bytesToContainer > 0) this.#channel.send({ kind: "progress", publication, ...progress });
+      if (progress.ended > 0 || progress.bytesToClients > 0 || progress.bytesToContainer > 0)
+        this.#channel.send({ kind: "progress", publication, ...progress });
       if (share.size === 0) this.#publications.delete(publication);
     }
   }
@@ -114,7 +119,8 @@ class Share implements ConnectionOwner {
 
   /** @param to addresses; undefined: all */
   end(to: readonly string[] | undefined): void {
-    for (const connection of [...this.#connections]) if (to === undefined || to.includes(connection.to)) connection.reset();
+    for (const connection of [...this.#connections])
+      if (to === undefined || to.includes(connection.to)) connection.reset();
   }
 
   review(now: number): void {
@@ -128,7 +134,11 @@ class Share implements ConnectionOwner {
       bytesToContainer += client.received;
       bytesToClients += container.received;
     }
-    const progress = { ended: this.#ended, bytesToContainer: bytesToContainer - this.#told.bytesToContainer, bytesToClients: bytesToClients - this.#told.bytesToClients };
+    const progress = {
+      ended: this.#ended,
+      bytesToContainer: bytesToContainer - this.#told.bytesToContainer,
+      bytesToClients: bytesToClients - this.#told.bytesToClients,
+    };
     Object.assign(this.#told, { bytesToContainer, bytesToClients });
     this.#ended = 0;
     return progress;

@@ -48,7 +48,8 @@ export class BulkWorkers implements BulkTaker {
     descriptors.forEach(closeDescriptor);
     const progress = readFromWorker(message);
     const share = progress && this.#shares.get(progress.publication);
-    const isFit = progress !== undefined && descriptors.length === 0 && (!share || progress.ended <= share.openAt(worker));
+    const isFit =
+      progress !== undefined && descriptors.length === 0 && (!share || progress.ended <= share.openAt(worker));
     if (isFit) return share?.onProgress(worker, progress);
     worker.channel.close();
     this.#onGone(worker);
@@ -75,7 +76,8 @@ export class BulkWorkers implements BulkTaker {
 
   #leastBusy(): Worker | undefined {
     let best: Worker | undefined;
-    for (const worker of this.#workers) if (worker.channel.backlog < backlogAtMost && worker.size < (best?.size ?? Infinity)) best = worker;
+    for (const worker of this.#workers)
+      if (worker.channel.backlog < backlogAtMost && worker.size < (best?.size ?? Infinity)) best = worker;
     return best;
   }
 }
@@ -100,7 +102,14 @@ class Share implements HandedOver {
     const state = connection.detach();
     this.#add(worker, 1);
     worker.channel.send(
-      { kind: "take", publication: this.id, halfClosedIdleMs: this.halfClosedIdleMs, to, client: recordOf(state.client), container: recordOf(state.container) },
+      {
+        kind: "take",
+        publication: this.id,
+        halfClosedIdleMs: this.halfClosedIdleMs,
+        to,
+        client: recordOf(state.client),
+        container: recordOf(state.container),
+      },
       [client.fd, container.fd],
     );
     closeDescriptor(client.fd);

@@ -22,5 +22,11 @@ export interface BulkTaker {
 
 /** Nobody: bulk goes on where it began. */
 export const noBulkTaker: BulkTaker = {
-  begin: () => ({ size: 0, counters: { bytesToContainer: 0, bytesToClients: 0 }, take: () => false, endTo: () => undefined, end: () => undefined }),
+  begin: () => ({
+    size: 0,
+    counters: { bytesToContainer: 0, bytesToClients: 0 },
+    take: () => false,
+    endTo: () => undefined,
+    end: () => undefined,
+  }),
 };

@@ -13,7 +13,14 @@ const problemOf = (...args: string[]) => {
 
 t.test("flags come with one dash or two, apart from their value or not", (t) => {
   const words = ["-proto", "udp", "--host-ip=::1", "-host-port", "0x1F90", "--container-port", "010", "-use-listen-fd"];
-  t.match(flagsOf(...words), { proto: "udp", "host-ip": "::1", "host-port": 8080n, "container-port": 8n, "use-listen-fd": true, "container-ip": "0.0.0.0" });
+  t.match(flagsOf(...words), {
+    proto: "udp",
+    "host-ip": "::1",
+    "host-port": 8080n,
+    "container-port": 8n,
+    "use-listen-fd": true,
+    "container-ip": "0.0.0.0",
+  });
   t.equal(flagsOf("-use-listen-fd=F")["use-listen-fd"], false);
   t.equal(flagsOf("-host-ip=")["host-ip"], "", "an empty value");
   t.equal(flagsOf("-host-ip", "-v")["host-ip"], "-v", "the next word is the value, whatever it is");
@@ -30,7 +37,10 @@ t.test("wrong usage is told in Go's words", (t) => {
   t.equal(problemOf("-host-port"), "flag needs an argument: -host-port");
   t.equal(problemOf("-host-port="), 'invalid value "" for flag -host-port: parse error');
   t.equal(problemOf("-host-port=08"), 'invalid value "08" for flag -host-port: parse error');
-  t.equal(problemOf("-host-port=9223372036854775808"), 'invalid value "9223372036854775808" for flag -host-port: value out of range');
+  t.equal(
+    problemOf("-host-port=9223372036854775808"),
+    'invalid value "9223372036854775808" for flag -host-port: value out of range',
+  );
   t.equal(problemOf("-v=maybe"), 'invalid boolean value "maybe" for -v: parse error');
   t.match(parseFlags(["-h"]), { kind: "usage", problem: "", exitCode: 0 });
   t.end();
@@ -38,6 +48,11 @@ t.test("wrong usage is told in Go's words", (t) => {
 
 t.test("addresses", (t) => {
   t.same(["", "10.0.0.1", "::ffff:10.0.0.1", "::1"].map(parseAddress), ["0.0.0.0", "10.0.0.1", "10.0.0.1", "::1"]);
-  t.same(["localhost", "10.0.0", "fe80::1%eth0", "::ffff:x"].map(parseAddress), [undefined, undefined, undefined, undefined]);
+  t.same(["localhost", "10.0.0", "fe80::1%eth0", "::ffff:x"].map(parseAddress), [
+    undefined,
+    undefined,
+    undefined,
+    undefined,
+  ]);
   t.end();
 });

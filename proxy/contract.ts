@@ -66,7 +66,11 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
       const isBoolean = typeof flags[name] === "boolean";
       const given = value ?? (isBoolean ? "true" : args[++index]);
       if (given === undefined) throw new UsageError(`flag needs an argument: -${name}`);
-      flags[name] = isBoolean ? parseBoolean(name, given) : typeof flags[name] === "bigint" ? parseInteger(name, given) : given;
+      flags[name] = isBoolean
+        ? parseBoolean(name, given)
+        : typeof flags[name] === "bigint"
+          ? parseInteger(name, given)
+          : given;
     }
     return { kind: "flags", flags: flags as unknown as Flags };
   } catch (error) {
@@ -93,7 +97,9 @@ function parseBoolean(name: string, text: string): boolean {
 /** strconv.ParseInt(text, 0, 64). */
 function parseInteger(name: string, text: string): bigint {
   const [, sign, prefix, digits] = /^([+-]?)(0[xXbBoO]|0(?=.))?(.+)$/.exec(text) ?? [];
-  const radix = ({ x: "0x", b: "0b", o: "0o", "": "0o" } as Record<string, string>)[(prefix ?? "").slice(1).toLowerCase()];
+  const radix = ({ x: "0x", b: "0b", o: "0o", "": "0o" } as Record<string, string>)[
+    (prefix ?? "").slice(1).toLowerCase()
+  ];
   try {
     if (digits === undefined || !/^[0-9a-fA-F_]+$/.test(digits)) throw new SyntaxError();
     const value = BigInt((prefix === undefined ? "" : radix!) + digits.replaceAll("_", ""));

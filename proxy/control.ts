@@ -191,7 +191,12 @@ export class Control {
     others.forEach(closeDescriptor);
     const { id } = publication;
     try {
-      if (descriptor === undefined) throw new PontoonError("DESCRIPTORS_EXHAUSTED", id, "no descriptor is left in pontoon-proxy; publish fewer ports, or raise the limit (LimitNOFILE= of the service)");
+      if (descriptor === undefined)
+        throw new PontoonError(
+          "DESCRIPTORS_EXHAUSTED",
+          id,
+          "no descriptor is left in pontoon-proxy; publish fewer ports, or raise the limit (LimitNOFILE= of the service)",
+        );
       this.server.publications.open(publication, descriptor);
       this.#held.set(id, { publication, descriptor });
       this.#mentioned?.add(id);

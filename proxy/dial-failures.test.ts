@@ -1,6 +1,13 @@
 import { createSocket } from "node:dgram";
 import t from "tap";
-import { bindSocket, closeDescriptor, connectSocket, listenSocket, localAddress, tcpSocket } from "../src/linux/socket.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  listenSocket,
+  localAddress,
+  tcpSocket,
+} from "../src/linux/socket.js";
 import type { Endpoint, Protocol, PublicationOptions } from "./publication.js";
 import { listener, TestClient, TestProxy, until } from "./test-proxy.js";
 
@@ -47,6 +54,10 @@ t.test("why connections to a container fail is counted, and told, but not each t
       await until(`it is counted ${tries} times`, () => proxy.report(id).failedDials >= tries);
     }
     t.match(proxy.report(id), { failedDials: 2, dialFailure: reason }, id);
-    t.match(told.filter((line) => line.startsWith(`${id} E`)).map((line) => line.slice(id.length + 1)), [reason], `${id}: told once`);
+    t.match(
+      told.filter((line) => line.startsWith(`${id} E`)).map((line) => line.slice(id.length + 1)),
+      [reason],
+      `${id}: told once`,
+    );
   }
 });

@@ -177,7 +177,8 @@ class DockerProxy {
     descriptors.forEach(closeDescriptor);
     if (answer.startsWith("no ")) return this.#fallBack(answer.slice(3));
     if (answer === "ok" && this.#state === "handing") return this.#succeed();
-    if (answer !== "ready" || this.#state !== "asking") return this.#started ? this.#lose() : this.#fallBack("it gives an answer that makes no sense");
+    if (answer !== "ready" || this.#state !== "asking")
+      return this.#started ? this.#lose() : this.#fallBack("it gives an answer that makes no sense");
     this.#listener = this.#bind();
     this.#giveUpAt = performance.now() + handOverTime;
     this.#handOver(this.#listener);
@@ -189,8 +190,12 @@ class DockerProxy {
       return openListener(protocol, host);
     } catch (error) {
       if (!(error instanceof LinuxError)) throw error;
-      const text = host.ip.includes(":") ? `listen ${protocol}6 [${host.ip}]:${host.port}` : `listen ${protocol}4 ${host.ip}:${host.port}`;
-      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner() : ""}`);
+      const text = host.ip.includes(":")
+        ? `listen ${protocol}6 [${host.ip}]:${host.port}`
+        : `listen ${protocol}4 ${host.ip}:${host.port}`;
+      fail(
+        `${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner() : ""}`,
+      );
     }
   }
 
@@ -206,7 +211,9 @@ class DockerProxy {
 
   #lose(): void {
     this.#disconnect();
-    this.#after(this.#started ? this.#retry : 10, () => (!this.#started && this.#isLate ? this.#fallBack(undefined) : this.#connect()));
+    this.#after(this.#started ? this.#retry : 10, () =>
+      !this.#started && this.#isLate ? this.#fallBack(undefined) : this.#connect(),
+    );
   }
 
   #disconnect(): void {
@@ -255,7 +262,11 @@ class DockerProxy {
     this.#ending = true;
     const leaves = keep && !this.inherited;
     try {
-      sendPacket(this.#connection.fd, Buffer.from(keep ? "bye keep" : "bye"), leaves && this.#listener !== undefined ? [this.#listener] : []);
+      sendPacket(
+        this.#connection.fd,
+        Buffer.from(keep ? "bye keep" : "bye"),
+        leaves && this.#listener !== undefined ? [this.#listener] : [],
+      );
     } catch {
       process.exit(0); // it has ended first
     }
@@ -290,7 +301,9 @@ function timeFrom(name: string, otherwise: number): number {
 /** Reports a failure to dockerd, or to a person who started this by hand, and ends. */
 function fail(words: string): never {
   // The process that holds a port may call itself anything, and dockerd hands the words on to somebody's terminal.
-  const problem = Buffer.from(words).toString("latin1").replace(/[^ -~]/g, "?");
+  const problem = Buffer.from(words)
+    .toString("latin1")
+    .replace(/[^ -~]/g, "?");
   try {
     writeSync(verdictDescriptor, `1\n${problem}`);
   } catch {
@@ -312,10 +325,22 @@ function replaceVerdictDescriptor(): void {
 
 /** Executes Docker's own docker-proxy; returns only if there is none. */
 function becomeDockerProxy(withListener: boolean): void {
-  const folders = ["/usr/local/libexec/docker", "/usr/libexec/docker", "/usr/local/lib/docker", "/usr/lib/docker", "/usr/local/libexec", "/usr/libexec"];
+  const folders = [
+    "/usr/local/libexec/docker",
+    "/usr/libexec/docker",
+    "/usr/local/lib/docker",
+    "/usr/lib/docker",
+    "/usr/local/libexec",
+    "/usr/libexec",
+  ];
   for (const folder of [...folders, ...(process.env["PATH"] ?? "").split(":")]) {
     const path = join(folder, "docker-proxy");
-    if (folder !== "" && isDockers(path)) executeProgram(path, process.argv.slice(2), withListener ? [verdictDescriptor, listenDescriptor] : [verdictDescriptor]);
+    if (folder !== "" && isDockers(path))
+      executeProgram(
+        path,
+        process.argv.slice(2),
+        withListener ? [verdictDescriptor, listenDescriptor] : [verdictDescriptor],
+      );
   }
 }
 
@@ -323,7 +348,10 @@ function becomeDockerProxy(withListener: boolean): void {
 function isDockers(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
-    return basename(realpathSync(path)) !== "pontoon-docker-proxy" && !readFileSync(path).includes("PONTOON_DOCKER_PROXY_TRIED");
+    return (
+      basename(realpathSync(path)) !== "pontoon-docker-proxy" &&
+      !readFileSync(path).includes("PONTOON_DOCKER_PROXY_TRIED")
+    );
   } catch {
     return false; // not there
   }
@@ -352,11 +380,18 @@ function main(): void {
   const { proto } = flags;
   if (proto === "sctp") {
     becomeDockerProxy(flags["use-listen-fd"]);
-    fail("unsupported protocol sctp: pontoon leaves SCTP to Docker's own docker-proxy, which was not found; install it");
+    fail(
+      "unsupported protocol sctp: pontoon leaves SCTP to Docker's own docker-proxy, which was not found; install it",
+    );
   }
   if (proto !== "tcp" && proto !== "udp") fail(`unsupported protocol ${proto}`);
   const host = readEndpoint(flags["host-ip"], flags["host-port"], proto);
-  new DockerProxy(proto, host, readEndpoint(flags["container-ip"], flags["container-port"], proto), flags["use-listen-fd"]).start();
+  new DockerProxy(
+    proto,
+    host,
+    readEndpoint(flags["container-ip"], flags["container-port"], proto),
+    flags["use-listen-fd"],
+  ).start();
 }
 
 main();

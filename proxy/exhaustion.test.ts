@@ -34,7 +34,11 @@ t.test("who waits is called once, when descriptors were freed or some time has p
 
 t.test("with 64 descriptors and 200 clients it waits without spinning, and serves them as others leave", async (t) => {
   const server = await TestServer.start(t, (socket) => void socket.pipe(socket));
-  const child = spawn("/bin/sh", ["-c", `ulimit -n 64; exec "$0" "$@"`, process.execPath, program, String(server.address.port)], { stdio: ["pipe", "pipe", "inherit"] });
+  const child = spawn(
+    "/bin/sh",
+    ["-c", `ulimit -n 64; exec "$0" "$@"`, process.execPath, program, String(server.address.port)],
+    { stdio: ["pipe", "pipe", "inherit"] },
+  );
   t.teardown(async () => {
     child.kill("SIGKILL");
     await once(child, "exit");
@@ -49,24 +53,37 @@ t.test("with 64 descriptors and 200 clients it waits without spinning, and serve
     return JSON.parse(lines.shift()!) as LimitedReport;
   };
 
-  const clients = Array.from({ length: 200 }, (_, index) => TestClient.to(t, { ip: "127.0.0.1", port: ports[index % 2]! }));
+  const clients = Array.from({ length: 200 }, (_, index) =>
+    TestClient.to(t, { ip: "127.0.0.1", port: ports[index % 2]! }),
+  );
   for (const client of clients) client.socket.write("x");
   let full = await report();
   for (; full.waiting === 0; full = await report());
-  await until("as many as there are descriptors for are served", () => clients.filter(({ text }) => text === "x").length >= full.connections);
+  await until(
+    "as many as there are descriptors for are served",
+    () => clients.filter(({ text }) => text === "x").length >= full.connections,
+  );
   t.ok(full.connections > 5 && full.connections < 30, `${full.connections} connections`);
 
   // A second is watched in which nothing happens: the loop looks around some ten times for each who waits.
   const before = await report();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const after = await report();
-  t.ok(after.rounds - before.rounds < (after.time - before.time) / 2, `${after.rounds - before.rounds} rounds in ${after.time - before.time} ms`);
+  t.ok(
+    after.rounds - before.rounds < (after.time - before.time) / 2,
+    `${after.rounds - before.rounds} rounds in ${after.time - before.time} ms`,
+  );
   t.equal(clients.filter(({ error }) => error !== undefined).length, 0, "nobody was turned away");
 
   while (clients.some(({ text }) => text !== "x")) {
     const served = clients.filter(({ text, socket }) => text === "x" && !socket.writableEnded);
     for (const client of served) client.socket.end();
-    await until("others get their turn", () => clients.filter(({ text, socket }) => text === "x" && !socket.writableEnded).length > 0 || clients.every(({ text }) => text === "x"));
+    await until(
+      "others get their turn",
+      () =>
+        clients.filter(({ text, socket }) => text === "x" && !socket.writableEnded).length > 0 ||
+        clients.every(({ text }) => text === "x"),
+    );
   }
   t.equal(clients.filter(({ error }) => error !== undefined).length, 0);
   for (const client of clients) if (!client.socket.writableEnded) client.socket.end();

@@ -44,7 +44,10 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
   if (text === "bye") return { kind: "bye" };
   if (text === "bye keep") return { kind: "bye-keep" };
   const [version, kind, ...rest] = text.split(" ");
-  if (version !== String(PROTOCOL)) return nonsense(`this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`);
+  if (version !== String(PROTOCOL))
+    return nonsense(
+      `this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`,
+    );
   if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
   const wish = readWish(rest);
   return wish ? { kind, wish } : nonsense("the arguments make no sense");
@@ -57,7 +60,8 @@ export function wishKey({ protocol, host, container }: Wish): string {
 
 function readWish(fields: string[]): Wish | undefined {
   const [protocol, hostIp, hostPort, containerIp, containerPort, namespace, inherited] = fields;
-  if (fields.length !== 7 || (protocol !== "tcp" && protocol !== "udp") || (inherited !== "0" && inherited !== "1")) return undefined;
+  if (fields.length !== 7 || (protocol !== "tcp" && protocol !== "udp") || (inherited !== "0" && inherited !== "1"))
+    return undefined;
   const host = readEndpoint(hostIp!, hostPort!);
   const container = readEndpoint(containerIp!, containerPort!);
   if (!host || !container || !/^\d{1,15}$/.test(namespace!)) return undefined;

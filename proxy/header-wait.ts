@@ -37,7 +37,8 @@ export class HeaderWait implements Ready {
     if (length <= 0) return this.refuse();
     this.#bytes = Buffer.concat([this.#bytes, shared.subarray(0, length)]);
     const header = readHeader(this.#bytes);
-    if (header.kind === "invalid" || (header.kind === "incomplete" && this.#bytes.length >= HEADER_AT_MOST)) return this.refuse();
+    if (header.kind === "invalid" || (header.kind === "incomplete" && this.#bytes.length >= HEADER_AT_MOST))
+      return this.refuse();
     if (header.kind === "incomplete") return;
     this.#open = false;
     this.poller.remove(this.fd, this.#token);

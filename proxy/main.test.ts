@@ -32,11 +32,17 @@ t.test("it serves as an ordinary user with nothing to gain", options, async (t) 
   const pids = [proxy.child.pid!, ...proxy.workers()];
   t.ok(pids.length >= 2);
   for (const pid of pids) {
-    await until("a worker has dropped its privileges", () => status(pid, "NoNewPrivs") === "1" && status(pid, "Seccomp_filters") === "2");
+    await until(
+      "a worker has dropped its privileges",
+      () => status(pid, "NoNewPrivs") === "1" && status(pid, "Seccomp_filters") === "2",
+    );
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const of = (key: string) => status(`${pid}/task/${thread}`, key);
       t.match([of("Uid"), of("Gid")], [new RegExp(`^${TEST_USER}\\s`), new RegExp(`^${TEST_USER}\\s`)]);
-      t.same([of("CapPrm"), of("CapEff"), of("CapBnd"), of("CapAmb"), of("NoNewPrivs"), of("Seccomp")], [...Array<string>(4).fill("0000000000000000"), "1", "2"]);
+      t.same(
+        [of("CapPrm"), of("CapEff"), of("CapBnd"), of("CapAmb"), of("NoNewPrivs"), of("Seccomp")],
+        [...Array<string>(4).fill("0000000000000000"), "1", "2"],
+      );
     }
   }
 });
@@ -48,16 +54,32 @@ t.test("it is asked, told and closed through its control socket", options, async
   t.match(await daemon.hear("hello"), { version: "test", pid: proxy.child.pid });
   const address = await daemon.open(server.address);
   const again = listener("tcp", { ip: "127.0.0.1", port: 0 });
-  daemon.send({ kind: "open", publication: { id: "web", protocol: "tcp", listen: address, target: server.address, options: {} } }, [again]);
+  daemon.send(
+    { kind: "open", publication: { id: "web", protocol: "tcp", listen: address, target: server.address, options: {} } },
+    [again],
+  );
   t.equal((await daemon.hear("failed")).code, "PUBLICATION_EXISTS");
-  daemon.send({ kind: "open", publication: { id: "bad", protocol: "tcp", listen: address, target: { ip: "x", port: 1 }, options: {} } }, [again]);
+  daemon.send(
+    {
+      kind: "open",
+      publication: { id: "bad", protocol: "tcp", listen: address, target: { ip: "x", port: 1 }, options: {} },
+    },
+    [again],
+  );
   t.equal((await daemon.hear("failed", ({ id }) => id === "bad")).code, "PUBLICATION_INVALID");
-  daemon.send({ kind: "open", publication: { id: "none", protocol: "tcp", listen: address, target: server.address, options: {} } });
+  daemon.send({
+    kind: "open",
+    publication: { id: "none", protocol: "tcp", listen: address, target: server.address, options: {} },
+  });
   await daemon.hear("failed", ({ id }) => id === "none");
   closeDescriptor(again);
   daemon.send({ kind: "ping", request: 7 });
   await daemon.hear("pong", ({ request }) => request === 7);
-  t.match(await daemon.report(), { publications: [{ id: "web", listen: address, target: server.address }], draining: 0, waitingForDescriptors: 0 });
+  t.match(await daemon.report(), {
+    publications: [{ id: "web", listen: address, target: server.address }],
+    draining: 0,
+    waitingForDescriptors: 0,
+  });
   daemon.send({ kind: "close", id: "web" });
   await daemon.hear("closed");
   closeDescriptor(listener("tcp", address));
@@ -107,14 +129,20 @@ t.test("UDP ports that are wanted are free when it says so, and no flow is sent 
     }
   };
   await all();
-  t.ok([...from].every((port) => port >= span.first && port <= span.last), [...from].join());
+  t.ok(
+    [...from].every((port) => port >= span.first && port <= span.last),
+    [...from].join(),
+  );
   const wanted = [...from];
   daemon.send({ kind: "avoid", request: 5, ports: wanted });
   await daemon.hear("avoided", ({ request }) => request === 5);
   for (const port of wanted) closeDescriptor(listener("udp", { ip: "0.0.0.0", port }));
   from.clear();
   await all();
-  t.same(wanted.filter((port) => from.has(port)), []);
+  t.same(
+    wanted.filter((port) => from.has(port)),
+    [],
+  );
 });
 
 t.test("a daemon that returns gets its publications back, and what it does not want is closed", options, async (t) => {
@@ -129,13 +157,22 @@ t.test("a daemon that returns gets its publications back, and what it does not w
   first.close();
   const second = await proxy.daemon();
   const held = second.heard.filter(({ message }) => message.kind === "held");
-  t.same(held.map(({ message }) => message.kind === "held" && message.publication.id), ["wanted", "unwanted"]);
-  t.same(held.map(({ descriptors }) => localAddress(descriptors[0]!)), [wanted, unwanted]);
+  t.same(
+    held.map(({ message }) => message.kind === "held" && message.publication.id),
+    ["wanted", "unwanted"],
+  );
+  t.same(
+    held.map(({ descriptors }) => localAddress(descriptors[0]!)),
+    [wanted, unwanted],
+  );
   t.ok(held.every(({ descriptors }) => getOption(descriptors[0]!, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") > 0));
   for (const { descriptors } of held) descriptors.splice(0).forEach(closeDescriptor);
   second.send({ kind: "keep", id: "wanted", target: server.address });
   second.send({ kind: "synced" });
-  t.same((await second.reportThat("one is closed", ({ publications }) => publications.length === 1)).publications[0]?.id, "wanted");
+  t.same(
+    (await second.reportThat("one is closed", ({ publications }) => publications.length === 1)).publications[0]?.id,
+    "wanted",
+  );
   client.socket.write("y");
   await until("still served", () => client.text === "xy");
 });
@@ -183,7 +220,9 @@ t.test("one gigabyte arrives as it was sent, through a bulk worker, whose bytes 
 });
 
 t.test("a worker that dies takes its own connections along, and no others", options, async (t) => {
-  const server = await TestServer.start(t, (socket) => socket.once("data", (bytes) => (String(bytes) === "flood" ? flood(socket) : echo(socket))));
+  const server = await TestServer.start(t, (socket) =>
+    socket.once("data", (bytes) => (String(bytes) === "flood" ? flood(socket) : echo(socket))),
+  );
   const proxy = new ProxyProcess(t);
   const daemon = await proxy.daemon();
   const address = await daemon.open(server.address);
@@ -200,7 +239,10 @@ t.test("a worker that dies takes its own connections along, and no others", opti
   const workers = proxy.workers();
   for (const pid of workers) process.kill(pid, "SIGKILL");
   await until("it is over", () => closed);
-  await daemon.reportThat("it is not counted", ({ publications, workers }) => publications[0]?.connections === 1 && workers === 0);
+  await daemon.reportThat(
+    "it is not counted",
+    ({ publications, workers }) => publications[0]?.connections === 1 && workers === 0,
+  );
   await daemon.hear("want-worker");
   idle.socket.write("x");
   await until("the other goes on", () => idle.text.endsWith("x"));

@@ -17,12 +17,17 @@ const shimsDescriptor = 4;
 /** A listener of the kernel's own queue has to be set up again when a container is back, and UDP flows choose their source ports. */
 const allowedCalls = ["listen", "bind"] as const;
 
-const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" }, worker: { type: "string" } }, strict: true });
+const { values } = parseArgs({
+  options: { user: { type: "string" }, version: { type: "string" }, worker: { type: "string" } },
+  strict: true,
+});
 const user = Number(values.user);
-if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-proxy is started by the pontoon daemon, not by hand");
+if (!Number.isInteger(user) || user <= 0)
+  throw new Error("pontoon-proxy is started by the pontoon daemon, not by hand");
 
 const unconfined = confinementProblem();
-if (unconfined !== undefined) throw new Error(`pontoon-proxy ${unconfined}; it was not started by a pontoon daemon of this version`);
+if (unconfined !== undefined)
+  throw new Error(`pontoon-proxy ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
 const reactor = new Reactor();
@@ -32,22 +37,35 @@ reactor.start();
 
 function serve(): void {
   const workers = workersWanted();
-  const server = new ProxyServer(reactor, { descriptors: descriptorLimit(), workers }, {
-    onWorkerDeath: () => control.wantWorker(),
-    onNotice: (reason) => control.notice(reason),
-    onDeclined: (reason) => control.declined(reason),
-    onFailedDials: (publication, reason) => control.failedDials(publication, reason),
-  });
+  const server = new ProxyServer(
+    reactor,
+    { descriptors: descriptorLimit(), workers },
+    {
+      onWorkerDeath: () => control.wantWorker(),
+      onNotice: (reason) => control.notice(reason),
+      onDeclined: (reason) => control.declined(reason),
+      onFailedDials: (publication, reason) => control.failedDials(publication, reason),
+    },
+  );
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
-  const control = new Control(server, { version: values.version ?? "unknown", stop: once(() => server.stop(exit)), drain: once(() => server.drain(exit)) });
+  const control = new Control(server, {
+    version: values.version ?? "unknown",
+    stop: once(() => server.stop(exit)),
+    drain: once(() => server.drain(exit)),
+  });
   dropPrivileges(user, allowedCalls);
   control.listen(controlDescriptor);
   server.shims.listen(shimsDescriptor);
-  process.on("SIGTERM", once(() => server.stop(exit)));
+  process.on(
+    "SIGTERM",
+    once(() => server.stop(exit)),
+  );
 }
 
 function work(workers: number): void {
-  const worker = new BulkWorker(reactor, new Pipes(pipeMemoryOfWorker(workers)), controlDescriptor, () => process.exit(0));
+  const worker = new BulkWorker(reactor, new Pipes(pipeMemoryOfWorker(workers)), controlDescriptor, () =>
+    process.exit(0),
+  );
   dropPrivileges(user);
   // While pontoon-proxy is there it says when connections must end; sent to all of a service, the signal is meant for it.
   process.on("SIGTERM", () => {

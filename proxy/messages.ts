@@ -1,8 +1,28 @@
 // What the messages of protocol.ts and bulk-protocol.ts must look like to be used. Whoever sends others was broken into, or is
 // of another version.
-import { amount, flag, integer, listOf, messageReader, oneOf, optional, record, text, word, type Fields, type Shape } from "../src/shape.js";
+import {
+  amount,
+  flag,
+  integer,
+  listOf,
+  messageReader,
+  oneOf,
+  optional,
+  record,
+  text,
+  word,
+  type Fields,
+  type Shape,
+} from "../src/shape.js";
 import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
-import { GONE_AT_MOST, type HeldPublication, type Report, type Settings, type ToDaemon, type ToProxy } from "./protocol.js";
+import {
+  GONE_AT_MOST,
+  type HeldPublication,
+  type Report,
+  type Settings,
+  type ToDaemon,
+  type ToProxy,
+} from "./protocol.js";
 import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication.js";
 import type { PortSpan } from "./source-ports.js";
 import type { PublicationReport } from "./relay.js";
@@ -33,12 +53,42 @@ const options = of<PublicationOptions>({
   drainMs: optional(amount),
 });
 const protocol = oneOf("tcp", "udp");
-const owner = of<PublicationOwner>({ container: word(1024), containerPort: integer(1, 65_535), source: oneOf("command", "label"), byDefault: optional(flag) });
-const publication = of<Publication>({ id, protocol, listen: endpoint, target: optional(endpoint), options, owner: optional(owner) });
-const publicationReport = of<PublicationReport>({
-  id, protocol, listen: endpoint, target: optional(endpoint), connections: count, accepted: count, refused: count, failedDials: count, dialFailure: optional(word(64)), withoutSourcePort: count, bytesToContainer: count, bytesToClients: count,
+const owner = of<PublicationOwner>({
+  container: word(1024),
+  containerPort: integer(1, 65_535),
+  source: oneOf("command", "label"),
+  byDefault: optional(flag),
 });
-const report = of<Report>({ publications: listOf(publicationReport, 10_000), draining: count, shims: count, workers: count, waitingForDescriptors: count, residentMemory: count });
+const publication = of<Publication>({
+  id,
+  protocol,
+  listen: endpoint,
+  target: optional(endpoint),
+  options,
+  owner: optional(owner),
+});
+const publicationReport = of<PublicationReport>({
+  id,
+  protocol,
+  listen: endpoint,
+  target: optional(endpoint),
+  connections: count,
+  accepted: count,
+  refused: count,
+  failedDials: count,
+  dialFailure: optional(word(64)),
+  withoutSourcePort: count,
+  bytesToContainer: count,
+  bytesToClients: count,
+});
+const report = of<Report>({
+  publications: listOf(publicationReport, 10_000),
+  draining: count,
+  shims: count,
+  workers: count,
+  waitingForDescriptors: count,
+  residentMemory: count,
+});
 
 /** What pontoon-proxy says, if it makes sense. */
 export const readToDaemon = messageReader<ToDaemon>({
@@ -59,7 +109,9 @@ export const readHeld = messageReader<HeldPublication>({ held: { publication } }
 
 /** What a daemon says beyond the first words, if it makes sense. */
 export const readToProxy = messageReader<ToProxy>({
-  settings: { settings: of<Settings>({ drainMs: amount, sourcePorts: optional(of<PortSpan>({ first: port, last: port })) }) },
+  settings: {
+    settings: of<Settings>({ drainMs: amount, sourcePorts: optional(of<PortSpan>({ first: port, last: port })) }),
+  },
   open: { publication },
   retarget: { id, target: optional(endpoint) },
   close: { id },
@@ -73,7 +125,9 @@ export const readToProxy = messageReader<ToProxy>({
 });
 
 /** What a bulk worker says, if it makes sense. */
-export const readFromWorker = messageReader<FromWorker>({ progress: { publication: count, ended: count, bytesToContainer: count, bytesToClients: count } });
+export const readFromWorker = messageReader<FromWorker>({
+  progress: { publication: count, ended: count, bytesToContainer: count, bytesToClients: count },
+});
 
 const end = of<EndRecord>({ ended: flag, shut: flag, unsent: optional(text(4 << 20)) });
 

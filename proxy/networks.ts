@@ -23,7 +23,8 @@ export class Networks {
     const bits = version === 4 ? 32 : 128;
     const prefix = length === undefined ? bits : Number(length);
     const isWhole = length === undefined || /^\d{1,3}$/.test(length);
-    if (version === 0 || ip.includes("%") || rest.length > 0 || !isWhole || prefix > bits) throw new RangeError(`${cidr} is not a network such as 10.0.0.0/8 or fd00::/8`);
+    if (version === 0 || ip.includes("%") || rest.length > 0 || !isWhole || prefix > bits)
+      throw new RangeError(`${cidr} is not a network such as 10.0.0.0/8 or fd00::/8`);
     this.#list.addSubnet(ip, prefix, version === 4 ? "ipv4" : "ipv6");
   }
 }

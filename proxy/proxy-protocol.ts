@@ -26,7 +26,10 @@ const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
 const v1Start = Buffer.from("PROXY ", "latin1");
 
 export function encodeHeader(version: "v1" | "v2", { source, destination }: Ends): Buffer {
-  const ends = { source: { ...source, ip: unmapped(source.ip) }, destination: { ...destination, ip: unmapped(destination.ip) } };
+  const ends = {
+    source: { ...source, ip: unmapped(source.ip) },
+    destination: { ...destination, ip: unmapped(destination.ip) },
+  };
   return version === "v1" ? encodeV1(ends) : encodeV2(ends);
 }
 
@@ -46,7 +49,12 @@ function startsLike(bytes: Buffer, start: Buffer): boolean {
 }
 
 function encodeV1({ source, destination }: Ends): Buffer {
-  const family = isIPv4(source.ip) && isIPv4(destination.ip) ? "TCP4" : isIPv6(source.ip) && isIPv6(destination.ip) ? "TCP6" : undefined;
+  const family =
+    isIPv4(source.ip) && isIPv4(destination.ip)
+      ? "TCP4"
+      : isIPv6(source.ip) && isIPv6(destination.ip)
+        ? "TCP6"
+        : undefined;
   if (family === undefined) return Buffer.from("PROXY UNKNOWN\r\n", "latin1");
   return Buffer.from(`PROXY ${family} ${source.ip} ${destination.ip} ${source.port} ${destination.port}\r\n`, "latin1");
 }
@@ -67,14 +75,27 @@ function readV1(bytes: Buffer): HeaderResult {
   const end = bytes.subarray(0, V1_AT_MOST).indexOf("\r\n", 0, "latin1");
   if (end < 0) return bytes.length >= V1_AT_MOST ? invalid("its first line is too long") : incomplete;
   const length = end + 2;
-  const [, family = "", source = "", destination = "", sourcePort = "", destinationPort = "", ...rest] = bytes.toString("latin1", 0, end).split(" ");
+  const [, family = "", source = "", destination = "", sourcePort = "", destinationPort = "", ...rest] = bytes
+    .toString("latin1", 0, end)
+    .split(" ");
   if (family === "UNKNOWN") return { kind: "header", ends: undefined, length };
   const isAddress = family === "TCP4" ? isIPv4 : family === "TCP6" ? isIPv6 : undefined;
   if (!isAddress) return invalid("it names an unknown family");
-  if (rest.length > 0 || !isAddress(source) || !isAddress(destination) || source.includes("%") || destination.includes("%")) return invalid("its addresses cannot be read");
+  if (
+    rest.length > 0 ||
+    !isAddress(source) ||
+    !isAddress(destination) ||
+    source.includes("%") ||
+    destination.includes("%")
+  )
+    return invalid("its addresses cannot be read");
   const ports = [readPort(sourcePort), readPort(destinationPort)];
   if (ports[0] === undefined || ports[1] === undefined) return invalid("its ports cannot be read");
-  return { kind: "header", ends: { source: { ip: source, port: ports[0] }, destination: { ip: destination, port: ports[1] } }, length };
+  return {
+    kind: "header",
+    ends: { source: { ip: source, port: ports[0] }, destination: { ip: destination, port: ports[1] } },
+    length,
+  };
 }
 
 function readPort(text: string): number | undefined {

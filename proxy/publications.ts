@@ -1,7 +1,14 @@
 import { PontoonError } from "../src/errors.js";
 import type { Deadline } from "../src/linux/wheel.js";
 import { isIPv6 } from "node:net";
-import { checkPublication, defaults, type Endpoint, type Protocol, type Publication, type PublicationOwner } from "./publication.js";
+import {
+  checkPublication,
+  defaults,
+  type Endpoint,
+  type Protocol,
+  type Publication,
+  type PublicationOwner,
+} from "./publication.js";
 import type { PublicationReport, Relay } from "./relay.js";
 import { TcpRelay, type TcpTools } from "./tcp-relay.js";
 import { UdpRelay, type UdpTools } from "./udp-relay.js";
@@ -36,10 +43,12 @@ export class Publications {
    */
   open(publication: Publication, descriptor: number): void {
     const options = checkPublication(publication);
-    if (this.#open.has(publication.id)) throw new PontoonError("PUBLICATION_EXISTS", publication.id, `publication ${publication.id} is open already`);
-    const relay = publication.protocol === "tcp"
-      ? new TcpRelay(this.tools, publication, options, descriptor)
-      : new UdpRelay(this.tools, publication, options, descriptor);
+    if (this.#open.has(publication.id))
+      throw new PontoonError("PUBLICATION_EXISTS", publication.id, `publication ${publication.id} is open already`);
+    const relay =
+      publication.protocol === "tcp"
+        ? new TcpRelay(this.tools, publication, options, descriptor)
+        : new UdpRelay(this.tools, publication, options, descriptor);
     this.#open.set(publication.id, { publication, relay, drainMs: options.drainMs });
   }
 
@@ -88,14 +97,21 @@ export class Publications {
     this.#onIdle = onIdle;
     for (const id of [...this.#open.keys()]) this.close(id, untilTheirEnd);
     // What another call let go on for ever has its end now.
-    if (!untilTheirEnd) for (const [relay, deadline] of this.#draining) if (!deadline) this.#draining.set(relay, this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)));
+    if (!untilTheirEnd)
+      for (const [relay, deadline] of this.#draining)
+        if (!deadline)
+          this.#draining.set(
+            relay,
+            this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)),
+          );
     if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
   }
 
   /** Whose publication keeps others from binding a port of an address; undefined when none does, or that has no owner. */
   ownerOf(protocol: Protocol, { ip, port }: Endpoint): PublicationOwner | undefined {
     for (const { publication } of this.#open.values())
-      if (publication.protocol === protocol && publication.listen.port === port && overlap(publication.listen.ip, ip)) return publication.owner;
+      if (publication.protocol === protocol && publication.listen.port === port && overlap(publication.listen.ip, ip))
+        return publication.owner;
     return undefined;
   }
 

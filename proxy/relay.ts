@@ -50,4 +50,10 @@ export interface Counters {
   bytesToClients: number;
 }
 
-export const noCounters = (): Counters => ({ accepted: 0, refused: 0, withoutSourcePort: 0, bytesToContainer: 0, bytesToClients: 0 });
+export const noCounters = (): Counters => ({
+  accepted: 0,
+  refused: 0,
+  withoutSourcePort: 0,
+  bytesToContainer: 0,
+  bytesToClients: 0,
+});

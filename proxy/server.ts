@@ -35,7 +35,12 @@ export class ProxyServer {
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
-    events: { readonly onWorkerDeath: () => void; readonly onDeclined: (reason: string) => void; readonly onNotice: (reason: string) => void; readonly onFailedDials: (publication: string, reason: string) => void },
+    events: {
+      readonly onWorkerDeath: () => void;
+      readonly onDeclined: (reason: string) => void;
+      readonly onNotice: (reason: string) => void;
+      readonly onFailedDials: (publication: string, reason: string) => void;
+    },
   ) {
     const { poller, wheel } = reactor;
     this.workersWanted = limits.workers;
@@ -43,7 +48,13 @@ export class ProxyServer {
     const shortage = new Shortage(wheel, (reason) => events.onNotice(reason));
     this.#exhaustion = new Exhaustion(poller, wheel);
     this.publications = new Publications({
-      poller, wheel, pipes: new Pipes(ownPipeMemory), dialer: new Dialer(), exhaustion: this.#exhaustion, bulk: this.workers, sourcePorts: this.sourcePorts,
+      poller,
+      wheel,
+      pipes: new Pipes(ownPipeMemory),
+      dialer: new Dialer(),
+      exhaustion: this.#exhaustion,
+      bulk: this.workers,
+      sourcePorts: this.sourcePorts,
       onNoSourcePort: (publication, target) => shortage.tell(publication, target),
       onFailedDials: (publication, reason) => events.onFailedDials(publication, reason),
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.

@@ -6,7 +6,15 @@ import t from "tap";
 import { openListener } from "../src/linux/listener.js";
 import { namespaceInode, ownNamespacePath } from "../src/linux/netns.js";
 import { receivePacket, sendPacket, type Packet } from "../src/linux/packet-connection.js";
-import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket, tcpSocket } from "../src/linux/socket.js";
+import {
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  localAddress,
+  packetSocket,
+  tcpSocket,
+} from "../src/linux/socket.js";
 import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
 import { readShimMessage } from "./hand-over.js";
 import type { Publication, PublicationOwner } from "./publication.js";
@@ -39,8 +47,21 @@ class Bench {
     const listener = packetSocket();
     bindUnix(listener, this.#path);
     listenSocket(listener, 16);
-    const ownerOf: PortServer["ownerOf"] = (protocol, { ip, port }) => this.owners.find(({ protocol: own, listen }) => own === protocol && listen.ip === ip && listen.port === port)?.owner;
-    this.shims = new Shims(this.loop.poller, this.loop.wheel, { open: (publication, fd) => this.#open(publication, fd), close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd), cutOff: (id) => this.#close(id, "cut off"), vacate: (ports) => this.vacated.push(...ports), ownerOf }, { onDeclined: (reason) => this.declined.push(reason), ...options });
+    const ownerOf: PortServer["ownerOf"] = (protocol, { ip, port }) =>
+      this.owners.find(({ protocol: own, listen }) => own === protocol && listen.ip === ip && listen.port === port)
+        ?.owner;
+    this.shims = new Shims(
+      this.loop.poller,
+      this.loop.wheel,
+      {
+        open: (publication, fd) => this.#open(publication, fd),
+        close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd),
+        cutOff: (id) => this.#close(id, "cut off"),
+        vacate: (ports) => this.vacated.push(...ports),
+        ownerOf,
+      },
+      { onDeclined: (reason) => this.declined.push(reason), ...options },
+    );
     this.shims.listen(listener);
     t.teardown(() => {
       this.shims.release("the test is over");
@@ -61,7 +82,9 @@ class Bench {
     sendPacket(fd, Buffer.from(text), descriptors);
     let answer: Packet | "closed" | undefined;
     await this.loop.until("there is an answer", () => (answer = receivePacket(fd)) !== undefined);
-    return answer === "closed" || answer === undefined ? { text: "closed", descriptors: [] } : { text: answer.bytes.toString(), descriptors: answer.descriptors };
+    return answer === "closed" || answer === undefined
+      ? { text: "closed", descriptors: [] }
+      : { text: answer.bytes.toString(), descriptors: answer.descriptors };
   }
 
   #open(publication: Publication, descriptor: number): void {
@@ -88,7 +111,10 @@ t.test("a socket is served until its shim says good-bye, or is gone", async (t) 
     const shim = bench.connect();
     t.equal((await bench.say(shim, wish("ask", port))).text, "ready");
     t.equal((await bench.say(shim, wish("serve", port), [listener])).text, "ok");
-    t.match([...bench.open.values()], [{ publication: { protocol: "tcp", listen: { ip: "127.0.0.1", port }, target: { ip: "172.17.0.2", port: 80 } } }]);
+    t.match(
+      [...bench.open.values()],
+      [{ publication: { protocol: "tcp", listen: { ip: "127.0.0.1", port }, target: { ip: "172.17.0.2", port: 80 } } }],
+    );
     if (farewell) t.equal((await bench.say(shim, "bye")).text, "gone");
     [shim, listener].forEach(closeDescriptor);
     await bench.loop.until("the publication ends", () => bench.open.size === 0 && bench.shims.size === 0);
@@ -211,15 +237,42 @@ t.test("there is a limit, and a shim that says nothing is let go", async (t) => 
 
 t.test("a message of any bytes is read or refused", (t) => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 400 }), (bytes) => void readShimMessage(Buffer.from(bytes))));
-  const word = fc.constantFrom("1", "ask", "serve", "tcp", "udp", "0.0.0.0", "::", "fe80::1%x", "65536", "80", "-1", "0", "", "1e3", " ");
+  const word = fc.constantFrom(
+    "1",
+    "ask",
+    "serve",
+    "tcp",
+    "udp",
+    "0.0.0.0",
+    "::",
+    "fe80::1%x",
+    "65536",
+    "80",
+    "-1",
+    "0",
+    "",
+    "1e3",
+    " ",
+  );
   fc.assert(
     fc.property(fc.array(word, { maxLength: 12 }), (words) => {
       const message = readShimMessage(Buffer.from(words.join(" ")));
-      return message.kind !== "ask" && message.kind !== "serve" ? true : words.length === 9 && message.wish.host.port <= 65535 && !message.wish.host.ip.includes("%");
+      return message.kind !== "ask" && message.kind !== "serve"
+        ? true
+        : words.length === 9 && message.wish.host.port <= 65535 && !message.wish.host.ip.includes("%");
     }),
   );
-  t.match(readShimMessage(Buffer.from("1 ask tcp 0:0::0 80 172.17.0.2 80 4026531840 1")), { kind: "ask", wish: { host: { ip: "::", port: 80 }, inherited: true } });
-  for (const bad of ["1 ask tcp 0.0.0.0 65536 1.1.1.1 1 1 0", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1", "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1 0 0", "1 ask sctp 0.0.0.0 1 1.1.1.1 1 1 0", "1 ask tcp * 1 1.1.1.1 1 1 0"])
+  t.match(readShimMessage(Buffer.from("1 ask tcp 0:0::0 80 172.17.0.2 80 4026531840 1")), {
+    kind: "ask",
+    wish: { host: { ip: "::", port: 80 }, inherited: true },
+  });
+  for (const bad of [
+    "1 ask tcp 0.0.0.0 65536 1.1.1.1 1 1 0",
+    "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1",
+    "1 ask tcp 0.0.0.0 1 1.1.1.1 1 1 0 0",
+    "1 ask sctp 0.0.0.0 1 1.1.1.1 1 1 0",
+    "1 ask tcp * 1 1.1.1.1 1 1 0",
+  ])
     t.equal(readShimMessage(Buffer.from(bad)).kind, "nonsense", bad);
   t.end();
 });
@@ -234,26 +287,40 @@ t.test("a UDP port that is asked for is given up by flows, before it is bound", 
   t.same(bench.vacated, [5353]);
 });
 
-t.test("connections of a port that dockerd ends go on for a while, if a daemon tells when their container is gone", async (t) => {
-  const bench = new Bench(t);
-  for (const hasDaemon of [false, true]) {
-    bench.shims.hasDaemon = hasDaemon;
-    const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
-    const shim = bench.connect();
-    await bench.say(shim, wish("serve", localAddress(listener).port), [listener]);
-    t.equal((await bench.say(shim, "bye")).text, "gone");
-    [shim, listener].forEach(closeDescriptor);
-  }
-  t.same(bench.closed, ["cut off", false]);
-  await bench.loop.until("all shims are gone", () => bench.shims.size === 0);
-});
+t.test(
+  "connections of a port that dockerd ends go on for a while, if a daemon tells when their container is gone",
+  async (t) => {
+    const bench = new Bench(t);
+    for (const hasDaemon of [false, true]) {
+      bench.shims.hasDaemon = hasDaemon;
+      const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
+      const shim = bench.connect();
+      await bench.say(shim, wish("serve", localAddress(listener).port), [listener]);
+      t.equal((await bench.say(shim, "bye")).text, "gone");
+      [shim, listener].forEach(closeDescriptor);
+    }
+    t.same(bench.closed, ["cut off", false]);
+    await bench.loop.until("all shims are gone", () => bench.shims.size === 0);
+  },
+);
 
 t.test("who has a port that could not be bound is told, if a daemon published it", async (t) => {
   const owner = { container: "we\u202eb", containerPort: 80, source: "command" as const };
   const bench = new Bench(t);
-  bench.owners.push({ protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, owner }, { protocol: "udp", listen: { ip: "::", port: 53 }, owner: { container: "dns", containerPort: 5353, source: "label" } });
-  const ask = async (words: string) => (await bench.say(bench.connect(), `1 who ${words} 172.17.0.2 80 ${namespace} 0`)).text;
-  t.equal(await ask("tcp 0.0.0.0 80"), "held `pontoon publish` opened it for we?b (80/tcp); `pontoon unpublish we?b 80/tcp` frees it");
+  bench.owners.push(
+    { protocol: "tcp", listen: { ip: "0.0.0.0", port: 80 }, owner },
+    {
+      protocol: "udp",
+      listen: { ip: "::", port: 53 },
+      owner: { container: "dns", containerPort: 5353, source: "label" },
+    },
+  );
+  const ask = async (words: string) =>
+    (await bench.say(bench.connect(), `1 who ${words} 172.17.0.2 80 ${namespace} 0`)).text;
+  t.equal(
+    await ask("tcp 0.0.0.0 80"),
+    "held `pontoon publish` opened it for we?b (80/tcp); `pontoon unpublish we?b 80/tcp` frees it",
+  );
   t.match(await ask("udp :: 53"), /^held the label pontoon.publish of dns opened it \(5353\/udp\)/);
   t.equal(await ask("udp 0.0.0.0 80"), "nobody");
   const elsewhere = await bench.say(bench.connect(), `1 who tcp 0.0.0.0 80 172.17.0.2 80 ${namespace + 1} 0`);

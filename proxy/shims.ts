@@ -187,7 +187,9 @@ export class Shims {
         this.#onBye(shim);
         return descriptors;
       case "bye-keep":
-        return shim.served?.wish.inherited ? this.#onByeOfInherited(shim, descriptors) : this.#onByeKeep(shim, descriptors);
+        return shim.served?.wish.inherited
+          ? this.#onByeOfInherited(shim, descriptors)
+          : this.#onByeKeep(shim, descriptors);
       case "nonsense":
         this.#decline(shim, message.reason);
         return descriptors;
@@ -209,7 +211,9 @@ export class Shims {
 
   #onServe(shim: Shim, wish: Wish, descriptors: number[]): number[] {
     const [descriptor] = descriptors;
-    const objection = this.#objection(shim, wish) ?? (descriptors.length === 1 ? unfit(descriptor!, wish) : "a hand-over has one descriptor");
+    const objection =
+      this.#objection(shim, wish) ??
+      (descriptors.length === 1 ? unfit(descriptor!, wish) : "a hand-over has one descriptor");
     if (objection !== undefined) {
       descriptors.forEach(closeDescriptor); // before the shim hears of it: it is about to bind the port again
       this.#decline(shim, objection);
@@ -217,7 +221,16 @@ export class Shims {
     }
     const served = { id: `${idPrefix}${++this.#lastId}`, wish };
     try {
-      this.publications.open({ id: served.id, protocol: wish.protocol, listen: wish.host, target: wish.container, options: { drainMs: this.drainMs } }, descriptor!);
+      this.publications.open(
+        {
+          id: served.id,
+          protocol: wish.protocol,
+          listen: wish.host,
+          target: wish.container,
+          options: { drainMs: this.drainMs },
+        },
+        descriptor!,
+      );
     } catch (error) {
       closeDescriptor(descriptor!);
       this.#decline(shim, (error as Error).message);
@@ -259,7 +272,11 @@ export class Shims {
   #keep(served: Served, descriptor: number): void {
     const key = wishKey(served.wish);
     this.#dropKept(key, true);
-    this.#kept.set(key, { served, descriptor, deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key, true)) });
+    this.#kept.set(key, {
+      served,
+      descriptor,
+      deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key, true)),
+    });
   }
 
   /** Passes a kept listener on to the shim that asks for the same: it has been served all the time, and goes on. */
@@ -362,7 +379,8 @@ function unfit(descriptor: number, { protocol, host }: Wish): string | undefined
     if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is no ${protocol} socket`;
     if (protocol === "tcp" && !kind.listening) return "the socket does not listen";
     const bound = localAddress(descriptor);
-    if (bound.port !== host.port || bound.ip !== host.ip) return `the socket is bound to ${bound.ip}:${bound.port}, not to ${host.ip}:${host.port}`;
+    if (bound.port !== host.port || bound.ip !== host.ip)
+      return `the socket is bound to ${bound.ip}:${bound.port}, not to ${host.ip}:${host.port}`;
     return undefined;
   } catch (error) {
     return (error as Error).message;

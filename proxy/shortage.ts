@@ -22,7 +22,9 @@ export class Shortage {
     }
     if (this.#saidAt.has(id) || this.#saidAt.size >= saidAtMost) return;
     this.#saidAt.set(id, now);
-    this.say(`${protocol} port ${addressText(listen)}: ${what[protocol]} is left towards ${addressText(target)}, so ${whatThen[protocol]}`);
+    this.say(
+      `${protocol} port ${addressText(listen)}: ${what[protocol]} is left towards ${addressText(target)}, so ${whatThen[protocol]}`,
+    );
   }
 }
 

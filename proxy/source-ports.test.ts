@@ -25,7 +25,12 @@ t.test("what is avoided, or others have, is not taken", (t) => {
   const bind = (port: number, isShared: boolean) => (asked.push([port, isShared]), port !== 2001);
   t.equal(ports.take(target(1), bind), 2002);
   t.equal(ports.take(target(2), bind), 2002);
-  t.same(asked, [[2001, false], [2002, false], [2001, false], [2002, true]]);
+  t.same(asked, [
+    [2001, false],
+    [2002, false],
+    [2001, false],
+    [2002, true],
+  ]);
   t.same([ports.isUsed(2001), ports.isUsed(2002)], [false, true]);
   ports.giveBack(target(1), 2002);
   t.ok(ports.isUsed(2002));
@@ -37,7 +42,10 @@ t.test("what is avoided, or others have, is not taken", (t) => {
 t.test("where others have everything it is not tried for ever", (t) => {
   const ports = new SourcePorts();
   let asked = 0;
-  t.equal(ports.take(target(1), () => (asked++, false)), undefined);
+  t.equal(
+    ports.take(target(1), () => (asked++, false)),
+    undefined,
+  );
   t.ok(asked <= 64);
   t.end();
 });

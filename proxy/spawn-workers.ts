@@ -19,12 +19,16 @@ export function workersWanted(): number {
 export function spawnWorker(user: number, workers: number, log: 2 | "ignore"): number {
   const [ours, theirs] = packetPair();
   try {
-    const child = spawn(process.execPath, [...process.execArgv, program, "--worker", String(workers), "--user", String(user)], {
-      detached: true,
-      stdio: ["ignore", "ignore", log, theirs],
-      argv0: "pontoon-proxy-bulk",
-      cwd: "/",
-    });
+    const child = spawn(
+      process.execPath,
+      [...process.execArgv, program, "--worker", String(workers), "--user", String(user)],
+      {
+        detached: true,
+        stdio: ["ignore", "ignore", log, theirs],
+        argv0: "pontoon-proxy-bulk",
+        cwd: "/",
+      },
+    );
     child.unref();
   } finally {
     closeDescriptor(theirs);

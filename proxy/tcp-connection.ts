@@ -1,4 +1,17 @@
-import { ECONNRESET, EINPROGRESS, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, EPIPE, ETIMEDOUT, SHUT_WR } from "../src/linux/constants.js";
+import {
+  ECONNRESET,
+  EINPROGRESS,
+  EPOLLERR,
+  EPOLLET,
+  EPOLLHUP,
+  EPOLLIN,
+  EPOLLOUT,
+  EPOLLPRI,
+  EPOLLRDHUP,
+  EPIPE,
+  ETIMEDOUT,
+  SHUT_WR,
+} from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { closeDescriptor, resetAndClose, setKeepalive, setReset, socketError } from "../src/linux/socket.js";
 import { shutdownSocket, startConnecting, unacknowledged } from "../src/linux/stream.js";
@@ -119,7 +132,12 @@ export class TcpConnection {
 
   /** Whether it can be detached: it is open, and all that is on the way is in memory and without a mark. */
   get isDetachable(): boolean {
-    return this.#phase === Phase.Open && [this.client, this.container].every(({ pipe, needsCare, isUnsentUrgent }) => pipe === undefined && !needsCare && !isUnsentUrgent);
+    return (
+      this.#phase === Phase.Open &&
+      [this.client, this.container].every(
+        ({ pipe, needsCare, isUnsentUrgent }) => pipe === undefined && !needsCare && !isUnsentUrgent,
+      )
+    );
   }
 
   /** If it is not connected yet, the client is reset. */
@@ -288,7 +306,8 @@ export class TcpConnection {
   /** Bytes that an end which is still there has not taken. */
   #untaken(): number {
     let bytes = 0;
-    for (const end of [this.client, this.container]) if (!end.isLost) bytes += (end.unsent?.length ?? 0) + end.piped + unacknowledged(end.fd);
+    for (const end of [this.client, this.container])
+      if (!end.isLost) bytes += (end.unsent?.length ?? 0) + end.piped + unacknowledged(end.fd);
     return bytes;
   }
 

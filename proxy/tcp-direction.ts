@@ -1,5 +1,17 @@
 // How bytes get from one end of a connection to the other: through the buffer all connections share, or spliced.
-import { AGAIN, isAtUrgent, peek, receiveShared, receiveUrgent, sendAny, sendShared, sendUrgent, shared, SHARED_SIZE, spliceBytes } from "../src/linux/stream.js";
+import {
+  AGAIN,
+  isAtUrgent,
+  peek,
+  receiveShared,
+  receiveUrgent,
+  sendAny,
+  sendShared,
+  sendUrgent,
+  shared,
+  SHARED_SIZE,
+  spliceBytes,
+} from "../src/linux/stream.js";
 import type { Pipes } from "./pipes.js";
 import type { End } from "./tcp-end.js";
 
@@ -100,11 +112,15 @@ export function splice(from: End, pipes: Pipes): Moved {
     to.pipe ??= from.ended || from.needsCare ? undefined : pipes.take();
     if (to.pipe === undefined) return copy(from);
     const wasEmpty = to.piped === 0;
-    const filled = from.ended || from.needsCare || to.piped >= to.pipe.size ? AGAIN : spliceBytes(from.fd, to.pipe.write, to.pipe.size - to.piped);
+    const filled =
+      from.ended || from.needsCare || to.piped >= to.pipe.size
+        ? AGAIN
+        : spliceBytes(from.fd, to.pipe.write, to.pipe.size - to.piped);
     if (filled > 0) {
       from.received += filled;
       to.piped += filled;
-    } else if (filled === 0) from.needsCare = true; // an end, or a byte marked urgent in front of one
+    } else if (filled === 0)
+      from.needsCare = true; // an end, or a byte marked urgent in front of one
     else if (filled !== AGAIN) return Moved.CannotReceive;
     if (to.piped > 0) {
       const drained = spliceBytes(to.pipe.read, to.fd, to.piped);

@@ -2,9 +2,29 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import t, { type Test } from "tap";
-import { IPPROTO_TCP, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "../src/linux/constants.js";
+import {
+  IPPROTO_TCP,
+  SO_KEEPALIVE,
+  SOL_SOCKET,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+} from "../src/linux/constants.js";
 import type { SocketAddress } from "../src/linux/address.js";
-import { acceptSocket, bindSocket, closeDescriptor, connectSocket, getOption, listenSocket, localAddress, resetAndClose, sendBytes, tcpSocket, WOULD_BLOCK } from "../src/linux/socket.js";
+import {
+  acceptSocket,
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  getOption,
+  listenSocket,
+  localAddress,
+  resetAndClose,
+  sendBytes,
+  tcpSocket,
+  WOULD_BLOCK,
+} from "../src/linux/socket.js";
 import { openDescriptors } from "../src/linux/test-loop.js";
 import { encodeHeader, readHeader } from "./proxy-protocol.js";
 import { keepalive } from "./tcp-connection.js";
@@ -138,22 +158,25 @@ t.test("who was being connected to where the container is no more is reset at on
   t.match(proxy.report(), { connections: 0, failedDials: 1 });
 });
 
-t.test("who is being connected goes on when another process takes the port over, and is reset when it is unpublished", async (t) => {
-  const proxy = new TestProxy(t);
-  const client = TestClient.to(t, proxy.open(silentService(t)));
-  await until("it is being connected", () => proxy.report().connections === 1);
-  let idle = false;
-  proxy.publications.closeAll(() => (idle = true), true);
-  await new Promise((resolve) => setImmediate(resolve));
-  t.equal(proxy.publications.draining, 1);
-  t.notOk(idle || client.closed);
-  proxy.publications.closeAll(() => (idle = true));
-  const other = new TestProxy(t);
-  const another = TestClient.to(t, other.open(silentService(t)));
-  await until("it is being connected", () => other.report().connections === 1);
-  other.publications.close("web");
-  await until("the reset", () => another.error === "ECONNRESET");
-});
+t.test(
+  "who is being connected goes on when another process takes the port over, and is reset when it is unpublished",
+  async (t) => {
+    const proxy = new TestProxy(t);
+    const client = TestClient.to(t, proxy.open(silentService(t)));
+    await until("it is being connected", () => proxy.report().connections === 1);
+    let idle = false;
+    proxy.publications.closeAll(() => (idle = true), true);
+    await new Promise((resolve) => setImmediate(resolve));
+    t.equal(proxy.publications.draining, 1);
+    t.notOk(idle || client.closed);
+    proxy.publications.closeAll(() => (idle = true));
+    const other = new TestProxy(t);
+    const another = TestClient.to(t, other.open(silentService(t)));
+    await until("it is being connected", () => other.report().connections === 1);
+    other.publications.close("web");
+    await until("the reset", () => another.error === "ECONNRESET");
+  },
+);
 
 t.test("a reset passes through, after what was sent before it", async (t) => {
   const server = await TestServer.start(t, (socket) => {
@@ -205,7 +228,10 @@ t.test("a half-closed connection that is silent is ended after a time; one that 
   await until("both are there", () => silent.text === "hello" && talking.text === "hello");
   silent.socket.end();
   talking.socket.end();
-  const timer = setInterval(() => server.connections.forEach((socket) => socket.remotePort === undefined || talkTo(socket)), 50);
+  const timer = setInterval(
+    () => server.connections.forEach((socket) => socket.remotePort === undefined || talkTo(socket)),
+    50,
+  );
   t.teardown(() => clearInterval(timer));
   // Which of the server's connections is the talking one is known by what it received.
   let talkingPort = -1;
@@ -230,9 +256,14 @@ t.test("both sockets are probed when idle, so that dead peers are found", async 
   client.socket.write("x");
   await until("the echo", () => client.text === "x");
   const expected = [keepalive.idle, keepalive.interval, keepalive.probes];
-  const probed = () => sockets().filter((fd) => !before.has(fd) && option(fd, SOL_SOCKET, SO_KEEPALIVE) === 1 && option(fd, IPPROTO_TCP, TCP_NODELAY) === 1)
-    .map((fd) => [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT].map((name) => option(fd, IPPROTO_TCP, name)))
-    .filter((values) => values.join() === expected.join());
+  const probed = () =>
+    sockets()
+      .filter(
+        (fd) =>
+          !before.has(fd) && option(fd, SOL_SOCKET, SO_KEEPALIVE) === 1 && option(fd, IPPROTO_TCP, TCP_NODELAY) === 1,
+      )
+      .map((fd) => [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT].map((name) => option(fd, IPPROTO_TCP, name)))
+      .filter((values) => values.join() === expected.join());
   await until("the listener and both ends are probed", () => probed().length === 3);
 });
 
@@ -247,7 +278,9 @@ t.test("connections beyond the limit wait until one ends", async (t) => {
   t.equal(proxy.report().connections, 2);
   t.equal(proxy.report().accepted, 2);
   for (let expected = 3; expected <= 5; expected++) {
-    served().find((client) => !client.socket.writableEnded)!.socket.end();
+    served()
+      .find((client) => !client.socket.writableEnded)!
+      .socket.end();
     await until(`the next one is served (${expected})`, () => served().length === expected);
     t.ok(proxy.report().connections <= 2);
   }
@@ -257,7 +290,10 @@ t.test("only clients of the allowed networks are served", async (t) => {
   const server = await TestServer.start(t, echo);
   const proxy = new TestProxy(t);
   const refused = TestClient.to(t, proxy.open(server.address, { allowFrom: ["10.0.0.0/8", "::1"] }, { id: "others" }));
-  const served = TestClient.to(t, proxy.open(server.address, { allowFrom: ["10.0.0.0/8", "127.0.0.0/8"] }, { id: "us" }));
+  const served = TestClient.to(
+    t,
+    proxy.open(server.address, { allowFrom: ["10.0.0.0/8", "127.0.0.0/8"] }, { id: "us" }),
+  );
   served.socket.write("x");
   await until("one is served", () => served.text === "x");
   await until("the other is not", () => refused.error === "ECONNRESET");
@@ -303,7 +339,10 @@ t.test("without a target the kernel refuses, the port stays ours, and a new targ
   const proxy = new TestProxy(t);
   const port = localPort();
   const address = { ip: "127.0.0.1", port };
-  proxy.publications.open({ id: "web", protocol: "tcp", listen: address, target: server.address, options: { drainMs: 0 } }, listener("tcp", address));
+  proxy.publications.open(
+    { id: "web", protocol: "tcp", listen: address, target: server.address, options: { drainMs: 0 } },
+    listener("tcp", address),
+  );
   const open = TestClient.to(t, address);
   open.socket.write("x");
   await until("it is served", () => open.text === "x");
@@ -323,13 +362,19 @@ t.test("without a target the kernel refuses, the port stays ours, and a new targ
 t.test("IPv6 in front of IPv4, and the other way round", async (t) => {
   const proxy = new TestProxy(t);
   const [v4, v6] = [await TestServer.start(t, echo), await TestServer.start(t, echo, "::1")];
-  const clients = [TestClient.to(t, proxy.open(v4.address, {}, { id: "6to4", ip: "::1" })), TestClient.to(t, proxy.open(v6.address, {}, { id: "4to6" }))];
+  const clients = [
+    TestClient.to(t, proxy.open(v4.address, {}, { id: "6to4", ip: "::1" })),
+    TestClient.to(t, proxy.open(v6.address, {}, { id: "4to6" })),
+  ];
   for (const client of clients) client.socket.write("x");
   await until("both are served", () => clients.every((client) => client.text === "x"));
 });
 
 t.test("much of it arrives as it was sent, whether copied, spliced, or copied for want of pipes", async (t) => {
-  for (const [name, pipeBytes] of [["spliced", 8 << 20], ["copied", 0]] as const) {
+  for (const [name, pipeBytes] of [
+    ["spliced", 8 << 20],
+    ["copied", 0],
+  ] as const) {
     const sent = createHash("sha256");
     const total = 96 << 20;
     const server = await TestServer.start(t, (socket) => {
@@ -392,19 +437,34 @@ t.test("a trusted source tells whom it speaks for; without a header in time it i
   const chunks: Buffer[] = [];
   const server = await TestServer.start(t, (socket) => void socket.on("data", (bytes) => chunks.push(bytes)));
   const proxy = new TestProxy(t);
-  const address = proxy.open(server.address, { acceptProxyProtocolFrom: ["127.0.0.1"], proxyProtocol: "v1", allowFrom: ["192.0.2.0/24"], proxyHeaderMs: 300 });
+  const address = proxy.open(server.address, {
+    acceptProxyProtocolFrom: ["127.0.0.1"],
+    proxyProtocol: "v1",
+    allowFrom: ["192.0.2.0/24"],
+    proxyHeaderMs: 300,
+  });
   const ends = { source: { ip: "192.0.2.7", port: 1234 }, destination: { ip: "198.51.100.1", port: 443 } };
   const client = TestClient.to(t, address);
   const header = encodeHeader("v2", ends);
   client.socket.write(header.subarray(0, 9));
   await until("it is there", () => proxy.report().connections === 1);
   client.socket.write(Buffer.concat([header.subarray(9), Buffer.from("hello")]));
-  await until("it is passed on", () => Buffer.concat(chunks).toString() === "PROXY TCP4 192.0.2.7 198.51.100.1 1234 443\r\nhello");
-  const [silent, wrong, elsewhere, cut] = [1, 2, 3, 4].map(() => TestClient.to(t, address)) as [TestClient, TestClient, TestClient, TestClient];
+  await until(
+    "it is passed on",
+    () => Buffer.concat(chunks).toString() === "PROXY TCP4 192.0.2.7 198.51.100.1 1234 443\r\nhello",
+  );
+  const [silent, wrong, elsewhere, cut] = [1, 2, 3, 4].map(() => TestClient.to(t, address)) as [
+    TestClient,
+    TestClient,
+    TestClient,
+    TestClient,
+  ];
   wrong.socket.write("GET / HTTP/1.1\r\n\r\n");
   elsewhere.socket.write(encodeHeader("v1", { ...ends, source: { ip: "203.0.113.9", port: 1 } }));
   cut.socket.end("PROXY TCP4 192.0");
-  await until("none of them is served", () => [silent, wrong, elsewhere, cut].every(({ error }) => error === "ECONNRESET"));
+  await until("none of them is served", () =>
+    [silent, wrong, elsewhere, cut].every(({ error }) => error === "ECONNRESET"),
+  );
   t.match(proxy.report(), { connections: 1, refused: 4, accepted: 5 });
   t.equal(server.connections.length, 1);
 });
@@ -417,7 +477,9 @@ t.test("nothing is left behind", async (t) => {
   for (let round = 0; round < 20; round++) {
     const clients = Array.from({ length: 10 }, () => TestClient.to(t, address));
     for (const client of clients) client.socket.end("x");
-    await until("all are served", () => clients.every((client) => client.closed || (client.ended && client.text === "x")));
+    await until("all are served", () =>
+      clients.every((client) => client.closed || (client.ended && client.text === "x")),
+    );
   }
   await until("the proxy lets go", () => proxy.report().connections === 0);
   proxy.publications.close("web");

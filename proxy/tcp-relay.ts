@@ -140,8 +140,20 @@ export class TcpRelay implements Relay, ConnectionOwner {
     const { accepted, refused, withoutSourcePort } = this.#counters;
     const { count: failedDials, last: dialFailure } = this.#failures;
     const elsewhere = this.#handedOver.counters;
-    return { id, protocol, listen, target: this.#target, connections: this.#size, accepted, refused, failedDials, dialFailure, withoutSourcePort,
-      bytesToContainer: bytesToContainer + elsewhere.bytesToContainer, bytesToClients: bytesToClients + elsewhere.bytesToClients };
+    return {
+      id,
+      protocol,
+      listen,
+      target: this.#target,
+      connections: this.#size,
+      accepted,
+      refused,
+      failedDials,
+      dialFailure,
+      withoutSourcePort,
+      bytesToContainer: bytesToContainer + elsewhere.bytesToContainer,
+      bytesToClients: bytesToClients + elsewhere.bytesToClients,
+    };
   }
 
   onFailedDial({ to }: TcpConnection, errno: number | undefined): void {

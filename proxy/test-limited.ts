@@ -26,6 +26,12 @@ process.stdout.write(`${JSON.stringify(ports)}\n`);
 createInterface({ input: process.stdin }).on("line", () => {
   const reports = ["web", "other"].map((id) => proxy.report(id));
   const sum = (key: "connections" | "accepted") => reports.reduce((total, report) => total + report[key], 0);
-  const report: LimitedReport = { connections: sum("connections"), accepted: sum("accepted"), waiting: proxy.exhaustion.waiting, rounds, time: performance.now() };
+  const report: LimitedReport = {
+    connections: sum("connections"),
+    accepted: sum("accepted"),
+    waiting: proxy.exhaustion.waiting,
+    rounds,
+    time: performance.now(),
+  };
   process.stdout.write(`${JSON.stringify(report)}\n`);
 });

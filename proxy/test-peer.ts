@@ -1,4 +1,12 @@
-import { acceptSocket, closeDescriptor, connectSocket, localAddress, setReset, tcpSocket, WOULD_BLOCK } from "../src/linux/socket.js";
+import {
+  acceptSocket,
+  closeDescriptor,
+  connectSocket,
+  localAddress,
+  setReset,
+  tcpSocket,
+  WOULD_BLOCK,
+} from "../src/linux/socket.js";
 import { AGAIN, isAtUrgent, peek, receiveShared, receiveUrgent, sendAny, shared } from "../src/linux/stream.js";
 import type { Endpoint } from "./publication.js";
 import { listener, until, type TestLike } from "./test-proxy.js";
@@ -56,7 +64,7 @@ export class Peer {
   }
 
   async send(bytes: Buffer, meanwhile: () => void): Promise<void> {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const sent = sendAny(this.fd, bytes.subarray(at));
       if (sent > 0) at += sent;
       else if (sent !== AGAIN) throw new Error(`errno ${-sent}`);
@@ -79,7 +87,11 @@ export class Peer {
 }
 
 /** A client and the service it is connected to through a published port. */
-export async function connected(t: TestLike, publish: (target: Endpoint) => Endpoint | Promise<Endpoint>, ip = "127.0.0.1"): Promise<[client: Peer, service: Peer]> {
+export async function connected(
+  t: TestLike,
+  publish: (target: Endpoint) => Endpoint | Promise<Endpoint>,
+  ip = "127.0.0.1",
+): Promise<[client: Peer, service: Peer]> {
   const service = listener("tcp", { ip, port: 0 });
   t.teardown(() => closeDescriptor(service));
   const address = await publish(localAddress(service));

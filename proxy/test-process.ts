@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { NodePoller } from "../src/linux/node-poller.js";
 import { PacketChannel } from "../src/linux/packet-channel.js";
-import { bindUnix, closeDescriptor, connectUnix, listenSocket, localAddress, packetSocket } from "../src/linux/socket.js";
+import {
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  localAddress,
+  packetSocket,
+} from "../src/linux/socket.js";
 import type { FirstToServer, HeldAll, Hello } from "../src/first-words.js";
 import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "./protocol.js";
 import type { Endpoint, Protocol, PublicationOptions } from "./publication.js";
@@ -48,10 +55,15 @@ export class TestDaemon {
     this.#channel.close();
   }
 
-  async hear<Kind extends Said["kind"]>(kind: Kind, matches: (message: Message<Kind>) => boolean = () => true): Promise<Message<Kind>> {
+  async hear<Kind extends Said["kind"]>(
+    kind: Kind,
+    matches: (message: Message<Kind>) => boolean = () => true,
+  ): Promise<Message<Kind>> {
     let found: Message<Kind> | undefined;
     await until(`the daemon hears ${kind}`, () => {
-      found = this.heard.map(({ message }) => message).find((message): message is Message<Kind> => message.kind === kind && matches(message as Message<Kind>));
+      found = this.heard
+        .map(({ message }) => message)
+        .find((message): message is Message<Kind> => message.kind === kind && matches(message as Message<Kind>));
       return found !== undefined;
     });
     return found!;
@@ -63,7 +75,16 @@ export class TestDaemon {
   }
 
   /** Publishes a target on a free port. @returns where */
-  async open(target: Endpoint, options: PublicationOptions = {}, { id = "web", protocol = "tcp", ip = "127.0.0.1", port = 0 }: { id?: string; protocol?: Protocol; ip?: string; port?: number } = {}): Promise<Endpoint> {
+  async open(
+    target: Endpoint,
+    options: PublicationOptions = {},
+    {
+      id = "web",
+      protocol = "tcp",
+      ip = "127.0.0.1",
+      port = 0,
+    }: { id?: string; protocol?: Protocol; ip?: string; port?: number } = {},
+  ): Promise<Endpoint> {
     const fd = listener(protocol, { ip, port });
     const listen = localAddress(fd);
     this.send({ kind: "open", publication: { id, protocol, listen, target, options } }, [fd]);
@@ -120,7 +141,11 @@ export class ProxyProcess {
       listenSocket(fd, 1024);
       return fd;
     });
-    this.child = spawn(process.execPath, ["--input-type=module", "--eval", starter, program, "--user", String(TEST_USER), "--version", "test"], { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" });
+    this.child = spawn(
+      process.execPath,
+      ["--input-type=module", "--eval", starter, program, "--user", String(TEST_USER), "--version", "test"],
+      { stdio: ["ignore", "ignore", "pipe", ...listeners], cwd: "/" },
+    );
     listeners.forEach(closeDescriptor);
     this.child.stderr!.on("data", (bytes) => (this.stderr += String(bytes)));
     this.child.on("exit", (code) => (this.exitCode = code));

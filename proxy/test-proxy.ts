@@ -37,13 +37,30 @@ export class TestProxy {
   readonly short: Endpoint[] = [];
   readonly publications: Publications;
 
-  constructor(t: TestLike, options: { bulk?: (reactor: Reactor) => BulkTaker; pipeBytes?: number; connectionsAtMost?: number; onFailedDials?: (publication: string, reason: string) => void } = {}) {
+  constructor(
+    t: TestLike,
+    options: {
+      bulk?: (reactor: Reactor) => BulkTaker;
+      pipeBytes?: number;
+      connectionsAtMost?: number;
+      onFailedDials?: (publication: string, reason: string) => void;
+    } = {},
+  ) {
     this.pipes = new Pipes(options.pipeBytes ?? 8 << 20);
     const { poller, wheel } = this.reactor;
     const bulk = options.bulk?.(this.reactor) ?? noBulkTaker;
-    this.publications = new Publications({ poller, wheel, pipes: this.pipes, dialer: new Dialer(), exhaustion: this.exhaustion, bulk, sourcePorts: this.sourcePorts,
+    this.publications = new Publications({
+      poller,
+      wheel,
+      pipes: this.pipes,
+      dialer: new Dialer(),
+      exhaustion: this.exhaustion,
+      bulk,
+      sourcePorts: this.sourcePorts,
       onNoSourcePort: (_, target) => this.short.push(target),
-      connectionsAtMost: options.connectionsAtMost ?? 10_000, ...(options.onFailedDials && { onFailedDials: options.onFailedDials }) });
+      connectionsAtMost: options.connectionsAtMost ?? 10_000,
+      ...(options.onFailedDials && { onFailedDials: options.onFailedDials }),
+    });
     this.reactor.start();
     t.teardown(async () => {
       let idle = false;
@@ -54,7 +71,11 @@ export class TestProxy {
   }
 
   /** Publishes a target on a free port of an address. @returns where */
-  open(target: Endpoint, options: PublicationOptions = {}, { id = "web", protocol = "tcp", ip = "127.0.0.1" }: { id?: string; protocol?: Protocol; ip?: string } = {}): Endpoint {
+  open(
+    target: Endpoint,
+    options: PublicationOptions = {},
+    { id = "web", protocol = "tcp", ip = "127.0.0.1" }: { id?: string; protocol?: Protocol; ip?: string } = {},
+  ): Endpoint {
     const fd = listener(protocol, { ip, port: 0 });
     const listen = localAddress(fd);
     this.publications.open({ id, protocol, listen, target, options: { drainMs: 0, ...options } }, fd);
@@ -83,7 +104,11 @@ export class TestServer {
 
   private constructor(readonly server: Server) {}
 
-  static async start(t: TestLike, onConnection: (socket: Socket) => void = () => undefined, ip = "127.0.0.1"): Promise<TestServer> {
+  static async start(
+    t: TestLike,
+    onConnection: (socket: Socket) => void = () => undefined,
+    ip = "127.0.0.1",
+  ): Promise<TestServer> {
     const server = createServer({ allowHalfOpen: true });
     const started = new TestServer(server);
     server.on("connection", (socket) => {

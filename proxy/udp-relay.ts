@@ -1,9 +1,22 @@
 import { encodeAddress } from "../src/linux/address.js";
 import { EPOLLIN } from "../src/linux/constants.js";
-import { ClientBatch, ReplyBatch, tellLocalAddress, type ReturnPath, type SentBatch } from "../src/linux/datagram-batch.js";
+import {
+  ClientBatch,
+  ReplyBatch,
+  tellLocalAddress,
+  type ReturnPath,
+  type SentBatch,
+} from "../src/linux/datagram-batch.js";
 import { hearEverybody, hearNobody } from "../src/linux/listener.js";
 import type { Poller, Ready, Watch } from "../src/linux/poller.js";
-import { bindSocket, closeDescriptor, localAddress, setReceiveBuffer, setReuseByOwn, udpSocket } from "../src/linux/socket.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  localAddress,
+  setReceiveBuffer,
+  setReuseByOwn,
+  udpSocket,
+} from "../src/linux/socket.js";
 import { AGAIN, startConnecting } from "../src/linux/stream.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
 import { errorCode } from "../src/errors.js";
@@ -133,7 +146,16 @@ export class UdpRelay implements Relay {
 
   report(): PublicationReport {
     const { id, protocol, listen } = this.publication;
-    return { id, protocol, listen, target: this.#target, connections: this.#flows.size, ...this.#counters, failedDials: this.#failures.count, dialFailure: this.#failures.last };
+    return {
+      id,
+      protocol,
+      listen,
+      target: this.#target,
+      connections: this.#flows.size,
+      ...this.#counters,
+      failedDials: this.#failures.count,
+      dialFailure: this.#failures.last,
+    };
   }
 
   /** Replies wait on a flow's socket. */
@@ -288,7 +310,12 @@ export class UdpRelay implements Relay {
       this.#now = this.tools.wheel.now();
       // Replies are dated with the last look at the clock, which may be one review ago.
       const idle = this.options.udpIdleMs + this.#reviewEvery;
-      for (let { oldest } = this.#flows; oldest !== undefined && this.#now - oldest.usedAt >= idle; { oldest } = this.#flows) this.#drop(oldest);
+      for (
+        let { oldest } = this.#flows;
+        oldest !== undefined && this.#now - oldest.usedAt >= idle;
+        { oldest } = this.#flows
+      )
+        this.#drop(oldest);
       if (this.#flows.size > 0) this.#reviewSoon();
     });
   }

@@ -10,7 +10,12 @@ const isRoot = process.getuid!() === 0;
 const bulk = 8_000_000;
 
 /** What must hold wherever the connection is served. `atOnce`: what one end does is there as a whole when the proxy looks. */
-async function passesMarks(t: Test, [from, to]: readonly [Peer, Peer], before: number, atOnce: (work: () => void) => void): Promise<void> {
+async function passesMarks(
+  t: Test,
+  [from, to]: readonly [Peer, Peer],
+  before: number,
+  atOnce: (work: () => void) => void,
+): Promise<void> {
   await from.send(Buffer.alloc(before, "."), () => to.read());
   await until("what comes before is there", () => (to.read(), to.length === before));
   // Nothing more is sent, and no end follows: everything must come by itself.
@@ -28,13 +33,24 @@ async function passesMarks(t: Test, [from, to]: readonly [Peer, Peer], before: n
     shutdownSocket(from.fd, SHUT_WR);
   });
   await until("the end", () => (to.read(), to.isOver));
-  t.same([to.length, to.ended, to.urgent[1]], [before + 1006, true, [before + 6, "?"]], "the stream is whole, and ends as it was ended");
+  t.same(
+    [to.length, to.ended, to.urgent[1]],
+    [before + 1006, true, [before + 6, "?"]],
+    "the stream is whole, and ends as it was ended",
+  );
   shutdownSocket(to.fd, SHUT_WR);
   await until("the other end", () => (from.read(), from.ended));
 }
 
-for (const [direction, order] of [["a client", (pair: [Peer, Peer]) => pair], ["a container", ([client, service]: [Peer, Peer]) => [service, client] as const]] as const) {
-  for (const [path, before, pipeBytes] of [["copied", 1000, 8 << 20], ["spliced", bulk, 8 << 20], ["copied for want of pipes", bulk, 0]] as const)
+for (const [direction, order] of [
+  ["a client", (pair: [Peer, Peer]) => pair],
+  ["a container", ([client, service]: [Peer, Peer]) => [service, client] as const],
+] as const) {
+  for (const [path, before, pipeBytes] of [
+    ["copied", 1000, 8 << 20],
+    ["spliced", bulk, 8 << 20],
+    ["copied for want of pipes", bulk, 0],
+  ] as const)
     t.test(`what ${direction} marks urgent arrives with its mark, in a stream that is whole: ${path}`, async (t) => {
       const proxy = new TestProxy(t, { pipeBytes });
       const pair = await connected(t, (target) => proxy.open(target));
@@ -43,18 +59,22 @@ for (const [direction, order] of [["a client", (pair: [Peer, Peer]) => pair], ["
       t.equal(proxy.pipes.lent, 0);
     });
 
-  t.test(`what ${direction} marks urgent arrives with its mark, in a stream that is whole: by a bulk worker`, isRoot ? {} : { skip: "needs root" }, async (t) => {
-    const proxy = new ProxyProcess(t);
-    const daemon = await proxy.daemon();
-    const pair = await connected(t, (target) => daemon.open(target));
-    const stopped = (work: () => void) => {
-      const pids = [proxy.child.pid!, ...proxy.workers()];
-      for (const pid of pids) process.kill(pid, "SIGSTOP");
-      work();
-      for (const pid of pids) process.kill(pid, "SIGCONT");
-    };
-    await passesMarks(t, order(pair), bulk, stopped);
-  });
+  t.test(
+    `what ${direction} marks urgent arrives with its mark, in a stream that is whole: by a bulk worker`,
+    isRoot ? {} : { skip: "needs root" },
+    async (t) => {
+      const proxy = new ProxyProcess(t);
+      const daemon = await proxy.daemon();
+      const pair = await connected(t, (target) => daemon.open(target));
+      const stopped = (work: () => void) => {
+        const pids = [proxy.child.pid!, ...proxy.workers()];
+        for (const pid of pids) process.kill(pid, "SIGSTOP");
+        work();
+        for (const pid of pids) process.kill(pid, "SIGCONT");
+      };
+      await passesMarks(t, order(pair), bulk, stopped);
+    },
+  );
 }
 
 t.test("a mark that cannot be sent at once waits for its place", async (t) => {

@@ -4,7 +4,22 @@ import { join } from "node:path";
 import t from "tap";
 import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
 
-const defaults = { "log-level": "info", observe: false, dns: { enabled: true, ttl: 5, "query-log": false, "cache-size": 32, "single-label": "forward", "forward-from": "docker", patience: 2, "share-answers": false, "orphan-after": 60 }, ports: { enabled: true, drain: 10, "udp-source-ports": { first: 61_000, last: 65_535 } } };
+const defaults = {
+  "log-level": "info",
+  observe: false,
+  dns: {
+    enabled: true,
+    ttl: 5,
+    "query-log": false,
+    "cache-size": 32,
+    "single-label": "forward",
+    "forward-from": "docker",
+    patience: 2,
+    "share-answers": false,
+    "orphan-after": 60,
+  },
+  ports: { enabled: true, drain: 10, "udp-source-ports": { first: 61_000, last: 65_535 } },
+};
 
 function problem(text: string): string {
   try {
@@ -18,7 +33,8 @@ function problem(text: string): string {
 }
 
 t.test("what is not said has a default", (t) => {
-  for (const text of ["", "# nothing\n", "{}", "dns: {}"]) t.same(parseConfig(text, "f"), defaults, JSON.stringify(text));
+  for (const text of ["", "# nothing\n", "{}", "dns: {}"])
+    t.same(parseConfig(text, "f"), defaults, JSON.stringify(text));
   t.same(parseConfig("dns:\n  ttl: 0\n", "f").dns, { ...defaults.dns, ttl: 0 }, "one key leaves the others alone");
   t.end();
 });
@@ -26,8 +42,25 @@ t.test("what is not said has a default", (t) => {
 t.test("everything that may be said is taken", (t) => {
   const text =
     "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  patience: 0.5\n  share-answers: true\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n  udp-source-ports: 1024-1123\n";
-  const dns = { enabled: false, ttl: 86400, "query-log": true, "cache-size": 4096, "single-label": "local", "forward-from": "host", patience: 0.5, "share-answers": true, "orphan-after": 3600 };
-  t.same(parseConfig(text, "f"), { docker: "tcp://10.0.0.1:2375", "log-level": "debug", observe: true, ip: "192.0.2.1", dns, ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } } });
+  const dns = {
+    enabled: false,
+    ttl: 86400,
+    "query-log": true,
+    "cache-size": 4096,
+    "single-label": "local",
+    "forward-from": "host",
+    patience: 0.5,
+    "share-answers": true,
+    "orphan-after": 3600,
+  };
+  t.same(parseConfig(text, "f"), {
+    docker: "tcp://10.0.0.1:2375",
+    "log-level": "debug",
+    observe: true,
+    ip: "192.0.2.1",
+    dns,
+    ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } },
+  });
   t.end();
 });
 
@@ -36,10 +69,18 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, ip, log-level, observe, dns, ports/],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
     ["log_level: info", /did you mean log-level\?/],
-    ["dns:\n  querylog: true", /unknown key dns\.querylog/, /did you mean query-log\?/, /known here: enabled, ttl, query-log, cache-size, single-label, forward-from, patience, share-answers, orphan-after/],
+    [
+      "dns:\n  querylog: true",
+      /unknown key dns\.querylog/,
+      /did you mean query-log\?/,
+      /known here: enabled, ttl, query-log, cache-size, single-label, forward-from, patience, share-answers, orphan-after/,
+    ],
     ["ip: localhost", /^pontoon\.yaml: ip: must be an IPv4 or IPv6 address/],
     ["ports:\n  drian: 1", /unknown key ports\.drian/, /known here: enabled, drain/],
-    ["ports:\n  udp-source-ports: '61000'", /ports\.udp-source-ports: must be at least 100 ports from 1024 on, such as 61000-65535/],
+    [
+      "ports:\n  udp-source-ports: '61000'",
+      /ports\.udp-source-ports: must be at least 100 ports from 1024 on, such as 61000-65535/,
+    ],
     ["ports:\n  udp-source-ports: 61000-61098", /at least 100 ports/],
     ["ports:\n  udp-source-ports: 1000-2000", /from 1024 on/],
     ["ports:\n  udp-source-ports: 65000-66000", /udp-source-ports/],
@@ -83,7 +124,11 @@ t.test("a file is read from where it is said to be", (t) => {
   const path = join(folder, "own.yaml");
   writeFileSync(path, "dns:\n  ttl: 30\n");
   t.equal(loadConfig(path).dns.ttl, 30);
-  t.throws(() => loadConfig(join(folder, "nosuch.yaml")), { code: "CONFIG_UNREADABLE", subject: join(folder, "nosuch.yaml"), message: /ENOENT.*--config/ });
+  t.throws(() => loadConfig(join(folder, "nosuch.yaml")), {
+    code: "CONFIG_UNREADABLE",
+    subject: join(folder, "nosuch.yaml"),
+    message: /ENOENT.*--config/,
+  });
   t.throws(() => loadConfig(folder), { code: "CONFIG_UNREADABLE", message: /EISDIR/ });
   t.ok(defaultConfigPath.startsWith("/etc/"));
   t.end();

@@ -14,7 +14,10 @@ function spanOf(text: string, context: z.RefinementCtx): PortSpan {
   const [, first, last] = /^(\d{1,5})-(\d{1,5})$/.exec(text) ?? [];
   const span = { first: Number(first), last: Number(last) };
   if (span.first >= 1024 && span.last <= 65_535 && span.last - span.first + 1 >= sourcePortsAtLeast) return span;
-  context.addIssue({ code: "custom", message: `must be at least ${sourcePortsAtLeast} ports from 1024 on, such as ${defaultSourcePorts.first}-${defaultSourcePorts.last}` });
+  context.addIssue({
+    code: "custom",
+    message: `must be at least ${sourcePortsAtLeast} ports from 1024 on, such as ${defaultSourcePorts.first}-${defaultSourcePorts.last}`,
+  });
   return z.NEVER;
 }
 
@@ -60,7 +63,10 @@ const schema = z
     /** Take over nothing; `pontoon status` shows what would be. */
     observe: z.boolean().default(false),
     /** The host's address for published ports that name none; all addresses without it. */
-    ip: z.union([z.ipv4(), z.ipv6()]).transform((ip) => canonicalAddress(ip) ?? ip).optional(),
+    ip: z
+      .union([z.ipv4(), z.ipv6()])
+      .transform((ip) => canonicalAddress(ip) ?? ip)
+      .optional(),
     dns: dnsSchema,
     ports: portsSchema,
   })
@@ -82,7 +88,12 @@ export function loadConfig(path: string | undefined): Config {
     text = readFileSync(file, "utf8");
   } catch (error) {
     if (path === undefined && errorCode(error) === "ENOENT") return schema.parse({});
-    throw new PontoonError("CONFIG_UNREADABLE", file, `${file} cannot be read (${errorCode(error) ?? "unknown error"}); check the path given with --config`, { cause: error });
+    throw new PontoonError(
+      "CONFIG_UNREADABLE",
+      file,
+      `${file} cannot be read (${errorCode(error) ?? "unknown error"}); check the path given with --config`,
+      { cause: error },
+    );
   }
   return parseConfig(text, file);
 }
@@ -95,7 +106,9 @@ export function parseConfig(text: string, file: string): Config {
   } catch (error) {
     const where = error instanceof YAMLParseError && error.linePos ? ` line ${error.linePos[0].line}` : "";
     const what = error instanceof Error ? error.message.split("\n", 1)[0]!.split(" at line", 1)[0] : String(error);
-    throw new PontoonError("CONFIG_INVALID", file, `${file}${where}: not YAML: ${what}; correct the line`, { cause: error });
+    throw new PontoonError("CONFIG_INVALID", file, `${file}${where}: not YAML: ${what}; correct the line`, {
+      cause: error,
+    });
   }
   const result = schema.safeParse(data);
   if (result.success) return result.data;
@@ -109,7 +122,9 @@ function explainIssue(issue: z.core.$ZodIssue): string {
     case "unrecognized_keys": {
       const prefix = key === "" ? "" : `${key}.`;
       const known = knownKeys(key);
-      return issue.keys.map((name) => `unknown key ${prefix}${name}${suggest(name, known)}; known here: ${known.join(", ")}`).join("; ");
+      return issue.keys
+        .map((name) => `unknown key ${prefix}${name}${suggest(name, known)}; known here: ${known.join(", ")}`)
+        .join("; ");
     }
     case "invalid_type":
       return `${key === "" ? "the file" : key}: must be ${article(issue.expected)}; write ${example(issue.expected)}`;
@@ -135,7 +150,9 @@ function knownKeys(path: string): string[] {
 /** The known key a misspelled one most likely meant. */
 function suggest(name: string, known: readonly string[]): string {
   const plain = (key: string) => key.toLowerCase().replaceAll(/[-_]/g, "");
-  const close = known.find((key) => plain(key) === plain(name) || plain(key).startsWith(plain(name)) || plain(name).startsWith(plain(key)));
+  const close = known.find(
+    (key) => plain(key) === plain(name) || plain(key).startsWith(plain(name)) || plain(name).startsWith(plain(key)),
+  );
   return close === undefined ? "" : ` (did you mean ${close}?)`;
 }
 

@@ -87,13 +87,22 @@ export class Daemon {
     const running = () => this.#config;
     this.#config = config;
     this.#log = options.log;
-    this.#manager = ServiceManager.fromEnvironment(process.env, (error) => this.#log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"));
+    this.#manager = ServiceManager.fromEnvironment(process.env, (error) =>
+      this.#log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"),
+    );
     this.#docker = parseDockerAddress(dockerHost, process.env);
-    this.#engine = new Engine(dockerHost, this.#docker, { mayConnect: () => this.#mayConnect(), recognise: (identity) => this.#recognise(identity) });
+    this.#engine = new Engine(dockerHost, this.#docker, {
+      mayConnect: () => this.#mayConnect(),
+      recognise: (identity) => this.#recognise(identity),
+    });
     this.#upstreams = new Upstreams({
       resolvConf: () => pathInRoot(resolvConfRootOf(this.#place), "/etc/resolv.conf"),
       pathOf: (file, opening) => pathInRoot(rootOf(this.#place), file, opening),
-      onUnfit: (file, reason) => this.#log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
+      onUnfit: (file, reason) =>
+        this.#log.warn(
+          { file, reason },
+          "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried",
+        ),
       daemonDns: async () => this.#settings?.dns ?? daemonDnsOf(undefined),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),
       interfaceNumber,
@@ -112,11 +121,25 @@ export class Daemon {
     this.#ports = new PortsRole(
       this.#poller.poller,
       this.#inventory,
-      { enabled: enabled && !config.observe, runDir, stateDir: options.stateDir, version, ip: config.ip, drainMs: drain * 1000, sourcePorts, userlandProxy: () => this.#settings?.userlandProxy ?? true },
+      {
+        enabled: enabled && !config.observe,
+        runDir,
+        stateDir: options.stateDir,
+        version,
+        ip: config.ip,
+        drainMs: drain * 1000,
+        sourcePorts,
+        userlandProxy: () => this.#settings?.userlandProxy ?? true,
+      },
       this.#log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) => pathInRoot(rootOf(this.#place), file, { followLink: false }));
-    this.#feed = new Feed(this.#engine, this.#inventory, this.#log, { onState: () => this.#onFeedState(), admit: () => this.#admit() });
+    this.#hosts = new HostsKeeper(this.#inventory, this.#log, (file) =>
+      pathInRoot(rootOf(this.#place), file, { followLink: false }),
+    );
+    this.#feed = new Feed(this.#engine, this.#inventory, this.#log, {
+      onState: () => this.#onFeedState(),
+      admit: () => this.#admit(),
+    });
     this.#api = new ControlApi(`${runDir}/control.sock`, {
       status: () => this.#status(),
       records: () => recordRows(this.#inventory, this.#config.dns.ttl),
@@ -140,11 +163,19 @@ export class Daemon {
     const { runDir } = this.options;
     // Node cuts a longer path short, and listens at what is left of it.
     if (Buffer.byteLength(`${runDir}${longestSocket}`) > socketPathAtMost)
-      throw new PontoonError("RUN_DIR_UNFIT", runDir, `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - longestSocket.length} bytes at most`);
+      throw new PontoonError(
+        "RUN_DIR_UNFIT",
+        runDir,
+        `--run-dir ${runDir}: too long for a unix socket; choose a path of ${socketPathAtMost - longestSocket.length} bytes at most`,
+      );
     await this.#admit();
     makeRunDir(runDir);
     const fault = faultOfWriting(runDir);
-    if (fault !== undefined) this.#log.warn({ runDir, reason: `it is ${fault.what}` }, "servers that do not run yet may not start: make room in the run directory");
+    if (fault !== undefined)
+      this.#log.warn(
+        { runDir, reason: `it is ${fault.what}` },
+        "servers that do not run yet may not start: make room in the run directory",
+      );
     if (!this.#config.observe) this.#lock = takeLock(canonicalAddress(this.#docker), this.options.dockerHost);
     this.#ports.load();
     this.#warnOfStateDir();
@@ -156,12 +187,18 @@ export class Daemon {
     this.#ports.start(() => this.#dns.isReady);
     if (!this.#config.observe) this.#hosts.start();
     this.#feed.start();
-    this.#stopPulse = startPulse(() => this.#dns.beat(), () => this.#feed.catchUp());
+    this.#stopPulse = startPulse(
+      () => this.#dns.beat(),
+      () => this.#feed.catchUp(),
+    );
     this.#unwatch = this.#upstreams.watch(() => {
       this.#log.info("the host's resolv.conf has changed");
       this.#dns.reconsiderAll();
     });
-    this.#log.info({ version, docker: this.options.dockerHost, observe: this.#config.observe }, "pontoon daemon started");
+    this.#log.info(
+      { version, docker: this.options.dockerHost, observe: this.#config.observe },
+      "pontoon daemon started",
+    );
     this.#warnOfUnsteered();
     this.#manager.ready();
   }
@@ -172,13 +209,24 @@ export class Daemon {
     const fault = this.#config.ports.enabled && !this.#config.observe ? faultOfWriting(stateDir) : undefined;
     if (fault === undefined) return;
     const reason = `--state-dir ${stateDir}: it is ${fault.what}; permit writing there or make room, or give another --state-dir`;
-    this.#log.error({ code: "STORE_UNWRITABLE", stateDir, reason }, "what is published cannot be remembered, so nothing more can be published");
+    this.#log.error(
+      { code: "STORE_UNWRITABLE", stateDir, reason },
+      "what is published cannot be remembered, so nothing more can be published",
+    );
   }
 
   #warnOfUnsteered(): void {
     const { dns, proxy } = { dns: this.#dns.unsteered, proxy: this.#ports.unsteered };
-    if (dns !== undefined) this.#log.warn({ pid: dns }, "a pontoon-dns of an earlier daemon goes on answering, and is left alone; `pontoon status` shows where");
-    if (proxy !== undefined) this.#log.warn({ pid: proxy }, "a pontoon-proxy of an earlier daemon goes on serving published ports, and is left alone");
+    if (dns !== undefined)
+      this.#log.warn(
+        { pid: dns },
+        "a pontoon-dns of an earlier daemon goes on answering, and is left alone; `pontoon status` shows where",
+      );
+    if (proxy !== undefined)
+      this.#log.warn(
+        { pid: proxy },
+        "a pontoon-proxy of an earlier daemon goes on serving published ports, and is left alone",
+      );
   }
 
   /**
@@ -191,7 +239,12 @@ export class Daemon {
     this.#config = config;
     this.#log.level = config["log-level"];
     this.#dns.configure(dnsOptions(config));
-    this.#log.info({ applied, atNextStart }, atNextStart.length > 0 ? "the configuration was read again; some of it counts from the next start on" : "the configuration was read again");
+    this.#log.info(
+      { applied, atNextStart },
+      atNextStart.length > 0
+        ? "the configuration was read again; some of it counts from the next start on"
+        : "the configuration was read again",
+    );
   }
 
   /** Gives every namespace back to Docker, then ends. Can be called twice. */
@@ -210,7 +263,11 @@ export class Daemon {
     this.#log.info("giving every container back to Docker's resolver");
     this.#stopFollowing();
     const [dnsHasEnded, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
-    await this.#close(["control.sock", ...(dnsHasEnded ? dnsServerFiles : []), ...(proxyHasEnded ? proxyServerFiles : [])]);
+    await this.#close([
+      "control.sock",
+      ...(dnsHasEnded ? dnsServerFiles : []),
+      ...(proxyHasEnded ? proxyServerFiles : []),
+    ]);
     this.#log.info("stopped");
   }
 
@@ -264,7 +321,9 @@ export class Daemon {
     });
     const steersDns = this.#config.dns.enabled && !this.#config.observe;
     return statusOf({
-      ready: this.#ports.isReady && (this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady)),
+      ready:
+        this.#ports.isReady &&
+        (this.#feed.state.kind === "waiting" || (this.#feed.state.kind === "following" && this.#dns.isReady)),
       version,
       observe: this.#config.observe,
       dockerHost: this.options.dockerHost,
@@ -272,12 +331,20 @@ export class Daemon {
       feed: this.#feed.state,
       dnsEnabled: this.#config.dns.enabled,
       server: this.#dns.server,
-      ports: { enabled: this.#config.ports.enabled && !this.#config.observe, server: this.#ports.server, report: await this.#ports.report() },
+      ports: {
+        enabled: this.#config.ports.enabled && !this.#config.observe,
+        server: this.#ports.server,
+        report: await this.#ports.report(),
+      },
       inventory: this.#inventory,
       decisions: this.#dns.decisions,
       failures: this.#dns.takeovers.failures,
       answering: this.#dns.answering,
-      unsteered: { dns: this.#dns.unsteered, proxy: this.#ports.unsteered, answering: steersDns ? new Set() : await takenOver(this.#dns.decisions.values()) },
+      unsteered: {
+        dns: this.#dns.unsteered,
+        proxy: this.#ports.unsteered,
+        answering: steersDns ? new Set() : await takenOver(this.#dns.decisions.values()),
+      },
       report,
       loopDelay: this.#loopDelay?.(),
     });
@@ -286,14 +353,28 @@ export class Daemon {
   async #explain(nameOrId: string, query: Buffer): Promise<Explanation> {
     const named = containerNamed(this.#inventory, nameOrId);
     const container = named && namespaceOwner(this.#inventory, named);
-    if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`pontoon status\``);
+    if (!container)
+      throw new PontoonError(
+        "NO_SUCH_CONTAINER",
+        nameOrId,
+        `no container is called ${nameOrId}; see \`pontoon status\``,
+      );
     const decision = this.#dns.decisions.get(container.id);
     if (decision?.kind !== "serve") {
       const reason = decision?.reason ?? "not looked at yet";
-      throw new PontoonError("NOT_SERVED", container.name, `${container.name} is answered by Docker's resolver, not by pontoon: ${reason}`);
+      throw new PontoonError(
+        "NOT_SERVED",
+        container.name,
+        `${container.name} is answered by Docker's resolver, not by pontoon: ${reason}`,
+      );
     }
     const explanation = await this.#dns.explain(decision.sandbox.id, query);
-    if (!explanation) throw new PontoonError("NOT_SERVED", container.name, `pontoon-dns does not serve ${container.name} yet; see \`pontoon status\``);
+    if (!explanation)
+      throw new PontoonError(
+        "NOT_SERVED",
+        container.name,
+        `pontoon-dns does not serve ${container.name} yet; see \`pontoon status\``,
+      );
     return explanation;
   }
 
@@ -309,14 +390,20 @@ export class Daemon {
 
   async #mayConnect(): Promise<void> {
     if (this.#docker.kind === "unix" && (await isAsleep(this.#docker.path)))
-      throw new Error(`${this.#docker.path} is held by systemd alone, and a connection would start dockerd; \`systemctl start docker\` does`);
+      throw new Error(
+        `${this.#docker.path} is held by systemd alone, and a connection would start dockerd; \`systemctl start docker\` does`,
+      );
   }
 
   /** Throws DOCKERD_ELSEWHERE for a dockerd of another machine, ALREADY_RUNNING when another daemon follows it by another address. */
   #recognise({ id, rootDir, kernel }: EngineIdentity): void {
     const host = this.options.dockerHost;
     if (!isThisKernel(kernel))
-      throw new PontoonError("DOCKERD_ELSEWHERE", host, `dockerd at ${host} runs on another machine (Linux ${kernel}, here ${release()}); run pontoon there, beside it`);
+      throw new PontoonError(
+        "DOCKERD_ELSEWHERE",
+        host,
+        `dockerd at ${host} runs on another machine (Linux ${kernel}, here ${release()}); run pontoon there, beside it`,
+      );
     const name = `${id} ${rootDir}`;
     if (this.#config.observe || this.#identityLock?.name === name) return;
     this.#identityLock?.lock.release();
@@ -343,11 +430,21 @@ function makeRunDir(path: string): void {
   refuseSharedFolder(path);
   const fault = faultOfWriting(path);
   // A server that runs already needs no room.
-  if (fault !== undefined && fault.code !== "ENOSPC") throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path}: it is ${fault.what}; permit writing there, or choose another folder`);
+  if (fault !== undefined && fault.code !== "ENOSPC")
+    throw new PontoonError(
+      "RUN_DIR_UNFIT",
+      path,
+      `--run-dir ${path}: it is ${fault.what}; permit writing there, or choose another folder`,
+    );
   try {
     mkdirSync(path, { recursive: true, mode: 0o755 });
   } catch (error) {
-    throw new PontoonError("RUN_DIR_UNFIT", path, `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`, { cause: error });
+    throw new PontoonError(
+      "RUN_DIR_UNFIT",
+      path,
+      `--run-dir ${path} cannot be made (${errorCode(error) ?? "unknown error"}); choose a folder`,
+      { cause: error },
+    );
   }
   refuseSharedFolder(path); // another user may have been first
 }
@@ -363,7 +460,12 @@ function refuseSharedFolder(path: string): void {
 function takeLock(name: string, dockerHost: string): FileLock {
   const path = `${lockFolder()}/pontoon-${createHash("sha256").update(name).digest("hex").slice(0, 8)}.lock`;
   const lock = FileLock.take(path);
-  if (!lock) throw new PontoonError("ALREADY_RUNNING", dockerHost, `another pontoon daemon follows ${dockerHost}; stop it first, \`systemctl stop pontoon\` if it is the installed one`);
+  if (!lock)
+    throw new PontoonError(
+      "ALREADY_RUNNING",
+      dockerHost,
+      `another pontoon daemon follows ${dockerHost}; stop it first, \`systemctl stop pontoon\` if it is the installed one`,
+    );
   return lock;
 }
 
@@ -380,10 +482,19 @@ function canonicalAddress(address: DockerAddress): string {
 
 /** dockerd leaves out or adds a third number where the kernel has none. */
 function isThisKernel(kernel: string): boolean {
-  const parts = (text: string) => /^(\d+)\.(\d+)(?:\.(\d+))?(.*)$/.exec(text)?.slice(1).map((part) => part ?? "0");
+  const parts = (text: string) =>
+    /^(\d+)\.(\d+)(?:\.(\d+))?(.*)$/
+      .exec(text)
+      ?.slice(1)
+      .map((part) => part ?? "0");
   return kernel === "" || parts(kernel)?.join() === parts(release())?.join();
 }
 
 function requireRoot(): void {
-  if (process.getuid?.() !== 0) throw new PontoonError("NOT_ROOT", "pontoon daemon", "pontoon daemon works with other programs' network namespaces and needs root; run: sudo pontoon daemon");
+  if (process.getuid?.() !== 0)
+    throw new PontoonError(
+      "NOT_ROOT",
+      "pontoon daemon",
+      "pontoon daemon works with other programs' network namespaces and needs root; run: sudo pontoon daemon",
+    );
 }

@@ -1,11 +1,30 @@
 import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, constants, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import { createFile, openRegularFile, readProcFile, readRegularFile, readRegularFileSync, replaceFile } from "./files.js";
+import {
+  createFile,
+  openRegularFile,
+  readProcFile,
+  readRegularFile,
+  readRegularFileSync,
+  replaceFile,
+} from "./files.js";
 
 const follow = { followLink: true };
 const stay = { followLink: false };
@@ -25,24 +44,43 @@ async function oddFiles(t: Test): Promise<[path: string, what: RegExp][]> {
   const server = createServer().listen(at("socket"));
   await once(server, "listening");
   t.teardown(() => server.close());
-  const links = ["fifo", "folder", "socket", "/dev/zero"].map((target) => [target, at(`to-${target.slice(-4)}`)] as const);
+  const links = ["fifo", "folder", "socket", "/dev/zero"].map(
+    (target) => [target, at(`to-${target.slice(-4)}`)] as const,
+  );
   for (const [target, path] of links) symlinkSync(target, path);
-  const kinds = [[at("fifo"), /a fifo/], [at("folder"), /a folder/], [at("socket"), /a socket/], ["/dev/zero", /a device/], ["/dev/null", /a device/]] as [string, RegExp][];
-  return [...kinds, ...links.map(([target, path]) => [path, target === "/dev/zero" ? /a device/ : new RegExp(`a ${target}`)] as [string, RegExp])];
+  const kinds = [
+    [at("fifo"), /a fifo/],
+    [at("folder"), /a folder/],
+    [at("socket"), /a socket/],
+    ["/dev/zero", /a device/],
+    ["/dev/null", /a device/],
+  ] as [string, RegExp][];
+  return [
+    ...kinds,
+    ...links.map(
+      ([target, path]) => [path, target === "/dev/zero" ? /a device/ : new RegExp(`a ${target}`)] as [string, RegExp],
+    ),
+  ];
 }
 
 t.test("what is no regular file is refused, and nobody is waited for", async (t) => {
   for (const [path, what] of await oddFiles(t)) {
     await t.rejects(readRegularFile(path, 100, follow), { code: "FILE_UNFIT", subject: path, message: what }, path);
     t.throws(() => readRegularFileSync(path, 100, follow), { code: "FILE_UNFIT", message: what }, path);
-    for (const flags of [constants.O_RDONLY, constants.O_RDWR]) t.throws(() => openRegularFile(path, flags, follow), { code: "FILE_UNFIT" }, path);
+    for (const flags of [constants.O_RDONLY, constants.O_RDWR])
+      t.throws(() => openRegularFile(path, flags, follow), { code: "FILE_UNFIT" }, path);
   }
 });
 
 t.test("a link is followed only where it may be one", async (t) => {
   const folder = scratch(t);
   writeFileSync(join(folder, "file"), "text");
-  for (const [name, target] of [["link", "file"], ["loop", "loop"], ["dangling", "none"]] as const) symlinkSync(target, join(folder, name));
+  for (const [name, target] of [
+    ["link", "file"],
+    ["loop", "loop"],
+    ["dangling", "none"],
+  ] as const)
+    symlinkSync(target, join(folder, name));
   t.same(await readRegularFile(join(folder, "link"), 100, follow), { text: "text", isWhole: true });
   await t.rejects(readRegularFile(join(folder, "loop"), 100, follow), { code: "ELOOP" });
   await t.rejects(readRegularFile(join(folder, "dangling"), 100, follow), { code: "ENOENT" });
@@ -54,7 +92,13 @@ t.test("a link is followed only where it may be one", async (t) => {
 
 t.test("no more is read than was asked for, and it is told", async (t) => {
   const path = join(scratch(t), "file");
-  const cases: [length: number, isWhole: boolean][] = [[0, true], [9, true], [10, true], [11, false], [1_000_000, false]];
+  const cases: [length: number, isWhole: boolean][] = [
+    [0, true],
+    [9, true],
+    [10, true],
+    [11, false],
+    [1_000_000, false],
+  ];
   for (const [length, isWhole] of cases) {
     writeFileSync(path, "x".repeat(length));
     const expected = { text: "x".repeat(Math.min(length, 10)), isWhole };
@@ -98,10 +142,19 @@ t.test("a new file takes the place of whatever is there, and never its content",
   const folder = scratch(t);
   const victim = join(folder, "victim");
   const make = (path: string) => closeSync(createFile(path));
-  for (const [name, work] of [["created", make], ["replaced", (path: string) => replaceFile(path, "new")]] as const) {
+  for (const [name, work] of [
+    ["created", make],
+    ["replaced", (path: string) => replaceFile(path, "new")],
+  ] as const) {
     writeFileSync(victim, "precious");
     const path = join(folder, name);
-    for (const plant of [() => undefined, () => symlinkSync(victim, path), () => symlinkSync("loop", path), () => spawnSync("mkfifo", [path]), () => writeFileSync(path, "old", { mode: 0o666 })]) {
+    for (const plant of [
+      () => undefined,
+      () => symlinkSync(victim, path),
+      () => symlinkSync("loop", path),
+      () => spawnSync("mkfifo", [path]),
+      () => writeFileSync(path, "old", { mode: 0o666 }),
+    ]) {
       rmSync(path, { force: true });
       plant();
       symlinkSync(victim, `${path}.new`);

@@ -1,4 +1,14 @@
-import { closeSync, constants, fstatSync, openSync, readSync, renameSync, unlinkSync, writeFileSync, type Stats } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+  type Stats,
+} from "node:fs";
 import { open } from "node:fs/promises";
 import { errorCode, PontoonError } from "./errors.js";
 
@@ -115,7 +125,8 @@ function placeFlags(followLink: boolean): number {
 }
 
 function requireRegular(path: string, stat: Stats): void {
-  if (!stat.isFile()) throw new PontoonError("FILE_UNFIT", path, `${path} is ${kindOf(stat)}, not a regular file; put one there`);
+  if (!stat.isFile())
+    throw new PontoonError("FILE_UNFIT", path, `${path} is ${kindOf(stat)}, not a regular file; put one there`);
 }
 
 function kindOf(stat: Stats): string {

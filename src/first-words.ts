@@ -27,7 +27,14 @@ export interface HeldAll {
 const anyNumber = integer(0);
 
 /** What a server of whatever version says first, if it makes sense. */
-export const readFromServer = messageReader<Hello | HeldAll>({ hello: { protocol: anyNumber, version: word(256), pid: integer(1, 1 << 22) }, "held-all": {} });
+export const readFromServer = messageReader<Hello | HeldAll>({
+  hello: { protocol: anyNumber, version: word(256), pid: integer(1, 1 << 22) },
+  "held-all": {},
+});
 
 /** What a daemon of whatever version says first, if it makes sense. */
-export const readFirstToServer = messageReader<FirstToServer>({ hello: { protocol: anyNumber, version: text(256) }, drain: {}, stop: {} });
+export const readFirstToServer = messageReader<FirstToServer>({
+  hello: { protocol: anyNumber, version: text(256) },
+  drain: {},
+  stop: {},
+});

@@ -39,7 +39,8 @@ export class LogWriter {
   /** Writes what is held, for at most two seconds, and no longer than there is hope. */
   async end(): Promise<void> {
     const until = performance.now() + endsWithin;
-    while (this.#writeAll() === "no room" && performance.now() < until) await new Promise((resolve) => setTimeout(resolve, againAfter));
+    while (this.#writeAll() === "no room" && performance.now() < until)
+      await new Promise((resolve) => setTimeout(resolve, againAfter));
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -73,7 +74,8 @@ export class LogWriter {
   #head(): Buffer {
     if (this.#held.length === 1) return this.#held[0]!;
     let [count, bytes] = [0, 0];
-    while (count < this.#held.length && (count === 0 || bytes + this.#held[count]!.length <= writtenAtOnce)) bytes += this.#held[count++]!.length;
+    while (count < this.#held.length && (count === 0 || bytes + this.#held[count]!.length <= writtenAtOnce))
+      bytes += this.#held[count++]!.length;
     const head = Buffer.concat(this.#held.slice(0, count));
     this.#held.splice(0, count, head);
     return head;

@@ -20,8 +20,15 @@ export interface Log {
 export function createLog(level: string, fd = 1): Log {
   const form = isatty(fd) ? (line: string) => `${forPeople(line)}\n` : (line: string) => line;
   const output = new UnwaitedOutput(fd);
-  const writer = new LogWriter((bytes) => output.write(bytes), AGAIN, (lines) => form(lossLine(lines)));
-  const logger = pino({ level, base: null, timestamp: stdTimeFunctions.isoTime }, { write: (line: string) => writer.add(form(line)) });
+  const writer = new LogWriter(
+    (bytes) => output.write(bytes),
+    AGAIN,
+    (lines) => form(lossLine(lines)),
+  );
+  const logger = pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime },
+    { write: (line: string) => writer.add(form(line)) },
+  );
   return { logger, end: () => writer.end() };
 }
 
@@ -32,8 +39,17 @@ function lossLine(lines: number): string {
 
 /** One record as people read it, on one line: time, level if it matters, message, then what it is about. */
 export function forPeople(line: string): string {
-  const { level, time, msg, ...rest } = JSON.parse(line) as { level: number; time: string; msg: string; [key: string]: unknown };
+  const { level, time, msg, ...rest } = JSON.parse(line) as {
+    level: number;
+    time: string;
+    msg: string;
+    [key: string]: unknown;
+  };
   const label = level >= 50 ? "error: " : level >= 40 ? "warning: " : "";
-  const details = Object.entries(rest).map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-  return printable([time.slice(11, 19), `${label}${msg}`, ...(details.length > 0 ? [`(${details.join(", ")})`] : [])].join(" "));
+  const details = Object.entries(rest).map(
+    ([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`,
+  );
+  return printable(
+    [time.slice(11, 19), `${label}${msg}`, ...(details.length > 0 ? [`(${details.join(", ")})`] : [])].join(" "),
+  );
 }

@@ -37,26 +37,40 @@ program
   .addOption(runDirOption())
   .addOption(new Option("--state-dir <folder>", "folder for what outlives a restart").default("/var/lib/pontoon"))
   .option("--observe", "take over nothing; only show what would be done")
-  .addOption(new Option("--log-level <level>", "how much to log").choices(["trace", "debug", "info", "warn", "error", "fatal", "silent"]))
+  .addOption(
+    new Option("--log-level <level>", "how much to log").choices([
+      "trace",
+      "debug",
+      "info",
+      "warn",
+      "error",
+      "fatal",
+      "silent",
+    ]),
+  )
   .action(runDaemon);
 
-command(program, "status", "show networks, containers, who answers in each, upstreams and counters").action(async (options: GlobalOptions) => {
-  const { statusText } = await import("./cli/status-text.js");
-  print(options, await (await client(options)).get("/v1/status"), statusText);
-});
+command(program, "status", "show networks, containers, who answers in each, upstreams and counters").action(
+  async (options: GlobalOptions) => {
+    const { statusText } = await import("./cli/status-text.js");
+    print(options, await (await client(options)).get("/v1/status"), statusText);
+  },
+);
 
 command(program, "check", "look at this machine, dockerd and what runs, and say what stops pontoon from working")
   .option("--docker <address>", "the dockerd to look at (default: the one a running daemon follows)")
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
   .option("--state-dir <folder>", "folder for what outlives a restart (default: that of the daemon)")
   .option("--repair", "remove what earlier daemons left behind")
-  .action(async (options: GlobalOptions & { docker?: string; config?: string; stateDir?: string; repair?: boolean }) => {
-    const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
-    const { runDir, stateDir, docker, config, repair = false } = options;
-    const result = await check({ runDir, stateDir, docker, config, repair });
-    print(options, result, checkText);
-    if (!result.well) process.exitCode = 1;
-  });
+  .action(
+    async (options: GlobalOptions & { docker?: string; config?: string; stateDir?: string; repair?: boolean }) => {
+      const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
+      const { runDir, stateDir, docker, config, repair = false } = options;
+      const result = await check({ runDir, stateDir, docker, config, repair });
+      print(options, result, checkText);
+      if (!result.well) process.exitCode = 1;
+    },
+  );
 
 const dns = program.command("dns").description("look at the resolver");
 
@@ -73,7 +87,11 @@ command(dns, "query", "ask the running server as a container would, and explain 
     const { encodeQuestion, explainedAnswer, explainedText } = await import("./cli/dns.js");
     const query = encodeQuestion(name, type);
     const explanation = await (await client(options)).post("/v1/dns/query", { container: options.as, query });
-    print(options, explainedAnswer(`${name} ${type}`, explanation as Parameters<typeof explainedAnswer>[1]), explainedText);
+    print(
+      options,
+      explainedAnswer(`${name} ${type}`, explanation as Parameters<typeof explainedAnswer>[1]),
+      explainedText,
+    );
   });
 
 command(dns, "flush", "forget what upstream servers have answered")
@@ -90,15 +108,29 @@ command(program, "publish", "publish ports of a container, running or not; all o
   .argument("[spec...]", specSyntax)
   .option("-P, --all", "publish every exposed port on a free one")
   .option("--ip <address>", "address of this host, for specs that name none", addressOption)
-  .addOption(new Option("--proxy-protocol <version>", "tell the container its clients' addresses with the PROXY protocol").choices(["v1", "v2"]))
-  .option("--accept-proxy-protocol <network>", "expect the PROXY protocol from these clients (repeatable)", networkOption)
+  .addOption(
+    new Option(
+      "--proxy-protocol <version>",
+      "tell the container its clients' addresses with the PROXY protocol",
+    ).choices(["v1", "v2"]),
+  )
+  .option(
+    "--accept-proxy-protocol <network>",
+    "expect the PROXY protocol from these clients (repeatable)",
+    networkOption,
+  )
   .option("--allow <network>", "serve only clients of these networks (repeatable)", networkOption)
   .option("--max-connections <number>", "connections at a time; 0 for as many as can be", countOption)
   .option("--drain <seconds>", "how long connections may go on once it is published no more", secondsOption)
   .option("--connect-timeout <seconds>", "how long the container may take to accept a connection", someSecondsOption)
-  .option("--udp-idle <seconds>", "until a UDP client that is silent in both directions is forgotten", someSecondsOption)
+  .option(
+    "--udp-idle <seconds>",
+    "until a UDP client that is silent in both directions is forgotten",
+    someSecondsOption,
+  )
   .action(async (container: string, specs: string[], options: GlobalOptions & PublishFlags, self: Command) => {
-    if (specs.length === 0 && !options.all) self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
+    if (specs.length === 0 && !options.all)
+      self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
     const { lineText, publishRequest } = await import("./cli/ports.js");
     const request = publishRequest(container, specs, options);
     printLines(options, await (await client(options)).post("/v1/ports/publish", request), lineText);
@@ -117,14 +149,21 @@ command(program, "port", "show published ports, Docker's own included")
   .argument("[container]", "the container: its name or id; all without")
   .argument("[port]", "only where this port of the container is published: PORT[/PROTO]")
   .option("--long", "a table with state, target, connections and bytes")
-  .action(async (container: string | undefined, port: string | undefined, options: GlobalOptions & { long?: boolean }) => {
-    const { addressText, failedText, isBound, lineText, longText, namedLineText, portsPath, rowsOfPort } = await import("./cli/ports.js");
-    const all = (await (await client(options)).get(portsPath(container))) as readonly PortRow[];
-    const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
-    if (options.json || options.long) return print(options, rows, longText);
-    printLines(options, rows.filter(isBound), port !== undefined ? addressText : container !== undefined ? lineText : namedLineText);
-    for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
-  });
+  .action(
+    async (container: string | undefined, port: string | undefined, options: GlobalOptions & { long?: boolean }) => {
+      const { addressText, failedText, isBound, lineText, longText, namedLineText, portsPath, rowsOfPort } =
+        await import("./cli/ports.js");
+      const all = (await (await client(options)).get(portsPath(container))) as readonly PortRow[];
+      const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
+      if (options.json || options.long) return print(options, rows, longText);
+      printLines(
+        options,
+        rows.filter(isBound),
+        port !== undefined ? addressText : container !== undefined ? lineText : namedLineText,
+      );
+      for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
+    },
+  );
 
 try {
   await program.parseAsync();
@@ -142,7 +181,8 @@ function runDirOption(): Option {
 }
 
 function recordType(value: string): string {
-  if (!/^[A-Za-z0-9]+$/.test(value)) throw new InvalidArgumentError("a record type is a word such as A, AAAA, PTR or SRV.");
+  if (!/^[A-Za-z0-9]+$/.test(value))
+    throw new InvalidArgumentError("a record type is a word such as A, AAAA, PTR or SRV.");
   return value.toUpperCase();
 }
 
@@ -162,15 +202,25 @@ function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) 
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {
-  const [{ loadConfig }, { Daemon }, { createLog }, { hasTerminal }] = await Promise.all([import("./config.js"), import("./daemon.js"), import("./log.js"), import("./linux/terminal.js")]);
+  const [{ loadConfig }, { Daemon }, { createLog }, { hasTerminal }] = await Promise.all([
+    import("./config.js"),
+    import("./daemon.js"),
+    import("./log.js"),
+    import("./linux/terminal.js"),
+  ]);
   const configNow = (): Config => withFlags(loadConfig(flags.config), flags);
   const config = configNow();
   const log = createLog(config["log-level"]);
   const end = (code: number) => log.end().then(() => process.exit(code)); // what had been started by then would keep the process alive
   // Node would print both on stderr, past the log, and set O_NONBLOCK there for whoever shares it.
-  process.removeAllListeners("warning").on("warning", ({ name, message }) => log.logger.warn({ name, reason: message }, "Node warns"));
+  process
+    .removeAllListeners("warning")
+    .on("warning", ({ name, message }) => log.logger.warn({ name, reason: message }, "Node warns"));
   process.on("uncaughtException", (error) => {
-    log.logger.fatal({ reason: describeError(error), stack: error.stack }, "the daemon ends, since something unforeseen failed");
+    log.logger.fatal(
+      { reason: describeError(error), stack: error.stack },
+      "the daemon ends, since something unforeseen failed",
+    );
     void end(1);
   });
   const daemon = new Daemon({
@@ -189,7 +239,10 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     try {
       daemon.reload(configNow());
     } catch (error) {
-      log.logger.error({ code: errorCode(error), reason: describeError(error) }, "the configuration cannot be taken up; what was read before goes on");
+      log.logger.error(
+        { code: errorCode(error), reason: describeError(error) },
+        "the configuration cannot be taken up; what was read before goes on",
+      );
     }
   });
   process.on("SIGUSR2", () => void daemon.leave().then(() => end(0))); // of systemd, for a restart: packaging/pontoon.service
@@ -202,13 +255,19 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 
 /** What flags say counts, whatever the file does. */
 function withFlags(config: Config, { docker, observe, logLevel }: DaemonFlags): Config {
-  return { ...config, ...(docker !== undefined && { docker }), ...(observe !== undefined && { observe }), ...(logLevel !== undefined && { "log-level": logLevel }) };
+  return {
+    ...config,
+    ...(docker !== undefined && { docker }),
+    ...(observe !== undefined && { observe }),
+    ...(logLevel !== undefined && { "log-level": logLevel }),
+  };
 }
 
 /** One line on stderr: what, why, what to do. 1 for what was refused or failed, 2 for wrong usage. */
 function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // it has printed its own line
   writeProblem(describeError(error));
-  if (!(error instanceof PontoonError) && error instanceof Error && process.env.PONTOON_DEBUG === "1") writeUsage(`${error.stack}\n`);
+  if (!(error instanceof PontoonError) && error instanceof Error && process.env.PONTOON_DEBUG === "1")
+    writeUsage(`${error.stack}\n`);
   return 1;
 }

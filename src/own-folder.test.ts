@@ -24,12 +24,26 @@ function made(place: string, mode: number, owner = process.getuid!()): string {
 
 t.test("a folder that only its owner may write is safe, there or still to be made", (t) => {
   const folder = scratch(t);
-  for (const path of [folder, `${folder}/`, made(`${folder}/open`, 0o755), `${folder}/a/b`, "/", "/run/pontoon-nosuch", "/var/run/pontoon-nosuch"]) t.equal(faultOfFolder(path), undefined, path);
+  for (const path of [
+    folder,
+    `${folder}/`,
+    made(`${folder}/open`, 0o755),
+    `${folder}/a/b`,
+    "/",
+    "/run/pontoon-nosuch",
+    "/var/run/pontoon-nosuch",
+  ])
+    t.equal(faultOfFolder(path), undefined, path);
   symlinkSync("open", `${folder}/link`);
   symlinkSync(`${folder}/link/..`, `${folder}/around`);
-  for (const path of [`${folder}/link`, `${folder}/around`, `${folder}/around/open/x`]) t.equal(faultOfFolder(path), undefined, path);
+  for (const path of [`${folder}/link`, `${folder}/around`, `${folder}/around/open/x`])
+    t.equal(faultOfFolder(path), undefined, path);
   made(`${folder}/sticky`, 0o1777);
-  t.equal(faultOfFolder(made(`${folder}/sticky/own`, 0o700)), undefined, "one's own in a folder for everybody, as /tmp");
+  t.equal(
+    faultOfFolder(made(`${folder}/sticky/own`, 0o700)),
+    undefined,
+    "one's own in a folder for everybody, as /tmp",
+  );
   t.end();
 });
 
@@ -53,9 +67,14 @@ t.test("a folder of somebody else's is refused, wherever it is on the way", { sk
   const folder = scratch(t);
   const theirs = made(`${folder}/home`, 0o755, somebody);
   made(`${theirs}/mine`, 0o700);
-  for (const path of [theirs, `${theirs}/mine`, `${theirs}/mine/below`, `${theirs}/nosuch`]) t.equal(faultOfFolder(path), `${theirs} belongs to user ${somebody}`, path);
+  for (const path of [theirs, `${theirs}/mine`, `${theirs}/mine/below`, `${theirs}/nosuch`])
+    t.equal(faultOfFolder(path), `${theirs} belongs to user ${somebody}`, path);
   const sticky = made(`${folder}/sticky`, 0o1777);
-  t.match(faultOfFolder(made(`${sticky}/first`, 0o755, somebody)), /first belongs to user 4711/, "one that was made before ours, where everybody may");
+  t.match(
+    faultOfFolder(made(`${sticky}/first`, 0o755, somebody)),
+    /first belongs to user 4711/,
+    "one that was made before ours, where everybody may",
+  );
   symlinkSync(folder, `${sticky}/theirs`);
   lchownSync(`${sticky}/theirs`, somebody, somebody);
   t.match(faultOfFolder(`${sticky}/theirs/open`), /theirs belongs to user 4711/, "a link that can be turned elsewhere");
@@ -64,18 +83,42 @@ t.test("a folder of somebody else's is refused, wherever it is on the way", { sk
 
 t.test("where nothing can be written is known without writing", { skip: noRoot }, (t) => {
   const folder = scratch(t);
-  for (const path of [folder, `${folder}/a/b`, "/dev/shm", "/run/pontoon-nosuch"]) t.equal(faultOfWriting(path), undefined, path);
+  for (const path of [folder, `${folder}/a/b`, "/dev/shm", "/run/pontoon-nosuch"])
+    t.equal(faultOfWriting(path), undefined, path);
   writeFileSync(`${folder}/file`, "");
   t.equal(faultOfWriting(`${folder}/file/below`)?.code, "ENOTDIR");
-  const look = (path: string) => ["--input-type=module", "--eval", `import { faultOfWriting } from ${JSON.stringify(new URL("./own-folder.js", import.meta.url).href)}; console.log(faultOfWriting("${path}")?.what)`];
+  const look = (path: string) => [
+    "--input-type=module",
+    "--eval",
+    `import { faultOfWriting } from ${JSON.stringify(new URL("./own-folder.js", import.meta.url).href)}; console.log(faultOfWriting("${path}")?.what)`,
+  ];
   const mounted = (options: string, fill: string, path: string) =>
-    spawnSync("unshare", ["--mount", "sh", "-c", `mount -t tmpfs -o ${options} none ${folder}; ${fill}; exec "$@"`, "sh", process.execPath, ...look(path)], { encoding: "utf8" }).stdout.trim();
+    spawnSync(
+      "unshare",
+      [
+        "--mount",
+        "sh",
+        "-c",
+        `mount -t tmpfs -o ${options} none ${folder}; ${fill}; exec "$@"`,
+        "sh",
+        process.execPath,
+        ...look(path),
+      ],
+      { encoding: "utf8" },
+    ).stdout.trim();
   for (const path of [folder, `${folder}/to/be/made`]) {
     t.equal(mounted("ro", "true", path), "on a read-only file system (EROFS)", path);
-    t.equal(mounted("size=1m", `head -c 1m /dev/zero >${folder}/ballast`, path), "on a full file system (ENOSPC)", path);
+    t.equal(
+      mounted("size=1m", `head -c 1m /dev/zero >${folder}/ballast`, path),
+      "on a full file system (ENOSPC)",
+      path,
+    );
     t.equal(mounted("size=1m", "true", path), "undefined", path);
     t.equal(mounted("size=0", "true", path), "undefined", "one without a limit");
-    t.equal(spawnSync(process.execPath, look(path), { encoding: "utf8", uid: somebody, cwd: "/" }).stdout.trim(), "closed for writing (EACCES)");
+    t.equal(
+      spawnSync(process.execPath, look(path), { encoding: "utf8", uid: somebody, cwd: "/" }).stdout.trim(),
+      "closed for writing (EACCES)",
+    );
   }
   t.end();
 });

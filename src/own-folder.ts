@@ -17,7 +17,7 @@ export function faultOfFolder(path: string): string | undefined {
   const pending = partsOf(resolve(path));
   let reached = "/";
   let fault = faultOf(reached, lstatSync(reached), pending.length === 0);
-  for (let links = 0; fault === undefined && pending.length > 0; ) {
+  for (let links = 0; fault === undefined && pending.length > 0;) {
     const place = join(reached, pending.shift()!); // `..` too: nothing in `reached` is a link
     const stat = statOf(place);
     if (typeof stat === "string") return stat === "ENOENT" ? undefined : `${place} cannot be looked at (${stat})`;
@@ -56,7 +56,12 @@ export function faultOfWriting(path: string): WritingFault | undefined {
 }
 
 function writingFault(code: string): WritingFault {
-  const words: Record<string, string> = { EROFS: "on a read-only file system", ENOSPC: "on a full file system", EACCES: "closed for writing", EPERM: "closed for writing" };
+  const words: Record<string, string> = {
+    EROFS: "on a read-only file system",
+    ENOSPC: "on a full file system",
+    EACCES: "closed for writing",
+    EPERM: "closed for writing",
+  };
   return { code, what: `${words[code] ?? "out of reach"} (${code})` };
 }
 
@@ -65,7 +70,9 @@ function faultOf(place: string, stat: Stats, isLast: boolean): string | undefine
   if (!isOurs(stat)) return ownedByOthers(place, stat);
   if ((stat.mode & othersMayWrite) === 0) return undefined;
   // What is root's in a sticky folder, only root can move or remove.
-  return !isLast && (stat.mode & sticky) !== 0 ? undefined : `others than its owner may write in ${place} (mode ${(stat.mode & 0o7777).toString(8)})`;
+  return !isLast && (stat.mode & sticky) !== 0
+    ? undefined
+    : `others than its owner may write in ${place} (mode ${(stat.mode & 0o7777).toString(8)})`;
 }
 
 function ownedByOthers(place: string, { uid }: Stats): string {

@@ -25,7 +25,14 @@ t.test("nothing that does not print is left, and JSON says the same", (t) => {
   t.doesNotThrow(() => fc.assert(fc.property(text, (given) => !left.test(printable(given)))));
   const laidOut = (given: string) => printableJson(JSON.stringify({ [given]: [given] }, undefined, 2));
   t.doesNotThrow(() => fc.assert(fc.property(text, (given) => !left.test(laidOut(given).replaceAll("\n", "")))));
-  t.doesNotThrow(() => fc.assert(fc.property(text, (given) => JSON.stringify(JSON.parse(laidOut(given))) === JSON.stringify({ [given]: [given] }))));
-  t.equal(laidOut("\x7f\x9b\u202e\u{e0001}\n"), '{\n  "\\u007f\\u009b\\u202e\\udb40\\udc01\\n": [\n    "\\u007f\\u009b\\u202e\\udb40\\udc01\\n"\n  ]\n}');
+  t.doesNotThrow(() =>
+    fc.assert(
+      fc.property(text, (given) => JSON.stringify(JSON.parse(laidOut(given))) === JSON.stringify({ [given]: [given] })),
+    ),
+  );
+  t.equal(
+    laidOut("\x7f\x9b\u202e\u{e0001}\n"),
+    '{\n  "\\u007f\\u009b\\u202e\\udb40\\udc01\\n": [\n    "\\u007f\\u009b\\u202e\\udb40\\udc01\\n"\n  ]\n}',
+  );
   t.end();
 });

@@ -2,7 +2,15 @@ import type { Config } from "./config.js";
 
 /** Keys that count as soon as the configuration has been read again. Any other counts from the next start on. */
 const live: ReadonlySet<string> = new Set([
-  "log-level", "dns.ttl", "dns.query-log", "dns.cache-size", "dns.single-label", "dns.forward-from", "dns.orphan-after", "dns.patience", "dns.share-answers",
+  "log-level",
+  "dns.ttl",
+  "dns.query-log",
+  "dns.cache-size",
+  "dns.single-label",
+  "dns.forward-from",
+  "dns.orphan-after",
+  "dns.patience",
+  "dns.share-answers",
 ]);
 
 /** A configuration that was read again, and what of it is new. */
@@ -30,7 +38,12 @@ export function reload(running: Config, read: Config): Reloaded {
 }
 
 /** @param takes whether the value that was read is taken of a key for which there are two */
-function merge<Group extends object>(running: Group, read: Group, prefix: string, takes: (name: string) => boolean): Group {
+function merge<Group extends object>(
+  running: Group,
+  read: Group,
+  prefix: string,
+  takes: (name: string) => boolean,
+): Group {
   const [mine, theirs] = [new Map(Object.entries(running)), new Map(Object.entries(read))] as Map<string, unknown>[];
   const names = new Set([...mine!.keys(), ...theirs!.keys()]);
   const merged = [...names].map((name): [string, unknown] => {

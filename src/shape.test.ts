@@ -1,7 +1,13 @@
 import fc from "fast-check";
 import t from "tap";
 import { readHeld as readHeldSandbox, readToDaemon as readFromDns, readToServer } from "../dns/messages.js";
-import { readFromWorker, readHeld as readHeldPublication, readToDaemon as readFromProxy, readToProxy, readToWorker } from "../proxy/messages.js";
+import {
+  readFromWorker,
+  readHeld as readHeldPublication,
+  readToDaemon as readFromProxy,
+  readToProxy,
+  readToWorker,
+} from "../proxy/messages.js";
 import { readFirstToServer, readFromServer } from "./first-words.js";
 import { amount, anyOf, flag, integer, listOf, messageReader, optional, record, text, tuple, word } from "./shape.js";
 
@@ -15,7 +21,11 @@ t.test("each shape takes what it says, and nothing else", (t) => {
     [optional(flag), [undefined, true], [null, 0]],
     [listOf(flag, 2), [[], [true, false]], [[true, true, true], [1], {}, null, "tt", { length: 1, 0: true }]],
     [tuple(flag, text(1)), [[true, ""]], [[true], [true, "", 1], {}]],
-    [record<{ a: boolean; b?: string }>({ a: flag, b: optional(text(1)) }), [{ a: true }, { a: true, b: "x", c: 1 }], [{}, { b: "x" }, [], null, "a", Object.create({ a: true })]],
+    [
+      record<{ a: boolean; b?: string }>({ a: flag, b: optional(text(1)) }),
+      [{ a: true }, { a: true, b: "x", c: 1 }],
+      [{}, { b: "x" }, [], null, "a", Object.create({ a: true })],
+    ],
     [anyOf(flag, integer(0)), [true, 7], ["7"]],
   ] as const) {
     for (const value of good) t.ok(shape(value), JSON.stringify(value));
@@ -23,15 +33,63 @@ t.test("each shape takes what it says, and nothing else", (t) => {
   }
   const read = messageReader<{ kind: "a"; n: number } | { kind: "b" }>({ a: { n: integer(0) }, b: {} });
   t.same([read({ kind: "a", n: 1 }), read({ kind: "b" })], [{ kind: "a", n: 1 }, { kind: "b" }]);
-  for (const value of [{ kind: "a" }, { kind: "toString" }, { kind: "__proto__" }, { kind: null }, {}, null, [], "b", 5]) t.equal(read(value), undefined, JSON.stringify(value));
+  for (const value of [
+    { kind: "a" },
+    { kind: "toString" },
+    { kind: "__proto__" },
+    { kind: null },
+    {},
+    null,
+    [],
+    "b",
+    5,
+  ])
+    t.equal(read(value), undefined, JSON.stringify(value));
   t.end();
 });
 
 t.test("no reader throws, whatever it is given, and what it takes has a kind", (t) => {
-  const readers = [readHeldSandbox, readFromDns, readToServer, readFromWorker, readHeldPublication, readFromProxy, readToProxy, readToWorker, readFirstToServer, readFromServer];
-  const kinds = ["hello", "held", "held-all", "want-sockets", "reported", "explained", "log", "open", "retarget", "progress", "take", "endpoint", "sandbox", "sockets", "gap"];
-  const value = fc.oneof(fc.jsonValue(), fc.dictionary(fc.constantFrom("kind", "publication", "report", "sandbox", "endpoint", "queries", "udp", "id"), fc.oneof(fc.constantFrom(...kinds), fc.jsonValue())));
-  const holds = () => fc.assert(fc.property(value, (given) => readers.every((read) => typeof (read(given)?.kind ?? "") === "string")), { seed: 3, numRuns: 2000 });
+  const readers = [
+    readHeldSandbox,
+    readFromDns,
+    readToServer,
+    readFromWorker,
+    readHeldPublication,
+    readFromProxy,
+    readToProxy,
+    readToWorker,
+    readFirstToServer,
+    readFromServer,
+  ];
+  const kinds = [
+    "hello",
+    "held",
+    "held-all",
+    "want-sockets",
+    "reported",
+    "explained",
+    "log",
+    "open",
+    "retarget",
+    "progress",
+    "take",
+    "endpoint",
+    "sandbox",
+    "sockets",
+    "gap",
+  ];
+  const value = fc.oneof(
+    fc.jsonValue(),
+    fc.dictionary(
+      fc.constantFrom("kind", "publication", "report", "sandbox", "endpoint", "queries", "udp", "id"),
+      fc.oneof(fc.constantFrom(...kinds), fc.jsonValue()),
+    ),
+  );
+  const holds = () =>
+    fc.assert(
+      fc.property(value, (given) => readers.every((read) => typeof (read(given)?.kind ?? "") === "string")),
+      { seed: 3, numRuns: 2000 },
+    );
   t.doesNotThrow(holds);
   t.end();
 });

@@ -12,8 +12,12 @@ export type ShapesOf<Message extends { readonly kind: string }> = {
 };
 
 /** @returns a reader that gives back what is one of the messages, and undefined for anything else */
-export function messageReader<Message extends { readonly kind: string }>(shapes: ShapesOf<Message>): (value: unknown) => Message | undefined {
-  const byKind = new Map<unknown, Shape>(Object.entries<Fields<object>>(shapes).map(([kind, fields]) => [kind, record(fields)]));
+export function messageReader<Message extends { readonly kind: string }>(
+  shapes: ShapesOf<Message>,
+): (value: unknown) => Message | undefined {
+  const byKind = new Map<unknown, Shape>(
+    Object.entries<Fields<object>>(shapes).map(([kind, fields]) => [kind, record(fields)]),
+  );
   return (value) => {
     if (!isRecord(value)) return undefined;
     return byKind.get(value.kind)?.(value) === true ? (value as unknown as Message) : undefined;
@@ -22,7 +26,8 @@ export function messageReader<Message extends { readonly kind: string }>(shapes:
 
 export function record<Of>(fields: Fields<Of>): Shape {
   const shapes = Object.entries<Shape>(fields);
-  return (value) => isRecord(value) && shapes.every(([name, fits]) => fits(Object.hasOwn(value, name) ? value[name] : undefined));
+  return (value) =>
+    isRecord(value) && shapes.every(([name, fits]) => fits(Object.hasOwn(value, name) ? value[name] : undefined));
 }
 
 export function optional(shape: Shape): Shape {
@@ -62,7 +67,8 @@ export function listOf(shape: Shape, most: number): Shape {
 
 /** An array with exactly these. */
 export function tuple(...shapes: readonly Shape[]): Shape {
-  return (value) => Array.isArray(value) && value.length === shapes.length && shapes.every((fits, index) => fits(value[index]));
+  return (value) =>
+    Array.isArray(value) && value.length === shapes.length && shapes.every((fits, index) => fits(value[index]));
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -19,14 +19,18 @@ const flags = [
 /** Builds the shim when a source is newer than the last build. Returns what was built: "static" or "launcher". */
 export function requireShim() {
   const sources = readdirSync(folder).map((name) => join(folder, name));
-  const newest = Math.max(...[...sources, fileURLToPath(import.meta.url), join(root, "package.json")].map((file) => statSync(file).mtimeMs));
+  const newest = Math.max(
+    ...[...sources, fileURLToPath(import.meta.url), join(root, "package.json")].map((file) => statSync(file).mtimeMs),
+  );
   if (existsSync(output) && statSync(output).mtimeMs > newest && isStatic()) return "static";
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const problems = [];
   for (const compiler of ["musl-gcc", "gcc"]) {
     // Under another name first: dockerd may start the one before at any moment.
     const files = sources.filter((file) => file.endsWith(".c"));
-    const result = spawnSync(compiler, [...flags, `-DPONTOON_VERSION="${version}"`, "-o", `${output}.new`, ...files], { encoding: "utf8" });
+    const result = spawnSync(compiler, [...flags, `-DPONTOON_VERSION="${version}"`, "-o", `${output}.new`, ...files], {
+      encoding: "utf8",
+    });
     if (result.status === 0) {
       renameSync(`${output}.new`, output);
       return "static";
@@ -35,7 +39,9 @@ export function requireShim() {
   }
   writeLauncher();
   const why = problems.length > 0 ? `it could not be compiled (${problems.join("; ")})` : "there is no gcc here";
-  say(`bin/pontoon-docker-proxy takes 40 MB a port, since ${why}; install gcc (Debian: gcc libc6-dev, or musl-tools) and run this again for 24 KB`);
+  say(
+    `bin/pontoon-docker-proxy takes 40 MB a port, since ${why}; install gcc (Debian: gcc libc6-dev, or musl-tools) and run this again for 24 KB`,
+  );
   return "launcher";
 }
 
@@ -45,7 +51,10 @@ function isStatic() {
 
 function writeLauncher() {
   const entry = join(root, "dist", "proxy", "docker-proxy.js");
-  writeFileSync(`${output}.new`, `#!/bin/sh\nexec '${process.execPath.replaceAll("'", "'\\''")}' '${entry.replaceAll("'", "'\\''")}' "$@"\n`);
+  writeFileSync(
+    `${output}.new`,
+    `#!/bin/sh\nexec '${process.execPath.replaceAll("'", "'\\''")}' '${entry.replaceAll("'", "'\\''")}' "$@"\n`,
+  );
   chmodSync(`${output}.new`, 0o755);
   renameSync(`${output}.new`, output);
 }

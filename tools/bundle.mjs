@@ -1,6 +1,15 @@
 // Makes a bundle: a folder that holds the built program and all it needs but Node, and nothing else of the clone.
 import { createHash } from "node:crypto";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { mayGoOn } from "./interrupts.mjs";
 
@@ -9,15 +18,28 @@ const isForBuilding = (name) => name === "typescript" || name.startsWith("@types
 const programFolders = ["src", "dns", "proxy"];
 /** What packages hold for people and their own tests. */
 const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
-const foldersLeftOut = new Set(["node_modules", "test", "tests", "docs", "doc", "example", "examples", "benchmark", "benchmarks", ".github"]);
+const foldersLeftOut = new Set([
+  "node_modules",
+  "test",
+  "tests",
+  "docs",
+  "doc",
+  "example",
+  "examples",
+  "benchmark",
+  "benchmarks",
+  ".github",
+]);
 const tools = ["uninstall-host.mjs", "host-places.mjs", "interrupts.mjs", "lock.mjs", "prepare.mjs"];
 
 /** The version of this build: two that differ in anything that runs have different ones (semver build metadata). */
 export function buildVersion(root) {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) hash.update(`${file}\0`).update(readFileSync(join(root, file)));
-  for (const file of readdirSync(join(root, "proxy", "shim")).sort()) hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
+  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+    hash.update(`${file}\0`).update(readFileSync(join(root, file)));
+  for (const file of readdirSync(join(root, "proxy", "shim")).sort())
+    hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
   return `${version}+${hash.digest("hex").slice(0, 8)}`;
 }
 
@@ -27,15 +49,20 @@ export function buildVersion(root) {
  * @param path the folder's name on the host it is for
  */
 export async function makeBundle({ root, bundle, path, node, version }) {
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder))) copyFile(join(root, file), join(bundle, file));
+  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+    copyFile(join(root, file), join(bundle, file));
   await copyPackages(root, bundle);
   copyTree(join(root, "bin"), join(bundle, "bin"));
   copyTree(join(root, "packaging"), join(bundle, "packaging"));
   for (const name of tools) copyFile(join(root, "tools", name), join(bundle, "tools", name));
   const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const { name, description: text, license, type, bin } = description;
-  writeFile(join(bundle, "package.json"), `${JSON.stringify({ name, version, description: text, license, private: true, type, bin }, undefined, 2)}\n`);
-  for (const [command, program] of Object.entries(bin)) makeCommand(join(bundle, "commands", command), join(root, program), node, path, program);
+  writeFile(
+    join(bundle, "package.json"),
+    `${JSON.stringify({ name, version, description: text, license, private: true, type, bin }, undefined, 2)}\n`,
+  );
+  for (const [command, program] of Object.entries(bin))
+    makeCommand(join(bundle, "commands", command), join(root, program), node, path, program);
 }
 
 /** dockerd executes its docker-proxy for each port: a program of the machine's own is that program, not a launcher of it. */
@@ -136,4 +163,3 @@ export function sizeOf(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
   return files.reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
 }
-

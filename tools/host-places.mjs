@@ -1,6 +1,17 @@
 // Where an installed pontoon is on a host, and how its service is spoken to. Uses nothing but Node itself.
 import { spawnSync } from "node:child_process";
-import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, rmdirSync, rmSync, symlinkSync, renameSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  renameSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { holderOf, takeLock } from "./lock.mjs";
@@ -31,7 +42,8 @@ export function placesBelow(root) {
 /** Refuses while another install-host or uninstall-host changes the same installation; from here on none does until this process ends. */
 export function lockInstallation(places) {
   const path = places.root === "/" ? "/run/pontoon-install.lock" : places.root; // what anybody may open, anybody may lock
-  if (takeLock(path) === undefined) refuse(`${holderOf(path)} is changing the installation in ${places.libraryFolder}; try again when it has ended`);
+  if (takeLock(path) === undefined)
+    refuse(`${holderOf(path)} is changing the installation in ${places.libraryFolder}; try again when it has ended`);
 }
 
 /**
@@ -44,16 +56,25 @@ export async function faultOfPlaces(places, built) {
   const module = join(built, "dist", "src", "own-folder.js");
   if (!existsSync(module)) return "not built yet, and without --root nothing needs it; run `npm run build`";
   const { faultOfFolder } = await import(pathToFileURL(module).href);
-  for (const folder of [places.root, places.libraryFolder, places.commandFolder, places.configFolder, places.stateFolder, dirname(places.unit)]) {
+  for (const folder of [
+    places.root,
+    places.libraryFolder,
+    places.commandFolder,
+    places.configFolder,
+    places.stateFolder,
+    dirname(places.unit),
+  ]) {
     const fault = faultOfFolder(folder) ?? linkOnTheWay(places.root, folder);
-    if (fault !== undefined) return `--root ${places.root}: ${fault}; choose a folder that nobody else may write, in folders that nobody else may write, without links below it`;
+    if (fault !== undefined)
+      return `--root ${places.root}: ${fault}; choose a folder that nobody else may write, in folders that nobody else may write, without links below it`;
   }
   return undefined;
 }
 
 /** A link below another root is meant for whoever lives there: seen from here it leads elsewhere. */
 function linkOnTheWay(root, folder) {
-  for (let place = folder; place !== root && place !== dirname(place); place = dirname(place)) if (readLink(place) !== undefined) return `${place} is a link`;
+  for (let place = folder; place !== root && place !== dirname(place); place = dirname(place))
+    if (readLink(place) !== undefined) return `${place} is a link`;
   return undefined;
 }
 
@@ -67,8 +88,13 @@ export function replaceFile(path, content) {
 
 /** Removes what a run that was killed left half-made. Only under the lock. */
 export function removeUnfinished(places) {
-  const commands = existsSync(places.commandFolder) ? readdirSync(places.commandFolder).map((name) => join(places.commandFolder, name)) : [];
-  const passing = [...[places.current, places.config, places.unit].map(passingName), ...commands.filter((path) => path.endsWith(unfinished))];
+  const commands = existsSync(places.commandFolder)
+    ? readdirSync(places.commandFolder).map((name) => join(places.commandFolder, name))
+    : [];
+  const passing = [
+    ...[places.current, places.config, places.unit].map(passingName),
+    ...commands.filter((path) => path.endsWith(unfinished)),
+  ];
   for (const path of passing) rmSync(path, { force: true });
 }
 
@@ -87,7 +113,8 @@ export function parseOptions(words, usage) {
     else if (name === "--no-start") options.start = false;
     else if (name === "--no-build") options.build = false;
     else return { problem: `${words[index]}: not an option of this; ${usage}` };
-    if (!options.root.startsWith("/")) return { problem: `--root ${options.root}: must be a folder with its full path; ${usage}` };
+    if (!options.root.startsWith("/"))
+      return { problem: `--root ${options.root}: must be a folder with its full path; ${usage}` };
     options.root = resolve(options.root);
   }
   return options;
@@ -104,7 +131,9 @@ export function currentBundle(places) {
  * @param bundle its path as the installed files have it
  */
 export function isRunFrom(bundle) {
-  return readdirSync("/proc").some((name) => /^\d+$/.test(name) && commandLineOf(name)?.includes(`${bundle}/bin/`) === true);
+  return readdirSync("/proc").some(
+    (name) => /^\d+$/.test(name) && commandLineOf(name)?.includes(`${bundle}/bin/`) === true,
+  );
 }
 
 /** Words of a process, each with its end; undefined when it has ended. */
@@ -161,7 +190,11 @@ export function systemctl(...args) {
 
 /** Runs a command that Ctrl-C does not reach: what was begun is finished, or taken back. @returns whether it succeeded, and what it printed */
 export function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], detached: true });
+  const { status, stdout, stderr, error } = spawnSync(command, args, {
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
   return { ok: status === 0, stdout: (stdout ?? "").trim(), stderr: (error?.message ?? stderr ?? "").trim() };
 }
 

@@ -1,10 +1,38 @@
 // `sudo npm run install-host`: installs the built program and its service on this host, beside or instead of an earlier
 // installation. Whatever fails, what was there before is there afterwards.
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync, unlinkSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  unlinkSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { lockClone, requireProgram } from "./build.mjs";
-import { currentBundle, daemonStatus, faultOfPlaces, hasSystemd, isOurCommand, isRunFrom, lockInstallation, parseOptions, placesBelow, readIfThere, readLink, removeIfEmpty, removeUnfinished, replaceFile, replaceLink, run, systemctl, unit } from "./host-places.mjs";
+import {
+  currentBundle,
+  daemonStatus,
+  faultOfPlaces,
+  hasSystemd,
+  isOurCommand,
+  isRunFrom,
+  lockInstallation,
+  parseOptions,
+  placesBelow,
+  readIfThere,
+  readLink,
+  removeIfEmpty,
+  removeUnfinished,
+  replaceFile,
+  replaceLink,
+  run,
+  systemctl,
+  unit,
+} from "./host-places.mjs";
 import { exitCode, mayGoOn } from "./interrupts.mjs";
 import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
@@ -38,7 +66,9 @@ async function install() {
   lockInstallation(places);
   removeUnfinished(places);
   removeUnused(currentBundle(places));
-  const commands = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).bin).map((name) => join(places.commandFolder, name));
+  const commands = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).bin).map((name) =>
+    join(places.commandFolder, name),
+  );
   for (const path of commands) refuseForeign(path);
   const node = nodeProgram();
   const before = currentBundle(places);
@@ -68,7 +98,9 @@ function refuseForeign(path) {
 function nodeProgram() {
   const node = realpathSync(process.execPath);
   if (/^\/(home|root)\//.test(node))
-    say(`warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; install Node for all users, then install again`);
+    say(
+      `warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; install Node for all users, then install again`,
+    );
   return node;
 }
 
@@ -97,7 +129,8 @@ async function checkConfig(bundle) {
 /** The default configuration is written if there is none, and renewed if nobody has changed it. */
 function installConfig(bundle, before) {
   const there = readIfThere(places.config);
-  const defaultBefore = before === undefined ? undefined : readIfThere(join(places.libraryFolder, before, "packaging", "pontoon.yaml"));
+  const defaultBefore =
+    before === undefined ? undefined : readIfThere(join(places.libraryFolder, before, "packaging", "pontoon.yaml"));
   if (there !== undefined && there !== defaultBefore) return;
   makeWithUndo(places.configFolder);
   writeWithUndo(places.config, readFileSync(join(bundle, "packaging", "pontoon.yaml"), "utf8"));
@@ -151,8 +184,19 @@ function restoreService({ wasActive, restarted }) {
 
 /** The daemon's own one line about why it ended. */
 function lastWords(since) {
-  const lines = run("journalctl", ["--unit", unit, "--since", `@${since}`, "--output", "cat", "--no-pager"]).stdout.split("\n");
-  return lines.findLast((line) => line.startsWith("pontoon: "))?.slice("pontoon: ".length) ?? `\`journalctl -u ${unit}\` says why`;
+  const lines = run("journalctl", [
+    "--unit",
+    unit,
+    "--since",
+    `@${since}`,
+    "--output",
+    "cat",
+    "--no-pager",
+  ]).stdout.split("\n");
+  return (
+    lines.findLast((line) => line.startsWith("pontoon: "))?.slice("pontoon: ".length) ??
+    `\`journalctl -u ${unit}\` says why`
+  );
 }
 
 /** Waits for the new daemon, and for it to have replaced an earlier pontoon-dns. */
@@ -189,19 +233,29 @@ function writeWithUndo(path, content) {
 function removeUnused(used) {
   if (!existsSync(places.libraryFolder)) return;
   const bundles = readdirSync(places.libraryFolder).filter((name) => name.startsWith("bundle-") && name !== used);
-  for (const name of bundles) if (!isRunFrom(join(places.library, name))) rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
+  for (const name of bundles)
+    if (!isRunFrom(join(places.library, name)))
+      rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
 }
 
 function report(version, bundle, started) {
-  say(`pontoon ${version} is installed in ${places.libraryFolder} (${Math.round(sizeOf(bundle) / 1e6)} MB); configuration: ${places.config}`);
+  say(
+    `pontoon ${version} is installed in ${places.libraryFolder} (${Math.round(sizeOf(bundle) / 1e6)} MB); configuration: ${places.config}`,
+  );
   const next = {
-    started: "the service runs: `pontoon status` shows it, `systemctl stop pontoon` gives names back to Docker, while published ports go on",
+    started:
+      "the service runs: `pontoon status` shows it, `systemctl stop pontoon` gives names back to Docker, while published ports go on",
     "left-stopped": "the service was stopped, and stays so; `systemctl start pontoon` starts it",
     "not-wanted": "`systemctl start pontoon` starts the service",
-    "other-runs": "another pontoon daemon is running, so the service was not started: end that one, then `systemctl start pontoon`",
-    "no-systemd": "there is no systemd here; run `pontoon daemon` as root under whatever keeps services running, with SIGTERM to stop it",
+    "other-runs":
+      "another pontoon daemon is running, so the service was not started: end that one, then `systemctl start pontoon`",
+    "no-systemd":
+      "there is no systemd here; run `pontoon daemon` as root under whatever keeps services running, with SIGTERM to stop it",
     elsewhere: "no service was touched",
   };
   say(next[started]);
-  if (places.root === "/") say(`to remove it: sudo npm run uninstall-host, or without this clone: sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`);
+  if (places.root === "/")
+    say(
+      `to remove it: sudo npm run uninstall-host, or without this clone: sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`,
+    );
 }

@@ -1,6 +1,17 @@
 // A lock between runs of these tools. The kernel lets go of it when its holder ends, however it does, so none is ever left behind.
 // Node has no flock(2): flock(1) locks a descriptor it is handed, and the lock, which belongs to the open file, stays with us.
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  unlinkSync,
+} from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename } from "node:path";
 import { refuse, say } from "./prepare.mjs";
@@ -17,9 +28,11 @@ export function takeLock(path) {
     const isFolder = lstatSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
     const fd = openLock(path, isFolder);
     const { status, error } = spawnSync("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "ignore", fd] });
-    if (error !== undefined) refuse(`flock is missing, without which two runs could undo each other's work; install it (Debian: util-linux)`);
+    if (error !== undefined)
+      refuse(`flock is missing, without which two runs could undo each other's work; install it (Debian: util-linux)`);
     // Its last holder may have removed the file between our opening and our locking: then the lock is on nothing.
-    if (status === 0 && lstatSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return releaser(path, fd, isFolder);
+    if (status === 0 && lstatSync(path, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino)
+      return releaser(path, fd, isFolder);
     closeSync(fd);
     if (status !== 0) return undefined;
   }
@@ -47,7 +60,11 @@ export function holderOf(path) {
   for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
     try {
       const isHolder = readdirSync(`/proc/${pid}/fd`).some((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`) === place);
-      const tool = isHolder && readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").find((word) => /(^|\/)tools\/[\w-]+\.mjs$/.test(word));
+      const tool =
+        isHolder &&
+        readFileSync(`/proc/${pid}/cmdline`, "utf8")
+          .split("\0")
+          .find((word) => /(^|\/)tools\/[\w-]+\.mjs$/.test(word));
       if (tool) return `${basename(tool, ".mjs")} (pid ${pid})`;
     } catch {
       // it has ended, or is another user's
@@ -68,7 +85,13 @@ function placeOf(path) {
 
 function openLock(path, isFolder) {
   try {
-    return openSync(path, (isFolder ? constants.O_RDONLY : constants.O_RDWR | constants.O_CREAT) | constants.O_NOFOLLOW | constants.O_NONBLOCK, 0o600);
+    return openSync(
+      path,
+      (isFolder ? constants.O_RDONLY : constants.O_RDWR | constants.O_CREAT) |
+        constants.O_NOFOLLOW |
+        constants.O_NONBLOCK,
+      0o600,
+    );
   } catch (error) {
     refuse(`${path} cannot be locked (${error.code}); permit writing there, or remove what has that name`);
   }

@@ -10,7 +10,12 @@ import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { countsOf } from "./tally.mjs";
 
 /** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
-const onEachNode = ["src/", "dns/", "proxy/", ...["names", "takeover", "publish", "privileges"].map((name) => `integration/${name}`)];
+const onEachNode = [
+  "src/",
+  "dns/",
+  "proxy/",
+  ...["names", "takeover", "publish", "privileges"].map((name) => `integration/${name}`),
+];
 /** What is run on each Docker: tests with hosts, and those whose oracle is the suite's own nft. */
 const onEachDocker = ["integration/", "src/linux/netlink", "src/backend/takeover-table", "src/backend/dns-redirect"];
 const kinds = { node: nodeRuns, docker: dockerRuns, arm64: arm64Runs };
@@ -19,7 +24,8 @@ const words = process.argv.slice(2).filter((word) => word !== "--");
 const wanted = words.filter((word) => Object.hasOwn(kinds, word));
 /** As for `npm test`: only test files whose path holds one of these. */
 const filters = words.filter((word) => !wanted.includes(word));
-if (filters.some((word) => word.startsWith("-"))) refuse(`usage: npm run test:matrix [-- ${Object.keys(kinds).join("|")}…] [FILTER…]`);
+if (filters.some((word) => word.startsWith("-")))
+  refuse(`usage: npm run test:matrix [-- ${Object.keys(kinds).join("|")}…] [FILTER…]`);
 
 requirePlatform();
 requireRoot("npm run test:matrix");
@@ -34,7 +40,8 @@ for (const signal of ["SIGINT", "SIGTERM"])
   });
 
 const results = [];
-for (const kind of wanted.length > 0 ? wanted : Object.keys(kinds)) for (const run of kinds[kind](filters)) if (!interrupted) await perform(run);
+for (const kind of wanted.length > 0 ? wanted : Object.keys(kinds))
+  for (const run of kinds[kind](filters)) if (!interrupted) await perform(run);
 
 for (const { name, passed, failed, failures, took } of results) {
   say(`${name}: ${passed} passed, ${failed} failed (${Math.round(took / 1000)} s)`);
@@ -53,11 +60,19 @@ function* nodeRuns(filters) {
       async prepare() {
         const { binary, problem } = await nodeOf(major);
         if (problem !== undefined) return { problem };
-        return { argv: [binary, ...testsOf(files)], env: { PATH: [dirname(binary), process.env.PATH].join(delimiter) } };
+        return {
+          argv: [binary, ...testsOf(files)],
+          env: { PATH: [dirname(binary), process.env.PATH].join(delimiter) },
+        };
       },
     };
   for (const suite of ["bookworm", "trixie"])
-    yield { name: `Node of Debian ${suite}`, prepare: () => inSuite(suite, { node: "" }, files), done: () => removeTemporary(suite), isRefusal: suite === "bookworm" };
+    yield {
+      name: `Node of Debian ${suite}`,
+      prepare: () => inSuite(suite, { node: "" }, files),
+      done: () => removeTemporary(suite),
+      isRefusal: suite === "bookworm",
+    };
 }
 
 /** Every integration test on the Docker of later suites, with either hierarchy of control groups. */
@@ -66,7 +81,8 @@ function* dockerRuns(filters) {
     for (const hierarchy of [1, 2])
       yield {
         name: `Docker of Debian ${suite}, cgroup v${hierarchy}`,
-        prepare: () => inSuite(suite, { hierarchy, node: process.execPath }, filters.length > 0 ? filters : onEachDocker),
+        prepare: () =>
+          inSuite(suite, { hierarchy, node: process.execPath }, filters.length > 0 ? filters : onEachDocker),
         done: () => removeTemporary(suite),
       };
 }
@@ -100,7 +116,12 @@ async function perform({ name, prepare, done, isRefusal = false }) {
 function show(argv, env) {
   return new Promise((resolve) => {
     // A process group of its own: what Ctrl-C means for it is decided here.
-    const child = (running = spawn(argv[0], argv.slice(1), { cwd: root, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"], detached: true }));
+    const child = (running = spawn(argv[0], argv.slice(1), {
+      cwd: root,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    }));
     let output = "";
     for (const stream of ["stdout", "stderr"])
       child[stream].on("data", (chunk) => {
@@ -115,5 +136,7 @@ function show(argv, env) {
 /** A Node that is too old is refused with what to do. */
 function refusal(output, code) {
   const ok = code === 1 && /pontoon: Node [\d.]+ is too old; install Node 20 or later/.test(output);
-  return ok ? { passed: 1, failed: 0, failures: [] } : { passed: 0, failed: 1, failures: ["a Node that is too old is not refused in a sentence"] };
+  return ok
+    ? { passed: 1, failed: 0, failures: [] }
+    : { passed: 0, failed: 1, failures: ["a Node that is too old is not refused in a sentence"] };
 }

@@ -22,8 +22,22 @@ export async function nodeOf(major, arch = process.arch, packages = []) {
   const binary = join(folder, "node_modules", name, "bin", "node");
   if (existsSync(binary)) return { binary, folder };
   mkdirSync(folder, { recursive: true });
-  const options = ["--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund", ...(arch === process.arch ? [] : ["--force"])];
-  const result = await quietly(`installing Node ${major}`, "npm", ["install", ...options, `${name}@${major}`, ...packages]);
+  const options = [
+    "--prefix",
+    folder,
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    ...(arch === process.arch ? [] : ["--force"]),
+  ];
+  const result = await quietly(`installing Node ${major}`, "npm", [
+    "install",
+    ...options,
+    `${name}@${major}`,
+    ...packages,
+  ]);
   if (result.ok && existsSync(binary)) return { binary, folder };
-  return { problem: `Node ${major} could not be installed: ${lastLine(result.output)}; run: npm install --prefix ${folder} ${name}@${major}` };
+  return {
+    problem: `Node ${major} could not be installed: ${lastLine(result.output)}; run: npm install --prefix ${folder} ${name}@${major}`,
+  };
 }

@@ -73,7 +73,10 @@ export async function requireBuild(project) {
   const stamp = buildStamp(project);
   const folders = ["src", "dns", "proxy", ...(project === "tsconfig.json" ? ["integration", "bench"] : [])];
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
-  const newest = Math.max(...files.map((file) => statSync(file).mtimeMs), ...folders.map((name) => newestSource(join(root, name))));
+  const newest = Math.max(
+    ...files.map((file) => statSync(file).mtimeMs),
+    ...folders.map((name) => newestSource(join(root, name))),
+  );
   if (existsSync(stamp) && statSync(stamp).mtimeMs > newest) return;
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   const result = await quietly("building", process.execPath, [tsc, "-p", join(root, project)]);
@@ -106,7 +109,8 @@ function onPath(command) {
  */
 export function quietly(doing, command, args, env = process.env) {
   const started = Date.now();
-  const line = (end) => process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
+  const line = (end) =>
+    process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
   if (!process.stderr.isTTY) say(doing);
   const ticking = process.stderr.isTTY ? setInterval(() => line(""), 1000) : undefined;
   return new Promise((resolve) => {
@@ -133,5 +137,10 @@ export function quietly(doing, command, args, env = process.env) {
 }
 
 export function lastLine(output) {
-  return output.trim().split("\n").findLast((line) => line.trim() !== "") ?? "no output";
+  return (
+    output
+      .trim()
+      .split("\n")
+      .findLast((line) => line.trim() !== "") ?? "no output"
+  );
 }

@@ -31,7 +31,9 @@ export class Tally {
       } else this.count(`${file}: ${leaf.name}`, leaf.ok);
     }
     if (this.failed === before && (code !== 0 || leaves.length === 0))
-      this.fail(`${file}: ${signal ? `ended by ${signal}` : leaves.length === 0 ? "no test ran" : `exit code ${code}`}`);
+      this.fail(
+        `${file}: ${signal ? `ended by ${signal}` : leaves.length === 0 ? "no test ran" : `exit code ${code}`}`,
+      );
     return this.failed === before;
   }
 }
@@ -49,7 +51,11 @@ export function leafResults(output) {
     if (isSummary) continue;
     const text = match[3] ?? "";
     const skip = /# SKIP ?(.*)$/i.exec(text);
-    results.push({ ok: match[2] === "ok", name: text.replace(/ # (time|SKIP|TODO).*$/i, ""), skip: skip ? skip[1] || "no reason" : undefined });
+    results.push({
+      ok: match[2] === "ok",
+      name: text.replace(/ # (time|SKIP|TODO).*$/i, ""),
+      skip: skip ? skip[1] || "no reason" : undefined,
+    });
   }
   return results;
 }
@@ -57,8 +63,12 @@ export function leafResults(output) {
 /** What a whole run of tests has printed last, or one failure if it did not come to that. */
 export function countsOf(output, code) {
   // What is said of skipped tests goes to stderr, and may come later.
-  const last = /^(\d+) passed, (\d+) failed$/.exec(output.split("\n").findLast((line) => /^\d+ passed, \d+ failed$/.test(line)) ?? "");
-  const failures = output.split("\n").flatMap((line) => (line.startsWith("FAILED ") ? [line.slice("FAILED ".length)] : []));
+  const last = /^(\d+) passed, (\d+) failed$/.exec(
+    output.split("\n").findLast((line) => /^\d+ passed, \d+ failed$/.test(line)) ?? "",
+  );
+  const failures = output
+    .split("\n")
+    .flatMap((line) => (line.startsWith("FAILED ") ? [line.slice("FAILED ".length)] : []));
   if (last === null) return { passed: 0, failed: 1, failures: [`ended with exit code ${code} before the last test`] };
   return { passed: Number(last[1]), failed: Number(last[2]), failures };
 }

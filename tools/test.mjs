@@ -53,7 +53,10 @@ const isWhole = filters.length === 0;
 if (isWhole) tally.count("lint", lint());
 // Those that make hosts take longest: begun first, they do not keep the rest waiting at the end.
 const makesHosts = ({ file }) => file.startsWith("integration");
-const queue = [...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: ownNode })), ...(isWhole && !unitOnly ? await onNewestLts() : [])];
+const queue = [
+  ...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: ownNode })),
+  ...(isWhole && !unitOnly ? await onNewestLts() : []),
+];
 queue.sort((one, other) => Number(makesHosts(other)) - Number(makesHosts(one)));
 const last = files.filter((file) => alone.test(file));
 let interrupted = false;
@@ -74,14 +77,23 @@ process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);
 process.exit(tally.failed > 0 || interrupted ? 1 : 0);
 
 function lint() {
-  return spawnSync(process.execPath, [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"], { cwd: root, stdio: "inherit" }).status === 0;
+  return (
+    spawnSync(
+      process.execPath,
+      [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"],
+      { cwd: root, stdio: "inherit" },
+    ).status === 0
+  );
 }
 
 /** What depends on Node's loop and threads, once more on the newest Node with long-term support; `npm run test:matrix` runs more. */
 async function onNewestLts() {
   if (process.versions.node.startsWith(`${newestLts}.`)) return [];
   const { binary, problem } = await nodeOf(newestLts);
-  if (problem === undefined) return files.filter((file) => tellingOfNode.test(file)).map((file) => ({ file, node: [binary], where: ` on Node ${newestLts}` }));
+  if (problem === undefined)
+    return files
+      .filter((file) => tellingOfNode.test(file))
+      .map((file) => ({ file, node: [binary], where: ` on Node ${newestLts}` }));
   if (process.env.CI === undefined) say(`${problem}; its tests are left out`);
   else tally.fail(problem);
   return [];

@@ -1,7 +1,22 @@
 // `sudo npm run uninstall-host`: gives everything back to Docker and removes what install-host installed, and only that.
 import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
-import { commandLineOf, currentBundle, daemonStatus, faultOfPlaces, hasSystemd, isOurCommand, lockInstallation, parseOptions, placesBelow, readIfThere, removeIfEmpty, removeUnfinished, systemctl, unit } from "./host-places.mjs";
+import {
+  commandLineOf,
+  currentBundle,
+  daemonStatus,
+  faultOfPlaces,
+  hasSystemd,
+  isOurCommand,
+  lockInstallation,
+  parseOptions,
+  placesBelow,
+  readIfThere,
+  removeIfEmpty,
+  removeUnfinished,
+  systemctl,
+  unit,
+} from "./host-places.mjs";
 import { exitCode, mayGoOn } from "./interrupts.mjs";
 import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 
@@ -33,13 +48,16 @@ await mayGoOn().catch(giveUp);
 // Nothing waits from here on, so nothing interrupts it.
 removeUnfinished(places);
 const left = [];
-const defaultConfig = bundle === undefined ? undefined : readIfThere(join(places.libraryFolder, bundle, "packaging", "pontoon.yaml"));
+const defaultConfig =
+  bundle === undefined ? undefined : readIfThere(join(places.libraryFolder, bundle, "packaging", "pontoon.yaml"));
 if (existsSync(places.config) && readIfThere(places.config) === defaultConfig) unlinkSync(places.config);
 if (!removeIfEmpty(places.configFolder)) left.push(places.configFolder, "which was changed or added to");
-if (!removeIfEmpty(places.stateFolder)) left.push(places.stateFolder, "which is not empty, or a file system of its own");
+if (!removeIfEmpty(places.stateFolder))
+  left.push(places.stateFolder, "which is not empty, or a file system of its own");
 if (places.root === "/") removeIfEmpty(places.runFolder); // a daemon from a clone may be using it
 if (existsSync(places.commandFolder))
-  for (const name of readdirSync(places.commandFolder)) if (isOurCommand(places, join(places.commandFolder, name))) unlinkSync(join(places.commandFolder, name));
+  for (const name of readdirSync(places.commandFolder))
+    if (isOurCommand(places, join(places.commandFolder, name))) unlinkSync(join(places.commandFolder, name));
 rmSync(places.unit, { force: true });
 if (hasSystemd(places)) systemctl("daemon-reload");
 rmSync(places.libraryFolder, { recursive: true, force: true });
@@ -48,7 +66,10 @@ say("pontoon is removed; every container is answered by Docker's own resolver");
 for (let index = 0; index < left.length; index += 2) say(`left: ${left[index]}, ${left[index + 1]}`);
 
 function giveUp(error) {
-  refuse(`${error.message}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``, exitCode());
+  refuse(
+    `${error.message}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``,
+    exitCode(),
+  );
 }
 
 /** Nothing is removed under a daemon that runs. */
@@ -62,7 +83,9 @@ function stopService() {
   const program = bundle === undefined ? undefined : join(places.libraryFolder, bundle, "bin", "pontoon");
   const running = program === undefined ? undefined : daemonStatus(program);
   if (running !== undefined && isInstalled(running.pid))
-    refuse(`the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`);
+    refuse(
+      `the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`,
+    );
 }
 
 /** dockerd could publish no port any more. */
@@ -75,7 +98,10 @@ function refuseIfDockerNeedsIt() {
     const [program = "", ...words] = (commandLineOf(pid) ?? "").split("\0");
     if (program.endsWith("dockerd") && words.some(isNeeded)) users.push(`the options of dockerd (pid ${pid})`);
   }
-  if (users.length > 0) refuse(`dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`);
+  if (users.length > 0)
+    refuse(
+      `dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
+    );
 }
 
 /** What it serves for dockerd becomes Docker's own docker-proxy; what `pontoon publish` published ends. */
@@ -89,7 +115,8 @@ async function stopProxy() {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   if (isProxy(pid)) process.kill(pid, "SIGKILL");
-  for (const name of ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"]) rmSync(join(places.runFolder, name), { force: true });
+  for (const name of ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"])
+    rmSync(join(places.runFolder, name), { force: true });
 }
 
 function isProxy(pid) {

@@ -13,10 +13,17 @@ export async function dnsmasqPeer(site: Site, asker: Container, name = "dnsmasq"
   const { host, network } = site;
   const hostsFile = `/run/bench/dnsmasq/${asker.id}.hosts`;
   const pidFile = `/run/bench/dnsmasq/${asker.id}.pid`;
-  const lines = site.members.flatMap((member) => [member.ip, member.ip6].map((address) => `${address} ${member.name}.${network} ${member.name}`));
+  const lines = site.members.flatMap((member) =>
+    [member.ip, member.ip6].map((address) => `${address} ${member.name}.${network} ${member.name}`),
+  );
   host.writeFile(hostsFile, `${lines.join("\n")}\n`);
   const files = ["--conf-file=/dev/null", `--pid-file=${pidFile}`, "--no-hosts", `--addn-hosts=${hostsFile}`];
-  const sockets = ["--resolv-file=/etc/resolv.conf", `--port=${port}`, "--listen-address=127.0.0.1", "--bind-interfaces"];
+  const sockets = [
+    "--resolv-file=/etc/resolv.conf",
+    `--port=${port}`,
+    "--listen-address=127.0.0.1",
+    "--bind-interfaces",
+  ];
   await host.exec(["dnsmasq", ...files, ...sockets], { netns: asker });
   const pid = await readPid(host, pidFile);
   return {

@@ -10,7 +10,8 @@ interface PontoonStatus {
 
 /** Waits until pontoon answers the site's one asker, and Docker the other; both as pontoon itself tells. */
 export async function pontoonPeer(site: Site, pontoon: Pontoon): Promise<Peer> {
-  const resolverOf = (status: PontoonStatus, id: string) => status.containers.find((container) => container.id === id)?.resolver;
+  const resolverOf = (status: PontoonStatus, id: string) =>
+    status.containers.find((container) => container.id === id)?.resolver;
   const status = await pontoon.waitUntil((now) => {
     const answering = now as unknown as PontoonStatus;
     return resolverOf(answering, site.asker.id) === "pontoon" && resolverOf(answering, site.plainAsker.id) === "docker";

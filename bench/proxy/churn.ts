@@ -37,12 +37,20 @@ export async function measureChurn({ options, progress, undo }: Bench<ProxyOptio
   for (let at = 0; at < options.churnSeconds; at += sampleSeconds) {
     progress.show(`connections opened and closed: ${at} of ${options.churnSeconds} s`);
     const { requestsPerSecond } = await runWrk(world, ports.connections, sampleSeconds);
-    samples.push({ at: at + sampleSeconds, residentMemory: residentMemory(world, server), descriptors: descriptors(world, server), connectionsPerSecond: requestsPerSecond });
+    samples.push({
+      at: at + sampleSeconds,
+      residentMemory: residentMemory(world, server),
+      descriptors: descriptors(world, server),
+      connectionsPerSecond: requestsPerSecond,
+    });
   }
   await pause(settling);
   const left = descriptors(world, server) - descriptorsBefore;
   return {
-    rows: [flatRow(samples, options.churnSeconds), figureRow("… descriptors left behind", left, `${descriptorsBefore} before`, descriptorsGoal)],
+    rows: [
+      flatRow(samples, options.churnSeconds),
+      figureRow("… descriptors left behind", left, `${descriptorsBefore} before`, descriptorsGoal),
+    ],
     tables: [samplesTable(samples)],
     data: { churn: { samples, descriptorsBefore, left } },
   };
@@ -56,12 +64,22 @@ function flatRow(samples: readonly Sample[], seconds: number) {
   const all = samples.map(({ residentMemory }) => residentMemory / 1e6);
   const range = `${Math.min(...all).toFixed(1)}–${Math.max(...all).toFixed(1)} MB`;
   const title = `connections opened and closed for ${seconds} s, memory`;
-  return { ...figureRow(title, last / second, range, flatGoal), figure: `${last.toFixed(1)} MB`, against: "earlier", other: `${second.toFixed(1)} MB` };
+  return {
+    ...figureRow(title, last / second, range, flatGoal),
+    figure: `${last.toFixed(1)} MB`,
+    against: "earlier",
+    other: `${second.toFixed(1)} MB`,
+  };
 }
 
 function samplesTable(samples: readonly Sample[]): string {
   const every = Math.max(1, Math.floor(samples.length / 10));
   const shown = samples.filter((_, index) => (index + 1) % every === 0);
-  const lines = shown.map(({ at, residentMemory, descriptors, connectionsPerSecond }) => [`${at} s`, `${(residentMemory / 1e6).toFixed(1)} MB`, String(descriptors), Math.round(connectionsPerSecond).toLocaleString("en")]);
+  const lines = shown.map(({ at, residentMemory, descriptors, connectionsPerSecond }) => [
+    `${at} s`,
+    `${(residentMemory / 1e6).toFixed(1)} MB`,
+    String(descriptors),
+    Math.round(connectionsPerSecond).toLocaleString("en"),
+  ]);
   return aligned([["OPENED AND CLOSED", "MEMORY", "DESCRIPTORS", "CONNECTIONS/S"], ...lines]);
 }

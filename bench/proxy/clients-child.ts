@@ -65,7 +65,10 @@ answerRequests(async ({ connections, to }: ClientsRequest): Promise<object> => {
   while (clients.length < connections) {
     const more = Array.from({ length: Math.min(atOnce, connections - clients.length) }, () => new Client(to));
     for (const client of more) await until(() => client.ask(), { everyMs: 1, what: "a connection is made" });
-    await until(() => more.every(({ answered, failure }) => answered || failure !== undefined), { timeoutMs: 20_000, what: "all are answered" });
+    await until(() => more.every(({ answered, failure }) => answered || failure !== undefined), {
+      timeoutMs: 20_000,
+      what: "all are answered",
+    });
     const failed = more.find(({ failure }) => failure !== undefined);
     if (failed) throw new Error(`connection ${clients.length}: ${failed.failure}`);
     clients.push(...more);

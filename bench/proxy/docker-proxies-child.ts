@@ -16,7 +16,12 @@ export interface Mapping {
 }
 
 export type DockerProxiesRequest =
-  | { readonly do: "publish"; readonly program: string; readonly env: Readonly<Record<string, string>>; readonly mappings: readonly Mapping[] }
+  | {
+      readonly do: "publish";
+      readonly program: string;
+      readonly env: Readonly<Record<string, string>>;
+      readonly mappings: readonly Mapping[];
+    }
   /** Ends all, as dockerd does when a container stops. */
   | { readonly do: "withdraw" };
 
@@ -35,7 +40,11 @@ answerRequests(async (request: DockerProxiesRequest): Promise<DockerProxiesReply
   return { pids: [...children].map(({ pid }) => pid!) };
 });
 
-async function publish(program: string, env: Readonly<Record<string, string>>, { protocol, hostIp, hostPort, containerIp, containerPort }: Mapping): Promise<void> {
+async function publish(
+  program: string,
+  env: Readonly<Record<string, string>>,
+  { protocol, hostIp, hostPort, containerIp, containerPort }: Mapping,
+): Promise<void> {
   const host = ["-host-ip", hostIp, "-host-port", String(hostPort)];
   const container = ["-container-ip", containerIp, "-container-port", String(containerPort)];
   const child = spawn(program, ["-proto", protocol, ...host, ...container], {

@@ -40,17 +40,35 @@ interface Held {
 export async function measureIdle({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
   const world = await worldWithTarget(undo);
   const limit = await descriptorLimit(world);
-  const connectionsOf = (kind: SideKind) => Math.min(options.connections, Math.floor(limit * descriptorsShare[kind.name]) - spare);
+  const connectionsOf = (kind: SideKind) =>
+    Math.min(options.connections, Math.floor(limit * descriptorsShare[kind.name]) - spare);
   const count = Math.min(options.rounds, roundsAtMost);
-  const rounds = await takeTurns([pontoonSide, dockerProxySide], (kind) => hold(world, kind, connectionsOf(kind), options.seconds), {
-    rounds: count,
-    onTurn: (name, round) => progress.show(`idle connections: round ${round + 1} of ${count}, ${name}`),
-  });
-  const of = (name: "pontoon" | "docker-proxy", figure: (held: Held) => number): number[] => rounds.get(name)!.map((held) => figure(held));
+  const rounds = await takeTurns(
+    [pontoonSide, dockerProxySide],
+    (kind) => hold(world, kind, connectionsOf(kind), options.seconds),
+    {
+      rounds: count,
+      onTurn: (name, round) => progress.show(`idle connections: round ${round + 1} of ${count}, ${name}`),
+    },
+  );
+  const of = (name: "pontoon" | "docker-proxy", figure: (held: Held) => number): number[] =>
+    rounds.get(name)!.map((held) => figure(held));
   const title = `${connectionsOf(pontoonSide).toLocaleString("en")} idle connections`;
   const rows = [
-    { ...ranged(`${title}, each`, of("pontoon", kilobytesEach), bytesGoal), against: "docker-proxy", other: `${median(of("docker-proxy", kilobytesEach)).toFixed(1)} KB` },
-    { ...ranged("… processor meanwhile", of("pontoon", ({ busy }) => busy), busyGoal), against: "docker-proxy", other: `${median(of("docker-proxy", ({ busy }) => busy)).toFixed(1)} %` },
+    {
+      ...ranged(`${title}, each`, of("pontoon", kilobytesEach), bytesGoal),
+      against: "docker-proxy",
+      other: `${median(of("docker-proxy", kilobytesEach)).toFixed(1)} KB`,
+    },
+    {
+      ...ranged(
+        "… processor meanwhile",
+        of("pontoon", ({ busy }) => busy),
+        busyGoal,
+      ),
+      against: "docker-proxy",
+      other: `${median(of("docker-proxy", ({ busy }) => busy)).toFixed(1)} %`,
+    },
   ];
   return { rows, tables: [], data: { idle: Object.fromEntries(rounds) } };
 }
@@ -83,10 +101,19 @@ function kilobytesEach({ connections, before, after }: Held): number {
 
 /** How many descriptors a process may have. */
 async function descriptorLimit(world: World): Promise<number> {
-  const { stdout } = await world.run([process.execPath, "-e", "process.stdout.write(require('fs').readFileSync('/proc/self/limits', 'utf8'))"]);
+  const { stdout } = await world.run([
+    process.execPath,
+    "-e",
+    "process.stdout.write(require('fs').readFileSync('/proc/self/limits', 'utf8'))",
+  ]);
   return Number(/^Max open files\s+\d+\s+(\d+)/m.exec(stdout)?.[1]);
 }
 
 function ranged(measure: string, values: readonly number[], goal: Parameters<typeof figureRow>[3]) {
-  return figureRow(measure, median(values), `${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)}`, goal);
+  return figureRow(
+    measure,
+    median(values),
+    `${Math.min(...values).toFixed(1)}–${Math.max(...values).toFixed(1)}`,
+    goal,
+  );
 }

@@ -12,7 +12,10 @@ t.test("what iperf3 reports is read", (t) => {
 });
 
 t.test("a report of a failure, or none, is an error", (t) => {
-  t.throws(() => parseIperf(JSON.stringify({ intervals: [], end: {}, error: "unable to connect" })), /unable to connect/);
+  t.throws(
+    () => parseIperf(JSON.stringify({ intervals: [], end: {}, error: "unable to connect" })),
+    /unable to connect/,
+  );
   t.throws(() => parseIperf("killed"), /killed/);
   t.end();
 });

@@ -17,9 +17,27 @@ export interface IperfOptions {
 }
 
 /** Sends as much as goes through a published port of iperf3. */
-export async function runIperf(world: World, port: number, { seconds, streams, fromTarget }: IperfOptions): Promise<IperfLoad> {
-  const argv = ["iperf3", "--client", clientAddress, "--port", String(port), "--time", String(seconds), "--parallel", String(streams), "--json"];
-  const { stdout } = await world.run([...argv, ...(fromTarget ? ["--reverse"] : [])], { timeoutMs: seconds * 1000 + 30_000, reject: false });
+export async function runIperf(
+  world: World,
+  port: number,
+  { seconds, streams, fromTarget }: IperfOptions,
+): Promise<IperfLoad> {
+  const argv = [
+    "iperf3",
+    "--client",
+    clientAddress,
+    "--port",
+    String(port),
+    "--time",
+    String(seconds),
+    "--parallel",
+    String(streams),
+    "--json",
+  ];
+  const { stdout } = await world.run([...argv, ...(fromTarget ? ["--reverse"] : [])], {
+    timeoutMs: seconds * 1000 + 30_000,
+    reject: false,
+  });
   return parseIperf(stdout);
 }
 

@@ -29,7 +29,14 @@ export async function measureMemory({ options, progress, undo }: Bench<ProxyOpti
     rounds: count,
     onTurn: (name, round) => progress.show(`memory: round ${round + 1} of ${count}, ${name}`),
   });
-  const row = ratioRow(rounds, `memory (PSS) of ${ports} ports × IPv4 + IPv6`, "docker-proxy", goal, ({ pss }) => pss, printMegabytes);
+  const row = ratioRow(
+    rounds,
+    `memory (PSS) of ${ports} ports × IPv4 + IPv6`,
+    "docker-proxy",
+    goal,
+    ({ pss }) => pss,
+    printMegabytes,
+  );
   return { rows: [row], tables: [], data: { memory: Object.fromEntries(rounds) } };
 }
 
@@ -37,7 +44,13 @@ async function measureSide(world: World, kind: SideKind, ports: number): Promise
   const side = await kind.start(world);
   const numbers = Array.from({ length: ports }, (_, index) => firstPort + index);
   const mappings = numbers.flatMap((hostPort) =>
-    ["0.0.0.0", "::"].map((hostIp) => ({ protocol: "tcp" as const, hostIp, hostPort, containerIp: targetAddress, containerPort: 81 })),
+    ["0.0.0.0", "::"].map((hostIp) => ({
+      protocol: "tcp" as const,
+      hostIp,
+      hostPort,
+      containerIp: targetAddress,
+      containerPort: 81,
+    })),
   );
   await side.publish(mappings);
   // Each has been of use once.

@@ -2,8 +2,19 @@ import t from "tap";
 import { measures, readOptions } from "./options.js";
 
 t.test("what is not given has its default, also beside --quick", (t) => {
-  t.match(readOptions([]), { rounds: 5, seconds: 3, ports: 200, range: 1000, churnSeconds: 600, only: Object.keys(measures) });
-  t.match(readOptions(["--quick", "--churn-seconds", "7", "--only", "idle,udp"]), { rounds: 2, churnSeconds: 7, only: ["udp", "idle"] });
+  t.match(readOptions([]), {
+    rounds: 5,
+    seconds: 3,
+    ports: 200,
+    range: 1000,
+    churnSeconds: 600,
+    only: Object.keys(measures),
+  });
+  t.match(readOptions(["--quick", "--churn-seconds", "7", "--only", "idle,udp"]), {
+    rounds: 2,
+    churnSeconds: 7,
+    only: ["udp", "idle"],
+  });
   t.end();
 });
 

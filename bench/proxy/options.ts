@@ -43,8 +43,26 @@ export const usage = `options:
   --quick              a glance while developing: 2 rounds of 1 s, fewer of everything`;
 
 const all = Object.keys(measures) as MeasureName[];
-const thorough: ProxyOptions = { only: all, rounds: 5, seconds: 3, warmUpSeconds: 2, ports: 200, range: 1000, connections: 10_000, churnSeconds: 600 };
-const quick: ProxyOptions = { ...thorough, rounds: 2, seconds: 1, warmUpSeconds: 1, ports: 20, range: 100, connections: 1000, churnSeconds: 20 };
+const thorough: ProxyOptions = {
+  only: all,
+  rounds: 5,
+  seconds: 3,
+  warmUpSeconds: 2,
+  ports: 200,
+  range: 1000,
+  connections: 10_000,
+  churnSeconds: 600,
+};
+const quick: ProxyOptions = {
+  ...thorough,
+  rounds: 2,
+  seconds: 1,
+  warmUpSeconds: 1,
+  ports: 20,
+  range: 100,
+  connections: 1000,
+  churnSeconds: 20,
+};
 
 /** Reads the command line. Throws a UsageError. */
 export function readOptions(args: readonly string[]): ProxyOptions {

@@ -21,7 +21,13 @@ export async function measurePublish({ options, progress, undo }: Bench<ProxyOpt
   const ports = `${firstPort}-${lastPort}`;
   await host.container({ name: "published", command: ["nc", "-ll", "-p", String(lastPort), "-e", "cat"] });
   const client = host.helper<PublishRequest, PublishReply>(childProgram("publish-child.js"));
-  const command = [process.execPath, join(repositoryRoot, "bin", "pontoon"), "publish", "published", `${ports}:${ports}`];
+  const command = [
+    process.execPath,
+    join(repositoryRoot, "bin", "pontoon"),
+    "publish",
+    "published",
+    `${ports}:${ports}`,
+  ];
   const rounds: PublishReply[] = [];
   for (let round = 0; round < count; round++) {
     progress.show(`pontoon publish: round ${round + 1} of ${count}`);
@@ -31,5 +37,9 @@ export async function measurePublish({ options, progress, undo }: Bench<ProxyOpt
   }
   const seconds = rounds.map(({ answered }) => answered / 1000);
   const spread = `${Math.min(...seconds).toFixed(2)}–${Math.max(...seconds).toFixed(2)}`;
-  return { rows: [figureRow(`pontoon publish of ${range} ports until the last answers`, median(seconds), spread, goal)], tables: [], data: { publish: rounds } };
+  return {
+    rows: [figureRow(`pontoon publish of ${range} ports until the last answers`, median(seconds), spread, goal)],
+    tables: [],
+    data: { publish: rounds },
+  };
 }

@@ -41,8 +41,13 @@ const atMost = (value: number): Goal => ({ kind: "at most", value, unit: "×" })
 const printGigabits = (rate: number) => `${rate.toFixed(2)} Gbit/s`;
 const printCostPerGigabyte = (cost: number) => `${cost.toFixed(3)} s/GB`;
 
-const row = (rounds: Rounds<Turn>, measure: string, figure: Exclude<keyof Turn, "errors">, goal: Goal, print: (figure: number) => string) =>
-  ratioRow(rounds, measure, "docker-proxy", goal, (turn) => turn[figure]!, print);
+const row = (
+  rounds: Rounds<Turn>,
+  measure: string,
+  figure: Exclude<keyof Turn, "errors">,
+  goal: Goal,
+  print: (figure: number) => string,
+) => ratioRow(rounds, measure, "docker-proxy", goal, (turn) => turn[figure]!, print);
 
 const trials: readonly Trial[] = [
   {
@@ -103,11 +108,16 @@ export async function measureRates(bench: Bench<ProxyOptions>): Promise<Outcome>
   const site = await buildSite(bench.undo);
   site.world.writeFile(questions, "a.example A\n");
   const outcomes: Outcome[] = [];
-  for (const trial of trials) if (bench.options.only.includes(trial.measure)) outcomes.push(await measureTrial(bench, site, trial));
+  for (const trial of trials)
+    if (bench.options.only.includes(trial.measure)) outcomes.push(await measureTrial(bench, site, trial));
   return together(outcomes);
 }
 
-async function measureTrial({ options, progress }: Bench<ProxyOptions>, { world, contenders }: Site, { title, load, rows }: Trial): Promise<Outcome> {
+async function measureTrial(
+  { options, progress }: Bench<ProxyOptions>,
+  { world, contenders }: Site,
+  { title, load, rows }: Trial,
+): Promise<Outcome> {
   const { rounds: count, seconds, warmUpSeconds } = options;
   for (const contender of contenders) {
     progress.show(`${title}: ${contender.name} warms up`);
@@ -130,7 +140,9 @@ function http(service: "requests" | "connections"): Load {
 
 function bulk(fromTarget: boolean): Load {
   return async (world, contender, seconds) => {
-    const { result, cpu } = await withCpu(world, contender, () => runIperf(world, contender.ports.bulk, { seconds, streams: 1, fromTarget }));
+    const { result, cpu } = await withCpu(world, contender, () =>
+      runIperf(world, contender.ports.bulk, { seconds, streams: 1, fromTarget }),
+    );
     return { gigabitsPerSecond: result.gigabitsPerSecond, cpuPerGigabyte: cpu / (result.bytes / 1e9), errors: 0 };
   };
 }
@@ -148,14 +160,26 @@ async function mixed(world: World, contender: Contender, seconds: number): Promi
   const requests = delayed(1500, () => runWrk(world, contender.ports.requests, seconds));
   const [{ seconds: rates }, { requestsPerSecond, latency, errors }] = await Promise.all([bulk, requests]);
   const meanwhile = rates.slice(2, 1 + seconds);
-  return { perSecond: requestsPerSecond, ...latency, gigabitsPerSecond: median(meanwhile.length > 0 ? meanwhile : rates.slice(1, 2)), errors };
+  return {
+    perSecond: requestsPerSecond,
+    ...latency,
+    gigabitsPerSecond: median(meanwhile.length > 0 ? meanwhile : rates.slice(1, 2)),
+    errors,
+  };
 }
 
 /** One datagram of the client's, whose answer is another. */
 async function udp(world: World, contender: Contender, seconds: number): Promise<Turn> {
   const command = dnsperfCommand({ address: clientAddress, port: contender.ports.dns }, questions, seconds);
-  const { result, cpu } = await withCpu(world, contender, async () => parseDnsperf((await world.run(command, { timeoutMs: seconds * 1000 + 15_000 })).stdout));
-  return { perSecond: result.queriesPerSecond, p50: result.latency.average, cpuEach: (cpu * 1e6) / result.completed / 2, errors: result.lost };
+  const { result, cpu } = await withCpu(world, contender, async () =>
+    parseDnsperf((await world.run(command, { timeoutMs: seconds * 1000 + 15_000 })).stdout),
+  );
+  return {
+    perSecond: result.queriesPerSecond,
+    p50: result.latency.average,
+    cpuEach: (cpu * 1e6) / result.completed / 2,
+    errors: result.lost,
+  };
 }
 
 const questions = "/run/bench/questions";
@@ -175,7 +199,9 @@ function turnsTable(title: string, rounds: Rounds<Turn>): string {
     { name: "BULK", of: "gigabitsPerSecond", print: printGigabits },
     { name: "CPU/GB", of: "cpuPerGigabyte", print: printCostPerGigabyte },
   ] as const;
-  const used = columns.filter(({ of }) => [...rounds.values()].some((turns) => turns.some((turn) => turn[of] !== undefined)));
+  const used = columns.filter(({ of }) =>
+    [...rounds.values()].some((turns) => turns.some((turn) => turn[of] !== undefined)),
+  );
   const lines = [...rounds].map(([name, turns]) => {
     const cells = used.map(({ of, print }) => print(median(turns.map((turn) => turn[of]!))));
     return [name, ...cells, String(turns.reduce((sum, { errors }) => sum + errors, 0))];

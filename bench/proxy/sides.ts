@@ -93,7 +93,11 @@ class PontoonSide implements Side {
     await starter.release();
     // Patient: becoming Docker's own docker-proxy meanwhile would spoil what is measured.
     const env = { PONTOON_RUN_DIR: runDir, PONTOON_PATIENCE_MS: "20000" };
-    return new PontoonSide(world, [proxy, ...workers], new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env));
+    return new PontoonSide(
+      world,
+      [proxy, ...workers],
+      new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env),
+    );
   }
 
   publish(mappings: readonly Mapping[]): Promise<void> {

@@ -14,7 +14,8 @@ export const clientAddress = "127.0.0.1";
 export async function worldWithTarget(undo: Undo): Promise<World> {
   const world = await World.start(undo);
   await world.helper<TargetPorts, object>(childProgram("target-child.js"), { inTarget: true }).call(targetPorts);
-  const isBound = async () => (await world.run(["ss", "-ltn", `sport = :${targetPorts.bulk}`], { inTarget: true })).stdout.includes("LISTEN");
+  const isBound = async () =>
+    (await world.run(["ss", "-ltn", `sport = :${targetPorts.bulk}`], { inTarget: true })).stdout.includes("LISTEN");
   await until(isBound, { timeoutMs: 20_000, what: "iperf3 listens" });
   return world;
 }
@@ -37,7 +38,10 @@ export async function contend(world: World, kind: SideKind): Promise<Contender> 
   const services = Object.keys(targetPorts) as (keyof TargetPorts)[];
   const mappings = services.map((service) => ({
     protocol: service === "dns" ? ("udp" as const) : ("tcp" as const),
-    hostIp: "0.0.0.0", hostPort: ports[service], containerIp: targetAddress, containerPort: targetPorts[service],
+    hostIp: "0.0.0.0",
+    hostPort: ports[service],
+    containerIp: targetAddress,
+    containerPort: targetPorts[service],
   }));
   await side.publish(mappings);
   return { name: kind.name, side, ports, processes: await side.processes() };
@@ -55,7 +59,11 @@ export async function buildSite(undo: Undo): Promise<Site> {
 }
 
 /** Does something under load. @returns what it came to, and the CPU seconds it cost the contender's processes */
-export async function withCpu<Result>(world: World, { processes }: Contender, load: () => Promise<Result>): Promise<{ readonly result: Result; readonly cpu: number }> {
+export async function withCpu<Result>(
+  world: World,
+  { processes }: Contender,
+  load: () => Promise<Result>,
+): Promise<{ readonly result: Result; readonly cpu: number }> {
   const before = cpuSeconds(world, processes);
   const result = await load();
   return { result, cpu: cpuSeconds(world, processes) - before };

@@ -50,13 +50,22 @@ function rowsOf(rounds: Rounds<Start>, ports: number): Row[] {
   const seconds = (ms: number) => `${(ms / 1000).toFixed(2)} s`;
   const megabytes = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   return [
-    ratioRow(rounds, `docker run with ${ports} ports until running`, "docker-proxy", startGoal, ({ started }) => started, seconds),
+    ratioRow(
+      rounds,
+      `docker run with ${ports} ports until running`,
+      "docker-proxy",
+      startGoal,
+      ({ started }) => started,
+      seconds,
+    ),
     ratioRow(rounds, "… memory (PSS) with the daemon", "docker-proxy", memoryGoal, ({ pss }) => pss, megabytes),
   ];
 }
 
 async function pontoonHost(undo: Undo): Promise<Contender> {
-  const host = await DockerHost.start(undo, { dockerd: [`--userland-proxy-path=${join(repositoryRoot, "bin", "pontoon-docker-proxy")}`] });
+  const host = await DockerHost.start(undo, {
+    dockerd: [`--userland-proxy-path=${join(repositoryRoot, "bin", "pontoon-docker-proxy")}`],
+  });
   await useOwnNode({ run: (argv) => host.exec(argv) });
   return { name: "pontoon", host, pontoon: await host.pontoon() };
 }
@@ -64,14 +73,22 @@ async function pontoonHost(undo: Undo): Promise<Contender> {
 async function runOnce({ name, host, pontoon }: Contender, ports: number): Promise<Start> {
   const range = `${firstPort}-${firstPort + ports - 1}`;
   const begun = performance.now();
-  await host.exec(["docker", "run", "--detach", "--name=published", `--publish=${range}:${range}`, "busybox", "sleep", "1000000"], { timeoutMs: 300_000 });
+  await host.exec(
+    ["docker", "run", "--detach", "--name=published", `--publish=${range}:${range}`, "busybox", "sleep", "1000000"],
+    { timeoutMs: 300_000 },
+  );
   const started = performance.now() - begun;
   const programs = programsOf(host);
-  const servers = programs.filter(({ program }) => program.endsWith(name === "pontoon" ? "/pontoon-docker-proxy" : "/docker-proxy"));
+  const servers = programs.filter(({ program }) =>
+    program.endsWith(name === "pontoon" ? "/pontoon-docker-proxy" : "/docker-proxy"),
+  );
   // A shim that found no pontoon-proxy in time would have become Docker's own docker-proxy.
-  if (servers.length !== 2 * ports) throw new Error(`${name}: ${servers.length} of ${2 * ports} ports have their docker-proxy`);
+  if (servers.length !== 2 * ports)
+    throw new Error(`${name}: ${servers.length} of ${2 * ports} ports have their docker-proxy`);
   const named = (pattern: RegExp) => programs.filter(({ title }) => pattern.test(title));
-  const all = pontoon ? [...servers, ...named(/^pontoon-proxy/), ...programs.filter(({ pid }) => pid === pontoon.pid)] : servers;
+  const all = pontoon
+    ? [...servers, ...named(/^pontoon-proxy/), ...programs.filter(({ pid }) => pid === pontoon.pid)]
+    : servers;
   const pss = (of: readonly Program[]) => of.reduce((sum, { pid }) => sum + proportionalSetSize(host, pid), 0);
   const [pssOfAll, pssOfDns] = [pss(all), pss(named(/^pontoon-dns/))];
   const removing = performance.now();

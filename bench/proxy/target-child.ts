@@ -92,6 +92,9 @@ answerRequests((ports: TargetPorts) => {
   serveHttp(ports.connections, answers.close);
   serveDns(ports.dns);
   reactor.start();
-  spawn("iperf3", ["--server", "--port", String(ports.bulk)], { stdio: ["ignore", "ignore", "inherit"] }).on("error", (error) => process.stderr.write(`bench: ${error.message}\n`));
+  spawn("iperf3", ["--server", "--port", String(ports.bulk)], { stdio: ["ignore", "ignore", "inherit"] }).on(
+    "error",
+    (error) => process.stderr.write(`bench: ${error.message}\n`),
+  );
   return Promise.resolve({});
 });

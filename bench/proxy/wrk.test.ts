@@ -17,8 +17,16 @@ Transfer/sec:      3.20MB
 `;
 
 t.test("what wrk prints is read", (t) => {
-  t.same(parseWrk(output), { requests: 111_808, requestsPerSecond: 53_262.51, latency: { p50: 0.564, p99: 1.09 }, errors: 0 });
-  const failed = output.replace("Requests/sec", "  Socket errors: connect 1, read 20, write 300, timeout 4000\n  Non-2xx or 3xx responses: 50000\nRequests/sec");
+  t.same(parseWrk(output), {
+    requests: 111_808,
+    requestsPerSecond: 53_262.51,
+    latency: { p50: 0.564, p99: 1.09 },
+    errors: 0,
+  });
+  const failed = output.replace(
+    "Requests/sec",
+    "  Socket errors: connect 1, read 20, write 300, timeout 4000\n  Non-2xx or 3xx responses: 50000\nRequests/sec",
+  );
   t.equal(parseWrk(failed).errors, 54_321);
   t.end();
 });

@@ -16,7 +16,17 @@ export interface WrkLoad {
 
 /** Asks a published HTTP port as fast as it answers. */
 export async function runWrk(world: World, port: number, seconds: number): Promise<WrkLoad> {
-  const argv = ["wrk", "--threads", "1", "--connections", String(connections), "--duration", `${seconds}s`, "--latency", `http://${clientAddress}:${port}/`];
+  const argv = [
+    "wrk",
+    "--threads",
+    "1",
+    "--connections",
+    String(connections),
+    "--duration",
+    `${seconds}s`,
+    "--latency",
+    `http://${clientAddress}:${port}/`,
+  ];
   return parseWrk((await world.run(argv, { timeoutMs: seconds * 1000 + 15_000 })).stdout);
 }
 
@@ -28,7 +38,8 @@ export function parseWrk(output: string): WrkLoad {
     return found;
   };
   const time = (percent: number) => milliseconds(find(new RegExp(`^\\s+${percent}%\\s+([\\d.]+)(us|ms|s|m)$`, "m")));
-  const socketErrors = /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output)?.slice(1) ?? [];
+  const socketErrors =
+    /Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)/.exec(output)?.slice(1) ?? [];
   const refusals = /Non-2xx or 3xx responses: (\d+)/.exec(output)?.[1] ?? "0";
   return {
     requests: Number(find(/(\d+) requests in /)[1]),

@@ -5,16 +5,37 @@ import type { Random } from "./random.js";
 
 /** Names the table of a test knows, names it does not, and names nobody should know. */
 const names = [
-  "web", "WEB", "web.front", "wide", "_80._tcp.web", "_http._tcp.web", "_tcp.web", "2.0.1.10.in-addr.arpa", "localhost", "any.localhost",
-  "nas", "printer", "out.example", "www.out.example", "none.example", "example", "", "_80._tcp.out.example", "9.9.9.9.in-addr.arpa",
-  `${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(61)}`, "a.".repeat(126) + "a",
+  "web",
+  "WEB",
+  "web.front",
+  "wide",
+  "_80._tcp.web",
+  "_http._tcp.web",
+  "_tcp.web",
+  "2.0.1.10.in-addr.arpa",
+  "localhost",
+  "any.localhost",
+  "nas",
+  "printer",
+  "out.example",
+  "www.out.example",
+  "none.example",
+  "example",
+  "",
+  "_80._tcp.out.example",
+  "9.9.9.9.in-addr.arpa",
+  `${"a".repeat(63)}.${"b".repeat(63)}.${"c".repeat(63)}.${"d".repeat(61)}`,
+  "a.".repeat(126) + "a",
 ] as const;
 /** A, AAAA, CNAME, NS, SOA, PTR, MX, TXT, SRV, HTTPS, OPT as a question, AXFR, ANY, none at all, the last. */
 const types = [1, 28, 5, 2, 6, 12, 15, 16, 33, 65, 41, 252, 255, 0, 65535] as const;
 
 /** A query, as clients send it and otherwise right. */
 export function goodQuery(random: Random): Buffer {
-  const question = Buffer.concat([dnsPacket.name.encode(random.pick(names)), numbers(random.pick(types), random.oneIn(20) ? 255 : 1)]);
+  const question = Buffer.concat([
+    dnsPacket.name.encode(random.pick(names)),
+    numbers(random.pick(types), random.oneIn(20) ? 255 : 1),
+  ]);
   const opt = random.oneIn(2) ? optRecord(random) : Buffer.alloc(0);
   const flags = random.pick([0x0100, 0x0100, 0x0120, 0x0110, 0x0130, 0]);
   return Buffer.concat([numbers(random.below(65536), flags, 1, 0, 0, opt.length > 0 ? 1 : 0), question, opt]);
@@ -41,26 +62,61 @@ function optRecord(random: Random): Buffer {
 export function goodReply(random: Random, query: Buffer, questionEnd: number): Buffer {
   const name = "owner.invalid";
   const ttl = random.pick([0, 1, 60, 86_400, 0x7fffffff]);
-  const soa: Answer = { type: "SOA", name: "example", ttl, data: { mname: "ns.example", rname: "admin.example", serial: 1, refresh: 2, retry: 3, expire: 4, minimum: ttl } };
-  const opt: Answer = { type: "OPT", name: ".", udpPayloadSize: 1232, extendedRcode: 0, ednsVersion: 0, flags: 0, flag_do: false, options: [] };
-  const addresses = (count: number): Answer[] => Array.from({ length: count }, (_, index) => ({ type: "A", name, ttl, data: `192.0.2.${index & 255}` }));
-  const sixes = (count: number): Answer[] => Array.from({ length: count }, (_, index) => ({ type: "AAAA", name, ttl, data: `2001:db8::${index}` }));
+  const soa: Answer = {
+    type: "SOA",
+    name: "example",
+    ttl,
+    data: { mname: "ns.example", rname: "admin.example", serial: 1, refresh: 2, retry: 3, expire: 4, minimum: ttl },
+  };
+  const opt: Answer = {
+    type: "OPT",
+    name: ".",
+    udpPayloadSize: 1232,
+    extendedRcode: 0,
+    ednsVersion: 0,
+    flags: 0,
+    flag_do: false,
+    options: [],
+  };
+  const addresses = (count: number): Answer[] =>
+    Array.from({ length: count }, (_, index) => ({ type: "A", name, ttl, data: `192.0.2.${index & 255}` }));
+  const sixes = (count: number): Answer[] =>
+    Array.from({ length: count }, (_, index) => ({ type: "AAAA", name, ttl, data: `2001:db8::${index}` }));
   const alias: Answer = { type: "CNAME", name, ttl, data: "target.example" };
-  const shape = random.pick<() => { rcode?: number; answers?: Answer[]; authorities?: Answer[]; additionals?: Answer[] }>([
+  const shape = random.pick<
+    () => { rcode?: number; answers?: Answer[]; authorities?: Answer[]; additionals?: Answer[] }
+  >([
     () => ({ answers: addresses(1) }),
     () => ({ answers: sixes(2) }),
     () => ({ answers: [...addresses(3), ...sixes(3)], additionals: [opt] }),
     () => ({ answers: [alias, { type: "A", name: "target.example", ttl, data: "192.0.2.9" }], additionals: [opt] }),
     () => ({ rcode: 3, authorities: [soa], additionals: [opt] }),
     () => ({ authorities: [soa] }),
-    () => ({ answers: [{ type: "MX", name, ttl, data: { preference: 1, exchange: "mail.example" } }, { type: "TXT", name, ttl, data: "v=spf1" }] }),
-    () => ({ answers: [{ type: "SRV", name, ttl, data: { priority: 0, weight: 0, port: 80, target: "srv.example" } }, { type: "PTR", name, ttl, data: "host.example" }] }),
-    () => ({ authorities: [{ type: "NS", name: "example", ttl, data: "ns.example" }], additionals: [{ type: "A", name: "ns.example", ttl, data: "192.0.2.53" }, opt] }),
+    () => ({
+      answers: [
+        { type: "MX", name, ttl, data: { preference: 1, exchange: "mail.example" } },
+        { type: "TXT", name, ttl, data: "v=spf1" },
+      ],
+    }),
+    () => ({
+      answers: [
+        { type: "SRV", name, ttl, data: { priority: 0, weight: 0, port: 80, target: "srv.example" } },
+        { type: "PTR", name, ttl, data: "host.example" },
+      ],
+    }),
+    () => ({
+      authorities: [{ type: "NS", name: "example", ttl, data: "ns.example" }],
+      additionals: [{ type: "A", name: "ns.example", ttl, data: "192.0.2.53" }, opt],
+    }),
     () => ({ rcode: random.pick([1, 2, 4, 5, 15]) }),
     () => ({ answers: addresses(random.below(300)) }),
   ])();
   const { rcode = 0, ...sections } = shape;
-  const records = dnsPacket.encode({ type: "response", flags: 0x0180 | rcode | (random.oneIn(8) ? 0x0420 : 0), ...sections });
+  const records = dnsPacket.encode({
+    type: "response",
+    flags: 0x0180 | rcode | (random.oneIn(8) ? 0x0420 : 0),
+    ...sections,
+  });
   const owner = dnsPacket.name.encode(name).toString("latin1");
   const body = Buffer.from(records.toString("latin1", 12).replaceAll(owner, "\xc0\x0c"), "latin1");
   const reply = Buffer.concat([records.subarray(0, 12), query.subarray(12, questionEnd), body]);

@@ -15,7 +15,8 @@ t.test("spoilt queries and replies", (t) => {
   t.teardown(() => harness.close());
   for (let round = 0; round < rounds; round++) harness.run(round);
   const { ignored, refused, decided, asked, believed, disbelieved } = harness.tally;
-  for (const [what, count] of Object.entries({ ignored, refused, decided, asked, believed, disbelieved })) t.ok(count > rounds / 50, `${what}: ${count}`);
+  for (const [what, count] of Object.entries({ ignored, refused, decided, asked, believed, disbelieved }))
+    t.ok(count > rounds / 50, `${what}: ${count}`);
   t.equal(ignored + refused + decided + asked, rounds);
   t.end();
 });
@@ -33,7 +34,10 @@ t.test("the same seed does the same, from any round on", (t) => {
   const all = messages(0, 200);
   t.same(messages(100, 200), all.slice(100));
   t.ok(new Set(all.map((message) => message.toString("hex"))).size > 190);
-  t.ok(all.some(({ length }) => length === 0) || messages(200, 2000).some(({ length }) => length === 0), "nothing at all is a message, too");
+  t.ok(
+    all.some(({ length }) => length === 0) || messages(200, 2000).some(({ length }) => length === 0),
+    "nothing at all is a message, too",
+  );
   t.ok(messages(0, 2000).some(({ length }) => length > 60_000));
   t.end();
 });

@@ -67,17 +67,30 @@ export class Harness {
   constructor(private readonly seed: number) {
     this.#zones.putNetwork({ id: "front", name: "front", shared: false });
     for (let index = 0; index < 60; index++)
-      this.#zones.putEndpoint({ network: "front", container: `c${index}`, names: index === 2 ? ["web", "wide"] : ["wide"], ipv4: `10.1.0.${index}`, ipv6: index % 2 ? `fd00::${index}` : undefined, ports: [[80, "tcp"]], ttl: 5 });
+      this.#zones.putEndpoint({
+        network: "front",
+        container: `c${index}`,
+        names: index === 2 ? ["web", "wide"] : ["wide"],
+        ipv4: `10.1.0.${index}`,
+        ipv6: index % 2 ? `fd00::${index}` : undefined,
+        ports: [[80, "tcp"]],
+        ttl: 5,
+      });
     const forwarding = { kind: "upstreams", upstreams: [{ ip: "192.0.2.53", port: 53, from: "container" }] } as const;
     this.#sandboxes = [
       this.#sandbox({ forwarding }),
       this.#sandbox({ forwarding, search: ["example", "corp.example", "x".repeat(63)] }),
-      this.#sandbox({ forwarding, search: ["a", "b", "c", "d", "e", "f", "g"].map((label) => `${label}.example`), singleLabels: "deny" }),
+      this.#sandbox({
+        forwarding,
+        search: ["a", "b", "c", "d", "e", "f", "g"].map((label) => `${label}.example`),
+        singleLabels: "deny",
+      }),
       this.#sandbox({ forwarding, singleLabels: "no-data" }),
       this.#sandbox({ search: ["example"] }),
       this.#sandbox({ forwarding: { kind: "upstreams", upstreams: [] } }),
     ];
-    for (const sandbox of this.#sandboxes) sandbox.bridge = { ask: this.#askDocker, close: () => undefined } as unknown as UdpChannel;
+    for (const sandbox of this.#sandboxes)
+      sandbox.bridge = { ask: this.#askDocker, close: () => undefined } as unknown as UdpChannel;
   }
 
   close(): void {
@@ -116,7 +129,10 @@ export class Harness {
     if (sandbox.underWay.size > 0) return "a question without an end";
     if (replies.length > 1) return `${replies.length} replies`;
     const question = readQuery(query, 0, query.length);
-    const limit = transport === "tcp" ? 65_535 : Math.max(question.kind === "refusal" ? 512 : 0, question.kind === "question" ? udpLimit(question.edns) : 0);
+    const limit =
+      transport === "tcp"
+        ? 65_535
+        : Math.max(question.kind === "refusal" ? 512 : 0, question.kind === "question" ? udpLimit(question.edns) : 0);
     return faultOf(query, replies[0], limit);
   }
 
@@ -130,7 +146,13 @@ export class Harness {
     }
     const resolver = new Resolver(this.#wheel, { kept: this.#kept, ask: this.#ask } as unknown as Outside);
     resolver.gap = { everywhere: this.#random.oneIn(4), networks: this.#random.oneIn(8) ? ["front"] : [] };
-    const asked: Asked = { sandbox, question, message, transport, limit: transport === "tcp" ? 65_535 : udpLimit(question.edns) };
+    const asked: Asked = {
+      sandbox,
+      question,
+      message,
+      transport,
+      limit: transport === "tcp" ? 65_535 : udpLimit(question.edns),
+    };
     const decided = resolver.decide(asked);
     this.tally[decided ? "decided" : "asked"]++;
     if (decided) send(decided.reply);
@@ -143,12 +165,20 @@ export class Harness {
     return answer.kind === "reply" ? answer : undefined;
   };
 
-  readonly #ask = (_sandbox: Sandbox, question: OutsideQuestion, done: (answer: OutsideAnswer) => void): { cancel(): void } => {
+  readonly #ask = (
+    _sandbox: Sandbox,
+    question: OutsideQuestion,
+    done: (answer: OutsideAnswer) => void,
+  ): { cancel(): void } => {
     this.#questions++;
     return this.#later(() => done(this.#answerOf(question)));
   };
 
-  readonly #askDocker = (query: Buffer, questionEnd: number, done: (outcome: ExchangeOutcome) => void): { cancel(): void } => {
+  readonly #askDocker = (
+    query: Buffer,
+    questionEnd: number,
+    done: (outcome: ExchangeOutcome) => void,
+  ): { cancel(): void } => {
     this.#questions++;
     return this.#later(() => {
       const reply = this.#spoilt(query, questionEnd);
@@ -168,7 +198,13 @@ export class Harness {
     this.tally[stored ? "believed" : "disbelieved"]++;
     if (!stored) return { kind: "failed", why: "network", reason: "a malformed reply" };
     const upstream = { ip: "192.0.2.53", port: 53, from: "container" } as const;
-    return { kind: "reply", stored, age: this.#random.below(100), stale: this.#random.oneIn(5), source: { kind: "upstream", upstream, transport: "udp" } };
+    return {
+      kind: "reply",
+      stored,
+      age: this.#random.below(100),
+      stale: this.#random.oneIn(5),
+      source: { kind: "upstream", upstream, transport: "udp" },
+    };
   }
 
   /** Most spoilt replies no longer answer the question; putting its header and question back lets the rest be read. */
@@ -185,7 +221,17 @@ export class Harness {
   }
 
   #sandbox(given: Partial<SandboxRecord>): Sandbox {
-    const record: SandboxRecord = { id: "one", container: "one", containerName: "one", networks: [{ id: "front", links: [["alias", "web"]] }], forwarding: { kind: "never" }, singleLabels: "forward", sharesAnswers: false, search: [], ...given };
+    const record: SandboxRecord = {
+      id: "one",
+      container: "one",
+      containerName: "one",
+      networks: [{ id: "front", links: [["alias", "web"]] }],
+      forwarding: { kind: "never" },
+      singleLabels: "forward",
+      sharesAnswers: false,
+      search: [],
+      ...given,
+    };
     return new Sandbox(record, this.#zones, new SandboxPool(this.#poller, () => false));
   }
 }

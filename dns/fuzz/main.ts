@@ -3,7 +3,10 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { FuzzFault, Harness } from "./harness.js";
 
-const { values } = parseArgs({ options: { seed: { type: "string" }, rounds: { type: "string", default: "1000000" }, round: { type: "string" } }, strict: true });
+const { values } = parseArgs({
+  options: { seed: { type: "string" }, rounds: { type: "string", default: "1000000" }, round: { type: "string" } },
+  strict: true,
+});
 const seed = number("seed", values.seed ?? String(randomInt(2 ** 31)));
 const only = values.round === undefined ? undefined : number("round", values.round);
 const rounds = number("rounds", values.rounds);
@@ -20,10 +23,14 @@ try {
   }
 } catch (error) {
   if (!(error instanceof FuzzFault)) throw error;
-  process.stdout.write(`round ${error.round}: ${error.message}\n${error.cause instanceof Error ? `${error.cause.stack}\n` : ""}`);
+  process.stdout.write(
+    `round ${error.round}: ${error.message}\n${error.cause instanceof Error ? `${error.cause.stack}\n` : ""}`,
+  );
   process.exitCode = 1;
 }
-process.stdout.write(`${JSON.stringify(harness.tally)}\nslowest: ${slowest.took.toFixed(1)} ms, round ${slowest.round}\n`);
+process.stdout.write(
+  `${JSON.stringify(harness.tally)}\nslowest: ${slowest.took.toFixed(1)} ms, round ${slowest.round}\n`,
+);
 harness.close();
 
 function number(name: string, text: string): number {

@@ -1,7 +1,14 @@
 // What must hold of a reply, whatever was asked. Written apart from the code that makes replies: it follows names as a
 // client does, and shares nothing with it.
 
-const typesWithNames: Readonly<Record<number, readonly [skip: number, names: number]>> = { 2: [0, 1], 5: [0, 1], 6: [0, 2], 12: [0, 1], 15: [2, 1], 33: [6, 1] };
+const typesWithNames: Readonly<Record<number, readonly [skip: number, names: number]>> = {
+  2: [0, 1],
+  5: [0, 1],
+  6: [0, 2],
+  12: [0, 1],
+  15: [2, 1],
+  33: [6, 1],
+};
 
 /**
  * @param query the bytes that were sent
@@ -22,7 +29,12 @@ export function faultOf(query: Buffer, reply: Buffer | undefined, limit: number)
 }
 
 function faultIn(query: Buffer, reply: Buffer): string | undefined {
-  const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((at) => reply.readUInt16BE(at)) as [number, number, number, number];
+  const [questions, answers, authorities, additionals] = [4, 6, 8, 10].map((at) => reply.readUInt16BE(at)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   const rcode = reply[3]! & 15;
   if (questions === 0) {
     if (![1, 4, 5].includes(rcode)) return `rcode ${rcode} without a question`;
@@ -48,7 +60,8 @@ function faultInRecords(reply: Buffer, at: number, count: number, beforeAddition
     if (dataEnd > reply.length) return `the data of record ${index} is cut off`;
     const fault = faultInData(reply, type, dataAt, dataEnd);
     if (fault !== undefined) return `the data of record ${index}: ${fault}`;
-    if (type === 41 && (++edns > 1 || index < beforeAdditional || nameEnd !== at + 1)) return "EDNS where it may not be";
+    if (type === 41 && (++edns > 1 || index < beforeAdditional || nameEnd !== at + 1))
+      return "EDNS where it may not be";
     at = dataEnd;
   }
   return at === reply.length ? undefined : `${reply.length - at} bytes behind the last record`;

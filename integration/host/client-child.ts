@@ -76,7 +76,8 @@ async function say(connection: number, text: string): Promise<string> {
   const entry = connections.get(connection)!;
   const wanted = entry.received + text.length;
   entry.socket.write(text);
-  for (let waited = 0; waited < 10_000 && entry.state === "open" && entry.received < wanted; waited += 5) await new Promise((resolve) => setTimeout(resolve, 5));
+  for (let waited = 0; waited < 10_000 && entry.state === "open" && entry.received < wanted; waited += 5)
+    await new Promise((resolve) => setTimeout(resolve, 5));
   return entry.received >= wanted ? "heard" : entry.state;
 }
 
@@ -104,12 +105,20 @@ async function datagram(place: Place, from: number, size: number, waitMs: number
     const timer = setTimeout(() => done({ ...nothing, error: "" }), waitMs);
     const onMessage = (bytes: Buffer, { address, port }: { address: string; port: number }) => {
       const end = bytes.subarray(-size);
-      done({ size: bytes.length, front: bytes.subarray(0, -size).toString(), from: `${address} ${port}`, error: end.equals(sent) ? "" : "GARBLED" });
+      done({
+        size: bytes.length,
+        front: bytes.subarray(0, -size).toString(),
+        from: `${address} ${port}`,
+        error: end.equals(sent) ? "" : "GARBLED",
+      });
     };
     const onError = (error: Error) => done({ ...nothing, error: errorCode(error) ?? error.message });
     const done = (reply: DatagramReply) => {
       clearTimeout(timer);
-      socket.off("message", onMessage).off("error", onError).on("error", () => {});
+      socket
+        .off("message", onMessage)
+        .off("error", onError)
+        .on("error", () => {});
       resolve(reply);
     };
     socket.removeAllListeners("error").on("message", onMessage).on("error", onError);
@@ -129,7 +138,10 @@ async function knock(place: Place): Promise<Tally> {
 
 function occupy(protocol: "tcp" | "udp", { ip, port }: Place): Promise<string> {
   return new Promise((resolve) => {
-    const socket = protocol === "tcp" ? createServer() : createSocket({ type: ip.includes(":") ? "udp6" : "udp4", ipv6Only: ip.includes(":") });
+    const socket =
+      protocol === "tcp"
+        ? createServer()
+        : createSocket({ type: ip.includes(":") ? "udp6" : "udp4", ipv6Only: ip.includes(":") });
     socket.on("error", (error: Error) => resolve(errorCode(error) ?? error.message));
     socket.on("listening", () => {
       occupied.push(socket);
@@ -141,7 +153,8 @@ function occupy(protocol: "tcp" | "udp", { ip, port }: Place): Promise<string> {
 }
 
 async function vacate(): Promise<void> {
-  for (const socket of occupied.splice(0)) await new Promise<void>((resolve) => socket.close.call(socket, ...([() => resolve()] as unknown as [])));
+  for (const socket of occupied.splice(0))
+    await new Promise<void>((resolve) => socket.close.call(socket, ...([() => resolve()] as unknown as [])));
 }
 
 async function handle(request: ClientRequest): Promise<unknown> {

@@ -53,7 +53,11 @@ export class Client {
   }
 
   /** Sends a datagram from a port that stays the same for this service, and waits for what comes back. */
-  datagram(ip: string, port: number, options: { from?: number; size?: number; waitMs?: number } = {}): Promise<DatagramReply> {
+  datagram(
+    ip: string,
+    port: number,
+    options: { from?: number; size?: number; waitMs?: number } = {},
+  ): Promise<DatagramReply> {
     const { from = 0, size = 10, waitMs = 1000 } = options;
     return this.#call({ kind: "datagram", ip, port, from, size, waitMs });
   }
@@ -90,12 +94,21 @@ export type { DatagramReply, Place, Tally };
 export function service(host: DockerHost, options: ContainerOptions & { says?: string } = {}): Promise<Container> {
   const { says = "", ...rest } = options;
   const command = ["chroot", "/machine", process.execPath, helperProgram("service-child.js"), says];
-  return host.container({ networks: [], ...rest, command, options: ["--volume=/:/machine:ro", ...(rest.options ?? [])] });
+  return host.container({
+    networks: [],
+    ...rest,
+    command,
+    options: ["--volume=/:/machine:ro", ...(rest.options ?? [])],
+  });
 }
 
 /** What holds ports in the host, as `ss` shows it: `tcp LISTEN 0.0.0.0:8080`. */
 export async function sockets(host: DockerHost): Promise<string[]> {
   const { stdout } = await host.exec(["ss", "-Hlntu"]);
-  const lines = stdout.trim().split("\n").filter(Boolean).map((line) => line.split(/\s+/));
+  const lines = stdout
+    .trim()
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => line.split(/\s+/));
   return lines.map(([protocol, state, , , local]) => `${protocol} ${state} ${local}`).sort();
 }

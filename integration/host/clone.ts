@@ -10,7 +10,19 @@ export class Clone {
   /** Made below the machine's temporary folder, which test hosts see too. */
   static make(): Clone {
     const root = mkdtempSync(join(tmpdir(), "pontoon-clone-"));
-    for (const name of ["bin", "dns", "proxy", "src", "packaging", "tools", "package.json", "package-lock.json", "dist/dns", "dist/proxy", "dist/src"])
+    for (const name of [
+      "bin",
+      "dns",
+      "proxy",
+      "src",
+      "packaging",
+      "tools",
+      "package.json",
+      "package-lock.json",
+      "dist/dns",
+      "dist/proxy",
+      "dist/src",
+    ])
       cpSync(join(repositoryRoot, name), join(root, name), { recursive: true });
     symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
     return new Clone(root);

@@ -74,7 +74,17 @@ export class Container {
    * instead of going through `docker exec`, which takes tens of milliseconds. `host.docker("exec", …)` is the real thing.
    */
   async exec(argv: readonly string[], options?: CommandOptions): Promise<CommandResult> {
-    const enter = ["nsenter", `--target=${await this.pid()}`, "--mount", "--net", "--ipc", "--uts", "--pid", "--", ...argv];
+    const enter = [
+      "nsenter",
+      `--target=${await this.pid()}`,
+      "--mount",
+      "--net",
+      "--ipc",
+      "--uts",
+      "--pid",
+      "--",
+      ...argv,
+    ];
     return runCommand(this.namespaces.enter(enter), options);
   }
 

@@ -75,7 +75,16 @@ export function encodeQuery(name: string, type: string, shape: QueryShape = {}):
 /** An OPT record for dns-packet. */
 export function optRecord({ udpPayloadSize = 1232, dnssecOk = false }: Partial<Edns>): Answer {
   const flags = dnssecOk ? 0x8000 : 0;
-  return { type: "OPT", name: ".", udpPayloadSize, extendedRcode: 0, ednsVersion: 0, flags, flag_do: dnssecOk, options: [] };
+  return {
+    type: "OPT",
+    name: ".",
+    udpPayloadSize,
+    extendedRcode: 0,
+    ednsVersion: 0,
+    flags,
+    flag_do: dnssecOk,
+    options: [],
+  };
 }
 
 /** The flags in the header of a message. */
@@ -114,7 +123,9 @@ export function decodeResponse(bytes: Buffer, elapsedMs: number): DnsResponse {
 
 function records(answers: readonly Answer[] = []): DnsRecord[] {
   return answers.flatMap((record) =>
-    record.type === "OPT" ? [] : [{ name: record.name, type: record.type, ttl: record.ttl ?? 0, data: readable(record) }],
+    record.type === "OPT"
+      ? []
+      : [{ name: record.name, type: record.type, ttl: record.ttl ?? 0, data: readable(record) }],
   );
 }
 

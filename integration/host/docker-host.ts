@@ -83,7 +83,10 @@ export class DockerHost {
       await host.dockerd.release();
     });
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
-    const [archive] = await Promise.all([busyboxArchive(), options.systemd ? host.#startDockerService(args) : host.dockerd.start()]);
+    const [archive] = await Promise.all([
+      busyboxArchive(),
+      options.systemd ? host.#startDockerService(args) : host.dockerd.start(),
+    ]);
     await host.#importImage(archive);
     host.version = ((await host.engine.get("/version")) as { Version: string }).Version;
     return host;
@@ -164,7 +167,12 @@ export class DockerHost {
   async container(options: ContainerOptions = {}): Promise<Container> {
     const { name, image = "busybox", networks = [], command = ["sleep", "1000000"], start = true } = options;
     const joins = networks.map((network) => (typeof network === "string" ? { name: network } : network));
-    const argv = ["create", "--stop-signal=KILL", ...(name === undefined ? [] : ["--name", name]), ...createOn(joins[0])];
+    const argv = [
+      "create",
+      "--stop-signal=KILL",
+      ...(name === undefined ? [] : ["--name", name]),
+      ...createOn(joins[0]),
+    ];
     const container = this.#containerOf(await this.docker(...argv, ...(options.options ?? []), image, ...command));
     for (const join of joins.slice(1)) await connectNetwork(this.engine, join.name, container.id, join);
     if (start) await container.start();
@@ -213,9 +221,17 @@ export class DockerHost {
   }
 
   async #startDockerService(args: readonly string[]): Promise<void> {
-    const options = ["--log-level=warn", "--storage-driver=overlay2", "--exec-opt=native.cgroupdriver=cgroupfs", ...args];
+    const options = [
+      "--log-level=warn",
+      "--storage-driver=overlay2",
+      "--exec-opt=native.cgroupdriver=cgroupfs",
+      ...args,
+    ];
     this.writeFile("/etc/default/docker", `DOCKER_OPTS="${options.join(" ")}"\n`);
-    await until(async () => (await this.exec(["systemctl", "is-system-running"], { reject: false })).stdout.trim() === "running", { timeoutMs: 30_000, what: "systemd is up" });
+    await until(
+      async () => (await this.exec(["systemctl", "is-system-running"], { reject: false })).stdout.trim() === "running",
+      { timeoutMs: 30_000, what: "systemd is up" },
+    );
     await this.exec(["systemctl", "start", "docker"]);
   }
 

@@ -37,7 +37,10 @@ export class Dockerd {
     const child = this.#spawn(extraArgs);
     this.#process = child;
     child.on("exit", () => (this.#process = undefined));
-    await until(() => this.#process === undefined || this.engine.isUp(), { timeoutMs: 30_000, what: "dockerd answers" });
+    await until(() => this.#process === undefined || this.engine.isUp(), {
+      timeoutMs: 30_000,
+      what: "dockerd answers",
+    });
     if (this.#process === undefined) throw new Error(`dockerd ended while starting:\n${this.log}`);
   }
 
@@ -49,7 +52,9 @@ export class Dockerd {
     await this.namespaces.signal(signal, this.pid);
     await exit;
     // It dies with dockerd, but a little later; a dockerd that finds it dying waits 15 s for it in vain.
-    await until(() => !existsSync(this.namespaces.path(`/proc/${containerd}`)), { what: "containerd ends with dockerd" });
+    await until(() => !existsSync(this.namespaces.path(`/proc/${containerd}`)), {
+      what: "containerd ends with dockerd",
+    });
   }
 
   /**
@@ -81,7 +86,11 @@ export class Dockerd {
       ...extraArgs,
     ]);
     try {
-      return spawn(argv[0]!, argv.slice(1), { env: { ...hostEnvironment, ...this.env }, stdio: ["ignore", log, log], detached: true });
+      return spawn(argv[0]!, argv.slice(1), {
+        env: { ...hostEnvironment, ...this.env },
+        stdio: ["ignore", log, log],
+        detached: true,
+      });
     } finally {
       closeSync(log);
     }

@@ -7,7 +7,7 @@ import { AGAIN, receiveShared } from "../../src/linux/stream.js";
 const ECONNRESET = 104;
 const fd = tcpSocket();
 connectSocket(fd, { ip: "127.0.0.1", port: Number(process.argv[2]) });
-for (let received = AGAIN; ; ) {
+for (let received = AGAIN; ;) {
   received = receiveShared(fd);
   if (received === 0) console.log("ended");
   else if (received < 0 && received !== AGAIN) console.log(received === -ECONNRESET ? "reset" : `errno ${-received}`);

@@ -9,7 +9,10 @@ for (const word of process.argv.slice(2)) {
 }
 
 function echoStreams(port: number): void {
-  createServer({ allowHalfOpen: true }, (socket) => socket.on("error", () => undefined).pipe(socket)).listen({ port, backlog: 1024 });
+  createServer({ allowHalfOpen: true }, (socket) => socket.on("error", () => undefined).pipe(socket)).listen({
+    port,
+    backlog: 1024,
+  });
 }
 
 function echoDatagrams(port: number): void {

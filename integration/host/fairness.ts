@@ -5,13 +5,27 @@ import { helperProgram } from "./root.js";
 import type { SteadyReport, SteadyRequest } from "./steady-child.js";
 
 /** Asks a container's resolver for unique names, as fast as told, for a time. */
-export async function flood(host: DockerHost, container: Container, request: Omit<FloodRequest, "server">): Promise<FloodReport> {
+export async function flood(
+  host: DockerHost,
+  container: Container,
+  request: Omit<FloodRequest, "server">,
+): Promise<FloodReport> {
   return run(host, container, "flood-child.js", { ...request, server: "127.0.0.11" }, request.seconds);
 }
 
 /** Asks a container's resolver at a steady pace, each question once. */
-export async function askSteadily(host: DockerHost, container: Container, request: Omit<SteadyRequest, "server">): Promise<SteadyReport> {
-  return run(host, container, "steady-child.js", { ...request, server: "127.0.0.11" }, request.count / request.perSecond);
+export async function askSteadily(
+  host: DockerHost,
+  container: Container,
+  request: Omit<SteadyRequest, "server">,
+): Promise<SteadyReport> {
+  return run(
+    host,
+    container,
+    "steady-child.js",
+    { ...request, server: "127.0.0.11" },
+    request.count / request.perSecond,
+  );
 }
 
 /** The value that so many of a hundred do not exceed. */
@@ -20,7 +34,13 @@ export function percentile(values: readonly number[], percent: number): number {
   return sorted[Math.min(sorted.length - 1, Math.ceil((sorted.length * percent) / 100) - 1)] ?? NaN;
 }
 
-async function run<Report>(host: DockerHost, container: Container, program: string, request: object, seconds: number): Promise<Report> {
+async function run<Report>(
+  host: DockerHost,
+  container: Container,
+  program: string,
+  request: object,
+  seconds: number,
+): Promise<Report> {
   // The one that measures goes ahead of what it measures, so that its own waiting for a processor does not count.
   const priority = program === "steady-child.js" ? "-15" : "0";
   const argv = ["nice", "-n", priority, process.execPath, helperProgram(program), JSON.stringify(request)];

@@ -103,7 +103,11 @@ function sendBatch(numbers: readonly number[]): void {
 function receive(): void {
   sockets.forEach((fd, socket) => {
     for (let count = incoming.receive(fd); count > 0; count = incoming.receive(fd))
-      for (let slot = 0; slot < count; slot++) onAnswer(socket, incoming.bytes.subarray(slot * incoming.slotSize, slot * incoming.slotSize + incoming.length(slot)));
+      for (let slot = 0; slot < count; slot++)
+        onAnswer(
+          socket,
+          incoming.bytes.subarray(slot * incoming.slotSize, slot * incoming.slotSize + incoming.length(slot)),
+        );
   });
 }
 
@@ -122,8 +126,14 @@ function onAnswer(socket: number, reply: Buffer): void {
 /** The TTL of a reply that has one A record behind the question and nothing after it; undefined for any other. */
 function ttlOf(reply: Buffer): number | undefined {
   const end = reply.length; // TTL, length of the data, address
-  const isRight = end >= query.length + 16 && (reply[3]! & 0xf) === 0 && reply.readUInt16BE(6) === 1 && reply.readUInt16BE(end - 6) === 4;
-  return isRight && reply.compare(query, 12, query.length, 12, query.length) === 0 ? reply.readUInt32BE(end - 10) : undefined;
+  const isRight =
+    end >= query.length + 16 &&
+    (reply[3]! & 0xf) === 0 &&
+    reply.readUInt16BE(6) === 1 &&
+    reply.readUInt16BE(end - 6) === 4;
+  return isRight && reply.compare(query, 12, query.length, 12, query.length) === 0
+    ? reply.readUInt32BE(end - 10)
+    : undefined;
 }
 
 async function stop(): Promise<FlowTally> {

@@ -22,7 +22,12 @@ export class Flow {
   }
 
   /** Starts to ask for the A record of a name that has one, in a network namespace. */
-  static async start(namespaces: Namespaces, netns: string, name: string, { rate = 20_000 }: FlowOptions = {}): Promise<Flow> {
+  static async start(
+    namespaces: Namespaces,
+    netns: string,
+    name: string,
+    { rate = 20_000 }: FlowOptions = {},
+  ): Promise<Flow> {
     const flow = new Flow(namespaces, netns);
     await flow.#helper.call({ do: "start", query: encodeQuery(name, "A"), rate });
     return flow;

@@ -32,7 +32,10 @@ function hold(): Socket {
   };
   for (const event of ["end", "error", "close"]) socket.on(event, onClosed);
   // A socket that is not read does not see the end; only a write tells.
-  const probe = setInterval(() => (closed ? clearInterval(probe) : socket.isPaused() && socket.write(Buffer.alloc(1))), 1000);
+  const probe = setInterval(
+    () => (closed ? clearInterval(probe) : socket.isPaused() && socket.write(Buffer.alloc(1))),
+    1000,
+  );
   return socket;
 }
 

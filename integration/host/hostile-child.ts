@@ -145,7 +145,8 @@ class DatagramAttack {
     const good = this.#waiting.get(id);
     if (id & 1) {
       this.#waiting.delete(id);
-      if (good && !isGood(reply, this.request.goodAddress)) note(this.#report, `not the answer to ${this.request.goodName}: ${reply.toString("hex")}`);
+      if (good && !isGood(reply, this.request.goodAddress))
+        note(this.#report, `not the answer to ${this.request.goodName}: ${reply.toString("hex")}`);
       return;
     }
     const faults: string[] = [];
@@ -170,13 +171,16 @@ async function attackStreams(request: HostileRequest): Promise<HostileReport> {
   const random = new Random(request.seed);
   const attack = async (): Promise<void> => {
     while (report.sent < request.count) {
-      const frames = Array.from({ length: framesOfConnection }, () => frame(random, messages[report.sent++ % messages.length]!));
+      const frames = Array.from({ length: framesOfConnection }, () =>
+        frame(random, messages[report.sent++ % messages.length]!),
+      );
       await exchange(request, Buffer.concat(frames), random.oneIn(4) ? "reset" : "end");
       report.good++;
       const good = encodeQuery(request.goodName, "A");
       const reply = (await exchange(request, framed(good), "end")).subarray(2);
       if (reply.length === 0) report.unanswered++;
-      else if (faultOf(good, reply, 65_535) !== undefined || !isGood(reply, request.goodAddress)) note(report, `not the answer to ${request.goodName}: ${reply.toString("hex")}`);
+      else if (faultOf(good, reply, 65_535) !== undefined || !isGood(reply, request.goodAddress))
+        note(report, `not the answer to ${request.goodName}: ${reply.toString("hex")}`);
       else report.replies++;
     }
   };

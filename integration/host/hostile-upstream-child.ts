@@ -50,7 +50,24 @@ function answer(query: Buffer, transport: "udp" | "tcp"): Buffer | undefined {
 /** The truth about the name asked for, and a lie about another that nobody asked for. */
 function withForgery(query: Buffer, questionEnd: number): Buffer {
   const own = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...truth]);
-  const other = Buffer.from([4, ...Buffer.from("bank"), 4, ...Buffer.from("true"), 0, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...forged]);
+  const other = Buffer.from([
+    4,
+    ...Buffer.from("bank"),
+    4,
+    ...Buffer.from("true"),
+    0,
+    0,
+    1,
+    0,
+    1,
+    0,
+    0,
+    0,
+    60,
+    0,
+    4,
+    ...forged,
+  ]);
   const header = Buffer.alloc(12);
   [query.readUInt16BE(0), 0x8180, 1, 1, 1, 1].forEach((value, index) => header.writeUInt16BE(value, 2 * index));
   return Buffer.concat([header, query.subarray(12, questionEnd), own, other, other]);

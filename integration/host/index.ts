@@ -4,7 +4,13 @@ export { Clone } from "./clone.js";
 export { CommandError, type CommandOptions, type CommandResult } from "./command.js";
 export { Container, type ContainerState, type EndpointState } from "./container.js";
 export { encodeQuery, type DnsRecord, type DnsResponse, type Edns } from "./dns-message.js";
-export { DockerHost, type ContainerOptions, type DockerHostOptions, type ExecOptions, type TestOwner } from "./docker-host.js";
+export {
+  DockerHost,
+  type ContainerOptions,
+  type DockerHostOptions,
+  type ExecOptions,
+  type TestOwner,
+} from "./docker-host.js";
 export { EngineError } from "./engine.js";
 export { Flow, type FlowOptions } from "./flow.js";
 export { type FlowTally } from "./flow-child.js";

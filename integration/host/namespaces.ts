@@ -74,7 +74,8 @@ export class Namespaces {
 /** The nsenter through which a program was started stops together with it, but does not go on with it. */
 function resumeChildren(): void {
   const children = readFileSync(`/proc/self/task/${process.pid}/children`, "utf8").trim().split(" ").filter(Boolean);
-  for (const child of children) if (/^State:\s+T/m.test(readFileSync(`/proc/${child}/status`, "utf8"))) process.kill(Number(child), "SIGCONT");
+  for (const child of children)
+    if (/^State:\s+T/m.test(readFileSync(`/proc/${child}/status`, "utf8"))) process.kill(Number(child), "SIGCONT");
 }
 
 /** Reads the process id, then waits for "ready". */

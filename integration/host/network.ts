@@ -66,7 +66,12 @@ export class Network {
 }
 
 /** `docker network connect`. */
-export async function connectNetwork(engine: Engine, network: string, container: string, options: JoinOptions): Promise<void> {
+export async function connectNetwork(
+  engine: Engine,
+  network: string,
+  container: string,
+  options: JoinOptions,
+): Promise<void> {
   const { aliases = [], links = [], ip, ip6 } = options;
   await engine.post(`/networks/${network}/connect`, {
     Container: container,

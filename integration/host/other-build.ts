@@ -11,12 +11,22 @@ type Server = "dns" | "proxy";
 export const otherVersion = "99.0.0";
 
 /** The program under test once more, as another version of it would be. @param broken whether its server ends as soon as it is started */
-export function otherBuild(t: TestOwner, server: Server, { protocol, broken = false }: { protocol?: number; broken?: boolean } = {}): string {
+export function otherBuild(
+  t: TestOwner,
+  server: Server,
+  { protocol, broken = false }: { protocol?: number; broken?: boolean } = {},
+): string {
   const root = mkdtempSync(join(tmpdir(), "pontoon-build-"));
   t.teardown(() => rm(root, { recursive: true, force: true }));
-  for (const folder of ["bin", "dist/src", "dist/dns", "dist/proxy"]) cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
+  for (const folder of ["bin", "dist/src", "dist/dns", "dist/proxy"])
+    cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
   symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
-  change(join(repositoryRoot, "package.json"), join(root, "package.json"), /"version": ".*?"/, `"version": "${otherVersion}"`);
+  change(
+    join(repositoryRoot, "package.json"),
+    join(root, "package.json"),
+    /"version": ".*?"/,
+    `"version": "${otherVersion}"`,
+  );
   if (protocol !== undefined) changeProtocol(root, server, protocol);
   if (broken) writeFileSync(join(root, "dist", server, "main.js"), 'throw new Error("it is broken");\n');
   return root;

@@ -71,7 +71,15 @@ export class Outside {
     if (this.#addresses.has(address)) return;
     this.#addresses.add(address);
     const isIPv6 = address.includes(":");
-    await this.exec(["ip", "address", "add", `${address}/${isIPv6 ? 64 : 24}`, "dev", "eth0", ...(isIPv6 ? ["nodad"] : [])]);
+    await this.exec([
+      "ip",
+      "address",
+      "add",
+      `${address}/${isIPv6 ? 64 : 24}`,
+      "dev",
+      "eth0",
+      ...(isIPv6 ? ["nodad"] : []),
+    ]);
   }
 
   /** Joins the host by IPv6 too: `prefix`::1 is the host, and forwards. The outside's address is its own to choose. */

@@ -58,7 +58,13 @@ export class Pontoon {
     if (options.config !== undefined) namespaces.writeFile(configFile, options.config);
     const config = options.config === undefined ? [] : [`--config=${configFile}`];
     const flags = ["--run-dir=/run/pontoon", "--state-dir=/var/lib/pontoon", ...config, ...(options.args ?? [])];
-    const daemon = [...(options.installed === undefined ? [process.execPath, programOf(options.root ?? repositoryRoot)] : [options.installed]), "daemon", ...flags];
+    const daemon = [
+      ...(options.installed === undefined
+        ? [process.execPath, programOf(options.root ?? repositoryRoot)]
+        : [options.installed]),
+      "daemon",
+      ...flags,
+    ];
     // The shell tells the process id the daemon has inside the host.
     const argv = namespaces.enter(["sh", "-c", `echo "$$"; exec "$@" ${options.output ?? ""}`, "sh", ...daemon]);
     const env = { ...hostEnvironment, ...options.env };
@@ -138,9 +144,10 @@ export class Pontoon {
     // The daemon first, or it might start another server in between.
     const pids = this.processes().sort((one, other) => Number(other === this.#pid) - Number(one === this.#pid));
     // A bulk worker may have ended by itself by the time its turn comes.
-    if (pids.length > 0) await this.namespaces.signal("SIGKILL", ...pids).catch((error: Error) => {
-      if (!error.message.includes("No such process")) throw error;
-    });
+    if (pids.length > 0)
+      await this.namespaces.signal("SIGKILL", ...pids).catch((error: Error) => {
+        if (!error.message.includes("No such process")) throw error;
+      });
     await exit;
     await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
   }

@@ -41,7 +41,9 @@ export class Probe {
 
   constructor(namespaces: Namespaces, netns: string, containerPid?: number) {
     const watched = containerPid === undefined ? [] : [String(containerPid)];
-    this.#helper = new HelperProcess(namespaces.enter([process.execPath, helperProgram("probe-child.js"), ...watched], netns));
+    this.#helper = new HelperProcess(
+      namespaces.enter([process.execPath, helperProgram("probe-child.js"), ...watched], netns),
+    );
   }
 
   /** Whether the process in the namespace is there. */

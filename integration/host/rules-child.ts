@@ -20,7 +20,8 @@ export type Hardship =
 
 const chain: ChainName = { family: "ip", table: "hard", chain: "out" };
 const nfnetlink = new Nfnetlink();
-const output = () => new Transaction().addTable(chain).addChain({ ...chain, at: { type: "nat", hook: "output", priority: -100 } });
+const output = () =>
+  new Transaction().addTable(chain).addChain({ ...chain, at: { type: "nat", hook: "output", priority: -100 } });
 const apply = (transaction: Transaction) => transaction.commit(nfnetlink);
 
 const hardships: Record<Hardship, () => void> = {
@@ -28,12 +29,28 @@ const hardships: Record<Hardship, () => void> = {
     apply(new Transaction().addTable(chain));
     // What nft 1.1.3 makes of `add map ip t m { type ifname : verdict; }`.
     const userData = Buffer.from("0004010000000104000000000308000404000000010004080004040000000100060400000000", "hex");
-    nfnetlink.transact(10, [{ type: (10 << 8) | 9, flags: 0x400, family: 2, subject: "add map", write: (writer: AttributeWriter) => {
-      writer.text(1, chain.table);
-      writer.text(2, "m");
-      for (const [type, value] of [[3, 8], [4, 41], [5, 16], [6, 0xffffff00], [7, 16], [10, 1]] as const) writer.u32(type, value);
-      writer.raw(13, userData);
-    } }]);
+    nfnetlink.transact(10, [
+      {
+        type: (10 << 8) | 9,
+        flags: 0x400,
+        family: 2,
+        subject: "add map",
+        write: (writer: AttributeWriter) => {
+          writer.text(1, chain.table);
+          writer.text(2, "m");
+          for (const [type, value] of [
+            [3, 8],
+            [4, 41],
+            [5, 16],
+            [6, 0xffffff00],
+            [7, 16],
+            [10, 1],
+          ] as const)
+            writer.u32(type, value);
+          writer.raw(13, userData);
+        },
+      },
+    ]);
     say();
   },
   "many rules": () => {
@@ -47,8 +64,16 @@ const hardships: Record<Hardship, () => void> = {
   },
   comments: () => {
     const set = { ...chain, set: "s" };
-    const elements = Array.from({ length: 3000 }, (_, number) => ({ key: mark.encode(number), comment: "dport {".repeat(30) }));
-    apply(output().addSet({ ...set, key: [mark] }).addElements(set, elements).addRule(chain, [accept], "udp dport 53 redirect to :1"));
+    const elements = Array.from({ length: 3000 }, (_, number) => ({
+      key: mark.encode(number),
+      comment: "dport {".repeat(30),
+    }));
+    apply(
+      output()
+        .addSet({ ...set, key: [mark] })
+        .addElements(set, elements)
+        .addRule(chain, [accept], "udp dport 53 redirect to :1"),
+    );
     say();
   },
   replaced: () => {
@@ -56,7 +81,16 @@ const hardships: Record<Hardship, () => void> = {
     const set = { ...ours, set: "armed" };
     const elements = Array.from({ length: 300_000 }, (_, number) => ({ key: mark.encode(number) }));
     for (;;) {
-      apply(new Transaction().addTable(ours).deleteTable(ours).addTable(ours).addSet({ ...set, key: [mark] }).addChain(ours).addRule(ours, [accept], "udp dport set 5353").addElements(set, elements));
+      apply(
+        new Transaction()
+          .addTable(ours)
+          .deleteTable(ours)
+          .addTable(ours)
+          .addSet({ ...set, key: [mark] })
+          .addChain(ours)
+          .addRule(ours, [accept], "udp dport set 5353")
+          .addElements(set, elements),
+      );
       say();
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1000); // the kernel does each in one go, and nothing else on that processor
     }
@@ -66,7 +100,14 @@ const hardships: Record<Hardship, () => void> = {
     const set = { ...chain, set: "s" };
     const elements = Array.from({ length: 36_000 }, (_, number) => ({ key: service.encode(number) }));
     say();
-    for (;;) apply(new Transaction().addTable(chain).addSet({ ...set, key: [service] }).addElements(set, elements).deleteTable(chain));
+    for (;;)
+      apply(
+        new Transaction()
+          .addTable(chain)
+          .addSet({ ...set, key: [service] })
+          .addElements(set, elements)
+          .deleteTable(chain),
+      );
   },
 };
 

@@ -19,7 +19,8 @@ export async function until<T>(probe: () => T | Promise<T>, options: UntilOption
     const outcome = await attempt(probe);
     if (outcome.value) return outcome.value;
     if (performance.now() >= deadline) {
-      const last = outcome.error === undefined ? `last value: ${inspect(outcome.value)}` : `last error: ${inspect(outcome.error)}`;
+      const last =
+        outcome.error === undefined ? `last value: ${inspect(outcome.value)}` : `last error: ${inspect(outcome.error)}`;
       throw new Error(`${what}: not so within ${timeoutMs} ms; ${last}`, { cause: outcome.error });
     }
     await sleep(everyMs);

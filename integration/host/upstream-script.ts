@@ -5,7 +5,8 @@ import { optRecord, rcodeNumber, readEdns, type DnsFlags, type DnsRecord, type E
  * How a reply is forged. All but "garbage" claim {@link forgedAddress} as an A answer,
  * so that a test sees whether it was believed.
  */
-export type Forgery = "wrong-id" | "wrong-question" | "wrong-source" | "wrong-case" | "not-a-response" | "cut-short" | "garbage";
+export type Forgery =
+  "wrong-id" | "wrong-question" | "wrong-source" | "wrong-case" | "not-a-response" | "cut-short" | "garbage";
 
 /** The address forged answers claim. */
 export const forgedAddress = "192.0.2.66";
@@ -27,7 +28,17 @@ export interface UpstreamScript {
 
 /** The script of an upstream nobody has told anything: every name is unknown. */
 export function emptyScript(): UpstreamScript {
-  return { records: [], rcodes: {}, silent: false, silentNames: [], delayMs: 0, truncatedNames: [], forgeries: {}, hijack: undefined, withEdns: "answered" };
+  return {
+    records: [],
+    rcodes: {},
+    silent: false,
+    silentNames: [],
+    delayMs: 0,
+    truncatedNames: [],
+    forgeries: {},
+    hijack: undefined,
+    withEdns: "answered",
+  };
 }
 
 /** A query an upstream received. */
@@ -58,7 +69,8 @@ export function replies(script: UpstreamScript, query: Buffer, transport: "udp" 
   if (question === undefined) return [];
   const name = question.name.toLowerCase();
   if (script.silent || script.silentNames.includes(name)) return [];
-  if (script.withEdns !== "answered" && readEdns(packet.additionals)) return script.withEdns === "dropped" ? [] : [{ bytes: bareError(query), fromElsewhere: false }];
+  if (script.withEdns !== "answered" && readEdns(packet.additionals))
+    return script.withEdns === "dropped" ? [] : [{ bytes: bareError(query), fromElsewhere: false }];
   const truth = { bytes: truthful(script, packet, question, transport), fromElsewhere: false };
   const forged = script.forgeries[name];
   if (forged === undefined) return [truth];
@@ -83,7 +95,8 @@ function findAnswers(script: UpstreamScript, question: Question): Found {
   const answers = chain(script, question.name.toLowerCase(), question.type);
   const rcode = script.rcodes[question.name.toLowerCase()];
   if (rcode !== undefined) return { rcode, answers };
-  if (script.hijack !== undefined && answers.length === 0 && question.type === "A") return { rcode: "NOERROR", answers: [{ name: question.name, type: "A", ttl: 60, data: script.hijack }] };
+  if (script.hijack !== undefined && answers.length === 0 && question.type === "A")
+    return { rcode: "NOERROR", answers: [{ name: question.name, type: "A", ttl: 60, data: script.hijack }] };
   const known = script.records.some((record) => record.name === question.name.toLowerCase());
   return { rcode: known ? "NOERROR" : "NXDOMAIN", answers };
 }
@@ -124,7 +137,15 @@ const authority: Answer = {
   name: "test",
   type: "SOA",
   ttl: 60,
-  data: { mname: "ns.test", rname: "hostmaster.test", serial: 1, refresh: 3600, retry: 600, expire: 86_400, minimum: 60 },
+  data: {
+    mname: "ns.test",
+    rname: "hostmaster.test",
+    serial: 1,
+    refresh: 3600,
+    retry: 600,
+    expire: 86_400,
+    minimum: 60,
+  },
 };
 
 function forge(forgery: Forgery, query: DecodedPacket, question: Question): Reply {
@@ -151,5 +172,7 @@ function forge(forgery: Forgery, query: DecodedPacket, question: Question): Repl
 }
 
 function swapCase(name: string): string {
-  return name.replaceAll(/[a-z]/gi, (letter) => (letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase()));
+  return name.replaceAll(/[a-z]/gi, (letter) =>
+    letter === letter.toLowerCase() ? letter.toUpperCase() : letter.toLowerCase(),
+  );
 }

@@ -26,14 +26,22 @@ export class Upstream {
 
   /** Starts a server in a network namespace. */
   static async start(namespaces: Namespaces, netns: string, where: Required<UpstreamOptions>): Promise<Upstream> {
-    const argv = namespaces.enter(["nice", "-n", String(where.niceness), process.execPath, helperProgram("upstream-child.js")], netns);
+    const argv = namespaces.enter(
+      ["nice", "-n", String(where.niceness), process.execPath, helperProgram("upstream-child.js")],
+      netns,
+    );
     const upstream = new Upstream(new HelperProcess(argv), where.address, where.port);
     await upstream.start();
     return upstream;
   }
 
   /** Sets what a name has of a type; an array makes several records. Other data as dns-packet has it. */
-  answer(name: string, type: string, data: string | object | (string | object)[], options: { ttl?: number } = {}): Promise<void> {
+  answer(
+    name: string,
+    type: string,
+    data: string | object | (string | object)[],
+    options: { ttl?: number } = {},
+  ): Promise<void> {
     const owner = name.toLowerCase();
     const others = this.#script.records.filter((record) => record.name !== owner || record.type !== type);
     const added = [data].flat().map((value: unknown) => ({ name: owner, type, ttl: options.ttl ?? 60, data: value }));
@@ -63,7 +71,10 @@ export class Upstream {
 
   /** Answers a name with a forged reply, and with the true one after it if asked to. */
   forge(name: string, forgery: Forgery, options: { thenTruth?: boolean } = {}): Promise<void> {
-    const forgeries = { ...this.#script.forgeries, [name.toLowerCase()]: { forgery, thenTruth: options.thenTruth ?? false } };
+    const forgeries = {
+      ...this.#script.forgeries,
+      [name.toLowerCase()]: { forgery, thenTruth: options.thenTruth ?? false },
+    };
     return this.#change({ forgeries });
   }
 

@@ -100,7 +100,9 @@ function streamVisit(socket: Socket): Visit {
       }),
     );
     socket.write(text);
-    const late = sleep(patience, "", { ref: false }).then(() => Promise.reject(new Error(`no answer within ${patience} ms`)));
+    const late = sleep(patience, "", { ref: false }).then(() =>
+      Promise.reject(new Error(`no answer within ${patience} ms`)),
+    );
     return Promise.race([whole, failed, late]).finally(() => socket.removeAllListeners("data"));
   };
   return { say, end: () => socket.destroy() };

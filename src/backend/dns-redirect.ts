@@ -28,7 +28,12 @@ const depthAtMost = 16;
  * @param isKnown chains that are no concern
  * @returns the rule, for people to read. Throws RULES_TOO_MANY, RULES_CHANGING, NetlinkError
  */
-export function findDnsRedirect(source: RuleSource, resolver: string | undefined, isKnown: (chain: ChainName) => boolean, budget: Budget): string | undefined {
+export function findDnsRedirect(
+  source: RuleSource,
+  resolver: string | undefined,
+  isKnown: (chain: ChainName) => boolean,
+  budget: Budget,
+): string | undefined {
   const families: Family[] = resolver === undefined ? ["ip", "inet", "ip6"] : [isIPv4(resolver) ? "ip" : "ip6", "inet"];
   // What is asked on the loopback is redirected on its way out, or not at all: one connection, one translation.
   const hooks: number[] = resolver === undefined ? [HOOK.output, HOOK.prerouting] : [HOOK.output];
@@ -36,7 +41,13 @@ export function findDnsRedirect(source: RuleSource, resolver: string | undefined
   for (const family of families) {
     const chains = source.chains(family, budget).filter((chain) => !isKnown(chain));
     for (const protocol of protocols) {
-      const packet: Packet = { protocol, port: dnsPort, to: resolver, through: resolver === undefined ? undefined : "lo", isV6: family === "ip6" };
+      const packet: Packet = {
+        protocol,
+        port: dnsPort,
+        to: resolver,
+        through: resolver === undefined ? undefined : "lo",
+        isV6: family === "ip6",
+      };
       const found = new Walk(known, chains, packet, budget).from(hooks);
       if (found !== undefined) return found;
     }

@@ -28,7 +28,14 @@ const release = (ports: readonly HostPort[]) => ports.forEach(({ descriptor }) =
 t.test("one port on every address", (t) => {
   const port = free();
   const ports = bindPort("tcp", both, { first: port, last: port });
-  t.same(ports.map(({ descriptor, ip }) => [ip, localAddress(descriptor), getOption(descriptor, SOL_SOCKET, SO_ACCEPTCONN, "SO_ACCEPTCONN")]), both.map((ip) => [ip, { ip, port }, 1]));
+  t.same(
+    ports.map(({ descriptor, ip }) => [
+      ip,
+      localAddress(descriptor),
+      getOption(descriptor, SOL_SOCKET, SO_ACCEPTCONN, "SO_ACCEPTCONN"),
+    ]),
+    both.map((ip) => [ip, { ip, port }, 1]),
+  );
   release(ports);
   t.end();
 });
@@ -47,7 +54,10 @@ t.test("taken on one address: nothing is bound, and it says by whom", (t) => {
   const port = free();
   const squatter = openListener("tcp", { ip: "::1", port });
   const before = openDescriptors();
-  t.throws(() => bindPort("tcp", both, { first: port, last: port }), { code: "PORT_TAKEN", message: new RegExp(`^tcp port \\[::1\\]:${port} is taken \\(held by \\S+, pid ${process.pid}\\); choose another$`) });
+  t.throws(() => bindPort("tcp", both, { first: port, last: port }), {
+    code: "PORT_TAKEN",
+    message: new RegExp(`^tcp port \\[::1\\]:${port} is taken \\(held by \\S+, pid ${process.pid}\\); choose another$`),
+  });
   t.equal(openDescriptors(), before);
   closeDescriptor(squatter);
   t.end();
@@ -56,11 +66,20 @@ t.test("taken on one address: nothing is bound, and it says by whom", (t) => {
 t.test("the first of a range that is free everywhere and not kept", (t) => {
   const first = 20_000 + (process.pid % 20_000);
   const range = { first, last: first + 4 };
-  const squatters = [openListener("tcp", { ip: "127.0.0.1", port: first }), openListener("tcp", { ip: "::1", port: first + 1 })];
+  const squatters = [
+    openListener("tcp", { ip: "127.0.0.1", port: first }),
+    openListener("tcp", { ip: "::1", port: first + 1 }),
+  ];
   const ports = bindPort("tcp", both, range, (port) => port === first + 2);
-  t.same(ports.map(({ port }) => port), [first + 3, first + 3]);
+  t.same(
+    ports.map(({ port }) => port),
+    [first + 3, first + 3],
+  );
   const before = openDescriptors();
-  t.throws(() => bindPort("tcp", both, { first, last: first + 3 }, (port) => port === first + 2), { code: "PORT_TAKEN", message: `no tcp port from ${first} to ${first + 3} of 127.0.0.1 and ::1 is free; choose others` });
+  t.throws(() => bindPort("tcp", both, { first, last: first + 3 }, (port) => port === first + 2), {
+    code: "PORT_TAKEN",
+    message: `no tcp port from ${first} to ${first + 3} of 127.0.0.1 and ::1 is free; choose others`,
+  });
   t.equal(openDescriptors(), before);
   release(ports);
   squatters.forEach(closeDescriptor);
@@ -68,7 +87,12 @@ t.test("the first of a range that is free everywhere and not kept", (t) => {
 });
 
 t.test("an address of another host", (t) => {
-  t.throws(() => bindPort("udp", ["198.51.100.7"], undefined), { code: "ADDRESS_NOT_HERE", message: /^198\.51\.100\.7 is no address of this host/ });
-  t.throws(() => bindPort("udp", ["127.0.0.1", "198.51.100.7"], { first: 5353, last: 5360 }), { code: "ADDRESS_NOT_HERE" });
+  t.throws(() => bindPort("udp", ["198.51.100.7"], undefined), {
+    code: "ADDRESS_NOT_HERE",
+    message: /^198\.51\.100\.7 is no address of this host/,
+  });
+  t.throws(() => bindPort("udp", ["127.0.0.1", "198.51.100.7"], { first: 5353, last: 5360 }), {
+    code: "ADDRESS_NOT_HERE",
+  });
   t.end();
 });

@@ -43,9 +43,16 @@ const triesForFree = 64;
  * @param ports one of these; undefined: any that is free
  * @param isKept ports that are not to be chosen where there is a choice
  */
-export function* bindPort(protocol: Protocol, ips: readonly string[], ports: PortRange | undefined, isKept: (port: number) => boolean = () => false): Pieces<HostPort[]> {
+export function* bindPort(
+  protocol: Protocol,
+  ips: readonly string[],
+  ports: PortRange | undefined,
+  isKept: (port: number) => boolean = () => false,
+): Pieces<HostPort[]> {
   if (ports === undefined) return yield* bindAnyFree(protocol, ips, isKept);
-  return ports.first === ports.last ? bindExactly(protocol, ips, ports.first) : yield* bindOneOf(protocol, ips, ports, isKept);
+  return ports.first === ports.last
+    ? bindExactly(protocol, ips, ports.first)
+    : yield* bindOneOf(protocol, ips, ports, isKept);
 }
 
 /** Whether the host has IPv6 at all. */
@@ -58,7 +65,12 @@ export function hasIPv6(): boolean {
   }
 }
 
-function* bindOneOf(protocol: Protocol, ips: readonly string[], { first, last }: PortRange, isKept: (port: number) => boolean): Pieces<HostPort[]> {
+function* bindOneOf(
+  protocol: Protocol,
+  ips: readonly string[],
+  { first, last }: PortRange,
+  isKept: (port: number) => boolean,
+): Pieces<HostPort[]> {
   for (let port = first; port <= last; port++, yield) {
     if (isKept(port)) continue;
     try {
@@ -84,13 +96,18 @@ function bindExactly(protocol: Protocol, ips: readonly string[], port: number): 
   return bound;
 }
 
-function* bindAnyFree(protocol: Protocol, ips: readonly string[], isKept: (port: number) => boolean): Pieces<HostPort[]> {
+function* bindAnyFree(
+  protocol: Protocol,
+  ips: readonly string[],
+  isKept: (port: number) => boolean,
+): Pieces<HostPort[]> {
   for (let tries = 1; ; tries++, yield) {
     try {
       const port = freePort(protocol, ips[0]!);
       if (!isKept(port) || tries >= triesForFree) return bindAll(protocol, ips, port);
     } catch (error) {
-      if (errorCode(error) !== "EADDRINUSE" || tries >= triesForFree) throw explained(protocol, { ip: ips[0]!, port: 0 }, error);
+      if (errorCode(error) !== "EADDRINUSE" || tries >= triesForFree)
+        throw explained(protocol, { ip: ips[0]!, port: 0 }, error);
     }
   }
 }
@@ -129,16 +146,30 @@ function explained(protocol: Protocol, address: { ip: string; port: number }, er
   const at = textOf(protocol, address);
   switch (errorCode(error)) {
     case "EADDRINUSE":
-      return address.port === 0 ? new PontoonError("PORT_TAKEN", at, `no ${protocol} port is free`) : new PortTaken(protocol, address);
+      return address.port === 0
+        ? new PontoonError("PORT_TAKEN", at, `no ${protocol} port is free`)
+        : new PortTaken(protocol, address);
     case "EACCES":
-      return new PontoonError("PORT_PRIVILEGED", at, `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`);
+      return new PontoonError(
+        "PORT_PRIVILEGED",
+        at,
+        `${at} is privileged, and the daemon may not bind it; choose one from 1024 on, or lower net.ipv4.ip_unprivileged_port_start`,
+      );
     case "EADDRNOTAVAIL":
-      return new PontoonError("ADDRESS_NOT_HERE", at, `${address.ip} is no address of this host; choose one that \`ip address\` shows`);
+      return new PontoonError(
+        "ADDRESS_NOT_HERE",
+        at,
+        `${address.ip} is no address of this host; choose one that \`ip address\` shows`,
+      );
     case "EMFILE":
     case "ENFILE":
     case "ENOBUFS":
     case "ENOMEM":
-      return new PontoonError("DESCRIPTORS_EXHAUSTED", at, `no descriptor (or memory) is left for ${at}; publish fewer ports, or raise the limit (LimitNOFILE= of the service)`);
+      return new PontoonError(
+        "DESCRIPTORS_EXHAUSTED",
+        at,
+        `no descriptor (or memory) is left for ${at}; publish fewer ports, or raise the limit (LimitNOFILE= of the service)`,
+      );
     default:
       return new PontoonError("PORT_UNFIT", at, `${at} cannot be bound`, { cause: error });
   }

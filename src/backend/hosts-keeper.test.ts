@@ -15,10 +15,20 @@ const line = (address: string, names: string) => `${address}\t${names}\n`;
 function bench(t: Test) {
   const inventory = new Inventory();
   const logs: { msg: string; container?: string; reason?: string }[] = [];
-  const keeper = new HostsKeeper(inventory, pino({ base: null }, { write: (text: string) => void logs.push(JSON.parse(text) as (typeof logs)[number]) }));
+  const keeper = new HostsKeeper(
+    inventory,
+    pino({ base: null }, { write: (text: string) => void logs.push(JSON.parse(text) as (typeof logs)[number]) }),
+  );
   t.teardown(() => keeper.stop());
   const path = `${t.testdir({ containers: { p: {} } })}/containers/p/hosts`;
-  const parent = container({ id: "p", name: "parent", hostname: "box", hostsPath: path, legacyLinks: [["child", "db"]], endpoints: [on("bridge", "127.0.0.1")] });
+  const parent = container({
+    id: "p",
+    name: "parent",
+    hostname: "box",
+    hostsPath: path,
+    legacyLinks: [["child", "db"]],
+    endpoints: [on("bridge", "127.0.0.1")],
+  });
   const child = container({ id: "c", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.2")] });
   writeFileSync(path, head + line("172.17.0.2", "db c1 child"));
   inventory.putContainer(parent);
@@ -38,7 +48,9 @@ t.test("a renamed or moved child is followed, also when Docker has forgotten the
   inventory.putContainer({ ...child, name: "kid", endpoints: [on("bridge", "172.17.0.33")] });
   await nextTurn();
   t.equal(text(), head + line("172.17.0.33", "db c1 kid"));
-  inventory.putContainer(container({ id: "d", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.9")] }));
+  inventory.putContainer(
+    container({ id: "d", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.9")] }),
+  );
   inventory.removeContainer("c");
   await nextTurn();
   t.equal(text(), head + line("172.17.0.33", "db c1 kid"), "the line of a child that is gone is left to Docker");
@@ -83,7 +95,7 @@ t.test("an edit of Docker's that overtook ours is made good a little later", asy
   inventory.putContainer({ ...child, name: "kid" });
   await nextTurn();
   writeFileSync(path, head + line("172.17.0.2", "db c1 child"));
-  for (const deadline = Date.now() + 5000; !text().includes("kid") && Date.now() < deadline; ) await pause(5);
+  for (const deadline = Date.now() + 5000; !text().includes("kid") && Date.now() < deadline;) await pause(5);
   t.equal(text(), head + line("172.17.0.2", "db c1 kid"));
 });
 
@@ -106,7 +118,10 @@ t.test("a file that is odd is refused, said once, and stops nothing", async (t) 
   writeFileSync(path, head.repeat(10_000));
   inventory.putContainer({ ...parent, labels: { big: "1" } });
   await nextTurn();
-  t.match(logs, [{ container: "linked", reason: /is a symbolic link, not a regular file/ }, { container: "parent", reason: /edits up to 65536/ }]);
+  t.match(logs, [
+    { container: "linked", reason: /is a symbolic link, not a regular file/ },
+    { container: "parent", reason: /edits up to 65536/ },
+  ]);
   t.equal(logs.length, 2);
 });
 
@@ -119,27 +134,63 @@ t.test("many large files are mended with turns for others in between, and a fifo
     mkdirSync(dirname(path));
     if (index === 7) spawnSync("mkfifo", [path]);
     else writeFileSync(path, large);
-    inventory.putContainer(container({ id: `p${index}`, name: `parent${index}`, hostsPath: path, legacyLinks: [["child", "db"]], endpoints: [on("bridge", "127.0.0.1")] }));
+    inventory.putContainer(
+      container({
+        id: `p${index}`,
+        name: `parent${index}`,
+        hostsPath: path,
+        legacyLinks: [["child", "db"]],
+        endpoints: [on("bridge", "127.0.0.1")],
+      }),
+    );
     return path;
   });
   await nextTurn();
   inventory.putContainer({ ...child, name: "kid" });
-  const mended = () => paths.filter((path, index) => index !== 7 && readFileSync(path, "latin1").endsWith("kid\n")).length;
+  const mended = () =>
+    paths.filter((path, index) => index !== 7 && readFileSync(path, "latin1").endsWith("kid\n")).length;
   let turns = 0;
   for (const deadline = Date.now() + 10_000; mended() < 49 && Date.now() < deadline; turns++) await nextTurn();
   t.equal(mended(), 49);
   t.ok(turns > 5, `${turns} turns`);
-  t.match(logs.filter(({ reason }) => reason !== undefined), [{ container: "parent7", reason: /a fifo/ }]);
+  t.match(
+    logs.filter(({ reason }) => reason !== undefined),
+    [{ container: "parent7", reason: /a fifo/ }],
+  );
   keeper.stop();
 });
 
 function on(network: string, ipv4: string): Endpoint {
-  return { networkId: network, networkName: network, aliases: [], links: [], ipv4, ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0 };
+  return {
+    networkId: network,
+    networkName: network,
+    aliases: [],
+    links: [],
+    ipv4,
+    ipv6: undefined,
+    hasGateway: { ipv4: true, ipv6: false },
+    gatewayPriority: 0,
+  };
 }
 
 function container(given: Partial<Container>): Container {
   return {
-    id: "", name: "", hostname: "", labels: {}, running: true, sandbox: { id: "s", pid: process.pid }, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
+    id: "",
+    name: "",
+    hostname: "",
+    labels: {},
+    running: true,
+    sandbox: { id: "s", pid: process.pid },
+    networkMode: { kind: "own" },
+    ports: [],
+    published: [],
+    dns: { servers: [], options: [], search: [] },
+    endpoints: [],
+    hostsPath: "",
+    resolvConfPath: "",
+    legacyLinks: [],
+    partial: false,
+    excess: undefined,
+    ...given,
   };
 }

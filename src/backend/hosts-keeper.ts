@@ -87,7 +87,9 @@ export class HostsKeeper {
     const changed = new Set(this.#changed);
     this.#changed.clear();
     for (const id of this.#parents.keys()) if (!this.inventory.containers.has(id)) this.#parents.delete(id);
-    const touched = [...this.inventory.containers.values()].filter((container) => this.#isTouched(container, changed)).map(({ id }) => id);
+    const touched = [...this.inventory.containers.values()]
+      .filter((container) => this.#isTouched(container, changed))
+      .map(({ id }) => id);
     if (touched.length === 0) return;
     void this.#repairAll(touched);
     const timer = setTimeout(() => {
@@ -113,7 +115,10 @@ export class HostsKeeper {
     const parent = this.#parentOf(container);
     if (!parent) return false;
     if (changed.has(container.id)) return true;
-    return [...parent.children.values()].some((id) => changed.has(id)) && JSON.stringify(this.#wantedOf(container, parent)) !== parent.wanted;
+    return (
+      [...parent.children.values()].some((id) => changed.has(id)) &&
+      JSON.stringify(this.#wantedOf(container, parent)) !== parent.wanted
+    );
   }
 
   /** Undefined for a container without links, or whose hosts file is not Docker's own. */
@@ -123,8 +128,12 @@ export class HostsKeeper {
     if (!sandbox || known?.sandbox !== sandbox.id) this.#parents.delete(id);
     // With a user's own file mounted at /etc/hosts, that is the path Docker tells.
     if (!sandbox || !container.hostsPath.endsWith(`/${id}/hosts`) || !bridgeEndpoint(container)) return undefined;
-    const parent = known?.sandbox === sandbox.id ? known : { sandbox: sandbox.id, children: new Map<string, string>(), wanted: "", problem: undefined };
-    for (const [name, alias] of container.legacyLinks.slice(0, linksAtMost)) if (!parent.children.has(alias)) this.#bind(parent, name, alias);
+    const parent =
+      known?.sandbox === sandbox.id
+        ? known
+        : { sandbox: sandbox.id, children: new Map<string, string>(), wanted: "", problem: undefined };
+    for (const [name, alias] of container.legacyLinks.slice(0, linksAtMost))
+      if (!parent.children.has(alias)) this.#bind(parent, name, alias);
     if (parent.children.size === 0) return undefined;
     this.#parents.set(id, parent);
     return parent;
@@ -156,13 +165,23 @@ export class HostsKeeper {
     const wanted = this.#wantedOf(container, parent);
     parent.wanted = JSON.stringify(wanted);
     try {
-      const { repaired, bytes } = editInPlace(this.pathOf(container.hostsPath), (content) => correct(content, wanted, container.sandbox!.pid));
-      if (repaired) this.log.info({ container: container.name, file: container.hostsPath }, "corrected what Docker forgot in a container's hosts file");
+      const { repaired, bytes } = editInPlace(this.pathOf(container.hostsPath), (content) =>
+        correct(content, wanted, container.sandbox!.pid),
+      );
+      if (repaired)
+        this.log.info(
+          { container: container.name, file: container.hostsPath },
+          "corrected what Docker forgot in a container's hosts file",
+        );
       parent.problem = undefined;
       return bytes;
     } catch (error) {
       const reason = describeError(error);
-      if (reason !== parent.problem) this.log.warn({ container: container.name, reason }, "could not correct a container's hosts file; the next change tries again");
+      if (reason !== parent.problem)
+        this.log.warn(
+          { container: container.name, reason },
+          "could not correct a container's hosts file; the next change tries again",
+        );
       parent.problem = reason;
       return 0;
     }
@@ -187,7 +206,8 @@ function correct(content: Buffer, { links, hostname, addresses }: Wanted, pid: n
 /** Those of a container's addresses that its namespace has, as far as can be seen. */
 function inNamespace(pid: number, addresses: readonly string[]): string[] {
   const ipv4 = readProcFile(`/proc/${pid}/net/fib_trie`, addressesAtMost).text;
-  const isThere = (address: string) => (isIPv4(address) ? ipv4.includes(`|-- ${address}\n`) : ipv6().includes(encodeIPv6(address).toString("hex")));
+  const isThere = (address: string) =>
+    isIPv4(address) ? ipv4.includes(`|-- ${address}\n`) : ipv6().includes(encodeIPv6(address).toString("hex"));
   let read: string | undefined;
   const ipv6 = () => (read ??= readProcFile(`/proc/${pid}/net/if_inet6`, addressesAtMost).text);
   return addresses.filter(isThere);
@@ -218,7 +238,12 @@ function editInPlace(path: string, edit: (content: Buffer) => Buffer): { repaire
 
 function checkedStat(file: number, path: string): { size: number; mtimeMs: number } {
   const stat = fstatSync(file);
-  if (stat.size > fileAtMost) throw new PontoonError("HOSTS_FILE_UNFIT", path, `${path} has ${stat.size} bytes; pontoon edits up to ${fileAtMost}`);
+  if (stat.size > fileAtMost)
+    throw new PontoonError(
+      "HOSTS_FILE_UNFIT",
+      path,
+      `${path} has ${stat.size} bytes; pontoon edits up to ${fileAtMost}`,
+    );
   return stat;
 }
 

@@ -5,7 +5,13 @@ import { findDnsRedirect } from "./dns-redirect.js";
 import { legacyNat } from "./legacy-nat.js";
 
 const budget = () => new Budget("test", { bytes: 1 << 20, objects: 4096, time: 1000 });
-const asks = (entries: Buffer, output = 0) => findDnsRedirect(legacyNat({ entries, hookEntries: [-1, -1, -1, output, -1] }), "127.0.0.11", ({ chain }) => chain === "DOCKER_OUTPUT", budget());
+const asks = (entries: Buffer, output = 0) =>
+  findDnsRedirect(
+    legacyNat({ entries, hookEntries: [-1, -1, -1, output, -1] }),
+    "127.0.0.11",
+    ({ chain }) => chain === "DOCKER_OUTPUT",
+    budget(),
+  );
 
 interface Given {
   readonly protocol?: number;
@@ -66,7 +72,18 @@ t.test("a rule of a legacy table is found by what it does to a question", (t) =>
     ["another protocol", { ...udp, protocol: 1 }, false],
     ["any protocol but this", { ...udp, inverted: 0x40 }, true], // TCP's questions may be told apart by no match of UDP's
     ["to the resolver", { ...udp, to: [resolver, whole] }, true],
-    ["to all but its network", { ...udp, to: [[127, 0, 0, 0], [255, 0, 0, 0]], inverted: 0x10 }, false],
+    [
+      "to all but its network",
+      {
+        ...udp,
+        to: [
+          [127, 0, 0, 0],
+          [255, 0, 0, 0],
+        ],
+        inverted: 0x10,
+      },
+      false,
+    ],
     ["to somebody else", { ...udp, to: [[10, 0, 0, 1], whole] }, false],
     ["through the loopback", { ...udp, through: "lo" }, true],
     ["through another interface", { ...udp, through: "eth0" }, false],
@@ -74,7 +91,8 @@ t.test("a rule of a legacy table is found by what it does to a question", (t) =>
     ["everything, whatever the port", { target: "REDIRECT" }, false],
     ["another target", { ...udp, target: "LOG" }, false],
   ];
-  for (const [what, rule, found] of cases) t.equal(asks(Buffer.concat([entry(rule), accept])) !== undefined, found, what);
+  for (const [what, rule, found] of cases)
+    t.equal(asks(Buffer.concat([entry(rule), accept])) !== undefined, found, what);
   t.end();
 });
 
@@ -93,14 +111,23 @@ t.test("jumps are followed, from the chain of the hook alone", (t) => {
 });
 
 t.test("whatever a table is, it is read to its end", (t) => {
-  const good = Buffer.concat([entry({ protocol: 17, ports: [53, 53], target: "REDIRECT" }), entry({ target: "ERROR" }), accept]);
+  const good = Buffer.concat([
+    entry({ protocol: 17, ports: [53, 53], target: "REDIRECT" }),
+    entry({ target: "ERROR" }),
+    accept,
+  ]);
   fc.assert(
-    fc.property(fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 20 }), fc.nat(good.length), fc.integer({ min: -1, max: 1000 }), (changes, length, output) => {
-      const spoilt = Buffer.from(good.subarray(0, length));
-      for (const [at, byte] of changes) if (at < spoilt.length) spoilt[at] = byte;
-      asks(spoilt, output);
-      return true;
-    }),
+    fc.property(
+      fc.array(fc.tuple(fc.nat(good.length - 1), fc.nat(255)), { maxLength: 20 }),
+      fc.nat(good.length),
+      fc.integer({ min: -1, max: 1000 }),
+      (changes, length, output) => {
+        const spoilt = Buffer.from(good.subarray(0, length));
+        for (const [at, byte] of changes) if (at < spoilt.length) spoilt[at] = byte;
+        asks(spoilt, output);
+        return true;
+      },
+    ),
   );
   fc.assert(fc.property(fc.uint8Array({ maxLength: 500 }), (bytes) => (asks(Buffer.from(bytes)), true)));
   t.end();

@@ -7,7 +7,20 @@ import type { RuleSource } from "./dns-redirect.js";
 // A table of iptables' legacy variant, told in nftables' words: the same questions can be asked of both.
 
 /** `struct ipt_entry`. */
-const ENTRY = { source: 0, destination: 4, sourceMask: 8, destinationMask: 12, outInterface: 32, outInterfaceMask: 64, protocol: 80, flags: 82, inverted: 83, targetAt: 88, nextAt: 90, elements: 112 } as const;
+const ENTRY = {
+  source: 0,
+  destination: 4,
+  sourceMask: 8,
+  destinationMask: 12,
+  outInterface: 32,
+  outInterfaceMask: 64,
+  protocol: 80,
+  flags: 82,
+  inverted: 83,
+  targetAt: 88,
+  nextAt: 90,
+  elements: 112,
+} as const;
 const GOTO = 0x02;
 const INVERTED = { outInterface: 0x02, source: 0x08, destination: 0x10, protocol: 0x40 } as const;
 /** `struct xt_entry_match` and `xt_entry_target`: size, name, revision, then what is theirs. */
@@ -27,7 +40,9 @@ interface Entry {
 
 /** Others made the table, so each offset in it is checked: what does not fit is left out, with all behind it. */
 export function legacyNat({ entries, hookEntries }: LegacyTable): RuleSource {
-  const bases = Object.entries(HOOK).filter(([name]) => name !== "forward").map(([name, hook]) => ({ name: name.toUpperCase(), hook, at: hookEntries[hook] }));
+  const bases = Object.entries(HOOK)
+    .filter(([name]) => name !== "forward")
+    .map(([name, hook]) => ({ name: name.toUpperCase(), hook, at: hookEntries[hook] }));
   const inChains: { readonly entry: Entry; readonly chain: string }[] = [];
   /** Chains by where their first rule stands: what jumps lead to. */
   const byStart = new Map<number, string>();
@@ -40,21 +55,41 @@ export function legacyNat({ entries, hookEntries }: LegacyTable): RuleSource {
     inChains.push({ entry, chain });
   }
   const rules = new Map<string, Rule[]>([...byStart.values()].map((name) => [name, []]));
-  for (const { entry, chain: name } of inChains) rules.get(name)!.push({ handle: entry.at, expressions: [...entry.expressions, ...verdictOf(entry, byStart)], comment: undefined });
+  for (const { entry, chain: name } of inChains)
+    rules
+      .get(name)!
+      .push({
+        handle: entry.at,
+        expressions: [...entry.expressions, ...verdictOf(entry, byStart)],
+        comment: undefined,
+      });
   const chains = [...rules.keys()].map((name): Chain => {
     const hook = bases.find((base) => base.name === name)?.hook;
-    return { family: "ip", table, chain: name, at: hook === undefined ? undefined : { type: "nat", hook, priority: natPriority } };
+    return {
+      family: "ip",
+      table,
+      chain: name,
+      at: hook === undefined ? undefined : { type: "nat", hook, priority: natPriority },
+    };
   });
-  return { chains: (family) => (family === "ip" ? chains : []), rules: (of) => rules.get(of.chain) ?? [], set: () => undefined, elements: () => [], element: () => undefined };
+  return {
+    chains: (family) => (family === "ip" ? chains : []),
+    rules: (of) => rules.get(of.chain) ?? [],
+    set: () => undefined,
+    elements: () => [],
+    element: () => undefined,
+  };
 }
 
 function verdictOf({ jump }: Entry, chains: ReadonlyMap<number, string>): Expression[] {
   const chain = jump && chains.get(jump.to);
-  return chain === undefined ? [] : [{ kind: "immediate", dreg: REGISTER.verdict, data: { verdict: jump!.isGoto ? "goto" : "jump", chain } }];
+  return chain === undefined
+    ? []
+    : [{ kind: "immediate", dreg: REGISTER.verdict, data: { verdict: jump!.isGoto ? "goto" : "jump", chain } }];
 }
 
 function* entriesIn(entries: Buffer): Generator<Entry> {
-  for (let at = 0; at + ENTRY.elements <= entries.length; ) {
+  for (let at = 0; at + ENTRY.elements <= entries.length;) {
     const next = entries.readUInt16LE(at + ENTRY.nextAt);
     const targetAt = entries.readUInt16LE(at + ENTRY.targetAt);
     if (targetAt < ENTRY.elements || targetAt + ELEMENT.info > next || at + next > entries.length) return;
@@ -66,17 +101,41 @@ function* entriesIn(entries: Buffer): Generator<Entry> {
 function entryIn(entry: Buffer, at: number, targetAt: number): Entry {
   const target = entry.subarray(targetAt);
   const name = textIn(target, ELEMENT.name, ELEMENT.nameSize);
-  if (name === chainHead) return { at, head: textIn(target, ELEMENT.info, target.length - ELEMENT.info), expressions: [], jump: undefined };
-  const expressions = [...protocolOf(entry), ...addressOf(entry, 12, ENTRY.source, ENTRY.sourceMask, INVERTED.source), ...addressOf(entry, 16, ENTRY.destination, ENTRY.destinationMask, INVERTED.destination), ...outInterfaceOf(entry), ...matchesOf(entry.subarray(0, targetAt))];
-  if (name !== "") return { at, head: undefined, expressions: [...expressions, { kind: "target", name, revision: target[ELEMENT.revision]!, info: target.subarray(ELEMENT.info) }], jump: undefined };
+  if (name === chainHead)
+    return { at, head: textIn(target, ELEMENT.info, target.length - ELEMENT.info), expressions: [], jump: undefined };
+  const expressions = [
+    ...protocolOf(entry),
+    ...addressOf(entry, 12, ENTRY.source, ENTRY.sourceMask, INVERTED.source),
+    ...addressOf(entry, 16, ENTRY.destination, ENTRY.destinationMask, INVERTED.destination),
+    ...outInterfaceOf(entry),
+    ...matchesOf(entry.subarray(0, targetAt)),
+  ];
+  if (name !== "")
+    return {
+      at,
+      head: undefined,
+      expressions: [
+        ...expressions,
+        { kind: "target", name, revision: target[ELEMENT.revision]!, info: target.subarray(ELEMENT.info) },
+      ],
+      jump: undefined,
+    };
   const verdict = target.length >= ELEMENT.info + 4 ? target.readInt32LE(ELEMENT.info) : -1;
-  return { at, head: undefined, expressions, jump: verdict < 0 ? undefined : { to: verdict, isGoto: (entry[ENTRY.flags]! & GOTO) !== 0 } };
+  return {
+    at,
+    head: undefined,
+    expressions,
+    jump: verdict < 0 ? undefined : { to: verdict, isGoto: (entry[ENTRY.flags]! & GOTO) !== 0 },
+  };
 }
 
 function protocolOf(entry: Buffer): Expression[] {
   const protocol = entry.readUInt16LE(ENTRY.protocol);
   if (protocol === 0) return [];
-  return [{ kind: "meta", dreg: REGISTER.first, key: META.l4proto }, comparison(entry, INVERTED.protocol, Buffer.from([protocol & 255]))];
+  return [
+    { kind: "meta", dreg: REGISTER.first, key: META.l4proto },
+    comparison(entry, INVERTED.protocol, Buffer.from([protocol & 255])),
+  ];
 }
 
 function addressOf(entry: Buffer, offset: number, at: number, maskAt: number, inverted: number): Expression[] {
@@ -84,7 +143,14 @@ function addressOf(entry: Buffer, offset: number, at: number, maskAt: number, in
   if (mask.every((byte) => byte === 0)) return [];
   return [
     { kind: "payload", dreg: REGISTER.first, base: PAYLOAD_BASE.network, offset, length: 4 },
-    { kind: "bitwise", sreg: REGISTER.first, dreg: REGISTER.first, length: 4, mask: { bytes: mask }, xor: { bytes: Buffer.alloc(4) } },
+    {
+      kind: "bitwise",
+      sreg: REGISTER.first,
+      dreg: REGISTER.first,
+      length: 4,
+      mask: { bytes: mask },
+      xor: { bytes: Buffer.alloc(4) },
+    },
     comparison(entry, inverted, entry.subarray(at, at + 4)),
   ];
 }
@@ -98,15 +164,25 @@ function outInterfaceOf(entry: Buffer): Expression[] {
 }
 
 function comparison(entry: Buffer, inverted: number, bytes: Buffer): Expression {
-  return { kind: "cmp", sreg: REGISTER.first, operation: entry[ENTRY.inverted]! & inverted ? COMPARE.unequal : COMPARE.equal, data: { bytes } };
+  return {
+    kind: "cmp",
+    sreg: REGISTER.first,
+    operation: entry[ENTRY.inverted]! & inverted ? COMPARE.unequal : COMPARE.equal,
+    data: { bytes },
+  };
 }
 
 function matchesOf(entry: Buffer): Expression[] {
   const matches: Expression[] = [];
-  for (let at: number = ENTRY.elements; at + ELEMENT.info <= entry.length; ) {
+  for (let at: number = ENTRY.elements; at + ELEMENT.info <= entry.length;) {
     const size = entry.readUInt16LE(at + ELEMENT.size);
     if (size < ELEMENT.info || at + size > entry.length) break;
-    matches.push({ kind: "match", name: textIn(entry, at + ELEMENT.name, ELEMENT.nameSize), revision: entry[at + ELEMENT.revision]!, info: entry.subarray(at + ELEMENT.info, at + size) });
+    matches.push({
+      kind: "match",
+      name: textIn(entry, at + ELEMENT.name, ELEMENT.nameSize),
+      revision: entry[at + ELEMENT.revision]!,
+      info: entry.subarray(at + ELEMENT.info, at + size),
+    });
     at += size;
   }
   return matches;

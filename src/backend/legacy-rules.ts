@@ -42,7 +42,12 @@ export class LegacyRules {
   foreignDnsRule(): Promise<string | undefined> {
     return this.#read(async (fd) => {
       const found = await readLegacyTable(fd, table, limits.bytes);
-      if (!found) throw new PontoonError("RULES_TOO_MANY", "the network namespace", `the nat table of iptables-legacy is larger than ${limits.bytes} bytes`);
+      if (!found)
+        throw new PontoonError(
+          "RULES_TOO_MANY",
+          "the network namespace",
+          `the nat table of iptables-legacy is larger than ${limits.bytes} bytes`,
+        );
       return findDnsRedirect(legacyNat(found), RESOLVER_ADDRESS, isDockersOwn, budget());
     });
   }

@@ -41,7 +41,10 @@ const publishedChain = "DOCKER";
  * @param inode which namespace is meant; rejects when the path stands for another one by now
  */
 export function rulesOf(path: string, inode: number): Promise<NamespaceRules> {
-  return readRules(path, inode, (rules) => ({ takeover: loadedTable(rules, budget()), foreign: foreignDnsRule(rules) }));
+  return readRules(path, inode, (rules) => ({
+    takeover: loadedTable(rules, budget()),
+    foreign: foreignDnsRule(rules),
+  }));
 }
 
 /** Only our table: see {@link rulesOf}. */
@@ -61,12 +64,24 @@ export async function readRules<Value>(path: string, inode: number, read: (rules
 
 /** A rule of this namespace that redirects what is asked of its resolver: ours would go ahead of it. Throws RULES_TOO_MANY, RULES_CHANGING. */
 export function foreignDnsRule(rules: Ruleset): string | undefined {
-  return findDnsRedirect(rules, RESOLVER_ADDRESS, (chain) => isDockersOwn(chain) || chain.table === "pontoon", budget());
+  return findDnsRedirect(
+    rules,
+    RESOLVER_ADDRESS,
+    (chain) => isDockersOwn(chain) || chain.table === "pontoon",
+    budget(),
+  );
 }
 
 /** A rule of the host's own namespace that redirects questions to whomever. Throws as {@link foreignDnsRule}. */
 export function hostDnsRule(): string | undefined {
-  return withNfnetlink((nfnetlink) => findDnsRedirect(new Ruleset(nfnetlink), undefined, (chain) => isDockersOwn(chain) || chain.chain === publishedChain, budget()));
+  return withNfnetlink((nfnetlink) =>
+    findDnsRedirect(
+      new Ruleset(nfnetlink),
+      undefined,
+      (chain) => isDockersOwn(chain) || chain.chain === publishedChain,
+      budget(),
+    ),
+  );
 }
 
 /** Removes our table from a namespace in which nobody serves it any more. Rejects with RULES_BUSY. */
@@ -76,7 +91,10 @@ export function removeLeftover(path: string, inode: number): Promise<void> {
 
 /** Changes rules of a namespace: see {@link applyAside}. Throws at once when it is gone. */
 export function changeRules(path: string, inode: number, transaction: Transaction): Promise<void> {
-  return applyAside(insideNamespace(path, inode, () => new Nfnetlink()), transaction);
+  return applyAside(
+    insideNamespace(path, inode, () => new Nfnetlink()),
+    transaction,
+  );
 }
 
 /**
@@ -101,7 +119,17 @@ export async function within<Value>(turns: Turns, work: () => Promise<Value>): P
   const done = turns.run(work);
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new PontoonError("RULES_BUSY", "the network namespace", "somebody in the network namespace keeps its firewall rules locked")), busyTime);
+    timer = setTimeout(
+      () =>
+        reject(
+          new PontoonError(
+            "RULES_BUSY",
+            "the network namespace",
+            "somebody in the network namespace keeps its firewall rules locked",
+          ),
+        ),
+      busyTime,
+    );
   });
   try {
     return await Promise.race([done, late]);

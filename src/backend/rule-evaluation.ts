@@ -1,7 +1,16 @@
 import { encodeIPv4, encodeIPv6 } from "../linux/address.js";
 import type { Budget } from "../linux/netlink/budget.js";
 import type { Data, Expression, ExpressionOf } from "../linux/netlink/nftables/expressions.js";
-import { BITWISE, COMPARE, FAMILY, INVERTED, META, PAYLOAD_BASE, REGISTER, registerOffset } from "../linux/netlink/nftables/numbers.js";
+import {
+  BITWISE,
+  COMPARE,
+  FAMILY,
+  INVERTED,
+  META,
+  PAYLOAD_BASE,
+  REGISTER,
+  registerOffset,
+} from "../linux/netlink/nftables/numbers.js";
 import type { ElementInfo, SetInfo } from "../linux/netlink/nftables/ruleset.js";
 import type { SetName, TableName } from "../linux/netlink/nftables/transaction.js";
 import { dportsOfMatch } from "../linux/netlink/nftables/xt.js";
@@ -34,7 +43,13 @@ export interface Reach {
 }
 
 /** What a rule does with a packet, as far as that is known. @returns undefined when it fails one of the rule's tests */
-export function evaluate(expressions: readonly Expression[], packet: Packet, source: SetSource, table: TableName, budget: Budget): Reach | undefined {
+export function evaluate(
+  expressions: readonly Expression[],
+  packet: Packet,
+  source: SetSource,
+  table: TableName,
+  budget: Budget,
+): Reach | undefined {
   const evaluation = new Evaluation(packet, source, table, budget);
   return expressions.every((expression) => evaluation.step(expression) !== "fails") ? evaluation : undefined;
 }
@@ -118,14 +133,17 @@ class Evaluation implements Reach {
   }
 
   #follow(data: Data): void {
-    if ("verdict" in data && data.chain !== undefined && (data.verdict === "jump" || data.verdict === "goto")) this.jumps.push(data.chain);
+    if ("verdict" in data && data.chain !== undefined && (data.verdict === "jump" || data.verdict === "goto"))
+      this.jumps.push(data.chain);
   }
 
   #bitwise({ sreg, dreg, length = 0, operation = BITWISE.mask, mask, xor }: ExpressionOf<"bitwise">): Outcome {
     if (dreg === undefined) return "perhaps";
     const { bytes, hasPort } = this.#read(sreg, length);
     const isPlain = operation === BITWISE.mask && mask && "bytes" in mask && xor && "bytes" in xor;
-    const result = isPlain ? bytes.map((byte, index) => masked(byte, mask.bytes[index] ?? 0, xor.bytes[index] ?? 0)) : [];
+    const result = isPlain
+      ? bytes.map((byte, index) => masked(byte, mask.bytes[index] ?? 0, xor.bytes[index] ?? 0))
+      : [];
     this.#store(dreg, result, length, hasPort);
     return "passes";
   }
@@ -138,7 +156,13 @@ class Evaluation implements Reach {
     if (operation === COMPARE.unequal) return opposite(equality);
     const order = compare(bytes, data.bytes);
     if (order === undefined) return "perhaps";
-    const holds = { [COMPARE.less]: order < 0, [COMPARE.atMost]: order <= 0, [COMPARE.more]: order > 0, [COMPARE.atLeast]: order >= 0 }[operation] ?? true;
+    const holds =
+      {
+        [COMPARE.less]: order < 0,
+        [COMPARE.atMost]: order <= 0,
+        [COMPARE.more]: order > 0,
+        [COMPARE.atLeast]: order >= 0,
+      }[operation] ?? true;
     return this.#noted(holds ? "passes" : "fails", hasPort);
   }
 
@@ -180,7 +204,12 @@ class Evaluation implements Reach {
       return element ? [{ element, certain: true }] : [];
     }
     const all = this.source.elements(name, this.budget);
-    return all.filter(({ key: held, keyEnd, isCatchAll, endsRange }) => isCatchAll || (!endsRange && held !== undefined && (keyEnd !== undefined || equals(key, held) !== "fails"))).map((element) => ({ element, certain: false }));
+    return all
+      .filter(
+        ({ key: held, keyEnd, isCatchAll, endsRange }) =>
+          isCatchAll || (!endsRange && held !== undefined && (keyEnd !== undefined || equals(key, held) !== "fails")),
+      )
+      .map((element) => ({ element, certain: false }));
   }
 
   #match({ name = "", info }: ExpressionOf<"match">): Outcome {
@@ -200,7 +229,8 @@ class Evaluation implements Reach {
 const transportPort = 2; // where the destination port begins, in UDP and TCP alike
 
 function byteOf({ protocol, port, to, isV6 }: Packet, base: number | undefined, at: number): number | undefined {
-  if (base === PAYLOAD_BASE.transport) return at === transportPort ? port >> 8 : at === transportPort + 1 ? port & 0xff : undefined;
+  if (base === PAYLOAD_BASE.transport)
+    return at === transportPort ? port >> 8 : at === transportPort + 1 ? port & 0xff : undefined;
   if (base !== PAYLOAD_BASE.network) return undefined;
   if (at === (isV6 ? 6 : 9)) return protocol;
   if (to === undefined) return undefined;

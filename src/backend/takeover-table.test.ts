@@ -6,7 +6,16 @@ import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { writeExpressions } from "../linux/netlink/nftables/expressions.js";
 import { accept, ip, mark, notrack, rule, udp } from "../linux/netlink/nftables/statements.js";
 import { Transaction } from "../linux/netlink/nftables/transaction.js";
-import { bindSocket, closeDescriptor, connectSocket, localAddress, receiveBytes, sendBytes, setOption, udpSocket } from "../linux/socket.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  localAddress,
+  receiveBytes,
+  sendBytes,
+  setOption,
+  udpSocket,
+} from "../linux/socket.js";
 import { nft, skipWithoutNft } from "../linux/test-nft.js";
 import { budget } from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, loadedTable, removeTable, takeoverTable } from "./takeover-table.js";
@@ -15,12 +24,16 @@ const skip = skipWithoutNft;
 
 /** Works in a network namespace made for it. */
 const within = (work: (rules: Ruleset, commit: (transaction: ReturnType<typeof takeoverTable>) => void) => void) =>
-  insideNewNamespace(() => withNfnetlink((nfnetlink) => work(new Ruleset(nfnetlink), (transaction) => transaction.commit(nfnetlink))));
+  insideNewNamespace(() =>
+    withNfnetlink((nfnetlink) => work(new Ruleset(nfnetlink), (transaction) => transaction.commit(nfnetlink))),
+  );
 
 t.test("the table is the one the design describes, renewed by the server's own packets", { skip }, (t) => {
   within((_, commit) => {
     commit(takeoverTable(40_053, false));
-    t.equal(nft("list table ip pontoon", ["nft", "-y"]), `table ip pontoon {
+    t.equal(
+      nft("list table ip pontoon", ["nft", "-y"]),
+      `table ip pontoon {
 	set armed {
 		type inet_service
 		size 4
@@ -53,7 +66,8 @@ t.test("the table is the one the design describes, renewed by the server's own p
 		ip saddr 127.0.0.11 tcp sport 40053 tcp sport set 53
 	}
 }
-`);
+`,
+    );
   });
   t.end();
 });
@@ -83,14 +97,31 @@ t.test("a table of an earlier version is ours, and not as it should be", { skip 
     const chain = { family: "ip", table: "pontoon", chain: "out" } as const;
     const handles = rules.rules(chain, budget()).map(({ handle }) => handle);
     commit(new Transaction().deleteRules(chain, handles[1]));
-    withNfnetlink((nfnetlink) => nfnetlink.transact(10, [{
-      type: (10 << 8) | 6, flags: 0x400 | 0x800, family: 2, subject: "add rule", write: (writer) => {
-        writer.text(1, "pontoon");
-        writer.text(2, "out");
-        const asBefore = rule("ip", [ip.daddr.is("127.0.0.11"), udp.dport.isIn("armed"), udp.dport.set(4053), notrack]).map((expression) => (expression.kind === "payload" && expression.sreg !== undefined ? { ...expression, checksum: 1, checksumOffset: 6, checksumFlags: 0 } : expression));
-        writeExpressions(writer, 4, asBefore);
-      },
-    }]));
+    withNfnetlink((nfnetlink) =>
+      nfnetlink.transact(10, [
+        {
+          type: (10 << 8) | 6,
+          flags: 0x400 | 0x800,
+          family: 2,
+          subject: "add rule",
+          write: (writer) => {
+            writer.text(1, "pontoon");
+            writer.text(2, "out");
+            const asBefore = rule("ip", [
+              ip.daddr.is("127.0.0.11"),
+              udp.dport.isIn("armed"),
+              udp.dport.set(4053),
+              notrack,
+            ]).map((expression) =>
+              expression.kind === "payload" && expression.sreg !== undefined
+                ? { ...expression, checksum: 1, checksumOffset: 6, checksumFlags: 0 }
+                : expression,
+            );
+            writeExpressions(writer, 4, asBefore);
+          },
+        },
+      ]),
+    );
     t.same(loadedTable(rules, budget()), { port: 4053, armed: false, current: false });
   });
   t.end();
@@ -121,7 +152,10 @@ t.test("a question without a checksum reaches us as well", { skip }, (t) => {
 for (const [what, table] of [
   ["one of that name without a chain", "table ip pontoon { }"],
   ["one without our rules", "table ip pontoon { chain out { udp dport 53 accept; }; }"],
-  ["one whose rule leads elsewhere", "table ip pontoon { set armed { type inet_service; }; chain out { ip daddr 127.0.0.12 udp dport @armed udp dport set 4000 notrack; }; }"],
+  [
+    "one whose rule leads elsewhere",
+    "table ip pontoon { set armed { type inet_service; }; chain out { ip daddr 127.0.0.12 udp dport @armed udp dport set 4000 notrack; }; }",
+  ],
   ["one of another family", "table ip6 pontoon { chain out { udp dport 53 accept; }; }"],
 ] as const)
   t.test(`${what} is not ours`, { skip }, (t) => {
@@ -138,12 +172,23 @@ t.test("however many elements somebody puts into a table of that name, it is loo
   within((rules, commit) => {
     const set = { family: "ip", table: "pontoon", set: "armed" } as const;
     const chain = { ...set, chain: "out" };
-    const theirs = new Transaction().addTable(set).addSet({ ...set, key: [mark] }).addChain(chain);
-    for (let count = 0; count < 10_000; count++) theirs.addRule(chain, [accept], "ip daddr 127.0.0.11 udp dport @armed udp dport set 4053");
-    commit(theirs.addElements(set, Array.from({ length: 100_000 }, (_, number) => ({ key: mark.encode(number), comment: "53 timeout 6s" }))));
+    const theirs = new Transaction()
+      .addTable(set)
+      .addSet({ ...set, key: [mark] })
+      .addChain(chain);
+    for (let count = 0; count < 10_000; count++)
+      theirs.addRule(chain, [accept], "ip daddr 127.0.0.11 udp dport @armed udp dport set 4053");
+    commit(
+      theirs.addElements(
+        set,
+        Array.from({ length: 100_000 }, (_, number) => ({ key: mark.encode(number), comment: "53 timeout 6s" })),
+      ),
+    );
     t.throws(() => loadedTable(rules, budget()), { code: "RULES_TOO_MANY" });
     withNfnetlink((other) => takeoverTable(4053, hasTakeoverTable(new Ruleset(other))).commit(other));
-    withNfnetlink((other) => t.same(loadedTable(new Ruleset(other), budget()), { port: 4053, armed: false, current: true }));
+    withNfnetlink((other) =>
+      t.same(loadedTable(new Ruleset(other), budget()), { port: 4053, armed: false, current: true }),
+    );
   });
   t.end();
 });

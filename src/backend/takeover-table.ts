@@ -2,7 +2,18 @@ import { BRIDGE_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT } from "..
 import type { Budget } from "../linux/netlink/budget.js";
 import type { Expression } from "../linux/netlink/nftables/expressions.js";
 import type { Ruleset } from "../linux/netlink/nftables/ruleset.js";
-import { accept, dnatTo, ip, meta, rule, service, snatTo, tcp, udp, update } from "../linux/netlink/nftables/statements.js";
+import {
+  accept,
+  dnatTo,
+  ip,
+  meta,
+  rule,
+  service,
+  snatTo,
+  tcp,
+  udp,
+  update,
+} from "../linux/netlink/nftables/statements.js";
 import { Transaction, type ChainName, type SetName, type TableName } from "../linux/netlink/nftables/transaction.js";
 
 /** Ms after its last renewal that the takeover lapses and Docker's own resolver answers again. */
@@ -82,22 +93,39 @@ export interface LoadedTable {
 /** @returns undefined when there is no table of ours; one of that name with other rules is not ours */
 export function loadedTable(rules: Ruleset, budget: Budget): LoadedTable | undefined {
   if (!hasTakeoverTable(rules)) return undefined;
-  const found = rules.rules(chain, budget).map(({ expressions }) => ({ port: portOf(expressions), expressions })).find(({ port }) => port !== undefined);
+  const found = rules
+    .rules(chain, budget)
+    .map(({ expressions }) => ({ port: portOf(expressions), expressions }))
+    .find(({ port }) => port !== undefined);
   if (found?.port === undefined) return undefined;
-  const current = JSON.stringify(stripped(found.expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, found.port))));
+  const current =
+    JSON.stringify(stripped(found.expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, found.port))));
   return { port: found.port, armed: rules.element(armed, port53.key) !== undefined, current };
 }
 
 /** The port of the rule that leads questions over UDP to us, or did in an earlier version, which mended checksums in another way or did not track. */
 function portOf(expressions: readonly Expression[]): number | undefined {
-  const bytes = expressions.flatMap((expression) => (expression.kind === "immediate" && expression.data && "bytes" in expression.data ? [expression.data.bytes] : []))[0];
+  const bytes = expressions.flatMap((expression) =>
+    expression.kind === "immediate" && expression.data && "bytes" in expression.data ? [expression.data.bytes] : [],
+  )[0];
   if (bytes?.length !== service.length) return undefined;
   const port = bytes.readUInt16BE();
-  const isAlike = (fields: Expression[]) => JSON.stringify(stripped(fields.filter(({ kind }) => kind !== "notrack")).map((field) => Object.entries(field).filter(([name]) => !name.startsWith("checksum"))));
+  const isAlike = (fields: Expression[]) =>
+    JSON.stringify(
+      stripped(fields.filter(({ kind }) => kind !== "notrack")).map((field) =>
+        Object.entries(field).filter(([name]) => !name.startsWith("checksum")),
+      ),
+    );
   return isAlike([...expressions]) === isAlike(rule("ip", toUs(udp.dport, port))) ? port : undefined;
 }
 
 /** Without fields the kernel tells as 0 where they were left out. */
 function stripped(expressions: readonly Expression[]): object[] {
-  return expressions.map((expression) => Object.fromEntries(Object.entries(expression).filter(([, value]) => value !== 0 && value !== undefined).sort(([a], [b]) => (a < b ? -1 : 1))));
+  return expressions.map((expression) =>
+    Object.fromEntries(
+      Object.entries(expression)
+        .filter(([, value]) => value !== 0 && value !== undefined)
+        .sort(([a], [b]) => (a < b ? -1 : 1)),
+    ),
+  );
 }

@@ -9,9 +9,26 @@ import { openingAll } from "../linux/opening.js";
 import { openPidfd, pidOfPidfd } from "../linux/pidfd.js";
 import { namespaceOfSocket } from "../linux/socket-namespace.js";
 import { socketKind } from "../linux/socket-kind.js";
-import { bindSocket, closeDescriptor, forceBufferSizes, listenSocket, localAddress, outgoingSocket, setMark, tcpSocket, udpSocket } from "../linux/socket.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  forceBufferSizes,
+  listenSocket,
+  localAddress,
+  outgoingSocket,
+  setMark,
+  tcpSocket,
+  udpSocket,
+} from "../linux/socket.js";
 import { foreignLegacyRule, LegacyRules } from "./legacy-rules.js";
-import { applyAside, changeRules, foreignDnsRule, patiently, readRules, takeoverOf as takeoverTableOf } from "./namespace-rules.js";
+import {
+  applyAside,
+  changeRules,
+  foreignDnsRule,
+  patiently,
+  readRules,
+  takeoverOf as takeoverTableOf,
+} from "./namespace-rules.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
@@ -42,7 +59,11 @@ export interface Takeover {
  * @param container full id
  * @param onNamespace called inside the namespace, before its rules are looked at
  */
-export async function openTakeover(pid: number, container: string, onNamespace: () => void = () => undefined): Promise<Takeover> {
+export async function openTakeover(
+  pid: number,
+  container: string,
+  onNamespace: () => void = () => undefined,
+): Promise<Takeover> {
   const opened: number[] = [];
   const open: Open = (make) => {
     const fd = make();
@@ -52,11 +73,19 @@ export async function openTakeover(pid: number, container: string, onNamespace: 
   try {
     const pidfd = open(() => openPidfd(pid));
     if (!isProcessOf(pid, container))
-      throw new PontoonError("CONTAINER_ELSEWHERE", `process ${pid}`, `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`);
+      throw new PontoonError(
+        "CONTAINER_ELSEWHERE",
+        `process ${pid}`,
+        `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`,
+      );
     // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
     const inode = namespaceInode(namespaceOf(pid));
     if (inode === namespaceInode(ownNamespacePath))
-      throw new PontoonError("HOST_NAMESPACE", `process ${pid}`, `process ${pid} lives in the host's own network namespace`);
+      throw new PontoonError(
+        "HOST_NAMESPACE",
+        `process ${pid}`,
+        `process ${pid} lives in the host's own network namespace`,
+      );
     const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => {
       onNamespace();
       return openInside(pid, open);
@@ -130,15 +159,26 @@ export interface ForwardingSockets {
 }
 
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
-export function openForwardingSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
-  return insideNamespace(namespaceOf(pid), inode, () => openingAll((open) => forwardingSockets(open, family, udp, tcp)));
+export function openForwardingSockets(
+  { pid, inode }: Pick<Takeover, "pid" | "inode">,
+  family: "ipv4" | "ipv6",
+  udp: number,
+  tcp: number,
+): ForwardingSockets {
+  return insideNamespace(namespaceOf(pid), inode, () =>
+    openingAll((open) => forwardingSockets(open, family, udp, tcp)),
+  );
 }
 
 /**
  * What a server needs in the namespace for itself alone: sockets to ask upstreams from (IPv4), and the marked one that
  * reaches Docker's resolver; two servers with one of these would take each other's replies. The caller owns them.
  */
-export function openServerSockets({ pid, inode }: Pick<Takeover, "pid" | "inode">, udp: number, tcp: number): ForwardingSockets & { bridge: number } {
+export function openServerSockets(
+  { pid, inode }: Pick<Takeover, "pid" | "inode">,
+  udp: number,
+  tcp: number,
+): ForwardingSockets & { bridge: number } {
   return insideNamespace(namespaceOf(pid), inode, () =>
     openingAll((open) => {
       const bridge = open(udpSocket);
@@ -151,7 +191,10 @@ export function openServerSockets({ pid, inode }: Pick<Takeover, "pid" | "inode"
 type Open = (make: () => number) => number;
 
 function forwardingSockets(open: Open, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
-  return { udp: Array.from({ length: udp }, () => open(() => udpSocket(family))), tcp: Array.from({ length: tcp }, () => open(() => outgoingSocket(family))) };
+  return {
+    udp: Array.from({ length: udp }, () => open(() => udpSocket(family))),
+    tcp: Array.from({ length: tcp }, () => open(() => outgoingSocket(family))),
+  };
 }
 
 function namespaceOf(pid: number): string {
@@ -162,7 +205,10 @@ function namespaceOf(pid: number): string {
  * Looks at the namespace's rules, and opens the listeners unless something is against it.
  * @returns with a connection to change its rules, which is the caller's to close, beside the event loop
  */
-function openInside(pid: number, open: Open): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
+function openInside(
+  pid: number,
+  open: Open,
+): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
   const nfnetlink = new Nfnetlink();
   try {
     const rules = new Ruleset(nfnetlink);
@@ -180,7 +226,11 @@ function requireNoRedirect(rules: Ruleset, pid: number): void {
 
 function requireNone(rule: string | undefined, pid: number): void {
   if (rule !== undefined)
-    throw new PontoonError("FOREIGN_DNS_RULES", `process ${pid}`, `the container redirects DNS with rules of its own (${rule}); left to them`);
+    throw new PontoonError(
+      "FOREIGN_DNS_RULES",
+      `process ${pid}`,
+      `the container redirects DNS with rules of its own (${rule}); left to them`,
+    );
 }
 
 /**
@@ -239,7 +289,10 @@ export function takeoverOf(port: number, descriptors: readonly number[]): Takeov
     const pid = pidOfPidfd(pidfd);
     if (pid <= 0) return undefined;
     const inode = namespaceInode(namespaceOf(pid));
-    const isRight = inode !== namespaceInode(ownNamespacePath) && isListener(udp, "datagram", port, inode) && isListener(tcp, "stream", port, inode);
+    const isRight =
+      inode !== namespaceInode(ownNamespacePath) &&
+      isListener(udp, "datagram", port, inode) &&
+      isListener(tcp, "stream", port, inode);
     return isRight ? { pid, port, pidfd, udp, tcp, inode } : undefined;
   } catch {
     return undefined; // it has just ended, or one of them is something else altogether

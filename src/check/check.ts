@@ -32,7 +32,12 @@ export interface CheckResult {
 /** Looks at this machine, dockerd, a running daemon and what earlier ones left, and says what it means. Changes nothing unless asked to. */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const isRoot = process.getuid?.() === 0;
-  if (options.repair && !isRoot) throw new PontoonError("NOT_ROOT", "pontoon check --repair", "pontoon check --repair works in other programs' network namespaces and needs root; run it with sudo");
+  if (options.repair && !isRoot)
+    throw new PontoonError(
+      "NOT_ROOT",
+      "pontoon check --repair",
+      "pontoon check --repair works in other programs' network namespaces and needs root; run it with sudo",
+    );
   let facts = await gather(options, isRoot);
   const repaired = options.repair ? await removeLeftovers(facts.leftovers) : [];
   if (repaired.length > 0) facts = await gather(options, isRoot);
@@ -43,7 +48,8 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
 async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
   const { daemon, status } = await probeDaemon(options.runDir);
   const config = probeConfig(options.config);
-  const host = options.docker ?? status?.docker.host ?? config.docker ?? process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
+  const host =
+    options.docker ?? status?.docker.host ?? config.docker ?? process.env.DOCKER_HOST ?? "unix:///var/run/docker.sock";
   const docker = await probeDocker(host);
   return {
     isRoot,
@@ -52,18 +58,27 @@ async function gather(options: CheckOptions, isRoot: boolean): Promise<Facts> {
     folders: isRoot ? probeFolders(options.runDir, options.stateDir ?? status?.stateDir ?? "/var/lib/pontoon") : [],
     docker: docker.facts,
     daemon,
-    containers: docker.inventory ?? status ? { kind: "seen", value: await probeContainers(docker.inventory, status, isRoot) } : { kind: "unseen", reason: "dockerd was not asked" },
+    containers:
+      (docker.inventory ?? status)
+        ? { kind: "seen", value: await probeContainers(docker.inventory, status, isRoot) }
+        : { kind: "unseen", reason: "dockerd was not asked" },
     host: await probeHost(isRoot),
     leftovers: await probeLeftovers(options.runDir, daemon, docker.inventory, isRoot),
   };
 }
 
 function probeFolders(runDir: string, stateDir: string): FolderFacts[] {
-  const folders = [["--run-dir", runDir], ["--state-dir", stateDir]] as const;
+  const folders = [
+    ["--run-dir", runDir],
+    ["--state-dir", stateDir],
+  ] as const;
   return folders.map(([option, path]) => ({ option, path, fault: faultOfWriting(path) }));
 }
 
-function probeConfig(path: string | undefined): { readonly docker: string | undefined; readonly problem: string | undefined } {
+function probeConfig(path: string | undefined): {
+  readonly docker: string | undefined;
+  readonly problem: string | undefined;
+} {
   try {
     return { docker: loadConfig(path).docker, problem: undefined };
   } catch (error) {
@@ -85,7 +100,9 @@ function withoutStatus(error: unknown, runDir: string): DaemonFacts {
   const code = errorCode(error);
   if (code === "NOT_ALLOWED") return { kind: "not-allowed" };
   // One that is there and does not answer is told by its cause.
-  return code === "NO_DAEMON" && (error as Error).cause === undefined ? { kind: "none", runDir } : { kind: "silent", reason: describeError(error) };
+  return code === "NO_DAEMON" && (error as Error).cause === undefined
+    ? { kind: "none", runDir }
+    : { kind: "silent", reason: describeError(error) };
 }
 
 async function probeHost(isRoot: boolean): Promise<HostFacts> {

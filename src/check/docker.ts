@@ -14,7 +14,11 @@ export async function probeDocker(host: string): Promise<{ facts: DockerFacts; i
   const address = parseDockerAddress(host, process.env);
   const engine = new Engine(host, address);
   try {
-    if (address.kind === "unix" && (await isAsleep(address.path))) return { facts: { kind: "unreachable", host, reason: "stopped; systemd holds its socket" }, inventory: undefined };
+    if (address.kind === "unix" && (await isAsleep(address.path)))
+      return {
+        facts: { kind: "unreachable", host, reason: "stopped; systemd holds its socket" },
+        inventory: undefined,
+      };
     const place = (await placeOfDockerd(address)) ?? { kind: "untold" };
     const refusal = await soon(refusalAt(engine, place));
     if (refusal !== undefined) return { facts: { kind: "refused", host, reason: refusal }, inventory: undefined };
@@ -25,7 +29,10 @@ export async function probeDocker(host: string): Promise<{ facts: DockerFacts; i
     return { facts, inventory: await inventoryOf(engine) };
   } catch (error) {
     if (errorCode(error) === "EACCES") return { facts: { kind: "not-allowed", host }, inventory: undefined };
-    return { facts: { kind: "unreachable", host, reason: errorCode(error) ?? describeError(error) }, inventory: undefined };
+    return {
+      facts: { kind: "unreachable", host, reason: errorCode(error) ?? describeError(error) },
+      inventory: undefined,
+    };
   }
 }
 
@@ -45,7 +52,8 @@ async function inventoryOf(engine: Engine): Promise<Inventory> {
 }
 
 async function inTurns(ids: readonly string[], look: (id: string) => Promise<void>): Promise<void> {
-  for (let start = 0; start < ids.length; start += atOnce) await Promise.all(ids.slice(start, start + atOnce).map(look));
+  for (let start = 0; start < ids.length; start += atOnce)
+    await Promise.all(ids.slice(start, start + atOnce).map(look));
 }
 
 async function soon<Value>(answer: Promise<Value>): Promise<Value> {

@@ -4,7 +4,8 @@ import type { WritingFault } from "../own-folder.js";
 import type { Holder } from "./sockets.js";
 
 /** Something that was looked at, or why it could not be. */
-export type Seen<Value> = { readonly kind: "seen"; readonly value: Value } | { readonly kind: "unseen"; readonly reason: string };
+export type Seen<Value> =
+  { readonly kind: "seen"; readonly value: Value } | { readonly kind: "unseen"; readonly reason: string };
 
 export interface Facts {
   readonly isRoot: boolean;

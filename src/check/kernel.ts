@@ -13,7 +13,11 @@ export function probeKernel(isRoot: boolean): KernelFeature[] {
   const features = kernelFeatures(isRoot);
   const layouts: KernelFeature = { name: "struct layouts", problem: failureOf(checkLayouts) };
   const nftablesWorks = features.every(({ name, problem }) => !name.includes("nftables") || problem === undefined);
-  return [...features, layouts, ...(isRoot && nftablesWorks ? [{ name: "takeover in a namespace", problem: takeoverProblem() }] : [])];
+  return [
+    ...features,
+    layouts,
+    ...(isRoot && nftablesWorks ? [{ name: "takeover in a namespace", problem: takeoverProblem() }] : []),
+  ];
 }
 
 /** Loads the very table of a takeover in a network namespace made for it. */
@@ -22,11 +26,14 @@ function takeoverProblem(): string | undefined {
     insideNewNamespace(() => {
       withNfnetlink((nfnetlink) => {
         takeoverTable(somePort, false).commit(nfnetlink);
-        if (loadedTable(new Ruleset(nfnetlink), budget())?.port !== somePort) throw new Error("the kernel tells another table than it was given");
+        if (loadedTable(new Ruleset(nfnetlink), budget())?.port !== somePort)
+          throw new Error("the kernel tells another table than it was given");
       });
     }),
   );
-  return why === undefined ? undefined : `the rules of a takeover cannot be loaded in a network namespace (${why}); the kernel needs network namespaces and nf_tables with sets that expire`;
+  return why === undefined
+    ? undefined
+    : `the rules of a takeover cannot be loaded in a network namespace (${why}); the kernel needs network namespaces and nf_tables with sets that expire`;
 }
 
 function failureOf(work: () => void): string | undefined {

@@ -24,11 +24,19 @@ const lookingTime = 5000;
 const socketNames = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"];
 
 /** Looks for what earlier daemons and servers left behind. Touches nothing. */
-export async function probeLeftovers(runDir: string, daemon: DaemonFacts, inventory: Inventory | undefined, isRoot: boolean): Promise<LeftoverFacts> {
+export async function probeLeftovers(
+  runDir: string,
+  daemon: DaemonFacts,
+  inventory: Inventory | undefined,
+  isRoot: boolean,
+): Promise<LeftoverFacts> {
   return {
     tables: isRoot ? await leftoverTables(inventory) : { kind: "unseen", reason: "that needs root" },
     files: [...(daemon.kind === "none" ? await leftoverFiles(runDir) : []), ...leftoverLocks()],
-    servers: daemon.kind === "running" || daemon.kind === "none" ? await orphans(daemon.kind === "running" ? daemon.dns.pid : undefined) : [],
+    servers:
+      daemon.kind === "running" || daemon.kind === "none"
+        ? await orphans(daemon.kind === "running" ? daemon.dns.pid : undefined)
+        : [],
   };
 }
 
@@ -73,7 +81,8 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
     }
     try {
       const takeover = await takeoverOf(`/proc/${pid}/ns/net`, inode);
-      if (takeover && !(await isServed(pid, takeover.port))) found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
+      if (takeover && !(await isServed(pid, takeover.port)))
+        found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
       if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
       unseen(describeError(error)); // one of somebody who makes it hard to look at is no reason to look at no other
@@ -109,8 +118,11 @@ async function leftoverFiles(runDir: string): Promise<string[]> {
   if (faultOfFolder(runDir) !== undefined) return []; // no daemon was there, and others could have us remove what they like
   const answered = await listeningSockets();
   const sockets = socketNames.filter((name) => !answered.has(real(join(runDir, name))));
-  const ofServer = (program: ServerProgram, name: string) => (pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : []);
-  return [...sockets, ...ofServer(dnsServer, "dns"), ...ofServer(proxyServer, "proxy")].map((name) => join(runDir, name)).filter(exists);
+  const ofServer = (program: ServerProgram, name: string) =>
+    pidOfServer(program, join(runDir, `${name}.pid`)) === undefined ? [`${name}.pid`, `${name}.log`] : [];
+  return [...sockets, ...ofServer(dnsServer, "dns"), ...ofServer(proxyServer, "proxy")]
+    .map((name) => join(runDir, name))
+    .filter(exists);
 }
 
 /** Paths of our unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
@@ -120,7 +132,8 @@ async function listeningSockets(): Promise<Set<string>> {
     eachLine("/proc/net/unix", (line) => {
       const [, , , flags = "", , , , path = ""] = line.trim().split(/ +/, 8);
       const place = path.replace(placed, "");
-      if (place.startsWith("/") && socketNames.includes(basename(place)) && (parseInt(flags, 16) & listening) !== 0) found.add(real(place));
+      if (place.startsWith("/") && socketNames.includes(basename(place)) && (parseInt(flags, 16) & listening) !== 0)
+        found.add(real(place));
     }),
   );
   return found;
@@ -143,7 +156,9 @@ function isFreeLock(path: string): boolean {
 /** pontoon-dns processes other than the one a daemon steers; those of another pid namespace are another pontoon's. */
 async function orphans(steered: number | undefined): Promise<number[]> {
   const own = statSync("/proc/self/ns/pid").ino;
-  return (await inSlices(processes())).filter((pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own);
+  return (await inSlices(processes())).filter(
+    (pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own,
+  );
 }
 
 function isNamedServer(pid: number): boolean {

@@ -12,17 +12,23 @@ t.test("addresses, ports and states are read from /proc/net", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const write = (name: string, text: string) => writeFileSync(join(folder, name), text);
-  write("udp", `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
+  write(
+    "udp",
+    `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops
   412: 3500007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 15871 2 0000000000000000 0
   413: 0200000A:0035 0300000A:0035 01 00000000:00000000 00:00000000 00000000     0        0 15872 2 0000000000000000 0
   414: 0200000A:0036 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 15873 2 0000000000000000 0
-`);
+`,
+  );
   write("tcp", "");
-  write("tcp6", `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+  write(
+    "tcp6",
+    `  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000000000000000000000000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0 100 0 0 10 0
    1: 000000FD000000000000000001000000:0035 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 98 1 0 100 0 0 10 0
    2: nonsense
-`);
+`,
+  );
   t.same(atOnce(listenersIn(folder, 53)), [
     { transport: "udp", ip: "127.0.0.53", port: 53, inode: 15871 }, // one that is connected does not wait for queries
     { transport: "tcp", ip: "::", port: 53, inode: 99 },
@@ -44,5 +50,9 @@ t.test("the process behind a listener is found", async (t) => {
   t.match(holders[0], { pid: process.pid, command: /./ });
   t.same(holders[0]!.listeners.map(({ transport, ip }) => `${transport} ${ip}`).sort(), ["tcp 127.0.0.1", "udp ::1"]);
   const unseen = [{ transport: "udp", ip: "127.0.0.1", port: 53, inode: 1 }] as const;
-  t.same(heldBy(unseen, await holdersOf(unseen)), [{ pid: undefined, command: undefined, listeners: [{ transport: "udp", ip: "127.0.0.1", port: 53 }] }], "one that nobody is seen to hold");
+  t.same(
+    heldBy(unseen, await holdersOf(unseen)),
+    [{ pid: undefined, command: undefined, listeners: [{ transport: "udp", ip: "127.0.0.1", port: 53 }] }],
+    "one that nobody is seen to hold",
+  );
 });

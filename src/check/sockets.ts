@@ -17,7 +17,12 @@ export interface Holder {
   readonly listeners: readonly Pick<Listener, "transport" | "ip" | "port">[];
 }
 
-const files = [["udp", "udp"], ["udp", "udp6"], ["tcp", "tcp"], ["tcp", "tcp6"]] as const;
+const files = [
+  ["udp", "udp"],
+  ["udp", "udp6"],
+  ["tcp", "tcp"],
+  ["tcp", "tcp6"],
+] as const;
 /** States in /proc/net: UDP unconnected, TCP listening. */
 const waiting = { udp: 0x07, tcp: 0x0a } as const;
 /** A namespace with more of them on one port is somebody's jest. */
@@ -33,9 +38,14 @@ export function* listenersIn(folder: string, port: number): Pieces<Listener[]> {
   const listeners: Listener[] = [];
   for (const [transport, file] of files) {
     try {
-      yield* boundSockets(`${folder}/${file}`, (other) => other === port, ({ address, state, inode }) => {
-        if (state === waiting[transport] && listeners.length < listenersAtMost) listeners.push({ transport, ...address, inode });
-      });
+      yield* boundSockets(
+        `${folder}/${file}`,
+        (other) => other === port,
+        ({ address, state, inode }) => {
+          if (state === waiting[transport] && listeners.length < listenersAtMost)
+            listeners.push({ transport, ...address, inode });
+        },
+      );
     } catch (error) {
       if (errorCode(error) !== "ENOENT" || !file.endsWith("6")) throw error; // a kernel without IPv6
     }
@@ -63,6 +73,8 @@ export function heldBy(listeners: readonly Listener[], owners: ReadonlyMap<numbe
   return pids.map((pid) => ({
     pid,
     command: pid === undefined ? undefined : commandOf(pid),
-    listeners: listeners.filter(({ inode }) => owners.get(inode) === pid).map(({ transport, ip, port }) => ({ transport, ip, port })),
+    listeners: listeners
+      .filter(({ inode }) => owners.get(inode) === pid)
+      .map(({ transport, ip, port }) => ({ transport, ip, port })),
   }));
 }

@@ -7,7 +7,10 @@ import t from "tap";
 import { ControlClient } from "./client.js";
 
 /** A client of a server that does what the test says. */
-async function client(t: { teardown(work: () => unknown): void }, listener?: RequestListener): Promise<{ client: ControlClient; path: string }> {
+async function client(
+  t: { teardown(work: () => unknown): void },
+  listener?: RequestListener,
+): Promise<{ client: ControlClient; path: string }> {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const path = join(folder, "control.sock");
@@ -35,7 +38,9 @@ t.test("an answer is given back as data", async (t) => {
 });
 
 t.test("a refusal of the daemon keeps its code and its words", async (t) => {
-  const { client: control } = await client(t, (_, response) => response.writeHead(400).end('{"code":"NO_SUCH_CONTAINER","message":"no container x"}'));
+  const { client: control } = await client(t, (_, response) =>
+    response.writeHead(400).end('{"code":"NO_SUCH_CONTAINER","message":"no container x"}'),
+  );
   await t.rejects(control.get("/x"), { code: "NO_SUCH_CONTAINER", message: "no container x" });
 });
 
@@ -48,7 +53,11 @@ t.test("an answer that makes no sense is told as such", async (t) => {
 
 t.test("without a daemon one is told how to get one", async (t) => {
   const { client: control, path } = await client(t);
-  await t.rejects(control.get("/x"), { code: "NO_DAEMON", subject: path, message: /no pontoon daemon answers on .*--run-dir/ });
+  await t.rejects(control.get("/x"), {
+    code: "NO_DAEMON",
+    subject: path,
+    message: /no pontoon daemon answers on .*--run-dir/,
+  });
   const { client: dying } = await client(t, (request) => request.socket.destroy());
   await t.rejects(dying.get("/x"), { code: "NO_DAEMON", message: /does not answer/ });
 });

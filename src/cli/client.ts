@@ -17,7 +17,8 @@ export class ControlClient {
 
   #call(method: string, path: string, body?: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const headers = body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+      const headers =
+        body === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
       const call = request({ socketPath: this.socketPath, method, path, headers, timeout: answerTime }, (response) => {
         const chunks: Buffer[] = [];
         response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -31,7 +32,11 @@ export class ControlClient {
           const { code, message } = answer as { code?: string; message?: string };
           reject(new PontoonError(code ?? "INTERNAL", path, message ?? `the daemon answered ${status}`));
         } catch (error) {
-          reject(new PontoonError("INTERNAL", path, `the daemon's answer makes no sense (status ${status})`, { cause: error }));
+          reject(
+            new PontoonError("INTERNAL", path, `the daemon's answer makes no sense (status ${status})`, {
+              cause: error,
+            }),
+          );
         }
       };
       call.on("timeout", () => call.destroy(new Error("timeout")));
@@ -43,8 +48,22 @@ export class ControlClient {
   #explain(error: Error): PontoonError {
     const code = errorCode(error);
     if (code === "ENOENT" || code === "ECONNREFUSED")
-      return new PontoonError("NO_DAEMON", this.socketPath, `no pontoon daemon answers on ${this.socketPath}; start one (\`systemctl start pontoon\`, or \`sudo npm start\` in the clone), or give --run-dir`);
-    if (code === "EACCES") return new PontoonError("NOT_ALLOWED", this.socketPath, `${this.socketPath} may be opened by root only; run the command with sudo`);
-    return new PontoonError("NO_DAEMON", this.socketPath, `the daemon does not answer on ${this.socketPath}: ${error.message}`, { cause: error });
+      return new PontoonError(
+        "NO_DAEMON",
+        this.socketPath,
+        `no pontoon daemon answers on ${this.socketPath}; start one (\`systemctl start pontoon\`, or \`sudo npm start\` in the clone), or give --run-dir`,
+      );
+    if (code === "EACCES")
+      return new PontoonError(
+        "NOT_ALLOWED",
+        this.socketPath,
+        `${this.socketPath} may be opened by root only; run the command with sudo`,
+      );
+    return new PontoonError(
+      "NO_DAEMON",
+      this.socketPath,
+      `the daemon does not answer on ${this.socketPath}: ${error.message}`,
+      { cause: error },
+    );
   }
 }

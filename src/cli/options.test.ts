@@ -3,7 +3,8 @@ import t, { type Test } from "tap";
 import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./options.js";
 
 function refused(t: Test, parse: (value: string) => unknown, values: readonly string[], message: RegExp): void {
-  for (const value of values) t.throws(() => parse(value), { constructor: InvalidArgumentError, message }, JSON.stringify(value));
+  for (const value of values)
+    t.throws(() => parse(value), { constructor: InvalidArgumentError, message }, JSON.stringify(value));
 }
 
 t.test("an address is given in its canonical form", (t) => {

@@ -7,7 +7,8 @@ import { canonicalAddress } from "../inventory/port-spec.js";
 /** @returns the address in its canonical form */
 export function addressOption(value: string): string {
   const address = canonicalAddress(value);
-  if (address === undefined) throw new InvalidArgumentError("write an IP address of this host, such as 127.0.0.1 or ::1.");
+  if (address === undefined)
+    throw new InvalidArgumentError("write an IP address of this host, such as 127.0.0.1 or ::1.");
   return address;
 }
 
@@ -23,14 +24,16 @@ export function networkOption(value: string, previous: readonly string[] = []): 
 
 export function countOption(value: string): number {
   const count = Number(value);
-  if (!/^[0-9]+$/.test(value) || !Number.isSafeInteger(count)) throw new InvalidArgumentError("write a whole number, digits only.");
+  if (!/^[0-9]+$/.test(value) || !Number.isSafeInteger(count))
+    throw new InvalidArgumentError("write a whole number, digits only.");
   return count;
 }
 
 /** @returns ms, of seconds that may have a fraction */
 export function secondsOption(value: string): number {
   const seconds = Number(value);
-  if (!/^[0-9]+(\.[0-9]+)?$/.test(value) || seconds > longestTime) throw new InvalidArgumentError(`write seconds, such as 10 or 0.5, ${longestTime} at most.`);
+  if (!/^[0-9]+(\.[0-9]+)?$/.test(value) || seconds > longestTime)
+    throw new InvalidArgumentError(`write seconds, such as 10 or 0.5, ${longestTime} at most.`);
   return Math.round(seconds * 1000);
 }
 

@@ -28,7 +28,12 @@ export function publishRequest(container: string, specs: readonly string[], flag
     connectTimeoutMs: flags.connectTimeout,
     udpIdleMs: flags.udpIdle,
   });
-  return { container, specs, ...given({ all: flags.all, ip: flags.ip }), ...(Object.keys(options).length > 0 ? { options } : {}) };
+  return {
+    container,
+    specs,
+    ...given({ all: flags.all, ip: flags.ip }),
+    ...(Object.keys(options).length > 0 ? { options } : {}),
+  };
 }
 
 /** What the daemon is asked to publish no more. Throws PORT_SPEC_INVALID. */
@@ -50,7 +55,9 @@ export function rowsOfPort(rows: readonly PortRow[], container: string, port: st
   const matching = rows.filter(matcherOf(port));
   if (matching.some(isBound)) return matching;
   const [failed] = matching;
-  const why = failed ? `${portText(failed)} of ${container} is not published: ${reasonText(failed)}` : `${container} publishes no port ${port}; \`pontoon port ${container}\` shows what it does publish`;
+  const why = failed
+    ? `${portText(failed)} of ${container} is not published: ${reasonText(failed)}`
+    : `${container} publishes no port ${port}; \`pontoon port ${container}\` shows what it does publish`;
   throw new PontoonError("NOT_PUBLISHED", container, why);
 }
 
@@ -83,16 +90,43 @@ export function failedText(row: PortRow): string {
 /** Everything that is known, as a table. */
 export function longText(rows: readonly PortRow[]): string[] {
   if (rows.length === 0) return ["No published ports."];
-  const header = ["CONTAINER", "PORT", "ADDRESS", "BY", "STATE", "TARGET", "OPEN", "ACCEPTED", "FAILED DIALS", "REFUSED", "TO CONTAINER", "TO CLIENTS", ""];
+  const header = [
+    "CONTAINER",
+    "PORT",
+    "ADDRESS",
+    "BY",
+    "STATE",
+    "TARGET",
+    "OPEN",
+    "ACCEPTED",
+    "FAILED DIALS",
+    "REFUSED",
+    "TO CONTAINER",
+    "TO CLIENTS",
+    "",
+  ];
   return formatTable(header, rows.map(longCells));
 }
 
 function longCells(row: PortRow): string[] {
   const by = row.by === "docker" ? "docker" : `pontoon (${row.source})`;
-  const counters = [row.connections, row.accepted, row.failedDials, row.refused].map((count) => count?.toString() ?? "-");
-  const bytes = [row.bytesToContainer, row.bytesToClients].map((count) => (count === undefined ? "-" : bytesText(count)));
+  const counters = [row.connections, row.accepted, row.failedDials, row.refused].map(
+    (count) => count?.toString() ?? "-",
+  );
+  const bytes = [row.bytesToContainer, row.bytesToClients].map((count) =>
+    count === undefined ? "-" : bytesText(count),
+  );
   const place = row.containerPort === 0 ? ["-", "-"] : [portText(row), addressText(row)];
-  return [row.container, ...place, by, row.state, row.target ?? "-", ...counters, ...bytes, [row.reason, shortageText(row)].filter((text) => text).join("; ")];
+  return [
+    row.container,
+    ...place,
+    by,
+    row.state,
+    row.target ?? "-",
+    ...counters,
+    ...bytes,
+    [row.reason, shortageText(row)].filter((text) => text).join("; "),
+  ];
 }
 
 function shortageText({ transport, withoutSourcePort = 0 }: PortRow): string {

@@ -3,12 +3,17 @@ import { formatTable } from "./table.js";
 
 /** The status as people read it. */
 export function statusText(status: Status): string[] {
-  const parts = [heading(status), networks(status), containers(status), upstreams(status)].filter((part) => part.length > 0);
+  const parts = [heading(status), networks(status), containers(status), upstreams(status)].filter(
+    (part) => part.length > 0,
+  );
   return parts.flatMap((part, index) => (index === 0 ? part : ["", ...part]));
 }
 
 function heading(status: Status): string[] {
-  const docker = status.docker.state === "following" ? status.docker.detail : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
+  const docker =
+    status.docker.state === "following"
+      ? status.docker.detail
+      : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
   const loop = status.loopDelay && `, event loop held up ${status.loopDelay.max.toFixed(1)} ms at most`;
   return [
     `pontoon ${status.version}, pid ${status.pid}${loop ?? ""}`,
@@ -32,7 +37,9 @@ function served({ pid, published, shims, connections }: Status["ports"]): string
 function networks(status: Status): string[] {
   if (status.networks.length === 0) return ["No user-defined networks."];
   const rows = status.networks.map((network) => {
-    const traits = [network.internal ? "internal" : "", network.shared ? "shared with other hosts" : ""].filter((trait) => trait !== "");
+    const traits = [network.internal ? "internal" : "", network.shared ? "shared with other hosts" : ""].filter(
+      (trait) => trait !== "",
+    );
     return [network.name, network.driver, String(network.endpoints), traits.join(", ")];
   });
   return formatTable(["NETWORK", "DRIVER", "CONTAINERS", ""], rows);

@@ -9,7 +9,16 @@ import { ControlApi, type ControlSources } from "./api.js";
 import type { PortRow } from "./ports.js";
 import type { Status } from "./status.js";
 
-const row: PortRow = { container: "web", containerPort: 80, transport: "tcp", ip: "0.0.0.0", hostPort: 8080, by: "pontoon", source: "command", state: "open" };
+const row: PortRow = {
+  container: "web",
+  containerPort: 80,
+  transport: "tcp",
+  ip: "0.0.0.0",
+  hostPort: 8080,
+  by: "pontoon",
+  source: "command",
+  state: "open",
+};
 const explanation: Explanation = { reply: "", source: { kind: "docker" }, took: 1, steps: [] };
 
 interface Answer {
@@ -28,7 +37,9 @@ class Bench {
     flush: (name) => Promise.resolve(name === undefined ? 7 : name.length),
     query: (container, query) => {
       this.asked.push([container, query.toString()]);
-      return container === "nosuch" ? Promise.reject(new PontoonError("NO_SUCH_CONTAINER", container, "no container nosuch")) : Promise.resolve(explanation);
+      return container === "nosuch"
+        ? Promise.reject(new PontoonError("NO_SUCH_CONTAINER", container, "no container nosuch"))
+        : Promise.resolve(explanation);
     },
     ports: (container) => Promise.resolve([{ ...row, container: container ?? "any" }]),
     publish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
@@ -52,7 +63,9 @@ class Bench {
       const call = request({ socketPath: this.path, method, path, headers }, (response) => {
         let text = "";
         response.on("data", (chunk: Buffer) => (text += chunk.toString()));
-        response.on("end", () => resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer["body"] }));
+        response.on("end", () =>
+          resolve({ status: response.statusCode ?? 0, body: JSON.parse(text) as Answer["body"] }),
+        );
       });
       call.on("error", reject);
       call.end(body);
@@ -66,9 +79,24 @@ t.test("ports are listed, published and unpublished", async (t) => {
   t.match(await bench.call("GET", "/v1/ports"), { status: 200, body: [{ container: "any" }] });
   t.match(await bench.call("GET", "/v1/ports?container=web"), { status: 200, body: [{ container: "web" }] });
   const body = (request: object) => JSON.stringify(request);
-  t.match(await bench.call("POST", "/v1/ports/publish", body({ container: "web", specs: ["80"], options: { allowFrom: ["10.0.0.0/8"] } })), { status: 200, body: [{ container: "web 80" }] });
-  t.match(await bench.call("POST", "/v1/ports/unpublish", body({ container: "web", specs: [] })), { status: 200, body: [{ container: "web " }] });
-  for (const wrong of [{ container: "web", specs: [] }, { container: "", specs: ["80"] }, { container: "web", specs: ["80"], ip: "host" }, { container: "web", specs: ["80"], options: { no: 1 } }])
+  t.match(
+    await bench.call(
+      "POST",
+      "/v1/ports/publish",
+      body({ container: "web", specs: ["80"], options: { allowFrom: ["10.0.0.0/8"] } }),
+    ),
+    { status: 200, body: [{ container: "web 80" }] },
+  );
+  t.match(await bench.call("POST", "/v1/ports/unpublish", body({ container: "web", specs: [] })), {
+    status: 200,
+    body: [{ container: "web " }],
+  });
+  for (const wrong of [
+    { container: "web", specs: [] },
+    { container: "", specs: ["80"] },
+    { container: "web", specs: ["80"], ip: "host" },
+    { container: "web", specs: ["80"], options: { no: 1 } },
+  ])
     t.equal((await bench.call("POST", "/v1/ports/publish", body(wrong))).status, 400, body(wrong));
 });
 
@@ -86,13 +114,24 @@ t.test("a refusal has a code and a reason", async (t) => {
   const bench = new Bench(t);
   await bench.start();
   const body = JSON.stringify({ container: "nosuch", query: "" });
-  t.match(await bench.call("POST", "/v1/dns/query", body), { status: 400, body: { code: "NO_SUCH_CONTAINER", message: "no container nosuch" } });
+  t.match(await bench.call("POST", "/v1/dns/query", body), {
+    status: 400,
+    body: { code: "NO_SUCH_CONTAINER", message: "no container nosuch" },
+  });
 });
 
 t.test("what makes no sense is the caller's fault and reaches nobody", async (t) => {
   const bench = new Bench(t);
   await bench.start();
-  const bodies = ["{}", "[]", '{"container":"","query":""}', '{"container":"web1","query":"not base64!"}', '{"container":"web1","query":"","more":1}', "{", ""];
+  const bodies = [
+    "{}",
+    "[]",
+    '{"container":"","query":""}',
+    '{"container":"web1","query":"not base64!"}',
+    '{"container":"web1","query":"","more":1}',
+    "{",
+    "",
+  ];
   for (const body of bodies) {
     const { status } = await bench.call("POST", "/v1/dns/query", body);
     t.ok(status >= 400 && status < 500, `${JSON.stringify(body)}: ${status}`);
@@ -142,5 +181,6 @@ t.test("what is to be forgotten is named, or is everything", async (t) => {
   await bench.start();
   t.match(await bench.call("POST", "/v1/dns/flush", "{}"), { status: 200, body: { forgotten: 7 } });
   t.match(await bench.call("POST", "/v1/dns/flush", '{"name":"web"}'), { status: 200, body: { forgotten: 3 } });
-  for (const wrong of ['{"name":""}', '{"name":7}', '{"all":true}', "[]"]) t.equal((await bench.call("POST", "/v1/dns/flush", wrong)).status, 400, wrong);
+  for (const wrong of ['{"name":""}', '{"name":7}', '{"all":true}', "[]"])
+    t.equal((await bench.call("POST", "/v1/dns/flush", wrong)).status, 400, wrong);
 });

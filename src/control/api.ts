@@ -75,7 +75,9 @@ export class ControlApi {
       const { container, query } = queryBody.parse(request.body);
       return sources.query(container, Buffer.from(query, "base64"));
     });
-    this.#server.post("/v1/dns/flush", async (request) => ({ forgotten: await sources.flush(flushBody.parse(request.body).name) }));
+    this.#server.post("/v1/dns/flush", async (request) => ({
+      forgotten: await sources.flush(flushBody.parse(request.body).name),
+    }));
     this.#server.get("/v1/ports", (request) => sources.ports(portsQuery.parse(request.query).container));
     this.#server.post("/v1/ports/publish", (request) => sources.publish(publishBody.parse(request.body)));
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishBody.parse(request.body)));
@@ -88,7 +90,11 @@ export class ControlApi {
   /** Throws ALREADY_RUNNING when another daemon answers on the socket; a dead one's socket is replaced. */
   async start(): Promise<void> {
     if (await isAnswered(this.socketPath))
-      throw new PontoonError("ALREADY_RUNNING", this.socketPath, `another pontoon daemon answers on ${this.socketPath}; stop it first`);
+      throw new PontoonError(
+        "ALREADY_RUNNING",
+        this.socketPath,
+        `another pontoon daemon answers on ${this.socketPath}; stop it first`,
+      );
     removeFile(this.socketPath);
     const mask = process.umask(0o177); // and no chmod(2) afterwards, which would follow a link
     try {

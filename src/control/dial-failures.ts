@@ -12,7 +12,10 @@ const meanings: Readonly<Record<string, string>> = {
 };
 
 /** Why connections to a container fail, for people. @param reason name of an errno */
-export function dialFailureText(reason: string, target: { readonly ip: string; readonly port: number } | undefined): string {
+export function dialFailureText(
+  reason: string,
+  target: { readonly ip: string; readonly port: number } | undefined,
+): string {
   const where = target === undefined ? "" : ` to ${isIPv6(target.ip) ? `[${target.ip}]` : target.ip}:${target.port}`;
   const meaning = Object.hasOwn(meanings, reason) ? `: ${meanings[reason]}` : "";
   return `the last connection that failed${where} ended with ${reason}${meaning}`;

@@ -21,5 +21,8 @@ export function recordRows(inventory: Inventory, defaultTtl: number): RecordRow[
       for (const name of names) rows.push({ network: networkName, name, container: container.name, ipv4, ipv6, ttl });
     }
   }
-  return rows.sort((a, b) => a.network.localeCompare(b.network) || a.name.localeCompare(b.name) || a.container.localeCompare(b.container));
+  return rows.sort(
+    (a, b) =>
+      a.network.localeCompare(b.network) || a.name.localeCompare(b.name) || a.container.localeCompare(b.container),
+  );
 }

@@ -16,7 +16,13 @@ export interface Status {
   readonly observe: boolean;
   readonly stateDir: string;
   readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
-  readonly dns: { readonly state: string; readonly pid: number | undefined; readonly version: string | undefined; readonly detail: string; readonly residentMemory: number | undefined };
+  readonly dns: {
+    readonly state: string;
+    readonly pid: number | undefined;
+    readonly version: string | undefined;
+    readonly detail: string;
+    readonly residentMemory: number | undefined;
+  };
   readonly ports: {
     readonly state: string;
     readonly pid: number | undefined;
@@ -49,7 +55,12 @@ export interface NetworkStatus {
 export interface ContainerStatus {
   readonly id: string;
   readonly name: string;
-  readonly networks: readonly { readonly name: string; readonly ipv4: string | undefined; readonly ipv6: string | undefined; readonly names: readonly string[] }[];
+  readonly networks: readonly {
+    readonly name: string;
+    readonly ipv4: string | undefined;
+    readonly ipv6: string | undefined;
+    readonly names: readonly string[];
+  }[];
   readonly resolver: "pontoon" | "docker";
   readonly reason: string;
   /** Whether pontoon should answer here. */
@@ -99,11 +110,24 @@ export function statusOf(sources: StatusSources): Status {
     observe: sources.observe,
     stateDir: sources.stateDir,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
-    dns: { state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : describeUnsteered(sources.unsteered)), residentMemory: report?.residentMemory },
+    dns: {
+      state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off",
+      pid: server.pid,
+      version: server.version,
+      detail: server.reason ?? (server.adopted ? "adopted" : describeUnsteered(sources.unsteered)),
+      residentMemory: report?.residentMemory,
+    },
     ports: portsStatus(sources.ports, sources.unsteered),
     networks: [...inventory.networks.values()]
       .filter((network) => !network.predefined)
-      .map(({ id, name, driver, internal, shared }) => ({ id, name, driver, internal, shared, endpoints: inventory.containersOn(id).length }))
+      .map(({ id, name, driver, internal, shared }) => ({
+        id,
+        name,
+        driver,
+        internal,
+        shared,
+        endpoints: inventory.containersOn(id).length,
+      }))
       .sort((a, b) => a.name.localeCompare(b.name)),
     containers,
     upstreams: report?.upstreams ?? [],
@@ -114,7 +138,8 @@ export function statusOf(sources: StatusSources): Status {
 /** Whoever reads it must not take Docker's resolver for the one that answers. */
 function describeUnsteered({ dns, answering }: Unsteered): string {
   const where = `in ${answering.size === 1 ? "one container" : `${answering.size} containers`}`;
-  if (dns !== undefined) return `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; a daemon that takes over adopts it, without one it soon gives back by itself`;
+  if (dns !== undefined)
+    return `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; a daemon that takes over adopts it, without one it soon gives back by itself`;
   return answering.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
 }
 
@@ -122,12 +147,34 @@ function portsStatus({ enabled, server, report }: StatusSources["ports"], { prox
   const shims = report?.shims ?? 0;
   const publications = report?.publications ?? [];
   return {
-    state: enabled ? server.kind : "off", pid: server.pid, version: server.version, detail: server.reason ?? (server.adopted ? "adopted" : proxy === undefined ? "" : `the pontoon-proxy of an earlier daemon, pid ${proxy}, still serves; a daemon that publishes adopts it, \`kill ${proxy}\` ends it`), residentMemory: report?.residentMemory,
-    published: publications.length - shims, shims, connections: publications.reduce((sum, { connections }) => sum + connections, 0), workers: report?.workers ?? 0,
+    state: enabled ? server.kind : "off",
+    pid: server.pid,
+    version: server.version,
+    detail:
+      server.reason ??
+      (server.adopted
+        ? "adopted"
+        : proxy === undefined
+          ? ""
+          : `the pontoon-proxy of an earlier daemon, pid ${proxy}, still serves; a daemon that publishes adopts it, \`kill ${proxy}\` ends it`),
+    residentMemory: report?.residentMemory,
+    published: publications.length - shims,
+    shims,
+    connections: publications.reduce((sum, { connections }) => sum + connections, 0),
+    workers: report?.workers ?? 0,
   };
 }
 
-function containerStatuses({ inventory, decisions, failures, answering, unsteered, report, observe, dnsEnabled }: StatusSources): ContainerStatus[] {
+function containerStatuses({
+  inventory,
+  decisions,
+  failures,
+  answering,
+  unsteered,
+  report,
+  observe,
+  dnsEnabled,
+}: StatusSources): ContainerStatus[] {
   const counters = new Map(report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
   return [...inventory.containers.values()]
     .filter((container) => container.running)
@@ -137,11 +184,22 @@ function containerStatuses({ inventory, decisions, failures, answering, unsteere
       const byOther = sandbox !== undefined && unsteered.answering.has(sandbox.id);
       const answers = sandbox !== undefined && answering.has(sandbox.id);
       const failure = sandbox && failures.get(sandbox.id);
-      const reason = byOther ? "by a pontoon-dns that this daemon does not steer" : !dnsEnabled ? "dns.enabled is false" : decision?.kind === "leave" ? decision.reason : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
+      const reason = byOther
+        ? "by a pontoon-dns that this daemon does not steer"
+        : !dnsEnabled
+          ? "dns.enabled is false"
+          : decision?.kind === "leave"
+            ? decision.reason
+            : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
       return {
         id: container.id,
         name: container.name,
-        networks: container.endpoints.map((endpoint) => ({ name: endpoint.networkName, ipv4: endpoint.ipv4, ipv6: endpoint.ipv6, names: namesOf(container, endpoint) })),
+        networks: container.endpoints.map((endpoint) => ({
+          name: endpoint.networkName,
+          ipv4: endpoint.ipv4,
+          ipv6: endpoint.ipv6,
+          names: namesOf(container, endpoint),
+        })),
         resolver: answers || byOther ? "pontoon" : "docker",
         reason,
         wanted: dnsEnabled && sandbox !== undefined,

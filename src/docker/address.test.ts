@@ -45,14 +45,16 @@ t.test("what it may not hold says why, and what to write", (t) => {
     ["npipe:////./pipe/docker_engine", /Windows/],
     ["fd://", /where dockerd listens/],
   ];
-  for (const [text, message] of cases) t.throws(() => parseDockerAddress(text, {}), { code: "DOCKER_HOST_INVALID", subject: text, message }, text);
+  for (const [text, message] of cases)
+    t.throws(() => parseDockerAddress(text, {}), { code: "DOCKER_HOST_INVALID", subject: text, message }, text);
   t.end();
 });
 
 t.test("TLS as the docker command's variables say", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-certificates-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
-  const parse = (text: string, environment = {}) => parseDockerAddress(text, { DOCKER_CERT_PATH: folder, ...environment });
+  const parse = (text: string, environment = {}) =>
+    parseDockerAddress(text, { DOCKER_CERT_PATH: folder, ...environment });
   const verify = { DOCKER_TLS_VERIFY: "1" };
   t.same(parse("tcp://h"), plain("h", 2375), "certificates alone turn nothing on");
   t.same(parse("tcp://h", { DOCKER_TLS_VERIFY: "" }), plain("h", 2375));
@@ -62,16 +64,36 @@ t.test("TLS as the docker command's variables say", (t) => {
   writeFileSync(join(folder, "ca.pem"), "CA");
   t.match(parse("tcp://h", verify), { port: 2376, tls: { verify: true, ca: "CA", cert: undefined } });
   writeFileSync(join(folder, "cert.pem"), "CERT");
-  t.throws(() => parse("tcp://h", verify), { code: "DOCKER_CERTIFICATES", message: /key\.pem is not there, but its other half is/ });
+  t.throws(() => parse("tcp://h", verify), {
+    code: "DOCKER_CERTIFICATES",
+    message: /key\.pem is not there, but its other half is/,
+  });
   writeFileSync(join(folder, "key.pem"), "KEY");
   t.match(parse("tcp://h:1", verify), { port: 1, tls: { folder, cert: "CERT", key: "KEY" } });
-  t.throws(() => parse("tcp://h", { ...verify, DOCKER_CERT_PATH: "/dev/null" }), { code: "DOCKER_CERTIFICATES", message: /cannot be read \(ENOTDIR\)/ });
+  t.throws(() => parse("tcp://h", { ...verify, DOCKER_CERT_PATH: "/dev/null" }), {
+    code: "DOCKER_CERTIFICATES",
+    message: /cannot be read \(ENOTDIR\)/,
+  });
   t.end();
 });
 
 t.test("ssh is called as the docker command does, and never asks", (t) => {
   t.same(sshArguments({ kind: "ssh", user: "me", host: "h", port: 22, socket: "/s" }).slice(1), [
-    "-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-l", "me", "-p", "22", "--", "h", "docker", "--host", "unix:///s", "system", "dial-stdio",
+    "-o",
+    "BatchMode=yes",
+    "-o",
+    "ConnectTimeout=20",
+    "-l",
+    "me",
+    "-p",
+    "22",
+    "--",
+    "h",
+    "docker",
+    "--host",
+    "unix:///s",
+    "system",
+    "dial-stdio",
   ]);
   t.end();
 });

@@ -18,7 +18,13 @@ export type DockerAddress =
   | { readonly kind: "unix"; readonly path: string }
   | { readonly kind: "tcp"; readonly host: string; readonly port: number; readonly tls: TlsFiles | undefined }
   /** `ssh` runs `docker system dial-stdio` there, as the docker command does. */
-  | { readonly kind: "ssh"; readonly user: string | undefined; readonly host: string; readonly port: number | undefined; readonly socket: string | undefined };
+  | {
+      readonly kind: "ssh";
+      readonly user: string | undefined;
+      readonly host: string;
+      readonly port: number | undefined;
+      readonly socket: string | undefined;
+    };
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -37,7 +43,8 @@ export function parseDockerAddress(text: string, environment: Environment): Dock
   const [scheme, rest] = schemeOf(text);
   switch (scheme) {
     case "unix":
-      if (!rest.startsWith("/")) throw invalid("a unix socket is named by its full path; write unix:///path/docker.sock");
+      if (!rest.startsWith("/"))
+        throw invalid("a unix socket is named by its full path; write unix:///path/docker.sock");
       return { kind: "unix", path: rest };
     case "tcp":
     case "http":
@@ -61,21 +68,34 @@ function schemeOf(text: string): [scheme: string, rest: string] {
   return /^[^/\s]*:\d+$/.test(text) ? ["tcp", text] : ["", text];
 }
 
-function tcpAddress(scheme: string, rest: string, environment: Environment, invalid: (why: string) => PontoonError): DockerAddress {
+function tcpAddress(
+  scheme: string,
+  rest: string,
+  environment: Environment,
+  invalid: (why: string) => PontoonError,
+): DockerAddress {
   const match = /^(\[[0-9a-f:.%]+\]|[^:/\s@]*)(?::(\d+))?(\/.*)?$/i.exec(rest);
   if (!match) throw invalid("not a host and a port; write tcp://host:port, an IPv6 address in brackets");
   const [, host = "", port, path = ""] = match;
   if (path !== "" && path !== "/") throw invalid(`a path (${path}) is not supported; write tcp://host:port`);
-  if (port !== undefined && !isPort(Number(port))) throw invalid(`${port} is not a port; write a number from 1 to 65535`);
+  if (port !== undefined && !isPort(Number(port)))
+    throw invalid(`${port} is not a port; write a number from 1 to 65535`);
   const tls = scheme === "http" ? undefined : tlsFiles(scheme === "https", environment);
-  return { kind: "tcp", host: host.replace(/^\[|\]$/g, "") || "127.0.0.1", port: port === undefined ? (tls ? tlsPort : plainPort) : Number(port), tls };
+  return {
+    kind: "tcp",
+    host: host.replace(/^\[|\]$/g, "") || "127.0.0.1",
+    port: port === undefined ? (tls ? tlsPort : plainPort) : Number(port),
+    tls,
+  };
 }
 
 function sshAddress(text: string, invalid: (why: string) => PontoonError): DockerAddress {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || url.hostname === "" || url.hostname.startsWith("-")) throw invalid("names no host; write ssh://user@host or ssh://user@host:port");
+  if (!url || url.hostname === "" || url.hostname.startsWith("-"))
+    throw invalid("names no host; write ssh://user@host or ssh://user@host:port");
   if (url.password !== "") throw invalid("a password cannot be given here; let ssh have a key for that user");
-  if (url.search !== "" || url.hash !== "") throw invalid("has more than a user, a host, a port and a socket's path; write ssh://user@host");
+  if (url.search !== "" || url.hash !== "")
+    throw invalid("has more than a user, a host, a port and a socket's path; write ssh://user@host");
   const user = decodeURIComponent(url.username);
   if (user.startsWith("-")) throw invalid(`${user} is not a user; write ssh://user@host`);
   return {
@@ -98,9 +118,20 @@ function tlsFiles(required: boolean, environment: Environment): TlsFiles | undef
   const folder = environment.DOCKER_CERT_PATH || environment.DOCKER_CONFIG || join(homedir(), ".docker");
   const read = (name: string) => readCertificate(folder, name);
   const files = { folder, ca: read("ca.pem"), cert: read("cert.pem"), key: read("key.pem"), verify };
-  if (isSet(environment.DOCKER_TLS_VERIFY) && files.ca === undefined) throw certificateProblem(folder, "ca.pem", "is not there", "copy the certificate of whoever signed dockerd's to it");
+  if (isSet(environment.DOCKER_TLS_VERIFY) && files.ca === undefined)
+    throw certificateProblem(
+      folder,
+      "ca.pem",
+      "is not there",
+      "copy the certificate of whoever signed dockerd's to it",
+    );
   if ((files.cert === undefined) !== (files.key === undefined))
-    throw certificateProblem(folder, files.cert === undefined ? "cert.pem" : "key.pem", "is not there, but its other half is", "copy both, or neither");
+    throw certificateProblem(
+      folder,
+      files.cert === undefined ? "cert.pem" : "key.pem",
+      "is not there, but its other half is",
+      "copy both, or neither",
+    );
   return files;
 }
 
@@ -109,13 +140,22 @@ function readCertificate(folder: string, name: string): string | undefined {
     return readFileSync(join(folder, name), "utf8");
   } catch (error) {
     if (errorCode(error) === "ENOENT") return undefined;
-    throw certificateProblem(folder, name, `cannot be read (${errorCode(error) ?? "unknown error"})`, "check its permissions");
+    throw certificateProblem(
+      folder,
+      name,
+      `cannot be read (${errorCode(error) ?? "unknown error"})`,
+      "check its permissions",
+    );
   }
 }
 
 function certificateProblem(folder: string, name: string, problem: string, remedy: string): PontoonError {
   const path = join(folder, name);
-  return new PontoonError("DOCKER_CERTIFICATES", path, `${path} ${problem}; ${remedy}, or name another folder with DOCKER_CERT_PATH`);
+  return new PontoonError(
+    "DOCKER_CERTIFICATES",
+    path,
+    `${path} ${problem}; ${remedy}, or name another folder with DOCKER_CERT_PATH`,
+  );
 }
 
 function isSet(value: string | undefined): boolean {

@@ -16,7 +16,12 @@ const lastWordsAtMost = 4096;
 /** Makes connections to a dockerd for HTTP requests. The owner destroys it. */
 export function agentFor(address: DockerAddress): Agent {
   // As Node's own agent, which is not used because it chooses the connection by itself.
-  const agent = new Agent({ keepAlive: true, timeout: idleTime, scheduling: "lifo", ...(address.kind === "ssh" && { maxSockets: sshAtOnce }) });
+  const agent = new Agent({
+    keepAlive: true,
+    timeout: idleTime,
+    scheduling: "lifo",
+    ...(address.kind === "ssh" && { maxSockets: sshAtOnce }),
+  });
   const made = { createConnection: () => connectionTo(address) };
   // docker-modem renders all it sends for its debug output, printed or not: with each of the agent's sockets, 60 ms a request.
   const rendered = { [inspect.custom]: () => `Agent of ${address.kind}` };
@@ -67,10 +72,17 @@ class SshStream extends Duplex {
     const child = spawn("ssh", args, { stdio: ["pipe", "pipe", "pipe"] });
     this.#child = child;
     child.stdout.on("data", (chunk: Buffer) => this.push(chunk) || child.stdout.pause());
-    child.stderr.on("data", (chunk: Buffer) => (this.#words = (this.#words + chunk.toString()).slice(-lastWordsAtMost)));
+    child.stderr.on(
+      "data",
+      (chunk: Buffer) => (this.#words = (this.#words + chunk.toString()).slice(-lastWordsAtMost)),
+    );
     child.stdin.on("error", () => {}); // ssh has ended: its last words say why, and come with its close
     child.on("error", (error) => this.destroy(error));
-    child.on("close", (code) => (code === 0 ? this.push(null) : this.destroy(new Error(`ssh: ${this.#lastLine() || `ended with exit code ${code}`}`))));
+    child.on("close", (code) =>
+      code === 0
+        ? this.push(null)
+        : this.destroy(new Error(`ssh: ${this.#lastLine() || `ended with exit code ${code}`}`)),
+    );
   }
 
   override _read(): void {

@@ -37,7 +37,9 @@ export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonS
 /** A rootless dockerd's file is in its user's home. */
 function defaultConfigOf(pid: number | undefined): string {
   const variables = pid === undefined ? "" : readOfProcess(pid, "environ");
-  const environment = new Map(variables.split("\0").map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]));
+  const environment = new Map(
+    variables.split("\0").map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
+  );
   if (!environment.has("_DOCKERD_ROOTLESS_CHILD")) return "/etc/docker/daemon.json";
   return `${environment.get("XDG_CONFIG_HOME") ?? `${environment.get("HOME") ?? ""}/.config`}/docker/daemon.json`;
 }
@@ -73,7 +75,10 @@ function readOfProcess(pid: number, file: "cmdline" | "environ"): string {
 
 /** A file that is too long is no JSON once it is cut, so it says nothing, as one that is not there. */
 async function readConfig(path: string): Promise<string> {
-  return readRegularFile(path, textAtMost, { followLink: true }).then(({ text }) => text, () => "{}");
+  return readRegularFile(path, textAtMost, { followLink: true }).then(
+    ({ text }) => text,
+    () => "{}",
+  );
 }
 
 function parseObject(text: string): Record<string, unknown> {

@@ -47,7 +47,9 @@ t.test("of a container that says too much about itself only its name and state a
   const aliases = JSON.stringify(Array.from({ length: 320_000 }, (_, index) => `name-${index}`.padEnd(100, "x")));
   const engine = await engineOf(t, {
     [`/containers/${id}/json`]: { body: `{"Id":"${id}","Aliases":${aliases}}` },
-    [`/containers/json?all=1&filters={"id":["${id}"]}`]: { body: `[{"Id":"${id}","Aliases":${aliases},"Names":["/web"],"State":"running"}]` },
+    [`/containers/json?all=1&filters={"id":["${id}"]}`]: {
+      body: `[{"Id":"${id}","Aliases":${aliases},"Names":["/web"],"State":"running"}]`,
+    },
     "/containers/gone/json": { body: `{"Aliases":${aliases}}` },
     '/containers/json?all=1&filters={"id":["gone"]}': { body: "[]" },
     "/networks/n1": { body: `{"Id":"n1","Aliases":${aliases}}` },
@@ -58,7 +60,13 @@ t.test("of a container that says too much about itself only its name and state a
     worst = Math.max(worst, performance.now() - last);
     last = performance.now();
   }, 1);
-  t.match(await engine.container(id), { id, name: "web", running: true, partial: true, excess: { reason: /more than the 4 MB/, names: true } });
+  t.match(await engine.container(id), {
+    id,
+    name: "web",
+    running: true,
+    partial: true,
+    excess: { reason: /more than the 4 MB/, names: true },
+  });
   clearInterval(watch);
   t.comment(`the loop was held for ${worst.toFixed(0)} ms at most`);
   t.equal(await engine.container("gone"), undefined);

@@ -65,8 +65,18 @@ export class Engine {
   async container(id: string): Promise<Container | undefined> {
     const info = await orGone(() => this.#inspect(`/containers/${encodeURIComponent(id)}/json`));
     if (info?.kind !== "too-large") return info && containerOf(info.value as Dockerode.ContainerInspectInfo);
-    const [listed] = await this.#list(`/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify({ id: [id] }))}`);
-    return listed && containerTooLarge(id, listed.name, listed.state === "running", `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads of one container`);
+    const [listed] = await this.#list(
+      `/containers/json?all=1&filters=${encodeURIComponent(JSON.stringify({ id: [id] }))}`,
+    );
+    return (
+      listed &&
+      containerTooLarge(
+        id,
+        listed.name,
+        listed.state === "running",
+        `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads of one container`,
+      )
+    );
   }
 
   async networkIds(): Promise<string[]> {
@@ -76,7 +86,8 @@ export class Engine {
   /** @returns undefined when there is no such network any more */
   async network(id: string): Promise<{ network: Network; endpoints: ListedEndpoint[] } | undefined> {
     const info = await orGone(() => this.#inspect(`/networks/${encodeURIComponent(id)}`));
-    if (info?.kind === "too-large") throw new Error(`what dockerd says about network ${id} is more than ${inspectAtMost >> 20} MB`);
+    if (info?.kind === "too-large")
+      throw new Error(`what dockerd says about network ${id} is more than ${inspectAtMost >> 20} MB`);
     return info && networkOf(info.value as Dockerode.NetworkInspectInfo);
   }
 
@@ -106,7 +117,11 @@ export class Engine {
       const request = get({ agent: this.#agent, host: "docker", path, signal: limit() }, (answer) => {
         if (answer.statusCode === 200) return resolve(answer);
         answer.resume();
-        reject(Object.assign(new Error(`GET ${path}: ${answer.statusCode} ${answer.statusMessage}`), { statusCode: answer.statusCode }));
+        reject(
+          Object.assign(new Error(`GET ${path}: ${answer.statusCode} ${answer.statusMessage}`), {
+            statusCode: answer.statusCode,
+          }),
+        );
       });
       request.on("error", reject);
     });
@@ -159,13 +174,22 @@ export class Engine {
   /** Through ssh a connection is a process, and dockerd stops as it does with any client there. */
   #watchForStop(onStop: () => void): StopWatch | undefined {
     const { address, checks } = this;
-    return address.kind === "ssh" ? undefined : new StopWatch(() => connectionTo(address), async () => checks?.mayConnect(), onStop);
+    return address.kind === "ssh"
+      ? undefined
+      : new StopWatch(
+          () => connectionTo(address),
+          async () => checks?.mayConnect(),
+          onStop,
+        );
   }
 
   async #connect(): Promise<NodeJS.ReadableStream> {
     try {
       this.checks?.recognise(identityOf(await within(this.#docker.info(), "GET /info")));
-      return await within(this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } }), "GET /events");
+      return await within(
+        this.#docker.getEvents({ filters: { type: ["container", "network"], event: wantedEvents } }),
+        "GET /events",
+      );
     } catch (error) {
       if (error instanceof PontoonError) throw error;
       throw new Error(reasonOf(error, this.address));

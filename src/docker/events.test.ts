@@ -3,7 +3,11 @@ import t from "tap";
 import { EventLines, readEvent, type DockerEvent } from "./events.js";
 
 const started = { Type: "container", Action: "start", Actor: { ID: "c1", Attributes: { name: "wéb" } } };
-const joined = { Type: "network", Action: "connect", Actor: { ID: "n1", Attributes: { container: "c1", name: "front", type: "bridge" } } };
+const joined = {
+  Type: "network",
+  Action: "connect",
+  Actor: { ID: "n1", Attributes: { container: "c1", name: "front", type: "bridge" } },
+};
 const asStart: DockerEvent = { type: "container", action: "start", id: "c1", container: undefined };
 const asJoin: DockerEvent = { type: "network", action: "connect", id: "n1", container: "c1" };
 
@@ -34,8 +38,16 @@ t.test("what is no event is passed over", (t) => {
     ["an id that is a number", JSON.stringify({ ...started, Actor: { ID: 5 } })],
   ];
   for (const [what, line] of cases) t.equal(readEvent(line), undefined, what);
-  t.same(readEvent(JSON.stringify({ ...joined, Actor: { ID: "n1" } })), { ...asJoin, container: undefined }, "attributes may be missing");
-  t.same(readEvent(JSON.stringify({ ...joined, Actor: { ID: "n1", Attributes: { container: 5 } } })), { ...asJoin, container: undefined }, "or odd");
+  t.same(
+    readEvent(JSON.stringify({ ...joined, Actor: { ID: "n1" } })),
+    { ...asJoin, container: undefined },
+    "attributes may be missing",
+  );
+  t.same(
+    readEvent(JSON.stringify({ ...joined, Actor: { ID: "n1", Attributes: { container: 5 } } })),
+    { ...asJoin, container: undefined },
+    "or odd",
+  );
   t.end();
 });
 

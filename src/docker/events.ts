@@ -32,7 +32,8 @@ export class EventLines {
     }
     this.#add(rest);
     // Some versions write no newline behind an event until the next one: try what is there.
-    if (rest.trimEnd().endsWith("}") && (this.#length < longLine || ++this.#tries <= triesAtMost) && this.#read()) this.#begin([]);
+    if (rest.trimEnd().endsWith("}") && (this.#length < longLine || ++this.#tries <= triesAtMost) && this.#read())
+      this.#begin([]);
   }
 
   #add(piece: string): void {
@@ -64,7 +65,8 @@ export function readEvent(line: string): DockerEvent | undefined {
     return undefined;
   }
   const id = raw.Actor?.ID;
-  if ((raw.Type !== "container" && raw.Type !== "network") || typeof raw.Action !== "string" || typeof id !== "string") return undefined;
+  if ((raw.Type !== "container" && raw.Type !== "network") || typeof raw.Action !== "string" || typeof id !== "string")
+    return undefined;
   const container = raw.Type === "network" ? raw.Actor?.Attributes?.container : undefined;
   return { type: raw.Type, action: raw.Action, id, container: typeof container === "string" ? container : undefined };
 }

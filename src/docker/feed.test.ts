@@ -12,17 +12,48 @@ import { Feed } from "./feed.js";
 const minute = 60_000;
 
 function endpoint(network: string, ipv4?: string): Endpoint {
-  return { networkId: network, networkName: network, aliases: [], links: [], ipv4, ipv6: undefined, hasGateway: { ipv4: ipv4 !== undefined, ipv6: false }, gatewayPriority: 0 };
+  return {
+    networkId: network,
+    networkName: network,
+    aliases: [],
+    links: [],
+    ipv4,
+    ipv6: undefined,
+    hasGateway: { ipv4: ipv4 !== undefined, ipv6: false },
+    gatewayPriority: 0,
+  };
 }
 
 function container(id: string, given: Partial<Container> = {}): Container {
   return {
-    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
+    id,
+    name: id,
+    hostname: "",
+    labels: {},
+    running: true,
+    sandbox: undefined,
+    networkMode: { kind: "own" },
+    ports: [],
+    published: [],
+    dns: { servers: [], options: [], search: [] },
+    endpoints: [],
+    hostsPath: "",
+    resolvConfPath: "",
+    legacyLinks: [],
+    partial: false,
+    excess: undefined,
+    ...given,
   };
 }
 
-const network = (id: string): Network => ({ id, name: id, driver: "bridge", internal: false, predefined: false, shared: false });
+const network = (id: string): Network => ({
+  id,
+  name: id,
+  driver: "bridge",
+  internal: false,
+  predefined: false,
+  shared: false,
+});
 const listed = (id: string, ipv4: string): ListedEndpoint => ({ container: id, name: id, ipv4, ipv6: undefined });
 
 /** What dockerd knows, and how it answers. An answer is what is true when it is asked, whenever it is let go. */
@@ -31,7 +62,11 @@ class ScriptedEngine {
   readonly containers = new Map<string, Container>();
   readonly networks = new Map<string, { network: Network; endpoints: ListedEndpoint[] }>();
   readonly calls: string[] = [];
-  readonly subscriptions: { onEvent: (event: DockerEvent) => void; onEnd: (reason: string) => void; closed: boolean }[] = [];
+  readonly subscriptions: {
+    onEvent: (event: DockerEvent) => void;
+    onEnd: (reason: string) => void;
+    closed: boolean;
+  }[] = [];
   /** Why nothing can be asked; undefined while dockerd is there. */
   absent: string | undefined;
   readonly #held = new Map<string, (() => void)[]>();
@@ -111,7 +146,10 @@ class Bench {
 
   constructor(t: Tap) {
     mock.timers.enable({ apis: ["setTimeout"] });
-    const log = pino({ level: "warn", base: null }, { write: (line: string) => this.warnings.push((JSON.parse(line) as { msg: string }).msg) });
+    const log = pino(
+      { level: "warn", base: null },
+      { write: (line: string) => this.warnings.push((JSON.parse(line) as { msg: string }).msg) },
+    );
     this.feed = new Feed(this.engine as unknown as Engine, this.inventory, log, { onState: () => this.#onState() });
     t.teardown(() => {
       this.feed.stop();
@@ -222,7 +260,10 @@ t.test("a container or network that is destroyed is gone at once, and stays gone
   bench.engine.put(container("web"));
   bench.engine.putNetwork("n1");
   await bench.start();
-  for (const [type, id] of [["container", "web"], ["network", "n1"]] as const) {
+  for (const [type, id] of [
+    ["container", "web"],
+    ["network", "n1"],
+  ] as const) {
     const known = type === "container" ? bench.inventory.containers : bench.inventory.networks;
     // The answer was written before the end of what it tells of, and is read after it.
     bench.engine.hold(`${type} ${id}`);
@@ -369,7 +410,10 @@ t.test("stopping closes the stream, whether it is there yet or not, and is for g
     await bench.pass(2 * minute);
     t.equal(bench.feed.state.kind, "stopped", when);
     t.equal(bench.engine.asked("subscribe"), 1, when);
-    t.ok(bench.engine.subscriptions.every(({ closed }) => closed), when);
+    t.ok(
+      bench.engine.subscriptions.every(({ closed }) => closed),
+      when,
+    );
     mock.timers.reset();
   }
 });
@@ -477,14 +521,20 @@ t.test("the address on docker_gwbridge is looked up for whom it is the way, of w
   bench.engine.putOverlay("wide");
   bench.engine.putNetwork("n1");
   bench.engine.putNetwork("docker_gwbridge", listed("early", "172.18.0.2"), listed("ingress-sbox", "172.18.0.9"));
-  bench.engine.put(container("early", { endpoints: [endpoint("wide", "10.0.1.2")] }), container("plain", { endpoints: [endpoint("n1", "10.0.0.2")] }));
+  bench.engine.put(
+    container("early", { endpoints: [endpoint("wide", "10.0.1.2")] }),
+    container("plain", { endpoints: [endpoint("n1", "10.0.0.2")] }),
+  );
   await bench.start();
   t.equal(gateway("early"), "172.18.0.2");
   t.same(bench.inventory.containers.get("early")?.endpoints.length, 1, "it is no network of its own");
   t.notOk(bench.inventory.containers.has("ingress-sbox"));
   t.equal(bench.engine.asked("network docker_gwbridge"), 1, "the listing brings it");
 
-  bench.engine.put(container("late", { endpoints: [endpoint("wide", "10.0.1.3")] }), container("other", { endpoints: [endpoint("n1", "10.0.0.3")] }));
+  bench.engine.put(
+    container("late", { endpoints: [endpoint("wide", "10.0.1.3")] }),
+    container("other", { endpoints: [endpoint("n1", "10.0.0.3")] }),
+  );
   bench.engine.putNetwork("docker_gwbridge", listed("early", "172.18.0.2"), listed("late", "172.18.0.3"));
   const seen: (string | undefined)[] = [];
   bench.inventory.onChange(({ containers }) => containers.has("late") && seen.push(gateway("late")));

@@ -58,8 +58,14 @@ export class Feed {
     private readonly events: FeedEvents,
   ) {
     this.joins = new Joins(() => events.onState());
-    this.#containers = new Looker((id) => this.#lookAtContainer(id), (id, error) => this.#lookFailed("container", id, error));
-    this.#networks = new Looker((id) => this.#lookAtNetwork(id), (id, error) => this.#lookFailed("network", id, error));
+    this.#containers = new Looker(
+      (id) => this.#lookAtContainer(id),
+      (id, error) => this.#lookFailed("container", id, error),
+    );
+    this.#networks = new Looker(
+      (id) => this.#lookAtNetwork(id),
+      (id, error) => this.#lookFailed("network", id, error),
+    );
   }
 
   start(): void {
@@ -81,7 +87,9 @@ export class Feed {
     if (this.state.kind !== "following" || this.isBehind) return;
     const session = this.#session;
     this.#setBehind(true);
-    void this.#relistWhile(() => this.#session === session).then(() => this.#session === session && this.#setBehind(false));
+    void this.#relistWhile(() => this.#session === session).then(
+      () => this.#session === session && this.#setBehind(false),
+    );
   }
 
   #setBehind(isBehind: boolean): void {
@@ -108,7 +116,10 @@ export class Feed {
       this.#failures = 0;
       this.#refusal = undefined;
       this.#setState({ kind: "following", since: new Date(), version });
-      this.log.info({ docker: version, containers: this.inventory.containers.size, networks: this.inventory.networks.size }, "following dockerd");
+      this.log.info(
+        { docker: version, containers: this.inventory.containers.size, networks: this.inventory.networks.size },
+        "following dockerd",
+      );
       this.#relist = setTimeout(() => void this.#relistNow(session), relistEvery);
     } catch (error) {
       if (isCurrent()) this.#lost(describeError(error), error instanceof PontoonError ? error.code : undefined);
@@ -122,8 +133,10 @@ export class Feed {
     this.#subscription?.close();
     this.#subscription = undefined;
     clearTimeout(this.#relist);
-    if (code !== undefined && this.#refusal !== code) this.log.error({ code, reason }, `dockerd at ${this.engine.host} is not followed`);
-    else if (code === undefined && this.#failures === 0) this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
+    if (code !== undefined && this.#refusal !== code)
+      this.log.error({ code, reason }, `dockerd at ${this.engine.host} is not followed`);
+    else if (code === undefined && this.#failures === 0)
+      this.log.warn({ reason }, `no dockerd at ${this.engine.host}; waiting for it`);
     this.#refusal = code;
     const delay = reconnectAfter[Math.min(this.#failures++, reconnectAfter.length - 1)];
     this.#setState({ kind: "waiting", reason });
@@ -226,14 +239,22 @@ export class Feed {
   #mayHaveGateway(container: Container): boolean {
     if (this.state.kind !== "following" || !this.#needsGateway(container)) return false;
     const known = this.inventory.containers.get(container.id);
-    const isAsItWas = known?.sandbox?.id === container.sandbox?.id && JSON.stringify(known?.endpoints) === JSON.stringify(container.endpoints);
+    const isAsItWas =
+      known?.sandbox?.id === container.sandbox?.id &&
+      JSON.stringify(known?.endpoints) === JSON.stringify(container.endpoints);
     return !isAsItWas || (!this.#isListing && this.inventory.gatewayOf(container.id) === undefined);
   }
 
   /** Whether none of its networks is known to be a way out of the host. */
   #needsGateway({ running, endpoints }: Container): boolean {
-    const joined = endpoints.filter(({ ipv4, ipv6 }) => (ipv4 ?? ipv6) !== undefined).map((endpoint) => this.inventory.networkOf(endpoint));
-    return running && joined.some((network) => network !== undefined && network.driver !== "bridge") && !joined.some((network) => network?.driver === "bridge" && !network.internal);
+    const joined = endpoints
+      .filter(({ ipv4, ipv6 }) => (ipv4 ?? ipv6) !== undefined)
+      .map((endpoint) => this.inventory.networkOf(endpoint));
+    return (
+      running &&
+      joined.some((network) => network !== undefined && network.driver !== "bridge") &&
+      !joined.some((network) => network?.driver === "bridge" && !network.internal)
+    );
   }
 
   async #lookAtNetwork(id: string): Promise<() => void> {
@@ -247,7 +268,8 @@ export class Feed {
       const listed = new Set(found.endpoints.map(({ container }) => container));
       // Of those on one that was not known it was not known either whether they have a gateway.
       const isNews = isNew && this.state.kind === "following" && found.network.driver !== "bridge";
-      for (const container of this.inventory.containersOn(id)) if (isNews || !listed.has(container)) this.#containers.request(container);
+      for (const container of this.inventory.containersOn(id))
+        if (isNews || !listed.has(container)) this.#containers.request(container);
     };
   }
 
@@ -278,7 +300,10 @@ export class Feed {
 
   #lookFailed(kind: "container" | "network", id: string, error: unknown): void {
     if (this.state.kind === "stopped") return;
-    this.log.warn({ [kind]: id.slice(0, 12), reason: describeError(error) }, `could not look at a ${kind}; trying again`);
+    this.log.warn(
+      { [kind]: id.slice(0, 12), reason: describeError(error) },
+      `could not look at a ${kind}; trying again`,
+    );
     const looker = kind === "container" ? this.#containers : this.#networks;
     setTimeout(() => {
       if (this.state.kind === "following") looker.request(id);

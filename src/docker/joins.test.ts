@@ -22,7 +22,10 @@ t.test("networks are being joined until their container has", (t) => {
 
 t.test("a join that takes too long is over", (t) => {
   let now = 0;
-  const joins = new Joins(() => undefined, () => now);
+  const joins = new Joins(
+    () => undefined,
+    () => now,
+  );
   joins.begin("a", "n1");
   now = 29_000;
   joins.begin("b", "n2");

@@ -33,7 +33,7 @@ export class ListScanner {
   push(chunk: Buffer): void {
     const text = this.#decoder.decode(chunk, { stream: true });
     this.#slash = -1;
-    for (let at = 0; at < text.length; ) at = this.#inText ? this.#readText(text, at) : this.#readOther(text, at);
+    for (let at = 0; at < text.length;) at = this.#inText ? this.#readText(text, at) : this.#readOther(text, at);
   }
 
   /** @returns where to go on */
@@ -57,7 +57,8 @@ export class ListScanner {
   }
 
   #keep(text: string, from: number, to: number): void {
-    if (this.#text.length < textAtMost && this.#depth <= 3) this.#text += text.slice(from, Math.min(to, from + textAtMost));
+    if (this.#text.length < textAtMost && this.#depth <= 3)
+      this.#text += text.slice(from, Math.min(to, from + textAtMost));
   }
 
   #endText(): void {

@@ -33,7 +33,10 @@ export class Looker {
   constructor(
     private readonly look: (id: string) => Promise<() => void>,
     private readonly onFailure: (id: string, error: unknown) => void,
-    private readonly atMost: { readonly all: number; readonly listed: number } = { all: looksAtMost, listed: listedAtMost },
+    private readonly atMost: { readonly all: number; readonly listed: number } = {
+      all: looksAtMost,
+      listed: listedAtMost,
+    },
   ) {}
 
   /** There is news of `id`: looks at it soon, or once more when a look at it is under way. */

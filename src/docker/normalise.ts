@@ -4,7 +4,15 @@ import type { DockerPort } from "../inventory/published.js";
 import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
 import { canonicalAddress } from "../inventory/port-spec.js";
-import type { Container, Endpoint, ListedEndpoint, Network, NetworkMode, Transport, UnboundMode } from "../inventory/types.js";
+import type {
+  Container,
+  Endpoint,
+  ListedEndpoint,
+  Network,
+  NetworkMode,
+  Transport,
+  UnboundMode,
+} from "../inventory/types.js";
 
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
 
@@ -37,7 +45,11 @@ export function containerOf(info: ContainerInspectInfo): Container {
     running,
     sandbox: running && pid > 0 && sandboxId !== "" ? { id: sandboxId, pid } : undefined,
     networkMode: mode,
-    ports: kept.first(exposedPorts(config.ExposedPorts), Math.floor(limits.exposedPorts / Math.max(1, networks.length)), "exposed ports"),
+    ports: kept.first(
+      exposedPorts(config.ExposedPorts),
+      Math.floor(limits.exposedPorts / Math.max(1, networks.length)),
+      "exposed ports",
+    ),
     published: publishedPorts(settings.Ports),
     ...wantedUdp(hostConfig.PortBindings),
     ...(running ? {} : unboundPort(text(state.Error), publishedPorts(hostConfig.PortBindings))),
@@ -50,7 +62,11 @@ export function containerOf(info: ContainerInspectInfo): Container {
     hostsPath: text(raw.HostsPath),
     resolvConfPath: text(raw.ResolvConfPath),
     // In a new order at each look.
-    legacyLinks: kept.first(strings(hostConfig.Links), limits.links, "links").sort().map(legacyLink).filter((link) => link !== undefined),
+    legacyLinks: kept
+      .first(strings(hostConfig.Links), limits.links, "links")
+      .sort()
+      .map(legacyLink)
+      .filter((link) => link !== undefined),
     partial: false,
     excess: kept.excess,
   };
@@ -58,7 +74,12 @@ export function containerOf(info: ContainerInspectInfo): Container {
 
 /** What is kept of a container that has more than is looked at. */
 export function containerTooLarge(id: string, name: string, running: boolean, reason: string): Container {
-  return { ...containerOf({ Id: id, Name: name } as ContainerInspectInfo), running, partial: true, excess: { reason, names: true } };
+  return {
+    ...containerOf({ Id: id, Name: name } as ContainerInspectInfo),
+    running,
+    partial: true,
+    excess: { reason, names: true },
+  };
 }
 
 /** Keeps a container's data within the limits, and remembers what did not fit. */
@@ -69,7 +90,10 @@ class Kept {
 
   first<Item>(all: readonly Item[], most: number, what: string, names = false): Item[] {
     if (all.length > most && (!this.excess || (names && !this.excess.names)))
-      this.excess = { reason: `it has ${all.length} ${what}; pontoon keeps ${most} of one container`, names: names || what === "networks" };
+      this.excess = {
+        reason: `it has ${all.length} ${what}; pontoon keeps ${most} of one container`,
+        names: names || what === "networks",
+      };
     return all.slice(0, most);
   }
 
@@ -94,8 +118,20 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
   const name = text(raw.Name);
   const driver = text(raw.Driver);
   const options = stringMap(raw.Options);
-  const predefined = driver === "host" || driver === "null" || options[`${bridgeOption}.default_bridge`] === "true" || name === gatewayBridge;
-  const network = { id, name, driver, internal: raw.Internal === true, predefined, shared: driver === "overlay" || isSharedScope(text(raw.Scope)), ...publishing(options) };
+  const predefined =
+    driver === "host" ||
+    driver === "null" ||
+    options[`${bridgeOption}.default_bridge`] === "true" ||
+    name === gatewayBridge;
+  const network = {
+    id,
+    name,
+    driver,
+    internal: raw.Internal === true,
+    predefined,
+    shared: driver === "overlay" || isSharedScope(text(raw.Scope)),
+    ...publishing(options),
+  };
   const endpoints = Object.entries(object(raw.Containers))
     .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
     .map(([container, entry]) => listedEndpoint(container, object(entry)));
@@ -114,15 +150,24 @@ export interface EngineInfo {
 /** Security options stand as `name=rootless`, with further fields behind commas. */
 export function engineInfoOf(info: unknown): EngineInfo {
   const raw = object(info);
-  const names = strings(raw.SecurityOptions).flatMap((option) => option.split(",").filter((field) => field.startsWith("name=")));
-  return { liveRestore: raw.LiveRestoreEnabled === true, rootless: names.includes("name=rootless"), usernsRemap: names.includes("name=userns") };
+  const names = strings(raw.SecurityOptions).flatMap((option) =>
+    option.split(",").filter((field) => field.startsWith("name=")),
+  );
+  return {
+    liveRestore: raw.LiveRestoreEnabled === true,
+    rootless: names.includes("name=rootless"),
+    usernsRemap: names.includes("name=userns"),
+  };
 }
 
 /** Where the network's options have Docker publish ports; `--ip` of dockerd is such an option of the default bridge, and of no other network. */
 function publishing(options: Readonly<Record<string, string>>): Pick<Network, "hostBinding" | "unbound"> {
   const hostBinding = canonicalAddress(options[`${bridgeOption}.host_binding_ipv4`] ?? "");
   const unbound = { ...unboundIn("ipv4", options), ...unboundIn("ipv6", options) };
-  return { ...(hostBinding !== undefined && hostBinding !== "0.0.0.0" && { hostBinding }), ...(Object.keys(unbound).length > 0 && { unbound }) };
+  return {
+    ...(hostBinding !== undefined && hostBinding !== "0.0.0.0" && { hostBinding }),
+    ...(Object.keys(unbound).length > 0 && { unbound }),
+  };
 }
 
 function unboundIn(family: "ipv4" | "ipv6", options: Readonly<Record<string, string>>): Network["unbound"] {
@@ -132,12 +177,17 @@ function unboundIn(family: "ipv4" | "ipv6", options: Readonly<Record<string, str
 
 function endpointOf(networkName: string, raw: Loose, containerId: string, kept: Kept): Endpoint {
   const shortId = containerId.slice(0, 12);
-  const aliases = [...new Set([...strings(raw.Aliases), ...strings(raw.DNSNames)])].filter((alias) => alias !== shortId && alias.length <= nameLength);
+  const aliases = [...new Set([...strings(raw.Aliases), ...strings(raw.DNSNames)])].filter(
+    (alias) => alias !== shortId && alias.length <= nameLength,
+  );
   return {
     networkId: text(raw.NetworkID),
     networkName,
     aliases: kept.names(aliases),
-    links: kept.links(strings(raw.Links)).map(endpointLink).filter((link) => link !== undefined),
+    links: kept
+      .links(strings(raw.Links))
+      .map(endpointLink)
+      .filter((link) => link !== undefined),
     ipv4: isIPv4(text(raw.IPAddress)) ? text(raw.IPAddress) : undefined,
     ipv6: isIPv6(text(raw.GlobalIPv6Address)) ? text(raw.GlobalIPv6Address) : undefined,
     hasGateway: { ipv4: text(raw.Gateway) !== "", ipv6: text(raw.IPv6Gateway) !== "" },
@@ -148,7 +198,12 @@ function endpointOf(networkName: string, raw: Loose, containerId: string, kept: 
 function listedEndpoint(container: string, raw: Loose): ListedEndpoint {
   const [ipv4 = ""] = text(raw.IPv4Address).split("/");
   const [ipv6 = ""] = text(raw.IPv6Address).split("/");
-  return { container, name: text(raw.Name), ipv4: isIPv4(ipv4) ? ipv4 : undefined, ipv6: isIPv6(ipv6) ? ipv6 : undefined };
+  return {
+    container,
+    name: text(raw.Name),
+    ipv4: isIPv4(ipv4) ? ipv4 : undefined,
+    ipv6: isIPv6(ipv6) ? ipv6 : undefined,
+  };
 }
 
 function networkMode(mode: string): NetworkMode {
@@ -184,7 +239,9 @@ const wantedAtMost = 10_000;
 
 /** `{"53/udp": [{"HostPort": "5353"}, {"HostPort": "6000-6010"}]}` */
 function wantedUdp(raw: unknown): Pick<Container, "wantedUdp"> {
-  const bindings = Object.entries(object(raw)).flatMap(([key, value]) => (key.endsWith("/udp") && Array.isArray(value) ? value.map(object) : []));
+  const bindings = Object.entries(object(raw)).flatMap(([key, value]) =>
+    key.endsWith("/udp") && Array.isArray(value) ? value.map(object) : [],
+  );
   const wanted = bindings.slice(0, wantedAtMost).flatMap(({ HostPort }) => {
     const [, first, last = first] = /^(\d{1,5})(?:-(\d{1,5}))?$/.exec(text(HostPort)) ?? [];
     return Number(first) > 0 && Number(last) <= 65_535 ? [{ first: Number(first), last: Number(last) }] : [];
@@ -198,7 +255,10 @@ function wantedUdp(raw: unknown): Pick<Container, "wantedUdp"> {
  * @param wanted what the container is to publish
  */
 function unboundPort(error: string, wanted: readonly DockerPort[]): { unboundPort?: DockerPort } {
-  const said = /failed to bind host port (?:for )?(?:\[([0-9a-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})[^\s/]{0,60}\/(tcp|udp|sctp): address already in use/.exec(error.slice(0, errorAtMost));
+  const said =
+    /failed to bind host port (?:for )?(?:\[([0-9a-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})[^\s/]{0,60}\/(tcp|udp|sctp): address already in use/.exec(
+      error.slice(0, errorAtMost),
+    );
   if (!said) return {};
   const [, ipv6, ipv4, port, transport] = said;
   const found = wanted.find((each) => each.transport === transport && each.hostPort === Number(port));
@@ -244,5 +304,7 @@ function ownLabels(value: unknown): Record<string, string> {
 }
 
 function stringMap(value: unknown): Record<string, string> {
-  return Object.fromEntries(Object.entries(object(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"));
+  return Object.fromEntries(
+    Object.entries(object(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
 }

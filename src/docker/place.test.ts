@@ -1,7 +1,11 @@
 import t from "tap";
 import { refusalOf, resolvConfRootOf, rootOf, type DockerdPlace } from "./place.js";
 
-const seen = (shares: Partial<{ pid: boolean; net: boolean; mnt: boolean }> = {}): DockerdPlace => ({ kind: "seen", pid: 7, shares: { pid: true, net: true, mnt: true, ...shares } });
+const seen = (shares: Partial<{ pid: boolean; net: boolean; mnt: boolean }> = {}): DockerdPlace => ({
+  kind: "seen",
+  pid: 7,
+  shares: { pid: true, net: true, mnt: true, ...shares },
+});
 
 t.test("what is not served is refused with the remedy", (t) => {
   const cases: [place: DockerdPlace, isRootless: boolean, says: RegExp | undefined][] = [
@@ -28,8 +32,14 @@ t.test("files are read as dockerd sees them, and the resolv.conf of the network 
     [seen(), "", "", "on the host"],
     [{ kind: "untold" }, "", "", "not known"],
     [seen({ mnt: false }), "/proc/7/root", "/proc/7/root", "pontoon in a container"],
-    [seen({ mnt: false, net: false }), "/proc/7/root", "", "a rootless dockerd, whose resolv.conf names a forwarder of its own"],
+    [
+      seen({ mnt: false, net: false }),
+      "/proc/7/root",
+      "",
+      "a rootless dockerd, whose resolv.conf names a forwarder of its own",
+    ],
   ];
-  for (const [place, root, resolvConfRoot, what] of cases) t.same([rootOf(place), resolvConfRootOf(place)], [root, resolvConfRoot], what);
+  for (const [place, root, resolvConfRoot, what] of cases)
+    t.same([rootOf(place), resolvConfRootOf(place)], [root, resolvConfRoot], what);
   t.end();
 });

@@ -26,8 +26,10 @@ export function refusalOf(host: string, place: DockerdPlace, isRootless: boolean
     case "untold":
       return undefined;
     case "seen":
-      if (!place.shares.pid) return `the dockerd at ${host} runs in another container, with process ids of its own; run pontoon inside that container`;
-      if (!place.shares.net && !isRootless) return `the dockerd at ${host} lives in another network namespace; if pontoon runs in a container, run that with --network host`;
+      if (!place.shares.pid)
+        return `the dockerd at ${host} runs in another container, with process ids of its own; run pontoon inside that container`;
+      if (!place.shares.net && !isRootless)
+        return `the dockerd at ${host} lives in another network namespace; if pontoon runs in a container, run that with --network host`;
       return undefined;
   }
 }

@@ -26,9 +26,18 @@ t.test("links are followed inside the other root", (t) => {
     ["/etc/loop", "/etc/loop"],
   ];
   for (const [file, expected] of cases) t.equal(pathInRoot(root, file), root + expected, file);
-  t.equal(pathInRoot(root, "/etc/resolv.conf", { followLink: false }), `${root}/etc/resolv.conf`, "the last part as it is");
-  t.equal(pathInRoot(root, "/var/run/resolver", { followLink: false }), `${root}/run/resolver`, "but those before it are followed");
-  for (const path of ["/a".repeat(300), "/".padEnd(5000, "x")]) t.throws(() => statSync(pathInRoot(root, path)), { code: "ENOENT" }, "a path that never ends");
+  t.equal(
+    pathInRoot(root, "/etc/resolv.conf", { followLink: false }),
+    `${root}/etc/resolv.conf`,
+    "the last part as it is",
+  );
+  t.equal(
+    pathInRoot(root, "/var/run/resolver", { followLink: false }),
+    `${root}/run/resolver`,
+    "but those before it are followed",
+  );
+  for (const path of ["/a".repeat(300), "/".padEnd(5000, "x")])
+    t.throws(() => statSync(pathInRoot(root, path)), { code: "ENOENT" }, "a path that never ends");
   link(`${"etc/../".repeat(30)}etc/long`, "etc/long");
   t.throws(() => statSync(pathInRoot(root, "/etc/long")), { code: "ENOENT" });
   t.equal(pathInRoot("", "/etc/resolv.conf"), "/etc/resolv.conf", "our own root is left to the kernel");

@@ -45,7 +45,15 @@ function partsOf(path: string): string[] {
 }
 
 /** What readlink(2) says of what is none, not there, or cannot be looked at; who opens it is told then. */
-const noLink: ReadonlySet<string> = new Set(["EINVAL", "ENOENT", "ENOTDIR", "EACCES", "ESRCH", "ENAMETOOLONG", "ELOOP"]);
+const noLink: ReadonlySet<string> = new Set([
+  "EINVAL",
+  "ENOENT",
+  "ENOTDIR",
+  "EACCES",
+  "ESRCH",
+  "ENAMETOOLONG",
+  "ELOOP",
+]);
 
 /** Where a link leads; undefined for what is none, or is not there. */
 function linkAt(path: string): string | undefined {

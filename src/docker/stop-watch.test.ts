@@ -43,12 +43,18 @@ async function listening<Kind extends Server>(server: Kind, path: string): Promi
 
 /** A server that does with each connection, when it has asked something, as it is told. */
 function played(path: string, onRequest: (socket: Socket) => void): Promise<Server> {
-  return listening(createServer((socket) => socket.on("error", () => undefined).once("data", () => onRequest(socket))), path);
+  return listening(
+    createServer((socket) => socket.on("error", () => undefined).once("data", () => onRequest(socket))),
+    path,
+  );
 }
 
 t.test("a dockerd that closes its socket, and then idle connections, stops", async (t) => {
   const path = socketPath(t);
-  const dockerd = await listening(createHttpServer({ keepAliveTimeout: 0 }, (request, response) => response.end(`${request.method} ${request.url}`)), path);
+  const dockerd = await listening(
+    createHttpServer({ keepAliveTimeout: 0 }, (request, response) => response.end(`${request.method} ${request.url}`)),
+    path,
+  );
   const { seen } = watchOver(t, path);
   await once(dockerd, "request");
   t.same(seen, { connections: 1, stops: 0 });

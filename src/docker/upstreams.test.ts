@@ -7,11 +7,19 @@ import t from "tap";
 import type { Container } from "../inventory/types.js";
 import { chooseUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
 
-const shown = (list: readonly { ip: string; from: string }[]) => list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
+const shown = (list: readonly { ip: string; from: string }[]) =>
+  list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
 
 t.test("servers are chosen, and asked from where, as each version of Docker does", (t) => {
   const host = ["10.0.0.2", "127.0.0.53", "2001:db8::1"];
-  const cases: [what: string, container: string[], daemon: string[], hostFile: string[], major: number, expected: string[]][] = [
+  const cases: [
+    what: string,
+    container: string[],
+    daemon: string[],
+    hostFile: string[],
+    major: number,
+    expected: string[],
+  ][] = [
     ["20.10, host's file", [], [], host, 20, ["10.0.0.2", "host(127.0.0.53)"]],
     ["24, host's file", [], [], host, 24, ["10.0.0.2", "host(127.0.0.53)"]],
     ["26, host's file", [], [], host, 26, ["10.0.0.2", "host(127.0.0.53)", "host(2001:db8::1)"]],
@@ -24,7 +32,12 @@ t.test("servers are chosen, and asked from where, as each version of Docker does
     ["26, a server on a link", [], [], ["fe80::1%3", "10.0.0.2"], 26, ["host(fe80::1%3)", "10.0.0.2"]],
     ["25, a server on a link", [], [], ["fe80::1%3", "10.0.0.2"], 25, ["10.0.0.2"]],
   ];
-  for (const [what, container, daemon, hostFile, major, expected] of cases) t.same(shown(chooseUpstreams(container, daemon, hostFile, { engineMajor: major, forwardFrom: "docker" })), expected, what);
+  for (const [what, container, daemon, hostFile, major, expected] of cases)
+    t.same(
+      shown(chooseUpstreams(container, daemon, hostFile, { engineMajor: major, forwardFrom: "docker" })),
+      expected,
+      what,
+    );
   t.end();
 });
 
@@ -33,12 +46,25 @@ t.test("forward-from overrides Docker's rule, but a loopback address stays where
   const cases: [forwardFrom: ForwardFrom, container: string[], major: number, expected: string[]][] = [
     ["host", [], 20, ["host(10.0.0.2)", "host(127.0.0.53)"]],
     ["container", [], 28, ["10.0.0.2", "host(127.0.0.53)", "host(::1)", "2001:db8::1"]],
-    ["host", ["10.1.1.1", "127.0.0.1", "::1", "2001:db8::9"], 28, ["host(10.1.1.1)", "127.0.0.1", "::1", "host(2001:db8::9)"]],
+    [
+      "host",
+      ["10.1.1.1", "127.0.0.1", "::1", "2001:db8::9"],
+      28,
+      ["host(10.1.1.1)", "127.0.0.1", "::1", "host(2001:db8::9)"],
+    ],
     ["container", ["10.1.1.1"], 20, ["10.1.1.1"]],
   ];
-  t.same(shown(chooseUpstreams([], [], ["fe80::1%3"], { engineMajor: 28, forwardFrom: "container" })), ["host(fe80::1%3)"], "nor does one on a link go elsewhere");
+  t.same(
+    shown(chooseUpstreams([], [], ["fe80::1%3"], { engineMajor: 28, forwardFrom: "container" })),
+    ["host(fe80::1%3)"],
+    "nor does one on a link go elsewhere",
+  );
   for (const [forwardFrom, container, engineMajor, expected] of cases)
-    t.same(shown(chooseUpstreams(container, [], host, { engineMajor, forwardFrom })), expected, `${forwardFrom}, Docker ${engineMajor}`);
+    t.same(
+      shown(chooseUpstreams(container, [], host, { engineMajor, forwardFrom })),
+      expected,
+      `${forwardFrom}, Docker ${engineMajor}`,
+    );
   t.end();
 });
 
@@ -55,7 +81,15 @@ class Host {
   constructor(t: { teardown(work: () => void): void }, major: number, forwardFrom: ForwardFrom = "docker") {
     this.major = major;
     t.teardown(() => rmSync(this.#folder, { recursive: true }));
-    this.upstreams = new Upstreams({ resolvConf: () => join(this.#folder, "resolv.conf"), pathOf: (file) => file, onUnfit: (file, reason) => this.unfit.push({ file, reason }), daemonDns: () => Promise.resolve(this.daemon), engineMajor: () => this.major, interfaceNumber: (name) => ({ eth0: 3, wlan0: 4 })[name], forwardFrom });
+    this.upstreams = new Upstreams({
+      resolvConf: () => join(this.#folder, "resolv.conf"),
+      pathOf: (file) => file,
+      onUnfit: (file, reason) => this.unfit.push({ file, reason }),
+      daemonDns: () => Promise.resolve(this.daemon),
+      engineMajor: () => this.major,
+      interfaceNumber: (name) => ({ eth0: 3, wlan0: 4 })[name],
+      forwardFrom,
+    });
   }
 
   path(name: string): string {
@@ -77,7 +111,11 @@ class Host {
   }
 
   async of(resolvConfPath: string, dns: Partial<Container["dns"]> = {}) {
-    const { upstreams, forwardSingleLabels } = await this.upstreams.of({ id: "c", resolvConfPath, dns: { servers: [], options: [], search: [], ...dns } } as unknown as Container);
+    const { upstreams, forwardSingleLabels } = await this.upstreams.of({
+      id: "c",
+      resolvConfPath,
+      dns: { servers: [], options: [], search: [], ...dns },
+    } as unknown as Container);
     return { upstreams: shown(upstreams), forwardSingleLabels };
   }
 }
@@ -86,7 +124,10 @@ t.test("what dockerd wrote into the container's own file counts before anything 
   const host = new Host(t, 28);
   host.write("resolv.conf", "nameserver 10.1.1.1\n");
   const own = host.write("own", "nameserver 127.0.0.11\noptions ndots:0\n# ExtServers: [host(10.1.1.1) 10.2.2.2]\n");
-  t.same(await host.of(own, { servers: ["10.3.3.3"] }), { upstreams: ["host(10.1.1.1)", "10.2.2.2"], forwardSingleLabels: true });
+  t.same(await host.of(own, { servers: ["10.3.3.3"] }), {
+    upstreams: ["host(10.1.1.1)", "10.2.2.2"],
+    forwardSingleLabels: true,
+  });
   const forged = host.write("forged", "# ExtServers: [host(10.9.9.9)]\n");
   t.same((await host.of(forged)).upstreams, ["host(10.1.1.1)"], "a container cannot have others asked from the host");
   const none = host.write("none", "nameserver 127.0.0.11\n# ExtServers: []\n");
@@ -101,14 +142,19 @@ t.test("the order Docker wrote is the order, and no server counts twice", async 
     ["host(127.0.0.53) 10.1.1.1 10.2.2.2", ["host(127.0.0.53)", "10.1.1.1", "10.2.2.2"]],
     ["10.1.1.1 host(127.0.0.53) host(127.0.0.54)", ["10.1.1.1", "host(127.0.0.53)"]],
   ];
-  for (const [index, [written, expected]] of cases.entries()) t.same((await host.of(host.write(`own${index}`, `# ExtServers: [${written}]\n`))).upstreams, expected, written);
+  for (const [index, [written, expected]] of cases.entries())
+    t.same((await host.of(host.write(`own${index}`, `# ExtServers: [${written}]\n`))).upstreams, expected, written);
 });
 
 t.test("with forward-from, a container's file still cannot have others asked from the host", async (t) => {
   const written = "# ExtServers: [host(10.1.1.1) 10.2.2.2]\n";
   const fromHost = new Host(t, 28, "host");
   fromHost.write("resolv.conf", "nameserver 10.1.1.1\n");
-  t.same((await fromHost.of(fromHost.write("own", written), { servers: ["10.3.3.3"] })).upstreams, ["host(10.3.3.3)"], "what dockerd was told counts");
+  t.same(
+    (await fromHost.of(fromHost.write("own", written), { servers: ["10.3.3.3"] })).upstreams,
+    ["host(10.3.3.3)"],
+    "what dockerd was told counts",
+  );
   t.same((await fromHost.of(fromHost.write("own2", "# ExtServers: [10.9.9.9]\n"))).upstreams, ["host(10.1.1.1)"]);
   const fromContainer = new Host(t, 28, "container");
   fromContainer.write("resolv.conf", "nameserver 10.1.1.1\n");
@@ -117,8 +163,15 @@ t.test("with forward-from, a container's file still cannot have others asked fro
 
 t.test("a server on a link is asked through that link, where Docker asks it", async (t) => {
   const host = new Host(t, 26);
-  host.write("resolv.conf", "nameserver fe80::1%eth0\nnameserver fe80::2%gone\nnameserver fe80::3%wlan0\nnameserver 10.1.1.1\n");
-  t.same((await host.of("")).upstreams, ["host(fe80::1%3)", "host(fe80::3%4)", "10.1.1.1"], "one without a link counts for nothing");
+  host.write(
+    "resolv.conf",
+    "nameserver fe80::1%eth0\nnameserver fe80::2%gone\nnameserver fe80::3%wlan0\nnameserver 10.1.1.1\n",
+  );
+  t.same(
+    (await host.of("")).upstreams,
+    ["host(fe80::1%3)", "host(fe80::3%4)", "10.1.1.1"],
+    "one without a link counts for nothing",
+  );
   const own = host.write("own", "# ExtServers: [host(fe80::1%eth0) 10.2.2.2]\n");
   t.same((await host.of(own)).upstreams, ["host(fe80::1%3)", "host(fe80::3%4)", "10.2.2.2"], "and no server twice");
 });
@@ -128,10 +181,15 @@ t.test("while the host's file names nobody, whom it named before is asked", asyn
     ["it is empty", (host) => void host.write("resolv.conf", "")],
     ["it is cut off", (host) => void host.write("resolv.conf", "# made by a program\nnamese")],
     ["it is gone", (host) => rmSync(host.path("resolv.conf"))],
-    ["it leads nowhere", (host) => (rmSync(host.path("resolv.conf")), symlinkSync("/nosuch/stub", host.path("resolv.conf")))],
+    [
+      "it leads nowhere",
+      (host) => (rmSync(host.path("resolv.conf")), symlinkSync("/nosuch/stub", host.path("resolv.conf"))),
+    ],
     ["its link is gone", (host) => void host.write("resolv.conf", "nameserver fe80::9%gone\n")],
   ];
-  const hosts = ways.flatMap(([what, write]) => [20, 28].map((major) => ({ what: `${what}, Docker ${major}`, write, major, host: new Host(t, major) })));
+  const hosts = ways.flatMap(([what, write]) =>
+    [20, 28].map((major) => ({ what: `${what}, Docker ${major}`, write, major, host: new Host(t, major) })),
+  );
   await Promise.all(
     hosts.map(async ({ what, write, major, host }) => {
       host.write("resolv.conf", "nameserver 127.0.0.53\n");
@@ -196,11 +254,16 @@ t.test("a file that is none says nothing, is told once, and nobody waits for it"
   mkdirSync(join(folder, "c"));
   symlinkSync("../plain", join(folder, "c", "resolv.conf"));
   for (const name of ["fifo", "zero", "c"]) {
-    for (let round = 0; round < 2; round++) t.same((await host.of(join(folder, name))).upstreams, ["host(10.1.1.1)"], name);
+    for (let round = 0; round < 2; round++)
+      t.same((await host.of(join(folder, name))).upstreams, ["host(10.1.1.1)"], name);
     t.match(host.unfit.splice(0), [{ file: join(folder, name), reason: /not a regular file/ }], name);
   }
   t.same((await host.of(join(folder, "link"))).upstreams, ["10.2.2.2"], "a user's own may be a link");
-  t.same((await host.of(join(folder, "c", "resolv.conf"))).upstreams, ["host(10.1.1.1)"], "in Docker's own folder there is none");
+  t.same(
+    (await host.of(join(folder, "c", "resolv.conf"))).upstreams,
+    ["host(10.1.1.1)"],
+    "in Docker's own folder there is none",
+  );
   t.match(host.unfit, [{ reason: /a symbolic link/ }]);
   const large = host.write("large", `${"#".repeat(65_000)}\n${"search cut.".repeat(1000)}`);
   t.same((await host.of(large)).upstreams, ["host(10.1.1.1)"]);
@@ -214,7 +277,7 @@ t.test("the host's file may be anything without ending the daemon", async (t) =>
   t.teardown(stop);
   rmSync(path);
   symlinkSync("resolv.conf", path);
-  for (const deadline = Date.now() + 10_000; changes === 0 && Date.now() < deadline; ) await pause(20);
+  for (const deadline = Date.now() + 10_000; changes === 0 && Date.now() < deadline;) await pause(20);
   t.equal(changes, 1, "a link to itself is a change like any other");
 });
 

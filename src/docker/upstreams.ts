@@ -70,15 +70,30 @@ export class Upstreams {
   constructor(private readonly host: DockerHostFiles) {}
 
   async of(container: Container): Promise<OutsideDns> {
-    const [own, parsed, daemon] = await Promise.all([this.#ownFile(container), this.#read(this.host.resolvConf(), { followLink: true }), this.host.daemonDns()]);
+    const [own, parsed, daemon] = await Promise.all([
+      this.#ownFile(container),
+      this.#read(this.host.resolvConf(), { followLink: true }),
+      this.host.daemonDns(),
+    ]);
     this.#engineMajor = this.host.engineMajor() || this.#engineMajor;
     const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom };
     const hostServers = this.#serversOfHost(parsed);
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
     const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? own.external : undefined;
-    const upstreams = external ? statedUpstreams(external, hostServers, rule) : chooseUpstreams(container.dns.servers, daemon.servers, hostServers, rule);
-    const options = container.dns.options.length > 0 ? container.dns.options : daemon.options.length > 0 ? daemon.options : parsed.options;
-    return { upstreams: upstreams.slice(0, upstreamsAtMost), forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")), search: own.search };
+    const upstreams = external
+      ? statedUpstreams(external, hostServers, rule)
+      : chooseUpstreams(container.dns.servers, daemon.servers, hostServers, rule);
+    const options =
+      container.dns.options.length > 0
+        ? container.dns.options
+        : daemon.options.length > 0
+          ? daemon.options
+          : parsed.options;
+    return {
+      upstreams: upstreams.slice(0, upstreamsAtMost),
+      forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")),
+      search: own.search,
+    };
   }
 
   /**
@@ -175,13 +190,19 @@ export interface DialRule {
  * What Docker 25 and later wrote into the container's file, in its order. The file is the container's to change: it may choose its own
  * servers, but what is asked from the host's namespace is what the host's file says, now: all of it, where the first such entry stands.
  */
-export function statedUpstreams(external: readonly ExternalServer[], hostFile: readonly string[], rule: DialRule): Upstream[] {
+export function statedUpstreams(
+  external: readonly ExternalServer[],
+  hostFile: readonly string[],
+  rule: DialRule,
+): Upstream[] {
   const asDocker: DialRule = { ...rule, forwardFrom: "docker" };
   const first = external.findIndex((server) => server.fromHost);
   return external.flatMap(({ ip, fromHost }, index) => {
     if (!fromHost) return [upstream(ip, "container", asDocker)];
     if (index !== first) return [];
-    return chooseUpstreams([], [], hostFile, asDocker).flatMap((server) => (server.from === "host" ? [upstream(server.ip, "host", rule)] : []));
+    return chooseUpstreams([], [], hostFile, asDocker).flatMap((server) =>
+      server.from === "host" ? [upstream(server.ip, "host", rule)] : [],
+    );
   });
 }
 
@@ -189,13 +210,21 @@ export function statedUpstreams(external: readonly ExternalServer[], hostFile: r
  * Docker's choice when it does not say (before 25): the container's `--dns`, else dockerd's, else the host's file.
  * A loopback server of the host's file is asked from the host's namespace, every other from the container's (facts 1.8).
  */
-export function chooseUpstreams(container: readonly string[], daemon: readonly string[], hostFile: readonly string[], rule: DialRule): Upstream[] {
+export function chooseUpstreams(
+  container: readonly string[],
+  daemon: readonly string[],
+  hostFile: readonly string[],
+  rule: DialRule,
+): Upstream[] {
   const { engineMajor } = rule;
   const configured = container.length > 0 ? container : daemon;
-  if (configured.length > 0) return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
+  if (configured.length > 0)
+    return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
   const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
-  return servers.map((ip) => upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule));
+  return servers.map((ip) =>
+    upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule),
+  );
 }
 
 /** @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so nothing overrides it */

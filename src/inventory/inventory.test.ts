@@ -2,16 +2,49 @@ import t from "tap";
 import { Inventory } from "./inventory.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
-const network = (id: string, given: Partial<Network> = {}): Network => ({ id, name: `name of ${id}`, driver: "bridge", internal: false, predefined: false, shared: false, ...given });
+const network = (id: string, given: Partial<Network> = {}): Network => ({
+  id,
+  name: `name of ${id}`,
+  driver: "bridge",
+  internal: false,
+  predefined: false,
+  shared: false,
+  ...given,
+});
 
 function endpoint(given: Partial<Endpoint> = {}): Endpoint {
-  return { networkId: "n1", networkName: "name of n1", aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0, ...given };
+  return {
+    networkId: "n1",
+    networkName: "name of n1",
+    aliases: [],
+    links: [],
+    ipv4: "10.0.0.2",
+    ipv6: undefined,
+    hasGateway: { ipv4: true, ipv6: false },
+    gatewayPriority: 0,
+    ...given,
+  };
 }
 
 function container(id: string, given: Partial<Container> = {}): Container {
   return {
-    id, name: id, hostname: "", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
+    id,
+    name: id,
+    hostname: "",
+    labels: {},
+    running: true,
+    sandbox: undefined,
+    networkMode: { kind: "own" },
+    ports: [],
+    published: [],
+    dns: { servers: [], options: [], search: [] },
+    endpoints: [],
+    hostsPath: "",
+    resolvConfPath: "",
+    legacyLinks: [],
+    partial: false,
+    excess: undefined,
+    ...given,
   };
 }
 
@@ -20,7 +53,9 @@ function followed(): { inventory: Inventory; changes: string[] } {
   const inventory = new Inventory();
   for (const id of ["n1", "n2"]) inventory.putNetwork(network(id));
   const changes: string[] = [];
-  inventory.onChange(({ containers, networks }) => changes.push(...[...containers].map((id) => `container ${id}`), ...[...networks].map((id) => `network ${id}`)));
+  inventory.onChange(({ containers, networks }) =>
+    changes.push(...[...containers].map((id) => `container ${id}`), ...[...networks].map((id) => `network ${id}`)),
+  );
   return { inventory, changes };
 }
 
@@ -53,7 +88,12 @@ t.test("a listener can leave", (t) => {
 t.test("a container only a network lists is known in part", (t) => {
   const { inventory, changes } = followed();
   inventory.putListed(network("n1"), [{ container: "a", name: "web", ipv4: "10.0.0.2", ipv6: undefined }]);
-  t.match(inventory.containers.get("a"), { name: "web", partial: true, running: false, endpoints: [{ networkId: "n1", ipv4: "10.0.0.2", hasGateway: { ipv4: true, ipv6: false } }] });
+  t.match(inventory.containers.get("a"), {
+    name: "web",
+    partial: true,
+    running: false,
+    endpoints: [{ networkId: "n1", ipv4: "10.0.0.2", hasGateway: { ipv4: true, ipv6: false } }],
+  });
   t.same(changes, ["container a"]);
   t.same(inventory.containersOn("n1"), ["a"]);
   t.end();
@@ -64,15 +104,34 @@ t.test("a network's list gives addresses to containers that are known", (t) => {
   const given = { container: "a", name: "a", ipv4: "10.0.0.9", ipv6: "fd00::9" };
   const cases: [what: string, endpoints: Endpoint[], expected: object[]][] = [
     ["joined before", [endpoint()], [{ networkId: "n1", ipv4: "10.0.0.9", ipv6: "fd00::9" }]],
-    ["configured by name", [endpoint({ networkId: "", ipv4: undefined, aliases: ["x"] })], [{ networkId: "n1", ipv4: "10.0.0.9", aliases: ["x"] }]],
-    ["configured by id", [endpoint({ networkId: "", networkName: "n1", ipv4: undefined })], [{ networkId: "n1", ipv4: "10.0.0.9" }]],
-    ["on another network", [endpoint({ networkId: "n2" })], [{ networkId: "n2", ipv4: "10.0.0.2" }, { networkId: "n1", ipv4: "10.0.0.9" }]],
+    [
+      "configured by name",
+      [endpoint({ networkId: "", ipv4: undefined, aliases: ["x"] })],
+      [{ networkId: "n1", ipv4: "10.0.0.9", aliases: ["x"] }],
+    ],
+    [
+      "configured by id",
+      [endpoint({ networkId: "", networkName: "n1", ipv4: undefined })],
+      [{ networkId: "n1", ipv4: "10.0.0.9" }],
+    ],
+    [
+      "on another network",
+      [endpoint({ networkId: "n2" })],
+      [
+        { networkId: "n2", ipv4: "10.0.0.2" },
+        { networkId: "n1", ipv4: "10.0.0.9" },
+      ],
+    ],
     ["on none", [], [{ networkId: "n1", ipv4: "10.0.0.9" }]],
   ];
   for (const [what, endpoints, expected] of cases) {
     inventory.putContainer(container("a", { endpoints, labels: { kept: "yes" } }));
     inventory.putListed(network("n1"), [given]);
-    t.match(inventory.containers.get("a"), { endpoints: expected, partial: false, excess: undefined, labels: { kept: "yes" } }, what);
+    t.match(
+      inventory.containers.get("a"),
+      { endpoints: expected, partial: false, excess: undefined, labels: { kept: "yes" } },
+      what,
+    );
     t.equal(inventory.containers.get("a")?.endpoints.length, expected.length, what);
   }
   t.end();
@@ -80,7 +139,9 @@ t.test("a network's list gives addresses to containers that are known", (t) => {
 
 t.test("leaving a network costs the address there, and no other", (t) => {
   const { inventory, changes } = followed();
-  inventory.putContainer(container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }));
+  inventory.putContainer(
+    container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }),
+  );
   inventory.removeEndpoint("a", "n1");
   inventory.removeEndpoint("a", "n1");
   inventory.removeEndpoint("nosuch", "n1");
@@ -93,7 +154,11 @@ t.test("leaving a network costs the address there, and no other", (t) => {
 
 t.test("the network of an endpoint is found by id, else by name", (t) => {
   const { inventory } = followed();
-  t.equal(inventory.networkOf(endpoint({ networkId: "n2", networkName: "name of n1" }))?.id, "n2", "the id counts: names may be those of earlier days");
+  t.equal(
+    inventory.networkOf(endpoint({ networkId: "n2", networkName: "name of n1" }))?.id,
+    "n2",
+    "the id counts: names may be those of earlier days",
+  );
   t.equal(inventory.networkOf(endpoint({ networkId: "", networkName: "name of n1" }))?.id, "n1");
   t.equal(inventory.networkOf(endpoint({ networkId: "", networkName: "n2" }))?.id, "n2", "`docker run --network ID`");
   t.equal(inventory.networkOf(endpoint({ networkId: "n9" })), undefined);

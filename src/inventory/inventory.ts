@@ -59,7 +59,8 @@ export class Inventory {
   }
 
   removeNetwork(id: string): void {
-    if (this.networks.get(id)?.name === gatewayBridge) for (const container of [...this.#gateways.keys()]) this.removeGateway(container);
+    if (this.networks.get(id)?.name === gatewayBridge)
+      for (const container of [...this.#gateways.keys()]) this.removeGateway(container);
     if (this.networks.delete(id)) this.#changed({ networks: [id] });
   }
 
@@ -75,11 +76,15 @@ export class Inventory {
   /** Who is on docker_gwbridge, and nobody else is. */
   putGateways(network: Network, listed: readonly ListedEndpoint[]): void {
     this.putNetwork(network);
-    const now = new Map(listed.map(({ container, ipv4, ipv6 }) => [container, { endpoint: emptyEndpoint(network, ipv4, ipv6), network }]));
+    const now = new Map(
+      listed.map(({ container, ipv4, ipv6 }) => [container, { endpoint: emptyEndpoint(network, ipv4, ipv6), network }]),
+    );
     const before = new Map(this.#gateways);
     this.#gateways.clear();
     for (const [container, gateway] of now) this.#gateways.set(container, gateway);
-    const changed = [...new Set([...before.keys(), ...now.keys()])].filter((id) => this.containers.has(id) && !sameData(before.get(id), now.get(id)));
+    const changed = [...new Set([...before.keys(), ...now.keys()])].filter(
+      (id) => this.containers.has(id) && !sameData(before.get(id), now.get(id)),
+    );
     if (changed.length > 0) this.#changed({ containers: changed });
   }
 
@@ -105,19 +110,27 @@ export class Inventory {
 
   /** Ids of containers with an address on a network. */
   containersOn(network: string): string[] {
-    const isHere = (endpoint: Endpoint) => (endpoint.ipv4 ?? endpoint.ipv6) !== undefined && this.isOn(endpoint, network);
+    const isHere = (endpoint: Endpoint) =>
+      (endpoint.ipv4 ?? endpoint.ipv6) !== undefined && this.isOn(endpoint, network);
     return [...this.containers.values()].filter(({ endpoints }) => endpoints.some(isHere)).map(({ id }) => id);
   }
 
   /** Whether somebody on a network has names that are not here: more than are kept, or on other hosts. */
   hasMoreNames({ id, shared }: Network): boolean {
-    return shared || [...this.#nameless].some((container) => this.containers.get(container)?.endpoints.some((endpoint) => this.isOn(endpoint, id)));
+    return (
+      shared ||
+      [...this.#nameless].some((container) =>
+        this.containers.get(container)?.endpoints.some((endpoint) => this.isOn(endpoint, id)),
+      )
+    );
   }
 
   /** The network of an endpoint; undefined while it is not known. */
   networkOf(endpoint: Endpoint): Network | undefined {
     if (endpoint.networkId !== "") return this.networks.get(endpoint.networkId);
-    return [...this.networks.values()].find((network) => network.name === endpoint.networkName || network.id === endpoint.networkName);
+    return [...this.networks.values()].find(
+      (network) => network.name === endpoint.networkName || network.id === endpoint.networkName,
+    );
   }
 
   /** Whether an endpoint belongs to a network, also before Docker has filled in the id. */
@@ -140,23 +153,46 @@ export class Inventory {
 
 function withAddress(endpoints: readonly Endpoint[], network: Network, { ipv4, ipv6 }: ListedEndpoint): Endpoint[] {
   const belongs = (endpoint: Endpoint) =>
-    endpoint.networkId === "" ? endpoint.networkName === network.name || endpoint.networkName === network.id : endpoint.networkId === network.id;
+    endpoint.networkId === ""
+      ? endpoint.networkName === network.name || endpoint.networkName === network.id
+      : endpoint.networkId === network.id;
   if (!endpoints.some(belongs)) return [...endpoints, emptyEndpoint(network, ipv4, ipv6)];
-  return endpoints.map((endpoint) => (belongs(endpoint) ? { ...endpoint, networkId: network.id, ipv4, ipv6 } : endpoint));
+  return endpoints.map((endpoint) =>
+    belongs(endpoint) ? { ...endpoint, networkId: network.id, ipv4, ipv6 } : endpoint,
+  );
 }
 
 function emptyEndpoint(network: Network, ipv4: string | undefined, ipv6: string | undefined): Endpoint {
   return {
-    networkId: network.id, networkName: network.name, aliases: [], links: [], ipv4, ipv6,
-    hasGateway: { ipv4: ipv4 !== undefined, ipv6: ipv6 !== undefined }, gatewayPriority: 0,
+    networkId: network.id,
+    networkName: network.name,
+    aliases: [],
+    links: [],
+    ipv4,
+    ipv6,
+    hasGateway: { ipv4: ipv4 !== undefined, ipv6: ipv6 !== undefined },
+    gatewayPriority: 0,
   };
 }
 
 function partialContainer(network: Network, { container, name, ipv4, ipv6 }: ListedEndpoint): Container {
   return {
-    id: container, name, hostname: "", labels: {}, running: false, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-    dns: { servers: [], options: [], search: [] }, endpoints: [emptyEndpoint(network, ipv4, ipv6)], hostsPath: "", resolvConfPath: "",
-    legacyLinks: [], partial: true, excess: undefined,
+    id: container,
+    name,
+    hostname: "",
+    labels: {},
+    running: false,
+    sandbox: undefined,
+    networkMode: { kind: "own" },
+    ports: [],
+    published: [],
+    dns: { servers: [], options: [], search: [] },
+    endpoints: [emptyEndpoint(network, ipv4, ipv6)],
+    hostsPath: "",
+    resolvConfPath: "",
+    legacyLinks: [],
+    partial: true,
+    excess: undefined,
   };
 }
 

@@ -5,12 +5,35 @@ import type { Container, Endpoint } from "./types.js";
 const id = "0123456789abcdef".repeat(4);
 
 const endpoint = (given: Partial<Endpoint> = {}): Endpoint => ({
-  networkId: "n", networkName: "n", aliases: [], links: [], ipv4: undefined, ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0, ...given,
+  networkId: "n",
+  networkName: "n",
+  aliases: [],
+  links: [],
+  ipv4: undefined,
+  ipv6: undefined,
+  hasGateway: { ipv4: true, ipv6: false },
+  gatewayPriority: 0,
+  ...given,
 });
 
 const container = (given: Partial<Container>): Container => ({
-  id, name: "web1", hostname: "0123456789ab", labels: {}, running: true, sandbox: undefined, networkMode: { kind: "own" }, ports: [], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints: [], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
+  id,
+  name: "web1",
+  hostname: "0123456789ab",
+  labels: {},
+  running: true,
+  sandbox: undefined,
+  networkMode: { kind: "own" },
+  ports: [],
+  published: [],
+  dns: { servers: [], options: [], search: [] },
+  endpoints: [],
+  hostsPath: "",
+  resolvConfPath: "",
+  legacyLinks: [],
+  partial: false,
+  excess: undefined,
+  ...given,
 });
 
 t.test("a container has its name, its aliases, its short id and its hostname, each once", (t) => {
@@ -21,13 +44,15 @@ t.test("a container has its name, its aliases, its short id and its hostname, ea
     ["with a hostname of its own", { hostname: "box" }, ["web"], ["web1", "web", "0123456789ab", "box"]],
     ["known in part", { hostname: "" }, [], ["web1", "0123456789ab"]],
   ];
-  for (const [what, given, aliases, expected] of cases) t.same(namesOf(container(given), endpoint({ aliases })), expected, what);
+  for (const [what, given, aliases, expected] of cases)
+    t.same(namesOf(container(given), endpoint({ aliases })), expected, what);
   t.end();
 });
 
 t.test("networks are asked in Docker's order", (t) => {
   const joined = (name: string, given: Partial<Endpoint> = {}, internal = false): Joined => ({
-    endpoint: endpoint(given), network: { id: name, name, driver: "bridge", internal, predefined: false, shared: false },
+    endpoint: endpoint(given),
+    network: { id: name, name, driver: "bridge", internal, predefined: false, shared: false },
   });
   const inOrder = [
     joined("z-prior", { gatewayPriority: 10 }),

@@ -1,11 +1,25 @@
 import fc from "fast-check";
 import t from "tap";
 import { PontoonError } from "../errors.js";
-import { canonicalAddress, mappingsOf, matcherOf, parsePortSpec, portLabel, type BoundPort, type PortRange, type PortSpec } from "./port-spec.js";
+import {
+  canonicalAddress,
+  mappingsOf,
+  matcherOf,
+  parsePortSpec,
+  portLabel,
+  type BoundPort,
+  type PortRange,
+  type PortSpec,
+} from "./port-spec.js";
 
 const one = (port: number): PortRange => ({ first: port, last: port });
 const ports = (first: number, last: number): PortRange => ({ first, last });
-const spec = (ip: string | undefined, host: PortRange | undefined, container: PortRange, transport: PortSpec["transport"] = "tcp"): PortSpec => ({ ip, host, container, transport });
+const spec = (
+  ip: string | undefined,
+  host: PortRange | undefined,
+  container: PortRange,
+  transport: PortSpec["transport"] = "tcp",
+): PortSpec => ({ ip, host, container, transport });
 
 t.test("everything Docker's -p takes is taken, and means the same", (t) => {
   const cases: [text: string, meant: PortSpec][] = [
@@ -42,7 +56,10 @@ t.test("everything Docker's -p takes is taken, and means the same", (t) => {
     ["1:1/sctp", spec(undefined, one(1), one(1), "sctp")],
     ["65535:65535/Sctp", spec(undefined, one(65535), one(65535), "sctp")],
     ["published=8080,target=80", spec(undefined, one(8080), one(80))],
-    ["target=80-81,published=8000-8001,protocol=udp,mode=host", spec(undefined, ports(8000, 8001), ports(80, 81), "udp")],
+    [
+      "target=80-81,published=8000-8001,protocol=udp,mode=host",
+      spec(undefined, ports(8000, 8001), ports(80, 81), "udp"),
+    ],
     ["target=80", spec(undefined, undefined, one(80))],
   ];
   for (const [text, meant] of cases) t.same(parsePortSpec(text), meant, text);
@@ -71,7 +88,10 @@ t.test("what cannot be meant is refused with what is wrong and what to write", (
     ["90-80", /the range 90-80 ends before it begins; write 80-90/],
     ["8010-8000:80", /the range 8010-8000 ends before it begins; write 8000-8010/],
     ["80-90-100", /80-90-100 is no range of ports/],
-    ["8000-8010:80-85", /: 11 ports of the host for 6 of the container; write as many of both, or none of the host for 6 free ones/],
+    [
+      "8000-8010:80-85",
+      /: 11 ports of the host for 6 of the container; write as many of both, or none of the host for 6 free ones/,
+    ],
     ["8000:80-85", /: 1 port of the host for 6 of the container/],
     ["0:80-85", /: 1 port of the host for 6 of the container/],
     ["0-5:80", /0-5 begins with 0, which stands for any free port/],
@@ -79,7 +99,10 @@ t.test("what cannot be meant is refused with what is wrong and what to write", (
     ["256.0.0.1:8080:80", /256\.0\.0\.1 is no IP address; write an address of this host, such/],
     ["127.0.0.01:8080:80", /127\.0\.0\.01 is no IP address/],
     ["127.0.0.1", /127\.0\.0\.1 is no port/],
-    ["127.0.0.1:80", /127\.0\.0\.1 stands where the host's port belongs; write 127\.0\.0\.1::80 for a free one, or 127\.0\.0\.1:8080:80/],
+    [
+      "127.0.0.1:80",
+      /127\.0\.0\.1 stands where the host's port belongs; write 127\.0\.0\.1::80 for a free one, or 127\.0\.0\.1:8080:80/,
+    ],
     ["[::1]:80", /the host's port is missing; write \[::1\]::80 for a free one, or \[::1\]:8080:80/],
     ["[::1:8080:80", /\[::1 is no IP address; write \[::1\]:8080:80/],
     ["[::1]x:8080:80", /\[::1\]x is no IP address/],
@@ -94,18 +117,39 @@ t.test("what cannot be meant is refused with what is wrong and what to write", (
     ["target=80,8080", /8080 is no NAME=VALUE/],
     ["target=80,toString=1", /toString is not known here/],
   ];
-  for (const [text, message] of cases) t.throws(() => parsePortSpec(text), { code: "PORT_SPEC_INVALID", subject: text, message }, JSON.stringify(text));
+  for (const [text, message] of cases)
+    t.throws(() => parsePortSpec(text), { code: "PORT_SPEC_INVALID", subject: text, message }, JSON.stringify(text));
   t.end();
 });
 
 t.test("whatever is written is either understood or refused in those words", (t) => {
-  const pieces = fc.constantFrom("80", "0", "-", ":", "/", "udp", "[", "]", "::1", "127.0.0.1", "8000-8010", "=", ",", "x", " ");
-  const text = fc.oneof(fc.string(), fc.array(pieces, { maxLength: 10 }).map((parts) => parts.join("")));
+  const pieces = fc.constantFrom(
+    "80",
+    "0",
+    "-",
+    ":",
+    "/",
+    "udp",
+    "[",
+    "]",
+    "::1",
+    "127.0.0.1",
+    "8000-8010",
+    "=",
+    ",",
+    "x",
+    " ",
+  );
+  const text = fc.oneof(
+    fc.string(),
+    fc.array(pieces, { maxLength: 10 }).map((parts) => parts.join("")),
+  );
   fc.assert(
     fc.property(text, (written) => {
       try {
         const { host, container } = parsePortSpec(written);
-        for (const range of [host ?? container, container]) if (!(range.first >= 1 && range.first <= range.last && range.last <= 65535)) return false;
+        for (const range of [host ?? container, container])
+          if (!(range.first >= 1 && range.first <= range.last && range.last <= 65535)) return false;
         return true;
       } catch (error) {
         return error instanceof PontoonError && error.code === "PORT_SPEC_INVALID";
@@ -117,11 +161,18 @@ t.test("whatever is written is either understood or refused in those words", (t)
 });
 
 t.test("every port of the container has its mapping", (t) => {
-  const mapping = (hostPorts: PortRange | undefined, containerPort: number) => ({ ip: undefined, hostPorts, containerPort, transport: "tcp" });
+  const mapping = (hostPorts: PortRange | undefined, containerPort: number) => ({
+    ip: undefined,
+    hostPorts,
+    containerPort,
+    transport: "tcp",
+  });
   t.same(mappingsOf(parsePortSpec("8000-8001:80-81")), [mapping(one(8000), 80), mapping(one(8001), 81)]);
   t.same(mappingsOf(parsePortSpec("80-81")), [mapping(undefined, 80), mapping(undefined, 81)]);
   t.same(mappingsOf(parsePortSpec("8000-8010:80")), [mapping(ports(8000, 8010), 80)], "one of a range");
-  t.same(mappingsOf(parsePortSpec("[::1]:8000:80/udp")), [{ ip: "::1", hostPorts: one(8000), containerPort: 80, transport: "udp" }]);
+  t.same(mappingsOf(parsePortSpec("[::1]:8000:80/udp")), [
+    { ip: "::1", hostPorts: one(8000), containerPort: 80, transport: "udp" },
+  ]);
   const all = mappingsOf(parsePortSpec("1-65535:1-65535"));
   t.equal(all.length, 65535);
   t.same(all.at(-1), mapping(one(65535), 65535));
@@ -129,7 +180,13 @@ t.test("every port of the container has its mapping", (t) => {
 });
 
 t.test("a spec finds what it published", (t) => {
-  const port = (change: Partial<BoundPort> = {}): BoundPort => ({ transport: "tcp", ip: "0.0.0.0", hostPort: 8080, containerPort: 80, ...change });
+  const port = (change: Partial<BoundPort> = {}): BoundPort => ({
+    transport: "tcp",
+    ip: "0.0.0.0",
+    hostPort: 8080,
+    containerPort: 80,
+    ...change,
+  });
   const cases: [text: string, port: BoundPort, found: boolean][] = [
     ["80", port(), true],
     ["80", port({ hostPort: 80, containerPort: 8080 }), false],
@@ -163,7 +220,13 @@ t.test("a label holds several specs", (t) => {
 
 t.test("an address has one form", (t) => {
   const cases: [text: string, canonical: string | undefined][] = [
-    ["127.0.0.1", "127.0.0.1"], ["::", "::"], ["2001:DB8:0::0:1", "2001:db8::1"], ["::FFFF:c000:201", "192.0.2.1"], ["fe80::1%lo", undefined], ["web", undefined], ["", undefined],
+    ["127.0.0.1", "127.0.0.1"],
+    ["::", "::"],
+    ["2001:DB8:0::0:1", "2001:db8::1"],
+    ["::FFFF:c000:201", "192.0.2.1"],
+    ["fe80::1%lo", undefined],
+    ["web", undefined],
+    ["", undefined],
   ];
   for (const [text, canonical] of cases) t.equal(canonicalAddress(text), canonical, text);
   t.end();

@@ -53,7 +53,11 @@ export function parsePortSpec(text: string): PortSpec {
     return parse(text.includes("=") ? shortForm(text) : text);
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    throw new PontoonError("PORT_SPEC_INVALID", text, `port ${text === "" ? '""' : text}: ${error.message}; write ${error.example}`);
+    throw new PontoonError(
+      "PORT_SPEC_INVALID",
+      text,
+      `port ${text === "" ? '""' : text}: ${error.message}; write ${error.example}`,
+    );
   }
 }
 
@@ -108,7 +112,8 @@ function shortForm(text: string): string {
   const known: Record<string, string> = { published: "", target: "", protocol: "tcp", mode: "" };
   for (const part of text.split(",")) {
     const [, name, value] = /^([^=]+)=(.*)$/.exec(part) ?? [];
-    if (name === undefined || value === undefined) throw new Fault(`${part === "" ? "an empty part" : part} is no NAME=VALUE`, example);
+    if (name === undefined || value === undefined)
+      throw new Fault(`${part === "" ? "an empty part" : part} is no NAME=VALUE`, example);
     if (!Object.hasOwn(known, name)) throw new Fault(`${name} is not known here`, example);
     known[name] = value;
   }
@@ -147,16 +152,31 @@ function parseAddress(text: string, spec: string): string {
   if (ip !== undefined) return ip;
   // The address of `[::1]:80` ends before its bracket does: the colons of the address were counted.
   const [, whole, port] = /^(\[[^\]]*\]):([^:]*)$/.exec(spec) ?? [];
-  if (whole !== undefined) throw new Fault("the host's port is missing", `${whole}::${port} for a free one, or ${whole}:8080:${port}`);
+  if (whole !== undefined)
+    throw new Fault("the host's port is missing", `${whole}::${port} for a free one, or ${whole}:8080:${port}`);
   if (text.includes("%")) throw new Fault(`${text} has a zone`, "the address without it");
-  if (/[:[\]]/.test(text)) throw new Fault(`${text} is no IP address`, "[::1]:8080:80 or [::1]::80 for an IPv6 address");
-  throw new Fault(`${text} is no IP address`, /[a-z]/i.test(text) ? "an address of this host instead of a name, such as 127.0.0.1:8080:80" : "an address of this host, such as 127.0.0.1:8080:80");
+  if (/[:[\]]/.test(text))
+    throw new Fault(`${text} is no IP address`, "[::1]:8080:80 or [::1]::80 for an IPv6 address");
+  throw new Fault(
+    `${text} is no IP address`,
+    /[a-z]/i.test(text)
+      ? "an address of this host instead of a name, such as 127.0.0.1:8080:80"
+      : "an address of this host, such as 127.0.0.1:8080:80",
+  );
 }
 
 function parseHostPorts(text: string, containerPorts: string): PortRange {
-  if (isIP(text) === 4) throw new Fault(`${text} stands where the host's port belongs`, `${text}::${containerPorts} for a free one, or ${text}:8080:${containerPorts}`);
+  if (isIP(text) === 4)
+    throw new Fault(
+      `${text} stands where the host's port belongs`,
+      `${text}::${containerPorts} for a free one, or ${text}:8080:${containerPorts}`,
+    );
   const range = parsePorts(text);
-  if (range.first === 0 && range.last > 0) throw new Fault(`${text} begins with 0, which stands for any free port`, "a range from 1 on, or no port of the host");
+  if (range.first === 0 && range.last > 0)
+    throw new Fault(
+      `${text} begins with 0, which stands for any free port`,
+      "a range from 1 on, or no port of the host",
+    );
   return range;
 }
 
@@ -164,7 +184,8 @@ function parsePorts(text: string): PortRange {
   const [first = "", last = first, ...more] = text.split("-");
   const range = { first: parsePort(first, text), last: parsePort(last, text) };
   if (more.length > 0) throw new Fault(`${text} is no range of ports`, "FIRST-LAST");
-  if (range.last < range.first) throw new Fault(`the range ${text} ends before it begins`, `${range.last}-${range.first}`);
+  if (range.last < range.first)
+    throw new Fault(`the range ${text} ends before it begins`, `${range.last}-${range.first}`);
   return range;
 }
 

@@ -21,8 +21,15 @@ t.test("the address of a container is of its client's family if it has one", (t)
 });
 
 /** One container on these networks, in this order. */
-function on(...networks: readonly (readonly [id: string, given: Partial<Network>])[]): { inventory: Inventory; web: Container } {
-  const web = container("web", { endpoints: networks.map(([id, { internal }], index) => endpoint(id, `10.0.${index}.2`, { hasGateway: { ipv4: internal !== true, ipv6: false } })) });
+function on(...networks: readonly (readonly [id: string, given: Partial<Network>])[]): {
+  inventory: Inventory;
+  web: Container;
+} {
+  const web = container("web", {
+    endpoints: networks.map(([id, { internal }], index) =>
+      endpoint(id, `10.0.${index}.2`, { hasGateway: { ipv4: internal !== true, ipv6: false } }),
+    ),
+  });
   const inventory = inventoryOf(web);
   for (const [id, given] of networks) inventory.putNetwork(network(id, given));
   return { inventory, web };
@@ -32,15 +39,30 @@ const everyone = { hasIPv6: true, userlandProxy: true };
 const gatewayNetwork = network("gw", { name: "docker_gwbridge", predefined: true });
 
 t.test("what the host cannot reach is never the address, and is said when there is nothing else", (t) => {
-  const web = container("web", { endpoints: [endpoint("lan", "192.0.2.9", { gatewayPriority: 9 }), endpoint("n2", "10.0.2.2")] });
+  const web = container("web", {
+    endpoints: [endpoint("lan", "192.0.2.9", { gatewayPriority: 9 }), endpoint("n2", "10.0.2.2")],
+  });
   t.equal(addressIn(inventoryOf(web), web, "ipv4"), "10.0.2.2");
-  for (const given of [{ driver: "macvlan" }, { driver: "ipvlan" }, { driver: "overlay" }, { driver: "overlay", internal: true }, { internal: true, unbound: { ipv4: "isolated" } }] as const) {
+  for (const given of [
+    { driver: "macvlan" },
+    { driver: "ipvlan" },
+    { driver: "overlay" },
+    { driver: "overlay", internal: true },
+    { internal: true, unbound: { ipv4: "isolated" } },
+  ] as const) {
     const { inventory, web } = on(["x", given]);
     t.equal(addressIn(inventory, web, "ipv4"), undefined);
-    t.match(unpublishable(inventory, web), /^the host cannot reach web on x \((macvlan|ipvlan|overlay|bridge)\): .*; connect it to a bridge network as well$/);
+    t.match(
+      unpublishable(inventory, web),
+      /^the host cannot reach web on x \((macvlan|ipvlan|overlay|bridge)\): .*; connect it to a bridge network as well$/,
+    );
     inventory.putContainer({ ...web, running: false });
     const isCertain = "driver" in given && given.driver !== "overlay";
-    t.equal(unpublishable(inventory, inventory.containers.get("web")!) !== undefined, isCertain, "one that is down may come to have a way");
+    t.equal(
+      unpublishable(inventory, inventory.containers.get("web")!) !== undefined,
+      isCertain,
+      "one that is down may come to have a way",
+    );
   }
   t.end();
 });
@@ -50,17 +72,26 @@ t.test("without a way of its own a container is reached by docker_gwbridge", (t)
   t.equal(addressIn(inventory, web, "ipv4"), "10.0.1.2");
   const heard: string[] = [];
   inventory.onChange(({ containers }) => heard.push(...containers));
-  inventory.putGateways(gatewayNetwork, [{ container: "web", name: "gateway_1", ipv4: "172.18.0.3", ipv6: undefined }, { container: "ingress-sbox", name: "gateway_ingress-sbox", ipv4: "172.18.0.2", ipv6: undefined }]);
+  inventory.putGateways(gatewayNetwork, [
+    { container: "web", name: "gateway_1", ipv4: "172.18.0.3", ipv6: undefined },
+    { container: "ingress-sbox", name: "gateway_ingress-sbox", ipv4: "172.18.0.2", ipv6: undefined },
+  ]);
   t.equal(addressIn(inventory, web, "ipv4"), "172.18.0.3", "by which Docker publishes its ports, too");
   t.same(defaultAddresses(inventory, web, everyone), { ips: ["0.0.0.0", "::"] });
-  inventory.putGateways({ ...gatewayNetwork, hostBinding: "10.1.1.1" }, [{ container: "web", name: "gateway_1", ipv4: "172.18.0.4", ipv6: undefined }]);
+  inventory.putGateways({ ...gatewayNetwork, hostBinding: "10.1.1.1" }, [
+    { container: "web", name: "gateway_1", ipv4: "172.18.0.4", ipv6: undefined },
+  ]);
   t.equal(addressIn(inventory, web, "ipv4"), "172.18.0.4");
   t.same(defaultAddresses(inventory, web, everyone), { ips: ["10.1.1.1"] });
   t.same(heard, ["web", "web"], "whoever moves is told");
   const guest = container("guest", { networkMode: { kind: "container", of: "web" } });
   t.equal(addressIn(inventory, guest, "ipv4"), "172.18.0.4");
   inventory.putContainer({ ...web, endpoints: [...web.endpoints, endpoint("n1", "10.0.9.2")] });
-  t.equal(addressIn(inventory, inventory.containers.get("web")!, "ipv4"), "10.0.9.2", "a network of its own that is a way comes first");
+  t.equal(
+    addressIn(inventory, inventory.containers.get("web")!, "ipv4"),
+    "10.0.9.2",
+    "a network of its own that is a way comes first",
+  );
   inventory.removeNetwork("gw");
   t.equal(inventory.gatewayOf("web"), undefined);
   t.end();
@@ -73,9 +104,33 @@ t.test("ports that name no address are where Docker would bind them", (t) => {
     ["nobody would pass IPv6 on", [["n", {}]], { userlandProxy: false }, ["0.0.0.0"]],
     ["the network's own address, in its family only", [["n", { hostBinding: "127.0.0.1" }]], {}, ["127.0.0.1"]],
     ["and of IPv6", [["n", { hostBinding: "::1" }]], {}, ["::1"]],
-    ["of the network by which it is reached", [["a", {}], ["b", { hostBinding: "127.0.0.1" }]], {}, ["0.0.0.0", "::"]],
-    ["which is never an internal one if there is another", [["a", { internal: true }], ["b", { hostBinding: "127.0.0.1" }]], {}, ["127.0.0.1"]],
-    ["nor one the host cannot reach", [["a", { driver: "macvlan" }], ["b", { hostBinding: "127.0.0.1" }]], {}, ["127.0.0.1"]],
+    [
+      "of the network by which it is reached",
+      [
+        ["a", {}],
+        ["b", { hostBinding: "127.0.0.1" }],
+      ],
+      {},
+      ["0.0.0.0", "::"],
+    ],
+    [
+      "which is never an internal one if there is another",
+      [
+        ["a", { internal: true }],
+        ["b", { hostBinding: "127.0.0.1" }],
+      ],
+      {},
+      ["127.0.0.1"],
+    ],
+    [
+      "nor one the host cannot reach",
+      [
+        ["a", { driver: "macvlan" }],
+        ["b", { hostBinding: "127.0.0.1" }],
+      ],
+      {},
+      ["127.0.0.1"],
+    ],
     ["a routed family has no ports of the host", [["n", { unbound: { ipv6: "routed" } }]], {}, ["0.0.0.0"]],
     ["the other neither", [["n", { unbound: { ipv4: "routed" } }]], {}, ["::"]],
   ];
@@ -84,7 +139,11 @@ t.test("ports that name no address are where Docker would bind them", (t) => {
     t.same(defaultAddresses(inventory, web, { ...everyone, ...host }), { ips: expected }, what);
     const down = { ...web, running: false, endpoints: web.endpoints.map((each) => ({ ...each, ipv4: undefined })) };
     inventory.putContainer(down);
-    t.same(defaultAddresses(inventory, down, { ...everyone, ...host }), { ips: expected }, `${what}, and while it is down`);
+    t.same(
+      defaultAddresses(inventory, down, { ...everyone, ...host }),
+      { ips: expected },
+      `${what}, and while it is down`,
+    );
   }
   const six = container("six", { endpoints: [endpoint("n1", "10.0.0.2", { ipv6: "fd00::2" })] });
   t.same(defaultAddresses(inventoryOf(six), six, { hasIPv6: true, userlandProxy: false }), { ips: ["0.0.0.0", "::"] });
@@ -92,18 +151,35 @@ t.test("ports that name no address are where Docker would bind them", (t) => {
 });
 
 t.test("and nowhere where Docker publishes nothing", (t) => {
-  for (const given of [{ internal: true }, { unbound: { ipv4: "routed", ipv6: "routed" } }, { hostBinding: "127.0.0.1", unbound: { ipv4: "routed" } }] as const) {
+  for (const given of [
+    { internal: true },
+    { unbound: { ipv4: "routed", ipv6: "routed" } },
+    { hostBinding: "127.0.0.1", unbound: { ipv4: "routed" } },
+  ] as const) {
     const { inventory, web } = on(["n", given]);
-    t.match(defaultAddresses(inventory, web, everyone), { ips: [], reason: /^Docker publishes nothing of web on the host: .*name an address/ });
+    t.match(defaultAddresses(inventory, web, everyone), {
+      ips: [],
+      reason: /^Docker publishes nothing of web on the host: .*name an address/,
+    });
     t.equal(unpublishable(inventory, web), undefined, "who names an address has his way");
   }
   t.ok(isWithin("127.0.0.1", ["0.0.0.0"]) && isWithin("::1", ["::"]) && isWithin("10.0.0.1", ["10.0.0.1"]));
-  t.notOk(isWithin("0.0.0.0", ["127.0.0.1"]) || isWithin("::", ["0.0.0.0"]) || isWithin("127.0.0.1", ["::"]) || isWithin("::1", []));
+  t.notOk(
+    isWithin("0.0.0.0", ["127.0.0.1"]) ||
+      isWithin("::", ["0.0.0.0"]) ||
+      isWithin("127.0.0.1", ["::"]) ||
+      isWithin("::1", []),
+  );
   t.end();
 });
 
 t.test("no address: it is down, not joined yet, or on a network that is not known", (t) => {
-  for (const given of [{ running: false, endpoints: [endpoint("n1", "10.0.0.2")] }, { endpoints: [endpoint("n1", undefined)] }, { endpoints: [endpoint("n9", "10.0.9.2")] }, {}]) {
+  for (const given of [
+    { running: false, endpoints: [endpoint("n1", "10.0.0.2")] },
+    { endpoints: [endpoint("n1", undefined)] },
+    { endpoints: [endpoint("n9", "10.0.9.2")] },
+    {},
+  ]) {
     const web = container("web", given);
     t.equal(addressIn(inventoryOf(web), web, "ipv4"), undefined);
   }

@@ -15,7 +15,12 @@ const unreachableDrivers: Readonly<Record<string, string>> = {
 
 /** Where the host reaches a container. */
 export type Reach =
-  | { readonly kind: "reached"; readonly network: Network; readonly ipv4: string | undefined; readonly ipv6: string | undefined }
+  | {
+      readonly kind: "reached";
+      readonly network: Network;
+      readonly ipv4: string | undefined;
+      readonly ipv6: string | undefined;
+    }
   /** It is down, on no network, or not known well enough yet. */
   | { readonly kind: "absent" }
   /** It runs, and has no address at which the host reaches it. */
@@ -69,29 +74,41 @@ export function reachOf(inventory: Inventory, container: Container): Reach {
 /** Why no port of a container can be published; undefined if it can. What is not known yet counts as possible. */
 export function unpublishable(inventory: Inventory, container: Container): string | undefined {
   const owner = namespaceOwner(inventory, container);
-  if (owner?.networkMode.kind === "host") return `${container.name} uses the host's network, so its ports are the host's own`;
+  if (owner?.networkMode.kind === "host")
+    return `${container.name} uses the host's network, so its ports are the host's own`;
   if (owner?.networkMode.kind === "none") return `${container.name} has no network (--network none); connect it to one`;
   const reach = reachOf(inventory, container);
   if (reach.kind === "cut-off") return reach.reason;
   // What is down may come to have an address on docker_gwbridge, but not with these.
   const networks = owner && !owner.running ? joinedOf(inventory, owner) : [];
-  return networks.every(({ network }) => network.driver === "macvlan" || network.driver === "ipvlan") ? cutOff(container.name, networks) : undefined;
+  return networks.every(({ network }) => network.driver === "macvlan" || network.driver === "ipvlan")
+    ? cutOff(container.name, networks)
+    : undefined;
 }
 
 /**
  * Where Docker would bind ports of a container that name no address (facts 2.8, 4.1): everywhere, unless the network by which
  * it publishes them says otherwise. A container that is down counts as on the first of the networks it is to join.
  */
-export function defaultAddresses(inventory: Inventory, container: Container, { hasIPv6, userlandProxy }: BindingHost): HostAddresses {
+export function defaultAddresses(
+  inventory: Inventory,
+  container: Container,
+  { hasIPv6, userlandProxy }: BindingHost,
+): HostAddresses {
   const reach = reachOf(inventory, container);
   const network = reach.kind === "reached" ? reach.network : configuredNetwork(inventory, container);
-  const nothing = (why: string) => ({ ips: [], reason: `Docker publishes nothing of ${container.name} on the host: ${why}; name an address, such as 127.0.0.1:8080:80, to publish it all the same` });
+  const nothing = (why: string) => ({
+    ips: [],
+    reason: `Docker publishes nothing of ${container.name} on the host: ${why}; name an address, such as 127.0.0.1:8080:80, to publish it all the same`,
+  });
   if (network?.internal === true) return nothing(`its network ${network.name} is internal`);
   const isBound = (ip: string) => network?.unbound?.[isIPv6(ip) ? "ipv6" : "ipv4"] === undefined;
   const hasWay = reach.kind === "reached" && reach.ipv6 !== undefined;
   const everywhere = hasIPv6 && (userlandProxy || hasWay) ? [...allAddresses] : [allAddresses[0]];
   const ips = (network?.hostBinding === undefined ? everywhere : [network.hostBinding]).filter(isBound);
-  return ips.length > 0 ? { ips } : nothing(`the gateway mode of ${network!.name} is ${network!.unbound?.ipv4 ?? network!.unbound?.ipv6}`);
+  return ips.length > 0
+    ? { ips }
+    : nothing(`the gateway mode of ${network!.name} is ${network!.unbound?.ipv4 ?? network!.unbound?.ipv6}`);
 }
 
 /** Whether everybody who reaches one address of the host is to reach it by others. */
@@ -107,7 +124,11 @@ export function containerNamed(inventory: Inventory, nameOrId: string): Containe
 }
 
 /** Its places on networks that are known. */
-function joinedOf(inventory: Inventory, owner: Container, isWanted: (endpoint: Endpoint) => boolean = () => true): Joined[] {
+function joinedOf(
+  inventory: Inventory,
+  owner: Container,
+  isWanted: (endpoint: Endpoint) => boolean = () => true,
+): Joined[] {
   return owner.endpoints.filter(isWanted).flatMap((endpoint): Joined[] => {
     const network = inventory.networkOf(endpoint);
     return network ? [{ endpoint, network }] : [];
@@ -119,8 +140,14 @@ function configuredNetwork(inventory: Inventory, container: Container): Network 
   return owner && joinedOf(inventory, owner).sort(compareReach)[0]?.network;
 }
 
-function reachableAddresses({ endpoint, network: { unbound } }: Joined): { ipv4: string | undefined; ipv6: string | undefined } {
-  return { ipv4: unbound?.ipv4 === "isolated" ? undefined : endpoint.ipv4, ipv6: unbound?.ipv6 === "isolated" ? undefined : endpoint.ipv6 };
+function reachableAddresses({ endpoint, network: { unbound } }: Joined): {
+  ipv4: string | undefined;
+  ipv6: string | undefined;
+} {
+  return {
+    ipv4: unbound?.ipv4 === "isolated" ? undefined : endpoint.ipv4,
+    ipv6: unbound?.ipv6 === "isolated" ? undefined : endpoint.ipv6,
+  };
 }
 
 function isReachable(joined: Joined): boolean {

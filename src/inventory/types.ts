@@ -38,7 +38,11 @@ export interface Endpoint {
 }
 
 /** Whose network namespace a container runs in. */
-export type NetworkMode = { readonly kind: "own" } | { readonly kind: "host" } | { readonly kind: "none" } | { readonly kind: "container"; readonly of: string };
+export type NetworkMode =
+  | { readonly kind: "own" }
+  | { readonly kind: "host" }
+  | { readonly kind: "none" }
+  | { readonly kind: "container"; readonly of: string };
 
 /** Where a running container's namespace is found. */
 export interface SandboxPlace {
@@ -64,7 +68,11 @@ export interface Container {
   readonly wantedUdp?: readonly { readonly first: number; readonly last: number }[];
   /** Was taken when dockerd last tried to start the container, which does not run therefore. */
   readonly unboundPort?: DockerPort;
-  readonly dns: { readonly servers: readonly string[]; readonly options: readonly string[]; readonly search: readonly string[] };
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly options: readonly string[];
+    readonly search: readonly string[];
+  };
   readonly endpoints: readonly Endpoint[];
   readonly hostsPath: string;
   readonly resolvConfPath: string;
@@ -73,7 +81,8 @@ export interface Container {
   /** Seen only in a list so far: name and address are right, the rest is not known yet, or is too much to be looked at. */
   readonly partial: boolean;
   /** What of it is more than is kept of one container, in a few words; undefined when nothing is. */
-  readonly excess: { readonly reason: string; /** Whether it has names that are not kept. */ readonly names: boolean } | undefined;
+  readonly excess:
+    { readonly reason: string; /** Whether it has names that are not kept. */ readonly names: boolean } | undefined;
 }
 
 /** An endpoint as a network's own list shows it. */

@@ -1,7 +1,15 @@
 import { isIPv6 } from "node:net";
 import fc from "fast-check";
 import t from "tap";
-import { decodeAddress, decodeIPv4, decodeIPv6, encodeAddress, encodeIPv4, encodeIPv6, encodeUnixAddress } from "./address.js";
+import {
+  decodeAddress,
+  decodeIPv4,
+  decodeIPv6,
+  encodeAddress,
+  encodeIPv4,
+  encodeIPv6,
+  encodeUnixAddress,
+} from "./address.js";
 
 t.test("IPv6 addresses are read in any form and written in the canonical one", (t) => {
   const cases: [text: string, canonical: string, hex?: string][] = [
@@ -26,12 +34,16 @@ t.test("IPv6 addresses are read in any form and written in the canonical one", (
 
 t.test("the number of an interface goes to the kernel, its name does not", (t) => {
   const scopeOf = (ip: string) => encodeAddress({ ip, port: 53 }).readUInt32LE(24);
-  t.same(["fe80::1", "fe80::1%eth0", "fe80::1%", "fe80::1%3", "fe80::1%4294967295"].map(scopeOf), [0, 0, 0, 3, 0xffffffff]);
+  t.same(
+    ["fe80::1", "fe80::1%eth0", "fe80::1%", "fe80::1%3", "fe80::1%4294967295"].map(scopeOf),
+    [0, 0, 0, 3, 0xffffffff],
+  );
   t.end();
 });
 
 t.test("what is no IPv6 address is refused", (t) => {
-  for (const text of ["", "10.0.0.1", ":::", "1:2:3", "::g", "1::2::3"]) t.throws(() => encodeIPv6(text), RangeError, text);
+  for (const text of ["", "10.0.0.1", ":::", "1:2:3", "::g", "1::2::3"])
+    t.throws(() => encodeIPv6(text), RangeError, text);
   t.end();
 });
 
@@ -44,15 +56,19 @@ t.test("IPv4 addresses are four bytes", (t) => {
 t.test("every address survives both ways", (t) => {
   const holds = () => {
     fc.assert(fc.property(fc.ipV4(), (ip) => decodeIPv4(encodeIPv4(ip), 0) === ip));
-    fc.assert(fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
-      const text = decodeIPv6(Buffer.from(bytes), 0);
-      return isIPv6(text) && encodeIPv6(text).equals(bytes);
-    }));
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 16 }), (bytes) => {
+        const text = decodeIPv6(Buffer.from(bytes), 0);
+        return isIPv6(text) && encodeIPv6(text).equals(bytes);
+      }),
+    );
     fc.assert(fc.property(fc.ipV6(), (ip) => encodeIPv6(decodeIPv6(encodeIPv6(ip), 0)).equals(encodeIPv6(ip))));
-    fc.assert(fc.property(fc.oneof(fc.ipV4(), fc.constant("2001:db8::1")), fc.nat({ max: 65535 }), (ip, port) => {
-      const decoded = decodeAddress(encodeAddress({ ip, port }), 0);
-      return decoded.ip === ip && decoded.port === port;
-    }));
+    fc.assert(
+      fc.property(fc.oneof(fc.ipV4(), fc.constant("2001:db8::1")), fc.nat({ max: 65535 }), (ip, port) => {
+        const decoded = decodeAddress(encodeAddress({ ip, port }), 0);
+        return decoded.ip === ip && decoded.port === port;
+      }),
+    );
   };
   t.doesNotThrow(holds);
   t.end();
@@ -60,7 +76,10 @@ t.test("every address survives both ways", (t) => {
 
 t.test("socket addresses are laid out as the kernel reads them", (t) => {
   t.equal(encodeAddress({ ip: "10.0.0.1", port: 53 }).toString("hex"), "020000350a0000010000000000000000");
-  t.equal(encodeAddress({ ip: "::1", port: 53 }).toString("hex"), "0a00003500000000000000000000000000000000000000010000" + "0000");
+  t.equal(
+    encodeAddress({ ip: "::1", port: 53 }).toString("hex"),
+    "0a00003500000000000000000000000000000000000000010000" + "0000",
+  );
   t.same(decodeAddress(Buffer.alloc(32), 0), { ip: "", port: 0 }, "another family");
   t.end();
 });

@@ -42,7 +42,7 @@ export class DatagramBurst {
     const count = this.#count;
     this.#count = 0;
     let sent = 0;
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const moved = c.sendmmsg(fd, this.#headersAt + done * MMSGHDR.size, count - done, MSG_DONTWAIT);
       if (moved > 0) {
         done += moved;

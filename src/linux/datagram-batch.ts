@@ -1,7 +1,22 @@
 // Datagrams between clients of one socket and sockets of their own towards a server, many at a time and without copying.
 import { decodeAddress, type SocketAddress } from "./address.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
-import { AF_INET, AF_INET6, EAGAIN, EINTR, ECONNREFUSED, IPPROTO_IP, IPPROTO_IPV6, IP_PKTINFO, IPV6_PKTINFO, IPV6_RECVPKTINFO, MSG_DONTWAIT, MSG_NOSIGNAL, SO_DOMAIN, SOL_SOCKET } from "./constants.js";
+import {
+  AF_INET,
+  AF_INET6,
+  EAGAIN,
+  EINTR,
+  ECONNREFUSED,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IP_PKTINFO,
+  IPV6_PKTINFO,
+  IPV6_RECVPKTINFO,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SO_DOMAIN,
+  SOL_SOCKET,
+} from "./constants.js";
 import { CMSGHDR, IOVEC, MMSGHDR, MSGHDR, SOCKADDR_SIZE } from "./layout.js";
 import { getOption, setOption } from "./socket.js";
 
@@ -22,7 +37,8 @@ const PKTINFO6 = { size: 20, localAddress: 0, interface: 16 } as const;
 
 /** Has a UDP socket tell which of the host's addresses each datagram was sent to. */
 export function tellLocalAddress(fd: number): void {
-  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6) setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6)
+    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
 }
 
@@ -93,7 +109,13 @@ class Headers {
  * Sends a run of headers. What cannot be sent is left out: a full buffer or an unreachable peer loses a datagram, as
  * UDP may. An ICMP message about an earlier datagram fails the next call once; that one is tried again.
  */
-function sendRun(fd: number, headersAt: number, count: number, lengthOf: (index: number) => number, sent: SentBatch): void {
+function sendRun(
+  fd: number,
+  headersAt: number,
+  count: number,
+  lengthOf: (index: number) => number,
+  sent: SentBatch,
+): void {
   let done = 0;
   let refusedAt = -1;
   while (done < count) {
@@ -164,7 +186,8 @@ export class ClientBatch {
   /** The sender, as a key of a Map: a number for IPv4, a string for IPv6. */
   senderKey(slot: number): number | string {
     const at = slot * SOCKADDR_SIZE;
-    if (this.#addresses[at] === AF_INET) return this.#addresses.readUInt32BE(at + 4) * 65_536 + this.#addresses.readUInt16BE(at + 2);
+    if (this.#addresses[at] === AF_INET)
+      return this.#addresses.readUInt32BE(at + 4) * 65_536 + this.#addresses.readUInt16BE(at + 2);
     return this.#addresses.latin1Slice(at + 2, at + 28);
   }
 
@@ -175,7 +198,11 @@ export class ClientBatch {
   /** Whether the sender used the local address of an earlier one: replies to both then leave from the same. */
   hasLocalAddressOf(slot: number, path: ReturnPath): boolean {
     const at = slot * CONTROL_SIZE + CMSGHDR.size;
-    if (this.#addresses[slot * SOCKADDR_SIZE] === AF_INET) return path.control.readUInt32LE(CMSGHDR.size + PKTINFO.localAddress) === this.#controls.readUInt32LE(at + PKTINFO.localAddress);
+    if (this.#addresses[slot * SOCKADDR_SIZE] === AF_INET)
+      return (
+        path.control.readUInt32LE(CMSGHDR.size + PKTINFO.localAddress) ===
+        this.#controls.readUInt32LE(at + PKTINFO.localAddress)
+      );
     return path.control.compare(this.#controls, at, at + 16, CMSGHDR.size, CMSGHDR.size + 16) === 0;
   }
 

@@ -4,7 +4,8 @@ import { O_CLOEXEC } from "./constants.js";
 import { duplicateDescriptor, makeRoomForDescriptors } from "./descriptors.js";
 import { closeDescriptor } from "./socket.js";
 
-const isCloseOnExec = (fd: number) => (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
+const isCloseOnExec = (fd: number) =>
+  (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
 
 t.test("a duplicate is a descriptor of its own, close-on-exec", (t) => {
   const fd = openSync("/dev/null", "r");

@@ -1,7 +1,10 @@
 import koffi from "koffi";
 import { bind, check } from "./ffi.js";
 
-const execv = koffi.load(null).func("int execv(const char *, const char **)") as unknown as (path: string, argv: (string | null)[]) => number;
+const execv = koffi.load(null).func("int execv(const char *, const char **)") as unknown as (
+  path: string,
+  argv: (string | null)[],
+) => number;
 const fcntl = bind("int fcntl(int, int, int)");
 const F_SETFD = 2;
 

@@ -33,11 +33,15 @@ export function bind(prototype: string): CFunction {
  * Binds a C function that may wait: it runs in a thread of libuv's pool, and what it is given must stay as it is meanwhile.
  * The promise never rejects; errno stays in that thread.
  */
-export function bindAside(prototype: string): (...args: (number | bigint | string | Buffer | null)[]) => Promise<number> {
+export function bindAside(
+  prototype: string,
+): (...args: (number | bigint | string | Buffer | null)[]) => Promise<number> {
   const bound = self.func(prototype);
   return (...args) =>
     new Promise((resolve, reject) => {
-      bound.async(...args, (error: Error | null, result: number | bigint) => (error ? reject(error) : resolve(Number(result))));
+      bound.async(...args, (error: Error | null, result: number | bigint) =>
+        error ? reject(error) : resolve(Number(result)),
+      );
     });
 }
 

@@ -31,10 +31,18 @@ t.test("what was put in its place is neither followed, nor waited for, nor touch
   for (const [name, plant] of plants) {
     const path = join(folder, name);
     plant(path);
-    t.throws(() => FileLock.take(path), { code: "LOCK_UNFIT", subject: path, message: /is not a regular file, so it cannot be locked; remove it/ }, name);
+    t.throws(
+      () => FileLock.take(path),
+      { code: "LOCK_UNFIT", subject: path, message: /is not a regular file, so it cannot be locked; remove it/ },
+      name,
+    );
   }
   const nowhere = join(folder, "none", "x.lock");
-  t.throws(() => FileLock.take(nowhere), { code: "LOCK_UNFIT", subject: nowhere, message: /cannot be made \(ENOENT\); permit writing there, then start again$/ });
+  t.throws(() => FileLock.take(nowhere), {
+    code: "LOCK_UNFIT",
+    subject: nowhere,
+    message: /cannot be made \(ENOENT\); permit writing there, then start again$/,
+  });
   t.throws(() => FileLock.isHeld(join(folder, "link")), { code: "ELOOP" });
   t.equal(readFileSync(victim, "utf8"), "precious");
   t.throws(() => readFileSync(join(folder, "none")), { code: "ENOENT" });

@@ -66,14 +66,18 @@ export class FileLock {
 }
 
 function openLock(path: string): number {
-  const unfit = (why: string, cause?: unknown) => new PontoonError("LOCK_UNFIT", path, `${path} ${why}, then start again`, { cause });
+  const unfit = (why: string, cause?: unknown) =>
+    new PontoonError("LOCK_UNFIT", path, `${path} ${why}, then start again`, { cause });
   const notRegular = "is not a regular file, so it cannot be locked; remove it";
   let fd: number;
   try {
     fd = openSync(path, constants.O_RDWR | constants.O_CREAT | asItIs, 0o600);
   } catch (error) {
     const code = errorCode(error) ?? "unknown error";
-    throw unfit(["ELOOP", "EISDIR", "ENXIO"].includes(code) ? notRegular : `cannot be made (${code}); permit writing there`, error);
+    throw unfit(
+      ["ELOOP", "EISDIR", "ENXIO"].includes(code) ? notRegular : `cannot be made (${code}); permit writing there`,
+      error,
+    );
   }
   if (fstatSync(fd).isFile()) return fd;
   closeSync(fd);

@@ -28,7 +28,16 @@ const layouts: Record<string, Layout> = {
 export const layout: Layout = layoutOf(process.arch);
 
 /** Fields of `struct msghdr`, the same for glibc and musl on little-endian 64-bit machines. */
-export const MSGHDR = { size: 56, name: 0, nameLength: 8, iov: 16, iovLength: 24, control: 32, controlLength: 40, flags: 48 } as const;
+export const MSGHDR = {
+  size: 56,
+  name: 0,
+  nameLength: 8,
+  iov: 16,
+  iovLength: 24,
+  control: 32,
+  controlLength: 40,
+  flags: 48,
+} as const;
 /** `struct mmsghdr`: a msghdr, then the length of what was received or sent. */
 export const MMSGHDR = { size: 64, length: 56 } as const;
 export const IOVEC = { size: 16, base: 0, length: 8 } as const;
@@ -38,6 +47,7 @@ export const SOCKADDR_SIZE = 32;
 
 function layoutOf(architecture: string): Layout {
   const found = layouts[architecture];
-  if (!found) throw new Error(`pontoon knows the kernel's struct layouts for x64 and arm64 only, not for ${architecture}`);
+  if (!found)
+    throw new Error(`pontoon knows the kernel's struct layouts for x64 and arm64 only, not for ${architecture}`);
   return found;
 }

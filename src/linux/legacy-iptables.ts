@@ -65,7 +65,11 @@ export async function legacyTableInfo(fd: number, table: string): Promise<Legacy
   const info = arena(INFO.length);
   info.write(table, 0, nameSize - 1, "latin1");
   await option(fd, GET_INFO, info, table);
-  return { count: info.readUInt32LE(INFO.count), size: info.readUInt32LE(INFO.size), hookEntries: [0, 1, 2, 3, 4].map((hook) => info.readUInt32LE(INFO.hookEntries + 4 * hook)) };
+  return {
+    count: info.readUInt32LE(INFO.count),
+    size: info.readUInt32LE(INFO.size),
+    hookEntries: [0, 1, 2, 3, 4].map((hook) => info.readUInt32LE(INFO.hookEntries + 4 * hook)),
+  };
 }
 
 /**

@@ -4,7 +4,11 @@ import { arena, bind } from "./ffi.js";
 const c = {
   defaultLoop: koffi.load(null).func("void *uv_default_loop()") as unknown as () => object,
   backendFd: koffi.load(null).func("int uv_backend_fd(void *)") as unknown as (loop: object) => number,
-  pollInit: koffi.load(null).func("int uv_poll_init(void *, void *, int)") as unknown as (loop: object, handle: Buffer, fd: number) => number,
+  pollInit: koffi.load(null).func("int uv_poll_init(void *, void *, int)") as unknown as (
+    loop: object,
+    handle: Buffer,
+    fd: number,
+  ) => number,
   pollStop: bind("int uv_poll_stop(void *)"),
   handleSize: bind("size_t uv_handle_size(int)"),
 };

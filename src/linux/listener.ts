@@ -1,7 +1,25 @@
 import { isIPv6 } from "node:net";
 import type { SocketAddress } from "./address.js";
-import { IP_PKTINFO, IPPROTO_IP, IPPROTO_IPV6, IPV6_RECVPKTINFO, IPV6_V6ONLY, SO_BINDTOIFINDEX, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
-import { bindSocket, closeDescriptor, forceReceiveBuffer, getOption, listenSocket, setOption, tcpSocket, udpSocket } from "./socket.js";
+import {
+  IP_PKTINFO,
+  IPPROTO_IP,
+  IPPROTO_IPV6,
+  IPV6_RECVPKTINFO,
+  IPV6_V6ONLY,
+  SO_BINDTOIFINDEX,
+  SO_REUSEADDR,
+  SOL_SOCKET,
+} from "./constants.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  forceReceiveBuffer,
+  getOption,
+  listenSocket,
+  setOption,
+  tcpSocket,
+  udpSocket,
+} from "./socket.js";
 
 /** Bytes of datagrams that may wait at a port; also in proxy/shim/listener.c. */
 export const udpBuffer = 8 << 20;
@@ -41,10 +59,12 @@ export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
  * it, whatever the address: the socket hears only an interface that does not exist. Done already, it needs no privilege.
  */
 export function hearNobody(fd: number): void {
-  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === 0) setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, nowhere, "SO_BINDTOIFINDEX");
+  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === 0)
+    setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, nowhere, "SO_BINDTOIFINDEX");
 }
 
 /** Undoes {@link hearNobody}. Needs CAP_NET_RAW, unless it hears everybody already. */
 export function hearEverybody(fd: number): void {
-  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === nowhere) setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX");
+  if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === nowhere)
+    setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX");
 }

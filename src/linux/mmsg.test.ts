@@ -18,11 +18,13 @@ function bound(t: Tap): { fd: number; raw: Buffer; port: number } {
 function received(fd: number): string[] {
   const scratch = Buffer.alloc(256);
   const texts: string[] = [];
-  for (let length = receiveBytes(fd, scratch); length >= 0; length = receiveBytes(fd, scratch)) texts.push(scratch.toString("latin1", 0, length));
+  for (let length = receiveBytes(fd, scratch); length >= 0; length = receiveBytes(fd, scratch))
+    texts.push(scratch.toString("latin1", 0, length));
   return texts;
 }
 
-const textIn = (batch: MessageBatch, slot: number) => batch.bytes.toString("latin1", slot * batch.slotSize, slot * batch.slotSize + batch.length(slot));
+const textIn = (batch: MessageBatch, slot: number) =>
+  batch.bytes.toString("latin1", slot * batch.slotSize, slot * batch.slotSize + batch.length(slot));
 function write(batch: MessageBatch, slot: number, text: string): void {
   batch.setLength(slot, batch.bytes.write(text, slot * batch.slotSize, "latin1"));
 }
@@ -34,10 +36,13 @@ t.test("what waits is received with its sender, up to the capacity", (t) => {
   t.equal(batch.receive(server.fd), 0, "nothing waits");
   clients.forEach(({ fd }, index) => sendDatagram(fd, Buffer.from(`query ${index}`), server.raw));
   t.equal(batch.receive(server.fd), 2);
-  t.same([0, 1].map((slot) => [textIn(batch, slot), batch.senderPort(slot), batch.senderIPv4(slot)]), [
-    ["query 0", clients[0]!.port, 0x7f000001],
-    ["query 1", clients[1]!.port, 0x7f000001],
-  ]);
+  t.same(
+    [0, 1].map((slot) => [textIn(batch, slot), batch.senderPort(slot), batch.senderIPv4(slot)]),
+    [
+      ["query 0", clients[0]!.port, 0x7f000001],
+      ["query 1", clients[1]!.port, 0x7f000001],
+    ],
+  );
   t.equal(batch.receive(server.fd), 1);
   t.equal(textIn(batch, 0), "query 2");
   t.end();
@@ -69,7 +74,10 @@ t.test("a message without a reply is left out by moving the others up", (t) => {
   batch.bytes.write("reply 2", 2 * batch.slotSize);
   batch.move(2, 1, 7);
   t.equal(batch.send(server.fd, 2), 2);
-  t.same(clients.map(({ fd }) => received(fd)), [["reply 0"], [], ["reply 2"]]);
+  t.same(
+    clients.map(({ fd }) => received(fd)),
+    [["reply 0"], [], ["reply 2"]],
+  );
   t.end();
 });
 
@@ -112,7 +120,10 @@ t.test("a client that has gone does not hold up the replies to others", (t) => {
   closeDescriptor(gone);
   for (let slot = 0; slot < 3; slot++) write(batch, slot, `reply ${slot}`);
   batch.send(server.fd, 3);
-  t.same(clients.map(({ fd }) => received(fd)), [["reply 0"], ["reply 2"]]);
+  t.same(
+    clients.map(({ fd }) => received(fd)),
+    [["reply 0"], ["reply 2"]],
+  );
   t.end();
 });
 
@@ -124,6 +135,7 @@ t.test("a datagram nobody can take is lost, not thrown", (t) => {
     ["a broadcast", Buffer.from("x"), "255.255.255.255"],
     ["a datagram of 70 kB", Buffer.alloc(70_000), "127.0.0.1"],
   ];
-  for (const [what, bytes, ip] of cases) t.doesNotThrow(() => t.equal(sendDatagram(fd, bytes, encodeAddress({ ip, port: 9 })), false), what);
+  for (const [what, bytes, ip] of cases)
+    t.doesNotThrow(() => t.equal(sendDatagram(fd, bytes, encodeAddress({ ip, port: 9 })), false), what);
   t.end();
 });

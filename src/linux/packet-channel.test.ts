@@ -6,7 +6,21 @@ import { O_CLOEXEC } from "./constants.js";
 import { MESSAGE_SIZE, PacketChannel } from "./packet-channel.js";
 import { duplicateDescriptor } from "./descriptors.js";
 import { PACKET_SIZE, receivePacket, sendPacket, type Packet } from "./packet-connection.js";
-import { acceptSocket, bindSocket, bindUnix, closeDescriptor, connectSocket, connectUnix, listenSocket, localAddress, packetSocket, peerCredentials, receiveBytes, sendBytes, udpSocket } from "./socket.js";
+import {
+  acceptSocket,
+  bindSocket,
+  bindUnix,
+  closeDescriptor,
+  connectSocket,
+  connectUnix,
+  listenSocket,
+  localAddress,
+  packetSocket,
+  peerCredentials,
+  receiveBytes,
+  sendBytes,
+  udpSocket,
+} from "./socket.js";
 import { TestLoop, openDescriptors } from "./test-loop.js";
 
 interface Tap {
@@ -34,13 +48,17 @@ function packet(fd: number): Packet {
   return received;
 }
 
-const isCloseOnExec = (fd: number) => (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
+const isCloseOnExec = (fd: number) =>
+  (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
 
 t.test("messages keep their boundaries and their order", (t) => {
   const [a, b] = connection(t);
   t.equal(receivePacket(b), undefined, "none waits");
   for (const text of ["one", "two", "x".repeat(PACKET_SIZE)]) t.equal(sendPacket(a, Buffer.from(text)), true);
-  t.same([1, 2, 3].map(() => packet(b).bytes.length), [3, 3, PACKET_SIZE]);
+  t.same(
+    [1, 2, 3].map(() => packet(b).bytes.length),
+    [3, 3, PACKET_SIZE],
+  );
   sendPacket(b, Buffer.from("back"));
   t.equal(packet(a).bytes.toString(), "back");
   closeDescriptor(a);
@@ -106,7 +124,8 @@ t.test("a duplicate outlives its original, and is closed on exec", (t) => {
 
 t.test("each end knows who is at the other", (t) => {
   const [a, b] = connection(t);
-  for (const fd of [a, b]) t.match(peerCredentials(fd), { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() });
+  for (const fd of [a, b])
+    t.match(peerCredentials(fd), { pid: process.pid, uid: process.getuid!(), gid: process.getgid!() });
   [a, b].forEach(closeDescriptor);
   t.end();
 });
@@ -128,7 +147,12 @@ class Bench {
   constructor(t: Tap, waitingAtMost?: number) {
     const [near, far] = connection(t);
     this.farFd = far;
-    this.near = new PacketChannel(this.loop.poller, near, { onMessage: () => undefined, onClose: (reason) => this.closed.push(`near: ${reason}`) }, waitingAtMost);
+    this.near = new PacketChannel(
+      this.loop.poller,
+      near,
+      { onMessage: () => undefined, onClose: (reason) => this.closed.push(`near: ${reason}`) },
+      waitingAtMost,
+    );
     t.teardown(() => {
       this.near.close();
       if (this.#far) this.#far.close();
@@ -163,7 +187,10 @@ t.test("what the peer does not read waits here, in order, with its descriptors",
   bench.read();
   await bench.loop.until("all have come", () => bench.received.length >= count);
   t.equal(bench.near.backlog, 0);
-  t.same(bench.received.map(({ message }) => message.number), Array.from({ length: count }, (_, number) => number));
+  t.same(
+    bench.received.map(({ message }) => message.number),
+    Array.from({ length: count }, (_, number) => number),
+  );
   const descriptors = bench.received.flatMap((entry) => entry.descriptors);
   t.equal(descriptors.length, 4);
   descriptors.forEach(closeDescriptor);
@@ -174,7 +201,8 @@ t.test("what the peer does not read waits here, in order, with its descriptors",
 t.test("a peer that never reads counts as gone", (t) => {
   const bench = new Bench(t, 10);
   const before = openDescriptors();
-  for (let number = 0; number < 2000 && bench.near.isOpen; number++) bench.near.send({ number, text: large }, [bench.loop.poller.fd]);
+  for (let number = 0; number < 2000 && bench.near.isOpen; number++)
+    bench.near.send({ number, text: large }, [bench.loop.poller.fd]);
   t.equal(bench.near.isOpen, false);
   t.match(bench.closed, [/near: .*does not read/]);
   t.ok(openDescriptors() < before, "its descriptor is closed, and so is what waited");
@@ -239,7 +267,11 @@ t.test("a message too large is refused here, and the channel goes on", async (t)
   t.throws(() => bench.near.send({ number: 1, text: "x".repeat(MESSAGE_SIZE) }, [bench.farFd]), RangeError);
   bench.near.send({ number: 2, text: "x".repeat(PACKET_SIZE * 2) }, [bench.farFd]);
   await bench.loop.until("the next has come", () => bench.received.length > 0);
-  t.same(bench.received.map(({ message, descriptors }) => [message.number, descriptors.length]), [[2, 1]], "a large one takes its descriptors along");
+  t.same(
+    bench.received.map(({ message, descriptors }) => [message.number, descriptors.length]),
+    [[2, 1]],
+    "a large one takes its descriptors along",
+  );
   bench.received.forEach(({ descriptors }) => descriptors.forEach(closeDescriptor));
   t.same(bench.closed, []);
   t.equal(openDescriptors(), before);

@@ -67,14 +67,19 @@ export class PacketChannel<Incoming, Outgoing> {
   send(message: Outgoing, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const bytes = Buffer.from(JSON.stringify(message));
-    if (bytes.length > MESSAGE_SIZE) throw new RangeError(`a message of ${bytes.length} bytes is more than a server is told at once`);
+    if (bytes.length > MESSAGE_SIZE)
+      throw new RangeError(`a message of ${bytes.length} bytes is more than a server is told at once`);
     if (bytes.length <= PACKET_SIZE) return this.#sendPacket(bytes, descriptors, () => duplicates(descriptors));
     // Before the first piece is on its way: half a message cannot be taken back.
     const own = duplicates(descriptors);
     const size = PACKET_SIZE - 1;
     for (let at = 0; at < bytes.length; at += size) {
       const isLast = at + size >= bytes.length;
-      this.#sendPacket(Buffer.concat([Buffer.of(isLast ? LAST_PIECE : PIECE), bytes.subarray(at, at + size)]), isLast ? own : [], () => (isLast ? own.splice(0) : []));
+      this.#sendPacket(
+        Buffer.concat([Buffer.of(isLast ? LAST_PIECE : PIECE), bytes.subarray(at, at + size)]),
+        isLast ? own : [],
+        () => (isLast ? own.splice(0) : []),
+      );
     }
     own.forEach(closeDescriptor);
   }

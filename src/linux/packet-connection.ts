@@ -1,6 +1,15 @@
 import { addressOf, arena, bind, lastErrno, LinuxError } from "./ffi.js";
 import { CMSGHDR, IOVEC, MSGHDR } from "./layout.js";
-import { EAGAIN, MSG_CMSG_CLOEXEC, MSG_CTRUNC, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, SCM_RIGHTS, SOL_SOCKET } from "./constants.js";
+import {
+  EAGAIN,
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_TRUNC,
+  SCM_RIGHTS,
+  SOL_SOCKET,
+} from "./constants.js";
 import { closeDescriptor } from "./socket.js";
 
 const c = {
@@ -34,7 +43,8 @@ export interface Packet {
  * @returns false when the other side does not read fast enough; nothing was sent then
  */
 export function sendPacket(fd: number, message: Buffer, descriptors: readonly number[] = []): boolean {
-  if (message.length > PACKET_SIZE || message.length === 0) throw new RangeError(`a message of ${message.length} bytes cannot be sent`);
+  if (message.length > PACKET_SIZE || message.length === 0)
+    throw new RangeError(`a message of ${message.length} bytes cannot be sent`);
   if (descriptors.length > descriptorsAtMost) throw new RangeError(`${descriptors.length} descriptors in one message`);
   message.copy(bytes);
   vector.writeBigUInt64LE(BigInt(message.length), IOVEC.length);
@@ -65,7 +75,8 @@ export function receivePacket(fd: number, bearsLoss = false): Packet | "closed" 
   if (length === 0 && descriptors.length === 0) return "closed";
   const flags = header.readInt32LE(MSGHDR.flags);
   if (flags & (MSG_CTRUNC | MSG_TRUNC)) descriptors.splice(0).forEach(closeDescriptor);
-  if (flags & MSG_TRUNC || (flags & MSG_CTRUNC && !bearsLoss)) throw new Error("a message between the daemon and a server came truncated: is the descriptor limit reached?");
+  if (flags & MSG_TRUNC || (flags & MSG_CTRUNC && !bearsLoss))
+    throw new Error("a message between the daemon and a server came truncated: is the descriptor limit reached?");
   return { bytes: Buffer.from(bytes.subarray(0, length)), descriptors };
 }
 
@@ -81,7 +92,8 @@ function writeRights(descriptors: readonly number[]): number {
 function readRights(controlLength: number): number[] {
   if (controlLength < CMSGHDR.size) return [];
   const length = Number(control.readBigUInt64LE(CMSGHDR.length));
-  const isRights = control.readInt32LE(CMSGHDR.level) === SOL_SOCKET && control.readInt32LE(CMSGHDR.type) === SCM_RIGHTS;
+  const isRights =
+    control.readInt32LE(CMSGHDR.level) === SOL_SOCKET && control.readInt32LE(CMSGHDR.type) === SCM_RIGHTS;
   if (!isRights) return [];
   const count = (length - CMSGHDR.size) >> 2;
   return Array.from({ length: count }, (_, index) => control.readInt32LE(CMSGHDR.size + index * 4));

@@ -2,7 +2,16 @@ import t from "tap";
 import { EPOLLET, EPOLLIN, EPOLLOUT } from "./constants.js";
 import { Reactor } from "./reactor.js";
 import { Poller } from "./poller.js";
-import { bindSocket, closeDescriptor, connectSocket, localAddress, receiveBytes, sendBytes, udpSocket, WOULD_BLOCK } from "./socket.js";
+import {
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  localAddress,
+  receiveBytes,
+  sendBytes,
+  udpSocket,
+  WOULD_BLOCK,
+} from "./socket.js";
 
 interface Tap {
   teardown(work: () => void): void;

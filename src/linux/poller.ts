@@ -81,7 +81,8 @@ export class Poller {
   /** Waits up to `timeout` ms and calls the handlers of what is ready. @returns how many were. */
   dispatch(timeout: number): number {
     const ready = this.#epoll.wait(this.#soon.length > 0 ? 0 : timeout);
-    for (let index = 0; index < ready; index++) this.#handlers[this.#epoll.token(index)]?.onReady(this.#epoll.events(index));
+    for (let index = 0; index < ready; index++)
+      this.#handlers[this.#epoll.token(index)]?.onReady(this.#epoll.events(index));
     if (this.#soon.length > 0) for (const work of this.#soon.splice(0)) work();
     while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
     return ready;

@@ -37,7 +37,9 @@ export function* holdersOfPorts(taken: readonly TakenPort[]): Pieces<(PortHolder
   const described = new Map<number, PortHolder>();
   const holders: (PortHolder | undefined)[] = [];
   for (const inode of inTheWay) {
-    holders.push(mostTelling((pids.get(inode ?? -1) ?? []).map((pid) => described.get(pid) ?? remember(described, describe(pid)))));
+    holders.push(
+      mostTelling((pids.get(inode ?? -1) ?? []).map((pid) => described.get(pid) ?? remember(described, describe(pid)))),
+    );
     yield;
   }
   return holders;
@@ -53,7 +55,11 @@ function remember(described: Map<number, PortHolder>, holder: PortHolder): PortH
 
 /** Others hold the socket on behalf of the one that publishes it, or serves it. */
 function mostTelling(holders: readonly PortHolder[]): PortHolder | undefined {
-  return holders.find(({ publishes }) => publishes !== undefined) ?? holders.find(({ name }) => name.startsWith("pontoon-")) ?? holders[0];
+  return (
+    holders.find(({ publishes }) => publishes !== undefined) ??
+    holders.find(({ name }) => name.startsWith("pontoon-")) ??
+    holders[0]
+  );
 }
 
 /** As error messages have it, e.g. ` (held by nginx, pid 4711)`. */
@@ -69,19 +75,32 @@ function* socketsInTheWay(taken: readonly TakenPort[]): Pieces<(number | undefin
     for (const family of ["", "6"]) {
       const byPort = new Map<number, number[]>();
       // A socket of IPv6 may serve IPv4 as well.
-      for (const [index, { protocol: own, address }] of taken.entries()) if (own === protocol && (family === "6" || isIPv4(address.ip))) byPort.set(address.port, [...(byPort.get(address.port) ?? []), index]);
+      for (const [index, { protocol: own, address }] of taken.entries())
+        if (own === protocol && (family === "6" || isIPv4(address.ip)))
+          byPort.set(address.port, [...(byPort.get(address.port) ?? []), index]);
       if (byPort.size === 0) continue;
-      yield* readTable(`/proc/self/net/${protocol}${family}`, (port) => byPort.has(port), (socket) => {
-        for (const index of byPort.get(socket.address.port)!) {
-          const isBetter = found[index] === undefined || (protocol === "tcp" && socket.state === listening && found[index].state !== listening);
-          if (isBetter && socket.inode !== 0 && clashes(socket.address.ip, taken[index]!.address.ip)) found[index] = socket;
-        }
-      });
+      yield* readTable(
+        `/proc/self/net/${protocol}${family}`,
+        (port) => byPort.has(port),
+        (socket) => {
+          for (const index of byPort.get(socket.address.port)!) {
+            const isBetter =
+              found[index] === undefined ||
+              (protocol === "tcp" && socket.state === listening && found[index].state !== listening);
+            if (isBetter && socket.inode !== 0 && clashes(socket.address.ip, taken[index]!.address.ip))
+              found[index] = socket;
+          }
+        },
+      );
     }
   return found.map((socket) => socket?.inode);
 }
 
-function* readTable(path: string, wants: (port: number) => boolean, found: (socket: BoundSocket) => void): Pieces<void> {
+function* readTable(
+  path: string,
+  wants: (port: number) => boolean,
+  found: (socket: BoundSocket) => void,
+): Pieces<void> {
   try {
     yield* boundSockets(path, wants, found);
   } catch {
@@ -98,7 +117,8 @@ function describe(pid: number): PortHolder {
   const words = (aboutProcess(pid, "cmdline") ?? "").split("\0");
   const argument = (flag: string) => (words.includes(flag) ? words[words.indexOf(flag) + 1] : undefined);
   const [ip, port] = [argument("-container-ip"), argument("-container-port")];
-  const publishes = ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+  const publishes =
+    ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
   const comm = (aboutProcess(pid, "comm") ?? "").trim();
   const program = words[0]!.split("/").at(-1)!;
   // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.

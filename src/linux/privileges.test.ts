@@ -31,11 +31,14 @@ function run(lines: string, { confined = true } = {}): { status: number | null; 
   return { status: child.status, output: child.stdout === "" ? child.stderr : child.stdout };
 }
 
-t.test("what a server can write of any file is bounded, and it lives on", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
-  const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  const log = JSON.stringify(join(folder, "log"));
-  const { status, output } = run(`
+t.test(
+  "what a server can write of any file is bounded, and it lives on",
+  { skip: process.getuid!() === 0 ? false : "needs root" },
+  (t) => {
+    const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const log = JSON.stringify(join(folder, "log"));
+    const { status, output } = run(`
     const fs = await import("node:fs");
     const log = fs.openSync(${log}, "w");
     const attempts = {
@@ -46,14 +49,18 @@ t.test("what a server can write of any file is bounded, and it lives on", { skip
     };
     dropPrivileges(${uid});
     print(Object.fromEntries(Object.entries(attempts).map(([name, attempt]) => [name, codeOf(attempt)])));`);
-  t.equal(status, 0, output);
-  t.same(JSON.parse(output), { line: "EFBIG", far: "EFBIG", longer: "EFBIG", afresh: "EFBIG" });
-  t.equal(statSync(join(folder, "log")).size, 1024 * 1024);
-  t.end();
-});
+    t.equal(status, 0, output);
+    t.same(JSON.parse(output), { line: "EFBIG", far: "EFBIG", longer: "EFBIG", afresh: "EFBIG" });
+    t.equal(statSync(join(folder, "log")).size, 1024 * 1024);
+    t.end();
+  },
+);
 
-t.test("privileges are dropped by every thread, for good", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
-  const { status, output } = run(`
+t.test(
+  "privileges are dropped by every thread, for good",
+  { skip: process.getuid!() === 0 ? false : "needs root" },
+  (t) => {
+    const { status, output } = run(`
     dropPrivileges(${uid});
     const threads = readdirSync("/proc/self/task").map(statusOf);
     const once = (field) => [...new Set(threads.map((thread) => thread[field]))];
@@ -64,38 +71,61 @@ t.test("privileges are dropped by every thread, for good", { skip: process.getui
       namespace: codeOf(() => insideNamespace("/proc/self/ns/net", undefined, () => 0)),
       process: spawnSync("true").error?.code,
     });`);
-  t.equal(status, 0, output);
-  const seen = JSON.parse(output) as { threads: number };
-  t.ok(seen.threads > 1, "there are several");
-  t.match(seen, {
-    uid: [new RegExp(`^${uid}\\t${uid}\\t${uid}\\t${uid}$`)],
-    capabilities: ["0000000000000000"],
-    permitted: ["0000000000000000"],
-    noNewPrivileges: ["1"],
-    seccomp: ["2"],
-    root: /^(EPERM|ERR_INVALID_STATE)$/, // the latter of a Node that does not try
-    unix: "EAFNOSUPPORT",
-    tcp: "allowed",
-    listen: "EPERM",
-    namespace: "EPERM",
-    process: "EPERM",
-  });
-  t.end();
-});
+    t.equal(status, 0, output);
+    const seen = JSON.parse(output) as { threads: number };
+    t.ok(seen.threads > 1, "there are several");
+    t.match(seen, {
+      uid: [new RegExp(`^${uid}\\t${uid}\\t${uid}\\t${uid}$`)],
+      capabilities: ["0000000000000000"],
+      permitted: ["0000000000000000"],
+      noNewPrivileges: ["1"],
+      seccomp: ["2"],
+      root: /^(EPERM|ERR_INVALID_STATE)$/, // the latter of a Node that does not try
+      unix: "EAFNOSUPPORT",
+      tcp: "allowed",
+      listen: "EPERM",
+      namespace: "EPERM",
+      process: "EPERM",
+    });
+    t.end();
+  },
+);
 
-t.test("the bounding set of a process that was started as root is seen", { skip: process.getuid!() === 0 ? false : "needs root" }, (t) => {
-  t.match(run("print(confinementProblem())", { confined: false }).output, "could gain capabilities");
-  t.equal(run('print(confinementProblem() ?? "none")').output, '"none"');
-  t.end();
-});
+t.test(
+  "the bounding set of a process that was started as root is seen",
+  { skip: process.getuid!() === 0 ? false : "needs root" },
+  (t) => {
+    t.match(run("print(confinementProblem())", { confined: false }).output, "could gain capabilities");
+    t.equal(run('print(confinementProblem() ?? "none")').output, '"none"');
+    t.end();
+  },
+);
 
 t.test("a thread that has kept a privilege is found", (t) => {
   const status = (changed: Record<string, string> = {}) =>
     Object.entries({
-      Name: "node", Uid: "7\t7\t7\t7", Gid: "7\t7\t7\t7", Groups: " ", CapPrm: "0000000000000000", CapEff: "0000000000000000", CapAmb: "0000000000000000", NoNewPrivs: "1", Seccomp: "2", ...changed,
-    }).map(([name, value]) => `${name}:\t${value}`).join("\n");
+      Name: "node",
+      Uid: "7\t7\t7\t7",
+      Gid: "7\t7\t7\t7",
+      Groups: " ",
+      CapPrm: "0000000000000000",
+      CapEff: "0000000000000000",
+      CapAmb: "0000000000000000",
+      NoNewPrivs: "1",
+      Seccomp: "2",
+      ...changed,
+    })
+      .map(([name, value]) => `${name}:\t${value}`)
+      .join("\n");
   t.equal(privilegeIn(status(), 7), undefined);
-  for (const [name, value] of [["Uid", "7\t7\t0\t7"], ["Gid", "0\t0\t0\t0"], ["Groups", "27 "], ["CapPrm", "0000000000003000"], ["NoNewPrivs", "0"], ["Seccomp", "0"]] as const)
+  for (const [name, value] of [
+    ["Uid", "7\t7\t0\t7"],
+    ["Gid", "0\t0\t0\t0"],
+    ["Groups", "27 "],
+    ["CapPrm", "0000000000003000"],
+    ["NoNewPrivs", "0"],
+    ["Seccomp", "0"],
+  ] as const)
     t.equal(privilegeIn(status({ [name]: value }), 7), `${name}: ${value}`);
   t.equal(privilegeIn("Name:\tnode\n", 7), "Uid: not told");
   t.end();

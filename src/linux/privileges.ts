@@ -65,7 +65,8 @@ function hasRing(): boolean {
  */
 function emptyBoundingSet(): void {
   setInheritable([CAP_DAC_READ_SEARCH, CAP_SETGID, CAP_SETUID]);
-  for (const capability of capabilities()) check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
+  for (const capability of capabilities())
+    check(c.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0), "prctl", "PR_CAPBSET_DROP");
 }
 
 /**
@@ -93,9 +94,18 @@ export function dropPrivileges(user: number, allowed: readonly RefusedCall[] = [
 export function privilegeIn(status: string, user: number): string | undefined {
   const ids = Array<number>(4).fill(user).join("\t");
   const wanted: Record<string, RegExp> = {
-    Uid: new RegExp(`^${ids}$`), Gid: new RegExp(`^${ids}$`), Groups: /^\s*$/, CapPrm: /^0+$/, CapEff: /^0+$/, CapAmb: /^0+$/, NoNewPrivs: /^1$/, Seccomp: /^2$/,
+    Uid: new RegExp(`^${ids}$`),
+    Gid: new RegExp(`^${ids}$`),
+    Groups: /^\s*$/,
+    CapPrm: /^0+$/,
+    CapEff: /^0+$/,
+    CapAmb: /^0+$/,
+    NoNewPrivs: /^1$/,
+    Seccomp: /^2$/,
   };
-  const fields = new Map(status.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]));
+  const fields = new Map(
+    status.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
+  );
   const kept = Object.keys(wanted).find((name) => !wanted[name]!.test(fields.get(name) ?? "-"));
   return kept === undefined ? undefined : `${kept}: ${fields.get(kept) ?? "not told"}`;
 }
@@ -120,7 +130,8 @@ export function goAhead(niceness: number): void {
  */
 export function raiseDescriptorLimit(): void {
   const wanted = Number(readFileSync("/proc/sys/fs/nr_open", "utf8"));
-  if (c.setrlimit(RLIMIT_NOFILE, limitOf(wanted)) !== 0 && lastErrno() !== EPERM) check(-1, "setrlimit", `NOFILE ${wanted}`);
+  if (c.setrlimit(RLIMIT_NOFILE, limitOf(wanted)) !== 0 && lastErrno() !== EPERM)
+    check(-1, "setrlimit", `NOFILE ${wanted}`);
 }
 
 /** How many descriptors this process may have open. */

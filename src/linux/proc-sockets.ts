@@ -27,7 +27,11 @@ export interface BoundSocket {
  * Reads one of /proc/PID/net/{udp,tcp} and their IPv6 siblings. Throws ENOENT when there is none.
  * @param wants whether sockets of a port matter: of others nothing more is read
  */
-export function* boundSockets(path: string, wants: (port: number) => boolean, found: (socket: BoundSocket) => void): Pieces<void> {
+export function* boundSockets(
+  path: string,
+  wants: (port: number) => boolean,
+  found: (socket: BoundSocket) => void,
+): Pieces<void> {
   yield* eachLine(path, (line) => {
     const socket = boundSocket(line, wants);
     if (socket) found(socket);
@@ -41,7 +45,11 @@ function boundSocket(line: string, wants: (port: number) => boolean): BoundSocke
   const port = parseInt(local.slice(colon + 1), 16);
   if (colon < 8 || !wants(port)) return undefined;
   const bytes = Buffer.from(local.slice(0, colon), "hex").swap32();
-  return { address: { ip: bytes.length === 4 ? decodeIPv4(bytes, 0) : decodeIPv6(bytes, 0), port }, state: parseInt(state, 16), inode: Number(inode) };
+  return {
+    address: { ip: bytes.length === 4 ? decodeIPv4(bytes, 0) : decodeIPv6(bytes, 0), port },
+    state: parseInt(state, 16),
+    inode: Number(inode),
+  };
 }
 
 /** Reads a file of /proc line by line, its headline left out. */
@@ -82,7 +90,11 @@ export function* processes(): Pieces<number[]> {
  * Looks through the descriptors of processes for sockets.
  * @param found told of each that a process holds; says whether enough is known
  */
-export function* eachHolder(pids: Iterable<number>, inodes: ReadonlySet<number>, found: (inode: number, pid: number) => boolean | undefined): Pieces<void> {
+export function* eachHolder(
+  pids: Iterable<number>,
+  inodes: ReadonlySet<number>,
+  found: (inode: number, pid: number) => boolean | undefined,
+): Pieces<void> {
   let looked = 0;
   for (const pid of pids) {
     for (const name of entries(`/proc/${pid}/fd`)) {

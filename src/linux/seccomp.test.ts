@@ -11,7 +11,10 @@ interface Call {
 }
 
 /** Runs a filter over one system call as the kernel does. Throws on anything the kernel would not take. */
-function verdict(architecture: Architecture, { number, argument0 = 0, architecture: seen = audit[architecture] }: Call): string {
+function verdict(
+  architecture: Architecture,
+  { number, argument0 = 0, architecture: seen = audit[architecture] }: Call,
+): string {
   const program = buildFilter(architecture, audit[architecture]);
   const data: Record<number, number> = { 0: number, 4: seen, 16: argument0 };
   let accumulator = 0;
@@ -23,7 +26,14 @@ function verdict(architecture: Architecture, { number, argument0 = 0, architectu
       accumulator = loaded;
     } else if (operation === 0x06) return describe(operand);
     else {
-      const holds = operation === 0x15 ? accumulator === operand : operation === 0x35 ? accumulator >= operand : operation === 0x45 ? (accumulator & operand) !== 0 : undefined;
+      const holds =
+        operation === 0x15
+          ? accumulator === operand
+          : operation === 0x35
+            ? accumulator >= operand
+            : operation === 0x45
+              ? (accumulator & operand) !== 0
+              : undefined;
       if (holds === undefined) throw new Error(`operation ${operation}`);
       at += holds ? ifTrue : ifFalse;
     }
@@ -87,8 +97,15 @@ for (const architecture of ["x64", "arm64"] as const) {
 
   t.test(`on ${architecture} sockets are of the internet`, (t) => {
     const number = architecture === "x64" ? 41 : 198;
-    const families: [name: string, family: number, expected: string][] = [["AF_INET", 2, "allow"], ["AF_INET6", 10, "allow"], ["AF_UNIX", 1, "EAFNOSUPPORT"], ["AF_NETLINK", 16, "EAFNOSUPPORT"], ["AF_PACKET", 17, "EAFNOSUPPORT"]];
-    for (const [name, family, expected] of families) t.equal(verdict(architecture, { number, argument0: family }), expected, name);
+    const families: [name: string, family: number, expected: string][] = [
+      ["AF_INET", 2, "allow"],
+      ["AF_INET6", 10, "allow"],
+      ["AF_UNIX", 1, "EAFNOSUPPORT"],
+      ["AF_NETLINK", 16, "EAFNOSUPPORT"],
+      ["AF_PACKET", 17, "EAFNOSUPPORT"],
+    ];
+    for (const [name, family, expected] of families)
+      t.equal(verdict(architecture, { number, argument0: family }), expected, name);
     t.end();
   });
 
@@ -102,7 +119,12 @@ for (const architecture of ["x64", "arm64"] as const) {
   t.test(`on ${architecture} the filter is one the kernel takes`, (t) => {
     const program = buildFilter(architecture, audit[architecture]);
     t.ok(program.length <= 4096);
-    t.ok(program.every(([, ifTrue, ifFalse], at) => at + 1 + Math.max(ifTrue, ifFalse) < program.length || program[at]![0] === 0x06), "no jump leads out of it");
+    t.ok(
+      program.every(
+        ([, ifTrue, ifFalse], at) => at + 1 + Math.max(ifTrue, ifFalse) < program.length || program[at]![0] === 0x06,
+      ),
+      "no jump leads out of it",
+    );
     t.end();
   });
 }

@@ -16,20 +16,64 @@ const CLONE_THREAD = 0x10000;
 
 /** What a server that faces the network has no business calling, by number on x86-64 and arm64 (-1: not there). */
 const refused = {
-  execve: [59, 221], execveat: [322, 281], fork: [57, -1], vfork: [58, -1],
-  ptrace: [101, 117], process_vm_readv: [310, 270], process_vm_writev: [311, 271], pidfd_getfd: [438, 438], kcmp: [312, 272],
-  mount: [165, 40], umount2: [166, 39], pivot_root: [155, 41], chroot: [161, 51], open_tree: [428, 428], move_mount: [429, 429],
-  fsopen: [430, 430], fsconfig: [431, 431], fsmount: [432, 432], fspick: [433, 433], mount_setattr: [442, 442],
-  setns: [308, 268], unshare: [272, 97],
-  bpf: [321, 280], perf_event_open: [298, 241], userfaultfd: [323, 282],
-  io_uring_setup: [425, 425], io_uring_enter: [426, 426], io_uring_register: [427, 427],
-  add_key: [248, 217], request_key: [249, 218], keyctl: [250, 219],
-  init_module: [175, 105], delete_module: [176, 106], finit_module: [313, 273], kexec_load: [246, 104], kexec_file_load: [320, 294],
-  reboot: [169, 142], swapon: [167, 224], swapoff: [168, 225], acct: [163, 89], quotactl: [179, 60], syslog: [103, 116],
-  name_to_handle_at: [303, 264], open_by_handle_at: [304, 265], mknod: [133, -1], mknodat: [259, 33],
-  settimeofday: [164, 170], clock_settime: [227, 112], adjtimex: [159, 171], clock_adjtime: [305, 266],
-  sethostname: [170, 161], setdomainname: [171, 162], personality: [135, 92], ioperm: [173, -1], iopl: [172, -1], modify_ldt: [154, -1],
-  bind: [49, 200], listen: [50, 201],
+  execve: [59, 221],
+  execveat: [322, 281],
+  fork: [57, -1],
+  vfork: [58, -1],
+  ptrace: [101, 117],
+  process_vm_readv: [310, 270],
+  process_vm_writev: [311, 271],
+  pidfd_getfd: [438, 438],
+  kcmp: [312, 272],
+  mount: [165, 40],
+  umount2: [166, 39],
+  pivot_root: [155, 41],
+  chroot: [161, 51],
+  open_tree: [428, 428],
+  move_mount: [429, 429],
+  fsopen: [430, 430],
+  fsconfig: [431, 431],
+  fsmount: [432, 432],
+  fspick: [433, 433],
+  mount_setattr: [442, 442],
+  setns: [308, 268],
+  unshare: [272, 97],
+  bpf: [321, 280],
+  perf_event_open: [298, 241],
+  userfaultfd: [323, 282],
+  io_uring_setup: [425, 425],
+  io_uring_enter: [426, 426],
+  io_uring_register: [427, 427],
+  add_key: [248, 217],
+  request_key: [249, 218],
+  keyctl: [250, 219],
+  init_module: [175, 105],
+  delete_module: [176, 106],
+  finit_module: [313, 273],
+  kexec_load: [246, 104],
+  kexec_file_load: [320, 294],
+  reboot: [169, 142],
+  swapon: [167, 224],
+  swapoff: [168, 225],
+  acct: [163, 89],
+  quotactl: [179, 60],
+  syslog: [103, 116],
+  name_to_handle_at: [303, 264],
+  open_by_handle_at: [304, 265],
+  mknod: [133, -1],
+  mknodat: [259, 33],
+  settimeofday: [164, 170],
+  clock_settime: [227, 112],
+  adjtimex: [159, 171],
+  clock_adjtime: [305, 266],
+  sethostname: [170, 161],
+  setdomainname: [171, 162],
+  personality: [135, 92],
+  ioperm: [173, -1],
+  iopl: [172, -1],
+  modify_ldt: [154, -1],
+  bind: [49, 200],
+  listen: [50, 201],
 } satisfies Record<string, readonly [x64: number, arm64: number]>;
 /** A call the filter refuses unless it is told otherwise. */
 export type RefusedCall = keyof typeof refused;
@@ -107,10 +151,19 @@ export function buildRingFilter(architecture: "x64" | "arm64", auditArchitecture
 }
 
 /** The filter: everything is allowed but what is listed, new processes, and sockets of other families than IP. */
-export function buildFilter(architecture: "x64" | "arm64", auditArchitecture: number, allowed: readonly RefusedCall[] = []): Instruction[] {
+export function buildFilter(
+  architecture: "x64" | "arm64",
+  auditArchitecture: number,
+  allowed: readonly RefusedCall[] = [],
+): Instruction[] {
   const column = architecture === "x64" ? 0 : 1;
   const refuse = give(RET_ERRNO | EPERM);
-  const program: Instruction[] = [load(DATA.architecture), jumpIfEqual(auditArchitecture, 1, 0), refuse, load(DATA.number)];
+  const program: Instruction[] = [
+    load(DATA.architecture),
+    jumpIfEqual(auditArchitecture, 1, 0),
+    refuse,
+    load(DATA.number),
+  ];
   if (architecture === "x64") program.push(jumpIfAtLeast(0x40000000, 0, 1), refuse); // the x32 interface
   for (const [name, entry] of Object.entries(refused)) {
     const number = entry[column];
@@ -118,7 +171,13 @@ export function buildFilter(architecture: "x64" | "arm64", auditArchitecture: nu
   }
   // clone3 passes its flags in memory, which a filter cannot read; libc falls back to clone on ENOSYS.
   program.push(jumpIfEqual(numbers.clone3[column], 0, 1), give(RET_ERRNO | ENOSYS));
-  program.push(jumpIfEqual(numbers.clone[column], 0, 4), load(DATA.argument0), jumpIfBitsSet(CLONE_THREAD, 0, 1), give(RET_ALLOW), refuse);
+  program.push(
+    jumpIfEqual(numbers.clone[column], 0, 4),
+    load(DATA.argument0),
+    jumpIfBitsSet(CLONE_THREAD, 0, 1),
+    give(RET_ALLOW),
+    refuse,
+  );
   program.push(
     jumpIfEqual(numbers.socket[column], 0, 5),
     load(DATA.argument0),

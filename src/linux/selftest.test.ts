@@ -29,7 +29,9 @@ t.test("a layout that is another machine's is found out", (t) => {
 });
 
 t.test("a kernel before 5.10 is too old", (t) => {
-  for (const version of ["5.10.0", "5.15.0-91-generic", "6.1.0", "10.0"]) t.equal(versionProblem(version), undefined, version);
-  for (const version of ["5.9.16", "4.19.0-26-amd64"]) t.match(versionProblem(version), /too old; pontoon needs 5\.10/, version);
+  for (const version of ["5.10.0", "5.15.0-91-generic", "6.1.0", "10.0"])
+    t.equal(versionProblem(version), undefined, version);
+  for (const version of ["5.9.16", "4.19.0-26-amd64"])
+    t.match(versionProblem(version), /too old; pontoon needs 5\.10/, version);
   t.end();
 });

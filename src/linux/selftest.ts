@@ -75,7 +75,9 @@ export function versionProblem(version: string): string | undefined {
 }
 
 function seccompProblem(): string | undefined {
-  return isFilterAvailable() ? undefined : "the kernel has no seccomp filters; pontoon-dns does not face the network without: use a kernel with CONFIG_SECCOMP_FILTER";
+  return isFilterAvailable()
+    ? undefined
+    : "the kernel has no seccomp filters; pontoon-dns does not face the network without: use a kernel with CONFIG_SECCOMP_FILTER";
 }
 
 function pidfdProblem(): string | undefined {
@@ -83,7 +85,8 @@ function pidfdProblem(): string | undefined {
     closeDescriptor(openPidfd(process.pid));
     return undefined;
   } catch (error) {
-    if (error instanceof LinuxError) return `the kernel refuses pidfd_open (${error.code}); pontoon cannot follow processes without it`;
+    if (error instanceof LinuxError)
+      return `the kernel refuses pidfd_open (${error.code}); pontoon cannot follow processes without it`;
     throw error;
   }
 }
@@ -99,5 +102,8 @@ function nftablesProblem(): string | undefined {
 }
 
 function expect(what: string, holds: boolean): void {
-  if (!holds) throw new Error(`the layout of ${what} is not what pontoon expects on ${layout.architecture}; please report it with the kernel's version`);
+  if (!holds)
+    throw new Error(
+      `the layout of ${what} is not what pontoon expects on ${layout.architecture}; please report it with the kernel's version`,
+    );
 }

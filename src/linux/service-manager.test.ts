@@ -12,7 +12,8 @@ const fail = (error: unknown) => {
 function received(fd: number): string[] {
   const buffer = Buffer.alloc(256);
   const messages: string[] = [];
-  for (let length = receiveBytes(fd, buffer); length !== WOULD_BLOCK; length = receiveBytes(fd, buffer)) messages.push(buffer.toString("utf8", 0, length));
+  for (let length = receiveBytes(fd, buffer); length !== WOULD_BLOCK; length = receiveBytes(fd, buffer))
+    messages.push(buffer.toString("utf8", 0, length));
   return messages;
 }
 

@@ -22,7 +22,8 @@ export class ServiceManager {
   /** The service is up. From now on signs of life are sent. */
   ready(): void {
     this.#send("READY=1");
-    if (this.path !== undefined && this.watchdogTime > 0) this.#alive = setInterval(() => this.#send("WATCHDOG=1"), this.watchdogTime / 3);
+    if (this.path !== undefined && this.watchdogTime > 0)
+      this.#alive = setInterval(() => this.#send("WATCHDOG=1"), this.watchdogTime / 3);
   }
 
   /** One line for `systemctl status`. */

@@ -1,5 +1,14 @@
 import { arena, bind, check } from "./ffi.js";
-import { AF_INET, AF_INET6, SOCK_DGRAM, SOCK_STREAM, SOL_SOCKET, SO_ACCEPTCONN, SO_DOMAIN, SO_TYPE } from "./constants.js";
+import {
+  AF_INET,
+  AF_INET6,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SO_ACCEPTCONN,
+  SO_DOMAIN,
+  SO_TYPE,
+} from "./constants.js";
 
 const getsockopt = bind("int getsockopt(int, int, int, void *, void *)");
 

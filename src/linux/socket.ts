@@ -1,8 +1,41 @@
 import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js";
 import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
-import { AF_UNSPEC, AF_INET, AF_INET6, AF_UNIX, EAGAIN, EBADF, EINPROGRESS, IPPROTO_IP, IPPROTO_TCP, IP_TTL, MSG_DONTWAIT, MSG_NOSIGNAL,
-  SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_SEQPACKET, SOCK_STREAM, SOL_SOCKET, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_MARK, SO_PEERCRED,
-  SO_RCVBUF, SO_REUSEADDR, SO_REUSEPORT,  SO_RCVBUFFORCE, SO_SNDBUF, SO_SNDBUFFORCE, TCP_CONGESTION, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_NODELAY } from "./constants.js";
+import {
+  AF_UNSPEC,
+  AF_INET,
+  AF_INET6,
+  AF_UNIX,
+  EAGAIN,
+  EBADF,
+  EINPROGRESS,
+  IPPROTO_IP,
+  IPPROTO_TCP,
+  IP_TTL,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  SOCK_CLOEXEC,
+  SOCK_DGRAM,
+  SOCK_NONBLOCK,
+  SOCK_SEQPACKET,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  SO_ERROR,
+  SO_KEEPALIVE,
+  SO_LINGER,
+  SO_MARK,
+  SO_PEERCRED,
+  SO_RCVBUF,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SO_RCVBUFFORCE,
+  SO_SNDBUF,
+  SO_SNDBUFFORCE,
+  TCP_CONGESTION,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+  TCP_NODELAY,
+} from "./constants.js";
 
 const closeAside = bindAside("int close(int)");
 const c = {
@@ -219,7 +252,11 @@ export function congestionControl(fd: number): string {
 }
 
 export function setCongestionControl(fd: number, name: string): void {
-  check(c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, optionScratch, optionScratch.write(name, "latin1")), "setsockopt", `TCP_CONGESTION ${name}`);
+  check(
+    c.setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, optionScratch, optionScratch.write(name, "latin1")),
+    "setsockopt",
+    `TCP_CONGESTION ${name}`,
+  );
 }
 
 export function setTimeToLive(fd: number, hops: number): void {

@@ -1,9 +1,37 @@
 import t from "tap";
-import { ECONNRESET, EPIPE, IPPROTO_TCP, SHUT_WR, SO_KEEPALIVE, SOL_SOCKET, TCP_KEEPCNT, TCP_KEEPIDLE, TCP_KEEPINTVL } from "./constants.js";
+import {
+  ECONNRESET,
+  EPIPE,
+  IPPROTO_TCP,
+  SHUT_WR,
+  SO_KEEPALIVE,
+  SOL_SOCKET,
+  TCP_KEEPCNT,
+  TCP_KEEPIDLE,
+  TCP_KEEPINTVL,
+} from "./constants.js";
 import { closePipe, openPipe } from "./pipe.js";
-import { closeDescriptor, getOption, localAddress, packetPair, peerAddress, resetAndClose, setKeepalive } from "./socket.js";
+import {
+  closeDescriptor,
+  getOption,
+  localAddress,
+  packetPair,
+  peerAddress,
+  resetAndClose,
+  setKeepalive,
+} from "./socket.js";
 import { receivePacket, sendPacket } from "./packet-connection.js";
-import { AGAIN, receiveShared, sendAny, sendShared, shared, SHARED_SIZE, shutdownSocket, spliceBytes, unacknowledged } from "./stream.js";
+import {
+  AGAIN,
+  receiveShared,
+  sendAny,
+  sendShared,
+  shared,
+  SHARED_SIZE,
+  shutdownSocket,
+  spliceBytes,
+  unacknowledged,
+} from "./stream.js";
 import { openDescriptors } from "./test-loop.js";
 import { tcpPair } from "./test-tcp.js";
 
@@ -47,7 +75,7 @@ t.test("a peer that does not read stops the sender, and what it owes is known", 
   }
   t.ok(sent > 0);
   t.ok(unacknowledged(a) > 0);
-  for (let received = 0; received < sent; ) {
+  for (let received = 0; received < sent;) {
     const length = receiveShared(b);
     if (length > 0) received += length;
   }
@@ -83,7 +111,10 @@ t.test("keepalive is set, and both ends know each other", (t) => {
   t.equal(getOption(a, SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE"), 0);
   setKeepalive(a, { idle: 61, interval: 16, probes: 5 });
   t.equal(getOption(a, SOL_SOCKET, SO_KEEPALIVE, "SO_KEEPALIVE"), 1);
-  t.same([TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT].map((option) => getOption(a, IPPROTO_TCP, option, "keepalive")), [61, 16, 5]);
+  t.same(
+    [TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT].map((option) => getOption(a, IPPROTO_TCP, option, "keepalive")),
+    [61, 16, 5],
+  );
   t.same(peerAddress(a), localAddress(b));
   t.same(peerAddress(b), localAddress(a));
   [a, b].forEach(closeDescriptor);

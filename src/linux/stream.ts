@@ -1,6 +1,15 @@
 // Moving bytes of streams with as little around the system call as possible: what fails is a number, not an exception.
 import { decodeAddress, type SocketAddress } from "./address.js";
-import { EAGAIN, EINTR, MSG_DONTWAIT, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK, SOCK_CLOEXEC, SOCK_NONBLOCK } from "./constants.js";
+import {
+  EAGAIN,
+  EINTR,
+  MSG_DONTWAIT,
+  MSG_NOSIGNAL,
+  MSG_OOB,
+  MSG_PEEK,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+} from "./constants.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
 
 const c = {

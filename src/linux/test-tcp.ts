@@ -1,4 +1,13 @@
-import { acceptSocket, bindSocket, closeDescriptor, connectSocket, listenSocket, localAddress, tcpSocket, WOULD_BLOCK } from "./socket.js";
+import {
+  acceptSocket,
+  bindSocket,
+  closeDescriptor,
+  connectSocket,
+  listenSocket,
+  localAddress,
+  tcpSocket,
+  WOULD_BLOCK,
+} from "./socket.js";
 
 /** Both ends of a TCP connection over loopback. The test closes them. */
 export function tcpPair(): [client: number, server: number] {

@@ -43,7 +43,10 @@ const slow: Record<string, (t: Test) => Other> = {
   "a pipe": (t) => {
     const pipe = openPipe(64 * 1024)!;
     t.teardown(() => [pipe.read, pipe.write].forEach((fd) => closeSync(fd)));
-    return { fd: opened(t, `/proc/self/fd/${pipe.write}`, constants.O_WRONLY), read: () => readSync(pipe.read, buffer) };
+    return {
+      fd: opened(t, `/proc/self/fd/${pipe.write}`, constants.O_WRONLY),
+      read: () => readSync(pipe.read, buffer),
+    };
   },
   "a socket": (t) => {
     const [fd, other] = packetPair();
@@ -61,7 +64,10 @@ for (const [name, make] of Object.entries(slow))
   t.test(`${name} that nobody reads takes what it has room for, and more when it is read`, (t) => {
     const other = make(t);
     const { fd } = other;
-    const isNonBlocking = () => (Number.parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & constants.O_NONBLOCK) !== 0;
+    const isNonBlocking = () =>
+      (Number.parseInt(/flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) &
+        constants.O_NONBLOCK) !==
+      0;
     const before = isNonBlocking();
     const output = new UnwaitedOutput(fd);
     t.teardown(() => output.close());

@@ -19,7 +19,7 @@ class Bench {
 
   /** Moves on by `ms`, turning at every one of them. */
   pass(ms: number, step = 1): void {
-    for (const end = this.now + ms; this.now < end; ) {
+    for (const end = this.now + ms; this.now < end;) {
       this.now = Math.min(end, this.now + step);
       this.wheel.turn();
     }
@@ -102,21 +102,25 @@ t.test("an overdue deadline is not waited for", (t) => {
 t.test("waiting as long as the wheel says runs everything in time", (t) => {
   const holds = () =>
     fc.assert(
-      fc.property(fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 20 }), fc.integer({ min: 1, max: 12 }), (delays, work) => {
-        const bench = new Bench(0);
-        const late: number[] = [];
-        for (const delay of delays) {
-          const due = delay;
-          bench.wheel.in(delay, () => late.push(bench.now - due));
-        }
-        // Each round the loop waits, turns, and then has other things to do.
-        for (let round = 0; round < 1000 && late.length < delays.length; round++) {
-          bench.now += bench.wheel.waitAtMost(100);
-          bench.wheel.turn();
-          bench.now += work;
-        }
-        return late.length === delays.length && late.every((ms) => ms >= 0 && ms <= 8 + work + 8);
-      }),
+      fc.property(
+        fc.array(fc.nat({ max: 400 }), { minLength: 1, maxLength: 20 }),
+        fc.integer({ min: 1, max: 12 }),
+        (delays, work) => {
+          const bench = new Bench(0);
+          const late: number[] = [];
+          for (const delay of delays) {
+            const due = delay;
+            bench.wheel.in(delay, () => late.push(bench.now - due));
+          }
+          // Each round the loop waits, turns, and then has other things to do.
+          for (let round = 0; round < 1000 && late.length < delays.length; round++) {
+            bench.now += bench.wheel.waitAtMost(100);
+            bench.wheel.turn();
+            bench.now += work;
+          }
+          return late.length === delays.length && late.every((ms) => ms >= 0 && ms <= 8 + work + 8);
+        },
+      ),
     );
   t.doesNotThrow(holds);
   t.end();

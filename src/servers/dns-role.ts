@@ -78,16 +78,28 @@ export class DnsRole {
     private options: DnsRoleOptions,
     private readonly log: Logger,
   ) {
-    this.#client = new ServerClient(dnsServer, poller, { files: dnsFiles(options.runDir), version: options.version }, log, {
-      onConnected: (held) => this.#onConnected(held),
-      onLost: () => this.#onLost(),
-      onGivenUp: (held) => {
-        this.#adoptUnseen(held);
-        void this.takeovers.abandonAll();
+    this.#client = new ServerClient(
+      dnsServer,
+      poller,
+      { files: dnsFiles(options.runDir), version: options.version },
+      log,
+      {
+        onConnected: (held) => this.#onConnected(held),
+        onLost: () => this.#onLost(),
+        onGivenUp: (held) => {
+          this.#adoptUnseen(held);
+          void this.takeovers.abandonAll();
+        },
+        onMessage: (message) => this.#onMessage(message),
       },
-      onMessage: (message) => this.#onMessage(message),
-    });
-    this.takeovers = new Takeovers(poller, log, (sandbox) => this.#onEnded(sandbox), (what) => this.#client.refuse(what), (sandbox, error) => this.#giveBack(sandbox, error));
+    );
+    this.takeovers = new Takeovers(
+      poller,
+      log,
+      (sandbox) => this.#onEnded(sandbox),
+      (what) => this.#client.refuse(what),
+      (sandbox, error) => this.#giveBack(sandbox, error),
+    );
     this.#putSettings();
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#reviews.request(change));
@@ -147,7 +159,10 @@ export class DnsRole {
 
   #putSettings(): void {
     const { orphanAfter, queryLog, cacheSize, patience } = this.options;
-    this.#mirror.put("settings", { kind: "settings", settings: { orphanAfter, queryLog, cacheSize, patience: Math.round(patience) } });
+    this.#mirror.put("settings", {
+      kind: "settings",
+      settings: { orphanAfter, queryLog, cacheSize, patience: Math.round(patience) },
+    });
   }
 
   /** Tells the server that this daemon lives. What it was told before stays told before. */
@@ -163,13 +178,19 @@ export class DnsRole {
 
   /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws SERVER_SILENT. */
   async explain(sandbox: string, query: Buffer): Promise<Explanation | undefined> {
-    const [{ explanation }] = await this.#client.request((request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }), "explained");
+    const [{ explanation }] = await this.#client.request(
+      (request) => ({ kind: "explain", request, sandbox, query: query.toString("base64") }),
+      "explained",
+    );
     return explanation;
   }
 
   /** Has the server forget what upstreams have said of a name, or of every name. @returns how many answers that were. Throws SERVER_SILENT. */
   async flush(name: string | undefined): Promise<number> {
-    const [{ answers }] = await this.#client.request((request) => ({ kind: "flush", request, ...(name !== undefined && { name }) }), "flushed");
+    const [{ answers }] = await this.#client.request(
+      (request) => ({ kind: "flush", request, ...(name !== undefined && { name }) }),
+      "flushed",
+    );
     return answers;
   }
 
@@ -184,7 +205,12 @@ export class DnsRole {
   get isReady(): boolean {
     if (!this.#mayTakeOver) return false;
     if (!this.options.takeOver) return true;
-    return this.#connected && [...this.decisions.values()].every((decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id));
+    return (
+      this.#connected &&
+      [...this.decisions.values()].every(
+        (decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id),
+      )
+    );
   }
 
   #isSettled(sandbox: string): boolean {
@@ -198,7 +224,8 @@ export class DnsRole {
 
   #reviewNetwork(id: string): void {
     const network = this.inventory.networks.get(id);
-    if (network && !network.predefined) this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
+    if (network && !network.predefined)
+      this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
     else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
     this.#reviews.request({ containers: this.inventory.containersOn(id) });
   }
@@ -216,8 +243,10 @@ export class DnsRole {
     const records = container ? endpointRecords(this.inventory, container, this.options.defaultTtl) : [];
     const networks = new Set(records.map(({ network }) => network));
     for (const network of this.#networksOf.get(id) ?? [])
-      if (!networks.has(network)) this.#mirror.remove(`endpoint ${network} ${id}`, { kind: "endpoint-gone", network, container: id });
-    for (const endpoint of records) this.#mirror.put(`endpoint ${endpoint.network} ${id}`, { kind: "endpoint", endpoint });
+      if (!networks.has(network))
+        this.#mirror.remove(`endpoint ${network} ${id}`, { kind: "endpoint-gone", network, container: id });
+    for (const endpoint of records)
+      this.#mirror.put(`endpoint ${endpoint.network} ${id}`, { kind: "endpoint", endpoint });
     if (networks.size > 0) this.#networksOf.set(id, networks);
     else this.#networksOf.delete(id);
   }
@@ -225,10 +254,14 @@ export class DnsRole {
   /** Whether the table has all names of a network depends on those who are on it. */
   #reviewExcess(id: string, container: Container | undefined): void {
     const before = this.#incomplete.get(id) ?? [];
-    const now = container?.excess?.names === true ? container.endpoints.flatMap((endpoint) => this.inventory.networkOf(endpoint)?.id ?? []) : [];
+    const now =
+      container?.excess?.names === true
+        ? container.endpoints.flatMap((endpoint) => this.inventory.networkOf(endpoint)?.id ?? [])
+        : [];
     if (now.length > 0) this.#incomplete.set(id, now);
     else this.#incomplete.delete(id);
-    for (const network of new Set([...before, ...now])) if (before.includes(network) !== now.includes(network)) this.#reviewNetwork(network);
+    for (const network of new Set([...before, ...now]))
+      if (before.includes(network) !== now.includes(network)) this.#reviewNetwork(network);
   }
 
   async #reviewSandbox(container: Container): Promise<void> {
@@ -238,13 +271,24 @@ export class DnsRole {
       if (current !== container) return; // overtaken: the newer state is reviewed on its own
       const decision = decide(this.inventory, container, outside, this.options);
       const before = this.decisions.get(container.id);
-      if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id)) this.#letGo(before.sandbox.id);
-      if (decision.kind === "leave" && decision.code !== undefined && (before?.kind !== "leave" || before.reason !== decision.reason))
-        this.log.warn({ container: container.name, code: decision.code, reason: decision.reason }, "a container is left to Docker's resolver");
+      if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id))
+        this.#letGo(before.sandbox.id);
+      if (
+        decision.kind === "leave" &&
+        decision.code !== undefined &&
+        (before?.kind !== "leave" || before.reason !== decision.reason)
+      )
+        this.log.warn(
+          { container: container.name, code: decision.code, reason: decision.reason },
+          "a container is left to Docker's resolver",
+        );
       this.decisions.set(container.id, decision);
       this.#act(decision);
     } catch (error) {
-      this.log.warn({ container: container.name, reason: describeError(error) }, "could not work out a container's resolver; left as it is");
+      this.log.warn(
+        { container: container.name, reason: describeError(error) },
+        "could not work out a container's resolver; left as it is",
+      );
     }
   }
 
@@ -273,7 +317,9 @@ export class DnsRole {
     this.#mirror.remove(`sandbox ${sandbox}`);
     this.answering.delete(sandbox);
     // A review may have told of it meanwhile, and the server has forgotten that.
-    void this.takeovers.giveBack(sandbox, error).then(() => this.takeovers.has(sandbox) || this.#mirror.remove(`sandbox ${sandbox}`));
+    void this.takeovers
+      .giveBack(sandbox, error)
+      .then(() => this.takeovers.has(sandbox) || this.#mirror.remove(`sandbox ${sandbox}`));
   }
 
   /** It was wanted again while it was being let go of: the server has forgotten it by now, record and all. */
@@ -342,11 +388,13 @@ export class DnsRole {
     if (failures.size === 0) return;
     const now = performance.now();
     for (const decision of this.decisions.values())
-      if (decision.kind === "serve" && (failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now) this.#act(decision);
+      if (decision.kind === "serve" && (failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now)
+        this.#act(decision);
   }
 
   #pidOf(sandbox: string): number | undefined {
-    for (const decision of this.decisions.values()) if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
+    for (const decision of this.decisions.values())
+      if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
     return undefined;
   }
 }

@@ -4,25 +4,72 @@ import { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
 import { decide, endpointRecords, networkRecord, ttlOf } from "./dns-table.js";
 
-const outside: OutsideDns = { upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }], forwardSingleLabels: true, search: ["lan"] };
+const outside: OutsideDns = {
+  upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }],
+  forwardSingleLabels: true,
+  search: ["lan"],
+};
 
-const network = (id: string, given: Partial<Network> = {}): Network => ({ id, name: id, driver: "bridge", internal: false, predefined: false, shared: false, ...given });
+const network = (id: string, given: Partial<Network> = {}): Network => ({
+  id,
+  name: id,
+  driver: "bridge",
+  internal: false,
+  predefined: false,
+  shared: false,
+  ...given,
+});
 const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint => ({
-  networkId, networkName: networkId, aliases: [], links: [], ipv4: "10.0.0.2", ipv6: undefined, hasGateway: { ipv4: true, ipv6: false }, gatewayPriority: 0, ...given,
+  networkId,
+  networkName: networkId,
+  aliases: [],
+  links: [],
+  ipv4: "10.0.0.2",
+  ipv6: undefined,
+  hasGateway: { ipv4: true, ipv6: false },
+  gatewayPriority: 0,
+  ...given,
 });
 const container = (given: Partial<Container> = {}): Container => ({
-  id: "c".repeat(64), name: "web", hostname: "", labels: {}, running: true, sandbox: { id: "s1", pid: 42 }, networkMode: { kind: "own" }, ports: [[80, "tcp"]], published: [],
-  dns: { servers: [], options: [], search: [] }, endpoints: [endpoint("n1")], hostsPath: "", resolvConfPath: "", legacyLinks: [], partial: false, excess: undefined, ...given,
+  id: "c".repeat(64),
+  name: "web",
+  hostname: "",
+  labels: {},
+  running: true,
+  sandbox: { id: "s1", pid: 42 },
+  networkMode: { kind: "own" },
+  ports: [[80, "tcp"]],
+  published: [],
+  dns: { servers: [], options: [], search: [] },
+  endpoints: [endpoint("n1")],
+  hostsPath: "",
+  resolvConfPath: "",
+  legacyLinks: [],
+  partial: false,
+  excess: undefined,
+  ...given,
 });
 
 function inventory(...networks: Network[]): Inventory {
   const made = new Inventory();
-  for (const entry of [network("n1"), network("n2"), network("inside", { internal: true }), network("bridge", { predefined: true }), network("over", { shared: true }), ...networks]) made.putNetwork(entry);
+  for (const entry of [
+    network("n1"),
+    network("n2"),
+    network("inside", { internal: true }),
+    network("bridge", { predefined: true }),
+    network("over", { shared: true }),
+    ...networks,
+  ])
+    made.putNetwork(entry);
   return made;
 }
 
 t.test("a container is served with its networks in Docker's order and its links turned round", (t) => {
-  const decision = decide(inventory(), container({ endpoints: [endpoint("inside"), endpoint("n2", { links: [["target", "alias"]] }), endpoint("n1")] }), outside);
+  const decision = decide(
+    inventory(),
+    container({ endpoints: [endpoint("inside"), endpoint("n2", { links: [["target", "alias"]] }), endpoint("n1")] }),
+    outside,
+  );
   t.same(decision, {
     kind: "serve",
     pid: 42,
@@ -30,7 +77,11 @@ t.test("a container is served with its networks in Docker's order and its links 
       id: "s1",
       container: "c".repeat(64),
       containerName: "web",
-      networks: [{ id: "n1", links: [] }, { id: "n2", links: [["alias", "target"]] }, { id: "inside", links: [] }],
+      networks: [
+        { id: "n1", links: [] },
+        { id: "n2", links: [["alias", "target"]] },
+        { id: "inside", links: [] },
+      ],
       forwarding: { kind: "upstreams", upstreams: outside.upstreams },
       singleLabels: "forward",
       sharesAnswers: false,
@@ -69,22 +120,65 @@ t.test("a container that cannot reach the outside asks nobody there", (t) => {
     ["beside the default bridge", [endpoint("inside"), endpoint("bridge")], "upstreams"],
     ["IPv6 alone", [endpoint("n1", { ipv4: undefined, ipv6: "fd00::2" })], "upstreams"],
   ];
-  for (const [what, endpoints, expected] of cases) t.match(decide(inventory(), container({ endpoints }), outside), { kind: "serve", sandbox: { forwarding: { kind: expected } } }, what);
+  for (const [what, endpoints, expected] of cases)
+    t.match(
+      decide(inventory(), container({ endpoints }), outside),
+      { kind: "serve", sandbox: { forwarding: { kind: expected } } },
+      what,
+    );
   t.end();
 });
 
 t.test("a container has a record on every user-defined network it has an address on", (t) => {
-  const given = container({ endpoints: [endpoint("n1", { aliases: ["www"] }), endpoint("n2", { ipv4: undefined }), endpoint("inside", { ipv4: undefined, ipv6: "fd00::2" }), endpoint("bridge")] });
+  const given = container({
+    endpoints: [
+      endpoint("n1", { aliases: ["www"] }),
+      endpoint("n2", { ipv4: undefined }),
+      endpoint("inside", { ipv4: undefined, ipv6: "fd00::2" }),
+      endpoint("bridge"),
+    ],
+  });
   t.same(endpointRecords(inventory(), given, 5), [
-    { network: "n1", container: given.id, names: ["web", "www", "cccccccccccc"], ipv4: "10.0.0.2", ipv6: undefined, ports: [[80, "tcp"]], ttl: 5 },
-    { network: "inside", container: given.id, names: ["web", "cccccccccccc"], ipv4: undefined, ipv6: "fd00::2", ports: [[80, "tcp"]], ttl: 5 },
+    {
+      network: "n1",
+      container: given.id,
+      names: ["web", "www", "cccccccccccc"],
+      ipv4: "10.0.0.2",
+      ipv6: undefined,
+      ports: [[80, "tcp"]],
+      ttl: 5,
+    },
+    {
+      network: "inside",
+      container: given.id,
+      names: ["web", "cccccccccccc"],
+      ipv4: undefined,
+      ipv6: "fd00::2",
+      ports: [[80, "tcp"]],
+      ttl: 5,
+    },
   ]);
   t.end();
 });
 
 t.test("a label sets the time a container's records are kept", (t) => {
-  const cases: [label: string | undefined, expected: number][] = [[undefined, 5], ["30", 30], ["0", 0], ["99999", 86_400], ["", 5], ["-1", 5], ["1.5", 5], ["5s", 5], ["100000", 86_400]];
-  for (const [label, expected] of cases) t.equal(ttlOf(container({ labels: label === undefined ? {} : { "pontoon.dns.ttl": label } }), 5), expected, String(label));
+  const cases: [label: string | undefined, expected: number][] = [
+    [undefined, 5],
+    ["30", 30],
+    ["0", 0],
+    ["99999", 86_400],
+    ["", 5],
+    ["-1", 5],
+    ["1.5", 5],
+    ["5s", 5],
+    ["100000", 86_400],
+  ];
+  for (const [label, expected] of cases)
+    t.equal(
+      ttlOf(container({ labels: label === undefined ? {} : { "pontoon.dns.ttl": label } }), 5),
+      expected,
+      String(label),
+    );
   t.end();
 });
 
@@ -95,7 +189,9 @@ t.test("a network is told by id, name and whether others share it", (t) => {
   inventory.putNetwork(own);
   inventory.putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})] }));
   t.same(networkRecord(inventory, own).shared, false);
-  inventory.putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})], excess: { reason: "too much", names: true } }));
+  inventory.putContainer(
+    container({ id: "c1", endpoints: [endpoint("n1", {})], excess: { reason: "too much", names: true } }),
+  );
   t.same(networkRecord(inventory, own).shared, true, "somebody on it has names that are not in the table");
   inventory.removeContainer("c1");
   t.same(networkRecord(inventory, own).shared, false);

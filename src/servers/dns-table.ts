@@ -8,7 +8,11 @@ import type { Container, Endpoint, Network } from "../inventory/types.js";
 export type Decision =
   | { readonly kind: "serve"; readonly sandbox: SandboxRecord; readonly pid: number }
   /** Docker's resolver keeps it. */
-  | { readonly kind: "leave"; readonly reason: string; /** Of the error for which it is left (docs/errors.md), if it is one. */ readonly code?: string };
+  | {
+      readonly kind: "leave";
+      readonly reason: string;
+      /** Of the error for which it is left (docs/errors.md), if it is one. */ readonly code?: string;
+    };
 
 /** Label that leaves a container's resolver to Docker when it says `off`. */
 const offLabel = "pontoon.dns";
@@ -41,7 +45,12 @@ export interface NamePolicy {
 }
 
 /** Whether a container's resolver is taken over, and what it may then see and ask. */
-export function decide(inventory: Inventory, container: Container, outside: OutsideDns, { singleLabel, sharesAnswers }: NamePolicy = { singleLabel: "forward", sharesAnswers: false }): Decision {
+export function decide(
+  inventory: Inventory,
+  container: Container,
+  outside: OutsideDns,
+  { singleLabel, sharesAnswers }: NamePolicy = { singleLabel: "forward", sharesAnswers: false },
+): Decision {
   const leave = (reason: string): Decision => ({ kind: "leave", reason });
   if (!container.running) return leave("not running");
   if (container.networkMode.kind === "host") return leave("uses the host's network");
@@ -55,14 +64,19 @@ export function decide(inventory: Inventory, container: Container, outside: Outs
   const forwarding = forwardingOf(inventory, container, outside);
   // Its resolver must neither forward nor say no for names other hosts may have: only Docker's knows them.
   if (forwarding.kind === "never") {
-    if (joined.some(({ network }) => network.shared)) return leave("on internal networks only, one of them shared with other hosts");
-    if (joined.some(({ network }) => inventory.hasMoreNames(network))) return leave("on internal networks only, one of them with more names than pontoon keeps");
+    if (joined.some(({ network }) => network.shared))
+      return leave("on internal networks only, one of them shared with other hosts");
+    if (joined.some(({ network }) => inventory.hasMoreNames(network)))
+      return leave("on internal networks only, one of them with more names than pontoon keeps");
   }
   const sandbox: SandboxRecord = {
     id: container.sandbox.id,
     container: container.id,
     containerName: container.name,
-    networks: joined.map(({ endpoint, network }) => ({ id: network.id, links: endpoint.links.map(([target, alias]) => [alias, target] as const) })),
+    networks: joined.map(({ endpoint, network }) => ({
+      id: network.id,
+      links: endpoint.links.map(([target, alias]) => [alias, target] as const),
+    })),
     forwarding,
     singleLabels: singleLabel === "local" ? "deny" : outside.forwardSingleLabels ? "forward" : "no-data",
     sharesAnswers,
@@ -88,7 +102,9 @@ function joinedOf(inventory: Inventory, container: Container): Joined[] {
 
 /** A container on internal networks only must not reach the outside by any path of ours. */
 function forwardingOf(inventory: Inventory, container: Container, outside: OutsideDns): Forwarding {
-  const reachesOutside = container.endpoints.some((endpoint) => hasAddress(endpoint) && inventory.networkOf(endpoint)?.internal === false);
+  const reachesOutside = container.endpoints.some(
+    (endpoint) => hasAddress(endpoint) && inventory.networkOf(endpoint)?.internal === false,
+  );
   return reachesOutside ? { kind: "upstreams", upstreams: outside.upstreams } : { kind: "never" };
 }
 

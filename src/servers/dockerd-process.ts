@@ -32,7 +32,9 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
 async function placeByName(host: string): Promise<DockerdPlace> {
   if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
-  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host)) ? placeOfOnly() : { kind: "remote" };
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host))
+    ? placeOfOnly()
+    : { kind: "remote" };
 }
 
 /** Why a dockerd is not served from here, in one sentence; undefined when it is. Asks dockerd only when it must. */
@@ -101,7 +103,8 @@ async function listenersAt(path: string): Promise<Set<number>> {
     }),
   );
   const inodes = new Set(bound.get(wanted));
-  for (const [place, numbers] of bound) if ((await realpath(place).catch(() => place)) === wanted) numbers.forEach((inode) => inodes.add(inode));
+  for (const [place, numbers] of bound)
+    if ((await realpath(place).catch(() => place)) === wanted) numbers.forEach((inode) => inodes.add(inode));
   return inodes;
 }
 

@@ -12,7 +12,10 @@ export class GapKeeper {
   want(gap: Gap): void {
     this.#wanted = gap;
     if (isWithin(gap, this.#told)) return;
-    this.#say({ everywhere: gap.everywhere || this.#told.everywhere, networks: [...new Set([...gap.networks, ...this.#told.networks])] });
+    this.#say({
+      everywhere: gap.everywhere || this.#told.everywhere,
+      networks: [...new Set([...gap.networks, ...this.#told.networks])],
+    });
   }
 
   /** The server has been told every record there is: what is no longer wanted open is closed. */

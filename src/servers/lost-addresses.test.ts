@@ -14,7 +14,9 @@ class Bench {
   }
 
   put(id: string, addresses: Record<string, string>, running = true): string[] {
-    this.inventory.putContainer(container(id, { running, endpoints: Object.entries(addresses).map(([of, ip]) => endpoint(of, ip)) }));
+    this.inventory.putContainer(
+      container(id, { running, endpoints: Object.entries(addresses).map(([of, ip]) => endpoint(of, ip)) }),
+    );
     return this.told();
   }
 
@@ -43,7 +45,9 @@ t.test("a network more, another name, or another state of what stays loses nothi
   const bench = new Bench();
   bench.put("web", { n1: "10.0.0.2" });
   t.same(bench.put("web", { n1: "10.0.0.2", n2: "10.0.1.2" }), []);
-  bench.inventory.putContainer(container("web", { name: "other", endpoints: [endpoint("n1", "10.0.0.2"), endpoint("n2", "10.0.1.2")] }));
+  bench.inventory.putContainer(
+    container("web", { name: "other", endpoints: [endpoint("n1", "10.0.0.2"), endpoint("n2", "10.0.1.2")] }),
+  );
   t.same(bench.told(), []);
   t.end();
 });
@@ -70,7 +74,10 @@ t.test("both families count", (t) => {
 t.test("an address on docker_gwbridge is lost as any other", (t) => {
   const bench = new Bench();
   const gateway = (...listed: [string, string][]) => {
-    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), listed.map(([id, ipv4]) => ({ container: id, name: "", ipv4, ipv6: undefined })));
+    bench.inventory.putGateways(
+      network("gw", { name: "docker_gwbridge" }),
+      listed.map(([id, ipv4]) => ({ container: id, name: "", ipv4, ipv6: undefined })),
+    );
     return bench.told();
   };
   bench.put("far", { n1: "10.0.0.2" });

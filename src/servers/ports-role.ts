@@ -69,8 +69,20 @@ export class PortsRole {
     });
     new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
     new WantedPorts(inventory, sourcePorts, (ports) => (this.#proxy.avoided = ports));
-    const store = new PublicationStore(stateDir, (damage) => log.error(damage, "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves"));
-    this.#ports = new PublishedPorts(inventory, this.#proxy, store, { drainMs, sourcePorts }, log, options.userlandProxy);
+    const store = new PublicationStore(stateDir, (damage) =>
+      log.error(
+        damage,
+        "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves",
+      ),
+    );
+    this.#ports = new PublishedPorts(
+      inventory,
+      this.#proxy,
+      store,
+      { drainMs, sourcePorts },
+      log,
+      options.userlandProxy,
+    );
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log, async (ports) => {
       const holders = await lookForHolders(ports);
@@ -89,7 +101,10 @@ export class PortsRole {
   #tellFailedDials(id: string, reason: string): void {
     const entry = this.#ports.entries.get(id);
     const publication = entry ? { container: entry.port.container } : { publication: id };
-    this.log.warn({ ...publication, reason: dialFailureText(reason, entry?.target) }, "connections to a published port fail; `pontoon port --long` counts them");
+    this.log.warn(
+      { ...publication, reason: dialFailureText(reason, entry?.target) },
+      "connections to a published port fail; `pontoon port --long` counts them",
+    );
   }
 
   get server(): ServerState {
@@ -135,7 +150,10 @@ export class PortsRole {
     const report = await this.report();
     const published = report?.publications.length ?? this.#ports.entries.size;
     if (published > 0) {
-      this.log.info({ ports: published }, "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs");
+      this.log.info(
+        { ports: published },
+        "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs",
+      );
       this.#proxy.leave();
       return false;
     }
@@ -162,7 +180,16 @@ export class PortsRole {
   /** As {@link Publisher.publish}. */
   async publish(request: PublishRequest): Promise<PortRow[]> {
     await this.#ready();
-    await within(completeTime, this.#whenComplete, () => new PontoonError("DOCKERD_SILENT", request.container, "dockerd has not told yet what containers there are; see `pontoon status`"));
+    await within(
+      completeTime,
+      this.#whenComplete,
+      () =>
+        new PontoonError(
+          "DOCKERD_SILENT",
+          request.container,
+          "dockerd has not told yet what containers there are; see `pontoon status`",
+        ),
+    );
     return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
   }
 
@@ -175,7 +202,16 @@ export class PortsRole {
   /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
   async rows(container: string | undefined): Promise<PortRow[]> {
     const { inventory } = this;
-    return portRows({ inventory, entries: this.#ports.all, labelFailures: this.#publisher.labelFailures, unbound: await this.#unbound.reasons(), report: await this.report() }, container);
+    return portRows(
+      {
+        inventory,
+        entries: this.#ports.all,
+        labelFailures: this.#publisher.labelFailures,
+        unbound: await this.#unbound.reasons(),
+        report: await this.report(),
+      },
+      container,
+    );
   }
 
   /** @returns undefined when pontoon-proxy does not answer */
@@ -187,8 +223,17 @@ export class PortsRole {
   }
 
   async #ready(): Promise<void> {
-    if (!this.options.enabled) throw new PontoonError("ROLE_OFF", "ports", "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon");
-    await within(beginTime, this.#whenBegun, () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"));
+    if (!this.options.enabled)
+      throw new PontoonError(
+        "ROLE_OFF",
+        "ports",
+        "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon",
+      );
+    await within(
+      beginTime,
+      this.#whenBegun,
+      () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"),
+    );
   }
 }
 

@@ -78,12 +78,18 @@ export class ProxyRole {
     private readonly log: Logger,
     private readonly events: ProxyRoleEvents,
   ) {
-    this.#client = new ServerClient(proxyServer, poller, { files: proxyFiles(options.runDir), version: options.version }, log, {
-      onConnected: (held) => this.#onConnected(held),
-      onLost: () => this.#onLost(),
-      onGivenUp: (held) => held.forEach(({ descriptors }) => descriptors.forEach(closeDescriptor)),
-      onMessage: (message) => this.#onMessage(message),
-    });
+    this.#client = new ServerClient(
+      proxyServer,
+      poller,
+      { files: proxyFiles(options.runDir), version: options.version },
+      log,
+      {
+        onConnected: (held) => this.#onConnected(held),
+        onLost: () => this.#onLost(),
+        onGivenUp: (held) => held.forEach(({ descriptors }) => descriptors.forEach(closeDescriptor)),
+        onMessage: (message) => this.#onMessage(message),
+      },
+    );
   }
 
   get server(): ServerState {
@@ -140,7 +146,8 @@ export class ProxyRole {
 
   /** Connections to addresses that no container has any more are reset, whatever publication they belong to. */
   gone(addresses: readonly string[]): void {
-    for (let at = 0; at < addresses.length; at += GONE_AT_MOST) this.#client.sendToAll({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
+    for (let at = 0; at < addresses.length; at += GONE_AT_MOST)
+      this.#client.sendToAll({ kind: "gone", addresses: addresses.slice(at, at + GONE_AT_MOST) });
   }
 
   /** UDP ports that flows keep off from now on. */
@@ -223,7 +230,12 @@ export class ProxyRole {
       this.#client.send({ kind: "open", publication }, [descriptor]);
     } catch (error) {
       // It is too large for a message, or no descriptor is left to keep a copy until pontoon-proxy takes it.
-      this.#onFailed({ kind: "failed", id, code: errorCode(error) ?? "PUBLICATION_INVALID", message: describeError(error) });
+      this.#onFailed({
+        kind: "failed",
+        id,
+        code: errorCode(error) ?? "PUBLICATION_INVALID",
+        message: describeError(error),
+      });
     }
   }
 
@@ -231,7 +243,11 @@ export class ProxyRole {
     this.#connected = false;
     this.#session = undefined;
     this.#told.clear();
-    const silent = new PontoonError("SERVER_SILENT", proxyServer.name, "pontoon-proxy has just ended; see `pontoon status`");
+    const silent = new PontoonError(
+      "SERVER_SILENT",
+      proxyServer.name,
+      "pontoon-proxy has just ended; see `pontoon status`",
+    );
     for (const id of [...this.#awaited.keys()]) this.#answer(id, silent);
   }
 
@@ -262,7 +278,10 @@ export class ProxyRole {
     this.#told.delete(id);
     if (this.#awaited.has(id)) return this.#answer(id, new PontoonError(code, id, message));
     if (!this.#forget(id)) return;
-    this.log.error({ publication: id, code, reason: message }, "pontoon-proxy cannot serve a published port; it is tried again");
+    this.log.error(
+      { publication: id, code, reason: message },
+      "pontoon-proxy cannot serve a published port; it is tried again",
+    );
     this.events.onFailed(id, message);
   }
 
@@ -290,7 +309,8 @@ export class ProxyRole {
     const now = Date.now();
     this.#workers = this.#workers.filter((at) => now - at < workersWithin);
     if (this.#workers.length >= workersAtMost) {
-      if (!this.#lacksWorkers) this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
+      if (!this.#lacksWorkers)
+        this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
       this.#lacksWorkers = true;
       return;
     }
@@ -306,7 +326,14 @@ export class ProxyRole {
 
   #awaits(id: string): Promise<PontoonError | undefined> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#answer(id, new PontoonError("SERVER_SILENT", proxyServer.name, "pontoon-proxy does not answer; see `pontoon status`")), answerTime);
+      const timer = setTimeout(
+        () =>
+          this.#answer(
+            id,
+            new PontoonError("SERVER_SILENT", proxyServer.name, "pontoon-proxy does not answer; see `pontoon status`"),
+          ),
+        answerTime,
+      );
       this.#awaited.set(id, (failure) => {
         clearTimeout(timer);
         resolve(failure);

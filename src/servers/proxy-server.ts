@@ -32,5 +32,10 @@ export const proxyServer: ServerKind<ProxyLanguage> = {
 };
 
 export function proxyFiles(runDir: string): ServerFiles {
-  return { socketPath: `${runDir}/proxy-control.sock`, publicPath: `${runDir}/proxy.sock`, logPath: `${runDir}/proxy.log`, pidPath: `${runDir}/proxy.pid` };
+  return {
+    socketPath: `${runDir}/proxy-control.sock`,
+    publicPath: `${runDir}/proxy.sock`,
+    logPath: `${runDir}/proxy.log`,
+    pidPath: `${runDir}/proxy.pid`,
+  };
 }

@@ -52,13 +52,32 @@ class Bench {
       gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
       retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
     };
-    this.ports = new PublishedPorts(this.inventory, proxy, this.store, { drainMs: 10_000, sourcePorts: defaultSourcePorts }, pino({ level: "silent" }));
+    this.ports = new PublishedPorts(
+      this.inventory,
+      proxy,
+      this.store,
+      { drainMs: 10_000, sourcePorts: defaultSourcePorts },
+      pino({ level: "silent" }),
+    );
     t.teardown(() => this.descriptors.forEach((descriptor) => closeDescriptor(descriptor)));
   }
 
   bind(hostPort?: number): BoundEntry {
-    const [bound] = atOnce(bindPort("tcp", ["127.0.0.1"], hostPort === undefined ? undefined : { first: hostPort, last: hostPort }));
-    return { port: { container: "web", transport: "tcp", ip: "127.0.0.1", hostPort: bound!.port, containerPort: 80, options: {}, source: "command" }, descriptor: bound!.descriptor };
+    const [bound] = atOnce(
+      bindPort("tcp", ["127.0.0.1"], hostPort === undefined ? undefined : { first: hostPort, last: hostPort }),
+    );
+    return {
+      port: {
+        container: "web",
+        transport: "tcp",
+        ip: "127.0.0.1",
+        hostPort: bound!.port,
+        containerPort: 80,
+        options: {},
+        source: "command",
+      },
+      descriptor: bound!.descriptor,
+    };
   }
 
   web(ipv4: string | undefined): void {
@@ -83,7 +102,13 @@ t.test("what is added is remembered and served where its container is, and follo
   bench.ports.retarget((name) => name === "web");
   bench.ports.retarget((name) => name === "web");
   await bench.ports.remove(bench.ports.all);
-  t.same(bench.said, [`open ${id} 10.0.0.2:80`, `retarget ${id} nowhere`, "gone 10.0.0.2", `retarget ${id} 10.0.0.3:80`, `close ${id}`]);
+  t.same(bench.said, [
+    `open ${id} 10.0.0.2:80`,
+    `retarget ${id} nowhere`,
+    "gone 10.0.0.2",
+    `retarget ${id} 10.0.0.3:80`,
+    `close ${id}`,
+  ]);
   t.same([bench.saved, bench.ports.all], [[], []]);
 });
 
@@ -117,9 +142,21 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
   bench.saved = [inherited, anew, taken].map(({ port }) => port);
   bench.ports.load();
   const before = openDescriptors();
-  const publication = ({ port }: BoundEntry): Publication => ({ id: idOf(port), protocol: "tcp", listen: { ip: port.ip, port: port.hostPort }, target: { ip: "10.0.0.9", port: 80 }, options: {} });
-  await bench.ports.restore([inherited, foreign].map((each) => ({ publication: publication(each), descriptor: each.descriptor })));
-  t.same(bench.said, [`open ${idOf(inherited.port)} 10.0.0.9:80`, `open ${idOf(anew.port)} nowhere`], "the inherited goes on as it was until it is known where its container is");
+  const publication = ({ port }: BoundEntry): Publication => ({
+    id: idOf(port),
+    protocol: "tcp",
+    listen: { ip: port.ip, port: port.hostPort },
+    target: { ip: "10.0.0.9", port: 80 },
+    options: {},
+  });
+  await bench.ports.restore(
+    [inherited, foreign].map((each) => ({ publication: publication(each), descriptor: each.descriptor })),
+  );
+  t.same(
+    bench.said,
+    [`open ${idOf(inherited.port)} 10.0.0.9:80`, `open ${idOf(anew.port)} nowhere`],
+    "the inherited goes on as it was until it is known where its container is",
+  );
   t.equal(openDescriptors(), before, "one more is bound, and what nobody remembers is closed");
   t.match(bench.ports.entries.get(idOf(taken.port))?.failure, /is taken \(held by .*, pid \d+\)/);
   t.equal(await bench.ports.retry(), true);
@@ -137,14 +174,19 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
 t.test("connections to where a container was are over, but not while it is there as well", async (t) => {
   const bench = new Bench(t);
   bench.inventory.putNetwork(network("a"));
-  const at = (...endpoints: [string, string][]) => bench.inventory.putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
+  const at = (...endpoints: [string, string][]) =>
+    bench.inventory.putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
   at(["n1", "10.0.0.2"]);
   bench.ports.followContainers();
   await bench.ports.add([bench.bind()]);
   const gone = () => bench.said.filter((line) => line.startsWith("gone"));
   at(["a", "10.0.1.2"], ["n1", "10.0.0.2"]);
   bench.ports.retarget(() => true);
-  t.same([bench.ports.all[0]!.target?.ip, gone()], ["10.0.1.2", []], "it has a better network now, and is still on the other");
+  t.same(
+    [bench.ports.all[0]!.target?.ip, gone()],
+    ["10.0.1.2", []],
+    "it has a better network now, and is still on the other",
+  );
   at(["n1", "10.0.0.2"]);
   bench.ports.retarget(() => true);
   t.same(gone(), ["gone 10.0.1.2"]);
@@ -157,7 +199,18 @@ t.test("where a container was before the daemon started counts as well", async (
   const { transport: protocol, ip, hostPort: port } = inherited.port;
   bench.saved = [inherited.port];
   bench.ports.load();
-  await bench.ports.restore([{ publication: { id: idOf(inherited.port), protocol, listen: { ip, port }, target: { ip: "10.0.0.9", port: 80 }, options: {} }, descriptor: inherited.descriptor }]);
+  await bench.ports.restore([
+    {
+      publication: {
+        id: idOf(inherited.port),
+        protocol,
+        listen: { ip, port },
+        target: { ip: "10.0.0.9", port: 80 },
+        options: {},
+      },
+      descriptor: inherited.descriptor,
+    },
+  ]);
   bench.web("10.0.0.2");
   bench.ports.followContainers();
   t.ok(bench.said.includes("gone 10.0.0.9"));
@@ -167,7 +220,11 @@ t.test("where a container was before the daemon started counts as well", async (
 t.test("flows give up the UDP ports that are about to be bound, of those they have", async (t) => {
   const bench = new Bench(t);
   const asked = () => bench.said.filter((line) => line.startsWith("vacate"));
-  await bench.ports.makeRoom([{ transport: "tcp", hostPorts: { first: 61_000, last: 61_000 } }, { transport: "udp", hostPorts: undefined }, { transport: "udp", hostPorts: { first: 5000, last: 6000 } }]);
+  await bench.ports.makeRoom([
+    { transport: "tcp", hostPorts: { first: 61_000, last: 61_000 } },
+    { transport: "udp", hostPorts: undefined },
+    { transport: "udp", hostPorts: { first: 5000, last: 6000 } },
+  ]);
   t.same(asked(), []);
   await bench.ports.makeRoom([{ transport: "udp", hostPorts: { first: 60_990, last: 61_001 } }]);
   t.same(asked(), ["vacate 61000,61001"]);
@@ -186,9 +243,15 @@ t.test("when the list was lost or damaged, what pontoon-proxy serves stays publi
     before.web("10.0.0.2");
     before.ports.followContainers();
     const [kept, lost, foreign] = [before.bind(), before.bind(), before.bind()];
-    const rich: BoundEntry = { ...lost, port: { ...lost.port, byDefault: true, source: "label", options: { allowFrom: ["10.0.0.0/8"], drainMs: 5 } } };
+    const rich: BoundEntry = {
+      ...lost,
+      port: { ...lost.port, byDefault: true, source: "label", options: { allowFrom: ["10.0.0.0/8"], drainMs: 5 } },
+    };
     await before.ports.add([kept, rich, foreign]);
-    const held = [kept, rich, foreign].map(({ port, descriptor }) => ({ publication: before.opened.get(idOf(port))!, descriptor }));
+    const held = [kept, rich, foreign].map(({ port, descriptor }) => ({
+      publication: before.opened.get(idOf(port))!,
+      descriptor,
+    }));
     before.descriptors.clear();
 
     const bench = new Bench(t);
@@ -199,12 +262,23 @@ t.test("when the list was lost or damaged, what pontoon-proxy serves stays publi
     t.match(owner, { container: "web" });
     const open = openDescriptors();
     await bench.ports.restore([held[0]!, held[1]!, { ...held[2]!, publication: unowned }]);
-    t.same(bench.ports.all.map(({ port }) => port), hasLost ? [kept.port, rich.port] : [kept.port], `lost: ${hasLost}`);
-    t.same(bench.saved, bench.ports.all.map(({ port }) => port));
+    t.same(
+      bench.ports.all.map(({ port }) => port),
+      hasLost ? [kept.port, rich.port] : [kept.port],
+      `lost: ${hasLost}`,
+    );
+    t.same(
+      bench.saved,
+      bench.ports.all.map(({ port }) => port),
+    );
     t.equal(openDescriptors(), open - (hasLost ? 1 : 2), "what nobody knows is closed");
     bench.said.length = 0;
     bench.ports.followContainers();
-    t.same(bench.said.filter((line) => line.startsWith("retarget")).length, bench.ports.all.length, "and follows its container like any other");
+    t.same(
+      bench.said.filter((line) => line.startsWith("retarget")).length,
+      bench.ports.all.length,
+      "and follows its container like any other",
+    );
   }
 });
 
@@ -213,9 +287,23 @@ t.test("what a pontoon-proxy that was broken into says to have is not believed",
   bench.store.hasLost = true;
   const bound = bench.bind();
   const { ip, hostPort } = bound.port;
-  const whole: Publication = { id: idOf(bound.port), protocol: "tcp", listen: { ip, port: hostPort }, options: {}, owner: { container: "web", containerPort: 80, source: "command" } };
-  for (const change of [{ id: "another" }, { owner: { ...whole.owner!, container: "" } }, { owner: { ...whole.owner!, containerPort: 0 } }, { options: { udpFlows: 0 } }, { listen: { ip, port: hostPort + 1 } }] as Partial<Publication>[]) {
-    await bench.ports.restore([{ publication: { ...whole, ...change }, descriptor: duplicateDescriptor(bound.descriptor) }]);
+  const whole: Publication = {
+    id: idOf(bound.port),
+    protocol: "tcp",
+    listen: { ip, port: hostPort },
+    options: {},
+    owner: { container: "web", containerPort: 80, source: "command" },
+  };
+  for (const change of [
+    { id: "another" },
+    { owner: { ...whole.owner!, container: "" } },
+    { owner: { ...whole.owner!, containerPort: 0 } },
+    { options: { udpFlows: 0 } },
+    { listen: { ip, port: hostPort + 1 } },
+  ] as Partial<Publication>[]) {
+    await bench.ports.restore([
+      { publication: { ...whole, ...change }, descriptor: duplicateDescriptor(bound.descriptor) },
+    ]);
     t.same(bench.ports.all, [], JSON.stringify(change));
   }
   await bench.ports.restore([{ publication: whole, descriptor: bound.descriptor }]);

@@ -7,7 +7,14 @@ import { describeError } from "../errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PortRange } from "../inventory/port-spec.js";
 import type { DockerPort, PublishedPort } from "../inventory/published.js";
-import { addressesOf, addressIn, defaultAddresses, isWithin, unpublishable, type HostAddresses } from "../inventory/targets.js";
+import {
+  addressesOf,
+  addressIn,
+  defaultAddresses,
+  isWithin,
+  unpublishable,
+  type HostAddresses,
+} from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../linux/pieces.js";
 import { udpBuffer } from "../linux/listener.js";
@@ -71,7 +78,9 @@ export class PublishedPorts {
     /** Whether dockerd has a userland proxy. */
     private readonly userlandProxy: () => boolean = () => true,
   ) {
-    this.taken = new TakenPorts(inventory, () => this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port));
+    this.taken = new TakenPorts(inventory, () =>
+      this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port),
+    );
   }
 
   get entries(): ReadonlyMap<string, Entry> {
@@ -90,7 +99,10 @@ export class PublishedPorts {
 
   /** For whom we hold a port that dockerd could not bind, for messages; empty when we do not. */
   holderOf({ transport, ip, hostPort }: DockerPort): string {
-    const holder = this.all.find(({ port, failure }) => failure === undefined && port.transport === transport && port.hostPort === hostPort && overlap(port.ip, ip))?.port;
+    const holder = this.all.find(
+      ({ port, failure }) =>
+        failure === undefined && port.transport === transport && port.hostPort === hostPort && overlap(port.ip, ip),
+    )?.port;
     if (!holder) return "";
     const port = `${holder.containerPort}/${holder.transport}`;
     return `: opened for ${holder.container} (${port}) by ${holder.source === "command" ? "`pontoon publish`" : "its label pontoon.publish"}`;
@@ -145,7 +157,10 @@ export class PublishedPorts {
       void this.#serve(entry, descriptor);
     }
     if (taken.length === 0) return;
-    this.log.warn({ ports: taken.length }, "the list of published ports lacked ports that pontoon-proxy serves; they stay published");
+    this.log.warn(
+      { ports: taken.length },
+      "the list of published ports lacked ports that pontoon-proxy serves; they stay published",
+    );
     try {
       this.#save();
     } catch (error) {
@@ -157,7 +172,13 @@ export class PublishedPorts {
     if (!owner) return undefined;
     const { container, containerPort, source, byDefault } = owner;
     return publishedPortOf({
-      container, transport: protocol, ip: listen.ip, hostPort: listen.port, containerPort, source, ...(byDefault === true && { byDefault }),
+      container,
+      transport: protocol,
+      ip: listen.ip,
+      hostPort: listen.port,
+      containerPort,
+      source,
+      ...(byDefault === true && { byDefault }),
       options: { ...options, ...(drainMs !== undefined && drainMs !== this.settings.drainMs && { drainMs }) },
     });
   }
@@ -189,7 +210,11 @@ export class PublishedPorts {
   /** Rejects with the first failure; what was not opened by then is closed. */
   async #openAll(entries: readonly Entry[], bound: readonly BoundEntry[]): Promise<void> {
     for (let at = 0; at < entries.length; at += openedAtOnce) {
-      const results = await Promise.allSettled(entries.slice(at, at + openedAtOnce).map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[at + index]!.descriptor)));
+      const results = await Promise.allSettled(
+        entries
+          .slice(at, at + openedAtOnce)
+          .map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[at + index]!.descriptor)),
+      );
       const failed = results.find((result) => result.status === "rejected");
       if (!failed) continue;
       for (const { descriptor } of bound.slice(at + openedAtOnce)) closeDescriptor(descriptor);
@@ -212,7 +237,12 @@ export class PublishedPorts {
     for (const group of groups) {
       const own = entries.slice(at, at + group.length);
       at += group.length;
-      reasons.push(await this.#openAll(own, group).then(() => undefined, (error: unknown) => (unserved.push(...own), error)));
+      reasons.push(
+        await this.#openAll(own, group).then(
+          () => undefined,
+          (error: unknown) => (unserved.push(...own), error),
+        ),
+      );
     }
     await this.remove(unserved);
     return reasons;
@@ -230,7 +260,8 @@ export class PublishedPorts {
       for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
       throw error;
     }
-    for (let at = 0; at < entries.length; at += openedAtOnce) await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
+    for (let at = 0; at < entries.length; at += openedAtOnce)
+      await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
   }
 
   /**
@@ -268,7 +299,8 @@ export class PublishedPorts {
 
   /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
   #tellGone(left: Set<string>): void {
-    for (const container of this.inventory.containers.values()) for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);
+    for (const container of this.inventory.containers.values())
+      for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);
     if (left.size > 0) this.proxy.gone([...left]);
   }
 
@@ -285,27 +317,51 @@ export class PublishedPorts {
   }
 
   /** Has flows give up what is about to be bound. @returns undefined when there is nothing to wait for */
-  makeRoom(wanted: readonly { readonly transport: string; readonly hostPorts: PortRange | undefined }[]): Promise<void> | undefined {
-    const ports = wanted.flatMap(({ transport, hostPorts }) => (transport === "udp" && hostPorts ? portsIn(hostPorts, this.settings.sourcePorts) : []));
+  makeRoom(
+    wanted: readonly { readonly transport: string; readonly hostPorts: PortRange | undefined }[],
+  ): Promise<void> | undefined {
+    const ports = wanted.flatMap(({ transport, hostPorts }) =>
+      transport === "udp" && hostPorts ? portsIn(hostPorts, this.settings.sourcePorts) : [],
+    );
     return ports.length > 0 ? this.proxy.vacate(ports) : undefined;
   }
 
   async #bindAll(entries: readonly Entry[]): Promise<void> {
-    const room = this.makeRoom(entries.map(({ port: { transport, hostPort } }) => ({ transport, hostPorts: { first: hostPort, last: hostPort } })));
+    const room = this.makeRoom(
+      entries.map(({ port: { transport, hostPort } }) => ({
+        transport,
+        hostPorts: { first: hostPort, last: hostPort },
+      })),
+    );
     if (room) await room;
     const fresh = entries.filter(({ failure }) => failure === undefined);
     const taken: { readonly entry: Entry; readonly error: PortTaken }[] = [];
     for (let at = 0; at < entries.length; at += openedAtOnce) {
       const opened: Promise<void>[] = [];
-      await inSlices(this.#bindEach(entries.slice(at, at + openedAtOnce), (entry, descriptor) => opened.push(this.#serve(entry, descriptor)), (entry, error) => taken.push({ entry, error })));
+      await inSlices(
+        this.#bindEach(
+          entries.slice(at, at + openedAtOnce),
+          (entry, descriptor) => opened.push(this.#serve(entry, descriptor)),
+          (entry, error) => taken.push({ entry, error }),
+        ),
+      );
       await Promise.all(opened);
     }
     const explained = await this.taken.explain(taken.map(({ error }) => error));
     for (const [index, { entry }] of taken.entries()) entry.failure = describeError(explained[index]);
-    for (const { port, failure } of fresh) if (failure !== undefined) this.log.error({ container: port.container, reason: failure }, "a published port cannot be bound; it is tried again");
+    for (const { port, failure } of fresh)
+      if (failure !== undefined)
+        this.log.error(
+          { container: port.container, reason: failure },
+          "a published port cannot be bound; it is tried again",
+        );
   }
 
-  *#bindEach(entries: readonly Entry[], onBound: (entry: Entry, descriptor: number) => void, onTaken: (entry: Entry, error: PortTaken) => void): Pieces<void> {
+  *#bindEach(
+    entries: readonly Entry[],
+    onBound: (entry: Entry, descriptor: number) => void,
+    onTaken: (entry: Entry, error: PortTaken) => void,
+  ): Pieces<void> {
     for (const entry of entries) {
       const { transport, ip, hostPort } = entry.port;
       if (this.#entries.get(idOf(entry.port)) !== entry) continue; // unpublished meanwhile
@@ -334,7 +390,14 @@ export class PublishedPorts {
   #publicationOf({ port, target }: Entry): Publication {
     const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
     const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
-    return { id: idOf(port), protocol: transport, listen: { ip, port: hostPort }, options: { drainMs: this.settings.drainMs, ...options }, owner, ...(target && { target }) };
+    return {
+      id: idOf(port),
+      protocol: transport,
+      listen: { ip, port: hostPort },
+      options: { drainMs: this.settings.drainMs, ...options },
+      owner,
+      ...(target && { target }),
+    };
   }
 
   #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
@@ -343,11 +406,17 @@ export class PublishedPorts {
     const none = (refusal: string | undefined) => ({ target: undefined, refusal });
     if (byDefault === true) {
       // Nobody is let in by an address that Docker would not bind, not even until another is bound.
-      const { ips, reason } = defaultAddresses(this.inventory, container, { hasIPv6: true, userlandProxy: this.userlandProxy() });
-      if (!isWithin(ip, ips)) return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
+      const { ips, reason } = defaultAddresses(this.inventory, container, {
+        hasIPv6: true,
+        userlandProxy: this.userlandProxy(),
+      });
+      if (!isWithin(ip, ips))
+        return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
     }
     const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
-    return address === undefined ? none(unpublishable(this.inventory, container)) : { target: { ip: address, port: containerPort }, refusal: undefined };
+    return address === undefined
+      ? none(unpublishable(this.inventory, container))
+      : { target: { ip: address, port: containerPort }, refusal: undefined };
   }
 
   #save(): void {
@@ -364,7 +433,11 @@ function withBuffer(inherited: Inherited): Inherited {
 function isSocketOf({ publication: { protocol, listen }, descriptor }: Inherited): boolean {
   try {
     const { ip, port } = localAddress(descriptor);
-    return ip === listen.ip && port === listen.port && socketKind(descriptor).type === (protocol === "tcp" ? "stream" : "datagram");
+    return (
+      ip === listen.ip &&
+      port === listen.port &&
+      socketKind(descriptor).type === (protocol === "tcp" ? "stream" : "datagram")
+    );
   } catch {
     return false;
   }

@@ -88,12 +88,27 @@ export class Publisher {
     return this.#command(async () => {
       const container = this.#publishableContainer(request.container);
       const specs = request.specs.map(parsePortSpec);
-      if (request.all === true && container.excess) throw new PontoonError("TOO_MANY_PORTS", container.name, `${container.name} cannot be published whole: ${container.excess.reason}; name the ports`);
+      if (request.all === true && container.excess)
+        throw new PontoonError(
+          "TOO_MANY_PORTS",
+          container.name,
+          `${container.name} cannot be published whole: ${container.excess.reason}; name the ports`,
+        );
       const exposed = request.all === true ? exposedOf(container) : [];
       const count = specs.reduce((sum, spec) => sum + countOf(spec), exposed.length);
-      if (count > portsOfRequest) throw new PontoonError("TOO_MANY_PORTS", container.name, `${count} ports are more than pontoon publishes at once (${portsOfRequest}); publish fewer`);
+      if (count > portsOfRequest)
+        throw new PontoonError(
+          "TOO_MANY_PORTS",
+          container.name,
+          `${count} ports are more than pontoon publishes at once (${portsOfRequest}); publish fewer`,
+        );
       const mappings = [...specs.flatMap(mappingsOf), ...exposed];
-      if (mappings.length === 0) throw new PontoonError("NOT_PUBLISHABLE", container.name, `${container.name} exposes no port; name those to publish, such as 8080:80`);
+      if (mappings.length === 0)
+        throw new PontoonError(
+          "NOT_PUBLISHABLE",
+          container.name,
+          `${container.name} exposes no port; name those to publish, such as 8080:80`,
+        );
       const options = optionsOf(request, mappings);
       const binding = this.#bindingOf(container, request.ip);
       return await this.ports.add(await this.#bindAll(container.name, mappings, binding, options));
@@ -106,8 +121,14 @@ export class Publisher {
       const name = containerNamed(this.inventory, nameOrId)?.name ?? nameOrId;
       const all = this.ports.all.filter(({ port }) => port.container === name);
       const own = all.filter(({ port }) => port.source === "command");
-      const chosen = specs.length === 0 ? own : [...new Set(specs.flatMap((spec) => this.#chosen(name, all, own, spec)))];
-      if (chosen.length === 0) throw new PontoonError("NOT_PUBLISHED", name, `\`pontoon publish\` has published nothing of ${name}; \`pontoon port\` shows what is published`);
+      const chosen =
+        specs.length === 0 ? own : [...new Set(specs.flatMap((spec) => this.#chosen(name, all, own, spec)))];
+      if (chosen.length === 0)
+        throw new PontoonError(
+          "NOT_PUBLISHED",
+          name,
+          `\`pontoon publish\` has published nothing of ${name}; \`pontoon port\` shows what is published`,
+        );
       await this.ports.remove(chosen);
       return chosen;
     });
@@ -118,8 +139,16 @@ export class Publisher {
     const chosen = own.filter(({ port }) => isMeant(port));
     if (chosen.length > 0) return chosen;
     if (all.some(({ port }) => isMeant(port)))
-      throw new PontoonError("NOT_PUBLISHED", name, `${spec} of ${name} is published by its label ${label}; change the label, and make the container anew`);
-    throw new PontoonError("NOT_PUBLISHED", name, `pontoon does not publish ${spec} of ${name}; \`pontoon port\` shows what is published`);
+      throw new PontoonError(
+        "NOT_PUBLISHED",
+        name,
+        `${spec} of ${name} is published by its label ${label}; change the label, and make the container anew`,
+      );
+    throw new PontoonError(
+      "NOT_PUBLISHED",
+      name,
+      `pontoon does not publish ${spec} of ${name}; \`pontoon port\` shows what is published`,
+    );
   }
 
   /** @param ip named for what names none itself */
@@ -129,14 +158,24 @@ export class Publisher {
 
   #publishableContainer(nameOrId: string): Container {
     const container = containerNamed(this.inventory, nameOrId);
-    if (!container) throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`docker ps --all\``);
+    if (!container)
+      throw new PontoonError(
+        "NO_SUCH_CONTAINER",
+        nameOrId,
+        `no container is called ${nameOrId}; see \`docker ps --all\``,
+      );
     const reason = unpublishable(this.inventory, container);
     if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", container.name, reason);
     return container;
   }
 
   /** Binds all or none. */
-  async #bindAll(container: string, mappings: readonly PortMapping[], binding: Binding, options: PublicationOptions): Promise<BoundEntry[]> {
+  async #bindAll(
+    container: string,
+    mappings: readonly PortMapping[],
+    binding: Binding,
+    options: PublicationOptions,
+  ): Promise<BoundEntry[]> {
     const bound: BoundEntry[] = [];
     await this.ports.makeRoom(mappings);
     try {
@@ -148,7 +187,13 @@ export class Publisher {
     }
   }
 
-  *#bindEach(container: string, mappings: readonly PortMapping[], binding: Binding, options: PublicationOptions, bound: BoundEntry[]): Pieces<void> {
+  *#bindEach(
+    container: string,
+    mappings: readonly PortMapping[],
+    binding: Binding,
+    options: PublicationOptions,
+    bound: BoundEntry[],
+  ): Pieces<void> {
     const claimed = new Map<string, PublishedPort>();
     for (const mapping of mappings) {
       for (const entry of yield* this.#bind(container, mapping, binding, options, "command", claimed)) {
@@ -159,9 +204,21 @@ export class Publisher {
     }
   }
 
-  *#bind(container: string, mapping: PortMapping, binding: Binding, options: PublicationOptions, source: PublishedPort["source"], besides: ReadonlyMap<string, PublishedPort>): Pieces<BoundEntry[]> {
+  *#bind(
+    container: string,
+    mapping: PortMapping,
+    binding: Binding,
+    options: PublicationOptions,
+    source: PublishedPort["source"],
+    besides: ReadonlyMap<string, PublishedPort>,
+  ): Pieces<BoundEntry[]> {
     const { transport, containerPort, hostPorts } = mapping;
-    if (transport === "sctp") throw new PontoonError("NOT_PUBLISHABLE", container, `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``);
+    if (transport === "sctp")
+      throw new PontoonError(
+        "NOT_PUBLISHABLE",
+        container,
+        `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``,
+      );
     const ips = addressesOf(container, mapping, binding);
     const byDefault = mapping.ip === undefined && binding.byDefault;
     const only = hostPorts?.first === hostPorts?.last ? hostPorts?.first : undefined;
@@ -170,21 +227,35 @@ export class Publisher {
     const bound = yield* bindPort(transport, ips, hostPorts, isClaimed);
     return bound.map(({ ip, port: hostPort, descriptor }) => {
       this.ports.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
-      return { port: { container, transport, ip, hostPort, containerPort, options, ...(byDefault && { byDefault }), source }, descriptor };
+      return {
+        port: { container, transport, ip, hostPort, containerPort, options, ...(byDefault && { byDefault }), source },
+        descriptor,
+      };
     });
   }
 
   /** Throws PORT_TAKEN for a port that is ours already, bound or not. */
-  #requireUnclaimed(transport: PublishedPort["transport"], ip: string, hostPort: number, besides: ReadonlyMap<string, PublishedPort>): void {
+  #requireUnclaimed(
+    transport: PublishedPort["transport"],
+    ip: string,
+    hostPort: number,
+    besides: ReadonlyMap<string, PublishedPort>,
+  ): void {
     const id = idOf({ transport, ip, hostPort });
     const owner = this.ports.entries.get(id)?.port ?? besides.get(id);
-    if (owner) throw takenBy(transport, hostPort, `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`);
+    if (owner)
+      throw takenBy(
+        transport,
+        hostPort,
+        `pontoon publishes it for ${owner.container} (${owner.containerPort}/${transport})`,
+      );
   }
 
   #onChange({ containers, networks }: Change): void {
     for (const id of containers) this.#changed.add(id);
     // Of a network that comes or changes, the way to what is published may be different, and where it is bound.
-    if (this.#complete) for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
+    if (this.#complete)
+      for (const id of networks) for (const container of this.inventory.containersOn(id)) this.#changed.add(container);
     this.#reviewSoon();
   }
 
@@ -226,14 +297,25 @@ export class Publisher {
   /** Binds anew what was published by command without an address, where Docker would bind it at other addresses now. */
   async #reviewDefaults(names: ReadonlySet<string>): Promise<void> {
     if (this.#stopped) return;
-    const movable = this.ports.all.filter(({ port }) => port.byDefault === true && port.source === "command" && (names.has(port.container) || this.#sharesNamespace(port.container)));
+    const movable = this.ports.all.filter(
+      ({ port }) =>
+        port.byDefault === true &&
+        port.source === "command" &&
+        (names.has(port.container) || this.#sharesNamespace(port.container)),
+    );
     for (const name of new Set(movable.map(({ port }) => port.container))) {
       const container = this.inventory.named(name);
       if (!container || !this.#isReached(container)) continue;
       try {
-        await this.#rebind(movable.filter(({ port }) => port.container === name), this.ports.bindingOf(container).ips);
+        await this.#rebind(
+          movable.filter(({ port }) => port.container === name),
+          this.ports.bindingOf(container).ips,
+        );
       } catch (error) {
-        this.log.error({ container: name, reason: describeError(error) }, "published ports could not be bound where Docker would bind them now");
+        this.log.error(
+          { container: name, reason: describeError(error) },
+          "published ports could not be bound where Docker would bind them now",
+        );
       }
     }
   }
@@ -247,13 +329,20 @@ export class Publisher {
     if (ips.length === 0) return; // clients are refused, and the ports kept
     const old = entries.filter(({ port }) => !ips.includes(port.ip));
     const isKnown = (port: PublishedPort) => this.ports.entries.has(idOf(port));
-    const ports = new Map(entries.flatMap(({ port }) => ips.map((ip) => ({ ...port, ip }))).filter((port) => !isKnown(port)).map((port) => [idOf(port), port]));
+    const ports = new Map(
+      entries
+        .flatMap(({ port }) => ips.map((ip) => ({ ...port, ip })))
+        .filter((port) => !isKnown(port))
+        .map((port) => [idOf(port), port]),
+    );
     if (old.length > 0 || ports.size > 0) await this.ports.replace(old, [...ports.values()]);
   }
 
   async #reviewLabels(names: ReadonlySet<string>): Promise<void> {
     if (this.#stopped) return;
-    const forgotten = this.ports.all.filter(({ port }) => port.source === "label" && !this.inventory.named(port.container)).map(({ port }) => port.container);
+    const forgotten = this.ports.all
+      .filter(({ port }) => port.source === "label" && !this.inventory.named(port.container))
+      .map(({ port }) => port.container);
     let hasFreed = false;
     const review = async (name: string) => {
       const container = this.inventory.named(name);
@@ -285,7 +374,13 @@ export class Publisher {
   }
 
   /** What a label asks for and is not there. @param unused loses what is there */
-  #missing(name: string, container: Container | undefined, value: string, unused: Set<Entry>, failures: LabelFailure[]): MissingPort[] {
+  #missing(
+    name: string,
+    container: Container | undefined,
+    value: string,
+    unused: Set<Entry>,
+    failures: LabelFailure[],
+  ): MissingPort[] {
     const missing: MissingPort[] = [];
     const there = new Map<string, Entry[]>();
     for (const entry of unused) {
@@ -297,7 +392,10 @@ export class Publisher {
     const isReached = container !== undefined && this.#isReached(container);
     let left = portsOfLabel;
     if (value.length > labelLength) {
-      failures.push({ spec: `${value.slice(0, 20)}…`, reason: `the label is longer than ${labelLength} characters; publish fewer ports (TOO_MANY_PORTS)` });
+      failures.push({
+        spec: `${value.slice(0, 20)}…`,
+        reason: `the label is longer than ${labelLength} characters; publish fewer ports (TOO_MANY_PORTS)`,
+      });
       return missing;
     }
     const specs = portLabel(value);
@@ -306,12 +404,20 @@ export class Publisher {
         const reason = container && unpublishable(this.inventory, container);
         if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", name, reason);
         const parsed = parsePortSpec(spec);
-        if (countOf(parsed) > left) throw new PontoonError("TOO_MANY_PORTS", name, `it is left out: with it the label would publish more than ${portsOfLabel} ports`);
+        if (countOf(parsed) > left)
+          throw new PontoonError(
+            "TOO_MANY_PORTS",
+            name,
+            `it is left out: with it the label would publish more than ${portsOfLabel} ports`,
+          );
         left -= countOf(parsed);
         for (const mapping of mappingsOf(parsed)) {
           const ips = addressesOf(name, mapping, binding);
           const known = (there.get(sideOf(mapping)) ?? []).filter((entry) => unused.has(entry));
-          const entries = isReached || mapping.ip !== undefined ? entriesFor(mapping, ips, known) : (entriesFor(mapping, ips, known) ?? defaultsFor(mapping, known));
+          const entries =
+            isReached || mapping.ip !== undefined
+              ? entriesFor(mapping, ips, known)
+              : (entriesFor(mapping, ips, known) ?? defaultsFor(mapping, known));
           if (entries) for (const entry of entries) unused.delete(entry);
           else missing.push({ spec, mapping });
         }
@@ -320,7 +426,11 @@ export class Publisher {
       }
     }
     const [first] = specs.slice(specsOfLabel);
-    if (first !== undefined) failures.push({ spec: first, reason: `it and what follows is left out: a label may name ${specsOfLabel} (TOO_MANY_PORTS)` });
+    if (first !== undefined)
+      failures.push({
+        spec: first,
+        reason: `it and what follows is left out: a label may name ${specsOfLabel} (TOO_MANY_PORTS)`,
+      });
     return missing;
   }
 
@@ -330,10 +440,15 @@ export class Publisher {
     const fail = (port: MissingPort, error: unknown) => failures.push({ ...port, reason: describeError(error) });
     await this.ports.makeRoom(missing.map(({ mapping }) => mapping));
     await inSlices(
-      this.#bindMissing(name, missing, (port, entries) => bound.push({ port, entries }), (port, error) => {
-        if (error instanceof PortTaken) taken.push({ port, error });
-        else fail(port, error);
-      }),
+      this.#bindMissing(
+        name,
+        missing,
+        (port, entries) => bound.push({ port, entries }),
+        (port, error) => {
+          if (error instanceof PortTaken) taken.push({ port, error });
+          else fail(port, error);
+        },
+      ),
     );
     const reasons = await this.ports.addEach(bound.map(({ entries }) => entries));
     for (const [index, { port }] of bound.entries()) if (reasons[index] !== undefined) fail(port, reasons[index]);
@@ -341,7 +456,12 @@ export class Publisher {
     for (const [index, { port }] of taken.entries()) fail(port, explained[index]);
   }
 
-  *#bindMissing(name: string, missing: readonly MissingPort[], onBound: (port: MissingPort, entries: BoundEntry[]) => void, onFailure: (port: MissingPort, error: unknown) => void): Pieces<void> {
+  *#bindMissing(
+    name: string,
+    missing: readonly MissingPort[],
+    onBound: (port: MissingPort, entries: BoundEntry[]) => void,
+    onFailure: (port: MissingPort, error: unknown) => void,
+  ): Pieces<void> {
     const claimed = new Map<string, PublishedPort>();
     const binding = this.#bindingOf(this.inventory.named(name));
     for (const port of missing) {
@@ -359,7 +479,8 @@ export class Publisher {
   #tellFailures(name: string, failures: readonly LabelFailure[]): void {
     const before = this.labelFailures.get(name) ?? [];
     for (const { spec, reason } of failures)
-      if (!before.some((known) => known.spec === spec && known.reason === reason)) this.log.error({ container: name, spec, reason }, `label ${label}: a port is not published`);
+      if (!before.some((known) => known.spec === spec && known.reason === reason))
+        this.log.error({ container: name, spec, reason }, `label ${label}: a port is not published`);
     if (failures.length > 0) this.labelFailures.set(name, failures);
     else this.labelFailures.delete(name);
   }
@@ -370,12 +491,19 @@ export class Publisher {
       await this.ports.retry();
       if (this.labelFailures.size > 0 && this.#complete) await this.#reviewLabels(new Set(this.labelFailures.keys()));
     });
-    if (!this.#stopped) this.#timer = setTimeout(() => void this.#retry(), Math.max(retryAfter, (performance.now() - began) * retryShare));
+    if (!this.#stopped)
+      this.#timer = setTimeout(
+        () => void this.#retry(),
+        Math.max(retryAfter, (performance.now() - began) * retryShare),
+      );
   }
 
   /** Rejects with NO_DAEMON for what comes too late. */
   #command<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.#stopped) return Promise.reject(new PontoonError("NO_DAEMON", "pontoon daemon", "the daemon is just ending; try again when one runs"));
+    if (this.#stopped)
+      return Promise.reject(
+        new PontoonError("NO_DAEMON", "pontoon daemon", "the daemon is just ending; try again when one runs"),
+      );
     return this.#inTurn(work);
   }
 
@@ -394,13 +522,21 @@ function sideOf({ transport, containerPort }: Pick<PortMapping, "transport" | "c
 
 /** Published ports that a mapping without an address asked for while its container was reached; undefined when there are none. */
 function defaultsFor({ hostPorts }: PortMapping, among: readonly Entry[]): Entry[] | undefined {
-  const [first] = among.filter(({ port }) => port.byDefault === true && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+  const [first] = among.filter(
+    ({ port }) =>
+      port.byDefault === true &&
+      (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)),
+  );
   return first && among.filter(({ port }) => port.byDefault === true && port.hostPort === first.port.hostPort);
 }
 
 /** Published ports that are what a mapping asks for; undefined unless there is one on each of its addresses. */
 function entriesFor({ hostPorts }: PortMapping, ips: readonly string[], among: readonly Entry[]): Entry[] | undefined {
-  const fitting = among.filter(({ port }) => ips.includes(port.ip) && (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)));
+  const fitting = among.filter(
+    ({ port }) =>
+      ips.includes(port.ip) &&
+      (hostPorts === undefined || (hostPorts.first <= port.hostPort && port.hostPort <= hostPorts.last)),
+  );
   for (const { port } of fitting) {
     const same = fitting.filter((entry) => entry.port.hostPort === port.hostPort);
     if (same.length === ips.length) return same;
@@ -423,6 +559,7 @@ function exposedOf({ ports }: Container): PortMapping[] {
 function optionsOf({ options = {}, container }: PublishRequest, mappings: readonly PortMapping[]): PublicationOptions {
   const listen = { ip: "0.0.0.0", port: 1 };
   const transports = new Set(mappings.map(({ transport }) => transport));
-  for (const protocol of ["tcp", "udp"] as const) if (transports.has(protocol)) checkPublication({ id: container, protocol, listen, options });
+  for (const protocol of ["tcp", "udp"] as const)
+    if (transports.has(protocol)) checkPublication({ id: container, protocol, listen, options });
   return options;
 }

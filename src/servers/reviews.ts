@@ -16,7 +16,10 @@ export class Reviews {
   constructor(private readonly reviewer: Reviewer) {}
 
   /** Also without an id: what goes with a review is wanted then. */
-  request({ containers = [], networks = [] }: { readonly containers?: Iterable<string>; readonly networks?: Iterable<string> } = {}): void {
+  request({
+    containers = [],
+    networks = [],
+  }: { readonly containers?: Iterable<string>; readonly networks?: Iterable<string> } = {}): void {
     for (const id of containers) this.#containers.add(id);
     for (const id of networks) this.#networks.add(id);
     if (this.#scheduled) return;

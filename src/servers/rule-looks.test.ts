@@ -22,7 +22,7 @@ class Bench {
 
   /** @param each done at every step of 100 ms */
   async pass(ms: number, each: () => void = () => undefined): Promise<void> {
-    for (const end = this.now + ms; this.now < end; ) {
+    for (const end = this.now + ms; this.now < end;) {
       each();
       this.now += 100;
       mock.timers.tick(100);

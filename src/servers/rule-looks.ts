@@ -42,7 +42,10 @@ export class RuleLooks {
     for (const [id, at] of this.#due) if (next === undefined || at < this.#due.get(next)!) next = id;
     if (next === undefined) return;
     const id = next;
-    this.#timer = setTimeout(() => void this.#lookAt(id), Math.max(0, Math.max(this.#due.get(id)!, this.#freeAt) - performance.now())).unref();
+    this.#timer = setTimeout(
+      () => void this.#lookAt(id),
+      Math.max(0, Math.max(this.#due.get(id)!, this.#freeAt) - performance.now()),
+    ).unref();
   }
 
   async #lookAt(id: string): Promise<void> {

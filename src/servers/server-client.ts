@@ -5,7 +5,16 @@ import type { Hello } from "../first-words.js";
 import type { Poller } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { ServerLink, type Held, type Language, type ServerKind } from "./server-link.js";
-import { connectToServer, lastWords, moveIntoPlace, pidOfServer, removeUnplaced, startServer, unplaced, type ServerFiles } from "./server-process.js";
+import {
+  connectToServer,
+  lastWords,
+  moveIntoPlace,
+  pidOfServer,
+  removeUnplaced,
+  startServer,
+  unplaced,
+  type ServerFiles,
+} from "./server-process.js";
 
 const respawnAfter = [0, 100, 500, 2000]; // ms after the 1st, 2nd, … death in a row
 const deathsAtMost = 5;
@@ -86,7 +95,8 @@ export class ServerClient<L extends Language> {
 
   /** Also to servers of another version that finish what is under way. Those of the same protocol pass over what they do not know. */
   sendToAll(message: L["toServer"]): void {
-    for (const link of [this.#link, this.#predecessor, ...this.#draining]) if (link?.hello?.protocol === this.kind.protocol) link.send(message);
+    for (const link of [this.#link, this.#predecessor, ...this.#draining])
+      if (link?.hello?.protocol === this.kind.protocol) link.send(message);
   }
 
   /** For what is worth nothing later. */
@@ -118,11 +128,15 @@ export class ServerClient<L extends Language> {
    * @param kind of the answer
    * @returns the parts of the answer, in order: all but the last say that there is `more`
    */
-  request<Kind extends L["toDaemon"]["kind"]>(message: (request: number) => L["toServer"], kind: Kind): Promise<readonly [Answer<L, Kind>, ...Answer<L, Kind>[]]> {
+  request<Kind extends L["toDaemon"]["kind"]>(
+    message: (request: number) => L["toServer"],
+    kind: Kind,
+  ): Promise<readonly [Answer<L, Kind>, ...Answer<L, Kind>[]]> {
     const request = ++this.#lastRequest;
     const { name } = this.kind;
     return new Promise((resolve, reject) => {
-      const silent = (what: string) => reject(new PontoonError("SERVER_SILENT", name, `${name} ${what}; see \`pontoon status\``));
+      const silent = (what: string) =>
+        reject(new PontoonError("SERVER_SILENT", name, `${name} ${what}; see \`pontoon status\``));
       if (!this.connected) return silent("is not running");
       const timer = setTimeout(() => {
         this.#requests.delete(request);
@@ -189,18 +203,28 @@ export class ServerClient<L extends Language> {
     });
     child.on("error", (error) => this.log.error({ reason: error.message }, `${this.kind.name} could not be started`));
     const fd = connectToServer(files.socketPath);
-    if (fd === undefined) throw new PontoonError("SERVER_START", files.socketPath, `${this.kind.name} ended before it was ready`);
+    if (fd === undefined)
+      throw new PontoonError("SERVER_START", files.socketPath, `${this.kind.name} ended before it was ready`);
     this.#attach(fd, false, inherited);
   }
 
   #attach(fd: number, adopted: boolean, inherited: readonly Held<L>[]): void {
     const { files, version } = this.options;
-    const link: ServerLink<L> = new ServerLink<L>(this.kind, this.poller, fd, adopted, version, () => pidOfServer(this.kind, files.pidPath), {
-      onHello: (hello) => link === this.#link && this.#onHello(link, hello),
-      onHeldAll: () => (link === this.#link ? this.events.onConnected(link.takeHeld()) : this.#onPredecessorsAll(link)),
-      onMessage: (message) => link === this.#link && this.#onMessage(message),
-      onEnd: (reason) => this.#onEnd(link, reason),
-    });
+    const link: ServerLink<L> = new ServerLink<L>(
+      this.kind,
+      this.poller,
+      fd,
+      adopted,
+      version,
+      () => pidOfServer(this.kind, files.pidPath),
+      {
+        onHello: (hello) => link === this.#link && this.#onHello(link, hello),
+        onHeldAll: () =>
+          link === this.#link ? this.events.onConnected(link.takeHeld()) : this.#onPredecessorsAll(link),
+        onMessage: (message) => link === this.#link && this.#onMessage(message),
+        onEnd: (reason) => this.#onEnd(link, reason),
+      },
+    );
     link.inherit(inherited);
     this.#link = link;
     link.askWhatItHolds();
@@ -274,8 +298,15 @@ export class ServerClient<L extends Language> {
     this.#deaths = [...this.#deaths.filter((at) => now - at < deathsWithin), now];
     const words = lastWords(this.options.files.logPath);
     const count = this.#deaths.length;
-    this.log.warn({ reason, ...(words === "" ? {} : { words }), deaths: count }, `${this.kind.name} is gone; starting it again`);
-    if (count >= deathsAtMost) return this.#giveUp(held, `${this.kind.name} ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`);
+    this.log.warn(
+      { reason, ...(words === "" ? {} : { words }), deaths: count },
+      `${this.kind.name} is gone; starting it again`,
+    );
+    if (count >= deathsAtMost)
+      return this.#giveUp(
+        held,
+        `${this.kind.name} ended ${count} times within ${deathsWithin / 1000} s (${words === "" ? reason : words})`,
+      );
     for (const { descriptors } of held) descriptors.forEach(closeDescriptor); // a predecessor is asked for them again
     this.state = { kind: "starting" };
     this.events.onLost();
@@ -286,7 +317,12 @@ export class ServerClient<L extends Language> {
 
   #giveUp(held: readonly Held<L>[], reason: string): void {
     this.state = { kind: "given-up", reason };
-    this.log.error({ reason }, this.#predecessor && this.kind.hasNoSubstitute ? `the ${this.kind.name} of another version goes on alone` : this.kind.withoutIt);
+    this.log.error(
+      { reason },
+      this.#predecessor && this.kind.hasNoSubstitute
+        ? `the ${this.kind.name} of another version goes on alone`
+        : this.kind.withoutIt,
+    );
     this.events.onGivenUp(held);
     this.events.onLost();
     if (!this.kind.hasNoSubstitute) {

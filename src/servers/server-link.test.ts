@@ -5,7 +5,15 @@ import fc from "fast-check";
 import t from "tap";
 import { PROTOCOL } from "../../dns/protocol.js";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
-import { acceptSocket, bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket, udpSocket } from "../linux/socket.js";
+import {
+  acceptSocket,
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  packetSocket,
+  udpSocket,
+} from "../linux/socket.js";
 import { openDescriptors, TestLoop } from "../linux/test-loop.js";
 import { dnsServer } from "./dns-server.js";
 import { ServerLink } from "./server-link.js";
@@ -38,7 +46,16 @@ function linkTo(t?: { teardown(work: () => void): void }) {
     const packet = receivePacket(server);
     return packet === undefined || packet === "closed" ? packet : packet.bytes.toString();
   };
-  return { loop, link, server, messages, ends, said, close, say: (text: string, descriptors: number[] = []) => sendPacket(server, Buffer.from(text), descriptors) };
+  return {
+    loop,
+    link,
+    server,
+    messages,
+    ends,
+    said,
+    close,
+    say: (text: string, descriptors: number[] = []) => sendPacket(server, Buffer.from(text), descriptors),
+  };
 }
 
 for (const [what, hello, isOurs] of [
@@ -104,7 +121,8 @@ for (const [what, lines, descriptors] of [
     const { loop, link, server, ends, say } = linkTo(t);
     const before = openDescriptors();
     link.askWhatItHolds();
-    for (const line of lines) say(line, line === held || line === lines.at(-1) ? Array<number>(descriptors ?? 0).fill(server) : []);
+    for (const line of lines)
+      say(line, line === held || line === lines.at(-1) ? Array<number>(descriptors ?? 0).fill(server) : []);
     await loop.until("it is ended", () => ends.length > 0);
     t.match(ends, [/^it broke the rules: it said /]);
     t.same(link.takeHeld(), []);
@@ -125,11 +143,41 @@ t.test("what a server of another version says besides its first words is let pas
 });
 
 t.test("whatever a server says, nothing is thrown, and no descriptor is left", async () => {
-  const kinds = ["hello", "held", "held-all", "want-sockets", "released", "answering", "reported", "log", "explained", "toString", ""];
+  const kinds = [
+    "hello",
+    "held",
+    "held-all",
+    "want-sockets",
+    "released",
+    "answering",
+    "reported",
+    "log",
+    "explained",
+    "toString",
+    "",
+  ];
   const number = fc.oneof(fc.integer(), fc.double(), fc.constantFrom(0, -1, 1e6, 1e400, 65_536));
   const anything = fc.oneof(number, fc.string(), fc.boolean(), fc.constant(null), fc.jsonValue());
-  const fields = ["protocol", "version", "pid", "sandbox", "port", "udp", "tcp", "family", "answering", "request", "report", "queries", "dropped", "explanation"] as const;
-  const message = fc.record({ kind: fc.constantFrom(...kinds), ...Object.fromEntries(fields.map((field) => [field, anything])) }, { requiredKeys: ["kind"] });
+  const fields = [
+    "protocol",
+    "version",
+    "pid",
+    "sandbox",
+    "port",
+    "udp",
+    "tcp",
+    "family",
+    "answering",
+    "request",
+    "report",
+    "queries",
+    "dropped",
+    "explanation",
+  ] as const;
+  const message = fc.record(
+    { kind: fc.constantFrom(...kinds), ...Object.fromEntries(fields.map((field) => [field, anything])) },
+    { requiredKeys: ["kind"] },
+  );
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(message, fc.nat(4)), { maxLength: 6 }), fc.boolean(), async (said, isKnown) => {
       const before = openDescriptors();
@@ -146,4 +194,3 @@ t.test("whatever a server says, nothing is thrown, and no descriptor is left", a
     { seed: 8, numRuns: 300 },
   );
 });
-

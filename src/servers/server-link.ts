@@ -149,7 +149,8 @@ export class ServerLink<L extends Language> {
   async end(): Promise<void> {
     const pid = this.hello?.pid;
     this.#sendFirst({ kind: "stop" });
-    for (let waited = 0; pid !== undefined && waited < this.kind.endTime && isServer(this.kind, pid); waited += 10) await new Promise((resolve) => setTimeout(resolve, 10));
+    for (let waited = 0; pid !== undefined && waited < this.kind.endTime && isServer(this.kind, pid); waited += 10)
+      await new Promise((resolve) => setTimeout(resolve, 10));
     this.kill();
     this.close();
   }
@@ -193,7 +194,8 @@ export class ServerLink<L extends Language> {
 
   /** One process, one version: it says nothing else when it is asked again. */
   #onHello(hello: Hello): void {
-    if (this.hello && (hello.pid !== this.hello.pid || hello.version !== this.hello.version)) return this.#refuse(hello);
+    if (this.hello && (hello.pid !== this.hello.pid || hello.version !== this.hello.version))
+      return this.#refuse(hello);
     this.hello = hello;
     this.events.onHello(hello);
   }
@@ -206,7 +208,12 @@ export class ServerLink<L extends Language> {
 
   #onHeld(held: L["held"], descriptors: number[]): void {
     const key = this.kind.keyOfHeld(held);
-    const isFit = this.hello && this.#asked > 0 && this.#held.length < this.kind.heldAtMost && descriptors.length === this.kind.descriptorsHeld && !this.#keysHeld.has(key);
+    const isFit =
+      this.hello &&
+      this.#asked > 0 &&
+      this.#held.length < this.kind.heldAtMost &&
+      descriptors.length === this.kind.descriptorsHeld &&
+      !this.#keysHeld.has(key);
     if (!isFit) {
       descriptors.forEach(closeDescriptor);
       return this.#refuse(held);

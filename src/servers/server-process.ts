@@ -58,7 +58,11 @@ export function connectToServer(socketPath: string): number | undefined {
  * Its sockets listen before it runs: a connection waits until the server is ready.
  * The daemon itself can start no program with capabilities from then on. Throws SERVER_START.
  */
-export function startServer({ name, module, nodeFlags, user }: ServerProgram, files: ServerFiles, version: string): ChildProcess {
+export function startServer(
+  { name, module, nodeFlags, user }: ServerProgram,
+  files: ServerFiles,
+  version: string,
+): ChildProcess {
   const listeners: number[] = [];
   try {
     listeners.push(listenAt(files.socketPath, daemonsAtOnce));
@@ -79,7 +83,9 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
       closeSync(log);
     }
   } catch (error) {
-    throw new PontoonError("SERVER_START", files.socketPath, `${name} could not be started at ${files.socketPath}`, { cause: error });
+    throw new PontoonError("SERVER_START", files.socketPath, `${name} could not be started at ${files.socketPath}`, {
+      cause: error,
+    });
   } finally {
     listeners.forEach(closeDescriptor);
   }
@@ -87,7 +93,11 @@ export function startServer({ name, module, nodeFlags, user }: ServerProgram, fi
 
 /** Files of a server that starts while another is to be found in the usual place. */
 export function unplaced({ socketPath, publicPath, ...others }: ServerFiles): ServerFiles {
-  return { ...others, socketPath: `${socketPath}${UNPLACED}`, ...(publicPath !== undefined && { publicPath: `${publicPath}${UNPLACED}` }) };
+  return {
+    ...others,
+    socketPath: `${socketPath}${UNPLACED}`,
+    ...(publicPath !== undefined && { publicPath: `${publicPath}${UNPLACED}` }),
+  };
 }
 
 /** From now on everybody who looks for a server finds the one that was started with {@link unplaced} files. */
@@ -159,7 +169,11 @@ function endOf(logPath: string): string {
   const file = openRegularFile(logPath, constants.O_RDONLY, { followLink: false });
   try {
     const buffer = Buffer.alloc(logAtMost);
-    return buffer.toString("utf8", 0, readSync(file, buffer, 0, logAtMost, Math.max(0, fstatSync(file).size - logAtMost)));
+    return buffer.toString(
+      "utf8",
+      0,
+      readSync(file, buffer, 0, logAtMost, Math.max(0, fstatSync(file).size - logAtMost)),
+    );
   } finally {
     closeSync(file);
   }

@@ -3,17 +3,28 @@ import type { ToServer } from "../../dns/protocol.js";
 import { TableMirror } from "./table-mirror.js";
 
 const network = (id: string, name = id): ToServer => ({ kind: "network", network: { id, name, shared: false } });
-const endpoint = (container: string, ttl = 5): ToServer => ({ kind: "endpoint", endpoint: { network: "n", container, names: [container], ipv4: undefined, ipv6: undefined, ports: [], ttl } });
+const endpoint = (container: string, ttl = 5): ToServer => ({
+  kind: "endpoint",
+  endpoint: { network: "n", container, names: [container], ipv4: undefined, ipv6: undefined, ports: [], ttl },
+});
 const gone = (container: string): ToServer => ({ kind: "endpoint-gone", network: "n", container });
 
-const key = (message: ToServer) => (message.kind === "endpoint" ? message.endpoint.container : message.kind === "network" ? message.network.id : message.kind);
+const key = (message: ToServer) =>
+  message.kind === "endpoint"
+    ? message.endpoint.container
+    : message.kind === "network"
+      ? message.network.id
+      : message.kind;
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 /** A mirror whose server writes down what it is told. */
 function connected(mirror = new TableMirror()) {
   const sent: ToServer[] = [];
   const state = { done: 0 };
-  mirror.connect((message) => sent.push(message), () => state.done++);
+  mirror.connect(
+    (message) => sent.push(message),
+    () => state.done++,
+  );
   return { mirror, sent, state };
 }
 
@@ -64,7 +75,9 @@ t.test("a large table is sent in slices, between which others get a turn and cha
   mirror.put("new", endpoint("new"));
   for (let turns = 0; turns < 100 && state.done === 0; turns++) await turn();
   t.equal(state.done, 1);
-  const last = new Map(sent.map((message) => [message.kind === "endpoint-gone" ? message.container : key(message), message]));
+  const last = new Map(
+    sent.map((message) => [message.kind === "endpoint-gone" ? message.container : key(message), message]),
+  );
   t.equal(last.size, count + 1);
   t.same(last.get("e999"), endpoint("e999", 7), "nothing older comes after a change");
   t.same(last.get("e998"), gone("e998"));

@@ -27,7 +27,8 @@ export class TableMirror {
   put(key: string, message: ToServer): void {
     const map = this.#mapOf(message);
     const json = JSON.stringify(message);
-    if (json.length * bytesOfCharacter > MESSAGE_SIZE) throw new RangeError(`${key} takes ${json.length} characters to tell`);
+    if (json.length * bytesOfCharacter > MESSAGE_SIZE)
+      throw new RangeError(`${key} takes ${json.length} characters to tell`);
     if (map.get(key)?.json === json) return;
     map.set(key, { message, json });
     this.#send?.(message);

@@ -13,11 +13,21 @@ t.test("who has ports is found out for many at once, told for five minutes, and 
   const time = { now: 0 };
   const own: OwnPort[] = [];
   const inventory = new Inventory();
-  const ports = new TakenPorts(inventory, () => own, () => time.now);
-  const squatters = Array.from({ length: 100 }, (_, index) => openListener(index % 2 === 0 ? "tcp" : "udp", { ip: index % 3 === 0 ? ip : "0.0.0.0", port: 0 }));
-  const taken = squatters.map((fd, index) => new PortTaken(index % 2 === 0 ? "tcp" : "udp", { ip, port: localAddress(fd).port }));
+  const ports = new TakenPorts(
+    inventory,
+    () => own,
+    () => time.now,
+  );
+  const squatters = Array.from({ length: 100 }, (_, index) =>
+    openListener(index % 2 === 0 ? "tcp" : "udp", { ip: index % 3 === 0 ? ip : "0.0.0.0", port: 0 }),
+  );
+  const taken = squatters.map(
+    (fd, index) => new PortTaken(index % 2 === 0 ? "tcp" : "udp", { ip, port: localAddress(fd).port }),
+  );
   const reasons = async (lookAgain = false) => (await ports.explain(taken, lookAgain)).map(({ message }) => message);
-  const held = new RegExp(`^(tcp|udp) port 127\\.0\\.0\\.1:\\d+ is taken \\(held by \\S+, pid ${process.pid}\\); choose another$`);
+  const held = new RegExp(
+    `^(tcp|udp) port 127\\.0\\.0\\.1:\\d+ is taken \\(held by \\S+, pid ${process.pid}\\); choose another$`,
+  );
   for (const reason of await reasons()) t.match(reason, held);
   squatters.forEach(closeDescriptor);
 
@@ -32,6 +42,13 @@ t.test("who has ports is found out for many at once, told for five minutes, and 
   own.push({ container: "web", transport: "tcp", ip: "0.0.0.0", hostPort: port, containerPort: 80 });
   t.match((await reasons(true))[0], `tcp port ${port} is taken: pontoon publishes it for web (80/tcp)`);
   own.pop();
-  inventory.putContainer(container("db", { published: [{ transport: "tcp", ip: "::", hostPort: port, containerPort: 1 }, { transport: "tcp", ip, hostPort: port, containerPort: 90 }] }));
+  inventory.putContainer(
+    container("db", {
+      published: [
+        { transport: "tcp", ip: "::", hostPort: port, containerPort: 1 },
+        { transport: "tcp", ip, hostPort: port, containerPort: 90 },
+      ],
+    }),
+  );
   t.match((await reasons(true))[0], `tcp port ${port} is taken: Docker publishes it for db (90/tcp)`);
 });

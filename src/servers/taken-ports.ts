@@ -87,14 +87,19 @@ export class TakenPorts {
       else ports.set(key, [entry]);
     };
     for (const port of this.own()) add(port, `pontoon publishes it for ${port.container}`);
-    for (const { name, running, published } of this.inventory.containers.values()) if (running) for (const port of published) add(port, `Docker publishes it for ${name}`);
+    for (const { name, running, published } of this.inventory.containers.values())
+      if (running) for (const port of published) add(port, `Docker publishes it for ${name}`);
     return ports;
   }
 }
 
 /** PORT_TAKEN by a container. */
 export function takenBy(transport: string, hostPort: number, by: string): PontoonError {
-  return new PontoonError("PORT_TAKEN", `${transport} port ${hostPort}`, `${transport} port ${hostPort} is taken: ${by}; choose another`);
+  return new PontoonError(
+    "PORT_TAKEN",
+    `${transport} port ${hostPort}`,
+    `${transport} port ${hostPort} is taken: ${by}; choose another`,
+  );
 }
 
 /** Whether two addresses cannot be bound to one port. */

@@ -1,6 +1,18 @@
 import type { Logger } from "pino";
 import type { ToDaemon, ToServer } from "../../dns/protocol.js";
-import { closeTakeover, disarmTakeover, insideTakeover, openForwardingSockets, openServerSockets, openTakeover, removeTakeover, repairTakeover, requireTakeable, takeoverOf, type Takeover } from "../backend/takeover.js";
+import {
+  closeTakeover,
+  disarmTakeover,
+  insideTakeover,
+  openForwardingSockets,
+  openServerSockets,
+  openTakeover,
+  removeTakeover,
+  repairTakeover,
+  requireTakeable,
+  takeoverOf,
+  type Takeover,
+} from "../backend/takeover.js";
 import { describeError, errorCode } from "../errors.js";
 import { EPOLLIN } from "../linux/constants.js";
 import type { Poller, Watch } from "../linux/poller.js";
@@ -116,7 +128,8 @@ export class Takeovers {
     /** The server has asked for what none of ours asks. */
     private readonly onMisuse: (what: string) => void,
     /** A namespace that is held redirects DNS itself by now: {@link giveBack} is to follow. */
-    private readonly onOwnRules: (sandbox: string, error: unknown) => void = (sandbox, error) => void this.giveBack(sandbox, error),
+    private readonly onOwnRules: (sandbox: string, error: unknown) => void = (sandbox, error) =>
+      void this.giveBack(sandbox, error),
   ) {}
 
   has(sandbox: string): boolean {
@@ -172,8 +185,15 @@ export class Takeovers {
     watched.rules.listen();
     watched.timesGivenBack = performance.now() - watched.givenBackAt < givenBackFor ? watched.timesGivenBack + 1 : 1;
     watched.givenBackAt = performance.now();
-    const againAt = watched.givenBackAt + Math.min(againAfter * 2 ** Math.max(0, watched.timesGivenBack - timesAtOnce), againAtMost);
-    this.failures.set(sandbox, { code: errorCode(error) ?? "UNKNOWN", reason: describeError(error), tries: 1, againAt, notBefore: againAt });
+    const againAt =
+      watched.givenBackAt + Math.min(againAfter * 2 ** Math.max(0, watched.timesGivenBack - timesAtOnce), againAtMost);
+    this.failures.set(sandbox, {
+      code: errorCode(error) ?? "UNKNOWN",
+      reason: describeError(error),
+      tries: 1,
+      againAt,
+      notBefore: againAt,
+    });
   }
 
   /** Gives everything back at once, without a server: the first queries after this go to Docker. */
@@ -226,8 +246,10 @@ export class Takeovers {
   }
 
   onMessage(message: ToDaemon): void {
-    if (message.kind === "releasing" || message.kind === "released") this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
-    else if (message.kind === "want-sockets") this.#sendMoreSockets(message.sandbox, message.family ?? "ipv4", message.udp, message.tcp);
+    if (message.kind === "releasing" || message.kind === "released")
+      this.#held.get(message.sandbox)?.onAcknowledged?.(message.kind);
+    else if (message.kind === "want-sockets")
+      this.#sendMoreSockets(message.sandbox, message.family ?? "ipv4", message.udp, message.tcp);
     else if (message.kind === "answering" && !message.answering) this.#repairSoon(message.sandbox);
   }
 
@@ -284,11 +306,16 @@ export class Takeovers {
       if (!opening.wanted) return;
       if (code === "ESRCH" || code === "ENOENT") {
         // The container has just ended, and dockerd is about to say so; or it has never been here.
-        this.#fail(sandbox, "CONTAINER_ELSEWHERE", `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere`);
+        this.#fail(
+          sandbox,
+          "CONTAINER_ELSEWHERE",
+          `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere`,
+        );
         return;
       }
       const reason = describeError(error);
-      if (this.failures.get(sandbox)?.reason !== reason) this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
+      if (this.failures.get(sandbox)?.reason !== reason)
+        this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
       this.#fail(sandbox, code, reason);
     }
   }
@@ -296,7 +323,13 @@ export class Takeovers {
   #fail(sandbox: string, code: string, reason: string): void {
     const tries = (this.failures.get(sandbox)?.tries ?? 0) + 1;
     const now = performance.now();
-    this.failures.set(sandbox, { code, reason, tries, againAt: now + Math.min(againAfter * 2 ** (tries - 1), againAtMost), notBefore: now + againAfterChange });
+    this.failures.set(sandbox, {
+      code,
+      reason,
+      tries,
+      againAt: now + Math.min(againAfter * 2 ** (tries - 1), againAtMost),
+      notBefore: now + againAfterChange,
+    });
   }
 
   #hold(sandbox: string, takeover: Takeover): void {
@@ -324,7 +357,14 @@ export class Takeovers {
     void this.#inNamespace(sandbox, () => {
       const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
       const { pidfd, port } = takeover;
-      sendingAway([bridge, ...udp, ...tcp], (opened) => send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [pidfd, takeover.udp, takeover.tcp, ...opened]));
+      sendingAway([bridge, ...udp, ...tcp], (opened) =>
+        send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [
+          pidfd,
+          takeover.udp,
+          takeover.tcp,
+          ...opened,
+        ]),
+      );
     });
   }
 
@@ -332,10 +372,15 @@ export class Takeovers {
     const held = this.#held.get(sandbox);
     if (!held) return;
     held.handedOut += udpCount + tcpCount;
-    if (udpCount + tcpCount === 0 || held.handedOut > socketsAtMost) return this.onMisuse(`it wants ${udpCount} + ${tcpCount} sockets in a namespace where it was given ${held.handedOut - udpCount - tcpCount}`);
+    if (udpCount + tcpCount === 0 || held.handedOut > socketsAtMost)
+      return this.onMisuse(
+        `it wants ${udpCount} + ${tcpCount} sockets in a namespace where it was given ${held.handedOut - udpCount - tcpCount}`,
+      );
     void this.#inNamespace(sandbox, () => {
       const { udp, tcp } = openForwardingSockets(held.takeover, family, udpCount, tcpCount);
-      sendingAway([...udp, ...tcp], (opened) => this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, opened));
+      sendingAway([...udp, ...tcp], (opened) =>
+        this.#send?.({ kind: "more-sockets", sandbox, family, udp: udp.length, tcp: tcp.length }, opened),
+      );
     });
   }
 
@@ -353,7 +398,11 @@ export class Takeovers {
     held.repairableAt = now + repairEvery;
     held.repair = this.#inNamespace(sandbox, async () => {
       if (!this.#watched.has(sandbox)) this.#watchAdopted(sandbox, held.takeover);
-      if (await repairTakeover(held.takeover)) this.log.warn({ sandbox: sandbox.slice(0, 12) }, "somebody had removed our rules from a container's network namespace; they are back");
+      if (await repairTakeover(held.takeover))
+        this.log.warn(
+          { sandbox: sandbox.slice(0, 12) },
+          "somebody had removed our rules from a container's network namespace; they are back",
+        );
     });
     await held.repair;
     held.repair = undefined;
@@ -363,7 +412,12 @@ export class Takeovers {
   #watchRules(sandbox: string, pid: number): void {
     const known = this.#watched.get(sandbox);
     if (known) return known.rules.forget();
-    const rules = new RuleWatch(this.poller, pid, () => this.#onRulesChanged(sandbox), () => this.#unwatch(sandbox));
+    const rules = new RuleWatch(
+      this.poller,
+      pid,
+      () => this.#onRulesChanged(sandbox),
+      () => this.#unwatch(sandbox),
+    );
     this.#watched.set(sandbox, { rules, changing: 0, timesGivenBack: 0, givenBackAt: -Infinity, isWanted: true });
   }
 
@@ -393,14 +447,21 @@ export class Takeovers {
       const hasChanged = await watched.rules.hasChangedUnheard();
       if (hasChanged && this.#watched.get(sandbox) === watched) this.#onRulesChanged(sandbox);
     } catch (error) {
-      this.log.debug({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "rules of legacy iptables could not be looked at"); // it has just ended, mostly
+      this.log.debug(
+        { sandbox: sandbox.slice(0, 12), reason: describeError(error) },
+        "rules of legacy iptables could not be looked at",
+      ); // it has just ended, mostly
     }
   }
 
   #onRulesChanged(sandbox: string): void {
     if (this.#held.has(sandbox)) return this.#looks.soon(sandbox);
     const failure = this.failures.get(sandbox);
-    if (failure) this.failures.set(sandbox, { ...failure, againAt: Math.min(failure.againAt, Math.max(performance.now(), failure.notBefore)) });
+    if (failure)
+      this.failures.set(sandbox, {
+        ...failure,
+        againAt: Math.min(failure.againAt, Math.max(performance.now(), failure.notBefore)),
+      });
   }
 
   async #lookAtRules(sandbox: string): Promise<void> {
@@ -415,7 +476,10 @@ export class Takeovers {
       if (code === "RULES_CHANGING" && ++watched.changing < changingAtMost) this.#looks.soon(sandbox);
       else if (notTakeable.includes(code)) {
         if (this.#held.get(sandbox) !== held || held.onAcknowledged) return;
-        this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason: describeError(error) }, "a container is given back to Docker's resolver");
+        this.log.warn(
+          { sandbox: sandbox.slice(0, 12), code, reason: describeError(error) },
+          "a container is given back to Docker's resolver",
+        );
         return this.onOwnRules(sandbox, error);
       } else if (code === "RULES_BUSY") this.#looks.soon(sandbox);
       // Else it has just ended.
@@ -433,7 +497,10 @@ export class Takeovers {
         this.log.debug({ sandbox: sandbox.slice(0, 12), code }, "a container's network namespace is gone");
         return;
       }
-      this.log.warn({ sandbox: sandbox.slice(0, 12), reason: describeError(error) }, "work in a container's network namespace failed");
+      this.log.warn(
+        { sandbox: sandbox.slice(0, 12), reason: describeError(error) },
+        "work in a container's network namespace failed",
+      );
     }
   }
 

@@ -21,7 +21,8 @@ function bench(holder: string) {
     (asked) => (looks.push(asked.map(({ hostPort }) => hostPort)), Promise.resolve(asked.map(() => holder))),
     () => new Promise<void>((resolve) => pauses.push(resolve)),
   );
-  const fails = (id: string, hostPort: number) => inventory.putContainer(container(id, { running: false, unboundPort: port(hostPort) }));
+  const fails = (id: string, hostPort: number) =>
+    inventory.putContainer(container(id, { running: false, unboundPort: port(hostPort) }));
   const creates = (id: string) => inventory.putContainer(container(id, { running: false }));
   return { inventory, ports, said, looks, pauses, fails, creates };
 }
@@ -32,9 +33,18 @@ t.test("a start that fails is told once, with who holds the port", async (t) => 
   fails("web", 80);
   inventory.putContainer(container("web", { running: false, unboundPort: port(80), hostname: "other" }));
   await turn();
-  t.match(said, [{ container: "web", reason: "tcp port 0.0.0.0:80 is taken (held by nginx, pid 7); free it, and start the container again", msg: "dockerd could not publish a port" }]);
+  t.match(said, [
+    {
+      container: "web",
+      reason: "tcp port 0.0.0.0:80 is taken (held by nginx, pid 7); free it, and start the container again",
+      msg: "dockerd could not publish a port",
+    },
+  ]);
   t.equal(said.length, 1);
-  t.same([...(await ports.reasons())], [["web", "tcp port 0.0.0.0:80 is taken (held by nginx, pid 7); free it, and start the container again"]]);
+  t.same(
+    [...(await ports.reasons())],
+    [["web", "tcp port 0.0.0.0:80 is taken (held by nginx, pid 7); free it, and start the container again"]],
+  );
   inventory.putContainer(container("web"));
   t.same([...(await ports.reasons())], [], "it runs");
   fails("web", 80);
@@ -50,7 +60,10 @@ t.test("what had failed before is shown, not told", async (t) => {
   fails("old", 80);
   await turn();
   t.same(said, []);
-  t.same([...(await ports.reasons()).values()], ["tcp port 0.0.0.0:80 was taken when dockerd tried to start the container; start it again"]);
+  t.same(
+    [...(await ports.reasons()).values()],
+    ["tcp port 0.0.0.0:80 was taken when dockerd tried to start the container; start it again"],
+  );
 });
 
 t.test("however many fail, their holders are looked for together, and not all the time", async (t) => {
@@ -61,7 +74,11 @@ t.test("however many fail, their holders are looked for together, and not all th
   t.equal(looks.length, 1, "the first look");
   pauses.shift()!();
   await turn();
-  t.same(looks.map(({ length }) => length), [1, 99], "one look for all that failed meanwhile");
+  t.same(
+    looks.map(({ length }) => length),
+    [1, 99],
+    "one look for all that failed meanwhile",
+  );
   t.equal(said.length, 100);
   t.equal((await ports.reasons()).size, 100);
   t.equal(looks.length, 3);

@@ -26,14 +26,17 @@ export class UnboundPorts {
     private readonly inventory: Inventory,
     private readonly log: Logger,
     private readonly holdersOf: HoldersOf = lookForHolders,
-    private readonly pause: (ms: number) => Promise<unknown> = (ms) => new Promise((resolve) => setTimeout(resolve, ms).unref()),
+    private readonly pause: (ms: number) => Promise<unknown> = (ms) =>
+      new Promise((resolve) => setTimeout(resolve, ms).unref()),
   ) {
     inventory.onChange((change) => this.#onChange(change));
   }
 
   /** Why a port is not bound, with who holds it now, by the container's id. */
   async reasons(): Promise<Map<string, string>> {
-    const unbound = [...this.inventory.containers.values()].flatMap(({ id, unboundPort }) => (unboundPort === undefined ? [] : [{ id, port: unboundPort }]));
+    const unbound = [...this.inventory.containers.values()].flatMap(({ id, unboundPort }) =>
+      unboundPort === undefined ? [] : [{ id, port: unboundPort }],
+    );
     if (unbound.length === 0) return new Map();
     const holders = await this.holdersOf(unbound.map(({ port }) => port));
     return new Map(unbound.map(({ id, port }, index) => [id, textOf(port, holders[index] ?? "")]));
@@ -47,8 +50,10 @@ export class UnboundPorts {
       const isNew = !this.#seen.has(id);
       if (!container) this.#seen.delete(id);
       else this.#seen.set(id, container.unboundPort);
-      const hasFailed = !isNew && container?.unboundPort !== undefined && container.unboundPort.hostPort !== before?.hostPort;
-      if (hasFailed && this.#untold.length < untoldAtMost) this.#untold.push({ container: container.name, port: container.unboundPort });
+      const hasFailed =
+        !isNew && container?.unboundPort !== undefined && container.unboundPort.hostPort !== before?.hostPort;
+      if (hasFailed && this.#untold.length < untoldAtMost)
+        this.#untold.push({ container: container.name, port: container.unboundPort });
     }
     if (!this.#telling && this.#untold.length > 0) void this.#tell();
   }
@@ -58,7 +63,8 @@ export class UnboundPorts {
     while (this.#untold.length > 0) {
       const failed = this.#untold.splice(0);
       const holders = await this.holdersOf(failed.map(({ port }) => port));
-      for (const [index, { container, port }] of failed.entries()) this.log.warn({ container, reason: textOf(port, holders[index] ?? "") }, "dockerd could not publish a port");
+      for (const [index, { container, port }] of failed.entries())
+        this.log.warn({ container, reason: textOf(port, holders[index] ?? "") }, "dockerd could not publish a port");
       await this.pause(lookEvery);
     }
     this.#telling = false;
@@ -67,12 +73,19 @@ export class UnboundPorts {
 
 function textOf({ transport, ip, hostPort }: DockerPort, holder: string): string {
   const port = `${transport} port ${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
-  return holder === "" ? `${port} was taken when dockerd tried to start the container; start it again` : `${port} is taken${holder}; free it, and start the container again`;
+  return holder === ""
+    ? `${port} was taken when dockerd tried to start the container; start it again`
+    : `${port} is taken${holder}; free it, and start the container again`;
 }
 
 /** As {@link HoldersOf}, from /proc. */
 export async function lookForHolders(ports: readonly DockerPort[]): Promise<string[]> {
-  const taken = ports.map(({ transport, ip, hostPort: port }): TakenPort => ({ protocol: transport === "udp" ? "udp" : "tcp", address: { ip, port } }));
+  const taken = ports.map(({ transport, ip, hostPort: port }): TakenPort => ({
+    protocol: transport === "udp" ? "udp" : "tcp",
+    address: { ip, port },
+  }));
   const holders = await inSlices(holdersOfPorts(taken));
-  return ports.map(({ transport }, index) => (transport === "sctp" || !holders[index] ? "" : holderText(holders[index])));
+  return ports.map(({ transport }, index) =>
+    transport === "sctp" || !holders[index] ? "" : holderText(holders[index]),
+  );
 }

@@ -6,17 +6,47 @@ import t from "tap";
 import type { PublishedPort } from "../inventory/published.js";
 import { PublicationStore, type DamagedFile } from "./publications.js";
 
-const web: PublishedPort = { container: "web", transport: "tcp", ip: "0.0.0.0", hostPort: 8080, containerPort: 80, options: {}, source: "command" };
+const web: PublishedPort = {
+  container: "web",
+  transport: "tcp",
+  ip: "0.0.0.0",
+  hostPort: 8080,
+  containerPort: 80,
+  options: {},
+  source: "command",
+};
 const dns: PublishedPort = {
-  container: "dns", transport: "udp", ip: "::", hostPort: 53, containerPort: 5353, source: "label",
-  options: { connectTimeoutMs: 1.5, maxConnections: 0, allowFrom: ["10.0.0.0/8"], udpIdleMs: 1000, udpFlows: 16, drainMs: 0 },
+  container: "dns",
+  transport: "udp",
+  ip: "::",
+  hostPort: 53,
+  containerPort: 5353,
+  source: "label",
+  options: {
+    connectTimeoutMs: 1.5,
+    maxConnections: 0,
+    allowFrom: ["10.0.0.0/8"],
+    udpIdleMs: 1000,
+    udpFlows: 16,
+    drainMs: 0,
+  },
 };
 
-function scratch(t: { teardown(work: () => unknown): void }): { folder: string; file: string; damages: DamagedFile[]; store: PublicationStore } {
+function scratch(t: { teardown(work: () => unknown): void }): {
+  folder: string;
+  file: string;
+  damages: DamagedFile[];
+  store: PublicationStore;
+} {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-"));
   t.teardown(() => rmSync(folder, { recursive: true }));
   const damages: DamagedFile[] = [];
-  return { folder, file: join(folder, "publications.json"), damages, store: new PublicationStore(folder, (damage) => damages.push(damage)) };
+  return {
+    folder,
+    file: join(folder, "publications.json"),
+    damages,
+    store: new PublicationStore(folder, (damage) => damages.push(damage)),
+  };
 }
 
 /** A file's text with one port that differs. */
@@ -74,7 +104,13 @@ t.test("a damaged file is put aside, and told", (t) => {
     ['{"version":"2","ports":[]}', /^version: /],
     ['{"version":1,"ports":{}}', /^ports: /],
     ['{"version":1,"ports":[],"more":1}', /^the file: .*more/],
-    [text({}, [{ ...web, byDefault: false }, { ...web, hostPort: 0 }]), /^ports\.0\.byDefault: .*ports\.1\.hostPort: /],
+    [
+      text({}, [
+        { ...web, byDefault: false },
+        { ...web, hostPort: 0 },
+      ]),
+      /^ports\.0\.byDefault: .*ports\.1\.hostPort: /,
+    ],
     [text({ container: "" }), /^ports\.0\.container: /],
     [text({ transport: "sctp" }), /^ports\.0\.transport: /],
     [text({ ip: "localhost" }), /^ports\.0\.ip: is no address/],
@@ -88,7 +124,10 @@ t.test("a damaged file is put aside, and told", (t) => {
     [text({ options: { allowFrom: "10.0.0.0/8" } }), /^ports\.0\.options\.allowFrom: /],
     [text({ options: { nosuch: 1 } }), /^ports\.0\.options: .*nosuch/],
     [text({ source: "docker" }), /^ports\.0\.source: /],
-    [text({}, Array<object>(100).fill({ ...web, ip: "" })), /^ports\.0\.ip: [^;]*; ports\.1\.ip: [^;]*; ports\.2\.ip: [^;]*; 97 more$/],
+    [
+      text({}, Array<object>(100).fill({ ...web, ip: "" })),
+      /^ports\.0\.ip: [^;]*; ports\.1\.ip: [^;]*; ports\.2\.ip: [^;]*; 97 more$/,
+    ],
     [text({ more: 1 }), /^ports\.0: .*more/],
   ];
   for (const [given, reason] of cases) {
@@ -105,7 +144,8 @@ t.test("a damaged file is put aside, and told", (t) => {
 
 t.test("of a damaged file what makes sense is kept, and the rest is named", (t) => {
   const bad = { ...web, hostPort: 0 };
-  const lines = (...ports: object[]) => `{\n  "version": 1,\n  "ports": [\n${ports.map((port) => `    ${JSON.stringify(port)}`).join(",\n")}\n  ]\n}\n`;
+  const lines = (...ports: object[]) =>
+    `{\n  "version": 1,\n  "ports": [\n${ports.map((port) => `    ${JSON.stringify(port)}`).join(",\n")}\n  ]\n}\n`;
   const cases: [text: string, kept: PublishedPort[], dropped: object[]][] = [
     [lines(web, bad, dns), [web, dns], [bad]],
     [lines(bad, web, null as never, "x" as never, dns), [web, dns], [bad, null as never, "x" as never]],
@@ -121,7 +161,13 @@ t.test("of a damaged file what makes sense is kept, and the rest is named", (t) 
     writeFileSync(file, given);
     t.same(store.load(), kept, given);
     t.ok(store.hasLost);
-    t.match(damages, [{ keptAs: `${file}.damaged`, kept: kept.length, dropped: dropped.map((entry) => JSON.stringify(entry).slice(0, 200)) }]);
+    t.match(damages, [
+      {
+        keptAs: `${file}.damaged`,
+        kept: kept.length,
+        dropped: dropped.map((entry) => JSON.stringify(entry).slice(0, 200)),
+      },
+    ]);
     t.equal(readFileSync(`${file}.damaged`, "utf8"), given, "the file is kept aside");
     t.same(store.load(), kept, "and mended");
     t.notOk(store.hasLost);
@@ -143,8 +189,14 @@ t.test("damaged files are kept, but not without end", (t) => {
     writeFileSync(file, given);
     store.load();
   }
-  t.same(damages.map(({ keptAs }) => keptAs), ["", ".2", ".3"].map((number) => `${file}.damaged${number}`));
-  t.same(damages.map(({ keptAs }) => readFileSync(keptAs, "utf8")), ["one", "two", "three"]);
+  t.same(
+    damages.map(({ keptAs }) => keptAs),
+    ["", ".2", ".3"].map((number) => `${file}.damaged${number}`),
+  );
+  t.same(
+    damages.map(({ keptAs }) => readFileSync(keptAs, "utf8")),
+    ["one", "two", "three"],
+  );
   store.save([web]);
   t.same(readdirSync(folder).length, 4);
   for (let count = 4; count <= 20; count++) {
@@ -160,7 +212,11 @@ t.test("a file of a newer pontoon is left alone", (t) => {
   const { folder, file, store } = scratch(t);
   const given = '{"version":2,"publications":{}}';
   writeFileSync(file, given);
-  t.throws(() => store.load(), { code: "STORE_UNREADABLE", subject: file, message: /newer pontoon \(version 2 of the file, this one knows 1\); install that one again, or move/ });
+  t.throws(() => store.load(), {
+    code: "STORE_UNREADABLE",
+    subject: file,
+    message: /newer pontoon \(version 2 of the file, this one knows 1\); install that one again, or move/,
+  });
   t.equal(readFileSync(file, "utf8"), given);
   t.same(readdirSync(folder), ["publications.json"]);
   t.end();
@@ -169,8 +225,16 @@ t.test("a file of a newer pontoon is left alone", (t) => {
 t.test("what is in the way is told, and left alone", (t) => {
   const { folder, file, store } = scratch(t);
   mkdirSync(join(file, "of another"), { recursive: true });
-  t.throws(() => store.load(), { code: "STORE_UNREADABLE", subject: file, message: /is not a regular file; move it away/ });
-  t.throws(() => store.save([web]), { code: "STORE_UNWRITABLE", subject: file, message: /cannot be written \((EISDIR|ENOTEMPTY)\).*--state-dir/ });
+  t.throws(() => store.load(), {
+    code: "STORE_UNREADABLE",
+    subject: file,
+    message: /is not a regular file; move it away/,
+  });
+  t.throws(() => store.save([web]), {
+    code: "STORE_UNWRITABLE",
+    subject: file,
+    message: /cannot be written \((EISDIR|ENOTEMPTY)\).*--state-dir/,
+  });
   t.same(readdirSync(folder), ["publications.json"], "no temporary file stays");
   t.same(readdirSync(file), ["of another"]);
 
@@ -190,7 +254,8 @@ t.test("a save that cannot begin leaves the last one", (t) => {
 });
 
 // Small file systems of their own, which end with the process that mounted them.
-const mounts = spawnSync("unshare", ["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", tmpdir()]).status === 0;
+const mounts =
+  spawnSync("unshare", ["--user", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "none", tmpdir()]).status === 0;
 const noMounts = mounts && process.getuid?.() === 0 ? false : "may not mount, or not as the owner of /";
 
 /** What happens on a file system of 16 KiB, after `script` was run there. */
@@ -205,13 +270,20 @@ function onSmallDisk(folder: string, script: string): string[] {
     const remount = (how) => execFileSync("mount", ["-o", "remount," + how, folder]);
     ${script}`;
   const shell = 'mount -t tmpfs -o size=16k,mode=700 none "$0" && exec "$1" --input-type=module --eval "$2"';
-  const { stdout, stderr } = spawnSync("unshare", ["--user", "--map-root-user", "--mount", "sh", "-c", shell, folder, process.execPath, program], { encoding: "utf8" });
+  const { stdout, stderr } = spawnSync(
+    "unshare",
+    ["--user", "--map-root-user", "--mount", "sh", "-c", shell, folder, process.execPath, program],
+    { encoding: "utf8" },
+  );
   return (stdout + stderr).trim().split("\n");
 }
 
 t.test("a full disk leaves the last save", { skip: noMounts }, (t) => {
   const { folder } = scratch(t);
-  const lines = onSmallDisk(folder, 'store.save([web]); attempt(() => store.save(Array(500).fill(web))); attempt(() => [store.load().length, readdirSync(folder)]);');
+  const lines = onSmallDisk(
+    folder,
+    "store.save([web]); attempt(() => store.save(Array(500).fill(web))); attempt(() => [store.load().length, readdirSync(folder)]);",
+  );
   t.match(lines[0], /^STORE_UNWRITABLE .*\(ENOSPC\).*make room/);
   t.same(lines.slice(1), ['[1,["publications.json"]]']);
   t.end();

@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, linkSync, lstatSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
@@ -100,7 +110,9 @@ export class PublicationStore {
     const data = parseJson(text);
     const versioned = versionSchema.safeParse(data);
     if (versioned.success && versioned.data.version > version)
-      throw this.#unreadable(`was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); install that one again, or move the file away and publish anew`);
+      throw this.#unreadable(
+        `was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); install that one again, or move the file away and publish anew`,
+      );
     const file = fileSchema.safeParse(data);
     if (file.success) return file.data.ports;
     this.#hasLost = true;
@@ -112,7 +124,9 @@ export class PublicationStore {
     const entries = data === undefined ? linesOf(text) : (listSchema.safeParse(data).data?.ports ?? []);
     const read = entries.map((entry) => ({ entry, port: publishedPortOf(entry) }));
     const ports = read.flatMap(({ port }) => port ?? []);
-    const dropped = read.flatMap(({ entry, port }) => (port ? [] : [JSON.stringify(entry).slice(0, entryTold)])).slice(0, droppedTold);
+    const dropped = read
+      .flatMap(({ entry, port }) => (port ? [] : [JSON.stringify(entry).slice(0, entryTold)]))
+      .slice(0, droppedTold);
     const keptAs = this.#putAside(reason, ports);
     this.onDamage({ keptAs, reason, kept: ports.length, dropped });
     return ports;
@@ -132,14 +146,20 @@ export class PublicationStore {
       if (errorCode(error) === "STATE_DIR_UNFIT") throw error;
       removeIfPossible(temporary);
       const what = `${this.#path} cannot be written (${errorCode(error) ?? describeError(error)})`;
-      throw new PontoonError("STORE_UNWRITABLE", this.#path, `${what}, so what is published would be forgotten; make room or permit writing in ${this.folder}, or give another --state-dir`, { cause: error });
+      throw new PontoonError(
+        "STORE_UNWRITABLE",
+        this.#path,
+        `${what}, so what is published would be forgotten; make room or permit writing in ${this.folder}, or give another --state-dir`,
+        { cause: error },
+      );
     }
   }
 
   #checkFolder(): void {
     const fault = faultOfFolder(this.folder);
     if (fault === undefined) return;
-    const remedy = "choose a folder that only root may write, in folders that only root may write, such as /var/lib/pontoon";
+    const remedy =
+      "choose a folder that only root may write, in folders that only root may write, such as /var/lib/pontoon";
     throw new PontoonError("STATE_DIR_UNFIT", this.folder, `--state-dir ${this.folder}: ${fault}; ${remedy}`);
   }
 
@@ -150,7 +170,10 @@ export class PublicationStore {
     } catch (error) {
       if (errorCode(error) === "ENOENT") return undefined;
       if (errorCode(error) === "FILE_UNFIT") throw this.#unreadable("is not a regular file; move it away", error);
-      throw this.#unreadable(`cannot be read (${errorCode(error) ?? describeError(error)}); check it and its folder, or give another --state-dir`, error);
+      throw this.#unreadable(
+        `cannot be read (${errorCode(error) ?? describeError(error)}); check it and its folder, or give another --state-dir`,
+        error,
+      );
     }
     throw this.#unreadable(`has more than ${fileAtMost} bytes; move it away`);
   }
@@ -166,7 +189,10 @@ export class PublicationStore {
         this.save(ports);
       }
     } catch (error) {
-      throw this.#unreadable(`is damaged (${reason}) and cannot be put aside (${errorCode(error) ?? describeError(error)}); move it away`, error);
+      throw this.#unreadable(
+        `is damaged (${reason}) and cannot be put aside (${errorCode(error) ?? describeError(error)}); move it away`,
+        error,
+      );
     }
     return keptAs;
   }
@@ -174,7 +200,8 @@ export class PublicationStore {
   #freeName(): string {
     const base = `${this.#path}.damaged`;
     let name = base;
-    for (let number = 2; number <= damagedAtMost && lstatSync(name, { throwIfNoEntry: false }); number++) name = `${base}.${number}`;
+    for (let number = 2; number <= damagedAtMost && lstatSync(name, { throwIfNoEntry: false }); number++)
+      name = `${base}.${number}`;
     return name;
   }
 

@@ -11,11 +11,15 @@ const timeLimit = 1200;
 
 /** What qemu-user does not pass on to the kernel, and the tests that need it. */
 const beyondQemu = [
-  { tests: /^src\/linux\/netlink\/nf|^src\/backend\/(dns-redirect|takeover-table|namespace-rules)/, why: "qemu-user knows no nfnetlink" },
+  {
+    tests: /^src\/linux\/netlink\/nf|^src\/backend\/(dns-redirect|takeover-table|namespace-rules)/,
+    why: "qemu-user knows no nfnetlink",
+  },
   { tests: /^proxy\/udp-relay/, why: "qemu-user knows no SO_BINDTOIFINDEX" },
   { tests: /^proxy\/tcp-relay/, why: "what it copies takes longer there than its tests wait" },
   {
-    tests: /^proxy\/(exhaustion|first-words|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^src\/linux\/privileges|^src\/store\//,
+    tests:
+      /^proxy\/(exhaustion|first-words|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^src\/linux\/privileges|^src\/store\//,
     why: "they start Node again, which the kernel does not for another processor",
   },
   { tests: /^dns\/fuzz\//, why: "it is the same on every processor, and takes too long on one that is played" },
@@ -27,7 +31,11 @@ export function* arm64Runs(filters) {
     name: "Node on arm64, emulated",
     async prepare() {
       const { version } = JSON.parse(readFileSync(join(root, "node_modules", "koffi", "package.json"), "utf8"));
-      const [emulator, libraries, node] = [qemu(), await requireDebianRoot("trixie", "arm64"), await nodeOf(newestLts, "arm64", [`@koromix/koffi-linux-arm64@${version}`])];
+      const [emulator, libraries, node] = [
+        qemu(),
+        await requireDebianRoot("trixie", "arm64"),
+        await nodeOf(newestLts, "arm64", [`@koromix/koffi-linux-arm64@${version}`]),
+      ];
       const problem = emulator.problem ?? libraries.problem ?? node.problem;
       if (problem !== undefined) return { problem };
       const env = {
@@ -41,9 +49,13 @@ export function* arm64Runs(filters) {
 }
 
 function testsOf(filters) {
-  const files = readdirSync(join(root, "dist"), { recursive: true }).filter((name) => /^(src|dns|proxy)\/.*\.test\.js$/.test(name));
+  const files = readdirSync(join(root, "dist"), { recursive: true }).filter((name) =>
+    /^(src|dns|proxy)\/.*\.test\.js$/.test(name),
+  );
   const wanted = files.filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)));
-  for (const { tests, why } of beyondQemu) if (wanted.some((name) => tests.test(name))) say(`left out on arm64: ${wanted.filter((name) => tests.test(name)).join(", ")}: ${why}`);
+  for (const { tests, why } of beyondQemu)
+    if (wanted.some((name) => tests.test(name)))
+      say(`left out on arm64: ${wanted.filter((name) => tests.test(name)).join(", ")}: ${why}`);
   return wanted.filter((name) => !beyondQemu.some(({ tests }) => tests.test(name)));
 }
 
@@ -53,6 +65,12 @@ function qemu() {
   const binary = join(folder, "usr", "bin", "qemu-aarch64-static");
   if (existsSync(binary)) return { binary };
   mkdirSync(folder, { recursive: true });
-  const { status, stderr } = spawnSync("sh", ["-c", "apt-get download -q qemu-user-static && dpkg -x qemu-user-static_*.deb . && rm qemu-user-static_*.deb"], { cwd: folder, encoding: "utf8" });
-  return status === 0 ? { binary } : { problem: `qemu-user-static could not be downloaded: ${stderr.trim().split("\n").at(-1)}` };
+  const { status, stderr } = spawnSync(
+    "sh",
+    ["-c", "apt-get download -q qemu-user-static && dpkg -x qemu-user-static_*.deb . && rm qemu-user-static_*.deb"],
+    { cwd: folder, encoding: "utf8" },
+  );
+  return status === 0
+    ? { binary }
+    : { problem: `qemu-user-static could not be downloaded: ${stderr.trim().split("\n").at(-1)}` };
 }

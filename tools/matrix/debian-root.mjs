@@ -8,8 +8,33 @@ import { lastLine, quietly } from "../prepare.mjs";
 
 /** What `npm test` installs on a machine, and what the programs of a machine are that no package has to bring there. */
 const packages = [
-  ...["docker.io", "docker-cli", "containerd", "runc", "iptables", "nftables", "iproute2", "bind9-dnsutils", "busybox-static", "util-linux", "procps"],
-  ...["rootlesskit", "slirp4netns", "uidmap", "openssl", "systemd", "gcc", "libc6-dev", "musl-tools", "ca-certificates", "curl", "jq", "nodejs"],
+  ...[
+    "docker.io",
+    "docker-cli",
+    "containerd",
+    "runc",
+    "iptables",
+    "nftables",
+    "iproute2",
+    "bind9-dnsutils",
+    "busybox-static",
+    "util-linux",
+    "procps",
+  ],
+  ...[
+    "rootlesskit",
+    "slirp4netns",
+    "uidmap",
+    "openssl",
+    "systemd",
+    "gcc",
+    "libc6-dev",
+    "musl-tools",
+    "ca-certificates",
+    "curl",
+    "jq",
+    "nodejs",
+  ],
 ];
 /** Debian 12 has the docker command in docker.io. */
 const lacking = { bookworm: ["docker-cli"] };
@@ -33,8 +58,14 @@ export async function requireDebianRoot(suite, arch = undefined) {
   if (mirror === undefined) return { problem: "apt names no Debian mirror here; run this on a Debian system" };
   if (!existsSync(keyring)) return { problem: `${keyring} is missing; run: apt-get install debian-archive-keyring` };
   mkdirSync(cache, { recursive: true });
-  const made = await quietly(`making a root of Debian ${suite} in ${folder}`, "sh", [script("make-root.sh"), suite, folder, mirror, ...names], { ...process.env, ...(arch !== undefined && { ARCH: arch }) });
-  if (!made.ok) return { problem: `a root of Debian ${suite} could not be made in ${folder}: ${lastLine(made.output)}` };
+  const made = await quietly(
+    `making a root of Debian ${suite} in ${folder}`,
+    "sh",
+    [script("make-root.sh"), suite, folder, mirror, ...names],
+    { ...process.env, ...(arch !== undefined && { ARCH: arch }) },
+  );
+  if (!made.ok)
+    return { problem: `a root of Debian ${suite} could not be made in ${folder}: ${lastLine(made.output)}` };
   writeFileSync(stamp, wanted);
   return { folder };
 }
@@ -50,6 +81,8 @@ export function removeTemporary(name) {
 }
 
 function mirrorOf() {
-  const { stdout } = spawnSync("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"], { encoding: "utf8" });
+  const { stdout } = spawnSync("apt-get", ["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"], {
+    encoding: "utf8",
+  });
   return stdout?.split("\n").find((uri) => uri !== "" && !uri.includes("security"));
 }

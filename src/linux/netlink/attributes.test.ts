@@ -17,8 +17,15 @@ t.test("what is written is read again", (t) => {
   });
   t.equal(writer.length % 4, 0);
   const attributes = new Attributes(writer.bytes);
-  t.same([attributes.u8(1), attributes.u16(2), attributes.u32(3), attributes.u64(4), attributes.text(5), attributes.raw(6)], [200, 50_000, 0xfffffffe, 2 ** 52 + 3, "pontoon", Buffer.of(1, 2, 3)]);
-  t.same(attributes.list(7, 1).map((part) => new Attributes(part).u32(1)), [53, 54], "only those of the list's own type");
+  t.same(
+    [attributes.u8(1), attributes.u16(2), attributes.u32(3), attributes.u64(4), attributes.text(5), attributes.raw(6)],
+    [200, 50_000, 0xfffffffe, 2 ** 52 + 3, "pontoon", Buffer.of(1, 2, 3)],
+  );
+  t.same(
+    attributes.list(7, 1).map((part) => new Attributes(part).u32(1)),
+    [53, 54],
+    "only those of the list's own type",
+  );
   t.ok(attributes.has(7));
   t.notOk(attributes.has(8));
   t.end();
@@ -36,7 +43,10 @@ t.test("what has another size than it should is not there", (t) => {
   const writer = new AttributeWriter();
   writer.raw(1, Buffer.of(1, 2, 3));
   const attributes = new Attributes(writer.bytes);
-  t.same([attributes.u8(1), attributes.u16(1), attributes.u32(1), attributes.u64(1)], [undefined, undefined, undefined, undefined]);
+  t.same(
+    [attributes.u8(1), attributes.u16(1), attributes.u32(1), attributes.u64(1)],
+    [undefined, undefined, undefined, undefined],
+  );
   t.equal(new Attributes(Buffer.from("0500010041", "hex")).text(1), "A", "a text that does not end");
   t.end();
 });

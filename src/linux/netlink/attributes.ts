@@ -175,7 +175,7 @@ export class Attributes {
 
 /** Attributes one behind the other, until one does not fit. */
 export function* attributesIn(bytes: Buffer): Generator<readonly [type: number, value: Buffer]> {
-  for (let at = 0; at + HEADER <= bytes.length; ) {
+  for (let at = 0; at + HEADER <= bytes.length;) {
     const length = bytes.readUInt16LE(at);
     if (length < HEADER || at + length > bytes.length) return;
     yield [bytes.readUInt16LE(at + 2) & TYPE_MASK, bytes.subarray(at + HEADER, at + length)];

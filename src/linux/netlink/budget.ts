@@ -30,7 +30,13 @@ export class Budget {
   spend(bytes: number, objects = 1): void {
     this.#bytes -= bytes;
     this.#objects -= objects;
-    const gone = this.#bytes < 0 ? "bytes" : this.#objects < 0 ? "objects" : this.now() > this.#until ? "time" : undefined;
-    if (gone !== undefined) throw new PontoonError("RULES_TOO_MANY", this.subject, `${this.subject} has more firewall rules than are read (${gone} used up)`);
+    const gone =
+      this.#bytes < 0 ? "bytes" : this.#objects < 0 ? "objects" : this.now() > this.#until ? "time" : undefined;
+    if (gone !== undefined)
+      throw new PontoonError(
+        "RULES_TOO_MANY",
+        this.subject,
+        `${this.subject} has more firewall rules than are read (${gone} used up)`,
+      );
   }
 }

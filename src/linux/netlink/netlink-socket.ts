@@ -1,6 +1,18 @@
 import { bind, bindAside, check, LinuxError, lastErrno } from "../ffi.js";
 import { closeDescriptor, closeDescriptorAside, receiveBytes, setOption, WOULD_BLOCK } from "../socket.js";
-import { AF_NETLINK, EINTR, EPROTO, MSG_DONTWAIT, NETLINK_CAP_ACK, NETLINK_EXT_ACK, SOCK_CLOEXEC, SOCK_RAW, SOL_NETLINK, SOL_SOCKET, SO_SNDBUFFORCE } from "../constants.js";
+import {
+  AF_NETLINK,
+  EINTR,
+  EPROTO,
+  MSG_DONTWAIT,
+  NETLINK_CAP_ACK,
+  NETLINK_EXT_ACK,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+  SO_SNDBUFFORCE,
+} from "../constants.js";
 import { Attributes } from "./attributes.js";
 
 const c = {
@@ -91,11 +103,13 @@ export class NetlinkSocket {
   /** As {@link send}, in another thread: the event loop goes on while the kernel works, or waits for somebody's lock. */
   async sendAside(message: Buffer, subject: string): Promise<void> {
     this.#makeRoom(message);
-    if ((await c.sendAside(this.#fd, message, message.length, MSG_DONTWAIT)) < 0) throw new LinuxError(EPROTO, "send", subject); // the number stayed in that thread
+    if ((await c.sendAside(this.#fd, message, message.length, MSG_DONTWAIT)) < 0)
+      throw new LinuxError(EPROTO, "send", subject); // the number stayed in that thread
   }
 
   #makeRoom(message: Buffer): void {
-    if (message.length > usualSendBuffer) setOption(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, message.length, "SO_SNDBUFFORCE"); // the kernel doubles it
+    if (message.length > usualSendBuffer)
+      setOption(this.#fd, SOL_SOCKET, SO_SNDBUFFORCE, message.length, "SO_SNDBUFFORCE"); // the kernel doubles it
   }
 
   /** What the kernel has ready; empty when there is nothing more. Throws ENOBUFS when it had more than it could keep. */
@@ -103,7 +117,7 @@ export class NetlinkSocket {
     const length = receiveBytes(this.#fd, this.#buffer);
     if (length === WOULD_BLOCK || length === 0) return [];
     const received: Received[] = [];
-    for (let at = 0; at + HEADER.size <= length; ) {
+    for (let at = 0; at + HEADER.size <= length;) {
       const size = this.#buffer.readUInt32LE(at + HEADER.length);
       if (size < HEADER.size || at + size > length) break;
       received.push(readMessage(this.#buffer.subarray(at, at + size)));
@@ -121,9 +135,12 @@ function readMessage(message: Buffer): Received {
   const flags = message.readUInt16LE(HEADER.flags);
   const sequence = message.readUInt32LE(HEADER.sequence);
   const payload = message.subarray(HEADER.size);
-  if (type === NLMSG_ERROR) return { kind: "verdict", sequence, errno: errnoIn(payload), sentence: sentenceIn(payload, flags) };
+  if (type === NLMSG_ERROR)
+    return { kind: "verdict", sequence, errno: errnoIn(payload), sentence: sentenceIn(payload, flags) };
   const changed = (flags & NLM_F_DUMP_INTR) !== 0;
-  return type === NLMSG_DONE ? { kind: "done", sequence, errno: errnoIn(payload), changed } : { kind: "reply", type, sequence, payload, changed };
+  return type === NLMSG_DONE
+    ? { kind: "done", sequence, errno: errnoIn(payload), changed }
+    : { kind: "reply", type, sequence, payload, changed };
 }
 
 /** Of `struct nlmsgerr`, or of the number that ends a list. */
@@ -141,7 +158,14 @@ function sentenceIn(payload: Buffer, flags: number): string | undefined {
 export const HEADER_SIZE = HEADER.size;
 
 /** Writes the header of a message into the room that was left for it at `start`. */
-export function writeHeader(memory: Buffer, start: number, end: number, type: number, flags: number, sequence: number): void {
+export function writeHeader(
+  memory: Buffer,
+  start: number,
+  end: number,
+  type: number,
+  flags: number,
+  sequence: number,
+): void {
   memory.writeUInt32LE(end - start, start + HEADER.length);
   memory.writeUInt16LE(type, start + HEADER.type);
   memory.writeUInt16LE(flags, start + HEADER.flags);

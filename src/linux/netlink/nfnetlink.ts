@@ -127,8 +127,12 @@ export class Nfnetlink {
   #batch(subsystem: number, requests: readonly Request[], generation: number | undefined): Batch {
     const writer = new AttributeWriter();
     const subjects = new Map<number, string>();
-    const edge = (type: number, write: Request["write"] = () => undefined) => this.#write(writer, { type, flags: 0, family: 0, subject: "", write }, subsystem);
-    let last = edge(NFNL_MSG_BATCH_BEGIN, (attributes) => generation !== undefined && attributes.u32(NFNL_BATCH_GENID, generation));
+    const edge = (type: number, write: Request["write"] = () => undefined) =>
+      this.#write(writer, { type, flags: 0, family: 0, subject: "", write }, subsystem);
+    let last = edge(
+      NFNL_MSG_BATCH_BEGIN,
+      (attributes) => generation !== undefined && attributes.u32(NFNL_BATCH_GENID, generation),
+    );
     subjects.set(last, "commit");
     for (const [index, request] of requests.entries()) {
       // The kernel answers for each that fails in any case; the last one's success is that of all.
@@ -142,14 +146,21 @@ export class Nfnetlink {
 
   #conclude({ subjects, last }: Batch): void {
     const failed = this.#verdicts(last).find(({ errno }) => errno !== 0);
-    if (failed) throw new NetlinkError(failed.errno, subjects.get(failed.sequence) ?? "commit", failed.errno === ERESTART ? "the rules have changed meanwhile" : failed.sentence);
+    if (failed)
+      throw new NetlinkError(
+        failed.errno,
+        subjects.get(failed.sequence) ?? "commit",
+        failed.errno === ERESTART ? "the rules have changed meanwhile" : failed.sentence,
+      );
   }
 
   /** All that is said of a batch, in the order of its requests; each has its answers by the time it is sent. */
   #verdicts(last: number): Verdict[] {
     const verdicts: Verdict[] = [];
-    for (let received = this.#socket.receive(); received.length > 0; received = this.#socket.receive()) for (const one of received) if (one.kind === "verdict") verdicts.push(one);
-    if (verdicts.length === 0) verdicts.push({ sequence: last, errno: EPROTO, sentence: "the kernel says nothing of it" });
+    for (let received = this.#socket.receive(); received.length > 0; received = this.#socket.receive())
+      for (const one of received) if (one.kind === "verdict") verdicts.push(one);
+    if (verdicts.length === 0)
+      verdicts.push({ sequence: last, errno: EPROTO, sentence: "the kernel says nothing of it" });
     return verdicts;
   }
 
@@ -164,7 +175,8 @@ export class Nfnetlink {
           if (onReply(answer)) return { errno: 0, changed: false };
           continue;
         }
-        if (answer.errno !== 0 && answer.errno !== ENOENT && answer.errno !== EINTR) throw new NetlinkError(answer.errno, subject, answer.kind === "verdict" ? answer.sentence : undefined);
+        if (answer.errno !== 0 && answer.errno !== ENOENT && answer.errno !== EINTR)
+          throw new NetlinkError(answer.errno, subject, answer.kind === "verdict" ? answer.sentence : undefined);
         return { errno: answer.errno, changed: answer.kind === "done" && answer.changed };
       }
     }

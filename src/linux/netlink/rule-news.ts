@@ -1,4 +1,15 @@
-import { AF_NETLINK, EPOLLIN, NETLINK_ADD_MEMBERSHIP, NETLINK_NO_ENOBUFS, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, SOL_NETLINK, SOL_SOCKET, SO_RCVBUF } from "../constants.js";
+import {
+  AF_NETLINK,
+  EPOLLIN,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_NO_ENOBUFS,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+  SO_RCVBUF,
+} from "../constants.js";
 import { bind, check } from "../ffi.js";
 import type { Poller, Watch } from "../poller.js";
 import { closeDescriptor, closeDescriptorAside, receiveBytes, setOption, WOULD_BLOCK } from "../socket.js";
@@ -29,7 +40,11 @@ export class RuleNews {
     private readonly poller: Poller,
     private readonly onNews: () => void,
   ) {
-    this.#fd = check(c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER), "socket", "nfnetlink");
+    this.#fd = check(
+      c.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_NETFILTER),
+      "socket",
+      "nfnetlink",
+    );
     try {
       setOption(this.#fd, SOL_SOCKET, SO_RCVBUF, receiveBuffer, "SO_RCVBUF");
       setOption(this.#fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, 1, "NETLINK_NO_ENOBUFS");

@@ -8,21 +8,69 @@ export type Data = { readonly bytes: Buffer } | { readonly verdict: VerdictName;
 
 const schemas = {
   immediate: { dreg: [1, "u32"], data: [2, "data"] },
-  bitwise: { sreg: [1, "u32"], dreg: [2, "u32"], length: [3, "u32"], mask: [4, "data"], xor: [5, "data"], operation: [6, "u32"], data: [7, "data"] },
+  bitwise: {
+    sreg: [1, "u32"],
+    dreg: [2, "u32"],
+    length: [3, "u32"],
+    mask: [4, "data"],
+    xor: [5, "data"],
+    operation: [6, "u32"],
+    data: [7, "data"],
+  },
   byteorder: { sreg: [1, "u32"], dreg: [2, "u32"], operation: [3, "u32"], length: [4, "u32"], size: [5, "u32"] },
   cmp: { sreg: [1, "u32"], operation: [2, "u32"], data: [3, "data"] },
   range: { sreg: [1, "u32"], operation: [2, "u32"], from: [3, "data"], to: [4, "data"] },
   lookup: { set: [1, "text"], sreg: [2, "u32"], dreg: [3, "u32"], setId: [4, "u32"], flags: [5, "u32"] },
-  dynset: { set: [1, "text"], setId: [2, "u32"], operation: [3, "u32"], keyRegister: [4, "u32"], dataRegister: [5, "u32"], timeout: [6, "u64"], flags: [9, "u32"] },
-  payload: { dreg: [1, "u32"], base: [2, "u32"], offset: [3, "u32"], length: [4, "u32"], sreg: [5, "u32"], checksum: [6, "u32"], checksumOffset: [7, "u32"], checksumFlags: [8, "u32"] },
-  exthdr: { dreg: [1, "u32"], header: [2, "u8"], offset: [3, "u32"], length: [4, "u32"], flags: [5, "u32"], operation: [6, "u32"], sreg: [7, "u32"] },
+  dynset: {
+    set: [1, "text"],
+    setId: [2, "u32"],
+    operation: [3, "u32"],
+    keyRegister: [4, "u32"],
+    dataRegister: [5, "u32"],
+    timeout: [6, "u64"],
+    flags: [9, "u32"],
+  },
+  payload: {
+    dreg: [1, "u32"],
+    base: [2, "u32"],
+    offset: [3, "u32"],
+    length: [4, "u32"],
+    sreg: [5, "u32"],
+    checksum: [6, "u32"],
+    checksumOffset: [7, "u32"],
+    checksumFlags: [8, "u32"],
+  },
+  exthdr: {
+    dreg: [1, "u32"],
+    header: [2, "u8"],
+    offset: [3, "u32"],
+    length: [4, "u32"],
+    flags: [5, "u32"],
+    operation: [6, "u32"],
+    sreg: [7, "u32"],
+  },
   meta: { dreg: [1, "u32"], key: [2, "u32"], sreg: [3, "u32"] },
   ct: { dreg: [1, "u32"], key: [2, "u32"], direction: [3, "u8"], sreg: [4, "u32"] },
   limit: { rate: [1, "u64"], unit: [2, "u64"], burst: [3, "u32"], of: [4, "u32"], flags: [5, "u32"] },
   counter: { bytes: [1, "u64"], packets: [2, "u64"] },
-  log: { group: [1, "u16"], prefix: [2, "text"], length: [3, "u32"], threshold: [4, "u16"], level: [5, "u32"], flags: [6, "u32"] },
+  log: {
+    group: [1, "u16"],
+    prefix: [2, "text"],
+    length: [3, "u32"],
+    threshold: [4, "u16"],
+    level: [5, "u32"],
+    flags: [6, "u32"],
+  },
   reject: { how: [1, "u32"], code: [2, "u8"] },
-  nat: { way: [1, "u32"], family: [2, "u32"], addressFrom: [3, "u32"], addressTo: [4, "u32"], portFrom: [5, "u32"], portTo: [6, "u32"], flags: [7, "u32"] },
+  nat: {
+    way: [1, "u32"],
+    family: [2, "u32"],
+    addressFrom: [3, "u32"],
+    addressTo: [4, "u32"],
+    portFrom: [5, "u32"],
+    portTo: [6, "u32"],
+    flags: [7, "u32"],
+  },
   masq: { flags: [1, "u32"], portFrom: [2, "u32"], portTo: [3, "u32"] },
   redir: { portFrom: [1, "u32"], portTo: [2, "u32"], flags: [3, "u32"] },
   tproxy: { family: [1, "u32"], addressRegister: [2, "u32"], portRegister: [3, "u32"] },
@@ -36,17 +84,30 @@ const schemas = {
 
 type Fields = readonly (readonly [name: string, type: number, kind: FieldType])[];
 const fieldsOf = new Map<string, Fields>(
-  Object.entries(schemas).map(([kind, fields]) => [kind, Object.entries(fields as Record<string, readonly [number, FieldType]>).map(([name, [type, field]]) => [name, type, field] as const)]),
+  Object.entries(schemas).map(([kind, fields]) => [
+    kind,
+    Object.entries(fields as Record<string, readonly [number, FieldType]>).map(
+      ([name, [type, field]]) => [name, type, field] as const,
+    ),
+  ]),
 );
 
 type FieldType = "u8" | "u16" | "u32" | "u64" | "text" | "raw" | "data";
-type Value<Type extends FieldType> = Type extends "text" ? string : Type extends "raw" ? Buffer : Type extends "data" ? Data : number;
+type Value<Type extends FieldType> = Type extends "text"
+  ? string
+  : Type extends "raw"
+    ? Buffer
+    : Type extends "data"
+      ? Data
+      : number;
 type Schemas = typeof schemas;
 export type ExpressionKind = keyof Schemas;
 
 /** An expression of a kind we know; whether the fields a kind needs are there is the kernel's to say, or the reader's to check. */
 export type ExpressionOf<Kind extends ExpressionKind> = { readonly kind: Kind } & {
-  readonly [Field in keyof Schemas[Kind]]?: Schemas[Kind][Field] extends readonly [number, infer Type extends FieldType] ? Value<Type> : never;
+  readonly [Field in keyof Schemas[Kind]]?: Schemas[Kind][Field] extends readonly [number, infer Type extends FieldType]
+    ? Value<Type>
+    : never;
 };
 export type KnownExpression = { [Kind in ExpressionKind]: ExpressionOf<Kind> }[ExpressionKind];
 export type Expression = KnownExpression | { readonly kind: "unknown"; readonly name: string };
@@ -87,7 +148,8 @@ export function writeData(writer: AttributeWriter, type: number, data: Data): vo
 /** Reads the list of a rule. What is not known, or has another form than it should, is `unknown`. */
 export function readExpressions(list: Buffer): Expression[] {
   const expressions: Expression[] = [];
-  for (const [type, part] of attributesIn(list)) if (type === LIST_ELEMENT) expressions.push(readExpression(new Attributes(part)));
+  for (const [type, part] of attributesIn(list))
+    if (type === LIST_ELEMENT) expressions.push(readExpression(new Attributes(part)));
   return expressions;
 }
 

@@ -25,7 +25,8 @@ export function ruleText(expressions: readonly Expression[]): string {
     if (protocol !== undefined) transport = { name: protocol, at: words.length };
     words.push(transport && /^[sd]port /.test(text) ? `${transport.name} ${text}` : text);
     // A port of that protocol says it as well.
-    if (transport && expression.kind === "payload" && expression.base === PAYLOAD_BASE.transport) words[transport.at] = "";
+    if (transport && expression.kind === "payload" && expression.base === PAYLOAD_BASE.transport)
+      words[transport.at] = "";
   }
   const text = words.filter((word) => word !== "").join(" ");
   return text.length > lengthAtMost ? `${text.slice(0, lengthAtMost)}…` : text;
@@ -57,7 +58,10 @@ function textOf(expression: Expression, registers: Map<number, Held>): string {
       return keep(registers, expression.dreg, { text: shown(expression.data, bytesText), show: hex });
     case "bitwise": {
       const before = held(expression.sreg);
-      return keep(registers, expression.dreg, { text: `${before?.text ?? "…"} & ${shown(expression.mask, before?.show ?? hex)}`, show: before?.show ?? hex });
+      return keep(registers, expression.dreg, {
+        text: `${before?.text ?? "…"} & ${shown(expression.mask, before?.show ?? hex)}`,
+        show: before?.show ?? hex,
+      });
     }
     case "byteorder":
       return keep(registers, expression.dreg, held(expression.sreg) ?? { text: "…", show: hex });
@@ -68,13 +72,20 @@ function textOf(expression: Expression, registers: Map<number, Held>): string {
       return `${text} ${expression.operation === COMPARE.unequal ? "!= " : ""}${shown(expression.from, show)}-${shown(expression.to, show)}`;
     }
     case "lookup":
-      if (expression.dreg === undefined) return `${value(expression.sreg)} ${(expression.flags ?? 0) & INVERTED ? "!= " : ""}${setText(expression.set)}`;
+      if (expression.dreg === undefined)
+        return `${value(expression.sreg)} ${(expression.flags ?? 0) & INVERTED ? "!= " : ""}${setText(expression.set)}`;
       if (expression.dreg === REGISTER.verdict) return `${value(expression.sreg)} vmap ${setText(expression.set)}`;
-      return keep(registers, expression.dreg, { text: `${value(expression.sreg)} map ${setText(expression.set)}`, show: hex });
+      return keep(registers, expression.dreg, {
+        text: `${value(expression.sreg)} map ${setText(expression.set)}`,
+        show: hex,
+      });
     case "dynset":
       return `update ${setText(expression.set)} { ${value(expression.keyRegister)} }`;
     case "nat":
-      return `${expression.way === NAT.source ? "snat" : "dnat"} to ${[expression.addressFrom, expression.portFrom].filter((register) => register !== undefined).map(value).join(":")}`;
+      return `${expression.way === NAT.source ? "snat" : "dnat"} to ${[expression.addressFrom, expression.portFrom]
+        .filter((register) => register !== undefined)
+        .map(value)
+        .join(":")}`;
     case "redir":
       return expression.portFrom === undefined ? "redirect" : `redirect to :${value(expression.portFrom)}`;
     case "tproxy":
@@ -83,7 +94,9 @@ function textOf(expression: Expression, registers: Map<number, Held>): string {
       return "masquerade";
     case "match": {
       const ports = dportsOfMatch(expression.name ?? "", expression.info);
-      return ports === undefined ? `xt match "${expression.name ?? ""}"` : `${expression.name ?? ""} dport ${ports.isInverted ? "!= " : ""}${ports.ranges.map(rangeText).join(",")}`;
+      return ports === undefined
+        ? `xt match "${expression.name ?? ""}"`
+        : `${expression.name ?? ""} dport ${ports.isInverted ? "!= " : ""}${ports.ranges.map(rangeText).join(",")}`;
     }
     case "target":
       return `xt target "${expression.name ?? ""}"`;
@@ -119,14 +132,20 @@ const payloadFields: [base: number, offset: number, length: number, text: string
 
 function payloadField({ base, offset, length }: ExpressionOf<"payload">): Held {
   const known = payloadFields.find(([b, o, l]) => b === base && o === offset && l === length);
-  const isStart = base === PAYLOAD_BASE.network && (offset === 12 || offset === 16) && length !== undefined && length < 4;
+  const isStart =
+    base === PAYLOAD_BASE.network && (offset === 12 || offset === 16) && length !== undefined && length < 4;
   if (isStart) return { text: offset === 12 ? "ip saddr" : "ip daddr", show: networkText };
-  return known ? { text: known[3], show: known[4] } : { text: `@${base ?? "?"},${offset ?? "?"},${length ?? "?"}`, show: hex };
+  return known
+    ? { text: known[3], show: known[4] }
+    : { text: `@${base ?? "?"},${offset ?? "?"},${length ?? "?"}`, show: hex };
 }
 
 function metaField(key: number | undefined): Held {
   const name = Object.entries(META).find(([, number]) => number === key)?.[0] ?? String(key);
-  return { text: `meta ${name}`, show: name.endsWith("name") ? nameText : key === META.l4proto || key === META.nfproto ? number : littleEndian };
+  return {
+    text: `meta ${name}`,
+    show: name.endsWith("name") ? nameText : key === META.l4proto || key === META.nfproto ? number : littleEndian,
+  };
 }
 
 function verdictText(data: Data | undefined): string {

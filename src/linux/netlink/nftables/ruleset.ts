@@ -2,7 +2,23 @@ import { Attributes } from "../attributes.js";
 import type { Budget } from "../budget.js";
 import type { Nfnetlink, Query } from "../nfnetlink.js";
 import { readData, readExpressions, writeData, type Data, type Expression } from "./expressions.js";
-import { CHAIN, CHAIN_HOOK, ELEMENT, ELEMENT_FLAG, ELEMENTS, FAMILY, GENERATION_ID, LIST_ELEMENT, MESSAGE, NFNL_SUBSYS_NFTABLES, RULE, SET, TABLE, USER_DATA, type Family } from "./numbers.js";
+import {
+  CHAIN,
+  CHAIN_HOOK,
+  ELEMENT,
+  ELEMENT_FLAG,
+  ELEMENTS,
+  FAMILY,
+  GENERATION_ID,
+  LIST_ELEMENT,
+  MESSAGE,
+  NFNL_SUBSYS_NFTABLES,
+  RULE,
+  SET,
+  TABLE,
+  USER_DATA,
+  type Family,
+} from "./numbers.js";
 import type { ChainName, SetName, TableName } from "./transaction.js";
 import { commentIn } from "./user-data.js";
 
@@ -49,18 +65,37 @@ export class Ruleset {
 
   /** A number that changes with the rules. */
   get generation(): number {
-    const query = { type: typeOf(MESSAGE.getGeneration), family: 0, subject: "list generation", write: () => undefined };
+    const query = {
+      type: typeOf(MESSAGE.getGeneration),
+      family: 0,
+      subject: "list generation",
+      write: () => undefined,
+    };
     return this.nfnetlink.get(query, (payload) => new Attributes(payload).u32(GENERATION_ID)) ?? 0;
   }
 
   hasTable(name: TableName): boolean {
-    return this.nfnetlink.get(query(MESSAGE.getTable, name, `list table ${name.family} ${name.table}`, (writer) => writer.text(TABLE.name, name.table)), () => true) ?? false;
+    return (
+      this.nfnetlink.get(
+        query(MESSAGE.getTable, name, `list table ${name.family} ${name.table}`, (writer) =>
+          writer.text(TABLE.name, name.table),
+        ),
+        () => true,
+      ) ?? false
+    );
   }
 
   /** Chains of all tables of one family. */
   chains(family: Family, budget: Budget): Chain[] {
-    const request: Query = { type: typeOf(MESSAGE.getChain), family: FAMILY[family], subject: `list chains ${family}`, write: () => undefined };
-    return this.nfnetlink.list(request, budget, (payload) => readChain(family, new Attributes(payload))).filter((chain) => chain !== undefined);
+    const request: Query = {
+      type: typeOf(MESSAGE.getChain),
+      family: FAMILY[family],
+      subject: `list chains ${family}`,
+      write: () => undefined,
+    };
+    return this.nfnetlink
+      .list(request, budget, (payload) => readChain(family, new Attributes(payload)))
+      .filter((chain) => chain !== undefined);
   }
 
   /** The rules of one chain, in order; none when there is no such chain. */
@@ -72,7 +107,9 @@ export class Ruleset {
     // A kernel that knows no such filter would list the rules of others.
     const all = this.nfnetlink.list(request, budget, (payload) => {
       const attributes = new Attributes(payload);
-      return attributes.text(RULE.table) === name.table && attributes.text(RULE.chain) === name.chain ? readRule(attributes) : undefined;
+      return attributes.text(RULE.table) === name.table && attributes.text(RULE.chain) === name.chain
+        ? readRule(attributes)
+        : undefined;
     });
     return all.filter((rule) => rule !== undefined);
   }
@@ -97,24 +134,38 @@ export class Ruleset {
 
   /** All of a set or map; none when there is no such set. */
   elements(name: SetName, budget: Budget): ElementInfo[] {
-    const request = query(MESSAGE.getElement, name, `list elements of ${name.family} ${name.table} ${name.set}`, (writer) => {
-      writer.text(ELEMENTS.table, name.table);
-      writer.text(ELEMENTS.set, name.set);
-    });
-    return this.nfnetlink.list(request, budget, (payload) => {
-      const found = elementsIn(payload);
-      budget.spend(0, found.length);
-      return found;
-    }).flat();
+    const request = query(
+      MESSAGE.getElement,
+      name,
+      `list elements of ${name.family} ${name.table} ${name.set}`,
+      (writer) => {
+        writer.text(ELEMENTS.table, name.table);
+        writer.text(ELEMENTS.set, name.set);
+      },
+    );
+    return this.nfnetlink
+      .list(request, budget, (payload) => {
+        const found = elementsIn(payload);
+        budget.spend(0, found.length);
+        return found;
+      })
+      .flat();
   }
 
   /** The element that holds a key, as the kernel looks it up, however many there are. Undefined when none does. */
   element(name: SetName, key: Buffer): ElementInfo | undefined {
-    const request = query(MESSAGE.getElement, name, `get element ${name.family} ${name.table} ${name.set}`, (writer) => {
-      writer.text(ELEMENTS.table, name.table);
-      writer.text(ELEMENTS.set, name.set);
-      writer.nest(ELEMENTS.elements, () => writer.nest(LIST_ELEMENT, () => writeData(writer, ELEMENT.key, { bytes: key })));
-    });
+    const request = query(
+      MESSAGE.getElement,
+      name,
+      `get element ${name.family} ${name.table} ${name.set}`,
+      (writer) => {
+        writer.text(ELEMENTS.table, name.table);
+        writer.text(ELEMENTS.set, name.set);
+        writer.nest(ELEMENTS.elements, () =>
+          writer.nest(LIST_ELEMENT, () => writeData(writer, ELEMENT.key, { bytes: key })),
+        );
+      },
+    );
     return this.nfnetlink.get(request, (payload) => elementsIn(payload)[0]);
   }
 }
@@ -133,7 +184,10 @@ function readChain(family: Family, attributes: Attributes): Chain | undefined {
   const hook = attributes.nested(CHAIN.hook);
   const number = hook?.u32(CHAIN_HOOK.number);
   const priority = hook?.u32(CHAIN_HOOK.priority);
-  const at = number === undefined || priority === undefined ? undefined : { type: attributes.text(CHAIN.type) ?? "", hook: number, priority: priority | 0 };
+  const at =
+    number === undefined || priority === undefined
+      ? undefined
+      : { type: attributes.text(CHAIN.type) ?? "", hook: number, priority: priority | 0 };
   return { family, table, chain, at };
 }
 

@@ -1,13 +1,36 @@
 import { encodeIPv4, encodeIPv6 } from "../../address.js";
 import type { ExpressionOf, KnownExpression } from "./expressions.js";
-import { BITWISE, CHECKSUM, COMPARE, CT, DATA_TYPE, FAMILY, FIB_FLAG, FIB_RESULT, INVERTED, LIMIT, META, NAT, NAT_FLAG, PAYLOAD_BASE, PSEUDO_HEADER, REGISTER, REJECT,
-  SET_OPERATION, SOCKET_KEY, registerAt, type Family, type VerdictName } from "./numbers.js";
+import {
+  BITWISE,
+  CHECKSUM,
+  COMPARE,
+  CT,
+  DATA_TYPE,
+  FAMILY,
+  FIB_FLAG,
+  FIB_RESULT,
+  INVERTED,
+  LIMIT,
+  META,
+  NAT,
+  NAT_FLAG,
+  PAYLOAD_BASE,
+  PSEUDO_HEADER,
+  REGISTER,
+  REJECT,
+  SET_OPERATION,
+  SOCKET_KEY,
+  registerAt,
+  type Family,
+  type VerdictName,
+} from "./numbers.js";
 
 // Rules that read like rules: `rule(ip.daddr.is("127.0.0.11"), udp.dport.isIn("armed"), udp.dport.set(5353), notrack)`.
 // The expressions that come of it are those nft makes of the same words, so that nft shows them in those words again.
 
 /** What must be known of a packet before a field of it means anything. */
-type Need = { readonly what: "transport"; readonly protocol: number } | { readonly what: "network"; readonly version: 4 | 6 };
+type Need =
+  { readonly what: "transport"; readonly protocol: number } | { readonly what: "network"; readonly version: 4 | 6 };
 
 /** One part of a rule. */
 export interface Statement {
@@ -31,7 +54,9 @@ export function rule(family: Family, statements: readonly Statement[]): KnownExp
 }
 
 function isSame(one: Need, other: Need): boolean {
-  return one.what === "transport" ? other.what === "transport" && one.protocol === other.protocol : other.what === "network" && one.version === other.version;
+  return one.what === "transport"
+    ? other.what === "transport" && one.protocol === other.protocol
+    : other.what === "network" && one.version === other.version;
 }
 
 const ETHERTYPE = { 4: Buffer.of(0x08, 0x00), 6: Buffer.of(0x86, 0xdd) };
@@ -63,7 +88,11 @@ export interface DataType<Value> {
 export const ipv4: DataType<string> = { type: DATA_TYPE.ipv4, length: 4, encode: encodeIPv4 };
 export const ipv6: DataType<string> = { type: DATA_TYPE.ipv6, length: 16, encode: encodeIPv6 };
 export const service: DataType<number> = { type: DATA_TYPE.service, length: 2, encode: (port) => bigEndian(port, 2) };
-export const protocol: DataType<number> = { type: DATA_TYPE.protocol, length: 1, encode: (number) => Buffer.of(number) };
+export const protocol: DataType<number> = {
+  type: DATA_TYPE.protocol,
+  length: 1,
+  encode: (number) => Buffer.of(number),
+};
 export const mark: DataType<number> = { type: DATA_TYPE.mark, length: 4, encode: hostOrder };
 /** Up to 15 bytes. In a test a last `*` stands for any ending. */
 export const interfaceName: DataType<string> = {
@@ -90,7 +119,8 @@ function hostOrder(value: number): Buffer {
   return bytes;
 }
 
-type Loadable = ExpressionOf<"payload"> | ExpressionOf<"meta"> | ExpressionOf<"ct"> | ExpressionOf<"fib"> | ExpressionOf<"socket">;
+type Loadable =
+  ExpressionOf<"payload"> | ExpressionOf<"meta"> | ExpressionOf<"ct"> | ExpressionOf<"fib"> | ExpressionOf<"socket">;
 
 /** Something about a packet that can be tested, looked up, and some of which can be changed. */
 export class Field<Value> {
@@ -125,7 +155,10 @@ export class Field<Value> {
     const bytes = this.type.encode(network);
     if (prefix % 8 === 0 && this.source.kind === "payload") {
       const length = prefix / 8;
-      return { needs: this.needs, expressions: [{ ...this.source, dreg: REGISTER.first, length }, equals(bytes.subarray(0, length))] };
+      return {
+        needs: this.needs,
+        expressions: [{ ...this.source, dreg: REGISTER.first, length }, equals(bytes.subarray(0, length))],
+      };
     }
     const mask = Buffer.from(bytes.map((_, index) => (0xff00 >> Math.min(8, Math.max(0, prefix - index * 8))) & 0xff));
     return this.#test(masked(mask), equals(Buffer.from(bytes.map((byte, index) => byte & mask[index]!))));
@@ -157,13 +190,26 @@ export class Field<Value> {
 
   /** Changes the packet, or what belongs to it. */
   set(value: Value): Statement {
-    return { needs: this.needs, expressions: [{ kind: "immediate", dreg: REGISTER.first, data: { bytes: this.type.encode(value) } }, this.#writer()] };
+    return {
+      needs: this.needs,
+      expressions: [
+        { kind: "immediate", dreg: REGISTER.first, data: { bytes: this.type.encode(value) } },
+        this.#writer(),
+      ],
+    };
   }
 
   /** Sets the bits of `value` and leaves the others: `meta mark set meta mark or …`. */
   setBits(this: Field<number>, value: number): Statement {
     const mask = { bytes: hostOrder(~value) };
-    return { needs: this.needs, expressions: [this.loadInto(REGISTER.first), { ...masked(mask.bytes), xor: { bytes: hostOrder(value) } }, this.#writer()] };
+    return {
+      needs: this.needs,
+      expressions: [
+        this.loadInto(REGISTER.first),
+        { ...masked(mask.bytes), xor: { bytes: hostOrder(value) } },
+        this.#writer(),
+      ],
+    };
   }
 
   #writer(): KnownExpression {
@@ -181,7 +227,15 @@ export class Field<Value> {
 }
 
 function masked(mask: Buffer): ExpressionOf<"bitwise"> {
-  return { kind: "bitwise", sreg: REGISTER.first, dreg: REGISTER.first, length: mask.length, operation: BITWISE.mask, mask: { bytes: mask }, xor: { bytes: Buffer.alloc(mask.length) } };
+  return {
+    kind: "bitwise",
+    sreg: REGISTER.first,
+    dreg: REGISTER.first,
+    length: mask.length,
+    operation: BITWISE.mask,
+    mask: { bytes: mask },
+    xor: { bytes: Buffer.alloc(mask.length) },
+  };
 }
 
 /** Several fields as the key of one set. */
@@ -202,7 +256,10 @@ export function concat(...fields: readonly Field<any>[]): Key {
     return field.loadInto(register);
   });
   const loading: Statement = { needs: fields.flatMap(({ needs }) => needs), expressions: loads };
-  const lookup = (more: Partial<ExpressionOf<"lookup">>): Statement => ({ needs: loading.needs, expressions: [...loads, { kind: "lookup", sreg: REGISTER.first, ...more }] });
+  const lookup = (more: Partial<ExpressionOf<"lookup">>): Statement => ({
+    needs: loading.needs,
+    expressions: [...loads, { kind: "lookup", sreg: REGISTER.first, ...more }],
+  });
   return {
     loading,
     isIn: (set) => lookup({ set }),
@@ -218,12 +275,21 @@ export function roundUp(length: number): number {
 
 const IPPROTO = { tcp: 6, udp: 17 } as const;
 
-function networkField<Value>(type: DataType<Value>, version: 4 | 6, offset: number, checksum: Partial<ExpressionOf<"payload">> = {}): Field<Value> {
+function networkField<Value>(
+  type: DataType<Value>,
+  version: 4 | 6,
+  offset: number,
+  checksum: Partial<ExpressionOf<"payload">> = {},
+): Field<Value> {
   const place = { kind: "payload", base: PAYLOAD_BASE.network, offset, length: type.length } as const;
   return new Field(type, place, [{ what: "network", version }], { ...place, sreg: REGISTER.first, ...checksum });
 }
 
-function port(transport: keyof typeof IPPROTO, offset: number, checksum: Partial<ExpressionOf<"payload">>): Field<number> {
+function port(
+  transport: keyof typeof IPPROTO,
+  offset: number,
+  checksum: Partial<ExpressionOf<"payload">>,
+): Field<number> {
   const place = { kind: "payload", base: PAYLOAD_BASE.transport, offset, length: 2 } as const;
   const write = { ...place, sreg: REGISTER.first, ...checksum };
   return new Field(service, place, [{ what: "transport", protocol: IPPROTO[transport] }], write);
@@ -253,7 +319,12 @@ export const transport = {
 };
 
 function metaField<Value>(type: DataType<Value>, key: number, isWritable = false): Field<Value> {
-  return new Field(type, { kind: "meta", key }, [], isWritable ? { kind: "meta", key, sreg: REGISTER.first } : undefined);
+  return new Field(
+    type,
+    { kind: "meta", key },
+    [],
+    isWritable ? { kind: "meta", key, sreg: REGISTER.first } : undefined,
+  );
 }
 
 export const meta = {
@@ -284,7 +355,11 @@ export const socket = {
 const plainly = (...expressions: KnownExpression[]): Statement => ({ needs: [], expressions });
 
 function verdict(name: VerdictName, chain?: string): Statement {
-  return plainly({ kind: "immediate", dreg: REGISTER.verdict, data: { verdict: name, ...(chain !== undefined && { chain }) } });
+  return plainly({
+    kind: "immediate",
+    dreg: REGISTER.verdict,
+    data: { verdict: name, ...(chain !== undefined && { chain }) },
+  });
 }
 
 export const accept = verdict("accept");
@@ -308,26 +383,46 @@ export function limit(rate: number, per: keyof typeof seconds, { burst = usualBu
 }
 
 /** Puts a field into a set, or renews it there. @param timeout ms; 0 for the set's own */
-export function update<Value>(set: string, field: Field<Value>, timeout = 0, operation: "add" | "update" = "update"): Statement {
-  const dynset: KnownExpression = { kind: "dynset", set, operation: SET_OPERATION[operation], keyRegister: REGISTER.first, ...(timeout > 0 && { timeout }) };
+export function update<Value>(
+  set: string,
+  field: Field<Value>,
+  timeout = 0,
+  operation: "add" | "update" = "update",
+): Statement {
+  const dynset: KnownExpression = {
+    kind: "dynset",
+    set,
+    operation: SET_OPERATION[operation],
+    keyRegister: REGISTER.first,
+    ...(timeout > 0 && { timeout }),
+  };
   return { needs: field.needs, expressions: [field.loadInto(REGISTER.first), dynset] };
 }
 
 /** With an ICMP message that says the port is unreachable, whatever the family. */
 export const reject = plainly({ kind: "reject", how: REJECT.icmpx, code: 1 });
-export const rejectWithReset: Statement = { needs: [{ what: "transport", protocol: IPPROTO.tcp }], expressions: [{ kind: "reject", how: REJECT.tcpReset, code: 0 }] };
+export const rejectWithReset: Statement = {
+  needs: [{ what: "transport", protocol: IPPROTO.tcp }],
+  expressions: [{ kind: "reject", how: REJECT.tcpReset, code: 0 }],
+};
 
 export const masquerade = plainly({ kind: "masq" });
 
 /** To the host itself, at another port. */
 export function redirectTo(port: number): Statement {
-  return plainly({ kind: "immediate", dreg: REGISTER.first, data: { bytes: service.encode(port) } }, { kind: "redir", portFrom: REGISTER.first, flags: NAT_FLAG.ports });
+  return plainly(
+    { kind: "immediate", dreg: REGISTER.first, data: { bytes: service.encode(port) } },
+    { kind: "redir", portFrom: REGISTER.first, flags: NAT_FLAG.ports },
+  );
 }
 
 /** To a transparent socket of this host. @param version of IP that the packet has; `any` in a table of `inet` */
 export function tproxyTo(port: number, version: 4 | 6 | "any"): Statement {
   const family = version === "any" ? 0 : version === 4 ? FAMILY.ip : FAMILY.ip6;
-  return plainly({ kind: "immediate", dreg: REGISTER.first, data: { bytes: service.encode(port) } }, { kind: "tproxy", family, portRegister: REGISTER.first });
+  return plainly(
+    { kind: "immediate", dreg: REGISTER.first, data: { bytes: service.encode(port) } },
+    { kind: "tproxy", family, portRegister: REGISTER.first },
+  );
 }
 
 /** What a connection's address, and its port, become. */
@@ -341,10 +436,19 @@ export const snatTo = (to: Translation): Statement => translate(NAT.source, to);
 
 function translate(way: number, { ip, port }: Translation): Statement {
   const isV6 = ip.includes(":");
-  const expressions: KnownExpression[] = [{ kind: "immediate", dreg: REGISTER.first, data: { bytes: isV6 ? ipv6.encode(ip) : ipv4.encode(ip) } }];
-  if (port !== undefined) expressions.push({ kind: "immediate", dreg: REGISTER.second, data: { bytes: service.encode(port) } });
+  const expressions: KnownExpression[] = [
+    { kind: "immediate", dreg: REGISTER.first, data: { bytes: isV6 ? ipv6.encode(ip) : ipv4.encode(ip) } },
+  ];
+  if (port !== undefined)
+    expressions.push({ kind: "immediate", dreg: REGISTER.second, data: { bytes: service.encode(port) } });
   const ports = port === undefined ? {} : { portFrom: REGISTER.second, flags: NAT_FLAG.ports };
-  return plainly(...expressions, { kind: "nat", way, family: isV6 ? FAMILY.ip6 : FAMILY.ip, addressFrom: REGISTER.first, ...ports });
+  return plainly(...expressions, {
+    kind: "nat",
+    way,
+    family: isV6 ? FAMILY.ip6 : FAMILY.ip,
+    addressFrom: REGISTER.first,
+    ...ports,
+  });
 }
 
 /** `dnat ip to KEY map @NAME`: address and port are those the map holds for the key, which passes untouched if there are none. */
@@ -355,7 +459,14 @@ export function dnatByMap(key: Key, map: string, version: 4 | 6): Statement {
     expressions: [
       ...key.loading.expressions,
       { kind: "lookup", set: map, sreg: REGISTER.first, dreg: REGISTER.first },
-      { kind: "nat", way: NAT.destination, family: version === 4 ? FAMILY.ip : FAMILY.ip6, addressFrom: REGISTER.first, portFrom: registerAt(addressLength), flags: NAT_FLAG.ports },
+      {
+        kind: "nat",
+        way: NAT.destination,
+        family: version === 4 ? FAMILY.ip : FAMILY.ip6,
+        addressFrom: REGISTER.first,
+        portFrom: registerAt(addressLength),
+        flags: NAT_FLAG.ports,
+      },
     ],
   };
 }

@@ -1,8 +1,29 @@
 import type { AttributeWriter } from "../attributes.js";
 import type { Nfnetlink, Request } from "../nfnetlink.js";
 import { writeData, writeExpressions, type Data } from "./expressions.js";
-import { CHAIN, CHAIN_HOOK, ELEMENT, ELEMENT_FLAG, ELEMENTS, FAMILY, HOOK, LIST_ELEMENT, MESSAGE, NFNL_SUBSYS_NFTABLES, RULE, SET, SET_DESCRIPTION, SET_FIELD_LENGTH, SET_FLAG, TABLE, TABLE_FLAG,
-  USER_DATA, VERDICT, type Family, type Hook } from "./numbers.js";
+import {
+  CHAIN,
+  CHAIN_HOOK,
+  ELEMENT,
+  ELEMENT_FLAG,
+  ELEMENTS,
+  FAMILY,
+  HOOK,
+  LIST_ELEMENT,
+  MESSAGE,
+  NFNL_SUBSYS_NFTABLES,
+  RULE,
+  SET,
+  SET_DESCRIPTION,
+  SET_FIELD_LENGTH,
+  SET_FLAG,
+  TABLE,
+  TABLE_FLAG,
+  USER_DATA,
+  VERDICT,
+  type Family,
+  type Hook,
+} from "./numbers.js";
 import { roundUp, rule, type DataType, type Statement } from "./statements.js";
 import { commentData } from "./user-data.js";
 
@@ -80,16 +101,27 @@ export class Transaction {
 
   /** Fails with nothing changed when the table is there and `exclusive` is wanted. */
   addTable({ comment, flags = [], ...name }: NewTable, { exclusive = false } = {}): this {
-    return this.#add(MESSAGE.newTable, CREATE | (exclusive ? EXCLUSIVE : 0), name, `add table ${words(name)}`, (writer) => {
-      writer.text(TABLE.name, name.table);
-      writer.u32(TABLE.flags, flags.reduce((sum, flag) => sum | TABLE_FLAG[flag], 0));
-      if (comment !== undefined) writer.raw(TABLE.userData, commentData(comment, USER_DATA.comment));
-    });
+    return this.#add(
+      MESSAGE.newTable,
+      CREATE | (exclusive ? EXCLUSIVE : 0),
+      name,
+      `add table ${words(name)}`,
+      (writer) => {
+        writer.text(TABLE.name, name.table);
+        writer.u32(
+          TABLE.flags,
+          flags.reduce((sum, flag) => sum | TABLE_FLAG[flag], 0),
+        );
+        if (comment !== undefined) writer.raw(TABLE.userData, commentData(comment, USER_DATA.comment));
+      },
+    );
   }
 
   /** Fails with ENOENT when there is no such table: add it before. The kernel waits for all processors, 10 ms and more. */
   deleteTable(name: TableName): this {
-    return this.#add(MESSAGE.deleteTable, 0, name, `delete table ${words(name)}`, (writer) => writer.text(TABLE.name, name.table));
+    return this.#add(MESSAGE.deleteTable, 0, name, `delete table ${words(name)}`, (writer) =>
+      writer.text(TABLE.name, name.table),
+    );
   }
 
   addChain({ at, comment, ...name }: NewChain): this {
@@ -116,7 +148,8 @@ export class Transaction {
       }
       if (timeout !== undefined) writer.u64(SET.timeout, timeout);
       const ranges = isConcatenationOfRanges(set) ? key : [];
-      if (size !== undefined || ranges.length > 0) writer.nest(SET.description, () => writeDescription(writer, ranges, size));
+      if (size !== undefined || ranges.length > 0)
+        writer.nest(SET.description, () => writeDescription(writer, ranges, size));
       if (comment !== undefined) writer.raw(SET.userData, commentData(comment, USER_DATA.setComment));
     });
   }
@@ -163,7 +196,13 @@ export class Transaction {
     return nfnetlink.transactAside(NFNL_SUBSYS_NFTABLES, this.#requests);
   }
 
-  #rule(flags: number, verb: string, chain: ChainName, statements: readonly Statement[], comment: string | undefined): this {
+  #rule(
+    flags: number,
+    verb: string,
+    chain: ChainName,
+    statements: readonly Statement[],
+    comment: string | undefined,
+  ): this {
     return this.#add(MESSAGE.newRule, flags, chain, `${verb} rule ${words(chain)} ${chain.chain}`, (writer) => {
       writer.text(RULE.table, chain.table);
       writer.text(RULE.chain, chain.chain);
@@ -178,13 +217,20 @@ export class Transaction {
         writer.text(ELEMENTS.table, set.table);
         writer.text(ELEMENTS.set, set.set);
         writer.nest(ELEMENTS.elements, () => {
-          for (const element of elements.slice(start, start + elementsAtOnce)) writer.nest(LIST_ELEMENT, () => writeElement(writer, element));
+          for (const element of elements.slice(start, start + elementsAtOnce))
+            writer.nest(LIST_ELEMENT, () => writeElement(writer, element));
         });
       });
     return this;
   }
 
-  #add(message: number, flags: number, { family }: TableName, subject: string, write: (writer: AttributeWriter) => void): this {
+  #add(
+    message: number,
+    flags: number,
+    { family }: TableName,
+    subject: string,
+    write: (writer: AttributeWriter) => void,
+  ): this {
     this.#requests.push({ type: (NFNL_SUBSYS_NFTABLES << 8) | message, flags, family: FAMILY[family], subject, write });
     return this;
   }
@@ -209,7 +255,8 @@ function lengthOf(types: readonly AnyType[]): number {
 }
 
 function flagsOf(set: NewSet): number {
-  const kind = (set.data === undefined ? 0 : SET_FLAG.map) | (isConcatenationOfRanges(set) ? SET_FLAG.concatenation : 0);
+  const kind =
+    (set.data === undefined ? 0 : SET_FLAG.map) | (isConcatenationOfRanges(set) ? SET_FLAG.concatenation : 0);
   return (set.flags ?? []).reduce((sum, flag) => sum | SET_FLAG[flag], kind);
 }
 
@@ -236,7 +283,10 @@ function writeHook(writer: AttributeWriter, { type, hook, priority, policy = "ac
   writer.text(CHAIN.type, type);
 }
 
-function writeElement(writer: AttributeWriter, { key, keyEnd, data, timeout, comment, endsRange = false }: Element): void {
+function writeElement(
+  writer: AttributeWriter,
+  { key, keyEnd, data, timeout, comment, endsRange = false }: Element,
+): void {
   if (endsRange) writer.u32(ELEMENT.flags, ELEMENT_FLAG.intervalEnd);
   writeData(writer, ELEMENT.key, { bytes: key });
   if (keyEnd) writeData(writer, ELEMENT.keyEnd, { bytes: keyEnd });

@@ -5,7 +5,8 @@ const lengthAtMost = 255;
 /** A comment as nft stores and shows it. Throws RangeError when it is too long: 254 bytes. */
 export function commentData(comment: string, type: number): Buffer {
   const text = Buffer.from(`${comment}\0`);
-  if (text.length > lengthAtMost) throw new RangeError(`a comment of ${text.length - 1} bytes; nftables takes up to ${lengthAtMost - 1}`);
+  if (text.length > lengthAtMost)
+    throw new RangeError(`a comment of ${text.length - 1} bytes; nftables takes up to ${lengthAtMost - 1}`);
   return Buffer.concat([Buffer.of(type, text.length), text]);
 }
 
