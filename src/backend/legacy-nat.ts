@@ -56,13 +56,11 @@ export function legacyNat({ entries, hookEntries }: LegacyTable): RuleSource {
   }
   const rules = new Map<string, Rule[]>([...byStart.values()].map((name) => [name, []]));
   for (const { entry, chain: name } of inChains)
-    rules
-      .get(name)!
-      .push({
-        handle: entry.at,
-        expressions: [...entry.expressions, ...verdictOf(entry, byStart)],
-        comment: undefined,
-      });
+    rules.get(name)!.push({
+      handle: entry.at,
+      expressions: [...entry.expressions, ...verdictOf(entry, byStart)],
+      comment: undefined,
+    });
   const chains = [...rules.keys()].map((name): Chain => {
     const hook = bases.find((base) => base.name === name)?.hook;
     return {
