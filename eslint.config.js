@@ -1,18 +1,42 @@
-// The import rule of docs/architecture.md lives here: who may import whom.
+import boundaries from "eslint-plugin-boundaries";
+import { createTypeScriptImportResolver } from "eslint-import-resolver-typescript";
+import importX from "eslint-plugin-import-x";
 import tseslint from "typescript-eslint";
+import { keptTo, rooms } from "./tools/rooms.mjs";
 
-/** Forbids imports whose path matches, with the reason a reader will see. */
-const forbid = (files, patterns) => ({
-  files,
-  rules: { "no-restricted-imports": ["error", { patterns: patterns.map(([regex, message]) => ({ regex, message })) }] },
-});
+const names = Object.keys(rooms);
+const room = (file) => ({ file: { categories: { anyOf: [file].flat() } } });
 
-const noFfi = ["^koffi$", "only src/linux/ calls C functions"];
-const noDocker = ["^dockerode$", "only src/docker/ knows Docker's API"];
-const notSrc = [
-  "(^|/)src/(?!linux/|errors\\.js$|first-words\\.js$|shape\\.js$)",
-  "a server imports only src/linux/, src/errors.ts, src/first-words.ts and src/shape.ts from src/",
-];
+/** Who may import whom: the first room that has a file is its own. */
+const importRule = {
+  plugins: { boundaries },
+  settings: {
+    "import/resolver": { typescript: { alwaysTryTypes: false } },
+    "boundaries/files": names.map((category) => ({ category, pattern: rooms[category].files })),
+    "boundaries/files-single-match": true,
+  },
+  rules: {
+    "boundaries/dependencies": [
+      "error",
+      {
+        default: "disallow",
+        checkAllOrigins: true,
+        message:
+          "{{from.file.categories}} may not import {{dependency.source}}; docs/architecture.md tells who imports whom",
+        policies: [
+          { allow: { to: { module: { origin: ["external", "core"] } } } },
+          ...names.map((name) => ({ from: room(name), allow: { to: room([name, ...rooms[name].imports]) } })),
+          ...Object.entries(keptTo).map(([source, allowed]) => ({
+            from: room(names.filter((name) => !allowed.includes(name))),
+            disallow: { to: { module: { source } } },
+          })),
+        ],
+      },
+    ],
+    "boundaries/no-unknown-files": "error",
+    "boundaries/no-unknown-dependencies": "error",
+  },
+};
 
 export default tseslint.config(
   { ignores: ["dist/**", "node_modules/**"] },
@@ -30,6 +54,16 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
+  { files: ["**/*.ts"], ignores: ["**/*.test.ts"], ...importRule },
+  {
+    files: ["**/*.ts"],
+    plugins: { "import-x": importX },
+    settings: {
+      "import-x/resolver-next": [createTypeScriptImportResolver()],
+      "import-x/parsers": { "@typescript-eslint/parser": [".ts"] },
+    },
+    rules: { "import-x/no-cycle": "error" },
+  },
   {
     files: ["src/main.ts", "src/cli/**/*.ts"],
     ignores: ["src/cli/output.ts", "**/*.test.ts"],
@@ -43,31 +77,4 @@ export default tseslint.config(
       ],
     },
   },
-  forbid(["dns/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)proxy/", "dns/ and proxy/ know nothing of each other"]]),
-  forbid(["proxy/**/*.ts"], [noFfi, noDocker, notSrc, ["(^|/)dns/", "dns/ and proxy/ know nothing of each other"]]),
-  ...["src/linux/*.ts", "src/linux/netlink/*.ts", "src/linux/netlink/nftables/*.ts"].map((files, depth) =>
-    forbid(
-      [files],
-      [
-        noDocker,
-        [`^(\\.\\./){${depth + 1}}(?!errors\\.js$)`, "src/linux/ stands on its own"],
-        ["(^|/)(dns|proxy)/", "src/linux/ stands on its own"],
-      ],
-    ),
-  ),
-  forbid(["src/docker/**/*.ts"], [noFfi, ["(^|/)linux/", "src/docker/ knows Docker, not the kernel"]]),
-  forbid(
-    ["src/inventory/**/*.ts"],
-    [noFfi, noDocker, ["(^|/)(linux|docker|backend|control|store|cli|servers)/", "src/inventory/ is plain data"]],
-  ),
-  forbid(
-    ["src/cli/**/*.ts"],
-    [
-      noFfi,
-      noDocker,
-      ["(^|/)(docker|backend|store|servers)/", "the command line speaks to the daemon through control.sock"],
-    ],
-  ),
-  forbid(["src/{check,control,store,servers,backend,plugin}/**/*.ts", "src/*.ts"], [noFfi, noDocker]),
-  forbid(["integration/**/*.ts", "bench/**/*.ts"], [noFfi]),
 );

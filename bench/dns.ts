@@ -1,14 +1,14 @@
 // `npm run bench -- dns`: pontoon beside Docker's own resolver, dnsmasq and aardvark-dns, and what else it promises.
-import { DockerHost } from "../integration/host/index.js";
-import { measureFairness } from "./fairness.js";
-import { describeMachine } from "./machine.js";
-import { measureMemory } from "./memory.js";
-import { measureOnSite } from "./on-site.js";
-import { readOptions, usage } from "./options.js";
+import { DockerHost } from "../integration/lab/index.js";
+import { measureFairness } from "./dns/fairness.js";
+import { describeMachine } from "./lib/machine.js";
+import { measureMemory } from "./dns/memory.js";
+import { measureOnSite } from "./dns/on-site.js";
+import { readOptions, usage } from "./dns/options.js";
 import { aardvarkProgram } from "./peers/aardvark.js";
-import { runProgram } from "./program.js";
-import { measureRunning } from "./running.js";
-import { measureTableSize } from "./table-size.js";
+import { runProgram } from "./lib/program.js";
+import { measureRunning } from "./dns/running.js";
+import { measureTableSize } from "./dns/table-size.js";
 
 const programs = {
   dockerd: ["dockerd", "--version"],

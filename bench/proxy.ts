@@ -1,6 +1,6 @@
 // `npm run bench -- proxy`: pontoon-proxy beside Docker's own docker-proxy.
-import { describeMachine } from "./machine.js";
-import { runProgram } from "./program.js";
+import { describeMachine } from "./lib/machine.js";
+import { runProgram } from "./lib/program.js";
 import { measureChurn } from "./proxy/churn.js";
 import { measureIdle } from "./proxy/idle.js";
 import { measureMemory } from "./proxy/memory.js";

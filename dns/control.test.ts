@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { receivePacket, sendPacket } from "../src/linux/packet-connection.js";
-import { openPidfd } from "../src/linux/pidfd.js";
+import { receivePacket, sendPacket } from "../linux/packet-connection.js";
+import { openPidfd } from "../linux/pidfd.js";
 import {
   bindSocket,
   bindUnix,
@@ -15,8 +15,8 @@ import {
   packetSocket,
   tcpSocket,
   udpSocket,
-} from "../src/linux/socket.js";
-import { openDescriptors, TestLoop } from "../src/linux/test-loop.js";
+} from "../linux/socket.js";
+import { openDescriptors, TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
 import { PROTOCOL, type ToServer } from "./protocol.js";
 

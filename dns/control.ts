@@ -1,12 +1,12 @@
-import { EPOLLIN } from "../src/linux/constants.js";
-import { PacketChannel } from "../src/linux/packet-channel.js";
-import type { Reactor } from "../src/linux/reactor.js";
-import type { Deadline } from "../src/linux/wheel.js";
-import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
-import type { Family } from "./forwarding-sockets.js";
-import { readFirstToServer, type HeldAll, type Hello } from "../src/first-words.js";
+import { EPOLLIN } from "../linux/constants.js";
+import { PacketChannel } from "../linux/packet-channel.js";
+import type { Reactor } from "../linux/reactor.js";
+import type { Deadline } from "../linux/timer-wheel.js";
+import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
+import type { Family } from "./forward/forwarding-sockets.js";
+import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
 import { readToServer } from "./messages.js";
-import { keyOfText } from "./name.js";
+import { keyOfText } from "./wire/name.js";
 import { PROTOCOL, type Gap, type HeldSandbox, type SandboxReport, type ToDaemon, type ToServer } from "./protocol.js";
 import { DnsServer } from "./server.js";
 

@@ -1,9 +1,9 @@
 // pontoon-dns: the process that answers 127.0.0.11. Started by the daemon as root, with an empty capability bounding set
 // and a listening control socket as descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { confinementProblem, dropPrivileges } from "../src/linux/privileges.js";
-import { Reactor } from "../src/linux/reactor.js";
-import { checkLayouts } from "../src/linux/selftest.js";
+import { confinementProblem, dropPrivileges } from "../linux/privileges.js";
+import { Reactor } from "../linux/reactor.js";
+import { checkLayouts } from "../linux/selftest.js";
 import { Control } from "./control.js";
 
 const controlDescriptor = 3;

@@ -14,7 +14,7 @@ import {
   word,
   type Fields,
   type Shape,
-} from "../src/shape.js";
+} from "../common/shape.js";
 import type {
   EndpointRecord,
   Explanation,

@@ -1,5 +1,5 @@
 // What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
-// Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
+// Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
 
 /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
 export const PROTOCOL = 3;

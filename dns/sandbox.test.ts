@@ -1,5 +1,5 @@
 import t from "tap";
-import { OutsideBench } from "./test-outside.js";
+import { OutsideBench } from "./testing/forwarder.js";
 
 t.test("upstreams that are ourselves are left out, however they are written", (t) => {
   const bench = new OutsideBench(t);

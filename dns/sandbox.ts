@@ -1,17 +1,17 @@
 import { randomBytes } from "node:crypto";
 import { isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../src/linux/address.js";
-import type { Poller, Watch } from "../src/linux/poller.js";
-import { closeDescriptor } from "../src/linux/socket.js";
-import { upstreamKey } from "./upstreams.js";
-import { DockerSilence, type DockerFlight } from "./docker-question.js";
-import { AskerView } from "./lookup.js";
-import { PacketCache, type SharedRoom } from "./packet-cache.js";
+import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../linux/address.js";
+import type { Poller, Watch } from "../linux/poller.js";
+import { closeDescriptor } from "../linux/socket.js";
+import { upstreamKey } from "./forward/upstreams.js";
+import { DockerSilence, type DockerFlight } from "./forward/docker-silence.js";
+import { AskerView } from "./table/lookup.js";
+import { PacketCache, type SharedRoom } from "./cache/packet-cache.js";
 import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
-import { RecentNames } from "./recent-names.js";
-import { UdpChannel } from "./udp-channel.js";
-import type { SandboxPool } from "./sandbox-pool.js";
-import type { Zones } from "./zone.js";
+import { RecentNames } from "./cache/recent-names.js";
+import { UdpChannel } from "./forward/udp-channel.js";
+import type { SandboxPool } from "./forward/sandbox-pool.js";
+import type { Zones } from "./table/zone.js";
 
 /** Descriptors the daemon opened inside the sandbox's namespace. */
 export interface SandboxSockets {

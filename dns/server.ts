@@ -1,9 +1,9 @@
-import { sendDatagram } from "../src/linux/datagram.js";
-import { encodeAddress } from "../src/linux/address.js";
-import { EPOLLIN } from "../src/linux/constants.js";
-import type { Reactor } from "../src/linux/reactor.js";
-import { setTimeToLive } from "../src/linux/socket.js";
-import { monotonicNow } from "../src/linux/wheel.js";
+import { sendDatagram } from "../linux/datagram.js";
+import { encodeAddress } from "../linux/address.js";
+import { EPOLLIN } from "../linux/constants.js";
+import type { Reactor } from "../linux/reactor.js";
+import { setTimeToLive } from "../linux/socket.js";
+import { monotonicNow } from "../linux/timer-wheel.js";
 import {
   LETTING_GO_TTL,
   RESOLVER_ADDRESS,
@@ -15,21 +15,21 @@ import {
   type SandboxReport,
   type Settings,
 } from "./protocol.js";
-import type { NameKey } from "./name.js";
-import { QueryLog, describeSource } from "./query-log.js";
-import { readQuery } from "./query.js";
-import { Resolver } from "./resolve.js";
-import { since } from "./resolved.js";
-import { AnswerCache } from "./answer-cache.js";
-import { Outside } from "./outside.js";
-import { HostSockets, type Family } from "./forwarding-sockets.js";
+import type { NameKey } from "./wire/name.js";
+import { QueryLog, describeSource } from "./serve/query-log.js";
+import { readQuery } from "./wire/query.js";
+import { Resolver } from "./resolve/resolve.js";
+import { since } from "./resolve/resolved.js";
+import { AnswerCache } from "./cache/answer-cache.js";
+import { Outside } from "./resolve/forwarder.js";
+import { HostSockets, type Family } from "./forward/forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
-import { SharedRoom } from "./packet-cache.js";
-import { SandboxPool } from "./sandbox-pool.js";
-import { TcpService } from "./tcp-service.js";
-import { UdpService } from "./udp-service.js";
-import { UpstreamHealth } from "./upstreams.js";
-import { Zones } from "./zone.js";
+import { SharedRoom } from "./cache/packet-cache.js";
+import { SandboxPool } from "./forward/sandbox-pool.js";
+import { TcpService } from "./serve/tcp-service.js";
+import { UdpService } from "./serve/udp-service.js";
+import { UpstreamHealth } from "./forward/upstreams.js";
+import { Zones } from "./table/zone.js";
 
 const heartbeatEvery = 2000; // ms; a third of the takeover's 6 s
 /** What Linux gives a socket's packets (net.ipv4.ip_default_ttl). */

@@ -1,15 +1,15 @@
-import { errorCode, PontoonError } from "../src/errors.js";
-import { readFirstToServer, type HeldAll, type Hello } from "../src/first-words.js";
-import { EPOLLIN } from "../src/linux/constants.js";
-import { PacketChannel } from "../src/linux/packet-channel.js";
-import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../src/linux/socket.js";
-import type { Deadline } from "../src/linux/wheel.js";
+import { errorCode, PontoonError } from "../common/errors.js";
+import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
+import { EPOLLIN } from "../linux/constants.js";
+import { PacketChannel } from "../linux/packet-channel.js";
+import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
+import type { Deadline } from "../linux/timer-wheel.js";
 import { readToProxy } from "./messages.js";
 import { PROTOCOL, type HeldPublication, type ToDaemon } from "./protocol.js";
-import type { Endpoint, Publication } from "./publication.js";
-import type { PublicationReport } from "./relay.js";
+import type { Endpoint, Publication } from "./publication/publication.js";
+import type { PublicationReport } from "./publication/relay.js";
 import type { ProxyServer } from "./server.js";
-import { isOfShim } from "./shims.js";
+import { isOfShim } from "./shims/shims.js";
 
 type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
 

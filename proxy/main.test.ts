@@ -4,10 +4,10 @@ import { createHash } from "node:crypto";
 import { readFileSync, readdirSync, readlinkSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import t from "tap";
-import { SO_DOMAIN, SOL_SOCKET } from "../src/linux/constants.js";
-import { closeDescriptor, getOption, localAddress } from "../src/linux/socket.js";
-import { ProxyProcess, TEST_USER } from "./test-process.js";
-import { listener, TestClient, TestServer, until } from "./test-proxy.js";
+import { SO_DOMAIN, SOL_SOCKET } from "../linux/constants.js";
+import { closeDescriptor, getOption, localAddress } from "../linux/socket.js";
+import { ProxyProcess, TEST_USER } from "./testing/process.js";
+import { listener, TestClient, TestServer, until } from "./testing/proxy.js";
 
 const options = process.getuid!() === 0 ? {} : { skip: "needs root: pontoon-proxy drops what root has" };
 const echo = (socket: Socket) => void socket.pipe(socket);

@@ -2,14 +2,14 @@
 // empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
 // everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { confinementProblem, descriptorLimit, dropPrivileges } from "../src/linux/privileges.js";
-import { Reactor } from "../src/linux/reactor.js";
-import { checkLayouts } from "../src/linux/selftest.js";
-import { BulkWorker } from "./bulk-worker.js";
+import { confinementProblem, descriptorLimit, dropPrivileges } from "../linux/privileges.js";
+import { Reactor } from "../linux/reactor.js";
+import { checkLayouts } from "../linux/selftest.js";
+import { BulkWorker } from "./bulk/bulk-worker.js";
 import { Control } from "./control.js";
-import { Pipes } from "./pipes.js";
+import { Pipes } from "./tcp/pipes.js";
 import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
-import { spawnWorker, workersWanted } from "./spawn-workers.js";
+import { spawnWorker, workersWanted } from "./bulk/spawn-workers.js";
 
 /** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
 const controlDescriptor = 3;

@@ -1,4 +1,4 @@
-// What the messages of protocol.ts and bulk-protocol.ts must look like to be used. Whoever sends others was broken into, or is
+// What the messages of protocol.ts must look like to be used. Whoever sends others was broken into, or is
 // of another version.
 import {
   amount,
@@ -13,8 +13,7 @@ import {
   word,
   type Fields,
   type Shape,
-} from "../src/shape.js";
-import type { EndRecord, FromWorker, ToWorker } from "./bulk-protocol.js";
+} from "../common/shape.js";
 import {
   GONE_AT_MOST,
   type HeldPublication,
@@ -23,9 +22,9 @@ import {
   type ToDaemon,
   type ToProxy,
 } from "./protocol.js";
-import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication.js";
-import type { PortSpan } from "./source-ports.js";
-import type { PublicationReport } from "./relay.js";
+import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
+import type { PortSpan } from "./dial/source-ports.js";
+import type { PublicationReport } from "./publication/relay.js";
 
 const id = word(256);
 const count = integer(0);
@@ -122,17 +121,4 @@ export const readToProxy = messageReader<ToProxy>({
   worker: {},
   report: { request },
   ping: { request },
-});
-
-/** What a bulk worker says, if it makes sense. */
-export const readFromWorker = messageReader<FromWorker>({
-  progress: { publication: count, ended: count, bytesToContainer: count, bytesToClients: count },
-});
-
-const end = of<EndRecord>({ ended: flag, shut: flag, unsent: optional(text(4 << 20)) });
-
-/** What pontoon-proxy says to a bulk worker, if it makes sense. */
-export const readToWorker = messageReader<ToWorker>({
-  take: { publication: count, halfClosedIdleMs: amount, to: word(64), client: end, container: end },
-  end: { publication: count, to: optional(addresses) },
 });

@@ -1,8 +1,8 @@
 // What the daemon and pontoon-proxy say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
-// Descriptors that come along are named in the message, in their order. The first words are in src/first-words.ts.
-import type { Endpoint, Publication } from "./publication.js";
-import type { PortSpan } from "./source-ports.js";
-import type { PublicationReport } from "./relay.js";
+// Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
+import type { Endpoint, Publication } from "./publication/publication.js";
+import type { PortSpan } from "./dial/source-ports.js";
+import type { PublicationReport } from "./publication/relay.js";
 
 /** A peer that speaks another number is replaced, not understood. */
 export const PROTOCOL = 2;

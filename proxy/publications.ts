@@ -1,5 +1,5 @@
-import { PontoonError } from "../src/errors.js";
-import type { Deadline } from "../src/linux/wheel.js";
+import { PontoonError } from "../common/errors.js";
+import type { Deadline } from "../linux/timer-wheel.js";
 import { isIPv6 } from "node:net";
 import {
   checkPublication,
@@ -8,10 +8,10 @@ import {
   type Protocol,
   type Publication,
   type PublicationOwner,
-} from "./publication.js";
-import type { PublicationReport, Relay } from "./relay.js";
-import { TcpRelay, type TcpTools } from "./tcp-relay.js";
-import { UdpRelay, type UdpTools } from "./udp-relay.js";
+} from "./publication/publication.js";
+import type { PublicationReport, Relay } from "./publication/relay.js";
+import { TcpRelay, type TcpTools } from "./tcp/tcp-relay.js";
+import { UdpRelay, type UdpTools } from "./udp/udp-relay.js";
 
 interface Open {
   readonly publication: Publication;

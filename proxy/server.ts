@@ -1,14 +1,14 @@
-import type { Reactor } from "../src/linux/reactor.js";
-import { BulkWorkers } from "./bulk-workers.js";
-import { Dialer } from "./dial.js";
-import { Exhaustion } from "./exhaustion.js";
-import { Pipes } from "./pipes.js";
+import type { Reactor } from "../linux/reactor.js";
+import { BulkWorkers } from "./bulk/bulk-workers.js";
+import { Dialer } from "./dial/dial.js";
+import { Exhaustion } from "./tcp/descriptor-waiters.js";
+import { Pipes } from "./tcp/pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
-import type { PublicationReport } from "./relay.js";
-import { Shortage } from "./shortage.js";
-import { SourcePorts } from "./source-ports.js";
-import { Shims } from "./shims.js";
+import type { PublicationReport } from "./publication/relay.js";
+import { Shortage } from "./dial/shortage.js";
+import { SourcePorts } from "./dial/source-ports.js";
+import { Shims } from "./shims/shims.js";
 
 /** Bytes of an ordinary user's 64 MB in pipes (fs.pipe-user-pages-soft) that all our processes use together. */
 export const PIPE_MEMORY = 48 << 20;

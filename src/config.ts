@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { parse, YAMLParseError } from "yaml";
 import { z } from "zod";
-import { errorCode, PontoonError } from "./errors.js";
-import { defaultSourcePorts, type PortSpan } from "../proxy/source-ports.js";
-import { canonicalAddress } from "./inventory/port-spec.js";
+import { errorCode, PontoonError } from "../common/errors.js";
+import { defaultSourcePorts, type PortSpan } from "../proxy/dial/source-ports.js";
+import { canonicalAddress } from "../common/address.js";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 

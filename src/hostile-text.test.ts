@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import ts from "typescript";
-import { correctLinks, restoreOwnLines } from "../dns/hosts-file.js";
-import { parseExternalServers, parseResolvConf } from "../dns/resolv-conf.js";
-import { mountsFilesOf } from "./backend/container-process.js";
-import { parsePortSpec } from "./inventory/port-spec.js";
-import { printable, printableJson } from "./printable.js";
+import { correctLinks, restoreOwnLines } from "./names/hosts-file.js";
+import { parseExternalServers, parseResolvConf } from "./docker/resolv-conf.js";
+import { mountsFilesOf } from "./names/takeovers/container-process.js";
+import { parsePortSpec } from "./ports/spec.js";
+import { printable, printableJson } from "../common/printable.js";
 
 // Whoever reads text of others reads each letter a few times at most, whatever the text is. A regular expression that
 // backtracks needs the square of that, or worse: seconds for what a container may write into its own resolv.conf.
@@ -123,7 +123,7 @@ t.test("no more is kept of a resolv.conf than a resolver would use", (t) => {
 
 /** Regular expressions as they stand in the program. */
 function* expressions(): Generator<{ place: string; expression: RegExp }> {
-  for (const folder of ["src", "dns", "proxy"]) {
+  for (const folder of ["common", "linux", "src", "dns", "proxy"]) {
     for (const name of readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })) {
       const file = `${folder}/${name}`;
       if (!/\.ts$/.test(file) || /(\.test|\.d)\.ts$|\/test-|\/fuzz\//.test(file)) continue;

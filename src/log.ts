@@ -1,9 +1,9 @@
 import { isatty } from "node:tty";
 import { pino, stdTimeFunctions, type Logger } from "pino";
-import { AGAIN } from "./linux/stream.js";
-import { UnwaitedOutput } from "./linux/unwaited-output.js";
+import { AGAIN } from "../linux/stream.js";
+import { UnwaitedOutput } from "../linux/unwaited-output.js";
 import { LogWriter } from "./log-writer.js";
-import { printable } from "./printable.js";
+import { printable } from "../common/printable.js";
 
 export interface Log {
   readonly logger: Logger;

@@ -4,8 +4,8 @@ import { addressOption, countOption, networkOption, secondsOption, someSecondsOp
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
 import type { PublishFlags } from "./cli/ports.js";
 import type { Config } from "./config.js";
-import type { PortRow } from "./control/ports.js";
-import { describeError, errorCode, PontoonError } from "./errors.js";
+import type { PortRow } from "./ports/contract.js";
+import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { version } from "./version.js";
 
 interface GlobalOptions {
@@ -187,7 +187,7 @@ function recordType(value: string): string {
 }
 
 async function client({ runDir }: GlobalOptions) {
-  const { ControlClient } = await import("./cli/client.js");
+  const { ControlClient } = await import("./control/client.js");
   return new ControlClient(`${runDir}/control.sock`);
 }
 
@@ -206,7 +206,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     import("./config.js"),
     import("./daemon.js"),
     import("./log.js"),
-    import("./linux/terminal.js"),
+    import("../linux/terminal.js"),
   ]);
   const configNow = (): Config => withFlags(loadConfig(flags.config), flags);
   const config = configNow();

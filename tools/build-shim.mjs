@@ -50,7 +50,7 @@ function isStatic() {
 }
 
 function writeLauncher() {
-  const entry = join(root, "dist", "proxy", "docker-proxy.js");
+  const entry = join(root, "dist", "proxy", "shim", "docker-proxy.js");
   writeFileSync(
     `${output}.new`,
     `#!/bin/sh\nexec '${process.execPath.replaceAll("'", "'\\''")}' '${entry.replaceAll("'", "'\\''")}' "$@"\n`,

@@ -10,12 +10,12 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { mayGoOn } from "./interrupts.mjs";
 
 /** Packages that only the build needs. */
 const isForBuilding = (name) => name === "typescript" || name.startsWith("@types/");
-const programFolders = ["src", "dns", "proxy"];
+const programFolders = ["common", "linux", "dns", "proxy", "src"];
 /** What packages hold for people and their own tests. */
 const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
 const foldersLeftOut = new Set([
@@ -70,7 +70,7 @@ function makeCommand(file, built, node, path, program) {
   const start = readFileSync(built).subarray(0, 4).toString("latin1");
   if (start === "\x7fELF") return copyFile(built, file);
   const isShim = program.endsWith("pontoon-docker-proxy"); // built without a compiler, it names the clone
-  writeLauncher(file, node, join(path, isShim ? "dist/proxy/docker-proxy.js" : program));
+  writeLauncher(file, node, join(path, isShim ? "dist/proxy/shim/docker-proxy.js" : program));
 }
 
 /** A command on the path: with the Node it was installed with, whatever the caller's PATH says. */
@@ -86,7 +86,7 @@ function quoted(word) {
 function compiledFiles(root, folder) {
   if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
-    .filter((name) => name.endsWith(".ts") && !/\.(test|d)\.ts$/.test(name) && !basename(name).startsWith("test-"))
+    .filter((name) => name.endsWith(".ts") && !/\.(test|d)\.ts$|(^|\/)testing\//.test(name))
     .map((name) => join("dist", folder, name.replace(/\.ts$/, ".js")))
     .sort();
 }

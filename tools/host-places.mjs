@@ -53,7 +53,7 @@ export function lockInstallation(places) {
  */
 export async function faultOfPlaces(places, built) {
   if (places.root === "/") return undefined;
-  const module = join(built, "dist", "src", "own-folder.js");
+  const module = join(built, "dist", "common", "own-folder.js");
   if (!existsSync(module)) return "not built yet, and without --root nothing needs it; run `npm run build`";
   const { faultOfFolder } = await import(pathToFileURL(module).href);
   for (const folder of [

@@ -11,13 +11,20 @@ import { countsOf } from "./tally.mjs";
 
 /** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
 const onEachNode = [
+  "common/",
+  "linux/",
   "src/",
   "dns/",
   "proxy/",
-  ...["names", "takeover", "publish", "privileges"].map((name) => `integration/${name}`),
+  ...["names/names", "takeovers/takeover", "ports/publish", "life/privileges"].map((name) => `integration/${name}`),
 ];
 /** What is run on each Docker: tests with hosts, and those whose oracle is the suite's own nft. */
-const onEachDocker = ["integration/", "src/linux/netlink", "src/backend/takeover-table", "src/backend/dns-redirect"];
+const onEachDocker = [
+  "integration/",
+  "linux/netlink",
+  "src/names/takeovers/takeover-table",
+  "src/names/takeovers/dns-redirect",
+];
 const kinds = { node: nodeRuns, docker: dockerRuns, arm64: arm64Runs };
 
 const words = process.argv.slice(2).filter((word) => word !== "--");

@@ -71,7 +71,14 @@ export async function requireNodeModules({ development }) {
 /** Compiles TypeScript into dist/ when a source is newer than the last build. */
 export async function requireBuild(project) {
   const stamp = buildStamp(project);
-  const folders = ["src", "dns", "proxy", ...(project === "tsconfig.json" ? ["integration", "bench"] : [])];
+  const folders = [
+    "common",
+    "linux",
+    "dns",
+    "proxy",
+    "src",
+    ...(project === "tsconfig.json" ? ["integration", "bench"] : []),
+  ];
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
   const newest = Math.max(
     ...files.map((file) => statSync(file).mtimeMs),

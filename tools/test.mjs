@@ -1,7 +1,7 @@
 // `sudo npm test [-- FILTER…]`: from a fresh clone to every test, ending with `N passed, N failed`.
 // Without root the tests that need it are left out, and said to be.
 import { spawn, spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { requireProgram } from "./build.mjs";
@@ -10,12 +10,12 @@ import { requireDebianPackages, requirePlatform, requireRoot, root, say } from "
 import { Tally } from "./tally.mjs";
 
 /** Files that want the whole machine, one after the other once all others are done. */
-const alone = /starved/;
+const alone = /cpu-starvation/;
 /** Seconds one test file may take; several run at once on a small machine. */
 const timeLimit = Number(process.env.PONTOON_TEST_TIME ?? 240);
 /** The command that runs a test file: this very Node, or an emulated one. */
 const ownNode = process.env.PONTOON_TEST_NODE?.split(" ") ?? [process.execPath];
-const tellingOfNode = /^src\/linux\/|^integration\/(privileges|names)\./;
+const tellingOfNode = /^linux\/|^integration\/(life\/privileges|names\/names)\./;
 const unitOnly = process.argv.includes("--unit");
 const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 
@@ -43,7 +43,7 @@ if (!unitOnly) {
 await requireProgram({ development: true });
 
 const files = readdirSync(join(root, "dist"), { recursive: true })
-  .filter((name) => name.endsWith(".test.js"))
+  .filter((name) => name.endsWith(".test.js") && existsSync(join(root, name.replace(/js$/, "ts"))))
   .filter((name) => !unitOnly || !name.startsWith("integration"))
   .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)))
   .sort();

@@ -1,4 +1,4 @@
-import type { Site } from "../site.js";
+import type { Site } from "../dns/site.js";
 import { endProcess, readPid } from "./background.js";
 import type { Peer } from "./peer.js";
 

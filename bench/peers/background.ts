@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from "node:fs";
-import { until, type DockerHost } from "../../integration/host/index.js";
+import { until, type DockerHost } from "../../integration/lab/index.js";
 
 /** Waits for the file in which a program that went to the background tells its process id. */
 export function readPid(host: DockerHost, file: string): Promise<number> {

@@ -1,5 +1,5 @@
-import type { Container } from "../../integration/host/index.js";
-import type { Site } from "../site.js";
+import type { Container } from "../../integration/lab/index.js";
+import type { Site } from "../dns/site.js";
 import { endProcess, readPid } from "./background.js";
 import type { Peer } from "./peer.js";
 

@@ -1,4 +1,4 @@
-import type { Site } from "../site.js";
+import type { Site } from "../dns/site.js";
 import type { Peer } from "./peer.js";
 
 /** Docker's own resolver, which answers from inside dockerd. */

@@ -1,4 +1,4 @@
-import type { Container } from "../../integration/host/index.js";
+import type { Container } from "../../integration/lab/index.js";
 
 /** A DNS server that is ready to be asked. */
 export interface Peer {

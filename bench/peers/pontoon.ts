@@ -1,5 +1,5 @@
-import type { Pontoon } from "../../integration/host/index.js";
-import type { Site } from "../site.js";
+import type { Pontoon } from "../../integration/lab/index.js";
+import type { Site } from "../dns/site.js";
 import type { Peer } from "./peer.js";
 
 /** What is read of `GET /v1/status`. */

@@ -1,8 +1,8 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { figureRow } from "../goals.js";
-import type { Bench, Outcome } from "../measure.js";
-import { median } from "../statistics.js";
-import { aligned } from "../table.js";
+import { figureRow } from "../lib/goals.js";
+import type { Bench, Outcome } from "../lib/measure.js";
+import { median } from "../lib/statistics.js";
+import { aligned } from "../lib/table.js";
 import type { ProxyOptions } from "./options.js";
 import { descriptors, residentMemory } from "./process.js";
 import { pontoonSide } from "./sides.js";

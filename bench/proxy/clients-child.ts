@@ -1,11 +1,11 @@
 // Clients that hold connections: each asks once and then is silent.
-import { answerRequests } from "../../integration/host/helper-child.js";
-import { until } from "../../integration/host/until.js";
-import { EPOLLIN } from "../../src/linux/constants.js";
-import { NodePoller } from "../../src/linux/node-poller.js";
-import type { Ready } from "../../src/linux/poller.js";
-import { raiseDescriptorLimit } from "../../src/linux/privileges.js";
-import { closeDescriptor, connectSocket, receiveBytes, sendBytes, tcpSocket } from "../../src/linux/socket.js";
+import { answerRequests } from "../../integration/lab/helper-child.js";
+import { until } from "../../integration/lab/until.js";
+import { EPOLLIN } from "../../linux/constants.js";
+import { NodePoller } from "../../linux/node-poller.js";
+import type { Ready } from "../../linux/poller.js";
+import { raiseDescriptorLimit } from "../../linux/privileges.js";
+import { closeDescriptor, connectSocket, receiveBytes, sendBytes, tcpSocket } from "../../linux/socket.js";
 
 export interface ClientsRequest {
   /** How many connections there are to be from now on. */

@@ -3,8 +3,8 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import type { Readable } from "node:stream";
-import { answerRequests } from "../../integration/host/helper-child.js";
-import { raiseDescriptorLimit } from "../../src/linux/privileges.js";
+import { answerRequests } from "../../integration/lab/helper-child.js";
+import { raiseDescriptorLimit } from "../../linux/privileges.js";
 
 /** What one docker-proxy is started for. */
 export interface Mapping {

@@ -1,9 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { cpuSeconds } from "../cpu.js";
-import { figureRow } from "../goals.js";
-import type { Bench, Outcome } from "../measure.js";
-import { takeTurns } from "../rounds.js";
-import { median } from "../statistics.js";
+import { cpuSeconds } from "../lib/cpu.js";
+import { figureRow } from "../lib/goals.js";
+import type { Bench, Outcome } from "../lib/measure.js";
+import { takeTurns } from "../lib/rounds.js";
+import { median } from "../lib/statistics.js";
 import type { ClientsRequest } from "./clients-child.js";
 import type { ProxyOptions } from "./options.js";
 import { residentMemory } from "./process.js";

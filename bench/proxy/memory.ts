@@ -1,6 +1,6 @@
-import { ratioRow } from "../goals.js";
-import type { Bench, Outcome } from "../measure.js";
-import { takeTurns } from "../rounds.js";
+import { ratioRow } from "../lib/goals.js";
+import type { Bench, Outcome } from "../lib/measure.js";
+import { takeTurns } from "../lib/rounds.js";
 import type { ProxyOptions } from "./options.js";
 import { useOwnNode } from "./own-node.js";
 import { proportionalSetSize } from "./process.js";

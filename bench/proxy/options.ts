@@ -1,4 +1,4 @@
-import { namesIn, numbersIn, parseOptions } from "../command-line.js";
+import { namesIn, numbersIn, parseOptions } from "../lib/command-line.js";
 
 /** What can be measured, in the order in which it is. */
 export const measures = {

@@ -1,4 +1,4 @@
-import type { CommandResult } from "../../integration/host/index.js";
+import type { CommandResult } from "../../integration/lab/index.js";
 
 /** A place with mounts of its own. */
 export interface Host {

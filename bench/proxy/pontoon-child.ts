@@ -1,11 +1,11 @@
 // Starts pontoon-proxy as the daemon does, says which processes that made, and leaves it to itself.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
-import { answerRequests } from "../../integration/host/helper-child.js";
-import { until } from "../../integration/host/until.js";
-import { workersWanted } from "../../proxy/spawn-workers.js";
-import { goAhead, raiseDescriptorLimit } from "../../src/linux/privileges.js";
-import { proxyFiles, proxyServer } from "../../src/servers/proxy-server.js";
-import { startServer } from "../../src/servers/server-process.js";
+import { answerRequests } from "../../integration/lab/helper-child.js";
+import { until } from "../../integration/lab/until.js";
+import { workersWanted } from "../../proxy/bulk/spawn-workers.js";
+import { goAhead, raiseDescriptorLimit } from "../../linux/privileges.js";
+import { proxyFiles, proxyServer } from "../../src/ports/program.js";
+import { startServer } from "../../src/supervisor/process.js";
 import { version } from "../../src/version.js";
 
 export interface PontoonRequest {

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import type { Place } from "../cpu.js";
+import type { Place } from "../lib/cpu.js";
 
 /** Bytes of memory a process holds, what it shares with others included. */
 export function residentMemory(place: Place, pid: number): number {

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { text } from "node:stream/consumers";
 import { setTimeout as pause } from "node:timers/promises";
-import { answerRequests } from "../../integration/host/helper-child.js";
+import { answerRequests } from "../../integration/lab/helper-child.js";
 
 export interface PublishRequest {
   readonly command: readonly string[];

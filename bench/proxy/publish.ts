@@ -1,9 +1,9 @@
 import { join } from "node:path";
-import { DockerHost } from "../../integration/host/index.js";
-import { repositoryRoot } from "../../integration/host/root.js";
-import { figureRow } from "../goals.js";
-import type { Bench, Outcome } from "../measure.js";
-import { median } from "../statistics.js";
+import { DockerHost } from "../../integration/lab/index.js";
+import { repositoryRoot } from "../../integration/lab/root.js";
+import { figureRow } from "../lib/goals.js";
+import type { Bench, Outcome } from "../lib/measure.js";
+import { median } from "../lib/statistics.js";
 import type { ProxyOptions } from "./options.js";
 import type { PublishReply, PublishRequest } from "./publish-child.js";
 import { childProgram } from "./sides.js";

@@ -1,9 +1,9 @@
-import { dnsperfCommand, parseDnsperf } from "../dnsperf.js";
-import { printCost, printMs, printRate, ratioRow, type Goal, type Row } from "../goals.js";
-import { together, type Bench, type Outcome } from "../measure.js";
-import { takeTurns, type Rounds } from "../rounds.js";
-import { aligned } from "../table.js";
-import { median } from "../statistics.js";
+import { dnsperfCommand, parseDnsperf } from "../dns/dnsperf.js";
+import { printCost, printMs, printRate, ratioRow, type Goal, type Row } from "../lib/goals.js";
+import { together, type Bench, type Outcome } from "../lib/measure.js";
+import { takeTurns, type Rounds } from "../lib/rounds.js";
+import { aligned } from "../lib/table.js";
+import { median } from "../lib/statistics.js";
 import { runIperf } from "./iperf.js";
 import type { MeasureName, ProxyOptions } from "./options.js";
 import { buildSite, clientAddress, withCpu, type Contender, type Site } from "./site.js";

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { HelperProcess } from "../../integration/host/helper-process.js";
-import { repositoryRoot } from "../../integration/host/root.js";
+import type { HelperProcess } from "../../integration/lab/helper-process.js";
+import { repositoryRoot } from "../../integration/lab/root.js";
 import type { DockerProxiesReply, DockerProxiesRequest, Mapping } from "./docker-proxies-child.js";
 import type { PontoonReply, PontoonRequest } from "./pontoon-child.js";
 import type { World } from "./world.js";

@@ -1,6 +1,6 @@
-import { until } from "../../integration/host/until.js";
-import { cpuSeconds } from "../cpu.js";
-import type { Undo } from "../cleanup.js";
+import { until } from "../../integration/lab/until.js";
+import { cpuSeconds } from "../lib/cpu.js";
+import type { Undo } from "../lib/cleanup.js";
 import { childProgram, dockerProxySide, pontoonSide, type Side, type SideKind } from "./sides.js";
 import type { TargetPorts } from "./target-child.js";
 import { targetAddress, World } from "./world.js";

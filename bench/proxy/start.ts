@@ -1,11 +1,11 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { join } from "node:path";
-import { DockerHost, type Pontoon } from "../../integration/host/index.js";
-import { repositoryRoot } from "../../integration/host/root.js";
-import type { Undo } from "../cleanup.js";
-import { ratioRow, type Row } from "../goals.js";
-import type { Bench, Outcome } from "../measure.js";
-import { takeTurns, type Rounds } from "../rounds.js";
+import { DockerHost, type Pontoon } from "../../integration/lab/index.js";
+import { repositoryRoot } from "../../integration/lab/root.js";
+import type { Undo } from "../lib/cleanup.js";
+import { ratioRow, type Row } from "../lib/goals.js";
+import type { Bench, Outcome } from "../lib/measure.js";
+import { takeTurns, type Rounds } from "../lib/rounds.js";
 import type { ProxyOptions } from "./options.js";
 import { useOwnNode } from "./own-node.js";
 import { proportionalSetSize } from "./process.js";

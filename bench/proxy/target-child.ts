@@ -1,13 +1,13 @@
 // What is published: answers HTTP and DNS with as little work as can be, so that what is measured is the proxy.
 import { spawn } from "node:child_process";
-import { answerRequests } from "../../integration/host/helper-child.js";
-import { EPOLLIN } from "../../src/linux/constants.js";
-import { MessageBatch } from "../../src/linux/mmsg.js";
-import { raiseDescriptorLimit } from "../../src/linux/privileges.js";
-import type { Ready } from "../../src/linux/poller.js";
-import { Reactor } from "../../src/linux/reactor.js";
-import { bindSocket, closeDescriptor, listenSocket, setNoDelay, tcpSocket, udpSocket } from "../../src/linux/socket.js";
-import { acceptStream, AGAIN, receiveShared, sendShared, shared } from "../../src/linux/stream.js";
+import { answerRequests } from "../../integration/lab/helper-child.js";
+import { EPOLLIN } from "../../linux/constants.js";
+import { MessageBatch } from "../../linux/mmsg.js";
+import { raiseDescriptorLimit } from "../../linux/privileges.js";
+import type { Ready } from "../../linux/poller.js";
+import { Reactor } from "../../linux/reactor.js";
+import { bindSocket, closeDescriptor, listenSocket, setNoDelay, tcpSocket, udpSocket } from "../../linux/socket.js";
+import { acceptStream, AGAIN, receiveShared, sendShared, shared } from "../../linux/stream.js";
 
 export interface TargetPorts {
   /** HTTP; connections stay open. */

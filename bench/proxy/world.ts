@@ -1,7 +1,7 @@
-import { HelperProcess } from "../../integration/host/helper-process.js";
-import { runCommand, type CommandOptions, type CommandResult } from "../../integration/host/command.js";
-import { Namespaces } from "../../integration/host/namespaces.js";
-import type { Undo } from "../cleanup.js";
+import { HelperProcess } from "../../integration/lab/helper-process.js";
+import { runCommand, type CommandOptions, type CommandResult } from "../../integration/lab/command.js";
+import { Namespaces } from "../../integration/lab/namespaces.js";
+import type { Undo } from "../lib/cleanup.js";
 
 /** The target's address, as the bridge's, and as a container's would be. */
 export const targetAddress = "172.31.0.2";

@@ -43,7 +43,7 @@ static int refuse(const struct publication *wanted, int descriptor, const char *
   return -1;
 }
 
-/** Bytes of datagrams that may wait at a port; also in src/linux/listener.ts. */
+/** Bytes of datagrams that may wait at a port; also in linux/listener.ts. */
 enum { udp_buffer = 8 << 20 };
 
 static bool prepare_for_datagrams(int descriptor, bool v4) {

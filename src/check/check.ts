@@ -1,9 +1,9 @@
-import { hostDnsRule } from "../backend/namespace-rules.js";
-import { ControlClient } from "../cli/client.js";
+import { hostDnsRule } from "../names/takeovers/namespace-rules.js";
+import { ControlClient } from "../control/client.js";
 import { loadConfig } from "../config.js";
-import type { Status } from "../control/status.js";
-import { describeError, errorCode, PontoonError } from "../errors.js";
-import { faultOfWriting } from "../own-folder.js";
+import type { Status } from "../status.js";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { faultOfWriting } from "../../common/own-folder.js";
 import { probeContainers } from "./containers.js";
 import { probeDocker } from "./docker.js";
 import type { DaemonFacts, Facts, FolderFacts, HostFacts } from "./facts.js";

@@ -1,11 +1,11 @@
-import { foreignLegacyRule } from "../backend/legacy-rules.js";
-import { rulesOf } from "../backend/namespace-rules.js";
-import type { Status } from "../control/status.js";
-import { describeError, PontoonError } from "../errors.js";
+import { foreignLegacyRule } from "../names/takeovers/legacy-rules.js";
+import { rulesOf } from "../names/takeovers/namespace-rules.js";
+import type { Status } from "../status.js";
+import { describeError, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
-import { namespaceInode } from "../linux/netns.js";
-import { decide } from "../servers/dns-table.js";
+import { namespaceInode } from "../../linux/netns.js";
+import { decide } from "../names/records.js";
 import type { ContainerFacts, Seen } from "./facts.js";
 import { heldBy, holdersOf, listenersAt, type Listener } from "./sockets.js";
 

@@ -1,9 +1,9 @@
 import { daemonSettingsOf } from "../docker/daemon-dns.js";
 import { parseDockerAddress } from "../docker/address.js";
 import { Engine } from "../docker/engine.js";
-import { describeError, errorCode } from "../errors.js";
+import { describeError, errorCode } from "../../common/errors.js";
 import { Inventory } from "../inventory/inventory.js";
-import { isAsleep, placeOfDockerd, refusalAt } from "../servers/dockerd-process.js";
+import { isAsleep, placeOfDockerd, refusalAt } from "../docker/dockerd.js";
 import type { DockerFacts } from "./facts.js";
 
 const answerTime = 5000; // ms

@@ -1,6 +1,6 @@
 // What `pontoon check` has found out, as plain data. Probes fill it in; findings.ts alone says what it means.
-import type { KernelFeature } from "../linux/selftest.js";
-import type { WritingFault } from "../own-folder.js";
+import type { KernelFeature } from "../../linux/selftest.js";
+import type { WritingFault } from "../../common/own-folder.js";
 import type { Holder } from "./sockets.js";
 
 /** Something that was looked at, or why it could not be. */

@@ -1,10 +1,10 @@
-import { budget } from "../backend/namespace-rules.js";
-import { loadedTable, takeoverTable } from "../backend/takeover-table.js";
-import { describeError } from "../errors.js";
-import { insideNewNamespace } from "../linux/netns.js";
-import { withNfnetlink } from "../linux/netlink/nfnetlink.js";
-import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
-import { checkLayouts, kernelFeatures, type KernelFeature } from "../linux/selftest.js";
+import { budget } from "../names/takeovers/namespace-rules.js";
+import { loadedTable, takeoverTable } from "../names/takeovers/takeover-table.js";
+import { describeError } from "../../common/errors.js";
+import { insideNewNamespace } from "../../linux/netns.js";
+import { withNfnetlink } from "../../linux/netlink/nfnetlink.js";
+import { Ruleset } from "../../linux/netlink/nftables/ruleset.js";
+import { checkLayouts, kernelFeatures, type KernelFeature } from "../../linux/selftest.js";
 
 const somePort = 53053;
 

@@ -1,9 +1,9 @@
 import recordTypes from "dns-packet/types.js";
 import dnsPacket, { type Answer, type DecodedPacket, type RecordType } from "dns-packet";
-import { keyOfText } from "../../dns/name.js";
+import { keyOfText } from "../../dns/wire/name.js";
 import type { Explanation } from "../../dns/protocol.js";
-import type { RecordRow } from "../control/records.js";
-import { PontoonError } from "../errors.js";
+import type { RecordRow } from "../names/record-rows.js";
+import { PontoonError } from "../../common/errors.js";
 import { formatRows, formatTable } from "./table.js";
 
 /** The table of names as people read it. */

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from "commander";
-import { Networks } from "../../proxy/networks.js";
-import { canonicalAddress } from "../inventory/port-spec.js";
+import { Networks } from "../../proxy/publication/networks.js";
+import { canonicalAddress } from "../../common/address.js";
 
 // Values of options. Each throws commander's InvalidArgumentError: wrong usage, said with what to write.
 

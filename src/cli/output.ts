@@ -1,6 +1,6 @@
 import { constants } from "node:os";
-import { errorCode } from "../errors.js";
-import { printable, printableJson } from "../printable.js";
+import { errorCode } from "../../common/errors.js";
+import { printable, printableJson } from "../../common/printable.js";
 
 // All that the command prints goes through here: names, labels, reasons and rules are other people's text.
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import t, { type Test } from "tap";
-import type { PortRow } from "../control/ports.js";
+import type { PortRow } from "../ports/contract.js";
 
 const main = fileURLToPath(new URL("../main.js", import.meta.url));
 

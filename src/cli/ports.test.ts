@@ -1,5 +1,5 @@
 import t from "tap";
-import type { PortRow } from "../control/ports.js";
+import type { PortRow } from "../ports/contract.js";
 import {
   addressText,
   bytesText,

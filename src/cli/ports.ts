@@ -1,6 +1,6 @@
-import type { PortRow, PublishRequest, UnpublishRequest } from "../control/ports.js";
-import { PontoonError } from "../errors.js";
-import { matcherOf, parsePortSpec } from "../inventory/port-spec.js";
+import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
+import { PontoonError } from "../../common/errors.js";
+import { matcherOf, parsePortSpec } from "../ports/spec.js";
 import { formatTable } from "./table.js";
 
 /** Options of `pontoon publish`, as commander gives them. Times in ms. */

@@ -1,5 +1,5 @@
 import t from "tap";
-import type { ContainerStatus, Status } from "../control/status.js";
+import type { ContainerStatus, Status } from "../status.js";
 import { statusText } from "./status-text.js";
 
 const base: Status = {

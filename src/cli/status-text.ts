@@ -1,4 +1,4 @@
-import type { Status } from "../control/status.js";
+import type { Status } from "../status.js";
 import { formatTable } from "./table.js";
 
 /** The status as people read it. */

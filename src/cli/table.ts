@@ -1,4 +1,4 @@
-import { printable } from "../printable.js";
+import { printable } from "../../common/printable.js";
 
 /** Lines of a table: columns as wide as their widest cell, two spaces apart, nothing behind the last. */
 export function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string[] {

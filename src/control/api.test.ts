@@ -4,10 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import type { Explanation } from "../../dns/protocol.js";
-import { PontoonError } from "../errors.js";
+import { PontoonError } from "../../common/errors.js";
 import { ControlApi, type ControlSources } from "./api.js";
-import type { PortRow } from "./ports.js";
-import type { Status } from "./status.js";
+import type { PortRow } from "../ports/contract.js";
+import type { Status } from "../status.js";
 
 const row: PortRow = {
   container: "web",

@@ -5,11 +5,11 @@ import { setTimeout as delay } from "node:timers/promises";
 import fastify, { type FastifyInstance } from "fastify";
 import { z } from "zod";
 import type { Explanation } from "../../dns/protocol.js";
-import { describeError, errorCode, PontoonError } from "../errors.js";
-import { removeFile } from "../files.js";
-import type { PortRow, PublishRequest, UnpublishRequest } from "./ports.js";
-import type { RecordRow } from "./records.js";
-import type { Status } from "./status.js";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { removeFile } from "../../common/files.js";
+import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
+import type { RecordRow } from "../names/record-rows.js";
+import type { Status } from "../status.js";
 
 /** What the control API asks of the daemon. */
 export interface ControlSources {

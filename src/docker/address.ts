@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { errorCode, PontoonError } from "../errors.js";
+import { errorCode, PontoonError } from "../../common/errors.js";
 
 /** What a TLS connection to dockerd is made with; PEM texts. */
 export interface TlsFiles {

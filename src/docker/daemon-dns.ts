@@ -1,4 +1,4 @@
-import { readProcFile, readRegularFile } from "../files.js";
+import { readProcFile, readRegularFile } from "../../common/files.js";
 import { pathInRoot } from "./root-path.js";
 import type { DaemonDns } from "./upstreams.js";
 

@@ -1,6 +1,6 @@
 import { get, type Agent } from "node:http";
 import Dockerode from "dockerode";
-import { PontoonError } from "../errors.js";
+import { PontoonError } from "../../common/errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";

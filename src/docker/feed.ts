@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
-import { describeError, PontoonError } from "../errors.js";
+import { describeError, PontoonError } from "../../common/errors.js";
 import { gatewayBridge, type Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
 import type { DockerEvent } from "./events.js";
 import { Joins } from "./joins.js";
-import { Looker } from "./looker.js";
+import { Looker } from "./inspect-queue.js";
 
 const relistEvery = 60_000; // ms
 /** When a look that failed is made again, ms; while dockerd is away, its return brings a listing. */

@@ -1,10 +1,10 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
-import type { DockerPort } from "../inventory/published.js";
 import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
-import { canonicalAddress } from "../inventory/port-spec.js";
+import { canonicalAddress } from "../../common/address.js";
 import type {
+  DockerPort,
   Container,
   Endpoint,
   ListedEndpoint,

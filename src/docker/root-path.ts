@@ -1,6 +1,6 @@
 import { readlinkSync } from "node:fs";
-import { errorCode } from "../errors.js";
-import type { Opening } from "../files.js";
+import { errorCode } from "../../common/errors.js";
+import type { Opening } from "../../common/files.js";
 
 const linksAtMost = 40;
 const pathAtMost = 4096; // letters, PATH_MAX

@@ -1,4 +1,4 @@
-import { describeError, errorCode } from "../errors.js";
+import { describeError, errorCode } from "../../common/errors.js";
 import type { DockerAddress } from "./address.js";
 
 /** Why a dockerd could not be spoken to, with the remedy where the cause is known; one line. */

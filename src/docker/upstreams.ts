@@ -1,9 +1,9 @@
 import { statSync } from "node:fs";
 import { isIP, isIPv4 } from "node:net";
-import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "../../dns/resolv-conf.js";
+import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "./resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
-import { describeError, errorCode } from "../errors.js";
-import { readRegularFile, type Opening } from "../files.js";
+import { describeError, errorCode } from "../../common/errors.js";
+import { readRegularFile, type Opening } from "../../common/files.js";
 import type { Container } from "../inventory/types.js";
 
 /** Docker uses no more (facts 1.2). */

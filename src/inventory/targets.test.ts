@@ -1,7 +1,7 @@
 import t from "tap";
 import { Inventory } from "./inventory.js";
 import { addressIn, containerNamed, defaultAddresses, isWithin, namespaceOwner, unpublishable } from "./targets.js";
-import { container, endpoint, network } from "./test-containers.js";
+import { container, endpoint, network } from "./testing/containers.js";
 import type { Container, Network } from "./types.js";
 
 function inventoryOf(...containers: Container[]): Inventory {

@@ -1,8 +1,14 @@
 // What is known of the Docker host, as plain data. Nothing here knows where it came from.
 
-import type { DockerPort } from "./published.js";
-
 export type Transport = "tcp" | "udp" | "sctp";
+
+/** A port Docker publishes itself, as `docker port` shows it. */
+export interface DockerPort {
+  readonly transport: Transport;
+  readonly ip: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+}
 
 export interface Network {
   readonly id: string;

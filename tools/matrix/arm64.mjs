@@ -12,14 +12,14 @@ const timeLimit = 1200;
 /** What qemu-user does not pass on to the kernel, and the tests that need it. */
 const beyondQemu = [
   {
-    tests: /^src\/linux\/netlink\/nf|^src\/backend\/(dns-redirect|takeover-table|namespace-rules)/,
+    tests: /^linux\/netlink\/nf|^src\/names\/takeovers\/(dns-redirect|takeover-table|namespace-rules)/,
     why: "qemu-user knows no nfnetlink",
   },
-  { tests: /^proxy\/udp-relay/, why: "qemu-user knows no SO_BINDTOIFINDEX" },
-  { tests: /^proxy\/tcp-relay/, why: "what it copies takes longer there than its tests wait" },
+  { tests: /^proxy\/udp\/udp-relay/, why: "qemu-user knows no SO_BINDTOIFINDEX" },
+  { tests: /^proxy\/tcp\/tcp-relay/, why: "what it copies takes longer there than its tests wait" },
   {
     tests:
-      /^proxy\/(exhaustion|first-words|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^src\/linux\/privileges|^src\/store\//,
+      /^proxy\/(tcp\/descriptor-waiters|handshake|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^linux\/privileges|^src\/ports\/store/,
     why: "they start Node again, which the kernel does not for another processor",
   },
   { tests: /^dns\/fuzz\//, why: "it is the same on every processor, and takes too long on one that is played" },
@@ -50,7 +50,7 @@ export function* arm64Runs(filters) {
 
 function testsOf(filters) {
   const files = readdirSync(join(root, "dist"), { recursive: true }).filter((name) =>
-    /^(src|dns|proxy)\/.*\.test\.js$/.test(name),
+    /^(common|linux|src|dns|proxy)\/.*\.test\.js$/.test(name),
   );
   const wanted = files.filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)));
   for (const { tests, why } of beyondQemu)

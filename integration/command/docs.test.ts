@@ -1,0 +1,53 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import t from "tap";
+import { parseConfig } from "../../src/config.js";
+import { repositoryRoot } from "../lab/root.js";
+
+const read = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
+
+function sources(folder: string): string[] {
+  return readdirSync(join(repositoryRoot, folder), { recursive: true, encoding: "utf8" })
+    .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
+    .map((name) => read(join(folder, name)));
+}
+
+t.test("the example configuration is valid, and shows every key with its default", (t) => {
+  const example = /```yaml\n([\s\S]*?)```/.exec(read("docs/configuration.md"))![1]!;
+  const parsed = parseConfig(example, "docs/configuration.md");
+  t.same(
+    { ...parsed, docker: undefined, ip: undefined },
+    { ...parseConfig("", "empty"), docker: undefined, ip: undefined },
+  );
+  t.end();
+});
+
+t.test("every error code is explained, and no other", (t) => {
+  const used = new Set(
+    ["common", "linux", "dns", "proxy", "src"]
+      .flatMap(sources)
+      .flatMap((text) =>
+        [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(
+          (match) => match[1] ?? match[2] ?? match[3]!,
+        ),
+      ),
+  );
+  const explained = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)`/gm)].map((match) => match[1]!);
+  t.same(explained, [...used].sort());
+  t.end();
+});
+
+t.test("every link between documents leads somewhere", (t) => {
+  const documents = ["README.md", ...readdirSync(join(repositoryRoot, "docs")).map((name) => `docs/${name}`)];
+  for (const document of documents)
+    for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
+      t.doesNotThrow(() => read(join(document, "..", target!)), `${document} → ${target}`);
+  t.end();
+});
+
+t.test("the rooms are told as lint has them", async (t) => {
+  const { roomsAsText } = (await import(join(repositoryRoot, "tools", "rooms.mjs"))) as { roomsAsText: () => string[] };
+  const [, told] = /<!-- rooms:.*?-->\n([\s\S]*)<!-- end of rooms -->/.exec(read("docs/architecture.md"))!;
+  const lines = told!.trim().replaceAll(/\n +/g, " ").split("\n");
+  t.same(lines, roomsAsText());
+});

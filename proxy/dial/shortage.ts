@@ -1,0 +1,35 @@
+import type { DeadlineWheel } from "../../linux/timer-wheel.js";
+import { addressText, type Endpoint, type Publication } from "../publication/publication.js";
+
+/** The same is said once in this time, ms, and about so many publications. */
+const sameAgain = 60_000;
+const saidAtMost = 100;
+
+/** Says that no source port was left towards a container, and what helps. */
+export class Shortage {
+  readonly #saidAt = new Map<string, number>();
+
+  constructor(
+    private readonly wheel: DeadlineWheel,
+    private readonly say: (reason: string) => void,
+  ) {}
+
+  tell({ id, protocol, listen }: Publication, target: Endpoint): void {
+    const now = this.wheel.now();
+    for (const [known, at] of this.#saidAt) {
+      if (now - at < sameAgain) break; // the oldest come first
+      this.#saidAt.delete(known);
+    }
+    if (this.#saidAt.has(id) || this.#saidAt.size >= saidAtMost) return;
+    this.#saidAt.set(id, now);
+    this.say(
+      `${protocol} port ${addressText(listen)}: ${what[protocol]} is left towards ${addressText(target)}, so ${whatThen[protocol]}`,
+    );
+  }
+}
+
+const what = { tcp: "no source port", udp: "none of the source ports of flows" } as const;
+const whatThen = {
+  tcp: "clients are reset; connections that ended lately count for a minute. Widen net.ipv4.ip_local_port_range, or have clients keep their connections",
+  udp: "the kernel chooses others, which may be wanted for something else. Widen ports.udp-source-ports in the configuration",
+} as const;

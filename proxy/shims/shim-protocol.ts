@@ -1,0 +1,79 @@
+import { isIP, isIPv4 } from "node:net";
+import { decodeIPv6, encodeIPv6 } from "../../linux/address.js";
+import type { Endpoint, Protocol } from "../publication/publication.js";
+
+/** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
+export const PROTOCOL = 1;
+
+/** A longer message is none of a shim's, bytes. */
+const messageAtMost = 256;
+
+/** What a shim was started for. */
+export interface Wish {
+  readonly protocol: Protocol;
+  readonly host: Endpoint;
+  readonly container: Endpoint;
+  /** Inode of the network namespace the shim lives in. */
+  readonly namespace: number;
+  /** Whether the socket is dockerd's own (descriptor 4) rather than bound by the shim. */
+  readonly inherited: boolean;
+}
+
+/** A message of a shim. */
+export type ShimMessage =
+  /** May this be served? Asked before the port is bound, so that a kept listener can be given back. */
+  | { readonly kind: "ask"; readonly wish: Wish }
+  /** Whose is this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
+  | { readonly kind: "who"; readonly wish: Wish }
+  /** Comes with the listener. */
+  | { readonly kind: "serve"; readonly wish: Wish }
+  /** The publication ends. */
+  | { readonly kind: "bye" }
+  /** The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one, unless that was dockerd's own. */
+  | { readonly kind: "bye-keep" }
+  /** Cannot be read; `reason` is for the shim's answer and the log. */
+  | { readonly kind: "nonsense"; readonly reason: string };
+
+/**
+ * Reads a message, e.g. `1 ask tcp 0.0.0.0 80 172.17.0.2 80 4026531840 0`: version, wish, protocol, host address and port,
+ * container address and port, inode of the network namespace, 1 if the socket was inherited. Never throws.
+ */
+export function readShimMessage(bytes: Buffer): ShimMessage {
+  if (bytes.length > messageAtMost) return nonsense("the message is too long");
+  const text = bytes.toString("latin1");
+  if (text === "bye") return { kind: "bye" };
+  if (text === "bye keep") return { kind: "bye-keep" };
+  const [version, kind, ...rest] = text.split(" ");
+  if (version !== String(PROTOCOL))
+    return nonsense(
+      `this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`,
+    );
+  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
+  const wish = readWish(rest);
+  return wish ? { kind, wish } : nonsense("the arguments make no sense");
+}
+
+/** What two shims have in common of which one takes over from the other. */
+export function wishKey({ protocol, host, container }: Wish): string {
+  return `${protocol} ${host.ip} ${host.port} ${container.ip} ${container.port}`;
+}
+
+function readWish(fields: string[]): Wish | undefined {
+  const [protocol, hostIp, hostPort, containerIp, containerPort, namespace, inherited] = fields;
+  if (fields.length !== 7 || (protocol !== "tcp" && protocol !== "udp") || (inherited !== "0" && inherited !== "1"))
+    return undefined;
+  const host = readEndpoint(hostIp!, hostPort!);
+  const container = readEndpoint(containerIp!, containerPort!);
+  if (!host || !container || !/^\d{1,15}$/.test(namespace!)) return undefined;
+  return { protocol, host, container, namespace: Number(namespace), inherited: inherited === "1" };
+}
+
+function readEndpoint(ip: string, port: string): Endpoint | undefined {
+  if (isIP(ip) === 0 || ip.includes("%") || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
+  // One text for one address: it is compared with what the kernel says, and with other shims' arguments.
+  return { ip: isIPv4(ip) ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };
+}
+
+function nonsense(reason: string): ShimMessage {
+  return { kind: "nonsense", reason };
+}

@@ -1,0 +1,394 @@
+import { errorCode } from "../../common/errors.js";
+import { EPOLLIN } from "../../linux/constants.js";
+import { namespaceInode, ownNamespacePath } from "../../linux/netns.js";
+import { receivePacket, sendPacket, type Packet } from "../../linux/packet-connection.js";
+import type { Poller, Watch } from "../../linux/poller.js";
+import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLOCK } from "../../linux/socket.js";
+import { socketKind } from "../../linux/socket-kind.js";
+import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+import { readShimMessage, wishKey, type ShimMessage, type Wish } from "./shim-protocol.js";
+import {
+  defaults,
+  type Endpoint,
+  type Protocol,
+  type Publication,
+  type PublicationOwner,
+} from "../publication/publication.js";
+
+/** What serves the ports; see `store.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
+export interface PortServer {
+  open(publication: Publication, descriptor: number): void;
+  /** @param untilTheirEnd connections go on for as long as they like, rather than for a while */
+  close(id: string, untilTheirEnd?: boolean): void;
+  /** Closes it with its connections. */
+  cutOff(id: string): void;
+  /** Frees UDP ports that flows are sent from. */
+  vacate(ports: ReadonlySet<number>): void;
+  /** Whose publication keeps others from binding a port; undefined when none of a daemon's does. */
+  ownerOf?(protocol: Protocol, listen: Endpoint): PublicationOwner | undefined;
+}
+
+export interface ShimsOptions {
+  /** Shims connected at once. */
+  readonly shimsAtMost?: number;
+  /** How long a listener is kept for the shim of a dockerd that returns, ms. */
+  readonly keepTime?: number;
+  /** Told why a shim was sent to Docker's own docker-proxy. */
+  readonly onDeclined?: (reason: string) => void;
+}
+
+const idPrefix = "shim ";
+
+/** Whether a publication was handed over by a shim. */
+export function isOfShim(id: string): boolean {
+  return id.startsWith(idPrefix);
+}
+
+/** Shims accepted in one go before others get a turn. */
+const acceptsAtOnce = 64;
+/** A shim that connected has said something by then, ms. */
+const firstWordTime = 10_000;
+/** Without free descriptors accepting pauses, instead of being tried in vain without a rest, ms. */
+const pauseTime = 100;
+const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
+interface Shim {
+  readonly fd: number;
+  readonly watch: Watch;
+  /** Until its first message. */
+  patience: Deadline | undefined;
+  /** What it has handed over. */
+  served: Served | undefined;
+}
+
+interface Served {
+  readonly id: string;
+  readonly wish: Wish;
+}
+
+/** A listener whose shim ended with its dockerd: served on, and given back to the shim that asks with the same arguments. */
+interface Kept {
+  readonly served: Served;
+  readonly descriptor: number;
+  readonly deadline: Deadline;
+}
+
+/**
+ * The end of `proxy.sock` that belongs to pontoon-proxy: takes sockets from shims and has them served for as long as the
+ * connection lasts. Whatever a shim sends, the worst that happens to it is a `no`, after which it becomes Docker's own
+ * docker-proxy.
+ */
+export class Shims {
+  /** How long connections may go on when a port is unpublished, ms. */
+  drainMs = defaults.drainMs;
+  /** Whether a daemon tells when a container is gone. Without one connections end with their port, as those of Docker's own docker-proxy do. */
+  hasDaemon = false;
+  readonly #shims = new Set<Shim>();
+  readonly #kept = new Map<string, Kept>();
+  readonly #namespace = namespaceInode(ownNamespacePath);
+  readonly #options: Required<ShimsOptions>;
+  #lastId = 0;
+  #listener: number | undefined;
+  #watch: Watch | undefined;
+
+  constructor(
+    private readonly poller: Poller,
+    private readonly wheel: DeadlineWheel,
+    private readonly publications: PortServer,
+    options: ShimsOptions = {},
+  ) {
+    this.#options = { shimsAtMost: 20_000, keepTime: 60_000, onDeclined: () => undefined, ...options };
+  }
+
+  /** Shims that are connected. */
+  get size(): number {
+    return this.#shims.size;
+  }
+
+  /** Listeners that wait for the shim of a dockerd that returns. */
+  get kept(): number {
+    return this.#kept.size;
+  }
+
+  /** Accepts shims on a listening socket, which stays the caller's. */
+  listen(descriptor: number): void {
+    this.#listener = descriptor;
+    const watch = (this.#watch = this.poller.watch(descriptor, EPOLLIN, () => {
+      try {
+        for (let count = 0; count < acceptsAtOnce && this.#acceptOne(descriptor); count++);
+      } catch (error) {
+        if (errorCode(error) === "ECONNABORTED") return;
+        if (!exhausted.has(errorCode(error) ?? "")) throw error;
+        watch.update(0);
+        this.wheel.in(pauseTime, () => watch.update(EPOLLIN));
+      }
+    }));
+  }
+
+  /** Gives every port back: each shim becomes Docker's own docker-proxy. For a pontoon that goes for good. */
+  release(reason: string): void {
+    for (const key of [...this.#kept.keys()]) this.#dropKept(key);
+    for (const shim of [...this.#shims]) this.#decline(shim, reason);
+  }
+
+  /**
+   * Sends every shim to the next pontoon-proxy, which listens already: without an answer it hands its listener over again.
+   * What is kept for the shim of a dockerd that returns is closed.
+   */
+  leave(): void {
+    this.#watch?.close();
+    if (this.#listener !== undefined) this.#acceptAll(this.#listener); // nobody else would answer them
+    for (const key of [...this.#kept.keys()]) this.#dropKept(key);
+    for (const shim of [...this.#shims]) this.#drop(shim);
+  }
+
+  #acceptAll(listener: number): void {
+    try {
+      while (this.#acceptOne(listener));
+    } catch {
+      // without descriptors: those that are left look elsewhere after a while
+    }
+  }
+
+  #acceptOne(listener: number): boolean {
+    const fd = acceptSocket(listener);
+    if (fd === WOULD_BLOCK) return false;
+    if (peerCredentials(fd).uid !== 0 || this.#shims.size >= this.#options.shimsAtMost) closeDescriptor(fd);
+    else this.#attach(fd);
+    return true;
+  }
+
+  #attach(fd: number): void {
+    const shim: Shim = {
+      fd,
+      watch: this.poller.watch(fd, EPOLLIN, () => this.#onReady(shim)),
+      patience: this.wheel.in(firstWordTime, () => this.#drop(shim)),
+      served: undefined,
+    };
+    this.#shims.add(shim);
+  }
+
+  #onReady(shim: Shim): void {
+    const packet = receive(shim.fd);
+    if (packet === undefined) return;
+    if (packet === "closed") return this.#drop(shim);
+    shim.patience?.cancel();
+    shim.patience = undefined;
+    const left = this.#take(shim, readShimMessage(packet.bytes), packet.descriptors);
+    left.forEach(closeDescriptor);
+  }
+
+  /** @returns the descriptors that were not used */
+  #take(shim: Shim, message: ShimMessage, descriptors: number[]): number[] {
+    switch (message.kind) {
+      case "ask":
+        this.#onAsk(shim, message.wish);
+        return descriptors;
+      case "who":
+        this.#onWho(shim, message.wish);
+        return descriptors;
+      case "serve":
+        return this.#onServe(shim, message.wish, descriptors);
+      case "bye":
+        this.#onBye(shim);
+        return descriptors;
+      case "bye-keep":
+        return shim.served?.wish.inherited
+          ? this.#onByeOfInherited(shim, descriptors)
+          : this.#onByeKeep(shim, descriptors);
+      case "nonsense":
+        this.#decline(shim, message.reason);
+        return descriptors;
+    }
+  }
+
+  #onAsk(shim: Shim, wish: Wish): void {
+    const objection = this.#objection(shim, wish);
+    if (objection !== undefined) return this.#decline(shim, objection);
+    if (this.#giveBack(shim, wishKey(wish))) return;
+    this.#makeRoom(wish);
+    this.#answer(shim, "ready");
+  }
+
+  #onWho(shim: Shim, { protocol, host, namespace }: Wish): void {
+    const owner = namespace === this.#namespace ? this.publications.ownerOf?.(protocol, host) : undefined;
+    this.#answer(shim, owner ? `held ${plain(ownerText(protocol, owner))}` : "nobody");
+  }
+
+  #onServe(shim: Shim, wish: Wish, descriptors: number[]): number[] {
+    const [descriptor] = descriptors;
+    const objection =
+      this.#objection(shim, wish) ??
+      (descriptors.length === 1 ? unfit(descriptor!, wish) : "a hand-over has one descriptor");
+    if (objection !== undefined) {
+      descriptors.forEach(closeDescriptor); // before the shim hears of it: it is about to bind the port again
+      this.#decline(shim, objection);
+      return [];
+    }
+    const served = { id: `${idPrefix}${++this.#lastId}`, wish };
+    try {
+      this.publications.open(
+        {
+          id: served.id,
+          protocol: wish.protocol,
+          listen: wish.host,
+          target: wish.container,
+          options: { drainMs: this.drainMs },
+        },
+        descriptor!,
+      );
+    } catch (error) {
+      closeDescriptor(descriptor!);
+      this.#decline(shim, (error as Error).message);
+      return [];
+    }
+    shim.served = served;
+    this.#answer(shim, "ok");
+    return [];
+  }
+
+  #onBye(shim: Shim): void {
+    if (!this.hasDaemon && shim.served) {
+      this.publications.cutOff(shim.served.id);
+      shim.served = undefined;
+    }
+    this.#close(shim);
+    this.#answer(shim, "gone");
+  }
+
+  /** The dockerd that returns binds the port by itself, and must find it free: only what is connected stays. */
+  #onByeOfInherited(shim: Shim, descriptors: number[]): number[] {
+    this.#close(shim, true);
+    this.#answer(shim, "gone");
+    return descriptors;
+  }
+
+  #onByeKeep(shim: Shim, descriptors: number[]): number[] {
+    const { served } = shim;
+    const [descriptor] = descriptors;
+    shim.served = undefined;
+    if (served && descriptor !== undefined && this.#kept.size < this.#options.shimsAtMost) {
+      this.#keep(served, descriptor);
+      descriptors.shift();
+    } else if (served) this.publications.close(served.id, true);
+    this.#drop(shim);
+    return descriptors;
+  }
+
+  #keep(served: Served, descriptor: number): void {
+    const key = wishKey(served.wish);
+    this.#dropKept(key, true);
+    this.#kept.set(key, {
+      served,
+      descriptor,
+      deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key, true)),
+    });
+  }
+
+  /** Passes a kept listener on to the shim that asks for the same: it has been served all the time, and goes on. */
+  #giveBack(shim: Shim, key: string): boolean {
+    const kept = this.#kept.get(key);
+    if (!kept) return false;
+    this.#kept.delete(key);
+    kept.deadline.cancel();
+    shim.served = kept.served;
+    this.#answer(shim, "kept", [kept.descriptor]);
+    closeDescriptor(kept.descriptor);
+    return true;
+  }
+
+  /** Whoever asks for a port with other arguments is about to bind it. */
+  #makeRoom({ protocol, host }: Wish): void {
+    if (protocol === "udp") this.publications.vacate(new Set([host.port]));
+    for (const [key, { served }] of [...this.#kept])
+      if (served.wish.protocol === protocol && served.wish.host.port === host.port) this.#dropKept(key);
+  }
+
+  /** @param untilTheirEnd the container runs on, for all that is known, and so do its connections */
+  #dropKept(key: string, untilTheirEnd = false): void {
+    const kept = this.#kept.get(key);
+    if (!kept) return;
+    this.#kept.delete(key);
+    kept.deadline.cancel();
+    closeDescriptor(kept.descriptor);
+    this.publications.close(kept.served.id, untilTheirEnd);
+  }
+
+  #objection(shim: Shim, wish: Wish): string | undefined {
+    if (wish.namespace !== this.#namespace) return "the port is in another network namespace";
+    if (shim.served) return "a shim serves one port";
+    return undefined;
+  }
+
+  #decline(shim: Shim, reason: string): void {
+    this.#options.onDeclined(reason);
+    this.#close(shim);
+    // The shim rebinds as soon as it reads this; nothing of ours may hold the port by then.
+    this.#answer(shim, `no ${plain(reason)}`);
+    this.#drop(shim);
+  }
+
+  #answer(shim: Shim, text: string, descriptors: readonly number[] = []): void {
+    if (!this.#shims.has(shim)) return;
+    try {
+      if (sendPacket(shim.fd, Buffer.from(text), descriptors)) return;
+    } catch (error) {
+      if (errorCode(error) === "EPIPE") return; // it has ended; what it said last is still to be read
+      this.#options.onDeclined((error as Error).message);
+    }
+    this.#drop(shim); // it reads nothing
+  }
+
+  /** Ends what the shim has handed over; the connection stays. */
+  #close(shim: Shim, untilTheirEnd = false): void {
+    if (shim.served) this.publications.close(shim.served.id, untilTheirEnd);
+    shim.served = undefined;
+  }
+
+  #drop(shim: Shim): void {
+    if (!this.#shims.delete(shim)) return;
+    this.#close(shim);
+    shim.patience?.cancel();
+    shim.watch.close();
+    closeDescriptor(shim.fd);
+  }
+}
+
+/** As a shim passes it on to dockerd, and that to somebody's terminal. */
+function plain(text: string): string {
+  return text.replaceAll(/[^ -~]/g, "?").slice(0, 200);
+}
+
+/** Who has opened a port, and how it gets free. */
+function ownerText(protocol: Protocol, { container, containerPort, source }: PublicationOwner): string {
+  const port = `${containerPort}/${protocol}`;
+  return source === "command"
+    ? `\`pontoon publish\` opened it for ${container} (${port}); \`pontoon unpublish ${container} ${port}\` frees it`
+    : `the label pontoon.publish of ${container} opened it (${port}); it is free when that container is removed`;
+}
+
+/** A message of a shim; one that cannot be received ends the connection. */
+function receive(fd: number): Packet | "closed" | undefined {
+  try {
+    return receivePacket(fd);
+  } catch (error) {
+    // A shim that ends without having read our answer; what it said before has not been lost.
+    if (errorCode(error) === "ECONNRESET") return receive(fd);
+    return "closed"; // more than a shim ever sends, or descriptors that found no room here
+  }
+}
+
+/** Why a descriptor is not the socket it should be; undefined if it is. */
+function unfit(descriptor: number, { protocol, host }: Wish): string | undefined {
+  try {
+    const kind = socketKind(descriptor);
+    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is no ${protocol} socket`;
+    if (protocol === "tcp" && !kind.listening) return "the socket does not listen";
+    const bound = localAddress(descriptor);
+    if (bound.port !== host.port || bound.ip !== host.ip)
+      return `the socket is bound to ${bound.ip}:${bound.port}, not to ${host.ip}:${host.port}`;
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}

@@ -1,0 +1,53 @@
+import type { Poller } from "../../linux/poller.js";
+import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+
+/** Descriptors may also have been freed by what does not tell us, ms. */
+const lookAgainAfter = 100;
+
+/**
+ * Those who stopped accepting because descriptors were used up. They are asked to go on when some were freed, in the
+ * order in which they stopped; meanwhile nobody looks at their listeners, so nothing spins.
+ */
+export class Exhaustion {
+  readonly #waiting = new Set<() => void>();
+  #scheduled = false;
+  #deadline: Deadline | undefined;
+
+  constructor(
+    private readonly poller: Poller,
+    private readonly wheel: DeadlineWheel,
+  ) {}
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /** Calls `resume` once, when it is worth another try. */
+  wait(resume: () => void): void {
+    this.#waiting.add(resume);
+    this.#deadline ??= this.wheel.in(lookAgainAfter, () => {
+      this.#deadline = undefined;
+      this.#resume();
+    });
+  }
+
+  forget(resume: () => void): void {
+    this.#waiting.delete(resume);
+  }
+
+  /** Descriptors were closed. Cheap while nobody waits. */
+  freed(): void {
+    if (this.#waiting.size === 0 || this.#scheduled) return;
+    this.#scheduled = true;
+    this.poller.soon(() => {
+      this.#scheduled = false;
+      this.#resume();
+    });
+  }
+
+  #resume(): void {
+    const resumes = [...this.#waiting];
+    this.#waiting.clear();
+    for (const resume of resumes) resume();
+  }
+}

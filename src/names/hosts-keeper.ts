@@ -1,0 +1,258 @@
+import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
+import { isIPv4 } from "node:net";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Logger } from "pino";
+import { correctLinks, restoreOwnLines, type LinkedHost } from "./hosts-file.js";
+import { describeError, PontoonError } from "../../common/errors.js";
+import { openRegularFile, readProcFile } from "../../common/files.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { Container, Endpoint } from "../inventory/types.js";
+import { encodeIPv6 } from "../../linux/address.js";
+
+/** Docker's reserved name of the only network whose links are lines in a file. */
+const defaultBridge = "bridge";
+/** Bytes of a hosts file that is edited; the container itself can make it grow. Docker's own has some hundred, and 30 a link. */
+const fileAtMost = 64 * 1024;
+/** Links of a container that are looked after, the first of them. */
+const linksAtMost = 256;
+/** Bytes of hosts files after which others get their turn: an edit is synchronous. */
+const bytesATurn = 4 * fileAtMost;
+/** What is read of the lists of a namespace's addresses, bytes: the container can add addresses of its own. */
+const addressesAtMost = 64 * 1024;
+/** An edit of Docker's own may fall together with ours: what was looked at is looked at once more, this much later (ms). */
+const settled = 200;
+
+/** A container with links, from one start to its end. */
+interface Parent {
+  readonly sandbox: string;
+  /**
+   * Ids by alias. Docker names a child by its present name, so that after a rename the last look at the parent has the
+   * old one; a dockerd that is restarted then forgets all links of the parent, and never edits its file again.
+   */
+  readonly children: Map<string, string>;
+  /** What the file was last made to say. */
+  wanted: string;
+  /** Why that failed. */
+  problem: string | undefined;
+}
+
+interface Wanted {
+  readonly links: readonly LinkedHost[];
+  readonly hostname: string;
+  readonly addresses: readonly string[];
+}
+
+/**
+ * Keeps the hosts files of containers with `--link` on the default bridge right where Docker does not: a child renamed,
+ * or with another address without a restart; the container's own lines, all of which go when it leaves one network
+ * (facts 5.2). Every such damage comes with an event, so that the files need not be watched.
+ */
+export class HostsKeeper {
+  readonly #parents = new Map<string, Parent>();
+  readonly #changed = new Set<string>();
+  readonly #again = new Set<NodeJS.Timeout>();
+  #stopListening: (() => void) | undefined;
+
+  constructor(
+    private readonly inventory: Inventory,
+    private readonly log: Logger,
+    /** Where a file that dockerd names can be opened. */
+    private readonly pathOf: (file: string) => string = (file) => file,
+  ) {}
+
+  start(): void {
+    if (this.#stopListening) return;
+    this.#stopListening = this.inventory.onChange(({ containers }) => this.#schedule(containers));
+    this.#schedule(new Set(this.inventory.containers.keys()));
+  }
+
+  stop(): void {
+    this.#stopListening?.();
+    this.#stopListening = undefined;
+    for (const timer of this.#again) clearTimeout(timer);
+    this.#again.clear();
+    this.#changed.clear();
+    this.#parents.clear();
+  }
+
+  /** Changes of one turn of the event loop are looked at together. */
+  #schedule(changed: ReadonlySet<string>): void {
+    if (changed.size === 0) return;
+    if (this.#changed.size === 0) setImmediate(() => this.#review());
+    for (const id of changed) this.#changed.add(id);
+  }
+
+  #review(): void {
+    if (!this.#stopListening) return;
+    const changed = new Set(this.#changed);
+    this.#changed.clear();
+    for (const id of this.#parents.keys()) if (!this.inventory.containers.has(id)) this.#parents.delete(id);
+    const touched = [...this.inventory.containers.values()]
+      .filter((container) => this.#isTouched(container, changed))
+      .map(({ id }) => id);
+    if (touched.length === 0) return;
+    void this.#repairAll(touched);
+    const timer = setTimeout(() => {
+      this.#again.delete(timer);
+      void this.#repairAll(touched);
+    }, settled);
+    this.#again.add(timer.unref());
+  }
+
+  async #repairAll(ids: readonly string[]): Promise<void> {
+    let bytes = 0;
+    for (const id of ids) {
+      if (bytes >= bytesATurn) {
+        bytes = 0;
+        await nextTurn();
+      }
+      if (!this.#stopListening) return;
+      bytes += this.#repair(id);
+    }
+  }
+
+  #isTouched(container: Container, changed: ReadonlySet<string>): boolean {
+    const parent = this.#parentOf(container);
+    if (!parent) return false;
+    if (changed.has(container.id)) return true;
+    return (
+      [...parent.children.values()].some((id) => changed.has(id)) &&
+      JSON.stringify(this.#wantedOf(container, parent)) !== parent.wanted
+    );
+  }
+
+  /** Undefined for a container without links, or whose hosts file is not Docker's own. */
+  #parentOf(container: Container): Parent | undefined {
+    const { id, sandbox } = container;
+    const known = this.#parents.get(id);
+    if (!sandbox || known?.sandbox !== sandbox.id) this.#parents.delete(id);
+    // With a user's own file mounted at /etc/hosts, that is the path Docker tells.
+    if (!sandbox || !container.hostsPath.endsWith(`/${id}/hosts`) || !bridgeEndpoint(container)) return undefined;
+    const parent =
+      known?.sandbox === sandbox.id
+        ? known
+        : { sandbox: sandbox.id, children: new Map<string, string>(), wanted: "", problem: undefined };
+    for (const [name, alias] of container.legacyLinks.slice(0, linksAtMost))
+      if (!parent.children.has(alias)) this.#bind(parent, name, alias);
+    if (parent.children.size === 0) return undefined;
+    this.#parents.set(id, parent);
+    return parent;
+  }
+
+  #bind(parent: Parent, name: string, alias: string): void {
+    const child = this.inventory.named(name);
+    if (child) parent.children.set(alias, child.id);
+  }
+
+  #wantedOf(container: Container, { children }: Parent): Wanted {
+    const links = [...children].map(([alias, id]) => this.#linkedHost(alias, id)).filter((link) => link !== undefined);
+    return { links, hostname: container.hostname, addresses: container.endpoints.flatMap(addressesOf) };
+  }
+
+  /** Undefined for a child that is stopped, gone or elsewhere: its line is left to Docker. */
+  #linkedHost(alias: string, id: string): LinkedHost | undefined {
+    const child = this.inventory.containers.get(id);
+    const endpoint = child && bridgeEndpoint(child);
+    if (!child?.running || !endpoint) return undefined;
+    return { alias, hostname: child.hostname, name: child.name, addresses: addressesOf(endpoint) };
+  }
+
+  /** @returns how many bytes were looked at */
+  #repair(id: string): number {
+    const container = this.inventory.containers.get(id);
+    const parent = container && this.#parentOf(container);
+    if (!parent) return 0;
+    const wanted = this.#wantedOf(container, parent);
+    parent.wanted = JSON.stringify(wanted);
+    try {
+      const { repaired, bytes } = editInPlace(this.pathOf(container.hostsPath), (content) =>
+        correct(content, wanted, container.sandbox!.pid),
+      );
+      if (repaired)
+        this.log.info(
+          { container: container.name, file: container.hostsPath },
+          "corrected what Docker forgot in a container's hosts file",
+        );
+      parent.problem = undefined;
+      return bytes;
+    } catch (error) {
+      const reason = describeError(error);
+      if (reason !== parent.problem)
+        this.log.warn(
+          { container: container.name, reason },
+          "could not correct a container's hosts file; the next change tries again",
+        );
+      parent.problem = reason;
+      return 0;
+    }
+  }
+}
+
+function bridgeEndpoint({ endpoints }: Container): Endpoint | undefined {
+  return endpoints.find((endpoint) => endpoint.networkName === defaultBridge && addressesOf(endpoint).length > 0);
+}
+
+function addressesOf({ ipv4, ipv6 }: Endpoint): string[] {
+  return [ipv4, ipv6].filter((address) => address !== undefined);
+}
+
+/** Docker takes an address off the namespace before its line goes, and puts it there after its line: only one that is there misses a line. */
+function correct(content: Buffer, { links, hostname, addresses }: Wanted, pid: number): Buffer {
+  const linked = correctLinks(content, links);
+  const restored = restoreOwnLines(linked, hostname, addresses);
+  return restored === linked ? linked : restoreOwnLines(linked, hostname, inNamespace(pid, addresses));
+}
+
+/** Those of a container's addresses that its namespace has, as far as can be seen. */
+function inNamespace(pid: number, addresses: readonly string[]): string[] {
+  const ipv4 = readProcFile(`/proc/${pid}/net/fib_trie`, addressesAtMost).text;
+  const isThere = (address: string) =>
+    isIPv4(address) ? ipv4.includes(`|-- ${address}\n`) : ipv6().includes(encodeIPv6(address).toString("hex"));
+  let read: string | undefined;
+  const ipv6 = () => (read ??= readProcFile(`/proc/${pid}/net/if_inet6`, addressesAtMost).text);
+  return addresses.filter(isThere);
+}
+
+/**
+ * Writes what differs into the file that is there, for a new file would not be the one mounted into the container.
+ * Synchronous, since dockerd edits it too, under a lock that only dockerd knows.
+ * @returns whether there was anything to write, and the bytes that were read
+ */
+function editInPlace(path: string, edit: (content: Buffer) => Buffer): { repaired: boolean; bytes: number } {
+  const file = openRegularFile(path, constants.O_RDWR, { followLink: false });
+  try {
+    const { size, mtimeMs } = checkedStat(file, path);
+    const before = Buffer.alloc(size);
+    const left = { repaired: false, bytes: size };
+    if (readSync(file, before, 0, size, 0) !== size) return left;
+    const after = edit(before);
+    if (after.equals(before)) return left;
+    const now = fstatSync(file);
+    if (now.size !== size || now.mtimeMs !== mtimeMs) return left;
+    overwrite(file, before, after);
+    return { repaired: true, bytes: size };
+  } finally {
+    closeSync(file);
+  }
+}
+
+function checkedStat(file: number, path: string): { size: number; mtimeMs: number } {
+  const stat = fstatSync(file);
+  if (stat.size > fileAtMost)
+    throw new PontoonError(
+      "HOSTS_FILE_UNFIT",
+      path,
+      `${path} has ${stat.size} bytes; pontoon edits up to ${fileAtMost}`,
+    );
+  return stat;
+}
+
+/** In one write, filled up with empty lines: a reader never sees a line that is missing or cut in two. */
+function overwrite(file: number, before: Buffer, after: Buffer): void {
+  let start = 0;
+  while (start < before.length && before[start] === after[start]) start++;
+  const filler = Buffer.alloc(Math.max(0, before.length - after.length), "\n");
+  const rest = Buffer.concat([after.subarray(start), filler]);
+  writeSync(file, rest, 0, rest.length, start);
+  if (filler.length > 0) ftruncateSync(file, after.length);
+}

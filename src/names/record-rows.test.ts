@@ -1,0 +1,67 @@
+import t from "tap";
+import { Inventory } from "../inventory/inventory.js";
+import type { Container, Endpoint, Network } from "../inventory/types.js";
+import { recordRows } from "./record-rows.js";
+
+const network = (id: string, name: string, predefined = false): Network => ({
+  id,
+  name,
+  driver: "bridge",
+  internal: false,
+  predefined,
+  shared: false,
+});
+const endpoint = (networkId: string, ipv4: string | undefined, aliases: string[] = []): Endpoint => ({
+  networkId,
+  networkName: networkId,
+  aliases,
+  links: [],
+  ipv4,
+  ipv6: undefined,
+  hasGateway: { ipv4: true, ipv6: false },
+  gatewayPriority: 0,
+});
+const container = (name: string, endpoints: Endpoint[], labels = {}): Container => ({
+  id: name.repeat(64).slice(0, 64),
+  name,
+  hostname: "",
+  labels,
+  running: true,
+  sandbox: undefined,
+  networkMode: { kind: "own" },
+  ports: [],
+  published: [],
+  dns: { servers: [], options: [], search: [] },
+  endpoints,
+  hostsPath: "",
+  resolvConfPath: "",
+  legacyLinks: [],
+  partial: false,
+  excess: undefined,
+});
+
+t.test("every name that is answered is listed, by network and name", (t) => {
+  const inventory = new Inventory();
+  for (const entry of [network("n1", "front"), network("n2", "back"), network("n0", "bridge", true)])
+    inventory.putNetwork(entry);
+  inventory.putContainer(
+    container("w", [endpoint("n1", "10.0.0.2", ["web"]), endpoint("n0", "172.17.0.2"), endpoint("n2", undefined)]),
+  );
+  inventory.putContainer(
+    container("a", [endpoint("n1", "10.0.0.3", ["web"]), endpoint("n2", "10.2.0.3")], { "pontoon.dns.ttl": "30" }),
+  );
+  const rows = recordRows(inventory, 5).map(
+    ({ network, name, container, ipv4, ttl }) => `${network} ${name} ${container} ${ipv4} ${ttl}`,
+  );
+  t.same(rows, [
+    "back a a 10.2.0.3 30",
+    "back aaaaaaaaaaaa a 10.2.0.3 30",
+    "front a a 10.0.0.3 30",
+    "front aaaaaaaaaaaa a 10.0.0.3 30",
+    "front w w 10.0.0.2 5",
+    "front web a 10.0.0.3 30",
+    "front web w 10.0.0.2 5",
+    "front wwwwwwwwwwww w 10.0.0.2 5",
+  ]);
+  t.end();
+});

@@ -1,0 +1,245 @@
+import { existsSync } from "node:fs";
+import type { Logger } from "pino";
+import type { PortSpan } from "../../proxy/dial/source-ports.js";
+import type { Report } from "../../proxy/protocol.js";
+import { dialFailureText } from "./dial-failures.js";
+import { portRows, rowOfEntry } from "./rows.js";
+import type { PortRow, PublishRequest, UnpublishRequest } from "./contract.js";
+import { describeError, PontoonError } from "../../common/errors.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { Poller } from "../../linux/poller.js";
+import { PublicationStore } from "./store.js";
+import { LostAddresses } from "./lost-addresses.js";
+import { ProxyRole, type Inherited } from "./proxy-client.js";
+import { proxyFiles, proxyServer } from "./program.js";
+import { PublishedPorts } from "./published-ports.js";
+import { Publisher } from "./publisher.js";
+import type { ServerState } from "../supervisor/supervisor.js";
+import { pidOfServer } from "../supervisor/process.js";
+import { WantedPorts } from "./wanted-ports.js";
+import { lookForHolders, UnboundPorts } from "./unbound-ports.js";
+
+/** Until a pontoon-proxy that is just starting is there, ms. */
+const beginTime = 10_000;
+/** A pontoon-proxy that nobody waits for is started by then, ms. */
+const latestStart = 3000;
+const lookEvery = 50;
+/** Until dockerd has told what containers there are, ms. */
+const completeTime = 4000;
+
+export interface PortsRoleOptions {
+  readonly enabled: boolean;
+  readonly runDir: string;
+  readonly stateDir: string;
+  readonly version: string;
+  /** Address of publications that name none. */
+  readonly ip: string | undefined;
+  /** How long connections may go on after their port was unpublished, ms. */
+  readonly drainMs: number;
+  /** That UDP flows are sent from. */
+  readonly sourcePorts: PortSpan;
+  /** Whether dockerd has a userland proxy. */
+  readonly userlandProxy: () => boolean;
+}
+
+/** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
+export class PortsRole {
+  readonly #proxy: ProxyRole;
+  readonly #ports: PublishedPorts;
+  readonly #publisher: Publisher;
+  readonly #unbound: UnboundPorts;
+  #begun!: () => void;
+  readonly #whenBegun = new Promise<void>((resolve) => (this.#begun = resolve));
+  #completed!: () => void;
+  readonly #whenComplete = new Promise<void>((resolve) => (this.#completed = resolve));
+  #hasBegun = false;
+  #starting: NodeJS.Timeout | undefined;
+
+  constructor(
+    poller: Poller,
+    private readonly inventory: Inventory,
+    private readonly options: PortsRoleOptions,
+    private readonly log: Logger,
+  ) {
+    const { runDir, stateDir, version, ip, drainMs, sourcePorts } = options;
+    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs, sourcePorts } }, log, {
+      onBegin: (inherited) => void this.#begin(inherited),
+      onFailed: (id, reason) => this.#ports.failed(id, reason),
+      onFailedDials: (id, reason) => this.#tellFailedDials(id, reason),
+    });
+    new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
+    new WantedPorts(inventory, sourcePorts, (ports) => (this.#proxy.avoided = ports));
+    const store = new PublicationStore(stateDir, (damage) =>
+      log.error(
+        damage,
+        "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves",
+      ),
+    );
+    this.#ports = new PublishedPorts(
+      inventory,
+      this.#proxy,
+      store,
+      { drainMs, sourcePorts },
+      log,
+      options.userlandProxy,
+    );
+    this.#publisher = new Publisher(inventory, this.#ports, ip, log);
+    this.#unbound = new UnboundPorts(inventory, log, async (ports) => {
+      const holders = await lookForHolders(ports);
+      return ports.map((port, index) => `${holders[index]}${this.#ports.holderOf(port)}`);
+    });
+  }
+
+  async #begin(inherited: readonly Inherited[]): Promise<void> {
+    await this.#ports.restore(inherited);
+    this.#publisher.start();
+    this.#hasBegun = true;
+    this.#begun();
+  }
+
+  /** Of ports that dockerd publishes as well. */
+  #tellFailedDials(id: string, reason: string): void {
+    const entry = this.#ports.entries.get(id);
+    const publication = entry ? { container: entry.port.container } : { publication: id };
+    this.log.warn(
+      { ...publication, reason: dialFailureText(reason, entry?.target) },
+      "connections to a published port fail; `pontoon port --long` counts them",
+    );
+  }
+
+  get server(): ServerState {
+    return this.#proxy.server;
+  }
+
+  /** A running pontoon-proxy that another daemon has started and this one leaves alone. */
+  get unsteered(): number | undefined {
+    return this.options.enabled ? undefined : pidOfServer(proxyServer, proxyFiles(this.options.runDir).pidPath);
+  }
+
+  get isReady(): boolean {
+    return !this.options.enabled || (this.#hasBegun && this.server.kind === "running");
+  }
+
+  /** Reads what is to be published, before anything is started. Throws STORE_UNREADABLE. */
+  load(): void {
+    if (this.options.enabled) this.#ports.load();
+  }
+
+  /**
+   * Starts pontoon-proxy, or takes up the one that runs.
+   * @param namesAreAnswered whether containers have their names: until then, but not for long, a process that nobody waits for
+   * is not started, since it would take the processors from the takeover of what runs already
+   */
+  start(namesAreAnswered: () => boolean): void {
+    if (!this.options.enabled) return;
+    const isWaitedFor = this.#ports.hasRemembered || existsSync(proxyFiles(this.options.runDir).pidPath);
+    if (isWaitedFor) return this.#proxy.start();
+    const latest = performance.now() + latestStart;
+    this.#starting = setInterval(() => {
+      if (!namesAreAnswered() && performance.now() < latest) return;
+      clearInterval(this.#starting);
+      this.#proxy.start();
+    }, lookEvery);
+  }
+
+  /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has, or will when its connections have */
+  async stop(): Promise<boolean> {
+    clearInterval(this.#starting);
+    await this.#publisher.stop();
+    if (!this.options.enabled) return this.unsteered === undefined;
+    const report = await this.report();
+    const published = report?.publications.length ?? this.#ports.entries.size;
+    if (published > 0) {
+      this.log.info(
+        { ports: published },
+        "published ports are left to pontoon-proxy; they follow their containers again when a daemon runs",
+      );
+      this.#proxy.leave();
+      return false;
+    }
+    if (report !== undefined && report.draining > 0) this.#proxy.retire();
+    else await this.#proxy.stop();
+    return true;
+  }
+
+  /** Leaves everything as it is, for the next daemon. */
+  async leave(): Promise<void> {
+    clearInterval(this.#starting);
+    await this.#publisher.stop();
+    this.#proxy.leave();
+  }
+
+  /** The inventory is complete: from now on ports follow their containers. */
+  async inventoryIsComplete(): Promise<void> {
+    if (!this.options.enabled) return;
+    await this.#whenBegun;
+    this.#publisher.inventoryIsComplete();
+    this.#completed();
+  }
+
+  /** As {@link Publisher.publish}. */
+  async publish(request: PublishRequest): Promise<PortRow[]> {
+    await this.#ready();
+    await within(
+      completeTime,
+      this.#whenComplete,
+      () =>
+        new PontoonError(
+          "DOCKERD_SILENT",
+          request.container,
+          "dockerd has not told yet what containers there are; see `pontoon status`",
+        ),
+    );
+    return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
+  }
+
+  /** As {@link Publisher.unpublish}. */
+  async unpublish(request: UnpublishRequest): Promise<PortRow[]> {
+    await this.#ready();
+    return (await this.#publisher.unpublish(request)).map((entry) => rowOfEntry(entry));
+  }
+
+  /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
+  async rows(container: string | undefined): Promise<PortRow[]> {
+    const { inventory } = this;
+    return portRows(
+      {
+        inventory,
+        entries: this.#ports.all,
+        labelFailures: this.#publisher.labelFailures,
+        unbound: await this.#unbound.reasons(),
+        report: await this.report(),
+      },
+      container,
+    );
+  }
+
+  /** @returns undefined when pontoon-proxy does not answer */
+  async report(): Promise<Report | undefined> {
+    return this.#proxy.report().catch((error: unknown) => {
+      this.log.warn({ reason: describeError(error) }, "pontoon-proxy did not report");
+      return undefined;
+    });
+  }
+
+  async #ready(): Promise<void> {
+    if (!this.options.enabled)
+      throw new PontoonError(
+        "ROLE_OFF",
+        "ports",
+        "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon",
+      );
+    await within(
+      beginTime,
+      this.#whenBegun,
+      () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"),
+    );
+  }
+}
+
+/** Rejects with `late` when something takes longer, ms. */
+async function within(time: number, something: Promise<void>, late: () => PontoonError): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(late()), time)));
+  await Promise.race([something, tooLate]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,444 @@
+import { isIPv6 } from "node:net";
+import type { Logger } from "pino";
+import type { PortSpan } from "../../proxy/dial/source-ports.js";
+import type { Endpoint, Publication } from "../../proxy/publication/publication.js";
+import { bindPort, hasIPv6, PortTaken } from "./bind.js";
+import { describeError } from "../../common/errors.js";
+import type { Inventory } from "../inventory/inventory.js";
+import type { PortRange } from "./spec.js";
+import type { PublishedPort } from "./published-port.js";
+import {
+  addressesOf,
+  addressIn,
+  defaultAddresses,
+  isWithin,
+  unpublishable,
+  type HostAddresses,
+} from "../inventory/targets.js";
+import type { Container, DockerPort } from "../inventory/types.js";
+import { inSlices, type Pieces } from "../../linux/pieces.js";
+import { udpBuffer } from "../../linux/listener.js";
+import { closeDescriptor, forceReceiveBuffer, localAddress } from "../../linux/socket.js";
+import { socketKind } from "../../linux/socket-kind.js";
+import { publishedPortOf, type PublicationStore } from "./store.js";
+import type { Inherited, ProxyRole } from "./proxy-client.js";
+import { portsIn } from "./wanted-ports.js";
+import { overlap, TakenPorts } from "./taken-ports.js";
+
+/** Ports opened before it is waited until pontoon-proxy has them. */
+const openedAtOnce = 100;
+
+/** One published port, and how it is. */
+export interface Entry {
+  readonly port: PublishedPort;
+  /** Why it could not be bound; it is tried again. */
+  failure: string | undefined;
+  target: Endpoint | undefined;
+  /** Why clients are refused although the container runs. */
+  refusal?: string | undefined;
+}
+
+/** Where a port leads, or why it does not. */
+type Way = Pick<Entry, "target" | "refusal">;
+
+/** Where ports are bound that name no address. */
+export interface Binding extends HostAddresses {
+  /** Whether that is Docker's choice, and not named by anybody. */
+  readonly byDefault: boolean;
+}
+
+/** A published port with its socket. */
+export interface BoundEntry {
+  readonly port: PublishedPort;
+  readonly descriptor: number;
+}
+
+export function idOf({ transport, ip, hostPort }: Pick<PublishedPort, "transport" | "ip" | "hostPort">): string {
+  return `${transport} ${ip} ${hostPort}`;
+}
+
+/**
+ * The ports pontoon publishes itself: bound, remembered, served by pontoon-proxy, and always led to where their container
+ * is. One whose container is down refuses clients and keeps its port.
+ */
+export class PublishedPorts {
+  readonly #entries = new Map<string, Entry>();
+  /** Who has the ports that cannot be bound. */
+  readonly taken: TakenPorts;
+  #remembered: readonly PublishedPort[] = [];
+  /** Until the inventory is complete, targets are what an earlier daemon left. */
+  #knowsContainers = false;
+
+  constructor(
+    private readonly inventory: Inventory,
+    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget" | "gone" | "vacate">,
+    private readonly store: Pick<PublicationStore, "load" | "save"> & Partial<Pick<PublicationStore, "hasLost">>,
+    private readonly settings: { readonly drainMs: number; readonly sourcePorts: PortSpan },
+    private readonly log: Logger,
+    /** Whether dockerd has a userland proxy. */
+    private readonly userlandProxy: () => boolean = () => true,
+  ) {
+    this.taken = new TakenPorts(inventory, () =>
+      this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port),
+    );
+  }
+
+  get entries(): ReadonlyMap<string, Entry> {
+    return this.#entries;
+  }
+
+  get all(): Entry[] {
+    return [...this.#entries.values()];
+  }
+
+  /** Where Docker would bind ports of a container that name no address. */
+  bindingOf(container: Container | undefined): Binding {
+    const host = { hasIPv6: hasIPv6(), userlandProxy: this.userlandProxy() };
+    return { ...(container ? defaultAddresses(this.inventory, container, host) : { ips: [] }), byDefault: true };
+  }
+
+  /** For whom we hold a port that dockerd could not bind, for messages; empty when we do not. */
+  holderOf({ transport, ip, hostPort }: DockerPort): string {
+    const holder = this.all.find(
+      ({ port, failure }) =>
+        failure === undefined && port.transport === transport && port.hostPort === hostPort && overlap(port.ip, ip),
+    )?.port;
+    if (!holder) return "";
+    const port = `${holder.containerPort}/${holder.transport}`;
+    return `: opened for ${holder.container} (${port}) by ${holder.source === "command" ? "`pontoon publish`" : "its label pontoon.publish"}`;
+  }
+
+  /** Reads what is to be published. Throws STORE_UNREADABLE. */
+  load(): void {
+    this.#remembered = this.store.load();
+  }
+
+  /** Whether anything is to be published. */
+  get hasRemembered(): boolean {
+    return this.#remembered.length > 0;
+  }
+
+  /**
+   * Publishes what was read: with the sockets an earlier daemon left if there are any, which happens at once, and bound
+   * anew else. Never rejects.
+   */
+  async restore(inherited: readonly Inherited[]): Promise<void> {
+    const left = new Map<string, Inherited>();
+    for (const each of inherited) {
+      // A server that was broken into could pass on anything.
+      if (isSocketOf(each)) left.set(each.publication.id, withBuffer(each));
+      else closeDescriptor(each.descriptor);
+    }
+    const unbound: Entry[] = [];
+    for (const port of this.#remembered) {
+      const id = idOf(port);
+      const before = left.get(id);
+      left.delete(id);
+      const entry: Entry = { port, failure: undefined, target: before?.publication.target };
+      this.#entries.set(id, entry);
+      if (before) void this.#serve(entry, before.descriptor);
+      else unbound.push(entry);
+    }
+    if (this.store.hasLost === true) this.#takeFromProxy(left);
+    for (const { descriptor } of left.values()) closeDescriptor(descriptor);
+    await this.#bindAll(unbound);
+  }
+
+  /** What is served and was not remembered, as the list was lost or damaged. @param left loses what is taken */
+  #takeFromProxy(left: Map<string, Inherited>): void {
+    const taken: Entry[] = [];
+    for (const [id, { publication, descriptor }] of left) {
+      const port = this.#portOf(publication);
+      if (!port || idOf(port) !== id) continue;
+      left.delete(id);
+      const entry: Entry = { port, failure: undefined, target: publication.target };
+      this.#entries.set(id, entry);
+      taken.push(entry);
+      void this.#serve(entry, descriptor);
+    }
+    if (taken.length === 0) return;
+    this.log.warn(
+      { ports: taken.length },
+      "the list of published ports lacked ports that pontoon-proxy serves; they stay published",
+    );
+    try {
+      this.#save();
+    } catch (error) {
+      this.log.error({ reason: describeError(error) }, "what is published cannot be remembered");
+    }
+  }
+
+  #portOf({ protocol, listen, options: { drainMs, ...options }, owner }: Publication): PublishedPort | undefined {
+    if (!owner) return undefined;
+    const { container, containerPort, source, byDefault } = owner;
+    return publishedPortOf({
+      container,
+      transport: protocol,
+      ip: listen.ip,
+      hostPort: listen.port,
+      containerPort,
+      source,
+      ...(byDefault === true && { byDefault }),
+      options: { ...options, ...(drainMs !== undefined && drainMs !== this.settings.drainMs && { drainMs }) },
+    });
+  }
+
+  /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
+  async add(bound: readonly BoundEntry[]): Promise<Entry[]> {
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
+    this.#remember(entries, bound);
+    try {
+      await this.#openAll(entries, bound);
+      return entries;
+    } catch (error) {
+      await this.remove(entries);
+      throw error;
+    }
+  }
+
+  #remember(entries: readonly Entry[], bound: readonly BoundEntry[]): void {
+    for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
+    try {
+      this.#save();
+    } catch (error) {
+      for (const entry of entries) this.#entries.delete(idOf(entry.port));
+      for (const { descriptor } of bound) closeDescriptor(descriptor);
+      throw error;
+    }
+  }
+
+  /** Rejects with the first failure; what was not opened by then is closed. */
+  async #openAll(entries: readonly Entry[], bound: readonly BoundEntry[]): Promise<void> {
+    for (let at = 0; at < entries.length; at += openedAtOnce) {
+      const results = await Promise.allSettled(
+        entries
+          .slice(at, at + openedAtOnce)
+          .map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[at + index]!.descriptor)),
+      );
+      const failed = results.find((result) => result.status === "rejected");
+      if (!failed) continue;
+      for (const { descriptor } of bound.slice(at + openedAtOnce)) closeDescriptor(descriptor);
+      throw failed.reason;
+    }
+  }
+
+  /**
+   * Remembers and serves groups of ports, each all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE.
+   * @returns why a group is not served, for each; undefined if it is
+   */
+  async addEach(groups: readonly (readonly BoundEntry[])[]): Promise<unknown[]> {
+    const bound = groups.flat();
+    if (bound.length === 0) return groups.map(() => undefined);
+    const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
+    this.#remember(entries, bound);
+    const reasons: unknown[] = [];
+    const unserved: Entry[] = [];
+    let at = 0;
+    for (const group of groups) {
+      const own = entries.slice(at, at + group.length);
+      at += group.length;
+      reasons.push(
+        await this.#openAll(own, group).then(
+          () => undefined,
+          (error: unknown) => (unserved.push(...own), error),
+        ),
+      );
+    }
+    await this.remove(unserved);
+    return reasons;
+  }
+
+  /** Forgets these, and frees their ports. Rejects with STORE_UNWRITABLE; then they stay. @param successors remembered in their place */
+  async remove(entries: readonly Entry[], successors: readonly Entry[] = []): Promise<void> {
+    if (entries.length + successors.length === 0) return;
+    for (const { port } of entries) this.#entries.delete(idOf(port));
+    for (const entry of successors) this.#entries.set(idOf(entry.port), entry);
+    try {
+      this.#save();
+    } catch (error) {
+      for (const { port } of successors) this.#entries.delete(idOf(port));
+      for (const entry of entries) this.#entries.set(idOf(entry.port), entry);
+      throw error;
+    }
+    for (let at = 0; at < entries.length; at += openedAtOnce)
+      await Promise.all(entries.slice(at, at + openedAtOnce).map(({ port }) => this.proxy.close(idOf(port))));
+  }
+
+  /**
+   * Binds ports at other addresses: those there were are closed first, since the new ones may be among them. What cannot be
+   * bound is tried again. Rejects with STORE_UNWRITABLE; then nothing has changed.
+   */
+  async replace(old: readonly Entry[], ports: readonly PublishedPort[]): Promise<void> {
+    const entries = ports.map((port): Entry => ({ port, failure: undefined, target: undefined }));
+    await this.remove(old, entries);
+    await this.#bindAll(entries);
+  }
+
+  /** From now on the inventory tells where every container is. */
+  followContainers(): void {
+    if (this.#knowsContainers) return;
+    this.#knowsContainers = true;
+    this.retarget(() => true);
+  }
+
+  /** Looks again where these containers are. */
+  retarget(concerns: (container: string) => boolean): void {
+    if (!this.#knowsContainers) return;
+    const left = new Set<string>();
+    for (const entry of this.#entries.values()) {
+      if (!concerns(entry.port.container)) continue;
+      const { target, refusal } = this.#wayOf(entry.port);
+      entry.refusal = refusal;
+      if (target?.ip === entry.target?.ip) continue;
+      if (entry.target) left.add(entry.target.ip);
+      entry.target = target;
+      this.proxy.retarget(idOf(entry.port), target);
+    }
+    if (left.size > 0) this.#tellGone(left);
+  }
+
+  /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
+  #tellGone(left: Set<string>): void {
+    for (const container of this.inventory.containers.values())
+      for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);
+    if (left.size > 0) this.proxy.gone([...left]);
+  }
+
+  /** A port is not served any more. */
+  failed(id: string, reason: string): void {
+    const entry = this.#entries.get(id);
+    if (entry) entry.failure = reason;
+  }
+
+  /** Tries again what could not be bound, or served. Never rejects. @returns whether anything is left */
+  async retry(): Promise<boolean> {
+    await this.#bindAll(this.all.filter(({ failure }) => failure !== undefined));
+    return this.all.some(({ failure }) => failure !== undefined);
+  }
+
+  /** Has flows give up what is about to be bound. @returns undefined when there is nothing to wait for */
+  makeRoom(
+    wanted: readonly { readonly transport: string; readonly hostPorts: PortRange | undefined }[],
+  ): Promise<void> | undefined {
+    const ports = wanted.flatMap(({ transport, hostPorts }) =>
+      transport === "udp" && hostPorts ? portsIn(hostPorts, this.settings.sourcePorts) : [],
+    );
+    return ports.length > 0 ? this.proxy.vacate(ports) : undefined;
+  }
+
+  async #bindAll(entries: readonly Entry[]): Promise<void> {
+    const room = this.makeRoom(
+      entries.map(({ port: { transport, hostPort } }) => ({
+        transport,
+        hostPorts: { first: hostPort, last: hostPort },
+      })),
+    );
+    if (room) await room;
+    const fresh = entries.filter(({ failure }) => failure === undefined);
+    const taken: { readonly entry: Entry; readonly error: PortTaken }[] = [];
+    for (let at = 0; at < entries.length; at += openedAtOnce) {
+      const opened: Promise<void>[] = [];
+      await inSlices(
+        this.#bindEach(
+          entries.slice(at, at + openedAtOnce),
+          (entry, descriptor) => opened.push(this.#serve(entry, descriptor)),
+          (entry, error) => taken.push({ entry, error }),
+        ),
+      );
+      await Promise.all(opened);
+    }
+    const explained = await this.taken.explain(taken.map(({ error }) => error));
+    for (const [index, { entry }] of taken.entries()) entry.failure = describeError(explained[index]);
+    for (const { port, failure } of fresh)
+      if (failure !== undefined)
+        this.log.error(
+          { container: port.container, reason: failure },
+          "a published port cannot be bound; it is tried again",
+        );
+  }
+
+  *#bindEach(
+    entries: readonly Entry[],
+    onBound: (entry: Entry, descriptor: number) => void,
+    onTaken: (entry: Entry, error: PortTaken) => void,
+  ): Pieces<void> {
+    for (const entry of entries) {
+      const { transport, ip, hostPort } = entry.port;
+      if (this.#entries.get(idOf(entry.port)) !== entry) continue; // unpublished meanwhile
+      try {
+        const [bound] = yield* bindPort(transport, [ip], { first: hostPort, last: hostPort });
+        entry.failure = undefined;
+        Object.assign(entry, this.#wayOf(entry.port));
+        this.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
+        onBound(entry, bound!.descriptor);
+      } catch (error) {
+        entry.failure = describeError(error);
+        if (error instanceof PortTaken) onTaken(entry, error);
+      }
+      yield;
+    }
+  }
+
+  async #serve(entry: Entry, descriptor: number): Promise<void> {
+    try {
+      await this.proxy.open(this.#publicationOf(entry), descriptor);
+    } catch (error) {
+      this.failed(idOf(entry.port), describeError(error));
+    }
+  }
+
+  #publicationOf({ port, target }: Entry): Publication {
+    const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
+    const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
+    return {
+      id: idOf(port),
+      protocol: transport,
+      listen: { ip, port: hostPort },
+      options: { drainMs: this.settings.drainMs, ...options },
+      owner,
+      ...(target && { target }),
+    };
+  }
+
+  #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
+    const container = this.inventory.named(name);
+    if (!container) return { target: undefined, refusal: undefined };
+    const none = (refusal: string | undefined) => ({ target: undefined, refusal });
+    if (byDefault === true) {
+      // Nobody is let in by an address that Docker would not bind, not even until another is bound.
+      const { ips, reason } = defaultAddresses(this.inventory, container, {
+        hasIPv6: true,
+        userlandProxy: this.userlandProxy(),
+      });
+      if (!isWithin(ip, ips))
+        return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
+    }
+    const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
+    return address === undefined
+      ? none(unpublishable(this.inventory, container))
+      : { target: { ip: address, port: containerPort }, refusal: undefined };
+  }
+
+  #save(): void {
+    this.store.save(this.all.map(({ port }) => port));
+  }
+}
+
+/** An earlier version may have opened it. */
+function withBuffer(inherited: Inherited): Inherited {
+  if (inherited.publication.protocol === "udp") forceReceiveBuffer(inherited.descriptor, udpBuffer);
+  return inherited;
+}
+
+function isSocketOf({ publication: { protocol, listen }, descriptor }: Inherited): boolean {
+  try {
+    const { ip, port } = localAddress(descriptor);
+    return (
+      ip === listen.ip &&
+      port === listen.port &&
+      socketKind(descriptor).type === (protocol === "tcp" ? "stream" : "datagram")
+    );
+  } catch {
+    return false;
+  }
+}

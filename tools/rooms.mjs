@@ -1,0 +1,250 @@
+// The rooms of the house, and which rooms each may import. Lint enforces it, and a test compares docs/architecture.md with it.
+
+/** What both servers and the daemon stand on. */
+const ground = ["common", "linux"];
+const dnsRooms = [
+  "dns/protocol",
+  "dns/wire",
+  "dns/table",
+  "dns/cache",
+  "dns/forward",
+  "dns/sandbox",
+  "dns/resolve",
+  "dns/serve",
+];
+const proxyRooms = [
+  "proxy/publication",
+  "proxy/dial",
+  "proxy/protocol",
+  "proxy/tcp",
+  "proxy/udp",
+  "proxy/bulk",
+  "proxy/shims",
+  "proxy/shim",
+];
+/** What pontoon-proxy and the daemon say to each other, and what that is made of. */
+const proxyProtocol = ["proxy/protocol", "proxy/publication", "proxy/source-ports", "proxy/bulk/start"];
+const daemonRooms = [
+  "src/inventory",
+  "src/docker",
+  "src/supervisor",
+  "src/names",
+  "src/ports",
+  "src/status",
+  "src/config",
+  "src/control",
+  "src/cli",
+  "src/check",
+];
+
+/**
+ * A file belongs to the first room that has it.
+ * @type {Record<string, { files: string[], holds: string, imports: string[] }>}
+ */
+export const rooms = {
+  common: {
+    files: ["common/**"],
+    holds:
+      "leaves: errors, the handshake with servers, addresses, files that others may have touched, text for terminals",
+    imports: [],
+  },
+  linux: { files: ["linux/**"], holds: "system calls, event loops, netlink, /proc", imports: ["common"] },
+
+  "dns/testing": {
+    files: ["dns/testing/**"],
+    holds: "what tests of pontoon-dns share",
+    imports: ["dns", ...dnsRooms, ...ground],
+  },
+  "dns/fuzz": { files: ["dns/fuzz/**"], holds: "the mutation fuzzer", imports: [...dnsRooms, ...ground] },
+  "dns/protocol": {
+    files: ["dns/{protocol,messages}.ts"],
+    holds: "what the daemon and pontoon-dns say to each other",
+    imports: ["common"],
+  },
+  "dns/wire": { files: ["dns/wire/**"], holds: "bytes: questions, names, records, replies", imports: [] },
+  "dns/table": {
+    files: ["dns/table/**"],
+    holds: "names of containers: who may see which",
+    imports: ["dns/protocol", "dns/wire", ...ground],
+  },
+  "dns/cache": { files: ["dns/cache/**"], holds: "answers that are kept", imports: ["dns/protocol", "dns/wire"] },
+  "dns/forward": {
+    files: ["dns/forward/**"],
+    holds: "asking upstreams: sockets, order, time",
+    imports: ["dns/protocol", "dns/wire", ...ground],
+  },
+  "dns/sandbox": {
+    files: ["dns/sandbox.ts"],
+    holds: "one container's namespace, as pontoon-dns has it",
+    imports: ["dns/protocol", "dns/wire", "dns/table", "dns/cache", "dns/forward", ...ground],
+  },
+  "dns/resolve": {
+    files: ["dns/resolve/**"],
+    holds: "from a question to its answer: policy, Docker's resolver, suffixes",
+    imports: ["dns/protocol", "dns/wire", "dns/table", "dns/cache", "dns/forward", "dns/sandbox", ...ground],
+  },
+  "dns/serve": {
+    files: ["dns/serve/**"],
+    holds: "serving over UDP and TCP, the query log",
+    imports: ["dns/protocol", "dns/wire", "dns/table", "dns/sandbox", "dns/resolve", ...ground],
+  },
+  dns: {
+    files: ["dns/**"],
+    holds: "pontoon-dns: its start, its server, its end of control",
+    imports: [...dnsRooms, ...ground],
+  },
+
+  "proxy/testing": {
+    files: ["proxy/testing/**"],
+    holds: "what tests of pontoon-proxy share",
+    imports: ["proxy", ...proxyRooms, "proxy/source-ports", ...ground],
+  },
+  "proxy/publication": {
+    files: ["proxy/publication/**"],
+    holds: "what a publication is, and what a relay must be able to do",
+    imports: ["common"],
+  },
+  "proxy/source-ports": {
+    files: ["proxy/dial/source-ports.ts"],
+    holds: "which ports of the host UDP flows may have",
+    imports: ["proxy/publication"],
+  },
+  "proxy/dial": {
+    files: ["proxy/dial/**"],
+    holds: "reaching containers: connections, what stands in their way",
+    imports: ["proxy/publication", "proxy/source-ports", ...ground],
+  },
+  "proxy/protocol": {
+    files: ["proxy/{protocol,messages}.ts"],
+    holds: "what the daemon and pontoon-proxy say to each other",
+    imports: ["proxy/publication", "proxy/source-ports", "common"],
+  },
+  "proxy/tcp": {
+    files: ["proxy/tcp/**"],
+    holds: "TCP: listeners, connections, ends, the PROXY protocol",
+    imports: ["proxy/publication", "proxy/dial", ...ground],
+  },
+  "proxy/udp": {
+    files: ["proxy/udp/**"],
+    holds: "UDP: flows",
+    imports: ["proxy/publication", "proxy/dial", "proxy/source-ports", ...ground],
+  },
+  "proxy/bulk/start": {
+    files: ["proxy/bulk/spawn-workers.ts"],
+    holds: "how a bulk worker is started",
+    imports: ground,
+  },
+  "proxy/bulk": {
+    files: ["proxy/bulk/**"],
+    holds: "processes that move large transfers",
+    imports: ["proxy/protocol", "proxy/tcp", ...ground],
+  },
+  "proxy/shims": {
+    files: ["proxy/shims/**"],
+    holds: "pontoon-proxy's end of the shims dockerd starts",
+    imports: ["proxy/publication", ...ground],
+  },
+  "proxy/shim": {
+    files: ["proxy/shim/**"],
+    holds: "the program dockerd starts for each port, in C and in TypeScript",
+    imports: ["proxy/publication", ...ground],
+  },
+  proxy: {
+    files: ["proxy/**"],
+    holds: "pontoon-proxy: its start, its server, its publications, its end of control",
+    imports: [...proxyRooms, "proxy/source-ports", "proxy/bulk/start", ...ground],
+  },
+
+  "src/inventory": {
+    files: ["src/inventory/**"],
+    holds: "containers, networks, endpoints as plain data; naming and order",
+    imports: ["common"],
+  },
+  "src/docker": {
+    files: ["src/docker/**"],
+    holds: "the engine's API, events and configuration → inventory",
+    imports: ["src/inventory", "dns/protocol", ...ground],
+  },
+  "src/supervisor": {
+    files: ["src/supervisor/**"],
+    holds: "keeps a server program running and speaks with it",
+    imports: ground,
+  },
+  "src/names": {
+    files: ["src/names/**"],
+    holds: "what pontoon-dns is told: records, takeovers, hosts files",
+    imports: ["dns/protocol", "src/inventory", "src/docker", "src/supervisor", ...ground],
+  },
+  "src/ports": {
+    files: ["src/ports/**"],
+    holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
+    imports: [...proxyProtocol, "src/inventory", "src/supervisor", ...ground],
+  },
+  "src/status": {
+    files: ["src/{status,loop-delay}.ts"],
+    holds: "what `pontoon status` says",
+    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "common"],
+  },
+  "src/config": {
+    files: ["src/config.ts"],
+    holds: "the configuration file",
+    imports: ["proxy/source-ports", "src/ports", "common"],
+  },
+  "src/control": {
+    files: ["src/control/**"],
+    holds: "the control API and its client",
+    imports: ["dns/protocol", "src/status", "src/names", "src/ports", "common"],
+  },
+  "src/cli": {
+    files: ["src/cli/**"],
+    holds: "the command: types, formats and the client only",
+    imports: [
+      "dns/protocol",
+      "dns/wire",
+      "proxy/publication",
+      "src/names",
+      "src/ports",
+      "src/status",
+      "src/control",
+      "common",
+    ],
+  },
+  "src/check": {
+    files: ["src/check/**"],
+    holds: "`pontoon check`: probes gather facts, `findings.ts` says what they mean",
+    imports: ["dns/protocol", ...proxyProtocol, ...daemonRooms.filter((room) => room !== "src/check"), ...ground],
+  },
+  src: {
+    files: ["src/**"],
+    holds: "`main.ts`, the composition root `daemon.ts`, and what belongs to the daemon's process: log, pulse",
+    imports: ["dns/protocol", ...proxyProtocol, ...daemonRooms, ...ground],
+  },
+
+  "integration/lab": {
+    files: ["integration/lab/**"],
+    holds: "private Docker hosts and what is done on them",
+    imports: ["dns/fuzz", ...ground],
+  },
+  integration: {
+    files: ["integration/**"],
+    holds: "tests that drive the built programs from outside, by subject",
+    imports: ["integration/lab", "proxy/protocol", "proxy/testing", "src/ports", "src/config", "src", ...ground],
+  },
+  bench: {
+    files: ["bench/**"],
+    holds: "side-by-side benchmarks",
+    imports: ["integration/lab", "dns/protocol", ...proxyProtocol, "proxy/bulk", ...daemonRooms, "src", ...ground],
+  },
+};
+
+/** Who may import these packages. */
+export const keptTo = { koffi: ["linux"], dockerode: ["src/docker"] };
+
+/** What docs/architecture.md says of the rooms. */
+export function roomsAsText() {
+  return Object.entries(rooms).map(([name, { files, holds, imports }]) => {
+    const which = files[0] === `${name}/**` ? `\`${name}/\`` : files.map((file) => `\`${file}\``).join(", ");
+    const from = imports.length === 0 ? "nothing of ours" : imports.map((other) => `\`${other}\``).join(" ");
+    return `- ${which}: ${holds}. Imports ${from}.`;
+  });
+}
