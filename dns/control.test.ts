@@ -76,7 +76,7 @@ class Bench {
       pidfd: openPidfd(process.pid),
       udp,
       tcp,
-      bridge: udpSocket(),
+      dockerResolver: udpSocket(),
       port: localAddress(udp).port,
     });
     server.serveAll();

@@ -1,7 +1,7 @@
 import { EPOLLIN } from "../linux/constants.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Reactor } from "../linux/reactor.js";
-import type { Deadline } from "../linux/timer-wheel.js";
+import type { Timer } from "../linux/timer-wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
 import type { Family } from "./forward/forwarding-sockets.js";
 import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
@@ -42,12 +42,12 @@ export class Control {
   #silentTurns: number | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
-  #orphaned: Deadline | undefined;
+  #orphaned: Timer | undefined;
   /** Another server has taken over: this one only finishes what it was asked. */
   #draining = false;
 
   constructor(
-    private readonly reactor: Pick<Reactor, "poller" | "wheel">,
+    private readonly reactor: Pick<Reactor, "poller" | "timers">,
     private readonly identity: { readonly version: string; readonly stop: () => void },
   ) {
     this.server = new DnsServer(reactor, {
@@ -101,7 +101,7 @@ export class Control {
     this.server.forgetDaemon();
     this.server.gap = everywhere;
     this.#orphaned?.cancel();
-    this.#orphaned = this.reactor.wheel.in(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
+    this.#orphaned = this.reactor.timers.schedule(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
   }
 
   /**
@@ -109,7 +109,7 @@ export class Control {
    * was itself kept from running for a while has not listened.
    */
   #turn(): void {
-    this.reactor.wheel.in(turnEvery, () => this.#turn());
+    this.reactor.timers.schedule(turnEvery, () => this.#turn());
     if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
   }
 
@@ -134,7 +134,7 @@ export class Control {
   #letGoOfAll(): void {
     const sandboxes = [...this.server.sandboxes.values()];
     for (const sandbox of sandboxes) this.server.release(sandbox);
-    this.#orphaned = this.reactor.wheel.in(lapseTime, this.identity.stop);
+    this.#orphaned = this.reactor.timers.schedule(lapseTime, this.identity.stop);
   }
 
   #tell(message: Outgoing, descriptors: readonly number[] = []): boolean {
@@ -239,16 +239,16 @@ export class Control {
   }
 
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
-    const [pidfd, udp, tcp, bridge, ...forwarding] = descriptors;
+    const [pidfd, udp, tcp, dockerResolver, ...forwarding] = descriptors;
     const sandbox = this.server.sandboxes.get(message.sandbox);
     const isWhole =
       pidfd !== undefined &&
       udp !== undefined &&
       tcp !== undefined &&
-      bridge !== undefined &&
+      dockerResolver !== undefined &&
       forwarding.length === message.udp + message.tcp;
     if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
-    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, bridge, port: message.port });
+    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver: dockerResolver, port: message.port });
     this.#addForwarding(message, forwarding);
     if (this.#synced) this.server.serve(sandbox);
   }
@@ -268,7 +268,7 @@ export class Control {
       for (let next = reports.next(); next.value; next = reports.next()) if (sandboxes.push(next.value) >= slice) break;
       const more = sandboxes.length === slice;
       this.#tell({ kind: "reported", request, report: this.server.report(sandboxes, more), ...(more && { more }) });
-      if (more) this.reactor.poller.soon(go);
+      if (more) this.reactor.poller.defer(go);
     };
     go();
   }
@@ -310,7 +310,7 @@ export class Control {
   }
 
   #flushLog(): void {
-    this.reactor.wheel.in(logEvery, () => this.#flushLog());
+    this.reactor.timers.schedule(logEvery, () => this.#flushLog());
     this.server.log.flush((queries, dropped) => this.#channel?.sendOrDrop({ kind: "log", queries, dropped }) ?? false);
   }
 }

@@ -1,4 +1,4 @@
-// The first words are written out here byte for byte: daemons and servers of other versions depend on them.
+// The handshake is written out here byte for byte: daemons and servers of other versions depend on them.
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -86,6 +86,6 @@ function serveSandbox({ server }: Control, id: string): number {
   const [udp, tcp] = [udpSocket(), tcpSocket()];
   bindSocket(udp, { ip: "127.0.0.1", port: 0 });
   const { port } = localAddress(udp);
-  server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, bridge: udpSocket(), port });
+  server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, dockerResolver: udpSocket(), port });
   return port;
 }

@@ -72,7 +72,7 @@ const counters = of<SandboxReport["counters"]>({
   local: count,
   cached: count,
   forwarded: count,
-  bridged: count,
+  dockerResolver: count,
   failed: count,
   refused: count,
   tcpConnections: count,
@@ -146,7 +146,7 @@ const sandbox = of<SandboxRecord>({
   search: list(name),
 });
 
-/** What a daemon says beyond the first words, if it makes sense. */
+/** What a daemon says after the handshake, if it makes sense. */
 export const readToServer = messageReader<ToServer>({
   settings: {
     settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count, patience: integer(1, 60_000) }),

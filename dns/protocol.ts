@@ -1,11 +1,11 @@
 // What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
 
-/** Beyond the first words, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 3;
+/** After the handshake, daemon and server understand each other only if they speak the same number. */
+export const PROTOCOL = 4;
 
 /** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
-export const BRIDGE_MARK = 0x706e;
+export const DOCKER_RESOLVER_MARK = 0x706e;
 /** IP time-to-live of replies that must not renew the takeover: sent while letting go. */
 export const LETTING_GO_TTL = 7;
 /** Bytes of a heartbeat datagram, which are random: a container that knew them could hide that its takeover is gone. Too short to be DNS. */
@@ -56,12 +56,12 @@ export type Forwarding =
  */
 export type SingleLabels = "forward" | "no-data" | "deny";
 
-/** A network namespace whose 127.0.0.11 is answered, and what its asker may see. */
+/** A network namespace whose 127.0.0.11 is answered, and what its client may see. */
 export interface SandboxRecord {
   readonly id: string;
   readonly container: string;
   readonly containerName: string;
-  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the asker. */
+  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the client. */
   readonly networks: readonly {
     readonly id: string;
     readonly links: readonly (readonly [alias: string, target: string])[];
@@ -99,7 +99,7 @@ export interface HeldSandbox {
   readonly port: number;
 }
 
-/** What a daemon says beyond the first words. */
+/** What a daemon says after the handshake. */
 export type ToServer =
   | { readonly kind: "settings"; readonly settings: Settings }
   | { readonly kind: "network"; readonly network: NetworkRecord }
@@ -137,7 +137,7 @@ export type ToServer =
   /** Forget what upstreams have said of a name (as people write it), or of every name; answered with `flushed`. */
   | { readonly kind: "flush"; readonly request: number; readonly name?: string };
 
-/** What the server says beyond the first words, and what it holds. */
+/** What the server says after the handshake, and what it holds. */
 export type ToDaemon =
   | {
       readonly kind: "want-sockets";
@@ -227,7 +227,7 @@ export interface Counters {
   /** From the answers kept of upstreams. */
   cached: number;
   forwarded: number;
-  bridged: number;
+  dockerResolver: number;
   failed: number;
   refused: number;
   tcpConnections: number;

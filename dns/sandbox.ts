@@ -5,7 +5,7 @@ import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { upstreamKey } from "./forward/upstreams.js";
 import { DockerSilence, type DockerFlight } from "./forward/docker-silence.js";
-import { AskerView } from "./table/lookup.js";
+import { ClientView } from "./table/lookup.js";
 import { PacketCache, type SharedRoom } from "./cache/packet-cache.js";
 import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
 import { RecentNames } from "./cache/recent-names.js";
@@ -19,7 +19,7 @@ export interface SandboxSockets {
   readonly udp: number;
   readonly tcp: number;
   /** Marked UDP socket that reaches Docker's resolver. */
-  readonly bridge: number;
+  readonly dockerResolver: number;
   /** The port both listeners are bound to. */
   readonly port: number;
 }
@@ -55,13 +55,13 @@ export class Sandbox {
   heartbeatsMissed = 0;
   /** What it sends to itself. */
   readonly heartbeat = randomBytes(HEARTBEAT_SIZE);
-  view: AskerView;
+  view: ClientView;
   /** Servers to ask, without those that are ourselves. */
   upstreams: readonly Upstream[];
   /** Sandboxes of which this is equal get the same answers from outside. */
   upstreamSet: string;
   sockets: SandboxSockets | undefined;
-  bridge: UdpChannel | undefined;
+  dockerResolver: UdpChannel | undefined;
   readonly dockerSilence = new DockerSilence();
   /** What Docker's resolver is being asked. */
   readonly dockerFlights = new Map<string, DockerFlight>();
@@ -74,7 +74,7 @@ export class Sandbox {
     local: 0,
     cached: 0,
     forwarded: 0,
-    bridged: 0,
+    dockerResolver: 0,
     failed: 0,
     refused: 0,
     tcpConnections: 0,
@@ -95,17 +95,17 @@ export class Sandbox {
     room?: SharedRoom,
   ) {
     this.cache = new PacketCache(room);
-    this.view = new AskerView(record, zones);
+    this.view = new ClientView(record, zones);
     this.upstreams = upstreamsOf(record);
     this.upstreamSet = this.upstreams.map(upstreamKey).join(",");
   }
 
-  /** The asker's networks, links or policy have changed. */
+  /** The client's networks, links or policy have changed. */
   update(record: SandboxRecord): void {
     this.record = record;
     this.upstreams = upstreamsOf(record);
     this.upstreamSet = this.upstreams.map(upstreamKey).join(",");
-    this.view = new AskerView(record, this.zones);
+    this.view = new ClientView(record, this.zones);
     this.cache.clear();
   }
 
@@ -120,8 +120,8 @@ export class Sandbox {
 
   hold(poller: Poller, sockets: SandboxSockets): void {
     this.sockets = sockets;
-    this.bridge = new UdpChannel(poller, sockets.bridge);
-    this.bridge.connect({ ip: "127.0.0.11", port: 53 });
+    this.dockerResolver = new UdpChannel(poller, sockets.dockerResolver);
+    this.dockerResolver.connect({ ip: "127.0.0.11", port: 53 });
   }
 
   /** Closes every descriptor held in the namespace. Can be called twice. */
@@ -133,8 +133,8 @@ export class Sandbox {
     this.cache.clear();
     const sockets = this.sockets;
     this.sockets = undefined;
-    this.bridge?.close();
-    this.bridge = undefined;
+    this.dockerResolver?.close();
+    this.dockerResolver = undefined;
     if (sockets) for (const fd of [sockets.udp, sockets.tcp, sockets.pidfd]) closeDescriptor(fd);
   }
 }

@@ -21,7 +21,7 @@ import { readQuery } from "./wire/query.js";
 import { Resolver } from "./resolve/resolve.js";
 import { since } from "./resolve/resolved.js";
 import { AnswerCache } from "./cache/answer-cache.js";
-import { Outside } from "./resolve/forwarder.js";
+import { Forwarder } from "./resolve/forwarder.js";
 import { HostSockets, type Family } from "./forward/forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SharedRoom } from "./cache/packet-cache.js";
@@ -56,24 +56,24 @@ export class DnsServer {
   readonly resolver: Resolver;
   readonly #health = new UpstreamHealth(monotonicNow);
   readonly #cache = new AnswerCache(monotonicNow);
-  readonly #outside: Outside;
+  readonly #outside: Forwarder;
   readonly #room = new SharedRoom();
   readonly #udp: UdpService;
   readonly #tcp: TcpService;
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 };
 
   constructor(
-    private readonly reactor: Pick<Reactor, "poller" | "wheel">,
+    private readonly reactor: Pick<Reactor, "poller" | "timers">,
     private readonly events: ServerEvents,
   ) {
-    const { poller, wheel } = reactor;
+    const { poller, timers: timers } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
     const fromHost = { ipv4: new HostSockets(poller, "ipv4"), ipv6: new HostSockets(poller, "ipv6") };
-    this.#outside = new Outside({ poller, wheel, health: this.#health }, fromHost, this.#cache);
-    this.resolver = new Resolver(wheel, this.#outside);
+    this.#outside = new Forwarder({ poller, timers: timers, health: this.#health }, fromHost, this.#cache);
+    this.resolver = new Resolver(timers, this.#outside);
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
-    this.#tcp = new TcpService({ poller, wheel, resolver: this.resolver, log: this.log });
-    wheel.in(heartbeatEvery, () => this.#beatAll());
+    this.#tcp = new TcpService({ poller, timers: timers, resolver: this.resolver, log: this.log });
+    timers.schedule(heartbeatEvery, () => this.#beatAll());
   }
 
   get settings(): Settings {
@@ -180,7 +180,7 @@ export class DnsServer {
         ({ underWay, connections }) => underWay.size === 0 && connections.size === 0,
       );
       if (isDone || monotonicNow() - began > drainTime) return done();
-      this.reactor.wheel.in(20, look);
+      this.reactor.timers.schedule(20, look);
     };
     look();
   }
@@ -191,12 +191,12 @@ export class DnsServer {
     const { id } = sandbox.record;
     const finish = () => {
       if (this.sandboxes.get(id) !== sandbox) return;
-      if (sandbox.underWay.size > 0) return void this.reactor.wheel.in(20, finish);
+      if (sandbox.underWay.size > 0) return void this.reactor.timers.schedule(20, finish);
       this.drop(sandbox);
       this.events.released(id);
     };
     // One more round first, for queries that are in the socket already.
-    this.reactor.wheel.in(1, finish);
+    this.reactor.timers.schedule(1, finish);
   }
 
   /** Closes everything held for a sandbox, at once. */
@@ -260,7 +260,7 @@ export class DnsServer {
   }
 
   #beatAll(): void {
-    this.reactor.wheel.in(heartbeatEvery, () => this.#beatAll());
+    this.reactor.timers.schedule(heartbeatEvery, () => this.#beatAll());
     for (const sandbox of this.sandboxes.values()) if (sandbox.phase === "serving") this.#beat(sandbox);
   }
 

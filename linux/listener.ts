@@ -58,13 +58,13 @@ export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
  * Has the kernel refuse a UDP socket's clients with an ICMP message, as if nobody had the port, while nobody else can get
  * it, whatever the address: the socket hears only an interface that does not exist. Done already, it needs no privilege.
  */
-export function hearNobody(fd: number): void {
+export function rejectClients(fd: number): void {
   if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === 0)
     setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, nowhere, "SO_BINDTOIFINDEX");
 }
 
-/** Undoes {@link hearNobody}. Needs CAP_NET_RAW, unless it hears everybody already. */
-export function hearEverybody(fd: number): void {
+/** Undoes {@link rejectClients}. Needs CAP_NET_RAW, unless it hears everybody already. */
+export function acceptClients(fd: number): void {
   if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === nowhere)
     setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX");
 }

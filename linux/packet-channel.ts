@@ -6,7 +6,7 @@ import { closeDescriptor } from "./socket.js";
 
 export interface ChannelHandlers<Incoming> {
   /** Whether a message is to come without its descriptors when there is no room for them; otherwise that ends the channel. */
-  readonly bearsLoss?: boolean;
+  readonly allowLostDescriptors?: boolean;
   /** `descriptors` belong to the handler. Must not throw for anything a peer may send. */
   onMessage(message: Incoming, descriptors: number[]): void;
   /** Called once, when the peer is gone or broke the framing; never after {@link PacketChannel.close}. */
@@ -119,7 +119,7 @@ export class PacketChannel<Incoming, Outgoing> {
     const until = performance.now() + turnTime;
     for (let count = 0; this.#open && count < messagesAtOnce; count++) {
       try {
-        const packet = receivePacket(this.fd, this.handlers.bearsLoss);
+        const packet = receivePacket(this.fd, this.handlers.allowLostDescriptors);
         if (packet === undefined) return;
         if (packet === "closed") return this.#fail("closed");
         this.#onPacket(packet);

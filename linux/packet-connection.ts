@@ -58,10 +58,10 @@ export function sendPacket(fd: number, message: Buffer, descriptors: readonly nu
 
 /**
  * Receives one message without waiting.
- * @param bearsLoss whether one whose descriptors were lost on the way is given without any, instead of throwing
+ * @param allowLostDescriptors whether one whose descriptors were lost on the way is given without any, instead of throwing
  * @returns `undefined` when none waits, `"closed"` at the end
  */
-export function receivePacket(fd: number, bearsLoss = false): Packet | "closed" | undefined {
+export function receivePacket(fd: number, allowLostDescriptors = false): Packet | "closed" | undefined {
   vector.writeBigUInt64LE(BigInt(PACKET_SIZE), IOVEC.length);
   header.writeBigUInt64LE(BigInt(control.length), MSGHDR.controlLength);
   header.writeInt32LE(0, MSGHDR.flags);
@@ -75,7 +75,7 @@ export function receivePacket(fd: number, bearsLoss = false): Packet | "closed" 
   if (length === 0 && descriptors.length === 0) return "closed";
   const flags = header.readInt32LE(MSGHDR.flags);
   if (flags & (MSG_CTRUNC | MSG_TRUNC)) descriptors.splice(0).forEach(closeDescriptor);
-  if (flags & MSG_TRUNC || (flags & MSG_CTRUNC && !bearsLoss))
+  if (flags & MSG_TRUNC || (flags & MSG_CTRUNC && !allowLostDescriptors))
     throw new Error("a message between the daemon and a server came truncated: is the descriptor limit reached?");
   return { bytes: Buffer.from(bytes.subarray(0, length)), descriptors };
 }

@@ -123,13 +123,13 @@ t.test("what is to happen soon happens after this round's handlers, each once an
   const [a, b] = pair(t);
   const order: string[] = [];
   loop.watch(b, EPOLLIN, () => {
-    loop.soon(() => order.push("soon"));
+    loop.defer(() => order.push("soon"));
     order.push("handler");
     receiveBytes(b, scratch);
   });
-  loop.soon(() => {
+  loop.defer(() => {
     order.push("first");
-    loop.soon(() => order.push("from inside"));
+    loop.defer(() => order.push("from inside"));
   });
   sendBytes(a, ping);
   // Does not wait for the time-out, as there is something to do.
@@ -152,7 +152,7 @@ t.test("a reactor serves its descriptors, its deadlines and Node's own loop", as
       if (receiveBytes(b, scratch) !== WOULD_BLOCK) resolve();
     });
   });
-  const deadline = new Promise<void>((resolve) => reactor.wheel.in(10, resolve));
+  const deadline = new Promise<void>((resolve) => reactor.timers.schedule(10, resolve));
   const timer = new Promise<void>((resolve) => setTimeout(resolve, 10));
   const signal = new Promise<void>((resolve) => process.once("SIGUSR2", () => resolve()));
   sendBytes(a, ping);

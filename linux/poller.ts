@@ -24,7 +24,7 @@ export class Poller {
   // an event still queued for the old descriptor must not reach the new handler.
   readonly #freedInBatch: number[] = [];
 
-  readonly #soon: (() => void)[] = [];
+  readonly #deferred: (() => void)[] = [];
 
   get fd(): number {
     return this.#epoll.fd;
@@ -74,16 +74,16 @@ export class Poller {
   }
 
   /** Runs `work` after the handlers of this round: for what must not happen inside the caller's own call. */
-  soon(work: () => void): void {
-    this.#soon.push(work);
+  defer(work: () => void): void {
+    this.#deferred.push(work);
   }
 
   /** Waits up to `timeout` ms and calls the handlers of what is ready. @returns how many were. */
   dispatch(timeout: number): number {
-    const ready = this.#epoll.wait(this.#soon.length > 0 ? 0 : timeout);
+    const ready = this.#epoll.wait(this.#deferred.length > 0 ? 0 : timeout);
     for (let index = 0; index < ready; index++)
       this.#handlers[this.#epoll.token(index)]?.onReady(this.#epoll.events(index));
-    if (this.#soon.length > 0) for (const work of this.#soon.splice(0)) work();
+    if (this.#deferred.length > 0) for (const work of this.#deferred.splice(0)) work();
     while (this.#freedInBatch.length > 0) this.#free.push(this.#freedInBatch.pop()!);
     return ready;
   }

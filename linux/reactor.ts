@@ -1,7 +1,7 @@
 import { EPOLLIN } from "./constants.js";
 import { libuvDescriptor } from "./libuv.js";
 import { Poller } from "./poller.js";
-import { DeadlineWheel } from "./timer-wheel.js";
+import { TimerWheel } from "./timer-wheel.js";
 
 /** Node's own loop is visited at least this often (ms), so that its signals, timers and finalizers work. */
 const visitEvery = 100;
@@ -14,7 +14,7 @@ const roundsAtMost = 64;
  */
 export class Reactor {
   readonly poller = new Poller();
-  readonly wheel = new DeadlineWheel();
+  readonly timers = new TimerWheel();
   #nodeIsReady = false;
   #running = false;
 
@@ -36,13 +36,13 @@ export class Reactor {
     if (!this.#running) return;
     // What Node's handlers just began (a new socket, say) is known to the kernel only after another visit.
     let patience = this.#nodeIsReady ? 0 : visitEvery;
-    let now = this.wheel.now();
+    let now = this.timers.now();
     const visitAt = now + patience;
     this.#nodeIsReady = false;
     for (let round = 0; round < roundsAtMost; round++) {
-      this.poller.dispatch(this.wheel.waitAtMost(patience, now));
-      now = this.wheel.now();
-      this.wheel.turn(now);
+      this.poller.dispatch(this.timers.waitAtMost(patience, now));
+      now = this.timers.now();
+      this.timers.turn(now);
       if (this.#nodeIsReady) break;
       patience = Math.ceil(visitAt - now);
       if (patience <= 0) break;

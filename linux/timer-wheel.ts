@@ -1,9 +1,9 @@
 /** Something that happens at a set time unless it is cancelled. */
-export interface Deadline {
+export interface Timer {
   cancel(): void;
 }
 
-interface Entry extends Deadline {
+interface Entry extends Timer {
   readonly at: number;
   run: (() => void) | undefined;
 }
@@ -20,7 +20,7 @@ const slots = 1024; // one turn of the wheel: 8.2 s; what is due later waits for
  * Deadlines in a timing wheel: setting and cancelling one costs the same however many there are.
  * They run up to one tick (8 ms) late, never early.
  */
-export class DeadlineWheel {
+export class TimerWheel {
   readonly #slots: Set<Entry>[] = Array.from({ length: slots }, () => new Set());
   #count = 0;
   #turned: number;
@@ -32,7 +32,7 @@ export class DeadlineWheel {
   }
 
   /** Runs `run` in `delay` ms. */
-  in(delay: number, run: () => void): Deadline {
+  schedule(delay: number, run: () => void): Timer {
     const at = this.now() + Math.max(0, delay);
     const position = Math.max(this.#turned, Math.floor(at / tick));
     const slot = this.#slots[position % slots]!;

@@ -3,10 +3,10 @@ import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake
 import { EPOLLIN } from "../linux/constants.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
-import type { Deadline } from "../linux/timer-wheel.js";
+import type { Timer } from "../linux/timer-wheel.js";
 import { readToProxy } from "./messages.js";
 import { PROTOCOL, type HeldPublication, type ToDaemon } from "./protocol.js";
-import type { Endpoint, Publication } from "./publication/publication.js";
+import type { SocketAddress, Publication } from "./publication/publication.js";
 import type { PublicationReport } from "./publication/relay.js";
 import type { ProxyServer } from "./server.js";
 import { isOfShim } from "./shims/shims.js";
@@ -34,7 +34,7 @@ export class Control {
   /** What daemons opened; publications of shims are none of theirs. */
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
-  #idle: Deadline | undefined;
+  #idle: Timer | undefined;
 
   constructor(
     private readonly server: ProxyServer,
@@ -77,7 +77,7 @@ export class Control {
     this.#idle?.cancel();
     this.#mentioned = undefined;
     this.#channel = new PacketChannel<unknown, Outgoing>(this.server.reactor.poller, fd, {
-      bearsLoss: true,
+      allowLostDescriptors: true,
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       onClose: () => {
         this.#channel = undefined;
@@ -89,7 +89,7 @@ export class Control {
   }
 
   #endWhenIdle(): void {
-    this.#idle = this.server.reactor.wheel.in(idleTime, () => {
+    this.#idle = this.server.reactor.timers.schedule(idleTime, () => {
       if (this.server.isIdle) this.identity.stop();
       else this.#endWhenIdle();
     });
@@ -178,11 +178,11 @@ export class Control {
   /** Does something piece by piece, as fast as the daemon reads, for as long as it is there. @param piece returns whether it was the last */
   #inSlices(piece: () => boolean): void {
     const channel = this.#channel;
-    const { wheel, poller } = this.server.reactor;
+    const { timers: timers, poller } = this.server.reactor;
     const go = () => {
       if (!channel || channel !== this.#channel) return;
-      if (channel.backlog > backlogAtMost) wheel.in(backlogLookedAtEvery, go);
-      else if (!piece()) poller.soon(go);
+      if (channel.backlog > backlogAtMost) timers.schedule(backlogLookedAtEvery, go);
+      else if (!piece()) poller.defer(go);
     };
     go();
   }
@@ -207,7 +207,7 @@ export class Control {
     }
   }
 
-  #retarget(id: string, target: Endpoint | undefined): void {
+  #retarget(id: string, target: SocketAddress | undefined): void {
     const held = this.#held.get(id);
     if (!held) return;
     this.#held.set(id, { ...held, publication: { ...held.publication, target } });

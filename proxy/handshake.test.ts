@@ -1,4 +1,4 @@
-// The first words are written out here byte for byte: daemons and servers of other versions depend on them.
+// The handshake is written out here byte for byte: daemons and servers of other versions depend on them.
 import t from "tap";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
 import { closeDescriptor, connectUnix, packetSocket } from "../linux/socket.js";

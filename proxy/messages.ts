@@ -22,7 +22,7 @@ import {
   type ToDaemon,
   type ToProxy,
 } from "./protocol.js";
-import type { Endpoint, Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
+import type { SocketAddress, Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
@@ -38,7 +38,7 @@ function of<Record>(fields: Fields<Record>): Shape {
 
 const addresses = listOf(word(64), GONE_AT_MOST);
 const port = integer(0, 65_535);
-const endpoint = of<Endpoint>({ ip: word(64), port });
+const socketAddress = of<SocketAddress>({ ip: word(64), port });
 const options = of<PublicationOptions>({
   connectTimeoutMs: optional(amount),
   halfClosedIdleMs: optional(amount),
@@ -61,16 +61,16 @@ const owner = of<PublicationOwner>({
 const publication = of<Publication>({
   id,
   protocol,
-  listen: endpoint,
-  target: optional(endpoint),
+  listen: socketAddress,
+  target: optional(socketAddress),
   options,
   owner: optional(owner),
 });
 const publicationReport = of<PublicationReport>({
   id,
   protocol,
-  listen: endpoint,
-  target: optional(endpoint),
+  listen: socketAddress,
+  target: optional(socketAddress),
   connections: count,
   accepted: count,
   refused: count,
@@ -106,16 +106,16 @@ export const readToDaemon = messageReader<ToDaemon>({
 /** What a pontoon-proxy of whatever version says it holds. */
 export const readHeld = messageReader<HeldPublication>({ held: { publication } });
 
-/** What a daemon says beyond the first words, if it makes sense. */
+/** What a daemon says after the handshake, if it makes sense. */
 export const readToProxy = messageReader<ToProxy>({
   settings: {
     settings: of<Settings>({ drainMs: amount, sourcePorts: optional(of<PortSpan>({ first: port, last: port })) }),
   },
   open: { publication },
-  retarget: { id, target: optional(endpoint) },
+  retarget: { id, target: optional(socketAddress) },
   close: { id },
   synced: {},
-  keep: { id, target: optional(endpoint) },
+  keep: { id, target: optional(socketAddress) },
   avoid: { request, ports: listOf(port, 65_535) },
   gone: { addresses },
   worker: {},

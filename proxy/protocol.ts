@@ -1,6 +1,6 @@
 // What the daemon and pontoon-proxy say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
-import type { Endpoint, Publication } from "./publication/publication.js";
+import type { SocketAddress, Publication } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
@@ -23,19 +23,19 @@ export interface Settings {
   readonly sourcePorts?: PortSpan;
 }
 
-/** What a daemon says beyond the first words. */
+/** What a daemon says after the handshake. */
 export type ToProxy =
   | { readonly kind: "settings"; readonly settings: Settings }
   /** Descriptor: the bound socket (TCP: listening). Answered with `opened` or `failed`. */
   | { readonly kind: "open"; readonly publication: Publication }
   /** No target: clients are refused in the kernel until there is one again. */
-  | { readonly kind: "retarget"; readonly id: string; readonly target?: Endpoint }
+  | { readonly kind: "retarget"; readonly id: string; readonly target?: SocketAddress }
   /** The port is free when `closed` comes; connections may go on for the publication's `drainMs`. */
   | { readonly kind: "close"; readonly id: string }
   /** All publications were mentioned with `open` or `keep`; what a daemon opened earlier and this one did not mention is closed. */
   | { readonly kind: "synced" }
   /** A publication told of with `held` stays, with this target. */
-  | { readonly kind: "keep"; readonly id: string; readonly target?: Endpoint }
+  | { readonly kind: "keep"; readonly id: string; readonly target?: SocketAddress }
   /** UDP ports that no flow is to be sent from: flows that are end. It replaces what was said before. Answered with `avoided`. */
   | { readonly kind: "avoid"; readonly request: number; readonly ports: readonly number[] }
   /** Addresses that a container has lost: connections of any publication to them are reset, and flows forgotten. */
@@ -45,7 +45,7 @@ export type ToProxy =
   | { readonly kind: "report"; readonly request: number }
   | { readonly kind: "ping"; readonly request: number };
 
-/** What pontoon-proxy says beyond the first words, and what it holds. */
+/** What pontoon-proxy says after the handshake, and what it holds. */
 export type ToDaemon =
   | { readonly kind: "opened"; readonly id: string }
   | { readonly kind: "failed"; readonly id: string; readonly code: string; readonly message: string }

@@ -1,10 +1,10 @@
 import { PontoonError } from "../common/errors.js";
-import type { Deadline } from "../linux/timer-wheel.js";
+import type { Timer } from "../linux/timer-wheel.js";
 import { isIPv6 } from "node:net";
 import {
   checkPublication,
   defaults,
-  type Endpoint,
+  type SocketAddress,
   type Protocol,
   type Publication,
   type PublicationOwner,
@@ -23,7 +23,7 @@ interface Open {
 export class Publications {
   readonly #open = new Map<string, Open>();
   /** Closed ones whose connections go on for a while. */
-  readonly #draining = new Map<Relay, Deadline | undefined>();
+  readonly #draining = new Map<Relay, Timer | undefined>();
   #onIdle: (() => void) | undefined;
 
   constructor(private readonly tools: TcpTools & UdpTools) {}
@@ -53,7 +53,7 @@ export class Publications {
   }
 
   /** Other target for what follows. @param target undefined: clients are refused until there is one again */
-  retarget(id: string, target: Endpoint | undefined): void {
+  retarget(id: string, target: SocketAddress | undefined): void {
     this.#open.get(id)?.relay.retarget(target);
   }
 
@@ -66,7 +66,10 @@ export class Publications {
     if (!open) return;
     this.#open.delete(id);
     const { relay, drainMs } = open;
-    this.#draining.set(relay, untilTheirEnd ? undefined : this.tools.wheel.in(drainMs, () => this.#drained(relay)));
+    this.#draining.set(
+      relay,
+      untilTheirEnd ? undefined : this.tools.timers.schedule(drainMs, () => this.#drained(relay)),
+    );
     relay.drain(() => this.#drained(relay), untilTheirEnd);
   }
 
@@ -102,13 +105,13 @@ export class Publications {
         if (!deadline)
           this.#draining.set(
             relay,
-            this.tools.wheel.in(defaults.drainMs, () => this.#drained(relay)),
+            this.tools.timers.schedule(defaults.drainMs, () => this.#drained(relay)),
           );
-    if (this.#draining.size === 0) this.tools.poller.soon(() => this.#tellIdle());
+    if (this.#draining.size === 0) this.tools.poller.defer(() => this.#tellIdle());
   }
 
   /** Whose publication keeps others from binding a port of an address; undefined when none does, or that has no owner. */
-  ownerOf(protocol: Protocol, { ip, port }: Endpoint): PublicationOwner | undefined {
+  ownerOf(protocol: Protocol, { ip, port }: SocketAddress): PublicationOwner | undefined {
     for (const { publication } of this.#open.values())
       if (publication.protocol === protocol && publication.listen.port === port && overlap(publication.listen.ip, ip))
         return publication.owner;

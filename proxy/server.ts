@@ -1,7 +1,7 @@
 import type { Reactor } from "../linux/reactor.js";
 import { BulkWorkers } from "./bulk/bulk-workers.js";
 import { Dialer } from "./dial/dial.js";
-import { Exhaustion } from "./tcp/descriptor-waiters.js";
+import { DescriptorWaiters } from "./tcp/descriptor-waiters.js";
 import { Pipes } from "./tcp/pipes.js";
 import type { Report } from "./protocol.js";
 import { Publications } from "./publications.js";
@@ -25,7 +25,7 @@ export class ProxyServer {
   readonly publications: Publications;
   readonly shims: Shims;
   readonly sourcePorts = new SourcePorts();
-  readonly #exhaustion: Exhaustion;
+  readonly #exhaustion: DescriptorWaiters;
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
@@ -42,17 +42,17 @@ export class ProxyServer {
       readonly onFailedDials: (publication: string, reason: string) => void;
     },
   ) {
-    const { poller, wheel } = reactor;
+    const { poller, timers: timers } = reactor;
     this.workersWanted = limits.workers;
     this.workers = new BulkWorkers(poller, () => events.onWorkerDeath());
-    const shortage = new Shortage(wheel, (reason) => events.onNotice(reason));
-    this.#exhaustion = new Exhaustion(poller, wheel);
+    const shortage = new Shortage(timers, (reason) => events.onNotice(reason));
+    this.#exhaustion = new DescriptorWaiters(poller, timers);
     this.publications = new Publications({
       poller,
-      wheel,
+      timers: timers,
       pipes: new Pipes(ownPipeMemory),
       dialer: new Dialer(),
-      exhaustion: this.#exhaustion,
+      descriptorWaiters: this.#exhaustion,
       bulk: this.workers,
       sourcePorts: this.sourcePorts,
       onNoSourcePort: (publication, target) => shortage.tell(publication, target),
@@ -60,7 +60,7 @@ export class ProxyServer {
       // Two descriptors a connection; a quarter of them is out of the reach of any one publication.
       connectionsAtMost: Math.max(1, Math.floor((limits.descriptors * 3) / 8)),
     });
-    this.shims = new Shims(poller, wheel, this.publications, { onDeclined: (reason) => events.onDeclined(reason) });
+    this.shims = new Shims(poller, timers, this.publications, { onDeclined: (reason) => events.onDeclined(reason) });
   }
 
   readonly workersWanted: number;

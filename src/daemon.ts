@@ -25,8 +25,8 @@ import { NodePoller } from "../linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "../linux/privileges.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { checkLayouts, kernelProblem } from "../linux/selftest.js";
-import { DnsRole } from "./names/controller.js";
-import { PortsRole } from "./ports/controller.js";
+import { DnsController } from "./names/controller.js";
+import { PortsController } from "./ports/controller.js";
 import { faultOfFolder, faultOfWriting } from "../common/own-folder.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "./docker/dockerd.js";
 import { takenOver } from "./names/unsteered.js";
@@ -61,8 +61,8 @@ export class Daemon {
   readonly #log: Logger;
   readonly #inventory = new Inventory();
   readonly #feed: Feed;
-  readonly #dns: DnsRole;
-  readonly #ports: PortsRole;
+  readonly #dns: DnsController;
+  readonly #ports: PortsController;
   readonly #hosts: HostsKeeper;
   readonly #api: ControlApi;
   readonly #poller = new NodePoller();
@@ -110,7 +110,7 @@ export class Daemon {
         return running().dns["forward-from"];
       },
     });
-    this.#dns = new DnsRole(
+    this.#dns = new DnsController(
       this.#poller.poller,
       this.#inventory,
       (container) => this.#upstreams.of(container),
@@ -118,7 +118,7 @@ export class Daemon {
       this.#log,
     );
     const { enabled, drain, "udp-source-ports": sourcePorts } = config.ports;
-    this.#ports = new PortsRole(
+    this.#ports = new PortsController(
       this.#poller.poller,
       this.#inventory,
       {

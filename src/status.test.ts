@@ -64,7 +64,7 @@ const counters = {
   local: 5,
   cached: 0,
   forwarded: 2,
-  bridged: 0,
+  dockerResolver: 0,
   failed: 1,
   refused: 0,
   tcpConnections: 0,

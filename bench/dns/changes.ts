@@ -21,12 +21,12 @@ export interface Changed {
 
 /** Changes a container again and again and measures when a neighbour gets the right answer. */
 export async function measureChanges(
-  { host, network, asker }: Site,
+  { host, network, client }: Site,
   turns: number,
   progress: Progress,
 ): Promise<Outcome> {
   const other = await host.network(otherNetwork);
-  await other.connect(asker);
+  await other.connect(client);
   const changing = await host.container({
     name: "changing",
     networks: [{ name: network, aliases: [`stays-on-${network}`] }],
@@ -37,7 +37,7 @@ export async function measureChanges(
     progress.show(`changes: turn ${done} of ${turns}`);
     const some = Math.min(turnsAtOnce, turns - done);
     const argv = [process.execPath, program, changing.id, network, otherNetwork, String(some)];
-    const { stdout } = await host.exec(argv, { netns: asker, timeoutMs: some * turnTakesAtMost });
+    const { stdout } = await host.exec(argv, { netns: client, timeoutMs: some * turnTakesAtMost });
     changes.push(...(JSON.parse(stdout) as Changed[]));
   }
   const { p99, median, worst } = summarizeChanges(changes);

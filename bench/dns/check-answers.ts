@@ -6,7 +6,7 @@ export async function checkAnswers(peer: Peer, { questions }: QuestionSet): Prom
   const { address: server, port } = peer.target;
   const unique = new Map(questions.map((question) => [`${question.name} ${question.type}`, question]));
   for (const question of unique.values()) {
-    const { rcode, addresses } = await peer.asker.dig(question.name, question.type, { server, port });
+    const { rcode, addresses } = await peer.client.dig(question.name, question.type, { server, port });
     if (rcode === "NOERROR" && addresses.length === 1 && addresses[0] === question.expected) continue;
     throw new Error(
       `${peer.name} answers ${question.name} ${question.type} with ${rcode} ${addresses.join(" ")} instead of ${question.expected}`,

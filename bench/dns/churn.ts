@@ -1,6 +1,6 @@
 import type { Inventory } from "../../src/inventory/inventory.js";
 import type { SandboxPlace } from "../../src/inventory/types.js";
-import type { DnsRole } from "../../src/names/controller.js";
+import type { DnsController } from "../../src/names/controller.js";
 import { madeAddresses, madeContainer } from "./stand-in-inventory.js";
 
 /** As long as Docker takes between `network connect` and `start`, ms. */
@@ -33,7 +33,7 @@ export class Churn {
   /** @param places a namespace for each container there will be */
   constructor(
     private readonly inventory: Inventory,
-    private readonly dns: DnsRole,
+    private readonly dns: DnsController,
     places: readonly SandboxPlace[],
     private readonly endProcess: (place: SandboxPlace) => void,
     private readonly load: ChurnLoad,

@@ -19,10 +19,10 @@ export interface Load {
   readonly latency: { readonly average: number; readonly deviation: number; readonly max: number };
 }
 
-/** Asks a peer, from inside its asker's network namespace, as fast as it answers. */
+/** Asks a peer, from inside its client's network namespace, as fast as it answers. */
 export async function runDnsperf(host: DockerHost, peer: Peer, queryFile: string, seconds: number): Promise<Load> {
   const { stdout } = await host.exec(dnsperfCommand(peer.target, queryFile, seconds), {
-    netns: peer.asker,
+    netns: peer.client,
     timeoutMs: seconds * 1000 + 15_000,
   });
   return parseDnsperf(stdout);

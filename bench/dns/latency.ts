@@ -22,8 +22,8 @@ export async function measureLatency(
   progress: Progress,
 ): Promise<Rounds<PacedResult>> {
   for (const peer of peers) await checkAnswers(peer, set);
-  for (const { asker } of peers) await asker.releaseProbe();
-  return takeTurns(peers, ({ asker, target }) => askSteadily(host, asker, target, set.file, seconds), {
+  for (const { client } of peers) await client.releaseProbe();
+  return takeTurns(peers, ({ client, target }) => askSteadily(host, client, target, set.file, seconds), {
     rounds,
     onTurn: (name, round) => progress.show(`${steadyRate} queries/s: round ${round + 1} of ${rounds}, ${name}`),
   });
@@ -32,7 +32,7 @@ export async function measureLatency(
 /** One turn: half a second of warming up, then what counts. */
 export async function askSteadily(
   host: DockerHost,
-  asker: Container,
+  client: Container,
   { address, port }: Peer["target"],
   queryFile: string,
   seconds: number,
@@ -45,7 +45,7 @@ export async function askSteadily(
     queryFile,
   };
   const { stdout } = await host.exec([process.execPath, program, JSON.stringify(load)], {
-    netns: asker,
+    netns: client,
     timeoutMs: seconds * 1000 + 15_000,
   });
   return JSON.parse(stdout) as PacedResult;

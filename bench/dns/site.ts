@@ -37,7 +37,7 @@ export interface Site {
   readonly host: DockerHost;
   readonly network: string;
   readonly members: readonly Member[];
-  readonly asker: Container;
+  readonly client: Container;
   readonly plainAsker: Container;
   /** On Docker's default bridge: its namespace has neither a resolver nor any NAT rules. */
   readonly bareAsker: Container;
@@ -52,14 +52,14 @@ export async function buildSite(host: DockerHost): Promise<Site> {
   const outside = await host.outside();
   await startUpstream(host, outside);
   await host.network(network, { subnet: "172.30.0.0/16", ipv6: "fd00:30::/64" });
-  const asker = await host.container({ name: "asker", networks: [network] });
+  const client = await host.container({ name: "client", networks: [network] });
   const plainAsker = await host.container({
-    name: "plain-asker",
+    name: "plain-client",
     networks: [network],
     options: ["--label=pontoon.dns=off"],
   });
-  const bareAsker = await host.container({ name: "bare-asker" });
-  const containers = [asker, plainAsker];
+  const bareAsker = await host.container({ name: "bare-client" });
+  const containers = [client, plainAsker];
   for (const name of names.slice(0, membersOnNetwork - containers.length))
     containers.push(await host.container({ name, networks: [network] }));
   const members = await Promise.all(containers.map((container) => memberOf(container)));
@@ -68,7 +68,7 @@ export async function buildSite(host: DockerHost): Promise<Site> {
     host,
     network,
     members,
-    asker,
+    client,
     plainAsker,
     bareAsker,
     local,

@@ -7,7 +7,7 @@ import { Inventory } from "../../src/inventory/inventory.js";
 import { NodePoller } from "../../linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "../../linux/privileges.js";
 import { createLog } from "../../src/log.js";
-import { DnsRole } from "../../src/names/controller.js";
+import { DnsController } from "../../src/names/controller.js";
 import { version } from "../../src/version.js";
 import { Churn } from "./churn.js";
 import { Namespaces } from "./namespaces.js";
@@ -44,7 +44,7 @@ const neighbours = 20;
 const poller = new NodePoller();
 const inventory = new Inventory();
 const namespaces = new Namespaces();
-let dns: DnsRole | undefined;
+let dns: DnsController | undefined;
 let churn: Churn | undefined;
 let started = 0;
 
@@ -100,7 +100,7 @@ async function start(runDir: string): Promise<void> {
     singleLabel: "forward",
     takeOver: true,
   } as const;
-  dns = new DnsRole(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
+  dns = new DnsController(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();
   await dns.mayTakeOver();
@@ -135,7 +135,7 @@ async function serve({ first, count, network }: StandInRequest & { do: "serve" }
     );
 }
 
-function role(): DnsRole {
+function role(): DnsController {
   if (!dns) throw new Error("not started");
   return dns;
 }

@@ -22,7 +22,7 @@ export async function measureStarts(site: Site, count: number, progress: Progres
     progress.show(`start to name: ${starts.length} of ${count} containers`);
     const some = Math.min(startsAtOnce, count - starts.length);
     const argv = [process.execPath, program, site.network, String(starts.length), String(some)];
-    const { stdout } = await site.host.exec(argv, { netns: site.asker, timeoutMs: some * startTakesAtMost });
+    const { stdout } = await site.host.exec(argv, { netns: site.client, timeoutMs: some * startTakesAtMost });
     starts.push(...(JSON.parse(stdout) as Start[]));
   }
   return starts;

@@ -20,7 +20,7 @@ const startsPerSecond = 20;
 const target = { address: "127.0.0.11", port: 53 };
 const costGoal = { kind: "at most", value: 1.1, unit: "×" } as const;
 const latencyGoal = { kind: "at most", value: 1.5, unit: "×" } as const;
-/** Numbers of the askers among the made-up containers. */
+/** Numbers of the clients among the made-up containers. */
 const askerNumbers = { one: 0x100_000, all: 0x100_001, few: 0x100_002 };
 
 /** Somebody who asks, and a pontoon-dns that answers. */
@@ -31,7 +31,7 @@ interface Case {
 }
 
 /**
- * Two tables: ten names on one network, and 10,000 on 500. With the large one there is an asker on one of the networks
+ * Two tables: ten names on one network, and 10,000 on 500. With the large one there is a client on one of the networks
  * and one that is on all of them, as a reverse proxy may be, and asks for every name.
  */
 export async function measureTableSize(bench: Bench): Promise<Outcome> {
@@ -41,9 +41,9 @@ export async function measureTableSize(bench: Bench): Promise<Outcome> {
     DockerHost.start(undo, { resolvConf }),
   ]);
   progress.show("a table of 10,000 names");
-  const one = await asker(large, "one");
-  const all = await asker(large, "all");
-  const fewAsker = await asker(small, "few");
+  const one = await client(large, "one");
+  const all = await client(large, "all");
+  const fewAsker = await client(small, "few");
   const everywhere = Array.from({ length: networks }, (_, network) => network);
   const smallServer = await fill(small, 1, [...members(0, few), await made("few", fewAsker, [0])]);
   const largeServer = await fill(large, networks, [
@@ -53,9 +53,9 @@ export async function measureTableSize(bench: Bench): Promise<Outcome> {
   ]);
   const cases = {
     few: await caseOf("10 names", small, smallServer.pid, fewAsker, members(0, few)),
-    one: await caseOf("10,000 names, asker on 1 network", large, largeServer.pid, one, members(0, containersOnEach)),
+    one: await caseOf("10,000 names, client on 1 network", large, largeServer.pid, one, members(0, containersOnEach)),
     all: await caseOf(
-      "10,000 names, asker on 500 networks",
+      "10,000 names, client on 500 networks",
       large,
       largeServer.pid,
       all,
@@ -107,24 +107,24 @@ async function measureCost(
   };
 }
 
-/** The starts happen on all networks in turn, the one of the asker on a single network included. */
+/** The starts happen on all networks in turn, the one of the client on a single network included. */
 async function measureChurn(
   { options, progress }: Bench,
   host: DockerHost,
   standIn: StandIn,
-  askers: readonly (readonly [Case, Container])[],
+  clients: readonly (readonly [Case, Container])[],
 ): Promise<Outcome> {
-  const contenders = askers.flatMap(([{ name, queryFile }, asker]) =>
+  const contenders = clients.flatMap(([{ name, queryFile }, client]) =>
     [false, true].map((busy) => ({
       name: `${name}${busy ? `, ${startsPerSecond} starts/s` : ""}`,
       queryFile,
-      asker,
+      client,
       busy,
     })),
   );
   const rounds = await takeTurns(
     contenders,
-    async ({ queryFile, asker, busy }): Promise<PacedResult> => {
+    async ({ queryFile, client, busy }): Promise<PacedResult> => {
       if (busy)
         await standIn.ask({
           do: "churn",
@@ -132,7 +132,7 @@ async function measureChurn(
           secondsAtMost: options.seconds + 3,
           networks: [0, 1, 2, 3, 4].flatMap((each) => [each, each * 100]),
         });
-      const result = await askSteadily(host, asker, target, queryFile, options.seconds);
+      const result = await askSteadily(host, client, target, queryFile, options.seconds);
       if (busy) await standIn.ask({ do: "still" });
       return result;
     },
@@ -141,7 +141,7 @@ async function measureChurn(
       onTurn: (name, round) => progress.show(`churn: round ${round + 1} of ${options.rounds}, ${name}`),
     },
   );
-  const rows = askers.map(([{ name }]) =>
+  const rows = clients.map(([{ name }]) =>
     ratioRow(
       rounds,
       `99th percentile at ${steadyRate.toLocaleString("en")} queries/s, ${startsPerSecond} starts/s; ${name}`,
@@ -170,7 +170,7 @@ async function fill(
 }
 
 /** A real container with Docker's resolver and its rules, which the stand-in takes over. */
-async function asker(host: DockerHost, name: string): Promise<Container> {
+async function client(host: DockerHost, name: string): Promise<Container> {
   await host.network(`real-${name}`);
   return host.container({ name, networks: [`real-${name}`] });
 }
@@ -181,7 +181,7 @@ async function made(
   networks: readonly number[],
 ): Promise<Made> {
   return {
-    name: `asker-${which}`,
+    name: `client-${which}`,
     number: askerNumbers[which],
     networks,
     sandbox: { id: container.id, pid: await container.pid() },
@@ -220,6 +220,6 @@ async function caseOf(
   return {
     name,
     queryFile,
-    peer: { name, asker: container, target, processes: [server], stop: () => Promise.resolve() },
+    peer: { name, client: container, target, processes: [server], stop: () => Promise.resolve() },
   };
 }

@@ -36,7 +36,7 @@ export async function measureThroughput(
     await checkAnswers(peer, set);
     await runDnsperf(host, peer, set.file, options.warmUpSeconds);
   }
-  for (const { asker } of peers) await asker.releaseProbe();
+  for (const { client } of peers) await client.releaseProbe();
   return takeTurns(peers, (peer) => measureTurn(host, peer, set.file, options.seconds), {
     rounds: options.rounds,
     onTurn: (name, round) => progress.show(`${what}: round ${round + 1} of ${options.rounds}, ${name}`),

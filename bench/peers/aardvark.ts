@@ -7,7 +7,7 @@ export const aardvarkProgram = "/usr/lib/podman/aardvark-dns";
 const port = 5399;
 const folder = "/run/bench/aardvark";
 
-/** aardvark-dns with the site's network. It answers only whom it knows by address, so the asker is one of its containers. */
+/** aardvark-dns with the site's network. It answers only whom it knows by address, so the client is one of its containers. */
 export async function aardvarkPeer(site: Site): Promise<Peer> {
   const { host, network } = site;
   const listenAt = await site.plainAsker.ip(network);
@@ -17,7 +17,7 @@ export async function aardvarkPeer(site: Site): Promise<Peer> {
   const pid = await readPid(host, `${folder}/aardvark.pid`);
   return {
     name: "aardvark-dns",
-    asker: site.plainAsker,
+    client: site.plainAsker,
     target: { address: listenAt, port },
     processes: [pid],
     stop: () => endProcess(host, pid),

@@ -7,12 +7,12 @@ const port = 5353;
 
 /**
  * dnsmasq as it comes, with the site's names as a hosts file and the host's upstream to forward to.
- * @param asker in whose namespace it runs; several have one each
+ * @param client in whose namespace it runs; several have one each
  */
-export async function dnsmasqPeer(site: Site, asker: Container, name = "dnsmasq"): Promise<Peer> {
+export async function dnsmasqPeer(site: Site, client: Container, name = "dnsmasq"): Promise<Peer> {
   const { host, network } = site;
-  const hostsFile = `/run/bench/dnsmasq/${asker.id}.hosts`;
-  const pidFile = `/run/bench/dnsmasq/${asker.id}.pid`;
+  const hostsFile = `/run/bench/dnsmasq/${client.id}.hosts`;
+  const pidFile = `/run/bench/dnsmasq/${client.id}.pid`;
   const lines = site.members.flatMap((member) =>
     [member.ip, member.ip6].map((address) => `${address} ${member.name}.${network} ${member.name}`),
   );
@@ -24,11 +24,11 @@ export async function dnsmasqPeer(site: Site, asker: Container, name = "dnsmasq"
     "--listen-address=127.0.0.1",
     "--bind-interfaces",
   ];
-  await host.exec(["dnsmasq", ...files, ...sockets], { netns: asker });
+  await host.exec(["dnsmasq", ...files, ...sockets], { netns: client });
   const pid = await readPid(host, pidFile);
   return {
     name,
-    asker,
+    client,
     target: { address: "127.0.0.1", port },
     processes: [pid],
     stop: () => endProcess(host, pid),

@@ -5,7 +5,7 @@ import type { Peer } from "./peer.js";
 export function dockerdPeer(site: Site): Peer {
   return {
     name: "dockerd",
-    asker: site.plainAsker,
+    client: site.plainAsker,
     target: { address: "127.0.0.11", port: 53 },
     processes: [site.host.dockerd.pid],
     stop: () => Promise.resolve(),

@@ -4,7 +4,7 @@ import type { Container } from "../../integration/lab/index.js";
 export interface Peer {
   readonly name: string;
   /** The container in whose network namespace the questions are asked. */
-  readonly asker: Container;
+  readonly client: Container;
   readonly target: { readonly address: string; readonly port: number };
   /** The processes, by their numbers inside the host, whose CPU time answering costs. */
   readonly processes: readonly number[];

@@ -8,19 +8,21 @@ interface PontoonStatus {
   readonly containers: readonly { readonly id: string; readonly resolver: "pontoon" | "docker" }[];
 }
 
-/** Waits until pontoon answers the site's one asker, and Docker the other; both as pontoon itself tells. */
+/** Waits until pontoon answers the site's one client, and Docker the other; both as pontoon itself tells. */
 export async function pontoonPeer(site: Site, pontoon: Pontoon): Promise<Peer> {
   const resolverOf = (status: PontoonStatus, id: string) =>
     status.containers.find((container) => container.id === id)?.resolver;
   const status = await pontoon.waitUntil((now) => {
     const answering = now as unknown as PontoonStatus;
-    return resolverOf(answering, site.asker.id) === "pontoon" && resolverOf(answering, site.plainAsker.id) === "docker";
+    return (
+      resolverOf(answering, site.client.id) === "pontoon" && resolverOf(answering, site.plainAsker.id) === "docker"
+    );
   });
   const { dns } = status as unknown as PontoonStatus;
   if (dns.pid === undefined) throw new Error("pontoon answers, but its status names no server process");
   return {
     name: "pontoon",
-    asker: site.asker,
+    client: site.client,
     target: { address: "127.0.0.11", port: 53 },
     processes: [dns.pid],
     stop: async () => void (await pontoon.stop()),

@@ -68,7 +68,7 @@ t.test("it is bounded in bytes, too", (t) => {
   t.end();
 });
 
-t.test("beyond their own entries, askers share what room there is, and give it back", (t) => {
+t.test("beyond their own entries, clients share what room there is, and give it back", (t) => {
   const room = new SharedRoom(200_000);
   const [greedy, modest] = [new PacketCache(room), new PacketCache(room)];
   const fill = (cache: PacketCache, count: number) => {

@@ -8,7 +8,7 @@ export interface CachedReply {
   readonly size: number;
 }
 
-/** Entries and bytes of queries and replies every asker may have; queries that bring kilobytes of options count for many. */
+/** Entries and bytes of queries and replies every client may have; queries that bring kilobytes of options count for many. */
 const ownEntries = 1024;
 const ownBytes = 512 * 1024;
 /** Bytes; clients that ask for the same again do not send longer queries. */
@@ -17,7 +17,7 @@ const queryAtMost = 512;
 const overhead = 200; // bytes
 const roomForMore = 16_000_000; // bytes
 
-/** What all askers together may take up beyond what each has of its own. */
+/** What all clients together may take up beyond what each has of its own. */
 export class SharedRoom {
   #left: number;
 
@@ -39,8 +39,8 @@ export class SharedRoom {
 
 /**
  * Replies from the table by the query's bytes behind the id. A query seen before costs one look-up and one copy.
- * Emptied whenever the asker's answers may have changed, and when it is full: spelling a name in random letter case
- * (0x20) fills it with entries nobody asks for again. An asker that does so takes no other's own entries away.
+ * Emptied whenever the client's answers may have changed, and when it is full: spelling a name in random letter case
+ * (0x20) fills it with entries nobody asks for again. A client that does so takes no other's own entries away.
  */
 export class PacketCache {
   readonly #entries = new Map<string, CachedReply>();

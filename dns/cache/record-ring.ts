@@ -1,4 +1,4 @@
-import { KeyHash } from "./siphash.js";
+import { SipHash } from "./siphash.js";
 
 // A record: its size (4 bytes), the hashes of its key and owner (4 each), the key's length (2), flags (1), the key, the payload.
 const HASH = 4;
@@ -35,7 +35,7 @@ interface Moving {
 export class RecordRing {
   readonly arena: Buffer;
   readonly #slots: Int32Array;
-  readonly #hash = new KeyHash();
+  readonly #hash = new SipHash();
   readonly #mostRecords: number;
   #write = 0;
   #oldest = 0;

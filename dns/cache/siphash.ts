@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
  * HalfSipHash-1-3 of a string of single bytes, under a secret of its own: whoever chooses the keys cannot choose which
  * of them collide.
  */
-export class KeyHash {
+export class SipHash {
   readonly #k0: number;
   readonly #k1: number;
 

@@ -1,5 +1,5 @@
 import type { Poller } from "../../linux/poller.js";
-import { monotonicNow, type Deadline, type DeadlineWheel } from "../../linux/timer-wheel.js";
+import { monotonicNow, type Timer, type TimerWheel } from "../../linux/timer-wheel.js";
 import type { ForwardingSockets } from "./forwarding-sockets.js";
 import type { NameKey } from "../wire/name.js";
 import type { Upstream } from "../protocol.js";
@@ -22,7 +22,7 @@ const otherWayAfter = 1 / 3;
 
 export interface AttemptTools {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly health: UpstreamHealth;
 }
 
@@ -56,7 +56,7 @@ type Form = "edns" | "plain" | "large";
  */
 export class Attempt {
   readonly #exchanges = new Map<Exchange, Form | "tcp">();
-  #timer: Deadline | undefined;
+  #timer: Timer | undefined;
   /** Asked without EDNS, and why. */
   #plain: "refused" | "unheard" | "known" | undefined;
   #askedLarge = false;
@@ -73,12 +73,12 @@ export class Attempt {
     private readonly sockets: ForwardingSockets,
     private readonly onEnd: (end: AttemptEnd) => void,
   ) {
-    const { health, wheel } = tools;
+    const { health, timers: timers } = tools;
     health.asked(upstream);
-    if (!this.#hasEdns || this.#edns.isPlain(wheel.now())) this.#plain = "known";
+    if (!this.#hasEdns || this.#edns.isPlain(timers.now())) this.#plain = "known";
     if (question.overTcp) {
       this.#askTcp();
-      this.#timer = wheel.in(health.patience * otherWayAfter, () => this.isSilent && this.#beginUdp());
+      this.#timer = timers.schedule(health.patience * otherWayAfter, () => this.isSilent && this.#beginUdp());
     } else this.#beginUdp();
   }
 
@@ -104,10 +104,10 @@ export class Attempt {
   }
 
   #beginUdp(): void {
-    const { health, wheel } = this.tools;
+    const { health, timers: timers } = this.tools;
     this.#askUdp(this.#plain ? "plain" : "edns");
     if (!this.#plain && !this.#edns.isProven)
-      this.#timer = wheel.in(health.patience * otherWayAfter, () => this.#tryPlain());
+      this.#timer = timers.schedule(health.patience * otherWayAfter, () => this.#tryPlain());
   }
 
   cancel(): void {
@@ -186,7 +186,7 @@ export class Attempt {
   }
 
   #learnFromPlain(reply: Buffer): void {
-    const now = this.tools.wheel.now();
+    const now = this.tools.timers.now();
     if (this.#plain === "refused" && !isError(rcodeOf(reply))) this.#edns.refused(now);
     if (this.#plain === "unheard" && [...this.#exchanges.values()].includes("edns")) this.#edns.ignored(now);
   }
@@ -207,7 +207,7 @@ export class Attempt {
     const message = this.#plain ? withoutEdns(query, questionEnd) : query;
     this.sockets.takeTcp((fd) => {
       if (this.#over) return fd === undefined ? undefined : this.sockets.giveBackTcp(fd);
-      if (fd === undefined) return poller.soon(() => this.#over || this.#onNoTcp());
+      if (fd === undefined) return poller.defer(() => this.#over || this.#onNoTcp());
       const giveBack = (used: number) => this.sockets.giveBackTcp(used);
       const sentAt = monotonicNow();
       const exchange: Exchange = askOverTcp(

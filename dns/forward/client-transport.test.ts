@@ -13,7 +13,7 @@ function withoutOpt(query: Buffer): Buffer {
 
 /** Lets time pass, too. */
 async function answer(bench: ServiceBench, client: StreamClient): Promise<string | undefined> {
-  const { loop } = bench.outside;
+  const { loop } = bench.forwarder;
   let turns = 0;
   await loop.until("an answer", () => {
     if (++turns % 50 === 0) loop.pass(100);

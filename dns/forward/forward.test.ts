@@ -59,7 +59,7 @@ class Bench {
       overTcp,
     };
     const forward = new Forward(
-      { poller: this.loop.poller, wheel: this.loop.wheel, health: this.health },
+      { poller: this.loop.poller, timers: this.loop.timers, health: this.health },
       request,
       (outcome) => outcomes.push(outcome),
       () => ends.quiet++,

@@ -1,4 +1,4 @@
-import type { Deadline } from "../../linux/timer-wheel.js";
+import type { Timer } from "../../linux/timer-wheel.js";
 import { Attempt, type AttemptEnd, type AttemptFailure, type AttemptTools, type UpstreamQuestion } from "./attempt.js";
 import type { ForwardingSockets } from "./forwarding-sockets.js";
 import type { Source, Upstream } from "../protocol.js";
@@ -47,8 +47,8 @@ interface Standing {
  */
 export class Forward {
   readonly #standings: readonly Standing[];
-  readonly #deadline: Deadline;
-  readonly #timers = new Set<Deadline>();
+  readonly #deadline: Timer;
+  readonly #timers = new Set<Timer>();
   /** Those that are only listened to, after the end. */
   readonly #late = new Set<Standing>();
   #over = false;
@@ -73,8 +73,8 @@ export class Forward {
       end: undefined,
       passed: down.has(upstream),
     }));
-    this.#deadline = tools.wheel.in(request.within ?? FORWARD_TIME, () => this.#onDeadline());
-    tools.poller.soon(() => {
+    this.#deadline = tools.timers.schedule(request.within ?? FORWARD_TIME, () => this.#onDeadline());
+    tools.poller.defer(() => {
       if (this.#over) return;
       const probed = this.#standings.find(({ upstream }) => upstream === probe);
       if (probed) this.#begin(probed);
@@ -91,8 +91,8 @@ export class Forward {
   /** Somebody asks the same again: what was sent some time ago may have been lost, so it is sent once more. */
   again(): void {
     const silent = this.#standings.findLast(({ attempt }) => attempt?.isSilent);
-    if (this.#over || !silent || this.tools.wheel.now() - this.#sentAt < RESEND_AFTER) return;
-    this.#sentAt = this.tools.wheel.now();
+    if (this.#over || !silent || this.tools.timers.now() - this.#sentAt < RESEND_AFTER) return;
+    this.#sentAt = this.tools.timers.now();
     silent.attempt!.resend();
   }
 
@@ -111,11 +111,11 @@ export class Forward {
   }
 
   #await(standing: Standing): void {
-    const { wheel, health } = this.tools;
+    const { timers: timers, health } = this.tools;
     standing.passed = false;
     this.#begin(standing);
-    this.#timers.add(wheel.in(health.patience * EARLY, () => this.#askNextEarly(standing)));
-    this.#timers.add(wheel.in(health.patience, () => this.#passBy(standing)));
+    this.#timers.add(timers.schedule(health.patience * EARLY, () => this.#askNextEarly(standing)));
+    this.#timers.add(timers.schedule(health.patience, () => this.#passBy(standing)));
   }
 
   #askNextEarly(standing: Standing): void {
@@ -127,7 +127,7 @@ export class Forward {
   }
 
   #begin(standing: Standing): void {
-    this.#sentAt = this.tools.wheel.now();
+    this.#sentAt = this.tools.timers.now();
     const { upstream } = standing;
     standing.attempt = new Attempt(this.tools, upstream, this.request, this.request.socketsFor(upstream), (end) => {
       standing.end = end;

@@ -69,7 +69,7 @@ export function askOverTcp(
       }
     });
   } catch (error) {
-    poller.soon(() => fail(errorCode(error) ?? "connection failed"));
+    poller.defer(() => fail(errorCode(error) ?? "connection failed"));
   }
   return { cancel: () => end() };
 }

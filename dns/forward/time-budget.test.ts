@@ -1,11 +1,11 @@
 import t from "tap";
 import { TestLoop } from "../../linux/testing/loop.js";
-import { TurnTime } from "./time-budget.js";
+import { TimeBudget } from "./time-budget.js";
 
 t.test("who has used up its time waits for the next round", async (t) => {
   const loop = new TestLoop();
   t.teardown(() => loop.poller.close());
-  const [busy, other] = [new TurnTime(loop.poller), new TurnTime(loop.poller)];
+  const [busy, other] = [new TimeBudget(loop.poller), new TimeBudget(loop.poller)];
   t.ok(busy.isLeft);
   busy.spend(() => {
     const until = performance.now() + 1;

@@ -13,7 +13,7 @@ import {
 } from "../../linux/socket.js";
 import { errorCode } from "../../common/errors.js";
 import { isReplyTo } from "../wire/reply-check.js";
-import { TurnTime } from "./time-budget.js";
+import { TimeBudget } from "./time-budget.js";
 
 /** How one question to one server ended. */
 export type ExchangeOutcome =
@@ -56,7 +56,7 @@ export class UdpChannel {
     private readonly poller: Poller,
     private readonly fd: number,
     private readonly onIdle: () => void = () => undefined,
-    turn = new TurnTime(poller),
+    turn = new TimeBudget(poller),
   ) {
     this.#watch = poller.watch(fd, EPOLLIN, () => turn.isLeft && turn.spend(() => this.#receive()));
   }
@@ -98,7 +98,7 @@ export class UdpChannel {
       // A full socket buffer loses the datagram, as any router on the way might.
       sendBytes(this.fd, sent);
     } catch (error) {
-      this.poller.soon(() => this.#finish(id, { kind: "failed", reason: errorCode(error) ?? "send failed" }));
+      this.poller.defer(() => this.#finish(id, { kind: "failed", reason: errorCode(error) ?? "send failed" }));
     }
     return {
       cancel: () => {

@@ -1,6 +1,6 @@
 import type { Poller } from "../../linux/poller.js";
 import type { Upstream } from "../protocol.js";
-import { TurnTime } from "./time-budget.js";
+import { TimeBudget } from "./time-budget.js";
 import { UdpChannel, type Exchange, type ExchangeOutcome } from "./udp-channel.js";
 
 /** Where more sockets come from: made here at once (host namespace), or asked of the daemon, which adds them later. */
@@ -31,14 +31,14 @@ export class UdpPool {
   readonly #queue: Request[] = [];
   /** Sockets with questions under way, by the server they are connected to. */
   readonly #busy = new Map<string, number>();
-  readonly #turn: TurnTime;
+  readonly #turn: TimeBudget;
 
   constructor(
     private readonly poller: Poller,
     private readonly supply: SocketSupply,
     private readonly socketsAtMost: number,
   ) {
-    this.#turn = new TurnTime(poller);
+    this.#turn = new TimeBudget(poller);
   }
 
   /** Takes over a fresh socket. */
@@ -77,7 +77,9 @@ export class UdpPool {
         this.#busy.set(peer, (this.#busy.get(peer) ?? 0) + 1);
       } catch (error) {
         this.#idle.push(idle);
-        this.poller.soon(() => request.cancelled || request.done({ kind: "failed", reason: (error as Error).message }));
+        this.poller.defer(
+          () => request.cancelled || request.done({ kind: "failed", reason: (error as Error).message }),
+        );
         return true;
       }
     }
@@ -122,7 +124,7 @@ export class UdpPool {
   #enqueue(request: Request): void {
     if (this.#queue.length < queuedAtMost) this.#queue.push(request);
     else
-      this.poller.soon(
+      this.poller.defer(
         () =>
           request.cancelled || request.done({ kind: "failed", reason: "too many questions under way", unasked: true }),
       );

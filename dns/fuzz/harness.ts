@@ -1,6 +1,6 @@
 import { Poller } from "../../linux/poller.js";
-import { DeadlineWheel } from "../../linux/timer-wheel.js";
-import type { Outside, OutsideAnswer, OutsideQuestion } from "../resolve/forwarder.js";
+import { TimerWheel } from "../../linux/timer-wheel.js";
+import type { Forwarder, ForwardedAnswer, ForwardedQuestion } from "../resolve/forwarder.js";
 import type { SandboxRecord } from "../protocol.js";
 import { readQuery } from "../wire/query.js";
 import { isReplyTo } from "../wire/reply-check.js";
@@ -57,7 +57,7 @@ export class Harness {
   readonly tally: Tally = { rounds: 0, ignored: 0, refused: 0, decided: 0, asked: 0, believed: 0, disbelieved: 0 };
   readonly #poller = new Poller();
   #now = 0;
-  readonly #wheel = new DeadlineWheel(() => this.#now);
+  readonly #timers = new TimerWheel(() => this.#now);
   readonly #zones = new Zones();
   readonly #sandboxes: readonly Sandbox[];
   #random = new Random(0);
@@ -90,7 +90,7 @@ export class Harness {
       this.#sandbox({ forwarding: { kind: "upstreams", upstreams: [] } }),
     ];
     for (const sandbox of this.#sandboxes)
-      sandbox.bridge = { ask: this.#askDocker, close: () => undefined } as unknown as UdpChannel;
+      sandbox.dockerResolver = { ask: this.#askDocker, close: () => undefined } as unknown as UdpChannel;
   }
 
   close(): void {
@@ -123,7 +123,7 @@ export class Harness {
     for (let turns = 0; this.#pending.length > 0 || (turns < 200 && sandbox.underWay.size > 0); turns++) {
       const next = this.#pending.splice(this.#random.below(this.#pending.length), 1)[0];
       if (next) next();
-      else this.#wheel.turn((this.#now += 100));
+      else this.#timers.turn((this.#now += 100));
     }
     if (this.#questions > questionsAtMost) return `${this.#questions} questions for one query`;
     if (sandbox.underWay.size > 0) return "a question without an end";
@@ -144,7 +144,7 @@ export class Harness {
       this.tally.refused++;
       return send(buildRefusal(message, question));
     }
-    const resolver = new Resolver(this.#wheel, { kept: this.#kept, ask: this.#ask } as unknown as Outside);
+    const resolver = new Resolver(this.#timers, { cached: this.#cached, ask: this.#ask } as unknown as Forwarder);
     resolver.gap = { everywhere: this.#random.oneIn(4), networks: this.#random.oneIn(8) ? ["front"] : [] };
     const asked: Asked = {
       sandbox,
@@ -159,7 +159,7 @@ export class Harness {
     else resolver.ask(asked, ({ reply }) => send(reply));
   }
 
-  readonly #kept = (_sandbox: Sandbox, question: OutsideQuestion): OutsideAnswer | undefined => {
+  readonly #cached = (_sandbox: Sandbox, question: ForwardedQuestion): ForwardedAnswer | undefined => {
     if (!this.#random.oneIn(5)) return undefined;
     const answer = this.#answerOf(question);
     return answer.kind === "reply" ? answer : undefined;
@@ -167,8 +167,8 @@ export class Harness {
 
   readonly #ask = (
     _sandbox: Sandbox,
-    question: OutsideQuestion,
-    done: (answer: OutsideAnswer) => void,
+    question: ForwardedQuestion,
+    done: (answer: ForwardedAnswer) => void,
   ): { cancel(): void } => {
     this.#questions++;
     return this.#later(() => done(this.#answerOf(question)));
@@ -191,7 +191,7 @@ export class Harness {
     return { cancel: () => (this.#pending = this.#pending.filter((each) => each !== work)) };
   }
 
-  #answerOf(question: OutsideQuestion): OutsideAnswer {
+  #answerOf(question: ForwardedQuestion): ForwardedAnswer {
     const { query, questionEnd } = buildQuery(question);
     const reply = this.#spoilt(query, questionEnd);
     const stored = isReplyTo(reply, query, questionEnd) ? storeReply(reply, questionEnd) : undefined;

@@ -1,4 +1,4 @@
-import type { DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { TimerWheel } from "../../linux/timer-wheel.js";
 import { answerCount, isTruncated } from "../wire/reply-check.js";
 import type { DockerFlight, Waiter } from "../forward/docker-silence.js";
 import { FORWARD_TIME } from "../forward/forward.js";
@@ -20,7 +20,7 @@ export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & {
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
  */
 export function askDocker(
-  wheel: DeadlineWheel,
+  timers: TimerWheel,
   asked: DockerQuestion,
   patience: number,
   done: (reply: Buffer | undefined) => void,
@@ -29,7 +29,7 @@ export function askDocker(
   const key = `${asked.limit > UDP_REPLY_LIMIT ? "tcp" : "udp"} ${asked.message.toString("latin1", 2)}`;
   const start = (waiters: DockerFlight) => {
     dockerFlights.set(key, waiters);
-    fly(wheel, asked, patience, (reply) => {
+    fly(timers, asked, patience, (reply) => {
       dockerFlights.delete(key);
       const isGood = reply !== undefined && answerCount(reply) > 0;
       const again = [...waiters].filter(({ isLate }) => isLate && !isGood);
@@ -47,7 +47,7 @@ export function askDocker(
 
 /** @param done called once, never from inside */
 function fly(
-  wheel: DeadlineWheel,
+  timers: TimerWheel,
   { sandbox, message, question, limit }: DockerQuestion,
   patience: number,
   done: (reply: Buffer | undefined) => void,
@@ -69,18 +69,18 @@ function fly(
       return end(outcome.kind === "reply" ? outcome.reply : truncated);
     }
     truncated = outcome.reply;
-    exchange = sandbox.bridge?.ask(
+    exchange = sandbox.dockerResolver?.ask(
       withSize(message, question.end, UDP_REPLY_LIMIT, question.edns?.dnssecOk ?? false),
       question.end,
       onOutcome,
     );
   };
-  const askedAt = wheel.now();
+  const askedAt = timers.now();
   sandbox.dockerSilence.tried(askedAt);
-  const timer = wheel.in(patience, () => {
+  const timer = timers.schedule(patience, () => {
     if (!truncated) sandbox.dockerSilence.leftUnanswered(askedAt);
     end(truncated);
   });
-  const late = wheel.in(FORWARD_TIME, () => exchange?.cancel());
-  exchange = sandbox.bridge?.ask(message, question.end, onOutcome);
+  const late = timers.schedule(FORWARD_TIME, () => exchange?.cancel());
+  exchange = sandbox.dockerResolver?.ask(message, question.end, onOutcome);
 }

@@ -1,14 +1,14 @@
 import t from "tap";
 import dnsPacket from "dns-packet";
 import { FORWARD_TIME } from "../forward/forward.js";
-import type { OutsideAnswer, OutsideQuestion } from "./forwarder.js";
+import type { ForwardedAnswer, ForwardedQuestion } from "./forwarder.js";
 import { TYPE } from "../wire/query.js";
-import { OutsideBench, askedOf, knowing, packed, questionFor } from "../testing/forwarder.js";
+import { ForwarderBench, askedOf, knowing, packed, questionFor } from "../testing/forwarder.js";
 import { FakeUpstream, deadUpstream } from "../testing/upstream.js";
 
 const web = questionFor("web.example");
 
-function addressOf(answer: OutsideAnswer | undefined): string | undefined {
+function addressOf(answer: ForwardedAnswer | undefined): string | undefined {
   if (answer?.kind !== "reply") return answer?.reason;
   const first = dnsPacket.decode(Buffer.from(answer.stored.bytes, "latin1")).answers?.[0];
   return first?.type === "A" ? first.data : "no address";
@@ -16,7 +16,7 @@ function addressOf(answer: OutsideAnswer | undefined): string | undefined {
 
 t.test("however many ask, one question goes out", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandboxes = ["one", "two"].map((id) => bench.sandbox(id, [fake.upstream]));
   const asked = Array.from({ length: 50 }, (_, index) => bench.ask(sandboxes[index % 2]!, web));
   await bench.asked(fake);
@@ -31,7 +31,7 @@ t.test("however many ask, one question goes out", async (t) => {
 
 t.test("whoever asks again after a while has the question sent again: it may have been lost", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   const first = bench.ask(sandbox, web);
   await bench.asked(fake);
@@ -52,7 +52,7 @@ t.test("another question is another question", async (t) => {
     await knowing(t, { "web.example": { a: ["10.0.0.7"] } }),
     await knowing(t, { "web.example": { a: ["10.0.0.8"] } }),
   ];
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   for (const given of [
     web,
@@ -77,8 +77,8 @@ const clientSubnet = "\x00\x01\x18\x00\xc0\x00\x02";
 
 t.test("what the query says is what the client asked", async (t) => {
   const fake = await knowing(t, {});
-  const bench = new OutsideBench(t);
-  const cases: [Partial<OutsideQuestion>, object][] = [
+  const bench = new ForwarderBench(t);
+  const cases: [Partial<ForwardedQuestion>, object][] = [
     [
       {},
       {
@@ -108,13 +108,13 @@ t.test("what the query says is what the client asked", async (t) => {
 
 t.test("an answer is kept for all with the same upstreams, as long as it lasts", async (t) => {
   const fake = await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 60 } });
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const [one, two, alone] = [
     bench.sandbox("one", [fake.upstream]),
     bench.sandbox("two", [fake.upstream]),
     bench.sandbox("alone", []),
   ];
-  t.equal(bench.outside.kept(one, web), undefined);
+  t.equal(bench.forwarder.cached(one, web), undefined);
   t.match(await bench.answer(bench.ask(one, web)), {
     kind: "reply",
     age: 0,
@@ -122,22 +122,22 @@ t.test("an answer is kept for all with the same upstreams, as long as it lasts",
     source: { kind: "upstream", upstream: fake.upstream, transport: "udp", cached: undefined },
   });
   bench.loop.pass(10_000);
-  const kept = bench.outside.kept(two, web);
-  t.match(kept, { age: 10, stale: false, source: { cached: true } });
-  t.equal(addressOf(kept), "10.0.0.7");
-  t.equal(bench.outside.kept(alone, web), undefined);
+  const cached = bench.forwarder.cached(two, web);
+  t.match(cached, { age: 10, stale: false, source: { cached: true } });
+  t.equal(addressOf(cached), "10.0.0.7");
+  t.equal(bench.forwarder.cached(alone, web), undefined);
   bench.loop.pass(50_000);
-  t.equal(bench.outside.kept(two, web), undefined, "it has expired, and the upstream is up");
+  t.equal(bench.forwarder.cached(two, web), undefined, "it has expired, and the upstream is up");
   t.match(await bench.answer(bench.ask(two, web)), { stale: false, age: 0 });
   t.equal(fake.received.length, 2);
 });
 
 t.test("the loopback address of one container is not another's", (t) => {
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const inside = [{ ip: "127.0.0.1", port: 53, from: "container" }] as const;
   t.not(bench.sandbox("one", inside).upstreamSet, bench.sandbox("two", inside).upstreamSet);
-  const outside = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
-  t.equal(bench.sandbox("three", outside).upstreamSet, bench.sandbox("four", outside).upstreamSet);
+  const forwarder = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
+  t.equal(bench.sandbox("three", forwarder).upstreamSet, bench.sandbox("four", forwarder).upstreamSet);
   t.end();
 });
 
@@ -149,7 +149,7 @@ t.test(
       ["container", false],
       ["host", true],
     ] as const) {
-      const bench = new OutsideBench(t);
+      const bench = new ForwarderBench(t);
       const setOf = (...ids: string[]) =>
         bench.sandbox(ids.join(), [{ ip: "10.0.0.1", port: 53, from }], on(...ids)).upstreamSet;
       t.equal(setOf("red", "blue"), setOf("blue", "red"), `${from}: on the same networks`);
@@ -162,14 +162,14 @@ t.test(
 
 t.test("negative answers are kept as the SOA says", async (t) => {
   const fake = await knowing(t, { "soa.example": { rcode: 3, soa: 20 }, "none.example": { rcode: 3 } });
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   const [withSoa, without] = [questionFor("soa.example"), questionFor("none.example")];
   for (const question of [withSoa, without]) await bench.answer(bench.ask(sandbox, question));
-  t.match(bench.outside.kept(sandbox, withSoa), { stored: { rcode: 3 } });
-  t.equal(bench.outside.kept(sandbox, without), undefined);
+  t.match(bench.forwarder.cached(sandbox, withSoa), { stored: { rcode: 3 } });
+  t.equal(bench.forwarder.cached(sandbox, without), undefined);
   bench.loop.pass(20_000);
-  t.equal(bench.outside.kept(sandbox, withSoa), undefined);
+  t.equal(bench.forwarder.cached(sandbox, withSoa), undefined);
 });
 
 /** A bench that has learnt of a name whose answer has expired since; the upstream says nothing more. */
@@ -178,7 +178,7 @@ async function expired(t: Parameters<typeof knowing>[0]) {
     "web.example": { a: ["10.0.0.7"], ttl: 60 },
   };
   const fake = await knowing(t, names);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   await bench.answer(bench.ask(sandbox, web));
   names["web.example"] = { a: ["10.0.0.8"], ttl: 60, silent: true };
@@ -197,15 +197,15 @@ t.test(
     bench.loop.pass(20);
     t.same([addressOf(first.answers[0]), addressOf(second.answers[0])], ["10.0.0.7", "10.0.0.7"]);
     t.match(first.answers, [{ stale: true, source: { cached: true } }]);
-    for (let count = 0; count < 3; count++) t.match(bench.outside.kept(sandbox, web), { stale: true });
+    for (let count = 0; count < 3; count++) t.match(bench.forwarder.cached(sandbox, web), { stale: true });
     await bench.asked(fake, 3);
     await bench.settle();
     t.equal(fake.received.length, 3, "once for all");
     names["web.example"] = { a: ["10.0.0.8"], ttl: 60 };
     bench.loop.pass(FORWARD_TIME + 10);
-    t.match(bench.outside.kept(sandbox, web), { stale: true });
-    await bench.loop.until("the upstream is back", () => bench.outside.kept(sandbox, web)?.stale === false);
-    t.equal(addressOf(bench.outside.kept(sandbox, web)), "10.0.0.8");
+    t.match(bench.forwarder.cached(sandbox, web), { stale: true });
+    await bench.loop.until("the upstream is back", () => bench.forwarder.cached(sandbox, web)?.stale === false);
+    t.equal(addressOf(bench.forwarder.cached(sandbox, web)), "10.0.0.8");
   },
 );
 
@@ -221,7 +221,7 @@ t.test("what another name's question came to says nothing of this one", async (t
     t.match(await bench.answer(asked), { kind: "failed" });
   }
   t.match(bench.health.report(), [{ down: true }]);
-  t.equal(bench.outside.kept(sandbox, web), undefined, "it is asked");
+  t.equal(bench.forwarder.cached(sandbox, web), undefined, "it is asked");
   t.match(await bench.answer(bench.ask(sandbox, web)), { stale: false });
   t.equal(askedOf(fake).at(-1), "web.example A");
 });
@@ -231,7 +231,7 @@ t.test("what was answered past a server in front is gone when its seconds are ov
     await FakeUpstream.start(t),
     await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 600 } }),
   ];
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [first.upstream, second.upstream]);
   const asked = bench.ask(sandbox, web);
   await bench.asked(first);
@@ -242,9 +242,9 @@ t.test("what was answered past a server in front is gone when its seconds are ov
   t.equal(sandbox.flights.size, 1, "the first is still listened to");
   bench.loop.pass(4000);
   t.equal(sandbox.flights.size, 0);
-  t.match(bench.outside.kept(sandbox, web), { stale: false });
+  t.match(bench.forwarder.cached(sandbox, web), { stale: false });
   bench.loop.pass(1500);
-  t.equal(bench.outside.kept(sandbox, web), undefined);
+  t.equal(bench.forwarder.cached(sandbox, web), undefined);
   second.udp.removeAllListeners("message");
   const again = bench.ask(sandbox, web);
   bench.loop.pass(FORWARD_TIME + 10);
@@ -253,34 +253,34 @@ t.test("what was answered past a server in front is gone when its seconds are ov
 
 t.test("what is forgotten is asked for again, and what is on its way by then is not kept", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   const other = questionFor("other.example");
   const answer = (index: number, ip: string) =>
     fake.received[index]!.reply(packed(fake.received[index]!.query, { a: [ip] }));
   const asked = [web, other].map((question) => bench.ask(sandbox, question));
   await bench.asked(fake, 2);
-  t.equal(bench.outside.forget(web.key), 0);
+  t.equal(bench.forwarder.forget(web.key), 0);
   for (const index of [0, 1]) await answer(index, "10.0.0.7");
   for (const each of asked) t.equal(addressOf(await bench.answer(each)), "10.0.0.7");
-  t.equal(bench.outside.kept(sandbox, web), undefined);
-  t.ok(bench.outside.kept(sandbox, other));
+  t.equal(bench.forwarder.cached(sandbox, web), undefined);
+  t.ok(bench.forwarder.cached(sandbox, other));
   const again = bench.ask(sandbox, web);
   await bench.asked(fake, 3);
   await answer(2, "10.0.0.8");
   t.equal(addressOf(await bench.answer(again)), "10.0.0.8");
-  t.equal(bench.outside.forget(web.key), 1);
-  t.equal(bench.outside.kept(sandbox, web), undefined);
-  t.ok(bench.outside.kept(sandbox, other));
-  t.equal(bench.outside.forget(undefined), 1);
-  t.equal(bench.outside.kept(sandbox, other), undefined);
+  t.equal(bench.forwarder.forget(web.key), 1);
+  t.equal(bench.forwarder.cached(sandbox, web), undefined);
+  t.ok(bench.forwarder.cached(sandbox, other));
+  t.equal(bench.forwarder.forget(undefined), 1);
+  t.equal(bench.forwarder.cached(sandbox, other), undefined);
 });
 
 t.test(
   "what was asked from inside a container is its own, unless answers are shared, and then only on its networks",
   (t) => {
     const upstreams = [{ ip: "10.0.0.1", port: 53, from: "container" }] as const;
-    const bench = new OutsideBench(t);
+    const bench = new ForwarderBench(t);
     const on = (...ids: string[]) => ids.map((id) => ({ id, links: [] }));
     const setOf = (id: string, sharesAnswers: boolean, ...networks: string[]) =>
       bench.sandbox(id, upstreams, { sharesAnswers, networks: on(...networks) }).upstreamSet;
@@ -293,7 +293,7 @@ t.test(
 
 t.test("an expired answer is better than a failure", async (t) => {
   const fake = await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 60 } });
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   await bench.answer(bench.ask(sandbox, web));
   bench.loop.pass(60_000);
@@ -305,7 +305,7 @@ t.test("an expired answer is better than a failure", async (t) => {
 
 t.test("a failure is everybody's", async (t) => {
   const dead = await deadUpstream();
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const [one, two] = [bench.sandbox("one", [dead]), bench.sandbox("two", [dead])];
   const asked = [bench.ask(one, web), bench.ask(two, web)];
   for (const each of asked)
@@ -324,7 +324,7 @@ t.test("a reply that does not hold together is a failure", async (t) => {
       void reply(bytes);
     },
   });
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   t.match(await bench.answer(bench.ask(bench.sandbox("one", [fake.upstream]), web)), {
     kind: "failed",
     reason: "127.0.0.1: a malformed reply",
@@ -333,7 +333,7 @@ t.test("a reply that does not hold together is a failure", async (t) => {
 
 t.test("whoever waits takes over when the one that asked is let go", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const [one, two, three] = [
     bench.sandbox("one", [fake.upstream]),
     bench.sandbox("two", [fake.upstream]),
@@ -357,7 +357,7 @@ t.test("whoever waits takes over when the one that asked is let go", async (t) =
 
 t.test("to take over does not start the time anew", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const [one, two] = [bench.sandbox("one", [fake.upstream]), bench.sandbox("two", [fake.upstream])];
   bench.ask(one, web);
   const waiting = bench.ask(two, web);
@@ -372,7 +372,7 @@ t.test("to take over does not start the time anew", async (t) => {
 
 t.test("whoever has other upstreams by now does not take over", async (t) => {
   const [fake, other] = [await FakeUpstream.start(t), await FakeUpstream.start(t)];
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const [one, two] = [bench.sandbox("one", [fake.upstream]), bench.sandbox("two", [fake.upstream])];
   bench.ask(one, web);
   const waiting = bench.ask(two, web);
@@ -386,7 +386,7 @@ t.test("whoever has other upstreams by now does not take over", async (t) => {
 
 t.test("with nobody left who waits, letting go ends the question", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const one = bench.sandbox("one", [fake.upstream]);
   const asked = bench.ask(one, web);
   await bench.asked(fake);
@@ -399,24 +399,24 @@ t.test("with nobody left who waits, letting go ends the question", async (t) => 
 
 t.test("a question nobody waits for any more is still learnt from", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   const [gone, stays] = [bench.ask(sandbox, web), bench.ask(sandbox, web)];
   await bench.asked(fake);
   gone.cancel();
   stays.cancel();
   await fake.received[0]!.reply(packed(fake.received[0]!.query, { a: ["10.0.0.7"] }));
-  await bench.loop.until("it is kept", () => bench.outside.kept(sandbox, web) !== undefined);
+  await bench.loop.until("it is kept", () => bench.forwarder.cached(sandbox, web) !== undefined);
   t.same([...gone.answers, ...stays.answers], []);
 });
 
 t.test("whoever is told may send the others away, and ask again", async (t) => {
   const fake = await knowing(t, { "web.example": { a: ["10.0.0.7"], ttl: 0 } });
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream]);
   let again: ReturnType<typeof bench.ask> | undefined;
   const waiting: { cancel(): void }[] = [];
-  bench.outside.ask(sandbox, web, () => {
+  bench.forwarder.ask(sandbox, web, () => {
     for (const each of waiting) each.cancel();
     again = bench.ask(sandbox, web);
   });
@@ -429,7 +429,7 @@ t.test("whoever is told may send the others away, and ask again", async (t) => {
 });
 
 t.test("questions from a container's namespace use its own sockets", async (t) => {
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [{ ip: "127.0.0.1", port: 1, from: "container" }]);
   const asked = bench.ask(sandbox, web);
   await bench.settle();

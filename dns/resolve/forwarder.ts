@@ -18,14 +18,14 @@ const failuresAtMost = 1024;
 export const STALE_TTL = 30;
 
 /** What is asked of the outside world, whoever asks. */
-export interface OutsideQuestion extends QueryContent {
+export interface ForwardedQuestion extends QueryContent {
   /** Largest UDP reply the client takes, bytes: asked for where TCP does not work. */
   readonly clientSize: number;
   /** Asked over TCP. */
   readonly overTcp: boolean;
 }
 
-export type OutsideAnswer =
+export type ForwardedAnswer =
   | {
       readonly kind: "reply";
       readonly stored: StoredReply;
@@ -37,13 +37,13 @@ export type OutsideAnswer =
 
 interface Waiter {
   readonly sandbox: Sandbox;
-  readonly done: (answer: OutsideAnswer) => void;
+  readonly done: (answer: ForwardedAnswer) => void;
 }
 
 /** One question under way, and everybody who waits for it. */
 interface Flight {
   readonly cacheKey: string;
-  readonly question: OutsideQuestion;
+  readonly question: ForwardedQuestion;
   readonly waiters: Set<Waiter>;
   /** When everybody has an answer or a failure, ms of the wheel's clock, whoever leads. */
   readonly until: number;
@@ -55,7 +55,7 @@ interface Flight {
 }
 
 /** Names of the outside world: kept answers first, else one question to the upstreams however many ask. */
-export class Outside {
+export class Forwarder {
   readonly #flights = new Map<string, Flight>();
   /** Questions whose last refresh came to nothing. */
   readonly #failed = new RecentNames(failureLasts, failuresAtMost);
@@ -67,12 +67,12 @@ export class Outside {
   ) {}
 
   /** A kept answer that is good now: fresh, or all there is since asking anew has just failed. */
-  kept(sandbox: Sandbox, question: OutsideQuestion): (OutsideAnswer & { kind: "reply" }) | undefined {
+  cached(sandbox: Sandbox, question: ForwardedQuestion): (ForwardedAnswer & { kind: "reply" }) | undefined {
     const cacheKey = keyOf(sandbox, question);
     const cached = this.cache.get(cacheKey);
     if (!cached) return undefined;
     if (cached.fresh) return replyOf(cached);
-    if (!this.#failed.has(cacheKey, this.tools.wheel.now())) return undefined;
+    if (!this.#failed.has(cacheKey, this.tools.timers.now())) return undefined;
     if (sandbox.hasRoom && !this.#flights.has(flightKeyOf(cacheKey, question)))
       this.#start(sandbox, question, cacheKey); // perhaps one is back
     return replyOf(cached);
@@ -90,7 +90,7 @@ export class Outside {
   }
 
   /** Asks the sandbox's upstreams, or waits for somebody who asks them the same. `done` is called once, not from inside. */
-  ask(sandbox: Sandbox, question: OutsideQuestion, done: (answer: OutsideAnswer) => void): { cancel(): void } {
+  ask(sandbox: Sandbox, question: ForwardedQuestion, done: (answer: ForwardedAnswer) => void): { cancel(): void } {
     const cacheKey = keyOf(sandbox, question);
     const known = this.#flights.get(flightKeyOf(cacheKey, question));
     known?.running?.again();
@@ -100,12 +100,12 @@ export class Outside {
     return { cancel: () => flight.waiters.delete(waiter) };
   }
 
-  #start(leader: Sandbox, question: OutsideQuestion, cacheKey: string): Flight {
+  #start(leader: Sandbox, question: ForwardedQuestion, cacheKey: string): Flight {
     const flight: Flight = {
       cacheKey,
       question,
       waiters: new Set(),
-      until: this.tools.wheel.now() + FORWARD_TIME,
+      until: this.tools.timers.now() + FORWARD_TIME,
       leader,
       running: undefined,
       isKept: true,
@@ -125,7 +125,7 @@ export class Outside {
       overTcp: question.overTcp,
       upstreams: leader.upstreams,
       socketsFor: (upstream: Upstream) => this.#socketsFor(leader, upstream),
-      within: flight.until - this.tools.wheel.now(),
+      within: flight.until - this.tools.timers.now(),
     };
     let landed = false;
     const onOutcome = (outcome: ForwardOutcome) => {
@@ -163,11 +163,11 @@ export class Outside {
       return this.#land(flight, { ...outcome, age: 0, stale: false });
     }
     const cached = this.cache.get(cacheKey);
-    if (cached) this.#failed.add(cacheKey, this.tools.wheel.now());
+    if (cached) this.#failed.add(cacheKey, this.tools.timers.now());
     this.#land(flight, cached ? replyOf(cached) : outcome);
   }
 
-  #land(flight: Flight, answer: OutsideAnswer): void {
+  #land(flight: Flight, answer: ForwardedAnswer): void {
     const flightKey = flightKeyOf(flight.cacheKey, flight.question);
     if (this.#flights.get(flightKey) === flight) this.#flights.delete(flightKey);
     for (const waiter of [...flight.waiters]) if (flight.waiters.delete(waiter)) waiter.done(answer); // one may cancel another
@@ -178,19 +178,19 @@ export class Outside {
   }
 }
 
-function replyOf({ stored, source, fresh, age }: Cached): OutsideAnswer & { kind: "reply" } {
+function replyOf({ stored, source, fresh, age }: Cached): ForwardedAnswer & { kind: "reply" } {
   return { kind: "reply", stored, age, stale: !fresh, source: { ...source, cached: true } };
 }
 
 /** Who asks over TCP does not wait for what was asked over UDP: that may be what does not work. */
-function flightKeyOf(cacheKey: string, { overTcp }: OutsideQuestion): string {
+function flightKeyOf(cacheKey: string, { overTcp }: ForwardedQuestion): string {
   return overTcp ? `tcp ${cacheKey}` : cacheKey;
 }
 
-/** Askers with the same upstreams share answers; bits and options that are passed on ask for different ones. */
+/** Clients with the same upstreams share answers; bits and options that are passed on ask for different ones. */
 function keyOf(
   sandbox: Sandbox,
-  { key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: OutsideQuestion,
+  { key, type, class: dnsClass, flags, dnssecOk, clientSubnet }: ForwardedQuestion,
 ): string {
   return `${sandbox.upstreamSet} ${type} ${dnsClass === CLASS.IN ? "" : `C${dnsClass} `}${flags}${dnssecOk ? "D" : ""}${clientSubnet} ${key}`;
 }

@@ -8,7 +8,7 @@ import { udpLimit } from "../wire/reply.js";
 import { Resolver } from "./resolve.js";
 import type { Asked, Resolved } from "./resolved.js";
 import type { Sandbox } from "../sandbox.js";
-import { OutsideBench, askedOf, knowing, packed, type Meaning } from "../testing/forwarder.js";
+import { ForwarderBench, askedOf, knowing, packed, type Meaning } from "../testing/forwarder.js";
 import { FakeUpstream, deadUpstream, type TestLike } from "../testing/upstream.js";
 import { UdpChannel } from "../forward/udp-channel.js";
 
@@ -30,7 +30,7 @@ interface Client {
 
 /** A container whose questions are resolved: `web` on its network `front`, an upstream, and in a gap Docker's resolver. */
 class Bench {
-  readonly outside: OutsideBench;
+  readonly forwarder: ForwarderBench;
   readonly resolver: Resolver;
 
   private constructor(
@@ -40,8 +40,8 @@ class Bench {
     given: Partial<SandboxRecord>,
     readonly sandbox: Sandbox = undefined!,
   ) {
-    this.outside = new OutsideBench(t);
-    const { zones, loop } = this.outside;
+    this.forwarder = new ForwarderBench(t);
+    const { zones, loop } = this.forwarder;
     zones.putNetwork({ id: "front", name: "front", shared: false });
     zones.putEndpoint({
       network: "front",
@@ -52,16 +52,16 @@ class Bench {
       ports: [],
       ttl: 5,
     });
-    this.sandbox = this.outside.sandbox("one", [upstream.upstream], {
+    this.sandbox = this.forwarder.sandbox("one", [upstream.upstream], {
       networks: [{ id: "front", links: [] }],
       ...given,
     });
-    this.resolver = new Resolver(loop.wheel, this.outside.outside);
+    this.resolver = new Resolver(loop.timers, this.forwarder.forwarder);
     this.resolver.gap = noGap;
     if (!docker) return;
-    const bridge = new UdpChannel(loop.poller, udpSocket("ipv4"));
-    bridge.connect(docker.upstream);
-    this.sandbox.bridge = bridge;
+    const dockerResolver = new UdpChannel(loop.poller, udpSocket("ipv4"));
+    dockerResolver.connect(docker.upstream);
+    this.sandbox.dockerResolver = dockerResolver;
     this.resolver.gap = { everywhere: true, networks: [] };
   }
 
@@ -103,8 +103,8 @@ class Bench {
   }
 
   async end(ends: readonly Resolved[]): Promise<Resolved> {
-    await this.outside.loop.until("an end", () => ends.length > 0);
-    await this.outside.settle();
+    await this.forwarder.loop.until("an end", () => ends.length > 0);
+    await this.forwarder.settle();
     if (ends.length > 1) throw new Error("ended twice");
     return ends[0]!;
   }
@@ -123,11 +123,11 @@ class Bench {
   /** Other hosts have names on its network, too; nothing else is the matter. */
   share(): void {
     this.resolver.gap = noGap;
-    this.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
+    this.forwarder.zones.putNetwork({ id: "front", name: "front", shared: true });
   }
 
   pass(ms: number): void {
-    this.outside.loop.pass(ms);
+    this.forwarder.loop.pass(ms);
   }
 }
 
@@ -199,7 +199,7 @@ t.test("other classes than the Internet's are for the upstreams", async (t) => {
 
 t.test("a container named localhost keeps its name", async (t) => {
   const bench = await Bench.start(t);
-  bench.outside.zones.putEndpoint({
+  bench.forwarder.zones.putEndpoint({
     network: "front",
     container: "l",
     names: ["localhost"],
@@ -261,8 +261,8 @@ t.test("single labels: whether they are forwarded, and what a suffix changes", a
 t.test("a suffix that is slow is waited for, although the label itself is known", async (t) => {
   const bench = await Bench.start(t, { names: { nas: { a: ["10.0.0.1"] }, "nas.lan": silent }, search: ["lan"] });
   const ends = bench.begin("nas");
-  await bench.outside.asked(bench.upstream, 3);
-  await bench.outside.settle();
+  await bench.forwarder.asked(bench.upstream, 3);
+  await bench.forwarder.settle();
   t.same(ends, []);
   bench.pass(FORWARD_TIME + 10);
   t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.1 upstream");
@@ -304,7 +304,7 @@ t.test("an answer that has expired says so, and lasts 30 s", async (t) => {
   names["out.example"] = silent;
   bench.pass(60_000);
   const ends = bench.begin("out.example", { edns: true });
-  await bench.outside.asked(bench.upstream, 2);
+  await bench.forwarder.asked(bench.upstream, 2);
   bench.pass(FORWARD_TIME + 10);
   const late = await bench.end(ends);
   t.match(dnsPacket.decode(late.reply).answers, [{ data: "10.0.0.9", ttl: 30 }]);
@@ -344,7 +344,7 @@ t.test("a failure tells why, to who can read it", async (t) => {
     }
   const slow = await Bench.start(t, { names: { "out.example": silent } });
   const ends = slow.begin("out.example", { edns: true });
-  await slow.outside.asked(slow.upstream);
+  await slow.forwarder.asked(slow.upstream);
   slow.pass(FORWARD_TIME + 10);
   t.match(errorIn(await slow.end(ends)), /^22 no answer from 127\.0\.0\.1/);
 });
@@ -385,7 +385,7 @@ t.test("where Docker's resolver is asked, what it says holds, and nobody else is
         const bench = await Bench.start(t, { names: { [name]: upstream }, docker: { [name]: docker } });
         if (shared) bench.share();
         t.equal(await bench.resolve(name), expected, `${what}, ${shared ? "shared" : "gap"}`);
-        t.equal(bench.sandbox.counters.bridged, 1);
+        t.equal(bench.sandbox.counters.dockerResolver, 1);
         t.same([askedOf(bench.docker!), askedOf(bench.upstream)], [[`${name} A`], []], "one packet");
         if (docker.rcode === undefined && !docker.a)
           t.equal(await bench.resolve(name, { type: "AAAA" }), "NOERROR docker");
@@ -404,7 +404,7 @@ t.test("where Docker's resolver fails, the upstreams are asked", async (t) => {
     t.equal(await bench.resolve("new.example"), expected, what);
   }
   const gone = await Bench.start(t, { names: { "new.example": { a: ["10.0.0.9"] } }, docker: {} });
-  gone.sandbox.bridge!.connect(await deadUpstream());
+  gone.sandbox.dockerResolver!.connect(await deadUpstream());
   t.equal(await gone.resolve("new.example"), "NOERROR 10.0.0.9 upstream", "nobody is there");
 });
 
@@ -417,9 +417,9 @@ t.test(
     bench.share();
     const waited = async (ms: number) => {
       const ends = bench.begin("new.example");
-      await bench.outside.settle();
+      await bench.forwarder.settle();
       bench.pass(ms - 10);
-      await bench.outside.settle();
+      await bench.forwarder.settle();
       t.same(ends, [], `not before ${ms} ms`);
       bench.pass(20);
       t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
@@ -445,9 +445,9 @@ t.test(
       const bench = await Bench.start(t, { names: { "new.example": silent }, docker: { "new.example": silent } });
       if (joins) bench.resolver.gap = { everywhere: false, networks: ["front"] };
       const ends = bench.begin("new.example");
-      await bench.outside.settle();
+      await bench.forwarder.settle();
       bench.pass(joins ? 3010 : 2010);
-      await bench.outside.asked(bench.upstream);
+      await bench.forwarder.asked(bench.upstream);
       bench.pass(FORWARD_TIME - (joins ? 3010 : 2010) - 10);
       t.same(ends, []);
       bench.pass(20);
@@ -463,12 +463,15 @@ t.test("what Docker's resolver says late is heard", async (t) => {
     docker: { "new.example": silent },
   });
   const ends = bench.begin("new.example");
-  await bench.outside.asked(bench.docker!);
+  await bench.forwarder.asked(bench.docker!);
   bench.pass(2010);
   t.equal(textOf(await bench.end(ends)), "NOERROR 10.0.0.9 upstream");
   const { query, reply } = bench.docker!.received[0]!;
   await reply(packed(query, { a: ["10.1.0.9"] }));
-  await bench.outside.loop.until("it is heard", () => !bench.sandbox.dockerSilence.isSilent(bench.outside.loop.now));
+  await bench.forwarder.loop.until(
+    "it is heard",
+    () => !bench.sandbox.dockerSilence.isSilent(bench.forwarder.loop.now),
+  );
   t.equal(ends.length, 1);
 });
 
@@ -486,7 +489,7 @@ t.test(
     t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local", "Docker fails");
     docker.web = silent;
     const ends = bench.begin("web");
-    await bench.outside.settle();
+    await bench.forwarder.settle();
     bench.pass(110);
     t.equal(
       textOf(await bench.end(ends)),
@@ -524,7 +527,7 @@ t.test("while nobody feeds the table, nothing is denied that it cannot know: ser
   const names = { "_sip._tcp.example.com": { rcode: 3, soa: 60 } };
   for (const forwarding of [undefined, never]) {
     const bench = await Bench.start(t, { names, docker: {}, ...(forwarding && { forwarding }) });
-    bench.outside.zones.putEndpoint({
+    bench.forwarder.zones.putEndpoint({
       network: "front",
       container: "web",
       names: ["web"],
@@ -558,7 +561,7 @@ t.test("the same question, asked of Docker's resolver by many at once, is asked 
   t.equal(bench.sandbox.dockerFlights.size, 0);
   bench.resolver.gap = { everywhere: false, networks: ["front"] };
   const late = bench.begin("late");
-  bench.outside.zones.putEndpoint({
+  bench.forwarder.zones.putEndpoint({
     network: "front",
     container: "late",
     names: ["late"],
@@ -574,7 +577,7 @@ t.test("who asks when the question is under way already is not denied a name tha
   const docker: Record<string, Meaning> = { new: silent };
   const bench = await Bench.start(t, { docker });
   const first = bench.begin("new");
-  await bench.outside.asked(bench.docker!);
+  await bench.forwarder.asked(bench.docker!);
   const later = [bench.begin("new"), bench.begin("new")];
   docker.new = { a: ["10.1.0.7"] };
   await bench.docker!.received[0]!.reply(packed(bench.docker!.received[0]!.query, NXDOMAIN));
@@ -600,7 +603,7 @@ t.test("a long reply of Docker's resolver is given whole over TCP, and as trunca
     },
   });
   const bench = await Bench.start(t, { docker: {} });
-  bench.sandbox.bridge!.connect(docker.upstream);
+  bench.sandbox.dockerResolver!.connect(docker.upstream);
   t.match(dnsPacket.decode((await bench.end(bench.begin("many"))).reply), { flag_tc: true });
   t.equal(docker.received.length, 1);
   const whole = await bench.end(bench.beginWith({ ...bench.asked("many"), transport: "tcp", limit: 65535 }));
@@ -616,9 +619,9 @@ t.test("an address of Docker's may be kept for five seconds, not its ten minutes
 /** Docker's resolver says nothing of a name, and is waited for for as long as a join may take. */
 async function deniedAfterThreeSeconds(t: Test, bench: Bench, name: string): Promise<void> {
   const ends = bench.begin(name);
-  await bench.outside.settle();
+  await bench.forwarder.settle();
   bench.pass(2990);
-  await bench.outside.settle();
+  await bench.forwarder.settle();
   t.same(ends, []);
   bench.pass(20);
   t.equal(textOf(await bench.end(ends)), "NXDOMAIN upstream");
@@ -635,8 +638,8 @@ t.test("what the table learns meanwhile beats a denial", async (t) => {
     const bench = await Bench.start(t, { docker: { "new.front": silent } });
     bench.resolver.gap = { everywhere: false, networks: ["front"] };
     const ends = bench.begin("new.front");
-    await bench.outside.asked(bench.docker!);
-    bench.outside.zones.putEndpoint({
+    await bench.forwarder.asked(bench.docker!);
+    bench.forwarder.zones.putEndpoint({
       network: "front",
       container: "new",
       names: ["new"],
@@ -749,7 +752,7 @@ t.test(
     bench.resolver.gap = { everywhere: false, networks: ["front"] };
     t.equal(await asksDocker("d.example"), true);
     bench.resolver.gap = noGap;
-    bench.outside.zones.putNetwork({ id: "front", name: "front", shared: true });
+    bench.forwarder.zones.putNetwork({ id: "front", name: "front", shared: true });
     t.equal(await asksDocker("e.example"), true);
   },
 );
@@ -761,13 +764,13 @@ t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
     docker: { "out.example": silent, nas: silent },
   });
   const ends = [bench.begin("out.example"), bench.begin("nas")];
-  await bench.outside.asked(bench.docker!, 2);
+  await bench.forwarder.asked(bench.docker!, 2);
   bench.resolver.gap = noGap;
   ends.push(bench.begin("out.example"), bench.begin("nas"));
-  await bench.outside.asked(bench.upstream, 4);
+  await bench.forwarder.asked(bench.upstream, 4);
   bench.sandbox.letGo();
   bench.pass(FORWARD_TIME * 2);
-  await bench.outside.settle();
+  await bench.forwarder.settle();
   t.same(ends, [[], [], [], []]);
 });
 

@@ -1,14 +1,14 @@
-import type { DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { TimerWheel } from "../../linux/timer-wheel.js";
 import { askDocker } from "./docker-resolver.js";
 import { FORWARD_TIME } from "../forward/forward.js";
 import { localhostAnswer } from "../table/localhost.js";
 import type { LocalAnswer } from "../table/lookup.js";
 import { keyOfText } from "../wire/name.js";
-import type { Outside } from "./forwarder.js";
+import type { Forwarder } from "./forwarder.js";
 import type { Gap } from "../protocol.js";
 import { isInternet, RCODE, TYPE } from "../wire/query.js";
 import {
-  bridged,
+  dockerResolver,
   failure,
   foundUnderSuffix,
   isSearched,
@@ -16,17 +16,17 @@ import {
   isSingleLabelAddress,
   localReply,
   notUnderSuffix,
-  outsideQuestion,
+  forwardedQuestion,
   policy,
   rendered,
-  rotatedKept,
+  rotatedCached,
   singleLabelPolicy,
   type Asked,
   type Resolved,
 } from "./resolved.js";
 import { rcodeOf } from "../wire/reply-check.js";
 import type { Sandbox } from "../sandbox.js";
-import { searchKept, searchSuffixes, type Searched } from "./search.js";
+import { searchCached, searchSuffixes, type Searched } from "./search.js";
 import { addressesIn, plainQuery, storeReply } from "../wire/stored-reply.js";
 
 /** Milliseconds Docker's resolver is given where the table has an answer as well, and while it is known to be silent. */
@@ -55,8 +55,8 @@ export class Resolver {
   patience = 2000;
 
   constructor(
-    private readonly wheel: DeadlineWheel,
-    private readonly outside: Outside,
+    private readonly timers: TimerWheel,
+    private readonly forwarder: Forwarder,
   ) {}
 
   /** The question's end without asking anybody; undefined when others must be asked. */
@@ -86,7 +86,7 @@ export class Resolver {
 
   #decideAlone(asked: Asked): Resolved | undefined {
     if (!this.#mayAskDocker(asked))
-      return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
+      return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
     if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type)))
       return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
@@ -127,8 +127,8 @@ export class Resolver {
   #decideInJoin(asked: Asked): Resolved | undefined {
     if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question))
       return undefined;
-    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked));
-    return kept?.stored.hasAnswers === true ? this.#decidePlainFromKept(asked) : undefined;
+    const cached = this.forwarder.cached(asked.sandbox, forwardedQuestion(asked));
+    return cached?.stored.hasAnswers === true ? this.#decidePlainFromCache(asked) : undefined;
   }
 
   #decideByPolicy(asked: Asked): Resolved | undefined {
@@ -154,35 +154,35 @@ export class Resolver {
     );
   }
 
-  #decideFromKept(asked: Asked): Resolved | undefined {
-    if (isSearched(asked)) return this.#decideSearchFromKept(asked);
-    return this.#decidePlainFromKept(asked);
+  #decideFromCache(asked: Asked): Resolved | undefined {
+    if (isSearched(asked)) return this.#decideSearchFromCache(asked);
+    return this.#decidePlainFromCache(asked);
   }
 
-  #decideSearchFromKept(asked: Asked): Resolved | undefined {
-    const searched = searchKept(this.outside, asked.sandbox, outsideQuestion(asked));
+  #decideSearchFromCache(asked: Asked): Resolved | undefined {
+    const searched = searchCached(this.forwarder, asked.sandbox, forwardedQuestion(asked));
     if (!searched) return undefined;
     if (searched.found) {
-      return rotatedKept(asked, foundUnderSuffix(asked, searched.found), REPLY_LASTS);
+      return rotatedCached(asked, foundUnderSuffix(asked, searched.found), REPLY_LASTS);
     }
     return asked.sandbox.record.singleLabels === "forward"
-      ? this.#decidePlainFromKept(asked)
+      ? this.#decidePlainFromCache(asked)
       : singleLabelPolicy(asked);
   }
 
-  #decidePlainFromKept(asked: Asked): Resolved | undefined {
-    const kept = this.outside.kept(asked.sandbox, outsideQuestion(asked));
-    if (!kept) return undefined;
-    const left = kept.stale ? 0 : (kept.stored.lifetime - kept.age) * 1000;
-    return rotatedKept(asked, rendered(asked, kept), Math.min(REPLY_LASTS, left));
+  #decidePlainFromCache(asked: Asked): Resolved | undefined {
+    const cached = this.forwarder.cached(asked.sandbox, forwardedQuestion(asked));
+    if (!cached) return undefined;
+    const left = cached.stale ? 0 : (cached.stored.lifetime - cached.age) * 1000;
+    return rotatedCached(asked, rendered(asked, cached), Math.min(REPLY_LASTS, left));
   }
 
   /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
   #mayAskDocker(asked: Asked): boolean {
     const { sandbox } = asked;
-    if (sandbox.record.forwarding.kind === "never" || !sandbox.bridge) return false;
+    if (sandbox.record.forwarding.kind === "never" || !sandbox.dockerResolver) return false;
     if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return true;
-    return this.#isInGap(sandbox) && sandbox.dockerSilence.mayTry(this.wheel.now());
+    return this.#isInGap(sandbox) && sandbox.dockerSilence.mayTry(this.timers.now());
   }
 
   #isInGap(sandbox: Sandbox): boolean {
@@ -194,24 +194,24 @@ export class Resolver {
    * the event that tells us, and another container's gap may be what let us ask.
    */
   #isFromGap({ sandbox, question }: Asked): boolean {
-    return sandbox.fromGap.has(question.key, this.wheel.now());
+    return sandbox.fromGap.has(question.key, this.timers.now());
   }
 
-  /** Whether a container is just joining one of the asker's networks. */
+  /** Whether a container is just joining one of the client's networks. */
   #isJoined(sandbox: Sandbox): boolean {
     return this.gap.networks.some((network) => sandbox.isOn(network));
   }
 
   /** Without Docker's resolver, which is not to be asked, or has said nothing. */
   #goOn(asked: Asked, done: (resolved: Resolved) => void): Running | undefined {
-    const decided = this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromKept(asked);
+    const decided = this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
     if (decided) return void done(decided);
     return isSearched(asked) ? this.#search(asked, undefined, done) : this.#askUpstreams(asked, done);
   }
 
   #askUpstreams(asked: Asked, done: (resolved: Resolved) => void): { cancel(): void } {
     asked.sandbox.counters.forwarded++;
-    return this.outside.ask(asked.sandbox, outsideQuestion(asked), (answer) => done(rendered(asked, answer)));
+    return this.forwarder.ask(asked.sandbox, forwardedQuestion(asked), (answer) => done(rendered(asked, answer)));
   }
 
   /**
@@ -238,7 +238,7 @@ export class Resolver {
       done(resolved);
     };
     running.push(
-      searchSuffixes(this.outside, sandbox, outsideQuestion(asked), (outcome) => {
+      searchSuffixes(this.forwarder, sandbox, forwardedQuestion(asked), (outcome) => {
         searched = outcome;
         settle();
       }),
@@ -255,7 +255,7 @@ export class Resolver {
 
   #decideLabel(asked: Asked): Resolved | undefined {
     return asked.sandbox.record.singleLabels === "forward"
-      ? this.#decidePlainFromKept(asked)
+      ? this.#decidePlainFromCache(asked)
       : singleLabelPolicy(asked);
   }
 
@@ -265,14 +265,14 @@ export class Resolver {
    */
   #askDockerFirst(asked: Asked, done: (resolved: Resolved) => void): Running {
     const { sandbox } = asked;
-    sandbox.counters.bridged++;
+    sandbox.counters.dockerResolver++;
     let next: Running | undefined;
     const finish = (resolved: Resolved) => {
       deadline.cancel();
       done(resolved);
     };
-    const question = askDocker(this.wheel, asked, this.#patienceFor(asked), (reply) => {
-      const dockers = reply && bridged(asked, reply);
+    const question = askDocker(this.timers, asked, this.#patienceFor(asked), (reply) => {
+      const dockers = reply && dockerResolver(asked, reply);
       next = dockers ? this.#onDockers(asked, dockers, finish) : this.#goOn(asked, finish);
     });
     const cancel = () => {
@@ -281,7 +281,7 @@ export class Resolver {
       next?.cancel();
     };
     // Whoever is asked after Docker's resolver has what is left of a question's time.
-    const deadline = this.wheel.in(FORWARD_TIME, () => {
+    const deadline = this.timers.schedule(FORWARD_TIME, () => {
       cancel();
       done(
         failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"),
@@ -294,14 +294,14 @@ export class Resolver {
     const { sandbox } = asked;
     if (lookUp(asked)) return BRIDGE_TIME;
     if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return JOIN_TIME;
-    return sandbox.dockerSilence.isSilent(this.wheel.now()) ? BRIDGE_TIME : this.patience;
+    return sandbox.dockerSilence.isSilent(this.timers.now()) ? BRIDGE_TIME : this.patience;
   }
 
   #onDockers(asked: Asked, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
     const { sandbox, question } = asked;
     if (dockers.found) {
       // Not when it was asked only because it is remembered: that would never end.
-      if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.wheel.now());
+      if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.timers.now());
       return void done(this.#isUnfed && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
     }
     const rcode = rcodeOf(dockers.reply);
@@ -331,7 +331,7 @@ export class Resolver {
     const type = asked.question.type === TYPE.AAAA ? TYPE.AAAA : TYPE.A;
     const { message, end } = plainQuery(key, type);
     return askDocker(
-      this.wheel,
+      this.timers,
       { sandbox: asked.sandbox, message, question: { end, edns: undefined }, limit: 0 },
       BRIDGE_TIME,
       (reply) => {

@@ -2,7 +2,7 @@ import { monotonicNow } from "../../linux/timer-wheel.js";
 import { failureError, policyError, staleError } from "./extended-errors.js";
 import type { Why } from "../forward/forward.js";
 import type { LocalAnswer } from "../table/lookup.js";
-import { STALE_TTL, type OutsideAnswer, type OutsideQuestion } from "./forwarder.js";
+import { STALE_TTL, type ForwardedAnswer, type ForwardedQuestion } from "./forwarder.js";
 import type { Source } from "../protocol.js";
 import { CLASS, isInternet, RCODE, TYPE, type Question } from "../wire/query.js";
 import { buildReply, renderReply, udpLimit, type ReplyContent } from "../wire/reply.js";
@@ -63,13 +63,13 @@ export function isSingleLabelAddress(question: Question): boolean {
   return (question.type === TYPE.A || question.type === TYPE.AAAA) && isSingleLabel(question);
 }
 
-/** Whether the asker's suffixes are tried before anything else. */
+/** Whether the client's suffixes are tried before anything else. */
 export function isSearched({ question, sandbox }: Asked): boolean {
   return isSingleLabelAddress(question) && sandbox.record.search.length > 0;
 }
 
 /** What of a client's question matters to whoever answers it: cookies, padding and the like are between it and us. */
-export function outsideQuestion({ question, transport }: Asked): OutsideQuestion {
+export function forwardedQuestion({ question, transport }: Asked): ForwardedQuestion {
   const { key, type, flags, edns } = question;
   return {
     key,
@@ -115,7 +115,7 @@ export function failure(asked: Asked, why: Why, reason: string): Resolved {
   };
 }
 
-export function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
+export function rendered(asked: Asked, answer: ForwardedAnswer): Resolved {
   if (answer.kind === "failed") return failure(asked, answer.why, answer.reason);
   const { stored, age, stale, source } = answer;
   const rendering = stale ? { age, ttl: () => STALE_TTL, error: staleError } : { age };
@@ -126,7 +126,7 @@ export function rendered(asked: Asked, answer: OutsideAnswer): Resolved {
   };
 }
 
-export function bridged(asked: Asked, dockers: Buffer): Resolved | undefined {
+export function dockerResolver(asked: Asked, dockers: Buffer): Resolved | undefined {
   const { end } = asked.question;
   const stored =
     isTruncated(dockers) && dockers.length >= end ? storeTruncated(dockers, end) : storeReply(dockers, end);
@@ -155,7 +155,7 @@ export function notUnderSuffix(asked: Asked, { failed, exists }: Searched, plain
  * A reply from what is kept: its addresses are given out in turn, as those of containers are.
  * @param lasts milliseconds it may be given out as it is
  */
-export function rotatedKept(asked: Asked, resolved: Resolved, lasts: number): Resolved {
+export function rotatedCached(asked: Asked, resolved: Resolved, lasts: number): Resolved {
   const all = rotations(resolved.reply, asked.question.end);
   const first = asked.sandbox.counters.cached++ % all.length;
   const variants = [...all.slice(first), ...all.slice(0, first)];

@@ -2,12 +2,12 @@ import dnsPacket from "dns-packet";
 import fc from "fast-check";
 import t from "tap";
 import { keyOfText } from "../wire/name.js";
-import type { OutsideQuestion } from "./forwarder.js";
+import type { ForwardedQuestion } from "./forwarder.js";
 import { CLASS, RCODE, TYPE } from "../wire/query.js";
 import { buildReply } from "../wire/reply.js";
 import { searchSuffixes, type Found, type Searched } from "./search.js";
 import type { Sandbox } from "../sandbox.js";
-import { OutsideBench, askedOf, knowing, packed, questionFor, type Meaning } from "../testing/forwarder.js";
+import { ForwarderBench, askedOf, knowing, packed, questionFor, type Meaning } from "../testing/forwarder.js";
 import { FakeUpstream } from "../testing/upstream.js";
 
 const AAAA = (name: string) => questionFor(name, TYPE.AAAA);
@@ -40,12 +40,12 @@ class Search {
   readonly running: { cancel(): void };
 
   constructor(
-    private readonly bench: OutsideBench,
+    private readonly bench: ForwarderBench,
     sandbox: Sandbox,
     private readonly label: string,
-    question: OutsideQuestion,
+    question: ForwardedQuestion,
   ) {
-    this.running = searchSuffixes(bench.outside, sandbox, question, ({ found }) => this.ends.push(found));
+    this.running = searchSuffixes(bench.forwarder, sandbox, question, ({ found }) => this.ends.push(found));
   }
 
   async lines(): Promise<string[] | "none"> {
@@ -62,7 +62,7 @@ async function searching(
   search: readonly string[],
 ) {
   const fake = await knowing(t, names);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [fake.upstream], { search });
   const find = (label: string, type: number = TYPE.A) =>
     new Search(bench, sandbox, label, questionFor(label, type)).lines();
@@ -85,7 +85,7 @@ t.test("the first suffix of the list that has the label wins", async (t) => {
 
 t.test("an earlier suffix that is slow is waited for", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const search = new Search(
     bench,
     bench.sandbox("one", [fake.upstream], { search: ["slow", "quick"] }),
@@ -123,10 +123,10 @@ t.test("A and AAAA agree on the suffix", async (t) => {
 
 t.test("a family that could not be asked of the name that there is, is not denied", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const ends: Searched[] = [];
   searchSuffixes(
-    bench.outside,
+    bench.forwarder,
     bench.sandbox("one", [fake.upstream], { search: ["lan"] }),
     questionFor("nas"),
     (searched) => ends.push(searched),
@@ -191,7 +191,7 @@ t.test("a suffix that nobody answers for is passed over", async (t) => {
 
 t.test("a search that is cancelled ends in nothing", async (t) => {
   const fake = await FakeUpstream.start(t);
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const search = new Search(bench, bench.sandbox("one", [fake.upstream], { search: ["lan"] }), "nas", AAAA("nas"));
   await bench.asked(fake, 2);
   search.running.cancel();
@@ -217,7 +217,7 @@ t.test("a name too long, a suffix that is none and more than six are left out", 
 });
 
 t.test("labels with bytes that text cannot carry are not searched", (t) => {
-  const bench = new OutsideBench(t);
+  const bench = new ForwarderBench(t);
   const sandbox = bench.sandbox("one", [], { search: ["lan"] });
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 63 }), (bytes) => {
@@ -225,13 +225,13 @@ t.test("labels with bytes that text cannot carry are not searched", (t) => {
       const key = String.fromCharCode(label.length) + label;
       let found: Found | undefined;
       bench.cache.limit(0);
-      searchSuffixes(bench.outside, sandbox, { ...questionFor("x"), key }, (end) => (found = end.found)).cancel();
+      searchSuffixes(bench.forwarder, sandbox, { ...questionFor("x"), key }, (end) => (found = end.found)).cancel();
       return found === undefined;
     }),
   );
   const dotted = { ...questionFor("x"), key: "\x06db.red" };
   let ended = false;
-  searchSuffixes(bench.outside, sandbox, dotted, () => (ended = true));
+  searchSuffixes(bench.forwarder, sandbox, dotted, () => (ended = true));
   t.ok(ended, "there is nothing to ask");
   t.not(dotted.key, keyOfText("db.red"));
   t.end();

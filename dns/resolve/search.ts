@@ -1,5 +1,5 @@
 import { keyOfText, textOfKey, type NameKey } from "../wire/name.js";
-import { STALE_TTL, type Outside, type OutsideAnswer, type OutsideQuestion } from "./forwarder.js";
+import { STALE_TTL, type Forwarder, type ForwardedAnswer, type ForwardedQuestion } from "./forwarder.js";
 import { TYPE } from "../wire/query.js";
 import { encodeName, type AnswerRecord } from "../wire/records.js";
 import type { Sandbox } from "../sandbox.js";
@@ -9,13 +9,13 @@ import { HEADER_SIZE } from "../wire/query.js";
 /** A single label found under a suffix: a CNAME to the full name, then its addresses of the type asked for. */
 export interface Found {
   readonly records: readonly AnswerRecord[];
-  readonly answer: OutsideAnswer & { kind: "reply" };
+  readonly answer: ForwardedAnswer & { kind: "reply" };
 }
 
 interface Candidate {
   readonly key: NameKey;
   /** What is known of it: A, AAAA. */
-  readonly answers: (OutsideAnswer | undefined)[];
+  readonly answers: (ForwardedAnswer | undefined)[];
 }
 
 const families = [TYPE.A, TYPE.AAAA] as const;
@@ -26,31 +26,35 @@ const unknownLifetime = 5;
 /** How a search ended: the name, or why it cannot be said that there is none. */
 export interface Searched {
   readonly found: Found | undefined;
-  readonly failed: (OutsideAnswer & { kind: "failed" }) | undefined;
+  readonly failed: (ForwardedAnswer & { kind: "failed" }) | undefined;
   /** Whether there is such a name under a suffix, be its address known or not. */
   readonly exists: boolean;
 }
 
 /** What kept answers alone say; undefined when they do not say enough. */
-export function searchKept(outside: Outside, sandbox: Sandbox, question: OutsideQuestion): Searched | undefined {
+export function searchCached(
+  forwarder: Forwarder,
+  sandbox: Sandbox,
+  question: ForwardedQuestion,
+): Searched | undefined {
   const candidates = candidatesOf(question.key, sandbox.record.search);
   for (const candidate of candidates) {
     for (const [index, type] of families.entries())
-      candidate.answers[index] = outside.kept(sandbox, { ...question, key: candidate.key, type });
+      candidate.answers[index] = forwarder.cached(sandbox, { ...question, key: candidate.key, type });
   }
   return outcomeOf(candidates, question.type);
 }
 
 /**
- * Looks a single label up under each of the asker's suffixes at once; the first in the order of the list that has an
+ * Looks a single label up under each of the client's suffixes at once; the first in the order of the list that has an
  * address of either family is it, so that A and AAAA agree. Docker writes `ndots:0`, with which a program linked to
  * musl never tries the suffixes itself.
  * @param done called once, when the first of the list that exists is known, or that none does; perhaps from inside
  */
 export function searchSuffixes(
-  outside: Outside,
+  forwarder: Forwarder,
   sandbox: Sandbox,
-  question: OutsideQuestion,
+  question: ForwardedQuestion,
   done: (searched: Searched) => void,
 ): { cancel(): void } {
   const candidates = candidatesOf(question.key, sandbox.record.search);
@@ -66,10 +70,10 @@ export function searchSuffixes(
   for (const candidate of candidates) {
     for (const [index, type] of families.entries()) {
       const asked = { ...question, key: candidate.key, type };
-      candidate.answers[index] = outside.kept(sandbox, asked);
+      candidate.answers[index] = forwarder.cached(sandbox, asked);
       if (candidate.answers[index]) continue;
       running.push(
-        outside.ask(sandbox, asked, (answer) => {
+        forwarder.ask(sandbox, asked, (answer) => {
           candidate.answers[index] = answer;
           settle();
         }),

@@ -1,7 +1,7 @@
 import { EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP } from "../../linux/constants.js";
 import type { Poller, Watch } from "../../linux/poller.js";
 import { closeDescriptor, receiveBytes, sendBytes, WOULD_BLOCK } from "../../linux/socket.js";
-import { monotonicNow, type Deadline, type DeadlineWheel } from "../../linux/timer-wheel.js";
+import { monotonicNow, type Timer, type TimerWheel } from "../../linux/timer-wheel.js";
 import type { QueryLog } from "./query-log.js";
 import { QUERY_LIMIT, RCODE, readQuery } from "../wire/query.js";
 import { buildRefusal } from "../wire/reply.js";
@@ -11,7 +11,7 @@ import { IDLE_TIME, UNDER_WAY_AT_MOST, UNSENT_PAUSE, type MessageShare, type Uns
 
 export interface TcpTools {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly resolver: Resolver;
   readonly log: QueryLog;
 }
@@ -36,7 +36,7 @@ const nothing = Buffer.alloc(0);
 export class TcpConnection implements ClientConnection {
   readonly #watch: Watch;
   #watched = EPOLLIN | EPOLLRDHUP;
-  #idle: Deadline;
+  #idle: Timer;
   #incoming: Buffer = nothing;
   #outgoing: Buffer[] = [];
   #unsent = 0;
@@ -53,7 +53,7 @@ export class TcpConnection implements ClientConnection {
     private readonly fd: number,
   ) {
     this.#watch = tools.poller.watch(fd, this.#watched, (events) => this.#onReady(events));
-    this.#idle = tools.wheel.in(IDLE_TIME, () => this.#onIdle());
+    this.#idle = tools.timers.schedule(IDLE_TIME, () => this.#onIdle());
   }
 
   get isBusy(): boolean {
@@ -220,7 +220,7 @@ export class TcpConnection implements ClientConnection {
   #touch(): void {
     if (!this.#open) return;
     this.#idle.cancel();
-    this.#idle = this.tools.wheel.in(IDLE_TIME, () => this.#onIdle());
+    this.#idle = this.tools.timers.schedule(IDLE_TIME, () => this.#onIdle());
     const { connections } = this.shared.sandbox;
     connections.delete(this);
     connections.add(this); // behind those that have been idle for longer

@@ -50,7 +50,7 @@ export class MessageShare {
   take(later: () => void): boolean {
     if (!this.#renewing) {
       this.#renewing = true;
-      this.poller.soon(() => this.#renew());
+      this.poller.defer(() => this.#renew());
     }
     if (this.#left > 0) {
       this.#left--;

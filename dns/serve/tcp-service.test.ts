@@ -25,7 +25,7 @@ t.test("a query may come byte by byte", async (t) => {
   const client = await bench.connect(bench.serve("one"));
   for (const byte of framed(ask(7))) {
     client.socket.write(Buffer.from([byte]));
-    await bench.outside.settle();
+    await bench.forwarder.settle();
   }
   await bench.until("the reply", () => client.replies.length > 0);
   t.same(client.ids, [7]);
@@ -103,12 +103,12 @@ t.test("single bytes do not keep a connection open", async (t) => {
   for (let second = 0; second <= IDLE_TIME / 1000 && !slow.closed; second++) {
     slow.socket.write(query.subarray(second, second + 1));
     other.ask(ask(3));
-    await bench.outside.settle();
-    bench.outside.loop.pass(1000);
+    await bench.forwarder.settle();
+    bench.forwarder.loop.pass(1000);
   }
   await bench.until("the slow one is closed", () => slow.closed);
   t.notOk(other.closed, "one that asks stays");
-  bench.outside.loop.pass(IDLE_TIME + 8);
+  bench.forwarder.loop.pass(IDLE_TIME + 8);
   await bench.until("the idle one is closed", () => other.closed);
   t.equal(bench.tcp.connections, 0);
 });
@@ -117,11 +117,11 @@ t.test("a question under way keeps its connection", async (t) => {
   const fake = await knowing(t, { "out.example": { silent: true } });
   const bench = new ServiceBench(t);
   const client = await bench.connect(bench.serve("one", [fake.upstream]));
-  bench.outside.loop.pass(IDLE_TIME - 1000);
+  bench.forwarder.loop.pass(IDLE_TIME - 1000);
   client.ask(ask(1, "out.example"));
-  await bench.outside.asked(fake);
-  bench.outside.loop.pass(2000);
-  await bench.outside.settle();
+  await bench.forwarder.asked(fake);
+  bench.forwarder.loop.pass(2000);
+  await bench.forwarder.settle();
   t.notOk(client.closed);
 });
 
@@ -141,7 +141,7 @@ t.test("of a client that does not read nothing more is read, and it is closed wh
   t.ok(bench.tcp.unsent < 2 * 64 * 1024, `${bench.tcp.unsent} bytes are held`);
   other.ask(ask(1));
   await bench.until("another is answered", () => other.replies.length > 0);
-  bench.outside.loop.pass(IDLE_TIME + 8);
+  bench.forwarder.loop.pass(IDLE_TIME + 8);
   await bench.until("all are closed", () => bench.tcp.connections === 0);
   t.equal(bench.tcp.unsent, 0);
 });
@@ -207,7 +207,7 @@ t.test("a reset, at any point, leaves nothing behind", async (t) => {
     const client = await bench.connect(sandbox);
     client.socket.pause();
     client.socket.write(bytes);
-    await bench.outside.settle();
+    await bench.forwarder.settle();
     client.socket.resetAndDestroy();
   }
   await bench.until("every connection is gone", () => bench.tcp.connections === 0);
@@ -240,7 +240,7 @@ t.test("connections with questions under way stay, and the newcomer is refused",
   const sandbox = bench.serve("one", [fake.upstream]);
   const busy = [await bench.connect(sandbox), await bench.connect(sandbox)];
   for (const [index, client] of busy.entries()) client.ask(ask(1, `${"ab"[index]}.example`));
-  await bench.outside.asked(fake, 2);
+  await bench.forwarder.asked(fake, 2);
   const late = await bench.connect(sandbox);
   await bench.until("the newcomer is closed", () => late.closed);
   t.same(
@@ -275,7 +275,7 @@ t.test("one sandbox that sends without end takes no more than its share of a rou
     await new Promise((resolve) => each.socket.write(Buffer.concat(range(400).map((id) => framed(ask(id)))), resolve));
   }
   await new Promise((resolve) => client.socket.write(framed(ask(1)), resolve));
-  const { poller } = bench.outside.loop;
+  const { poller } = bench.forwarder.loop;
   for (let rounds = 0; quiet.counters.queries === 0 || loud.counters.queries < 3200; rounds++) {
     const before = loud.counters.queries;
     poller.dispatch(0);

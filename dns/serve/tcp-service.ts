@@ -37,7 +37,7 @@ export class TcpService {
       } catch {
         // Out of descriptors (or memory): looking away for a moment beats spinning on a listener that stays readable.
         watch.update(0);
-        this.tools.wheel.in(100, () => watch.update(EPOLLIN));
+        this.tools.timers.schedule(100, () => watch.update(EPOLLIN));
       }
     });
     sandbox.watches.push(watch);

@@ -17,7 +17,7 @@ const batchSize = 16;
 /** Batches of one sandbox before others get a turn, unless its time is up before. */
 const batchesAtMost = 4;
 /** Milliseconds of a turn: what is asked of others costs ten times what is kept. */
-const turnTime = 0.4;
+const timeBudget = 0.4;
 /** Bytes of a slot, which holds a query and then its reply: enough to tell that a query is too large. */
 const slotBytes = Math.max(QUERY_LIMIT, UDP_REPLY_LIMIT) + 64;
 /** Orders in which the addresses of one name are given out from the cache. */
@@ -44,7 +44,7 @@ export class UdpService {
   }
 
   #onReadable(sandbox: Sandbox, fd: number): void {
-    const until = monotonicNow() + turnTime;
+    const until = monotonicNow() + timeBudget;
     for (let batches = 0; batches < batchesAtMost && sandbox.sockets; batches++) {
       if (this.#answerBatch(sandbox, fd) < batchSize || monotonicNow() >= until) return;
     }

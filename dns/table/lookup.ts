@@ -21,20 +21,20 @@ interface Match {
   readonly endpoints: readonly Endpoint[];
 }
 
-interface AskerNetwork {
+interface ClientNetwork {
   readonly id: string;
   readonly links: ReadonlyMap<NameKey, NameKey>;
 }
 
 /**
- * The names one asker may see, and what they mean to it: its networks in the order Docker asks them, its links.
+ * The names one client may see, and what they mean to it: its networks in the order Docker asks them, its links.
  * Follows libnetwork's lookup (facts 1.5), but without regard to letter case throughout (RFC 4343).
  */
-export class AskerView {
-  readonly networks: readonly AskerNetwork[];
+export class ClientView {
+  readonly networks: readonly ClientNetwork[];
   /** Their places in that order, by id. */
   readonly #places: ReadonlyMap<string, number>;
-  readonly #linked: readonly AskerNetwork[];
+  readonly #linked: readonly ClientNetwork[];
 
   constructor(
     record: SandboxRecord,
@@ -45,12 +45,12 @@ export class AskerView {
     this.#linked = this.networks.filter(({ links }) => links.size > 0);
   }
 
-  /** Whether a network of the asker has names this host's table cannot know. */
+  /** Whether a network of the client has names this host's table cannot know. */
   get seesSharedNetwork(): boolean {
     return this.networks.some(({ id }) => this.zones.networks.get(id)?.record.shared === true);
   }
 
-  /** Whether a service's name is one of the asker's networks', whoever may have it: under a single label, or one with the network's name. */
+  /** Whether a service's name is one of the client's networks', whoever may have it: under a single label, or one with the network's name. */
   isOwnService(key: NameKey): boolean {
     const [, nameAt] = splitPositions(key);
     if (nameAt === undefined || transportOf(labelsOf(key)[1]) === undefined) return false;
@@ -124,8 +124,8 @@ export class AskerView {
     return matches;
   }
 
-  /** An asker may be on hundreds of networks: those on which nobody, by name or link, is called so are not even looked at. */
-  #networksThatMatter(key: NameKey): readonly AskerNetwork[] {
+  /** A client may be on hundreds of networks: those on which nobody, by name or link, is called so are not even looked at. */
+  #networksThatMatter(key: NameKey): readonly ClientNetwork[] {
     if (this.networks.length <= fewNetworks) return this.networks;
     const linked = this.#linked
       .filter(({ links }) => links.has(key))
@@ -135,14 +135,14 @@ export class AskerView {
     );
   }
 
-  /** Those of the networks that the asker is on, in its order. */
-  #own(networks: readonly NetworkZone[]): AskerNetwork[] {
+  /** Those of the networks that the client is on, in its order. */
+  #own(networks: readonly NetworkZone[]): ClientNetwork[] {
     const places = networks.map(({ record }) => this.#places.get(record.id)).filter((place) => place !== undefined);
     return places.sort((a, b) => a - b).map((place) => this.networks[place]!);
   }
 
-  /** First the asker's links on each network, then real names; a link hides the real name on its own network. */
-  #findOn(key: NameKey, networks: readonly AskerNetwork[]): Match[] {
+  /** First the client's links on each network, then real names; a link hides the real name on its own network. */
+  #findOn(key: NameKey, networks: readonly ClientNetwork[]): Match[] {
     const linked: Match[] = [];
     const real: Match[] = [];
     for (const { id, links } of networks) {

@@ -3,7 +3,7 @@ import { TestLoop } from "../../linux/testing/loop.js";
 import { AnswerCache } from "../cache/answer-cache.js";
 import { HostSockets } from "../forward/forwarding-sockets.js";
 import { keyOfText } from "../wire/name.js";
-import { Outside, type OutsideAnswer, type OutsideQuestion } from "../resolve/forwarder.js";
+import { Forwarder, type ForwardedAnswer, type ForwardedQuestion } from "../resolve/forwarder.js";
 import type { SandboxRecord, Upstream } from "../protocol.js";
 import { CLASS, TYPE } from "../wire/query.js";
 import { SandboxPool } from "../forward/sandbox-pool.js";
@@ -24,19 +24,19 @@ export interface Meaning {
 }
 
 /** Sandboxes that share answers and upstreams, in time the test lets pass. */
-export class OutsideBench {
+export class ForwarderBench {
   readonly loop = new TestLoop();
   readonly health = new UpstreamHealth(() => this.loop.now);
   readonly cache = new AnswerCache(() => this.loop.now);
   readonly zones = new Zones();
-  readonly outside: Outside;
+  readonly forwarder: Forwarder;
   readonly #sandboxes: Sandbox[] = [];
 
   constructor(t: TestLike) {
-    const { poller, wheel } = this.loop;
+    const { poller, timers: timers } = this.loop;
     const ipv4 = new HostSockets(poller, "ipv4");
-    this.outside = new Outside(
-      { poller, wheel, health: this.health },
+    this.forwarder = new Forwarder(
+      { poller, timers: timers, health: this.health },
       { ipv4, ipv6: new HostSockets(poller, "ipv6") },
       this.cache,
     );
@@ -68,14 +68,14 @@ export class OutsideBench {
   }
 
   /** Asks, and keeps what comes. */
-  ask(sandbox: Sandbox, question: OutsideQuestion): { readonly answers: OutsideAnswer[]; cancel(): void } {
-    const answers: OutsideAnswer[] = [];
-    const running = this.outside.ask(sandbox, question, (answer) => answers.push(answer));
+  ask(sandbox: Sandbox, question: ForwardedQuestion): { readonly answers: ForwardedAnswer[]; cancel(): void } {
+    const answers: ForwardedAnswer[] = [];
+    const running = this.forwarder.ask(sandbox, question, (answer) => answers.push(answer));
     if (answers.length > 0) throw new Error("an answer came from inside the call");
     return { answers, cancel: () => running.cancel() };
   }
 
-  async answer({ answers }: { readonly answers: readonly OutsideAnswer[] }): Promise<OutsideAnswer> {
+  async answer({ answers }: { readonly answers: readonly ForwardedAnswer[] }): Promise<ForwardedAnswer> {
     await this.loop.until("an answer", () => answers.length > 0);
     return answers[0]!;
   }
@@ -93,8 +93,8 @@ export class OutsideBench {
 export function questionFor(
   name: string,
   type: number = TYPE.A,
-  given: Partial<OutsideQuestion> = {},
-): OutsideQuestion {
+  given: Partial<ForwardedQuestion> = {},
+): ForwardedQuestion {
   return {
     key: keyOfText(name)!,
     type,

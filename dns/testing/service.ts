@@ -8,12 +8,12 @@ import { Resolver } from "../resolve/resolve.js";
 import type { Sandbox } from "../sandbox.js";
 import type { ConnectionLimits } from "../serve/tcp-limits.js";
 import { TcpService } from "../serve/tcp-service.js";
-import { OutsideBench } from "./forwarder.js";
+import { ForwarderBench } from "./forwarder.js";
 import { framed, type TestLike } from "./upstream.js";
 
 /** TCP served to sandboxes on ports of 127.0.0.1. Each knows `web` (one address) and `wide` (250 addresses). */
 export class ServiceBench {
-  readonly outside: OutsideBench;
+  readonly forwarder: ForwarderBench;
   readonly resolver: Resolver;
   readonly tcp: TcpService;
   readonly #ports = new Map<Sandbox, number>();
@@ -22,12 +22,12 @@ export class ServiceBench {
     private readonly t: TestLike,
     limits?: ConnectionLimits,
   ) {
-    this.outside = new OutsideBench(t);
-    const { loop, zones } = this.outside;
-    this.resolver = new Resolver(loop.wheel, this.outside.outside);
+    this.forwarder = new ForwarderBench(t);
+    const { loop, zones } = this.forwarder;
+    this.resolver = new Resolver(loop.timers, this.forwarder.forwarder);
     this.resolver.gap = { everywhere: false, networks: [] };
     this.tcp = new TcpService(
-      { poller: loop.poller, wheel: loop.wheel, resolver: this.resolver, log: new QueryLog() },
+      { poller: loop.poller, timers: loop.timers, resolver: this.resolver, log: new QueryLog() },
       limits,
     );
     zones.putNetwork({ id: "front", name: "front", shared: false });
@@ -45,7 +45,7 @@ export class ServiceBench {
 
   /** A sandbox that is served over TCP. */
   serve(id: string, upstreams: readonly Upstream[] = [], given: Partial<SandboxRecord> = {}): Sandbox {
-    const sandbox = this.outside.sandbox(id, upstreams, { networks: [{ id: "front", links: [] }], ...given });
+    const sandbox = this.forwarder.sandbox(id, upstreams, { networks: [{ id: "front", links: [] }], ...given });
     const listener = tcpSocket();
     bindSocket(listener, { ip: "127.0.0.1", port: 0 });
     listenSocket(listener, 512);
@@ -71,7 +71,7 @@ export class ServiceBench {
   }
 
   until(what: string, holds: () => boolean): Promise<void> {
-    return this.outside.loop.until(what, holds);
+    return this.forwarder.loop.until(what, holds);
   }
 }
 

@@ -8,10 +8,10 @@ import type { Upstream } from "../protocol.js";
 /** A query as the fake upstream got it. */
 export interface Received {
   readonly query: Buffer;
-  /** Of the asker. */
+  /** Of the client. */
   readonly port: number;
   readonly transport: "udp" | "tcp";
-  /** Sends bytes back, framed over TCP; resolves when they are with the asker's kernel. */
+  /** Sends bytes back, framed over TCP; resolves when they are with the client's kernel. */
   readonly reply: (bytes: Buffer) => Promise<void>;
 }
 

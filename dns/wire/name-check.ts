@@ -15,7 +15,7 @@ const fieldSize = 4; // bytes
  *   type and class of the question): a name in them would become another
  * @returns undefined for any other
  */
-export function endOfSoundName(message: Buffer, at: number, fields: readonly number[] = []): number | undefined {
+export function endOfValidName(message: Buffer, at: number, fields: readonly number[] = []): number | undefined {
   let end: number | undefined;
   let begin = at;
   let limit = message.length;
@@ -65,8 +65,8 @@ const namesIn: Partial<Record<number, { readonly skip: number; readonly count: n
   [TYPE.SRV]: { skip: 6, count: 1 },
 };
 
-/** Whether the names in a record's data are sound and inside of it. Data of other types is nobody's to read but the asker's. */
-export function holdsSoundNames(
+/** Whether the names in a record's data are sound and inside of it. Data of other types is nobody's to read but the client's. */
+export function hasValidNames(
   message: Buffer,
   type: number,
   dataAt: number,
@@ -76,6 +76,6 @@ export function holdsSoundNames(
   const names = namesIn[type];
   if (!names) return true;
   let at: number | undefined = dataAt + names.skip;
-  for (let index = 0; index < names.count && at !== undefined; index++) at = endOfSoundName(message, at, fields);
+  for (let index = 0; index < names.count && at !== undefined; index++) at = endOfValidName(message, at, fields);
   return at !== undefined && at <= dataAt + dataLength;
 }

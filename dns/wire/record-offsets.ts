@@ -1,9 +1,9 @@
-import { endOfSoundName, holdsSoundNames } from "./name-check.js";
+import { endOfValidName, hasValidNames } from "./name-check.js";
 
 const recordHeader = 10; // type, class, TTL and length behind a record's owner (RFC 1035 section 3.2.1)
 
 /** A record of somebody's reply: where it stands, nothing of it read but its header. */
-export interface RecordPlace {
+export interface RecordOffsets {
   readonly section: "answer" | "authority" | "additional";
   readonly at: number;
   readonly type: number;
@@ -17,8 +17,8 @@ export interface RecordPlace {
  * @param questionEnd offset just past the question, the message beginning at 0
  * @returns undefined when one is not whole, or has a name that is not sound
  */
-export function recordsIn(message: Buffer, questionEnd: number): RecordPlace[] | undefined {
-  const places: RecordPlace[] = [];
+export function recordsIn(message: Buffer, questionEnd: number): RecordOffsets[] | undefined {
+  const records: RecordOffsets[] = [];
   const fields = [questionEnd - 4];
   let at = questionEnd;
   for (const [section, countAt] of [
@@ -27,17 +27,17 @@ export function recordsIn(message: Buffer, questionEnd: number): RecordPlace[] |
     ["additional", 10],
   ] as const) {
     for (let left = message.readUInt16BE(countAt); left > 0; left--) {
-      const nameEnd = endOfSoundName(message, at, fields);
+      const nameEnd = endOfValidName(message, at, fields);
       if (nameEnd === undefined || nameEnd + recordHeader > message.length) return undefined;
       const type = message.readUInt16BE(nameEnd);
       const dataLength = message.readUInt16BE(nameEnd + 8);
       const dataAt = nameEnd + recordHeader;
       fields.push(nameEnd + 4);
-      if (!holdsSoundNames(message, type, dataAt, dataLength, fields)) return undefined;
-      places.push({ section, at, type, ttlAt: nameEnd + 4, dataLength });
+      if (!hasValidNames(message, type, dataAt, dataLength, fields)) return undefined;
+      records.push({ section, at, type, ttlAt: nameEnd + 4, dataLength });
       at = dataAt + dataLength;
       if (at > message.length) return undefined;
     }
   }
-  return places;
+  return records;
 }

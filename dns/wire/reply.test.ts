@@ -230,20 +230,20 @@ t.test("BADVERS is told in its two halves", (t) => {
   t.end();
 });
 
-interface Outside {
+interface Forwarder {
   flags?: number;
   answers?: Answer[];
   authorities?: Answer[];
   additionals?: Answer[];
 }
 
-function outside(
+function forwarder(
   {
     flags = dnsPacket.RECURSION_DESIRED | dnsPacket.RECURSION_AVAILABLE,
     answers = [],
     authorities = [],
     additionals = [],
-  }: Outside = {},
+  }: Forwarder = {},
   end = ask().question.end,
 ): StoredReply {
   const stored = storeReply(
@@ -274,7 +274,7 @@ const errorIn = ({ additionals }: Decoded) => {
 
 t.test("a kept reply is given out under the client's id and in its spelling", (t) => {
   const { message, question } = ask({ name: "wEb.FronT" });
-  const reply = decode(renderReply(message, question, outside({ answers: [record(60)] }), 512, { age: 0 }));
+  const reply = decode(renderReply(message, question, forwarder({ answers: [record(60)] }), 512, { age: 0 }));
   t.match(reply, {
     id: 0xbeef,
     type: "response",
@@ -291,7 +291,7 @@ t.test("a kept reply is given out under the client's id and in its spelling", (t
 
 t.test("TTLs of a kept reply count down to nothing, and may be changed", (t) => {
   const { message, question } = ask();
-  const stored = outside({
+  const stored = forwarder({
     answers: [record(60), record(10, "10.0.0.2")],
     authorities: [{ type: "NS", name: "front", ttl: 90, data: "ns.front" }],
   });
@@ -309,7 +309,7 @@ t.test("TTLs of a kept reply count down to nothing, and may be changed", (t) => 
 });
 
 t.test("a kept reply that does not fit is cut to its question, with TC, and with EDNS", (t) => {
-  const stored = outside({
+  const stored = forwarder({
     answers: Array.from({ length: 40 }, (_, index) => record(60, `10.0.0.${index}`)),
     authorities: [record(5)],
   });
@@ -340,7 +340,7 @@ t.test("a kept reply that does not fit is cut to its question, with TC, and with
   );
   t.equal(
     decode(
-      renderReply(message, question, outside({ answers: Array.from({ length: 40 }, () => record(60)) }), whole - 26, {
+      renderReply(message, question, forwarder({ answers: Array.from({ length: 40 }, () => record(60)) }), whole - 26, {
         age: 1,
       }),
     ).flag_tc,
@@ -367,7 +367,7 @@ t.test("TC tells that something is missing which was asked for, and nothing else
   const cases: [
     what: string,
     asked: Asked,
-    said: Outside,
+    said: Forwarder,
     expected: [tc: boolean, answers: number, authorities: number, additionals: number],
   ][] = [
     [
@@ -405,7 +405,7 @@ t.test("TC tells that something is missing which was asked for, and nothing else
   ];
   for (const [what, asked, said, expected] of cases) {
     const { message, question } = ask(asked);
-    const bytes = renderReply(message, question, outside(said), udpLimit(question.edns), { age: 1 });
+    const bytes = renderReply(message, question, forwarder(said), udpLimit(question.edns), { age: 1 });
     const reply = decode(bytes);
     t.same(
       [reply.flag_tc, reply.answers?.length, reply.authorities?.length, withoutOpt(reply.additionals).length],
@@ -424,7 +424,7 @@ t.test("the question's name in a record is spelled as the client did, compressed
     renderReply(
       message,
       question,
-      outside({ answers: [alias, record(60), { type: "A", name: "Other.Front", ttl: 60, data: "10.0.0.2" }] }),
+      forwarder({ answers: [alias, record(60), { type: "A", name: "Other.Front", ttl: 60, data: "10.0.0.2" }] }),
       512,
       { age: 0 },
     ),
@@ -462,7 +462,7 @@ t.test(
     ];
     for (const [what, asked, flags, expected] of cases) {
       const { message, question } = ask(asked);
-      t.equal(renderReply(message, question, outside({ flags }), 512, { age: 0 }).readUInt16BE(2), expected, what);
+      t.equal(renderReply(message, question, forwarder({ flags }), 512, { age: 0 }).readUInt16BE(2), expected, what);
     }
     t.end();
   },
@@ -470,7 +470,7 @@ t.test(
 
 t.test("an extended error is for clients with EDNS", (t) => {
   const error = { code: 22, text: "no answer from 10.0.0.1" };
-  const stored = outside({ answers: [record(60)] });
+  const stored = forwarder({ answers: [record(60)] });
   const withEdns = ask({ size: 1232, dnssecOk: true });
   const replies = (of: ReturnType<typeof ask>) => [
     decode(renderReply(of.message, of.question, stored, 512, { age: 0, error })),

@@ -1,5 +1,5 @@
 import { TYPE } from "./query.js";
-import { recordsIn, type RecordPlace } from "./record-offsets.js";
+import { recordsIn, type RecordOffsets } from "./record-offsets.js";
 
 /** Orders in which the addresses of one answer are given out. */
 const rotationsAtMost = 16;
@@ -15,7 +15,7 @@ export function rotations(reply: Buffer, questionEnd: number): Buffer[] {
   return Array.from({ length: count }, (_, by) => (by === 0 ? reply : rotated(reply, sets, by)));
 }
 
-function rotated(reply: Buffer, sets: readonly (readonly RecordPlace[])[], by: number): Buffer {
+function rotated(reply: Buffer, sets: readonly (readonly RecordOffsets[])[], by: number): Buffer {
   const turned = Buffer.from(reply);
   for (const set of sets) {
     set.forEach(({ ttlAt, dataLength }, index) => {
@@ -27,9 +27,9 @@ function rotated(reply: Buffer, sets: readonly (readonly RecordPlace[])[], by: n
 }
 
 /** Runs of address records of one owner and type, of one at least two. */
-function addressSets(reply: Buffer, places: readonly RecordPlace[]): RecordPlace[][] {
-  const sets: RecordPlace[][] = [];
-  for (const place of places) {
+function addressSets(reply: Buffer, records: readonly RecordOffsets[]): RecordOffsets[][] {
+  const sets: RecordOffsets[][] = [];
+  for (const place of records) {
     if (place.section !== "answer" || sizeOf(place.type) !== place.dataLength) continue;
     const set = sets.at(-1);
     const last = set?.at(-1);
@@ -39,7 +39,7 @@ function addressSets(reply: Buffer, places: readonly RecordPlace[]): RecordPlace
   return sets.filter((set) => set.length > 1);
 }
 
-function isNeighbour(reply: Buffer, one: RecordPlace, next: RecordPlace): boolean {
+function isNeighbour(reply: Buffer, one: RecordOffsets, next: RecordOffsets): boolean {
   if (one.type !== next.type || one.ttlAt + 6 + one.dataLength !== next.at) return false;
   return reply.compare(reply, next.at, next.ttlAt, one.at, one.ttlAt) === 0; // owner, type and class
 }

@@ -1,7 +1,7 @@
 import type { NameKey } from "./name.js";
 import { CLASS, CLIENT_SUBNET, FLAG, HEADER_SIZE, RCODE, TYPE } from "./query.js";
 import type { AnswerRecord } from "./records.js";
-import { recordsIn, type RecordPlace } from "./record-offsets.js";
+import { recordsIn, type RecordOffsets } from "./record-offsets.js";
 
 /**
  * An upstream's reply as it is kept: without its OPT record, which is between it and us, and with what is needed to
@@ -29,9 +29,9 @@ const negativeAtMost = 3600;
  * @returns undefined when the records do not fit into the message, have names without end, or an OPT record stands where none may
  */
 export function storeReply(reply: Buffer, end: number): StoredReply | undefined {
-  const places = reply.length < end ? undefined : recordsIn(reply, end);
-  if (!places) return undefined;
-  const cut = withoutOpt(reply, end, places);
+  const records = reply.length < end ? undefined : recordsIn(reply, end);
+  if (!records) return undefined;
+  const cut = withoutOpt(reply, end, records);
   if (!cut) return undefined;
   const { message, kept } = cut;
   const rcode = message[3]! & 15;
@@ -57,8 +57,8 @@ export function storeTruncated(reply: Buffer, end: number): StoredReply {
 /** The addresses in the answer section, whatever names they stand under: for an answer given under another name. */
 export function addressesIn(stored: StoredReply, end: number, type: number, age: number): AnswerRecord[] {
   const message = Buffer.from(stored.bytes, "latin1");
-  const places = recordsIn(message, end) ?? [];
-  return places
+  const records = recordsIn(message, end) ?? [];
+  return records
     .filter(
       (place) => place.section === "answer" && place.type === type && place.dataLength === (type === TYPE.A ? 4 : 16),
     )
@@ -77,11 +77,11 @@ export function addressesIn(stored: StoredReply, end: number, type: number, age:
 function withoutOpt(
   reply: Buffer,
   end: number,
-  places: readonly RecordPlace[],
-): { message: Buffer; kept: readonly RecordPlace[] } | undefined {
-  const optIndex = places.findIndex(({ type }) => type === TYPE.OPT);
-  if (optIndex >= 0 && places[optIndex]!.section !== "additional") return undefined;
-  const kept = optIndex < 0 ? places : places.slice(0, optIndex);
+  records: readonly RecordOffsets[],
+): { message: Buffer; kept: readonly RecordOffsets[] } | undefined {
+  const optIndex = records.findIndex(({ type }) => type === TYPE.OPT);
+  if (optIndex >= 0 && records[optIndex]!.section !== "additional") return undefined;
+  const kept = optIndex < 0 ? records : records.slice(0, optIndex);
   const last = kept.at(-1);
   const message = Buffer.from(reply.subarray(0, last ? last.ttlAt + 6 + last.dataLength : end));
   message.writeUInt16BE(kept.filter(({ section }) => section === "additional").length, 10);
@@ -96,11 +96,11 @@ function isComplete(message: Buffer, rcode: number): boolean {
  * Positive: the smallest TTL of the answer. Negative: what the zone's SOA says; without one it is not kept. An alias
  * whose target does not exist, or has nothing of the type, is both: the SOA stands beside the alias.
  */
-function lifetimeOf(message: Buffer, places: readonly RecordPlace[], hasAnswers: boolean, rcode: number): number {
-  const ttlOf = ({ ttlAt }: RecordPlace) => saneTtl(message.readUInt32BE(ttlAt));
-  const answers = places.filter(({ section }) => section === "answer");
+function lifetimeOf(message: Buffer, records: readonly RecordOffsets[], hasAnswers: boolean, rcode: number): number {
+  const ttlOf = ({ ttlAt }: RecordOffsets) => saneTtl(message.readUInt32BE(ttlAt));
+  const answers = records.filter(({ section }) => section === "answer");
   const positive = Math.min(positiveAtMost, ...answers.map(ttlOf));
-  const soa = places.find(
+  const soa = records.find(
     ({ section, type, dataLength }) => section === "authority" && type === TYPE.SOA && dataLength >= 22,
   );
   if (!soa) return hasAnswers && rcode === RCODE.NOERROR ? positive : 0;
@@ -113,7 +113,7 @@ function saneTtl(ttl: number): number {
   return ttl >= 0x80000000 ? 0 : ttl;
 }
 
-/** Header bits of a question that are the asker's to set, and are passed on: RD, AD (RFC 6840 section 5.7), CD. */
+/** Header bits of a question that are the client's to set, and are passed on: RD, AD (RFC 6840 section 5.7), CD. */
 export const PASSED_ON = FLAG.RD | FLAG.AD | FLAG.CD;
 /** Bytes of the fixed part of an OPT record (RFC 6891 section 6.1.2). */
 const optSize = 11;

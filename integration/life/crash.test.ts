@@ -33,8 +33,8 @@ async function setUp(
   return { host, web, pontoon };
 }
 
-async function ttlOf(asker: Container, name: string): Promise<number | undefined> {
-  return (await asker.dig(name, "A", { timeoutMs: 5_000 })).answers[0]?.ttl;
+async function ttlOf(client: Container, name: string): Promise<number | undefined> {
+  return (await client.dig(name, "A", { timeoutMs: 5_000 })).answers[0]?.ttl;
 }
 
 /** Waits until this long after `began`, and looks meanwhile. @returns what was seen, without repetition */

@@ -12,12 +12,12 @@ async function isOwn(container: Container, name: string): Promise<boolean> {
 t.test("a container with thousands of exposed ports is one like any other", async (t) => {
   const host = await DockerHost.start(t);
   await host.network("n1");
-  const asker = await host.container({ name: "asker", networks: ["n1"] });
+  const client = await host.container({ name: "client", networks: ["n1"] });
   const pontoon = await host.pontoon();
   const wide = await host.container({ name: "wide", networks: ["n1"], options: ["--expose=1-12000"] });
-  await pontoon.answersIn(asker, wide);
-  t.match((await asker.dig("_11999._tcp.wide", "SRV")).answers, [{ data: { port: 11_999, target: "wide.n1" } }]);
-  t.ok(await isOwn(asker, "asker"));
+  await pontoon.answersIn(client, wide);
+  t.match((await client.dig("_11999._tcp.wide", "SRV")).answers, [{ data: { port: 11_999, target: "wide.n1" } }]);
+  t.ok(await isOwn(client, "client"));
   await pontoon.stop();
 });
 

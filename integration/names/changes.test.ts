@@ -18,14 +18,14 @@ t.test("answers follow what happens to containers", async (t) => {
   const blue = await host.network("blue", { subnet: "172.31.0.0/24" });
   const lan = await host.network("lan", { driver: "macvlan", subnet: "172.29.0.0/24", options: { parent: "lan0" } });
   const target = (name: string) => host.container({ name, networks: [{ name: "red", aliases: [`${name}-alias`] }] });
-  const [asker, bystander, early] = await Promise.all([
-    host.container({ name: "asker", networks: ["red", "blue", "lan"] }),
+  const [client, bystander, early] = await Promise.all([
+    host.container({ name: "client", networks: ["red", "blue", "lan"] }),
     target("bystander"),
     target("early"),
   ]);
-  const watch = await Watch.open(t, host, asker);
+  const watch = await Watch.open(t, host, client);
   const pontoon = await host.pontoon({ config });
-  await pontoon.answersIn(asker, bystander, early);
+  await pontoon.answersIn(client, bystander, early);
   const late = await target("late");
   await pontoon.answersIn(late);
 
@@ -54,9 +54,9 @@ t.test("answers follow what happens to containers", async (t) => {
               () => watch.has(to, ip),
             ),
           );
-          t.same((await asker.dig(from)).addresses, [], "the old name is gone with it");
+          t.same((await client.dig(from)).addresses, [], "the old name is gone with it");
           t.ok(await watch.has(`${to}.red`, ip));
-          t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+          t.match((await client.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
             { data: `${to}.red` },
           ]);
           t.ok(await watch.has(alias, ip), "its aliases stay");
@@ -94,7 +94,7 @@ t.test("answers follow what happens to containers", async (t) => {
         const ip = await container.ip("red");
         await container.pause();
         t.ok(await watch.has(alias, ip));
-        t.same((await container.dig("asker")).addresses, [await asker.ip("red")], "its own resolver goes on too");
+        t.same((await container.dig("client")).addresses, [await client.ip("red")], "its own resolver goes on too");
         await container.unpause();
         t.ok(await watch.has(name, ip));
       });
@@ -128,7 +128,7 @@ t.test("answers follow what happens to containers", async (t) => {
           if (thief === undefined) continue;
           t.not(ip, before, "it has another address now");
           t.ok(await watch.has("thief", before));
-          t.match((await asker.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+          t.match((await client.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
             { data: "thief.red" },
           ]);
           await thief.remove();
@@ -182,7 +182,7 @@ t.test("answers follow what happens to containers", async (t) => {
   });
 
   await t.test("a name that stays resolves all the while", async (t) => {
-    const stop = (await asker.probe()).digSteadily("bystander-alias", { everyMs: 3 });
+    const stop = (await client.probe()).digSteadily("bystander-alias", { everyMs: 3 });
     for (let turn = 0; turn < 2; turn++) {
       await bystander.rename(`bystander${turn}`);
       await blue.connect(bystander);
@@ -198,23 +198,23 @@ t.test("answers follow what happens to containers", async (t) => {
 t.test("answers follow what happens to networks", async (t) => {
   const host = await hostWithUpstream(t);
   await host.network("red");
-  const asker = await host.container({ name: "asker", networks: ["red"] });
-  const watch = await Watch.open(t, host, asker);
+  const client = await host.container({ name: "client", networks: ["red"] });
+  const watch = await Watch.open(t, host, client);
   const pontoon = await host.pontoon({ config });
-  await pontoon.answersIn(asker);
+  await pontoon.answersIn(client);
 
   await t.test("a network removed and made again under the same name", async (t) => {
     const target = await host.container({ name: "target", networks: ["red"] });
     const times: number[] = [];
     for (const third of [1, 2, 3]) {
       const network = await host.network("again", { subnet: `172.20.${third}.0/24` });
-      await network.connect(asker);
+      await network.connect(client);
       const ip = `172.20.${third}.77`;
       const join = () => network.connect(target, { ip, aliases: ["guest"] });
       times.push(await watch.time("connect", target, join, () => watch.has("guest", ip)));
       t.ok(await watch.has("target.again", ip));
       await network.disconnect(target);
-      await network.disconnect(asker);
+      await network.disconnect(client);
       await network.remove();
       await until(() => watch.lacks("target.again"), { what: "the removed network's names are gone" });
     }
@@ -252,7 +252,7 @@ t.test("answers follow what happens to networks", async (t) => {
         ),
       );
       t.same([...(await app.dig("db")).addresses].sort(), [ip, await second.ip("shop_default")].sort());
-      t.same((await asker.dig("db.shop_default")).addresses, [], "outsiders see nothing of it");
+      t.same((await client.dig("db.shop_default")).addresses, [], "outsiders see nothing of it");
       inside.close();
       for (const container of [second, db, app]) await container.stop();
       for (const container of [second, db, app]) await container.remove();
@@ -264,7 +264,7 @@ t.test("answers follow what happens to networks", async (t) => {
 
   await t.test("a joining container's name, once it resolves, goes on resolving", async (t) => {
     const blue = await host.network("blue");
-    await blue.connect(asker);
+    await blue.connect(client);
     const joiner = await host.container({ networks: [{ name: "red", aliases: ["newcomer"] }], start: false });
 
     await t.test("at its start, and again after a stop", async (t) => {
@@ -294,7 +294,7 @@ t.test("answers follow what happens to networks", async (t) => {
 });
 
 /**
- * How often a name that resolved is denied, from a change on until it is in pontoon's own records. Of several askers
+ * How often a name that resolved is denied, from a change on until it is in pontoon's own records. Of several clients
  * in a row, the one that saw it most often.
  */
 async function timesLost(watch: Watch, name: string, change: () => Promise<void>): Promise<number> {
@@ -331,19 +331,19 @@ class Watch {
   readonly #waiting: { action: string; id: string; seen: (at: number) => void }[] = [];
 
   private constructor(
-    private readonly asker: Container,
+    private readonly client: Container,
     private readonly stream: IncomingMessage,
   ) {
     createInterface({ input: stream }).on("line", (line) => this.#onEvent(JSON.parse(line) as RawEvent));
   }
 
-  static async open(t: TestOwner, host: DockerHost, asker: Container): Promise<Watch> {
+  static async open(t: TestOwner, host: DockerHost, client: Container): Promise<Watch> {
     const outgoing = request({ socketPath: host.path("/run/docker.sock"), path: "/events" });
     outgoing.end();
     const [stream] = (await once(outgoing, "response")) as [IncomingMessage];
-    const watch = new Watch(asker, stream);
+    const watch = new Watch(client, stream);
     t.teardown(() => Promise.resolve(watch.close()));
-    await asker.probe();
+    await client.probe();
     return watch;
   }
 
@@ -374,19 +374,19 @@ class Watch {
 
   /** Whether pontoon's own records have the name, with this address and no other if one is given. */
   async has(name: string, address?: string): Promise<boolean> {
-    const { answers, addresses }: DnsResponse = await this.asker.dig(name);
+    const { answers, addresses }: DnsResponse = await this.client.dig(name);
     const isOwn = answers.length > 0 && answers.every(({ ttl }) => ttl === ownTtl);
     return isOwn && (address === undefined || addresses.join() === address);
   }
 
   /** Whether the name has an address, whoever says so. */
   async resolves(name: string): Promise<boolean> {
-    return (await this.asker.dig(name)).addresses.length > 0;
+    return (await this.client.dig(name)).addresses.length > 0;
   }
 
   /** Whether there is no such name. */
   async lacks(name: string): Promise<boolean> {
-    return (await this.asker.dig(name)).rcode === "NXDOMAIN";
+    return (await this.client.dig(name)).rcode === "NXDOMAIN";
   }
 
   #onEvent({ Type, Action, Actor }: RawEvent): void {

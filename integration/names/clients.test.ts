@@ -28,7 +28,7 @@ t.test("each container sees the names of its own networks", async (t) => {
       networks: ["red", "blue", "green"].map((name) => ({ name, aliases: [`${name}-only`, "everywhere"] })),
     }),
   ]);
-  const askers = await Promise.all(
+  const clients = await Promise.all(
     [
       { networks: ["charlie", "bravo"], first: "bravo" },
       { networks: ["bravo", "charlie"], first: "bravo" },
@@ -36,7 +36,7 @@ t.test("each container sees the names of its own networks", async (t) => {
       { networks: ["alpha", "echo", "delta", "bravo"], first: "delta" },
       { networks: ["echo", "alpha", "charlie"], first: "charlie" },
       { networks: ["echo", "alpha"], first: "echo" },
-    ].map(async (group) => ({ ...group, asker: await host.container({ networks: group.networks }) })),
+    ].map(async (group) => ({ ...group, client: await host.container({ networks: group.networks }) })),
   );
   const wanted = await host.container({ name: "wanted", networks: ["alpha", "bravo", "charlie", "delta", "echo"] });
   const [plain, inner, outer, splitter] = await Promise.all([
@@ -45,7 +45,7 @@ t.test("each container sees the names of its own networks", async (t) => {
     host.container({ networks: [{ name: "a.b", aliases: ["x", "y"] }] }),
     host.container({ networks: ["a.b", "b"] }),
   ]);
-  const [target, hidden, asker, owner] = await Promise.all([
+  const [target, hidden, client, owner] = await Promise.all([
     host.container({ name: "target", networks: [{ name: "red", aliases: ["shop"] }] }),
     host.container({ name: "db", networks: ["red", "blue"] }),
     host.container({ networks: [{ name: "red", links: ["target:Lnk", "shop:mart", "target:db", "late:soon"] }] }),
@@ -54,12 +54,22 @@ t.test("each container sees the names of its own networks", async (t) => {
   const sidecar = await host.container({ name: "sidecar", options: ["--network=container:owner"] });
 
   const askAll = async () => [
-    ...(await Promise.all(askers.map(({ asker }) => asker.dig("wanted")))),
+    ...(await Promise.all(clients.map(({ client }) => client.dig("wanted")))),
     ...(await Promise.all(["x.a.b", "x.b", "y.a.b", "x.a", "x"].map((name) => splitter.dig(name)))),
   ];
   const dockers = await askAll();
   const pontoon = await host.pontoon({ config });
-  await pontoon.answersIn(red, blue, both, all, splitter, target, asker, owner, ...askers.map(({ asker }) => asker));
+  await pontoon.answersIn(
+    red,
+    blue,
+    both,
+    all,
+    splitter,
+    target,
+    client,
+    owner,
+    ...clients.map(({ client }) => client),
+  );
 
   await t.test("a container sees the names of its own networks only", async (t) => {
     await t.test("neighbours only", async (t) => {
@@ -97,7 +107,7 @@ t.test("each container sees the names of its own networks", async (t) => {
     });
   });
 
-  await t.test("a name on several of the asker's networks is taken from the one Docker takes it from", async (t) => {
+  await t.test("a name on several of the client's networks is taken from the one Docker takes it from", async (t) => {
     const ours = await askAll();
     t.ok(ours.every(({ answers }) => answers.every(({ ttl }) => ttl === ownTtl)));
     t.same(
@@ -105,21 +115,21 @@ t.test("each container sees the names of its own networks", async (t) => {
       dockers.map(({ addresses }) => addresses),
       "as Docker's own resolver",
     );
-    for (const { asker, networks, first } of askers)
-      t.same(await found(asker, "wanted"), [await wanted.ip(first)], `on ${networks.join(", ")}`);
+    for (const { client, networks, first } of clients)
+      t.same(await found(client, "wanted"), [await wanted.ip(first)], `on ${networks.join(", ")}`);
     t.same(await found(splitter, "x.a.b"), [await inner.ip("b")], "the longest name wins over the longest network");
     t.same(await found(splitter, "x.b"), [await plain.ip("b")]);
     t.same(await found(splitter, "y.a.b"), [await outer.ip("a.b")], "a network's name may have dots");
     t.same(await found(splitter, "x"), [await outer.ip("a.b")]);
   });
 
-  await t.test("links name containers for one asker alone", async (t) => {
+  await t.test("links name containers for one client alone", async (t) => {
     const ip = await target.ip("red");
 
-    await t.test("the asker's links resolve", async (t) => {
+    await t.test("the client's links resolve", async (t) => {
       for (const name of ["Lnk", "lnk", "LNK", "lnk.red", "LNK.RED", "mart"])
-        t.same(await found(asker, name), [ip], name);
-      t.equal((await asker.dig("lnk", "TXT")).rcode, "NOERROR");
+        t.same(await found(client, name), [ip], name);
+      t.equal((await client.dig("lnk", "TXT")).rcode, "NOERROR");
     });
 
     await t.test("nobody else sees them", async (t) => {
@@ -128,19 +138,19 @@ t.test("each container sees the names of its own networks", async (t) => {
     });
 
     await t.test("a link goes before a real name on its network", async (t) => {
-      t.same(await found(asker, "db"), [ip]);
-      t.same(await found(asker, "db.red"), [ip]);
-      t.same(await found(asker, hidden.id.slice(0, 12)), [await hidden.ip("red")]);
+      t.same(await found(client, "db"), [ip]);
+      t.same(await found(client, "db.red"), [ip]);
+      t.same(await found(client, hidden.id.slice(0, 12)), [await hidden.ip("red")]);
       t.same(await found(both, "db.blue"), [await hidden.ip("blue")]);
     });
 
     await t.test("a link's target is looked up when it is asked for", async (t) => {
-      await unknown(t, asker, "soon");
+      await unknown(t, client, "soon");
       const late = await host.container({ name: "late", networks: ["red"] });
-      await until(async () => (await found(asker, "soon")).length > 0, {
+      await until(async () => (await found(client, "soon")).length > 0, {
         what: "the link to a container that came later resolves",
       });
-      t.same(await found(asker, "soon"), [await late.ip("red")]);
+      t.same(await found(client, "soon"), [await late.ip("red")]);
     });
 
     await t.test("a link given when a container joins a network later", async (t) => {
@@ -242,7 +252,7 @@ t.test("a container on internal networks only resolves its neighbours and reache
   t.same(await found(own, "inner"), [await inner.ip("cellar")]);
   t.same(await found(open, "inner.vault"), [await inner.ip("vault")]);
   await upstream.clear();
-  for (const asker of [inner, own])
+  for (const client of [inner, own])
     for (const [name, type] of [
       ["example.test", "A"],
       ["example.test", "TXT"],
@@ -251,9 +261,9 @@ t.test("a container on internal networks only resolves its neighbours and reache
       ["1.2.0.192.in-addr.arpa", "PTR"],
       ["_http._tcp.example.test", "SRV"],
     ] as const) {
-      const { rcode, addresses } = await asker.dig(name, type);
+      const { rcode, addresses } = await client.dig(name, type);
       t.same([rcode, addresses], ["SERVFAIL", []], `${type} of ${name}`);
-      t.equal((await asker.dig(name, type, { tcp: true })).rcode, "SERVFAIL", `${type} of ${name}, over TCP`);
+      t.equal((await client.dig(name, type, { tcp: true })).rcode, "SERVFAIL", `${type} of ${name}, over TCP`);
     }
   t.same(await upstream.queries(), [], "nothing came to the upstream");
   t.same((await open.dig("example.test")).addresses, ["192.0.2.1"], "one that is on another network too reaches it");
@@ -270,14 +280,14 @@ interface Checks {
 }
 
 /** What a name stands for according to pontoon's own records; nothing when they do not have it. */
-async function found(asker: Container, name: string): Promise<string[]> {
-  const { answers, addresses } = await asker.dig(name);
+async function found(client: Container, name: string): Promise<string[]> {
+  const { answers, addresses } = await client.dig(name);
   return answers.every(({ ttl }) => ttl === ownTtl) ? addresses : [];
 }
 
-async function unknown(t: Checks, asker: Container, ...names: string[]): Promise<void> {
+async function unknown(t: Checks, client: Container, ...names: string[]): Promise<void> {
   for (const name of names)
-    t.equal((await asker.dig(name, "A", { timeoutMs: 5_000 })).rcode, "NXDOMAIN", `there is no ${name} for it`);
+    t.equal((await client.dig(name, "A", { timeoutMs: 5_000 })).rcode, "NXDOMAIN", `there is no ${name} for it`);
 }
 
 /** The container's resolv.conf, as its processes see it. */

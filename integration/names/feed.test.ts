@@ -19,8 +19,8 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
   await upstream.answer("example.test", "A", "192.0.2.1");
   const blue = await host.network("blue");
   const named = (name: string) => host.container({ name, networks: [{ name: "blue", aliases: [`${name}-alias`] }] });
-  const [asker, web, doomed, victim] = await Promise.all([
-    named("asker"),
+  const [client, web, doomed, victim] = await Promise.all([
+    named("client"),
     named("web"),
     named("doomed"),
     named("victim"),
@@ -36,14 +36,14 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
     t.equal(outages(pontoon), 1);
     t.match((await pontoon.cli("status")).stdout, /waiting/);
     await host.startDockerd();
-    await pontoon.answersIn(asker, web, doomed, victim);
+    await pontoon.answersIn(client, web, doomed, victim);
     t.equal((await dockerOf(pontoon)).state, "following");
     t.equal(outages(pontoon), 1);
-    t.same(await found(asker, "web"), [await web.ip("blue")]);
+    t.same(await found(client, "web"), [await web.ip("blue")]);
   });
 
   await t.test("a dockerd that hangs stops no answer, and what it then does is seen", async (t) => {
-    const probe = await asker.probe();
+    const probe = await client.probe();
     const stop = [
       probe.digSteadily("web-alias"),
       probe.digSteadily("example.test"),
@@ -58,23 +58,23 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
     for (const { sent, rcodes, errors } of await Promise.all(stop.map((end) => end())))
       t.same([rcodes, errors], [{ NOERROR: sent }, []]);
     await renamed;
-    await until(async () => (await found(asker, "slow")).length > 0, { what: "the new name resolves" });
-    t.equal((await asker.dig("web")).rcode, "NXDOMAIN");
+    await until(async () => (await found(client, "slow")).length > 0, { what: "the new name resolves" });
+    t.equal((await client.dig("web")).rcode, "NXDOMAIN");
     await web.rename("web");
-    await until(async () => (await found(asker, "web")).length > 0, { what: "the old name is back" });
+    await until(async () => (await found(client, "web")).length > 0, { what: "the old name is back" });
     t.equal(outages(pontoon), 1, "nobody took it for gone");
   });
 
   for (const signal of ["SIGTERM", "SIGKILL"] as const)
     await t.test(`while dockerd is gone (${signal}), names are answered, and it is taken up again`, async (t) => {
       const before = outages(pontoon);
-      const stop = (await asker.probe()).digSteadily("web-alias");
+      const stop = (await client.probe()).digSteadily("web-alias");
       await host.stopDockerd({ signal });
       await until(async () => (await dockerOf(pontoon)).state === "waiting", { what: "the status says that it waits" });
-      t.same(await found(asker, "web"), [webAddress]);
-      t.same((await asker.dig("example.test")).addresses, ["192.0.2.1"], "other names are forwarded");
+      t.same(await found(client, "web"), [webAddress]);
+      t.same((await client.dig("example.test")).addresses, ["192.0.2.1"], "other names are forwarded");
       await upstream.clear();
-      for (const type of ["A", "TXT", "ANY", "UNKNOWN_65"]) await asker.dig("web", type);
+      for (const type of ["A", "TXT", "ANY", "UNKNOWN_65"]) await client.dig("web", type);
       t.same(await upstream.queries(), [], "local names are not");
       if (signal === "SIGKILL") await host.signal("SIGKILL", victimPid);
 
@@ -85,12 +85,12 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
       t.equal(outages(pontoon), before + 1, "said once");
       const fresh = await named(`fresh-${signal.toLowerCase()}`);
       await pontoon.answersIn(fresh);
-      t.same(await found(fresh, "asker"), [await asker.ip("blue")]);
-      t.same(await found(asker, await fresh.name()), [await fresh.ip("blue")]);
+      t.same(await found(fresh, "client"), [await client.ip("blue")]);
+      t.same(await found(client, await fresh.name()), [await fresh.ip("blue")]);
     });
 
   await t.test("a container that ended while dockerd was gone is forgotten", async () => {
-    await until(async () => (await asker.dig("victim")).rcode === "NXDOMAIN", {
+    await until(async () => (await client.dig("victim")).rcode === "NXDOMAIN", {
       timeoutMs: 2_000,
       what: "its name is gone",
     });
@@ -103,20 +103,20 @@ t.test("a dockerd that is slow, stopped, killed or not there yet", async (t) => 
     await web.rename("moved");
     await blue.connect(web, { aliases: ["elsewhere"] });
     const again = await host.pontoon({ config });
-    await again.answersIn(asker, web);
-    t.same(await found(asker, "elsewhere"), [await web.ip("blue")]);
-    t.same(await found(asker, "moved"), [await web.ip("blue")]);
-    for (const name of ["web", "web-alias", "doomed"]) t.equal((await asker.dig(name)).rcode, "NXDOMAIN", name);
+    await again.answersIn(client, web);
+    t.same(await found(client, "elsewhere"), [await web.ip("blue")]);
+    t.same(await found(client, "moved"), [await web.ip("blue")]);
+    for (const name of ["web", "web-alias", "doomed"]) t.equal((await client.dig(name)).rcode, "NXDOMAIN", name);
   });
 });
 
 t.test("containers with odd data, and such as vanish at once", async (t) => {
   const { host } = await hostWithUpstream(t, {});
   await host.network("blue");
-  const asker = await host.container({ name: "asker", networks: ["blue"] });
+  const client = await host.container({ name: "client", networks: ["blue"] });
   const early = await Promise.all([labelled(host, "early-labels"), aliased(host, "early-aliases")]);
   const pontoon = await host.pontoon({ config });
-  await pontoon.answersIn(asker, ...early);
+  await pontoon.answersIn(client, ...early);
 
   for (const [when, containers] of [
     ["before", () => Promise.resolve(early)],
@@ -128,13 +128,13 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
 
       await t.test("labels that are called like what events tell", async (t) => {
         const name = await labels.name();
-        t.same(await found(asker, name), [await labels.ip("blue")]);
+        t.same(await found(client, name), [await labels.ip("blue")]);
         await labels.rename(`${name}-renamed`);
-        await until(async () => (await found(asker, `${name}-renamed`)).length > 0, { what: "a rename is seen" });
-        for (const label of ["evil", "other", "nobody"]) t.equal((await asker.dig(label)).rcode, "NXDOMAIN", label);
+        await until(async () => (await found(client, `${name}-renamed`)).length > 0, { what: "a rename is seen" });
+        for (const label of ["evil", "other", "nobody"]) t.equal((await client.dig(label)).rcode, "NXDOMAIN", label);
         await labels.stop();
-        await until(async () => (await asker.dig(`${name}-renamed`)).rcode === "NXDOMAIN", { what: "a stop is seen" });
-        t.same(await found(asker, "asker"), [await asker.ip("blue")], "neighbours are as before");
+        await until(async () => (await client.dig(`${name}-renamed`)).rcode === "NXDOMAIN", { what: "a stop is seen" });
+        t.same(await found(client, "client"), [await client.ip("blue")], "neighbours are as before");
       });
 
       await t.test("aliases that are hardly names", async (t) => {
@@ -152,14 +152,14 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
           `${name}-dotted`,
           `${name.toUpperCase()}-SHOUTED`,
         ])
-          t.same(await found(asker, alias), [ip], alias);
-        t.match((await asker.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
+          t.same(await found(client, alias), [ip], alias);
+        t.match((await client.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
           { data: `${name}.blue` },
         ]);
         t.match((await pontoon.get("/v1/dns/records")).body, name);
         t.equal((await pontoon.cli("dns", "records")).exitCode, 0);
         await aliases.remove();
-        await until(async () => (await asker.dig(`${name}_under`)).rcode === "NXDOMAIN", {
+        await until(async () => (await client.dig(`${name}_under`)).rcode === "NXDOMAIN", {
           what: "they go with the container",
         });
       });
@@ -191,16 +191,16 @@ t.test("containers with odd data, and such as vanish at once", async (t) => {
     await Promise.all(made.map((answer) => host.engine.delete(`/containers/${(answer as { Id: string }).Id}`)));
     const after = await host.container({ name: "after", networks: ["blue"] });
     await pontoon.answersIn(after);
-    t.same(await found(asker, "after"), [await after.ip("blue")]);
-    for (let index = 0; index < 8; index++) t.equal((await asker.dig(`brief${index}`)).rcode, "NXDOMAIN");
+    t.same(await found(client, "after"), [await after.ip("blue")]);
+    for (let index = 0; index < 8; index++) t.equal((await client.dig(`brief${index}`)).rcode, "NXDOMAIN");
     t.notMatch((await pontoon.get("/v1/dns/records")).body, "brief");
   });
 
   await t.test("many changes in a row", async (t) => {
     const busy = await host.container({ name: "busy", networks: ["blue"] });
     for (let turn = 0; turn < 60; turn++) await busy.rename(`busy${turn}`);
-    await until(async () => (await found(asker, "busy59")).length > 0, { what: "the last name resolves" });
-    for (const name of ["busy", "busy0", "busy57", "busy58"]) t.equal((await asker.dig(name)).rcode, "NXDOMAIN", name);
+    await until(async () => (await found(client, "busy59")).length > 0, { what: "the last name resolves" });
+    for (const name of ["busy", "busy0", "busy57", "busy58"]) t.equal((await client.dig(name)).rcode, "NXDOMAIN", name);
   });
 
   t.same(
@@ -265,8 +265,8 @@ function aliased(host: DockerHost, name: string): Promise<Container> {
 }
 
 /** What a name stands for according to pontoon's own records; nothing when they do not have it. */
-async function found(asker: Container, name: string): Promise<string[]> {
-  const { answers, addresses } = await asker.dig(name);
+async function found(client: Container, name: string): Promise<string[]> {
+  const { answers, addresses } = await client.dig(name);
   return answers.every(({ ttl }) => ttl === ownTtl) ? addresses : [];
 }
 

@@ -33,14 +33,14 @@ async function block(
 /** From which places a name gets its answer: each in turn is the only one from which the upstream can be reached. */
 async function reaches(
   host: DockerHost,
-  asker: Container,
+  client: Container,
   name: string,
   iptables?: "iptables" | "ip6tables",
 ): Promise<Place[]> {
   const found: Place[] = [];
   for (const place of ["host", "container"] as const) {
     const unblock = await block(host, place === "host" ? "container" : "host", iptables);
-    const reply = await asker.dig(name, "A", patient).catch(() => undefined); // Docker's resolver says nothing when nobody answers
+    const reply = await client.dig(name, "A", patient).catch(() => undefined); // Docker's resolver says nothing when nobody answers
     if (reply?.rcode === "NOERROR") found.push(place);
     await unblock();
   }
@@ -112,7 +112,7 @@ t.test("IPv6 upstreams follow the same rule, over UDP and TCP", async (t) => {
   await upstream.truncate("long.test");
   await host.network("n6", { ipv6: "fd00:6::/64" });
   await host.network("n4");
-  const asker = await host.container({ name: "asker", networks: ["n6"], options: ["--dns=fd77::2"] });
+  const client = await host.container({ name: "client", networks: ["n6"], options: ["--dns=fd77::2"] });
   const without = await host.container({
     name: "without",
     networks: ["n4"],
@@ -120,17 +120,17 @@ t.test("IPv6 upstreams follow the same rule, over UDP and TCP", async (t) => {
   });
   for (const forwardFrom of [undefined, "host"] as const)
     await withPontoon(host, forwardFrom, async (pontoon) => {
-      await pontoon.answersIn(asker, without);
+      await pontoon.answersIn(client, without);
       const asked: Place[] = [forwardFrom ?? "container"];
-      t.same(await reaches(host, asker, "six.test", "ip6tables"), asked, `${forwardFrom ?? "by default"}: over UDP`);
-      t.same(await reaches(host, asker, "long.test", "ip6tables"), asked, `${forwardFrom ?? "by default"}: over TCP`);
+      t.same(await reaches(host, client, "six.test", "ip6tables"), asked, `${forwardFrom ?? "by default"}: over UDP`);
+      t.same(await reaches(host, client, "long.test", "ip6tables"), asked, `${forwardFrom ?? "by default"}: over TCP`);
       if (forwardFrom === undefined)
         t.same(
           (await without.dig("example.test", "A", patient)).addresses,
           ["192.0.2.1"],
           "a container without IPv6 gets the next one's answer",
         );
-      const many = await Promise.all(Array.from({ length: 40 }, () => asker.dig("six.test", "A", patient)));
+      const many = await Promise.all(Array.from({ length: 40 }, () => client.dig("six.test", "A", patient)));
       t.ok(
         many.every(({ addresses }) => addresses[0] === "192.0.2.6"),
         "many at once",

@@ -30,13 +30,13 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   const { host, servers } = await hostWithUpstreams(t, { resolvConf });
   const [first, second, third] = servers;
   await host.network("blue");
-  const asker = await host.container({ name: "asker", networks: ["blue"] });
+  const client = await host.container({ name: "client", networks: ["blue"] });
   const pontoon = await host.pontoon({ config: noCache });
-  await pontoon.answersIn(asker);
+  await pontoon.answersIn(client);
   let turn = 0;
   const firstAlone = async () => {
     const name = `fresh-${turn++}.test`;
-    await asker.dig(name, "A", patient);
+    await client.dig(name, "A", patient);
     const seen = await askedOf(...servers);
     return seen.filter((query) => query.name === name).length === 1 && (await first.queries()).at(-1)?.name === name;
   };
@@ -52,7 +52,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       await fresh();
       await first.answer("www.example.test", "CNAME", "example.test");
       await first.answer("example.test", "A", ["192.0.2.1", "192.0.2.2"], { ttl: 33 });
-      const answer = await asker.dig("WWW.Example.test", "A", { tcp });
+      const answer = await client.dig("WWW.Example.test", "A", { tcp });
       t.match(answer, { rcode: "NOERROR", questionName: "WWW.Example.test", addresses: ["192.0.2.1", "192.0.2.2"] });
       t.match(answer.answers, [{ type: "CNAME", data: "example.test" }, { ttl: 33 }, { ttl: 33 }]);
       t.match(await first.queries(), [
@@ -61,7 +61,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       t.equal((await first.queries()).length, 1, "the first upstream is asked once");
       t.same(await askedOf(second, third), [], "the others are not");
 
-      const denied = await asker.dig("nobody.test", "TXT", { tcp });
+      const denied = await client.dig("nobody.test", "TXT", { tcp });
       t.match(
         denied,
         { rcode: "NXDOMAIN", authority: [{ type: "SOA" }] },
@@ -73,14 +73,14 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
   await t.test("with what the container asks of DNSSEC, and a payload that fits into one packet", async (t) => {
     await fresh();
     await first.answer("example.test", "A", "192.0.2.1");
-    const answer = await asker.dig("example.test", "A", { cd: true, edns: { udpPayloadSize: 1400, dnssecOk: true } });
+    const answer = await client.dig("example.test", "A", { cd: true, edns: { udpPayloadSize: 1400, dnssecOk: true } });
     t.match(answer.edns, { dnssecOk: true });
     t.match((await first.queries())[0], {
       flags: { rd: true, cd: true },
       edns: { udpPayloadSize: 1232, dnssecOk: true },
     });
     const query = encodeQuery("example.test", "A");
-    const reply = await asker.query(query);
+    const reply = await client.query(query);
     t.same(reply.subarray(0, 2), query.subarray(0, 2), "the reply carries the container's own id");
   });
 
@@ -88,13 +88,13 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await fresh();
     await first.answer("example.test", "A", "192.0.2.1");
     const many = await Promise.all(
-      Array.from({ length: 200 }, (_, index) => asker.dig(`many-${index}.test`, "A", patient)),
+      Array.from({ length: 200 }, (_, index) => client.dig(`many-${index}.test`, "A", patient)),
     );
     t.ok(
       many.every(({ rcode }) => rcode === "NXDOMAIN"),
       "many at once are all answered",
     );
-    for (let turn = 0; turn < 20; turn++) await asker.dig("example.test");
+    for (let turn = 0; turn < 20; turn++) await client.dig("example.test");
     const seen = (await first.queries()).slice(-20);
     t.ok(new Set(seen.map(({ fromPort }) => fromPort)).size >= 15, "each question from another port");
     t.ok(new Set(seen.map(({ id }) => id)).size >= 15, "and with another id");
@@ -114,7 +114,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       for (const server of servers) await server.answer(`${forgery}.test`, "A", "192.0.2.1");
       await first.forge(`${forgery}.test`, forgery, { thenTruth: true });
     }
-    const askAll = () => Promise.all(forgeries.map((forgery) => addressesOrError(asker, `${forgery}.test`)));
+    const askAll = () => Promise.all(forgeries.map((forgery) => addressesOrError(client, `${forgery}.test`)));
     for (const [index, addresses] of (await askAll()).entries())
       t.same(addresses, ["192.0.2.1"], `${forgeries[index]}: the true reply behind it is`);
     for (const forgery of forgeries) await first.forge(`${forgery}.test`, forgery);
@@ -126,7 +126,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await fresh();
     await first.truncate("short.test");
     await first.answer("short.test", "A", "192.0.2.1");
-    t.match(await asker.dig("short.test"), { flags: { tc: false }, addresses: ["192.0.2.1"] });
+    t.match(await client.dig("short.test"), { flags: { tc: false }, addresses: ["192.0.2.1"] });
     t.same(
       (await first.queries()).map(({ transport }) => transport),
       ["udp", "tcp"],
@@ -135,17 +135,17 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     const many = Array.from({ length: 100 }, (_, index) => `192.0.2.${index}`);
     await first.answer("long.test", "A", many);
     t.match(
-      await asker.dig("long.test"),
+      await client.dig("long.test"),
       { rcode: "NOERROR", flags: { tc: true } },
       "what the client cannot take over UDP is marked truncated",
     );
     t.same(
-      (await asker.dig("long.test", "A", { edns: { udpPayloadSize: 4096 } })).addresses,
+      (await client.dig("long.test", "A", { edns: { udpPayloadSize: 4096 } })).addresses,
       many,
       "all of it when it takes that much",
     );
-    t.same((await asker.dig("long.test", "A", { tcp: true })).addresses, many, "all of it over TCP");
-    t.match((await asker.digCommand("+short", "long.test")).stdout.trim().split("\n").length, 100);
+    t.same((await client.dig("long.test", "A", { tcp: true })).addresses, many, "all of it over TCP");
+    t.match((await client.digCommand("+short", "long.test")).stdout.trim().split("\n").length, 100);
   });
 
   for (const rcode of ["SERVFAIL", "REFUSED"])
@@ -154,10 +154,10 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       await first.rcode("example.test", rcode);
       await second.answer("example.test", "A", "192.0.2.2");
       for (const { tcp } of transports)
-        t.same((await asker.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
+        t.same((await client.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
       t.same(await askedOf(third), []);
       for (const server of servers) await server.rcode("example.test", rcode);
-      const { rcode: last, elapsedMs } = await asker.dig("example.test", "A", patient);
+      const { rcode: last, elapsedMs } = await client.dig("example.test", "A", patient);
       t.equal(last, rcode, "when all say so");
       t.ok(elapsedMs < promisedMs);
     });
@@ -166,7 +166,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await fresh();
     await first.stop();
     await second.answer("example.test", "A", "192.0.2.2");
-    for (const { tcp } of transports) t.same((await asker.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
+    for (const { tcp } of transports) t.same((await client.dig("example.test", "A", { tcp })).addresses, ["192.0.2.2"]);
     await first.start();
   });
 
@@ -179,9 +179,9 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await second.answer("slow.test", "A", "192.0.2.2");
     for (const server of [first, second]) await server.silence("slower.test");
     await third.answer("slower.test", "A", "192.0.2.3");
-    const ask = (name: string) => Promise.all(transports.map(({ tcp }) => asker.dig(name, "A", { tcp, ...patient })));
+    const ask = (name: string) => Promise.all(transports.map(({ tcp }) => client.dig(name, "A", { tcp, ...patient })));
     const [lost, slow, slower, forged, neighbour] = await Promise.all(
-      ["lost.test", "slow.test", "slower.test", "forged.test", "asker"].map(ask),
+      ["lost.test", "slow.test", "slower.test", "forged.test", "client"].map(ask),
     );
     for (const answer of [...lost!, ...forged!]) {
       t.match(answer, { rcode: "SERVFAIL", answers: [] }, "none answers: SERVFAIL");
@@ -192,7 +192,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     for (const { elapsedMs } of [lost, forged, slow, slower].flat().map((answer) => answer!))
       t.ok(elapsedMs < promisedMs, `after ${elapsedMs} ms`);
     for (const { addresses } of neighbour!)
-      t.same(addresses, [await asker.ip("blue")], "neighbours are answered meanwhile");
+      t.same(addresses, [await client.ip("blue")], "neighbours are answered meanwhile");
     for (const server of asked) {
       const seen = (await server.queries()).filter(({ name }) => name === "lost.test");
       // Each is asked as the client asks, and where nothing is heard over TCP, over UDP as well.
@@ -207,22 +207,22 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       await server.answer("other.test", "A", "192.0.2.9");
       await server.delay(300);
     }
-    await t.rejects(asker.dig("late.test", "A", { timeoutMs: 50 }), /no answer/);
-    const others = await Promise.all(Array.from({ length: 20 }, () => asker.dig("other.test")));
+    await t.rejects(client.dig("late.test", "A", { timeoutMs: 50 }), /no answer/);
+    const others = await Promise.all(Array.from({ length: 20 }, () => client.dig("other.test")));
     t.same([...new Set(others.flatMap(({ addresses }) => addresses))], ["192.0.2.9"]);
   });
 
   await t.test("local names never", async (t) => {
     await fresh();
     const names = [
-      "asker",
+      "client",
       "ASKER",
-      "asker.blue",
-      "Asker.Blue",
-      asker.id.slice(0, 12),
-      "_80._tcp.asker",
-      "_http._tcp.asker.blue",
-      "_tcp.asker",
+      "client.blue",
+      "Client.Blue",
+      client.id.slice(0, 12),
+      "_80._tcp.client",
+      "_http._tcp.client.blue",
+      "_tcp.client",
     ];
     const types = [
       "A",
@@ -241,7 +241,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
       "UNKNOWN_4242",
     ];
     for (const name of names)
-      for (const type of types) await Promise.all(transports.map(({ tcp }) => asker.dig(name, type, { tcp })));
+      for (const type of types) await Promise.all(transports.map(({ tcp }) => client.dig(name, type, { tcp })));
     t.same(await askedOf(...servers), []);
   });
 });
@@ -315,10 +315,10 @@ t.test("dockerd's own --dns goes before the host's resolv.conf", async (t) => {
   const { host, servers } = await hostWithUpstreams(t, { resolvConf, dockerd: [`--dns=${addresses[3]}`] });
   await servers[3].answer("example.test", "A", "192.0.2.5");
   await host.network("blue");
-  const asker = await host.container({ networks: ["blue"] });
+  const client = await host.container({ networks: ["blue"] });
   const pontoon = await host.pontoon({ config: noCache });
-  await pontoon.answersIn(asker);
-  t.same((await asker.dig("example.test")).addresses, ["192.0.2.5"]);
+  await pontoon.answersIn(client);
+  t.same((await client.dig("example.test")).addresses, ["192.0.2.5"]);
   t.same(await askedOf(...servers.slice(0, 3)), []);
 });
 
@@ -339,9 +339,9 @@ async function hostWithUpstreams(
 }
 
 /** What a name stands for, or why the reply is no DNS message. */
-async function addressesOrError(asker: Container, name: string): Promise<string[]> {
+async function addressesOrError(client: Container, name: string): Promise<string[]> {
   try {
-    return (await asker.dig(name, "A", patient)).addresses;
+    return (await client.dig(name, "A", patient)).addresses;
   } catch (error) {
     return [(error as Error).message];
   }

@@ -28,11 +28,11 @@ t.test("containers on a user-defined network find each other by name", async (t)
     ["on a bridge network, started after the daemon", after],
   ] as const;
 
-  for (const [where, { network, asker, web, unnamed, twins, prefix }] of scenes)
+  for (const [where, { network, client, web, unnamed, twins, prefix }] of scenes)
     for (const { transport, tcp } of transports)
       await t.test(`${where}, over ${transport}`, async (t) => {
         const finds = async (name: string, container: Container, message: string) => {
-          const answer = await asker.dig(name, "A", { tcp });
+          const answer = await client.dig(name, "A", { tcp });
           t.match(told(answer), { rcode: "NOERROR", addresses: [await container.ip(network)] }, message);
           t.ok(isOwn(answer), `${message}: from pontoon's own records`);
           return answer;
@@ -47,7 +47,7 @@ t.test("containers on a user-defined network find each other by name", async (t)
         await finds(`${prefix}host.example.test`, unnamed, "by a hostname with dots");
         await finds(`${prefix}shop`, web, "by an alias");
         await finds(`${prefix}Second.alias`, web, "by another alias, with a dot and a capital");
-        await finds(`${prefix}asker`, asker, "a container finds itself");
+        await finds(`${prefix}client`, client, "a container finds itself");
         for (const name of [`${prefix}web`, shortId(web), `${prefix}host`, `${prefix}shop`, `${prefix}second.alias`])
           await finds(`${name}.${network}`, web, "by name.network");
 
@@ -63,7 +63,7 @@ t.test("containers on a user-defined network find each other by name", async (t)
         }
 
         const addresses = await Promise.all(twins.map((twin) => twin.ip(network)));
-        const answers = await Promise.all(Array.from({ length: 16 }, () => asker.dig(`${prefix}twin`, "A", { tcp })));
+        const answers = await Promise.all(Array.from({ length: 16 }, () => client.dig(`${prefix}twin`, "A", { tcp })));
         const sets = new Set(answers.map((answer) => [...answer.addresses].sort().join()));
         t.same([...sets], [[...addresses].sort().join()], "an alias of several containers has all their addresses");
         t.ok(answers.every(isOwn), "from pontoon's own records");
@@ -86,18 +86,18 @@ t.test("containers on a user-defined network find each other by name", async (t)
   });
 
   await t.test("names that nobody has do not exist", async (t) => {
-    const { asker } = after;
+    const { client } = after;
     for (const name of ["nobody", "web.nonetwork", "web.blue.blue", "nobody.later-web.blue", "web.lan"])
-      t.equal((await asker.dig(name)).rcode, "NXDOMAIN", name);
+      t.equal((await client.dig(name)).rcode, "NXDOMAIN", name);
   });
 
   await t.test("the container's own tools resolve too", async (t) => {
-    const { asker, web } = after;
+    const { client, web } = after;
     const ip = await web.ip("blue");
-    t.match((await asker.exec(["nslookup", "later-shop"])).stdout, ip);
-    t.match((await asker.exec(["ping", "-c1", "-W5", "later-web"])).stdout, `(${ip})`);
-    t.match((await asker.digCommand("+short", "+tcp", "later-web.blue")).stdout, ip);
-    t.match(await host.docker("exec", asker.id, "nslookup", "later-host"), ip);
+    t.match((await client.exec(["nslookup", "later-shop"])).stdout, ip);
+    t.match((await client.exec(["ping", "-c1", "-W5", "later-web"])).stdout, `(${ip})`);
+    t.match((await client.digCommand("+short", "+tcp", "later-web.blue")).stdout, ip);
+    t.match(await host.docker("exec", client.id, "nslookup", "later-host"), ip);
   });
 });
 
@@ -108,7 +108,7 @@ t.test("a container's records live as long as it is told", async (t) => {
     networks: [{ name: "blue", aliases: ["any"] }],
     options: [`--label=pontoon.dns.ttl=${ttl}`],
   });
-  const asker = await host.container({ name: "plain", networks: ["blue"] });
+  const client = await host.container({ name: "plain", networks: ["blue"] });
   await Promise.all([
     host.container({ name: "long", ...labelled("3600") }),
     host.container({ name: "short", ...labelled("2") }),
@@ -117,10 +117,10 @@ t.test("a container's records live as long as it is told", async (t) => {
       host.container({ name: `odd${index}`, ...labelled(ttl), networks: ["blue"] }),
     ),
   ]);
-  const ttlsOf = async (name: string) => [...new Set((await asker.dig(name)).answers.map(({ ttl }) => ttl))];
+  const ttlsOf = async (name: string) => [...new Set((await client.dig(name)).answers.map(({ ttl }) => ttl))];
 
   const pontoon = await host.pontoon();
-  await pontoon.answersIn(asker);
+  await pontoon.answersIn(client);
   t.same(await ttlsOf("plain"), [5], "5 s by default");
   t.same(await ttlsOf("long"), [3600], "what the label says");
   t.same(await ttlsOf("short"), [2]);
@@ -131,7 +131,7 @@ t.test("a container's records live as long as it is told", async (t) => {
   t.equal(await pontoon.stop(), 0);
 
   const other = await host.pontoon({ config: "dns:\n  ttl: 40\n" });
-  await other.answersIn(asker);
+  await other.answersIn(client);
   t.same(await ttlsOf("plain"), [40], "what the configuration says");
   t.same(await ttlsOf("short"), [2], "the label wins over the configuration");
 });
@@ -139,7 +139,7 @@ t.test("a container's records live as long as it is told", async (t) => {
 interface Neighbours {
   network: string;
   prefix: string;
-  asker: Container;
+  client: Container;
   web: Container;
   unnamed: Container;
   twins: Container[];
@@ -149,8 +149,8 @@ interface Neighbours {
 /** Containers with every kind of name on one network. */
 async function neighbours(host: DockerHost, network: string, prefix: string): Promise<Neighbours> {
   const twin = () => host.container({ networks: [{ name: network, aliases: [`${prefix}twin`] }] });
-  const [asker, web, unnamed, ...twins] = await Promise.all([
-    host.container({ name: `${prefix}asker`, networks: [network] }),
+  const [client, web, unnamed, ...twins] = await Promise.all([
+    host.container({ name: `${prefix}client`, networks: [network] }),
     host.container({
       name: `${prefix}web`,
       networks: [{ name: network, aliases: [`${prefix}shop`, `${prefix}second.Alias`] }],
@@ -161,7 +161,7 @@ async function neighbours(host: DockerHost, network: string, prefix: string): Pr
     twin(),
     twin(),
   ]);
-  return { network, prefix, asker, web, unnamed, twins, all: [asker, web, unnamed, ...twins] };
+  return { network, prefix, client, web, unnamed, twins, all: [client, web, unnamed, ...twins] };
 }
 
 function told({ rcode, addresses }: DnsResponse): Pick<DnsResponse, "rcode" | "addresses"> {

@@ -27,10 +27,10 @@ t.test("answers of upstreams are kept", async (t) => {
 
   await t.test("a name asked for again is asked of the upstream once, by each container for itself", async (t) => {
     const upstream = await place.upstream();
-    const [one, two] = await Promise.all([place.asker(upstream), place.asker(upstream)]);
+    const [one, two] = await Promise.all([place.client(upstream), place.client(upstream)]);
     await upstream.answer("example.test", "A", ["192.0.2.1", "192.0.2.2"]);
-    for (const asker of [one, one, two])
-      t.same((await asker.dig("EXAMPLE.test")).addresses.sort(), ["192.0.2.1", "192.0.2.2"]);
+    for (const client of [one, one, two])
+      t.same((await client.dig("EXAMPLE.test")).addresses.sort(), ["192.0.2.1", "192.0.2.2"]);
     t.match(await two.dig("example.test", "A", { tcp: true }), { questionName: "example.test", rcode: "NOERROR" });
     const firsts = new Set<string | undefined>();
     await until(async () => firsts.add((await one.dig("example.test")).addresses[0]).size === 2, {
@@ -43,7 +43,7 @@ t.test("answers of upstreams are kept", async (t) => {
     const other = await place.upstream();
     await other.answer("example.test", "A", "192.0.2.9");
     t.same(
-      (await (await place.asker(other)).dig("example.test")).addresses,
+      (await (await place.client(other)).dig("example.test")).addresses,
       ["192.0.2.9"],
       "one with other upstreams has their answers",
     );
@@ -51,28 +51,28 @@ t.test("answers of upstreams are kept", async (t) => {
 
   await t.test("a denial is kept as long as the zone's SOA says, and its TTL counts down", async (t) => {
     const upstream = await place.upstream();
-    const asker = await place.asker(upstream);
+    const client = await place.client(upstream);
     await upstream.answer("example.test", "A", "192.0.2.1");
     for (const [name, rcode] of [
       ["nobody.test", "NXDOMAIN"],
       ["example.test", "NOERROR"],
     ] as const) {
-      const denied = await asker.dig(name, "AAAA");
+      const denied = await client.dig(name, "AAAA");
       t.match(denied, { rcode, answers: [], authority: [{ type: "SOA", ttl: 60 }] });
-      await until(async () => (await asker.dig(name, "AAAA")).authority[0]!.ttl < 60, {
+      await until(async () => (await client.dig(name, "AAAA")).authority[0]!.ttl < 60, {
         what: "the SOA's TTL counts down",
       });
-      t.equal((await asker.dig(name, "AAAA")).rcode, rcode);
+      t.equal((await client.dig(name, "AAAA")).rcode, rcode);
     }
     t.equal((await upstream.queries()).length, 2);
   });
 
   await t.test("TTLs count down, and what has expired is asked for again", async (t) => {
     const upstream = await place.upstream();
-    const asker = await place.asker(upstream);
+    const client = await place.client(upstream);
     await upstream.answer("www.example.test", "CNAME", "example.test", { ttl: 30 });
     await upstream.answer("example.test", "A", "192.0.2.1", { ttl: 3 });
-    const ttls = async () => (await asker.dig("www.example.test")).answers.map(({ ttl }) => ttl);
+    const ttls = async () => (await client.dig("www.example.test")).answers.map(({ ttl }) => ttl);
     t.same(await ttls(), [30, 3]);
     let last = [30, 3];
     await until(
@@ -94,7 +94,7 @@ t.test("answers of upstreams are kept", async (t) => {
 
   await t.test("who answers by who asks is believed for who asked", async (t) => {
     const upstream = await place.upstream();
-    const [one, two] = await Promise.all([place.asker(upstream), place.asker(upstream)]);
+    const [one, two] = await Promise.all([place.client(upstream), place.client(upstream)]);
     await upstream.answer("view.test", "A", "192.0.2.1");
     t.same((await one.dig("view.test")).addresses, ["192.0.2.1"]);
     await upstream.answer("view.test", "A", "192.0.2.2");
@@ -106,10 +106,10 @@ t.test("answers of upstreams are kept", async (t) => {
 
   await t.test("what is kept can be forgotten", async (t) => {
     const upstream = await place.upstream();
-    const asker = await place.asker(upstream);
+    const client = await place.client(upstream);
     for (const name of ["one.test", "two.test"]) await upstream.answer(name, "A", "192.0.2.1");
     const addresses = () =>
-      Promise.all(["one.test", "two.test"].map(async (name) => (await asker.dig(name)).addresses.join()));
+      Promise.all(["one.test", "two.test"].map(async (name) => (await client.dig(name)).addresses.join()));
     t.same(await addresses(), ["192.0.2.1", "192.0.2.1"]);
     for (const name of ["one.test", "two.test"]) await upstream.answer(name, "A", "192.0.2.2");
     t.same(await addresses(), ["192.0.2.1", "192.0.2.1"]);
@@ -122,21 +122,21 @@ t.test("answers of upstreams are kept", async (t) => {
 
   await t.test("fifty who ask at once cause one question of each container", async (t) => {
     const upstream = await place.upstream();
-    const askers = await Promise.all([1, 2].map(() => place.asker(upstream)));
+    const clients = await Promise.all([1, 2].map(() => place.client(upstream)));
     await upstream.answer("example.test", "A", "192.0.2.1");
     await upstream.delay(400);
-    const tallies = await Promise.all(askers.map(async (asker) => (await asker.probe()).burst("example.test", 25)));
+    const tallies = await Promise.all(clients.map(async (client) => (await client.probe()).burst("example.test", 25)));
     for (const tally of tallies) t.match(tally, { sent: 25, rcodes: { NOERROR: 25 }, errors: [] });
     t.equal((await upstream.queries()).length, 2);
   });
 
   await t.test("while every upstream is silent, an expired answer is better than none", async (t) => {
     const upstreams = [await place.upstream(), await place.upstream()];
-    const asker = await place.asker(...upstreams);
+    const client = await place.client(...upstreams);
     for (const upstream of upstreams) await upstream.answer("example.test", "A", "192.0.2.1", { ttl: 1 });
-    t.same((await asker.dig("example.test")).addresses, ["192.0.2.1"]);
+    t.same((await client.dig("example.test")).addresses, ["192.0.2.1"]);
     for (const upstream of upstreams) await upstream.silence(true);
-    const ask = () => asker.dig("example.test", "A", withEdns);
+    const ask = () => client.dig("example.test", "A", withEdns);
     const isStale = async () => {
       const answer = await ask();
       return answer.answers[0]?.ttl === staleTtl ? answer : undefined;
@@ -153,7 +153,7 @@ t.test("answers of upstreams are kept", async (t) => {
     for (let turn = 0; turn < 100; turn++) times.push((await ask()).elapsedMs);
     t.comment(`then it is there after ${median(times)} ms (median)`);
     t.equal(
-      (await asker.dig("other.test", "A", patient)).rcode,
+      (await client.dig("other.test", "A", patient)).rcode,
       "SERVFAIL",
       "of what was never known there is nothing",
     );
@@ -176,18 +176,18 @@ t.test("upstreams that fail", async (t) => {
   ])
     await t.test(`the first of three is dead, and comes back ${how}`, async (t) => {
       const [first, second, third] = [await place.upstream(), await place.upstream(), await place.upstream()];
-      const asker = await place.asker(first, second, third);
+      const client = await place.client(first, second, third);
       await first.silence(true);
       await first.delay(delayMs);
-      const { rcode, elapsedMs } = await asker.dig("dead.test", "A", patient);
+      const { rcode, elapsedMs } = await client.dig("dead.test", "A", patient);
       t.equal(rcode, "NXDOMAIN");
       t.comment(`the first question takes ${elapsedMs} ms`);
       let zone = 0;
-      const isPassedBy = async () => (await asker.dig(`dead-zone-${zone++}.test`, "A", patient)).elapsedMs < 500;
+      const isPassedBy = async () => (await client.dig(`dead-zone-${zone++}.test`, "A", patient)).elapsedMs < 500;
       await until(isPassedBy, { timeoutMs: 30_000, what: "the first is known to be down" });
       t.comment(`question ${zone + 1} is the first that does not wait for it`);
       const times: number[] = [];
-      for (let turn = 0; turn < 100; turn++) times.push((await asker.dig(`dead-${turn}.test`)).elapsedMs);
+      for (let turn = 0; turn < 100; turn++) times.push((await client.dig(`dead-${turn}.test`)).elapsedMs);
       t.comment(`the next ones take ${median(times)} ms (median)`);
       for (const server of [first, third])
         t.ok((await server.queries()).length < 10, "the dead one is hardly asked any more, and hardly the third");
@@ -196,7 +196,7 @@ t.test("upstreams that fail", async (t) => {
       let turn = 0;
       const firstAlone = async () => {
         const name = `back-${turn++}.test`;
-        await asker.dig(name);
+        await client.dig(name);
         const asked = await Promise.all(
           [first, second].map(async (server) => (await server.queries()).some((query) => query.name === name)),
         );
@@ -207,7 +207,7 @@ t.test("upstreams that fail", async (t) => {
 
   await t.test("the order is policy: the first is believed however quick and sure another is", async (t) => {
     const [intranet, public_] = [await place.upstream(), await place.upstream()];
-    const asker = await place.asker(intranet, public_);
+    const client = await place.client(intranet, public_);
     await intranet.delay(400);
     await intranet.answer("nas.corp.test", "A", "192.0.2.1");
     await public_.answer("nas.corp.test", "A", "192.0.2.2");
@@ -215,7 +215,7 @@ t.test("upstreams that fail", async (t) => {
       await intranet.answer(`host-${turn}.corp.test`, "A", "192.0.2.1");
       for (const name of ["nas.corp.test", `host-${turn}.corp.test`])
         for (const tcp of [false, true])
-          t.same((await asker.dig(name, "A", { tcp, ...patient })).addresses, ["192.0.2.1"], name);
+          t.same((await client.dig(name, "A", { tcp, ...patient })).addresses, ["192.0.2.1"], name);
     }
     t.same(await public_.queries(), [], "nor does the other learn what is asked");
   });
@@ -223,12 +223,12 @@ t.test("upstreams that fail", async (t) => {
   await t.test("one that drops or refuses EDNS answers all the same", async (t) => {
     for (const how of ["dropped", "refused"] as const) {
       const old = await place.upstream();
-      const asker = await place.asker(old);
+      const client = await place.client(old);
       await old.withEdns(how);
       await old.answer("example.test", "A", "192.0.2.1");
       for (const options of [{}, { edns: {} }, { tcp: true }])
         t.match(
-          await asker.dig("example.test", "A", { ...options, ...patient }),
+          await client.dig("example.test", "A", { ...options, ...patient }),
           { rcode: "NOERROR", addresses: ["192.0.2.1"] },
           how,
         );
@@ -237,15 +237,15 @@ t.test("upstreams that fail", async (t) => {
 
   await t.test("one that says SERVFAIL or REFUSED, or refuses connections, is passed over", async (t) => {
     const [first, second, third] = [await place.upstream(), await place.upstream(), await place.upstream()];
-    const asker = await place.asker(first, second, third);
+    const client = await place.client(first, second, third);
     await first.rcode("example.test", "SERVFAIL");
     await second.rcode("example.test", "REFUSED");
     await third.answer("example.test", "A", "192.0.2.3");
-    t.same((await asker.dig("example.test")).addresses, ["192.0.2.3"]);
+    t.same((await client.dig("example.test")).addresses, ["192.0.2.3"]);
     await first.stop();
     await second.stop();
     await third.answer("www.example.test", "A", "192.0.2.4");
-    t.same((await asker.dig("www.example.test")).addresses, ["192.0.2.4"]);
+    t.same((await client.dig("www.example.test")).addresses, ["192.0.2.4"]);
   });
 
   await t.test("a failure tells why, to whoever speaks EDNS", async (t) => {
@@ -260,25 +260,25 @@ t.test("upstreams that fail", async (t) => {
     await refusing.rcode("example.test", "REFUSED");
     await place.host.network("vault", { internal: true });
     const [timeout, network, refused, loop, internal] = await Promise.all([
-      place.asker(silent),
-      place.asker(dead),
-      place.asker(refusing),
-      place.asker({ address: "127.0.0.11" }),
+      place.client(silent),
+      place.client(dead),
+      place.client(refusing),
+      place.client({ address: "127.0.0.11" }),
       place.host.container({ networks: ["vault"], options: [`--dns=${forbidden.address}`] }),
     ]);
     await place.pontoon.answersIn(internal);
     const cases = [
-      { why: "timeout", asker: timeout, code: codes.noReachableAuthority, text: /no answer.*10\.77\.0\.|time/ },
-      { why: "network", asker: network, code: codes.network, text: /10\.77\.0\.\d+: \w/ },
-      { why: "refused", asker: refused, code: codes.other, text: /10\.77\.0\.\d+ says REFUSED/ },
-      { why: "no upstream but itself", asker: loop, code: codes.other, text: /upstream.* itself/ },
-      { why: "policy", asker: internal, code: codes.prohibited, text: /internal networks/ },
+      { why: "timeout", client: timeout, code: codes.noReachableAuthority, text: /no answer.*10\.77\.0\.|time/ },
+      { why: "network", client: network, code: codes.network, text: /10\.77\.0\.\d+: \w/ },
+      { why: "refused", client: refused, code: codes.other, text: /10\.77\.0\.\d+ says REFUSED/ },
+      { why: "no upstream but itself", client: loop, code: codes.other, text: /upstream.* itself/ },
+      { why: "policy", client: internal, code: codes.prohibited, text: /internal networks/ },
     ];
     await Promise.all(
-      cases.map(async ({ why, asker, code, text }) => {
+      cases.map(async ({ why, client, code, text }) => {
         const [answer, plain] = await Promise.all([
-          asker.dig("example.test", "A", withEdns),
-          asker.dig("example.test", "A", patient),
+          client.dig("example.test", "A", withEdns),
+          client.dig("example.test", "A", patient),
         ]);
         for (const each of [answer, plain]) {
           t.match(each, { rcode: why === "refused" ? "REFUSED" : "SERVFAIL", answers: [] }, why);
@@ -300,13 +300,13 @@ t.test("upstreams that fail", async (t) => {
         options: [`--dns=${loopAddress}`],
       });
     const relay = await ring("relay", loopAddress);
-    const asker = await ring("asks-relay");
-    await place.pontoon.answersIn(relay, asker);
+    const client = await ring("asks-relay");
+    await place.pontoon.answersIn(relay, client);
     const relayed = place.host.exec([process.execPath, "--eval", relayOne], { netns: relay });
     const listens = async () =>
       (await place.host.exec(["ss", "-Hlun", "sport = :53"], { netns: relay })).stdout.includes(":53");
     await until(listens, { what: "the upstream listens" });
-    const answer = await asker.dig("example.test", "A", withEdns);
+    const answer = await client.dig("example.test", "A", withEdns);
     t.match(answer, { rcode: "SERVFAIL" });
     t.ok(answer.elapsedMs < promisedMs, `after ${answer.elapsedMs} ms`);
     t.equal(extendedErrorOf(answer)?.code, codes.noReachableAuthority);
@@ -318,7 +318,7 @@ t.test("upstreams that fail", async (t) => {
 t.test("answers of any size", async (t) => {
   const place = await start(t);
   const upstream = await place.upstream();
-  const asker = await place.asker(upstream);
+  const client = await place.client(upstream);
   const [some, many] = [25, 100].map((count) => Array.from({ length: count }, (_, index) => `192.0.2.${index}`)) as [
     string[],
     string[],
@@ -330,14 +330,14 @@ t.test("answers of any size", async (t) => {
     { name: "many.test", all: many, least: 4096, tooSmall: [undefined, 512, 1232, 2000] },
   ]) {
     for (const udpPayloadSize of tooSmall) {
-      const answer = await asker.dig(name, "A", udpPayloadSize === undefined ? {} : { edns: { udpPayloadSize } });
+      const answer = await client.dig(name, "A", udpPayloadSize === undefined ? {} : { edns: { udpPayloadSize } });
       t.match(answer, { rcode: "NOERROR", flags: { tc: true } }, `${name} with ${udpPayloadSize ?? "no EDNS"}`);
       t.ok(answer.bytes.length <= (udpPayloadSize ?? 512), `${answer.bytes.length} bytes`);
       t.equal(answer.edns === undefined, udpPayloadSize === undefined);
     }
     const [inOne, overTcp] = [
-      await asker.dig(name, "A", { edns: { udpPayloadSize: least } }),
-      await asker.dig(name, "A", { tcp: true }),
+      await client.dig(name, "A", { edns: { udpPayloadSize: least } }),
+      await client.dig(name, "A", { tcp: true }),
     ];
     t.match(inOne, { flags: { tc: false } }, `${name} with ${least}`);
     t.match(overTcp, { flags: { tc: false }, edns: undefined }, `${name} over TCP`);
@@ -358,9 +358,9 @@ t.test("the host's resolv.conf is followed while containers run", async (t) => {
   const [before, after] = await Promise.all(hostUpstreams.map((address) => place.outside.dns({ address })));
   await before!.answer("example.test", "A", "192.0.2.3");
   await after!.answer("example.test", "A", "192.0.2.4");
-  const [plain, own] = [await place.host.container({ networks: ["blue"] }), await place.asker(before!)];
+  const [plain, own] = [await place.host.container({ networks: ["blue"] }), await place.client(before!)];
   await place.pontoon.answersIn(plain);
-  for (const asker of [plain, own]) t.same((await asker.dig("example.test")).addresses, ["192.0.2.3"]);
+  for (const client of [plain, own]) t.same((await client.dig("example.test")).addresses, ["192.0.2.3"]);
   place.host.writeFile("/etc/resolv.conf", `nameserver ${hostUpstreams[1]}\n`);
   if (place.host.statesUpstreams) await plain.restart();
   await until(async () => (await plain.dig("example.test", "A", patient)).addresses[0] === "192.0.2.4", {
@@ -370,7 +370,7 @@ t.test("the host's resolv.conf is followed while containers run", async (t) => {
   t.same((await own.dig("example.test")).addresses, ["192.0.2.3"], "whoever was given --dns keeps it");
 });
 
-/** A running daemon on a host where each test makes upstreams and askers of its own. */
+/** A running daemon on a host where each test makes upstreams and clients of its own. */
 interface Place {
   host: DockerHost;
   outside: Outside;
@@ -378,7 +378,7 @@ interface Place {
   /** A server at an address no other test has. */
   upstream: () => Promise<Upstream>;
   /** A container that asks these servers. */
-  asker: (...upstreams: { address: string }[]) => Promise<Container>;
+  client: (...upstreams: { address: string }[]) => Promise<Container>;
 }
 
 async function start(owner: TestOwner): Promise<Place> {
@@ -392,13 +392,13 @@ async function start(owner: TestOwner): Promise<Place> {
     outside,
     pontoon,
     upstream: () => outside.dns({ address: `10.77.0.${made++}` }),
-    asker: async (...upstreams) => {
-      const asker = await host.container({
+    client: async (...upstreams) => {
+      const client = await host.container({
         networks: ["blue"],
         options: upstreams.map(({ address }) => `--dns=${address}`),
       });
-      await pontoon.answersIn(asker);
-      return asker;
+      await pontoon.answersIn(client);
+      return client;
     },
   };
 }

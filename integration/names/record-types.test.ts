@@ -38,8 +38,8 @@ t.test("records of every type", async (t) => {
     host.network("lan", { driver: "macvlan", subnet: "172.29.0.0/24", options: { parent: "lan0" } }),
     host.network("apart", { subnet: "172.28.0.0/24", ipv6: "fd00:28::/64" }),
   ]);
-  const [asker, web, unnamed, guest, replica, hidden] = await Promise.all([
-    host.container({ name: "asker", networks: ["four", "six", "lan"] }),
+  const [client, web, unnamed, guest, replica, hidden] = await Promise.all([
+    host.container({ name: "client", networks: ["four", "six", "lan"] }),
     host.container({
       name: "web",
       networks: [{ name: "six", aliases: ["an-alias"] }],
@@ -51,43 +51,45 @@ t.test("records of every type", async (t) => {
     host.container({ name: "hidden", networks: ["apart"] }),
   ]);
   const pontoon = await host.pontoon({ config: `dns:\n  ttl: ${ownTtl}\n` });
-  await pontoon.answersIn(asker, web, unnamed, guest, replica, hidden);
+  await pontoon.answersIn(client, web, unnamed, guest, replica, hidden);
   const [unnamedName, replicaName] = await Promise.all([unnamed.name(), replica.name()]);
 
   await t.test("A and AAAA", async (t) => {
-    await isOwnAnswer(t, asker, "web", "A", [{ type: "A", data: await web.ip("six") }]);
-    await isOwnAnswer(t, asker, "web", "AAAA", [{ type: "AAAA", data: await web.ip6("six") }]);
-    await isOwnAnswer(t, asker, "web.six", "AAAA", [{ type: "AAAA", data: await web.ip6("six") }]);
-    const both = await asker.dig("an-alias", "AAAA");
+    await isOwnAnswer(t, client, "web", "A", [{ type: "A", data: await web.ip("six") }]);
+    await isOwnAnswer(t, client, "web", "AAAA", [{ type: "AAAA", data: await web.ip6("six") }]);
+    await isOwnAnswer(t, client, "web.six", "AAAA", [{ type: "AAAA", data: await web.ip6("six") }]);
+    const both = await client.dig("an-alias", "AAAA");
     t.same([...both.addresses].sort(), [await web.ip6("six"), await replica.ip6("six")].sort());
-    for (const name of [unnamedName, "nick", "nick.four", "guest"]) await isEmpty(t, asker, name, "AAAA");
+    for (const name of [unnamedName, "nick", "nick.four", "guest"]) await isEmpty(t, client, name, "AAAA");
   });
 
-  await t.test("PTR tells the container's name and network, for each address on the asker's networks", async (t) => {
+  await t.test("PTR tells the container's name and network, for each address on the client's networks", async (t) => {
     const named = [
       [await web.ip("six"), "web.six"],
       [await web.ip6("six"), "web.six"],
       [await unnamed.ip("four"), `${unnamedName}.four`],
       [await guest.ip("lan"), "guest.lan"],
       [await replica.ip("six"), `${replicaName}.six`],
-      [await asker.ip("four"), "asker.four"],
-      [await asker.ip("six"), "asker.six"],
-      [await asker.ip6("six"), "asker.six"],
-      [await asker.ip("lan"), "asker.lan"],
+      [await client.ip("four"), "client.four"],
+      [await client.ip("six"), "client.six"],
+      [await client.ip6("six"), "client.six"],
+      [await client.ip("lan"), "client.lan"],
     ] as const;
     for (const [address, name] of named) {
-      await isOwnAnswer(t, asker, reverse(address), "PTR", [{ type: "PTR", data: name }]);
-      t.match((await asker.digCommand("+short", "-x", address)).stdout.trim(), `${name}.`);
+      await isOwnAnswer(t, client, reverse(address), "PTR", [{ type: "PTR", data: name }]);
+      t.match((await client.digCommand("+short", "-x", address)).stdout.trim(), `${name}.`);
     }
-    await isOwnAnswer(t, asker, reverse(await web.ip6("six")).toUpperCase(), "PTR", [{ type: "PTR", data: "web.six" }]);
-    for (const type of ["A", "AAAA", "TXT"]) await isEmpty(t, asker, reverse(await web.ip("six")), type);
+    await isOwnAnswer(t, client, reverse(await web.ip6("six")).toUpperCase(), "PTR", [
+      { type: "PTR", data: "web.six" },
+    ]);
+    for (const type of ["A", "AAAA", "TXT"]) await isEmpty(t, client, reverse(await web.ip("six")), type);
   });
 
-  await t.test("PTR says nothing of networks the asker is not on", async (t) => {
+  await t.test("PTR says nothing of networks the client is not on", async (t) => {
     await upstream.answer(reverse(await hidden.ip("apart")), "PTR", "upstream.test");
-    t.match((await asker.dig(reverse(await hidden.ip("apart")), "PTR")).answers, [{ data: "upstream.test" }]);
+    t.match((await client.dig(reverse(await hidden.ip("apart")), "PTR")).answers, [{ data: "upstream.test" }]);
     for (const address of [await hidden.ip6("apart"), "172.31.0.1", "172.31.0.250", "192.0.2.1"])
-      t.equal((await asker.dig(reverse(address), "PTR")).rcode, "NXDOMAIN", address);
+      t.equal((await client.dig(reverse(address), "PTR")).rcode, "NXDOMAIN", address);
     t.equal((await hidden.dig(reverse(await web.ip("six")), "PTR")).rcode, "NXDOMAIN");
   });
 
@@ -107,32 +109,32 @@ t.test("records of every type", async (t) => {
       ["_https._tcp.guest", [service("guest.lan", 443)]],
       [`_81._tcp.an-alias`, [service(`${replicaName}.six`, 81)]],
     ] as const;
-    for (const [name, records] of cases) await isOwnAnswer(t, asker, name, "SRV", records);
+    for (const [name, records] of cases) await isOwnAnswer(t, client, name, "SRV", records);
 
-    const { answers } = await asker.dig("_http._tcp.an-alias", "SRV");
+    const { answers } = await client.dig("_http._tcp.an-alias", "SRV");
     t.same(
       answers.map(({ data }) => (data as { target: string }).target).sort(),
       [`${replicaName}.six`, "web.six"].sort(),
     );
-    const { additional } = await asker.dig("_http._tcp.web", "SRV");
+    const { additional } = await client.dig("_http._tcp.web", "SRV");
     t.match(additional, [
       { name: "web.six", type: "A", data: await web.ip("six") },
       { name: "web.six", type: "AAAA", data: await web.ip6("six") },
     ]);
-    t.same((await asker.dig("web.six")).addresses, [await web.ip("six")], "an SRV record's target resolves");
-    t.match((await asker.digCommand("+short", "SRV", "_http._tcp.web")).stdout, "0 0 80 web.six.");
+    t.same((await client.dig("web.six")).addresses, [await web.ip("six")], "an SRV record's target resolves");
+    t.match((await client.digCommand("+short", "SRV", "_http._tcp.web")).stdout, "0 0 80 web.six.");
   });
 
   await t.test(
     "SRV for what is not exposed, and other types of a service's name, find nothing here and ask nobody",
     async (t) => {
       await upstream.clear();
-      for (const name of ["_8080._tcp.web", "_80._udp.web", "_nosuch._tcp.web", "_http._tcp.asker"]) {
-        const answer = await asker.dig(name, "SRV");
+      for (const name of ["_8080._tcp.web", "_80._udp.web", "_nosuch._tcp.web", "_http._tcp.client"]) {
+        const answer = await client.dig(name, "SRV");
         t.same([answer.rcode, answer.answers], ["NXDOMAIN", []], name);
       }
-      for (const type of ["A", "AAAA", "TXT", "TLSA"]) await isEmpty(t, asker, "_http._tcp.web", type);
-      await isEmpty(t, asker, "_tcp.web", "A");
+      for (const type of ["A", "AAAA", "TXT", "TLSA"]) await isEmpty(t, client, "_http._tcp.web", type);
+      await isEmpty(t, client, "_tcp.web", "A");
       t.same(await upstream.queries(), []);
     },
   );
@@ -148,11 +150,11 @@ t.test("records of every type", async (t) => {
       unnamedName,
       "nick",
       "guest",
-      "asker",
+      "client",
     ];
     await upstream.clear();
-    for (const name of names) for (const type of emptyTypes) await isEmpty(t, asker, name, type);
-    await isEmpty(t, asker, "web", "TXT", { tcp: true });
+    for (const name of names) for (const type of emptyTypes) await isEmpty(t, client, name, type);
+    await isEmpty(t, client, "web", "TXT", { tcp: true });
     t.same(await upstream.queries(), [], "and no upstream is asked");
   });
 
@@ -167,7 +169,7 @@ t.test("records of every type", async (t) => {
       reverse(await web.ip("six")),
       reverse(await web.ip6("six")),
     ])
-      await isOwnAnswer(t, asker, name, "ANY", [minimal]);
+      await isOwnAnswer(t, client, name, "ANY", [minimal]);
     t.same(await upstream.queries(), []);
   });
 
@@ -190,10 +192,10 @@ t.test("records of every type", async (t) => {
 
   await t.test("replies have the shape clients expect", async (t) => {
     for (const type of ["A", "MX", "ANY"]) {
-      const plain = await asker.dig("web", type, { cd: true });
+      const plain = await client.dig("web", type, { cd: true });
       t.match(plain.flags, { aa: false, tc: false, rd: true, ra: true, cd: true }, "flags");
       t.equal(plain.edns, undefined, "no OPT record for those who sent none");
-      const extended = await asker.dig("web", type, { rd: false, edns: { udpPayloadSize: 4096, dnssecOk: true } });
+      const extended = await client.dig("web", type, { rd: false, edns: { udpPayloadSize: 4096, dnssecOk: true } });
       t.match([extended.flags.rd, extended.edns], [false, { dnssecOk: true }], "an OPT record for those who sent one");
       t.match([extended.questionName?.toLowerCase(), extended.questionType], ["web", type], "the question");
     }
@@ -207,12 +209,12 @@ interface Checks {
 /** Checks that records come in this number, and from pontoon's own table. */
 async function isOwnAnswer(
   t: Checks,
-  asker: Container,
+  client: Container,
   name: string,
   type: string,
   records: readonly Partial<DnsRecord>[],
 ): Promise<void> {
-  const { rcode, answers } = await asker.dig(name, type);
+  const { rcode, answers } = await client.dig(name, type);
   const wanted = records.map((record) => ({ name, ttl: ownTtl, ...record }));
   t.match(
     { rcode, count: answers.length, answers },
@@ -224,12 +226,12 @@ async function isOwnAnswer(
 /** Checks that a name exists and has no record of a type. */
 async function isEmpty(
   t: Checks,
-  asker: Container,
+  client: Container,
   name: string,
   type: string,
   options: { tcp?: boolean } = {},
 ): Promise<void> {
-  const { rcode, answers, questionName }: DnsResponse = await asker.dig(name, type, options);
+  const { rcode, answers, questionName }: DnsResponse = await client.dig(name, type, options);
   t.match(
     { rcode, answers: answers.length, questionName },
     { rcode: "NOERROR", answers: 0, questionName: name },

@@ -38,15 +38,15 @@ t.test("a single label that no container has is looked up under the container's 
       ["both", "both.one.test", ["192.0.2.1", "192.0.2.2"]],
       ["alias", "alias.two.test", ["192.0.2.4"]],
     ] as const)
-      for (const asker of [plain, dotted]) {
-        const answer = await asker.dig(name.toUpperCase());
+      for (const client of [plain, dotted]) {
+        const answer = await client.dig(name.toUpperCase());
         t.match(answer, { rcode: "NOERROR", questionName: name.toUpperCase() });
         t.match(answer.answers, [
           { name: name.toUpperCase(), type: "CNAME", data: full },
           ...addresses.map(() => ({ name: full, type: "A" })),
         ]);
         t.same(answer.addresses.sort(), addresses);
-        t.same((await asker.dig(name, "A", { tcp: true })).addresses.sort(), addresses, "over TCP");
+        t.same((await client.dig(name, "A", { tcp: true })).addresses.sort(), addresses, "over TCP");
       }
     t.match(await bare.dig("last"), { rcode: "NXDOMAIN", answers: [] }, "not for a container without suffixes");
   });
@@ -80,18 +80,18 @@ t.test("a single label that no container has is looked up under the container's 
     for (const name of ["shaky.one.test", "flaky.one.test", "flaky"]) await upstream.rcode(name, "SERVFAIL");
     await upstream.answer("shaky.two.test", "A", "192.0.2.2");
     t.same((await plain.dig("shaky")).addresses, ["192.0.2.2"]);
-    for (const asker of [plain, dotted]) t.equal((await asker.dig("flaky")).rcode, "SERVFAIL");
+    for (const client of [plain, dotted]) t.equal((await client.dig("flaky")).rcode, "SERVFAIL");
   });
 
   await t.test("names of containers win and are not looked for elsewhere", async (t) => {
     await fresh();
     for (const name of ["plain", "plain.one.test", "plain.blue"]) await upstream.answer(name, "A", "192.0.2.66");
-    for (const asker of [plain, dotted])
+    for (const client of [plain, dotted])
       for (const name of ["plain", "PLAIN", "plain.blue"]) {
-        const { answers, addresses } = await asker.dig(name);
+        const { answers, addresses } = await client.dig(name);
         t.same(addresses, [await plain.ip("blue")]);
         t.match(answers, [{ type: "A" }]);
-        t.same((await asker.dig(name, "AAAA")).addresses, [await plain.ip6("blue")]);
+        t.same((await client.dig(name, "AAAA")).addresses, [await plain.ip6("blue")]);
       }
     t.same(await upstream.queries(), []);
   });
@@ -132,12 +132,12 @@ t.test("a single label that no container has is looked up under the container's 
 
   await t.test("localhost is answered here, and so are names under it that nobody has", async (t) => {
     await fresh();
-    for (const asker of [plain, dotted, bare])
+    for (const client of [plain, dotted, bare])
       for (const name of ["localhost", "LOCALHOST", "x.localhost", "a.b.localhost"]) {
-        t.same((await asker.dig(name, "A")).addresses, ["127.0.0.1"]);
-        t.same((await asker.dig(name, "AAAA")).addresses, ["::1"]);
+        t.same((await client.dig(name, "A")).addresses, ["127.0.0.1"]);
+        t.same((await client.dig(name, "AAAA")).addresses, ["::1"]);
         for (const type of ["TXT", "MX", "SRV"])
-          t.match(await asker.dig(name, type), { rcode: "NOERROR", answers: [] });
+          t.match(await client.dig(name, type), { rcode: "NOERROR", answers: [] });
       }
     t.notOk(
       (await asked(upstream)).some((name) => name.toLowerCase() === "localhost"),
@@ -159,7 +159,7 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("crowd.test", "A", many);
     await upstream.answer("nas", "A", "192.0.2.77");
     const musl = await buildMuslLookup(t);
-    for (const [dots, asker] of [
+    for (const [dots, client] of [
       [0, plain],
       [1, dotted],
     ] as const)
@@ -168,8 +168,8 @@ t.test("a single label that no container has is looked up under the container's 
         ["musl", musl],
       ] as const)
         await t.test(`linked to ${library}, with ndots:${dots}`, async (t) => {
-          const found = (name: string) => lookUp(host, asker, name);
-          t.match(await resolvConfOf(asker), `ndots:${dots}`);
+          const found = (name: string) => lookUp(host, client, name);
+          t.match(await resolvConfOf(client), `ndots:${dots}`);
           t.same(await found("web"), ["192.0.2.1"]);
           t.same(await found("queue"), ["192.0.2.3"]);
           t.same(await found("six"), ["2001:db8::1"], "both families under one suffix");
@@ -199,10 +199,10 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("nas", "A", "192.0.2.77");
     await upstream.answer("found.two.test", "A", "192.0.2.2");
     await upstream.rcode("flaky.one.test", "SERVFAIL");
-    for (const asker of [plain, dotted, bare])
-      for (const type of ["A", "AAAA"]) t.match(await asker.dig("nas", type), { rcode: "NXDOMAIN", answers: [] });
-    for (const asker of [plain, dotted])
-      t.same((await asker.dig("found")).addresses, ["192.0.2.2"], "the suffixes are still tried");
+    for (const client of [plain, dotted, bare])
+      for (const type of ["A", "AAAA"]) t.match(await client.dig("nas", type), { rcode: "NXDOMAIN", answers: [] });
+    for (const client of [plain, dotted])
+      t.same((await client.dig("found")).addresses, ["192.0.2.2"], "the suffixes are still tried");
     t.equal((await plain.dig("flaky")).rcode, "SERVFAIL", "what could not be looked up is not denied");
     t.same(
       (await asked(upstream)).filter((name) => !name.includes(".")),

@@ -29,23 +29,23 @@ t.test("on a network that other hosts share, the table alone never says no", asy
     "1d",
   );
 
-  const asker = await host.container({ name: "asker", networks: ["wide"], options: [`--dns=${outside.address}`] });
+  const client = await host.container({ name: "client", networks: ["wide"], options: [`--dns=${outside.address}`] });
   const vault = await host.container({ name: "vault", networks: ["closed"] });
   const pontoon = await host.pontoon();
-  await pontoon.answersIn(asker);
-  t.equal((await asker.dig("asker")).answers[0]?.ttl, 5, "its own names are in the table");
-  await until(async () => (await asker.dig("store")).addresses.length > 0, {
+  await pontoon.answersIn(client);
+  t.equal((await client.dig("client")).answers[0]?.ttl, 5, "its own names are in the table");
+  await until(async () => (await client.dig("store")).addresses.length > 0, {
     timeoutMs: 20_000,
     what: "the service is found",
   });
-  const found = await asker.dig("store");
+  const found = await client.dig("store");
   t.equal(found.rcode, "NOERROR", "the service's name is found through Docker's resolver");
   t.ok(
     found.answers.every(({ ttl }) => ttl <= 5),
     "and not kept for Docker's ten minutes",
   );
   await upstream.answer("out.example", "A", "192.0.2.9");
-  t.same((await asker.dig("out.example")).addresses, ["192.0.2.9"], "the outside world is, too");
+  t.same((await client.dig("out.example")).addresses, ["192.0.2.9"], "the outside world is, too");
 
   await upstream.hijack("6.6.6.6");
   await upstream.clear();
@@ -62,23 +62,23 @@ t.test("on a network that other hosts share, the table alone never says no", asy
   for (let turn = 0; turn < 10; turn++)
     for (const tcp of [false, true]) {
       t.same(
-        (await asker.dig("store", "A", { tcp })).addresses,
+        (await client.dig("store", "A", { tcp })).addresses,
         own,
         "whatever an upstream claims, the service's name is the swarm's",
       );
-      t.match((await asker.dig("tasks.store", "A", { tcp })).addresses, task.stdout.includes("10.") ? [/^10\./] : []);
-      t.match(await asker.dig("store", "AAAA", { tcp }), { rcode: "NOERROR", answers: [] });
+      t.match((await client.dig("tasks.store", "A", { tcp })).addresses, task.stdout.includes("10.") ? [/^10\./] : []);
+      t.match(await client.dig("store", "AAAA", { tcp }), { rcode: "NOERROR", answers: [] });
     }
   t.same(
     (await upstream.queries()).filter(({ name }) => name.includes("store")),
     [],
     "and none of its names leaks",
   );
-  t.same((await asker.dig("any.example")).addresses, ["6.6.6.6"]);
+  t.same((await client.dig("any.example")).addresses, ["6.6.6.6"]);
   t.equal((await upstream.queries()).length, 1, "a name of the outside world takes one packet");
   await upstream.hijack(undefined);
   await upstream.silence(true);
-  t.match(await asker.dig("store", "AAAA"), { rcode: "NOERROR", answers: [] }, "also while the upstream is silent");
+  t.match(await client.dig("store", "AAAA"), { rcode: "NOERROR", answers: [] }, "also while the upstream is silent");
   await upstream.silence(false);
 
   const status = (await pontoon.cli("status")).stdout;

@@ -1,6 +1,6 @@
 import { readdirSync } from "node:fs";
 import { Poller } from "../poller.js";
-import { DeadlineWheel } from "../timer-wheel.js";
+import { TimerWheel } from "../timer-wheel.js";
 
 const patience = 20_000; // ms; only a broken test waits that long
 
@@ -9,12 +9,12 @@ export class TestLoop {
   readonly poller = new Poller();
   /** What the wheel takes for the time, ms. */
   now = 0;
-  readonly wheel = new DeadlineWheel(() => this.now);
+  readonly timers = new TimerWheel(() => this.now);
 
   /** Lets time pass for the wheel. */
   pass(ms: number): void {
     this.now += ms;
-    this.wheel.turn();
+    this.timers.turn();
   }
 
   /** One round: what is ready is handled, then Node's own loop gets a turn. */

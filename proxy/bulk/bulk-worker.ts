@@ -1,6 +1,6 @@
 import { PacketChannel } from "../../linux/packet-channel.js";
 import type { Reactor } from "../../linux/reactor.js";
-import type { Deadline } from "../../linux/timer-wheel.js";
+import type { Timer } from "../../linux/timer-wheel.js";
 import type { EndRecord, FromWorker } from "./bulk-protocol.js";
 import { readToWorker } from "./bulk-messages.js";
 import { closeDescriptor } from "../../linux/socket.js";
@@ -16,7 +16,7 @@ const reportEvery = 1000; // ms
 export class BulkWorker {
   readonly #publications = new Map<number, Share>();
   readonly #channel: PacketChannel<unknown, FromWorker>;
-  #report: Deadline | undefined;
+  #report: Timer | undefined;
   #isOrphan = false;
 
   /** @param exit ends the process */
@@ -62,7 +62,7 @@ export class BulkWorker {
   #reportSoon(delay: number): void {
     if (delay === 0) this.#report?.cancel();
     else if (this.#report) return;
-    this.#report = this.reactor.wheel.in(delay, () => {
+    this.#report = this.reactor.timers.schedule(delay, () => {
       this.#report = undefined;
       this.#tellProgress();
       this.#endIfDone();
@@ -71,7 +71,7 @@ export class BulkWorker {
   }
 
   #tellProgress(): void {
-    const now = this.reactor.wheel.now();
+    const now = this.reactor.timers.now();
     for (const [publication, share] of this.#publications) {
       share.review(now);
       const progress = share.progress();
@@ -89,7 +89,7 @@ export class BulkWorker {
 /** One publication's connections with this worker. */
 class Share implements ConnectionOwner {
   readonly poller;
-  readonly wheel;
+  readonly timers;
   readonly bulkAfter = 0;
   readonly connectTimeoutMs = Infinity;
   readonly #connections = new Set<TcpConnection>();
@@ -104,7 +104,7 @@ class Share implements ConnectionOwner {
     private readonly onChange: () => void,
   ) {
     this.poller = reactor.poller;
-    this.wheel = reactor.wheel;
+    this.timers = reactor.timers;
   }
 
   get size(): number {

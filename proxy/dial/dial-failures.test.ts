@@ -8,11 +8,11 @@ import {
   localAddress,
   tcpSocket,
 } from "../../linux/socket.js";
-import type { Endpoint, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
 import { listener, TestClient, TestProxy, until } from "../testing/proxy.js";
 
 /** Where nobody listens. */
-function closedPort(protocol: Protocol): Endpoint {
+function closedPort(protocol: Protocol): SocketAddress {
   const closed = listener(protocol, { ip: "127.0.0.1", port: 0 });
   const target = localAddress(closed);
   closeDescriptor(closed);
@@ -20,7 +20,7 @@ function closedPort(protocol: Protocol): Endpoint {
 }
 
 /** A service whose queue is full, so that the kernel drops further SYNs. */
-function silentService(teardown: (work: () => void) => void): Endpoint {
+function silentService(teardown: (work: () => void) => void): SocketAddress {
   const full = tcpSocket();
   bindSocket(full, { ip: "127.0.0.1", port: 0 });
   listenSocket(full, 0);
@@ -37,13 +37,14 @@ const unreachable = { ip: "255.255.255.255", port: 80 };
 t.test("why connections to a container fail is counted, and told, but not each time", async (t) => {
   const told: string[] = [];
   const proxy = new TestProxy(t, { onFailedDials: (id, reason) => told.push(`${id} ${reason}`) });
-  const cases: [id: string, protocol: Protocol, target: Endpoint, options: PublicationOptions, reason: RegExp][] = [
-    ["refused", "tcp", closedPort("tcp"), {}, /^ECONNREFUSED$/],
-    ["silent", "tcp", silentService((work) => t.teardown(work)), { connectTimeoutMs: 100 }, /^ETIMEDOUT$/],
-    ["cut off", "tcp", unreachable, {}, /^E(NETUNREACH|HOSTUNREACH|ACCES|INVAL)$/],
-    ["refused datagrams", "udp", closedPort("udp"), {}, /^ECONNREFUSED$/],
-    ["forbidden datagrams", "udp", unreachable, {}, /^E(NETUNREACH|HOSTUNREACH|ACCES)$/],
-  ];
+  const cases: [id: string, protocol: Protocol, target: SocketAddress, options: PublicationOptions, reason: RegExp][] =
+    [
+      ["refused", "tcp", closedPort("tcp"), {}, /^ECONNREFUSED$/],
+      ["silent", "tcp", silentService((work) => t.teardown(work)), { connectTimeoutMs: 100 }, /^ETIMEDOUT$/],
+      ["cut off", "tcp", unreachable, {}, /^E(NETUNREACH|HOSTUNREACH|ACCES|INVAL)$/],
+      ["refused datagrams", "udp", closedPort("udp"), {}, /^ECONNREFUSED$/],
+      ["forbidden datagrams", "udp", unreachable, {}, /^E(NETUNREACH|HOSTUNREACH|ACCES)$/],
+    ];
   for (const [id, protocol, target, options, reason] of cases) {
     const listen = proxy.open(target, options, { id, protocol });
     const sender = createSocket("udp4");

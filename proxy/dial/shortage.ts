@@ -1,5 +1,5 @@
-import type { DeadlineWheel } from "../../linux/timer-wheel.js";
-import { addressText, type Endpoint, type Publication } from "../publication/publication.js";
+import type { TimerWheel } from "../../linux/timer-wheel.js";
+import { addressText, type SocketAddress, type Publication } from "../publication/publication.js";
 
 /** The same is said once in this time, ms, and about so many publications. */
 const sameAgain = 60_000;
@@ -10,12 +10,12 @@ export class Shortage {
   readonly #saidAt = new Map<string, number>();
 
   constructor(
-    private readonly wheel: DeadlineWheel,
+    private readonly timers: TimerWheel,
     private readonly say: (reason: string) => void,
   ) {}
 
-  tell({ id, protocol, listen }: Publication, target: Endpoint): void {
-    const now = this.wheel.now();
+  tell({ id, protocol, listen }: Publication, target: SocketAddress): void {
+    const now = this.timers.now();
     for (const [known, at] of this.#saidAt) {
       if (now - at < sameAgain) break; // the oldest come first
       this.#saidAt.delete(known);

@@ -1,4 +1,4 @@
-import type { Endpoint } from "../publication/publication.js";
+import type { SocketAddress } from "../publication/publication.js";
 
 /** Ports from the first to the last of them. */
 export interface PortSpan {
@@ -45,7 +45,7 @@ export class SourcePorts {
   }
 
   /** @returns the port that was bound, to be given back; undefined when there is none left for the target */
-  take(target: Endpoint, bind: Binder): number | undefined {
+  take(target: SocketAddress, bind: Binder): number | undefined {
     const { first, last } = this.#span;
     const size = last - first + 1;
     const key = keyOf(target);
@@ -67,7 +67,7 @@ export class SourcePorts {
     return undefined;
   }
 
-  giveBack(target: Endpoint, port: number): void {
+  giveBack(target: SocketAddress, port: number): void {
     const key = keyOf(target);
     const used = this.#used.get(key);
     if (used?.delete(port) !== true) return;
@@ -78,6 +78,6 @@ export class SourcePorts {
   }
 }
 
-function keyOf({ ip, port }: Endpoint): string {
+function keyOf({ ip, port }: SocketAddress): string {
   return `${ip} ${port}`;
 }

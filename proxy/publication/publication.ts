@@ -5,12 +5,12 @@ import { Networks } from "./networks.js";
 export type Protocol = "tcp" | "udp";
 
 /** A socket address, as linux/address.ts has it. */
-export interface Endpoint {
+export interface SocketAddress {
   readonly ip: string;
   readonly port: number;
 }
 
-export function addressText({ ip, port }: Endpoint): string {
+export function addressText({ ip, port }: SocketAddress): string {
   return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
@@ -53,9 +53,9 @@ export interface Publication {
   /** Unique among those that are open. */
   readonly id: string;
   readonly protocol: Protocol;
-  readonly listen: Endpoint;
+  readonly listen: SocketAddress;
   /** Without one clients are refused. */
-  readonly target?: Endpoint | undefined;
+  readonly target?: SocketAddress | undefined;
   readonly options: PublicationOptions;
   /** Of no concern here: given back as it is. */
   readonly owner?: PublicationOwner | undefined;

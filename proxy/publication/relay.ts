@@ -1,11 +1,11 @@
-import type { Endpoint, Protocol } from "./publication.js";
+import type { SocketAddress, Protocol } from "./publication.js";
 
 /** What has happened on a publication since it was opened. */
 export interface PublicationReport {
   readonly id: string;
   readonly protocol: Protocol;
-  readonly listen: Endpoint;
-  readonly target: Endpoint | undefined;
+  readonly listen: SocketAddress;
+  readonly target: SocketAddress | undefined;
   /** Open connections, or flows. */
   readonly connections: number;
   /** Connections taken, or flows begun. */
@@ -25,7 +25,7 @@ export interface PublicationReport {
 /** What serves one publication. */
 export interface Relay {
   /** @param target undefined: clients are refused at once until there is one again */
-  retarget(target: Endpoint | undefined): void;
+  retarget(target: SocketAddress | undefined): void;
   /**
    * No more clients; those there are may go on.
    * @param onDrained called once, when the last is gone, not from inside this call

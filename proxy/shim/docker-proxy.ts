@@ -18,7 +18,7 @@ import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../../
 import { socketKind } from "../../linux/socket-kind.js";
 import { shutdownSocket } from "../../linux/stream.js";
 import { goErrorText, parseAddress, parseFlags, usage } from "./flags.js";
-import type { Endpoint, Protocol } from "../publication/publication.js";
+import type { SocketAddress, Protocol } from "../publication/publication.js";
 
 const runDir = process.env["PONTOON_RUN_DIR"] || "/run/pontoon";
 const verdictDescriptor = 3;
@@ -47,8 +47,8 @@ class DockerProxy {
 
   constructor(
     private readonly protocol: Protocol,
-    private readonly host: Endpoint,
-    private readonly container: Endpoint,
+    private readonly host: SocketAddress,
+    private readonly container: SocketAddress,
     private readonly inherited: boolean,
   ) {}
 
@@ -357,7 +357,7 @@ function isDockers(path: string): boolean {
   }
 }
 
-function readEndpoint(ip: string, port: bigint, protocol: string): Endpoint {
+function readEndpoint(ip: string, port: bigint, protocol: string): SocketAddress {
   const address = parseAddress(ip);
   if (address === undefined) fail(`invalid IP address: ${ip}`);
   if (port < 0n || port > 65535n) fail(`listen ${protocol}: address ${port}: invalid port`);

@@ -1,6 +1,6 @@
 import { isIP, isIPv4 } from "node:net";
 import { decodeIPv6, encodeIPv6 } from "../../linux/address.js";
-import type { Endpoint, Protocol } from "../publication/publication.js";
+import type { SocketAddress, Protocol } from "../publication/publication.js";
 
 /** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
 export const PROTOCOL = 1;
@@ -9,10 +9,10 @@ export const PROTOCOL = 1;
 const messageAtMost = 256;
 
 /** What a shim was started for. */
-export interface Wish {
+export interface ShimRequest {
   readonly protocol: Protocol;
-  readonly host: Endpoint;
-  readonly container: Endpoint;
+  readonly host: SocketAddress;
+  readonly container: SocketAddress;
   /** Inode of the network namespace the shim lives in. */
   readonly namespace: number;
   /** Whether the socket is dockerd's own (descriptor 4) rather than bound by the shim. */
@@ -22,11 +22,11 @@ export interface Wish {
 /** A message of a shim. */
 export type ShimMessage =
   /** May this be served? Asked before the port is bound, so that a kept listener can be given back. */
-  | { readonly kind: "ask"; readonly wish: Wish }
+  | { readonly kind: "ask"; readonly request: ShimRequest }
   /** Whose is this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
-  | { readonly kind: "who"; readonly wish: Wish }
+  | { readonly kind: "who"; readonly request: ShimRequest }
   /** Comes with the listener. */
-  | { readonly kind: "serve"; readonly wish: Wish }
+  | { readonly kind: "serve"; readonly request: ShimRequest }
   /** The publication ends. */
   | { readonly kind: "bye" }
   /** The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one, unless that was dockerd's own. */
@@ -49,16 +49,16 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
       `this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`,
     );
   if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
-  const wish = readWish(rest);
-  return wish ? { kind, wish } : nonsense("the arguments make no sense");
+  const request = readRequest(rest);
+  return request ? { kind, request: request } : nonsense("the arguments make no sense");
 }
 
 /** What two shims have in common of which one takes over from the other. */
-export function wishKey({ protocol, host, container }: Wish): string {
+export function requestKey({ protocol, host, container }: ShimRequest): string {
   return `${protocol} ${host.ip} ${host.port} ${container.ip} ${container.port}`;
 }
 
-function readWish(fields: string[]): Wish | undefined {
+function readRequest(fields: string[]): ShimRequest | undefined {
   const [protocol, hostIp, hostPort, containerIp, containerPort, namespace, inherited] = fields;
   if (fields.length !== 7 || (protocol !== "tcp" && protocol !== "udp") || (inherited !== "0" && inherited !== "1"))
     return undefined;
@@ -68,7 +68,7 @@ function readWish(fields: string[]): Wish | undefined {
   return { protocol, host, container, namespace: Number(namespace), inherited: inherited === "1" };
 }
 
-function readEndpoint(ip: string, port: string): Endpoint | undefined {
+function readEndpoint(ip: string, port: string): SocketAddress | undefined {
   if (isIP(ip) === 0 || ip.includes("%") || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
   // One text for one address: it is compared with what the kernel says, and with other shims' arguments.
   return { ip: isIPv4(ip) ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };

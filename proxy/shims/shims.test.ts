@@ -52,7 +52,7 @@ class Bench {
         ?.owner;
     this.shims = new Shims(
       this.loop.poller,
-      this.loop.wheel,
+      this.loop.timers,
       {
         open: (publication, fd) => this.#open(publication, fd),
         close: (id, untilTheirEnd) => this.#close(id, untilTheirEnd),
@@ -100,7 +100,7 @@ class Bench {
   }
 }
 
-const wish = (kind: string, port: number, { protocol = "tcp", inherited = 0, target = "172.17.0.2 80" } = {}) =>
+const request = (kind: string, port: number, { protocol = "tcp", inherited = 0, target = "172.17.0.2 80" } = {}) =>
   `1 ${kind} ${protocol} 127.0.0.1 ${port} ${target} ${namespace} ${inherited}`;
 
 t.test("a socket is served until its shim says good-bye, or is gone", async (t) => {
@@ -109,8 +109,8 @@ t.test("a socket is served until its shim says good-bye, or is gone", async (t) 
     const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
     const { port } = localAddress(listener);
     const shim = bench.connect();
-    t.equal((await bench.say(shim, wish("ask", port))).text, "ready");
-    t.equal((await bench.say(shim, wish("serve", port), [listener])).text, "ok");
+    t.equal((await bench.say(shim, request("ask", port))).text, "ready");
+    t.equal((await bench.say(shim, request("serve", port), [listener])).text, "ok");
     t.match(
       [...bench.open.values()],
       [{ publication: { protocol: "tcp", listen: { ip: "127.0.0.1", port }, target: { ip: "172.17.0.2", port: 80 } } }],
@@ -129,18 +129,18 @@ t.test("a hand-over is checked against the socket itself", async (t) => {
   const { port } = localAddress(tcp);
   const before = openDescriptors();
   for (const [text, descriptors, reason] of [
-    [wish("serve", port), [], "a hand-over has one descriptor"],
-    [wish("serve", port), [tcp, tcp], "a hand-over has one descriptor"],
-    [wish("serve", port + 1), [tcp], /is bound to 127\.0\.0\.1:\d+, not to/],
-    [wish("serve", port).replace("127.0.0.1", "0.0.0.0"), [tcp], /is bound to/],
-    [wish("serve", port).replace("127.0.0.1", "::1"), [tcp], /is bound to/],
-    [wish("serve", port), [udp], "the descriptor is no tcp socket"],
-    [wish("serve", port, { protocol: "udp" }), [tcp], "the descriptor is no udp socket"],
-    [wish("serve", port), [idle], "the socket does not listen"],
-    [wish("serve", port), [bench.loop.poller.fd], /ENOTSOCK/],
-    [wish("serve", port).replace(String(namespace), "1"), [tcp], "the port is in another network namespace"],
-    [wish("ask", port).replace(String(namespace), "1"), [], "the port is in another network namespace"],
-    [wish("serve", port).replace("1 ", "2 "), [tcp], /protocol version/],
+    [request("serve", port), [], "a hand-over has one descriptor"],
+    [request("serve", port), [tcp, tcp], "a hand-over has one descriptor"],
+    [request("serve", port + 1), [tcp], /is bound to 127\.0\.0\.1:\d+, not to/],
+    [request("serve", port).replace("127.0.0.1", "0.0.0.0"), [tcp], /is bound to/],
+    [request("serve", port).replace("127.0.0.1", "::1"), [tcp], /is bound to/],
+    [request("serve", port), [udp], "the descriptor is no tcp socket"],
+    [request("serve", port, { protocol: "udp" }), [tcp], "the descriptor is no udp socket"],
+    [request("serve", port), [idle], "the socket does not listen"],
+    [request("serve", port), [bench.loop.poller.fd], /ENOTSOCK/],
+    [request("serve", port).replace(String(namespace), "1"), [tcp], "the port is in another network namespace"],
+    [request("ask", port).replace(String(namespace), "1"), [], "the port is in another network namespace"],
+    [request("serve", port).replace("1 ", "2 "), [tcp], /protocol version/],
     ["nonsense", [tcp], /protocol version/],
   ] as const) {
     const shim = bench.connect();
@@ -153,11 +153,11 @@ t.test("a hand-over is checked against the socket itself", async (t) => {
   }
   bench.failure = new Error("too many open files");
   const shim = bench.connect();
-  t.equal((await bench.say(shim, wish("serve", port), [tcp])).text, "no too many open files");
+  t.equal((await bench.say(shim, request("serve", port), [tcp])).text, "no too many open files");
   bench.failure = undefined;
   const twice = bench.connect();
-  t.equal((await bench.say(twice, wish("serve", port), [tcp])).text, "ok");
-  t.equal((await bench.say(twice, wish("serve", port), [tcp])).text, "no a shim serves one port");
+  t.equal((await bench.say(twice, request("serve", port), [tcp])).text, "ok");
+  t.equal((await bench.say(twice, request("serve", port), [tcp])).text, "no a shim serves one port");
   t.equal(bench.open.size, 0);
   [shim, twice, tcp, udp, idle].forEach(closeDescriptor);
 });
@@ -169,7 +169,7 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
     const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
     const { port } = localAddress(listener);
     const shim = bench.connect();
-    await bench.say(shim, wish("serve", port, { inherited }), [listener]);
+    await bench.say(shim, request("serve", port, { inherited }), [listener]);
     t.equal((await bench.say(shim, "bye keep", inherited ? [] : [listener])).text, inherited ? "gone" : "closed");
     [shim, listener].forEach(closeDescriptor);
     return port;
@@ -177,7 +177,7 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
   const port = await keep();
   t.equal(bench.open.size, 1, "it is served on");
   const shim = bench.connect();
-  const answer = await bench.say(shim, wish("ask", port));
+  const answer = await bench.say(shim, request("ask", port));
   t.equal(answer.text, "kept");
   t.equal(localAddress(answer.descriptors[0]!).port, port);
   t.equal(bench.open.size, 1);
@@ -185,7 +185,7 @@ t.test("a kept listener goes to the shim that asks for the same, and no other", 
   await bench.loop.until("it ends with its new shim", () => bench.open.size === 0);
 
   const other = bench.connect();
-  t.equal((await bench.say(other, wish("ask", await keep(), { target: "172.17.0.3 80" }))).text, "ready");
+  t.equal((await bench.say(other, request("ask", await keep(), { target: "172.17.0.3 80" }))).text, "ready");
   t.equal(bench.open.size, 0, "another container is about to bind the port");
   t.same(bench.closed, [false, false], "connections of a container that is gone have an end");
   closeDescriptor(other);
@@ -210,13 +210,13 @@ t.test("what a shim said last counts, though it ended without reading our answer
   const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
   const { port } = localAddress(listener);
   const early = bench.connect(); // gone before the answer
-  sendPacket(early, Buffer.from(wish("serve", port)), [listener]);
+  sendPacket(early, Buffer.from(request("serve", port)), [listener]);
   sendPacket(early, Buffer.from("bye keep"), [listener]);
   closeDescriptor(early);
   await bench.loop.until("the listener is kept", () => bench.shims.kept === 1 && bench.shims.size === 0);
   t.equal(bench.open.size, 1);
   const late = bench.connect(); // gone with the answer unread
-  sendPacket(late, Buffer.from(wish("ask", port)));
+  sendPacket(late, Buffer.from(request("ask", port)));
   await bench.loop.until("it is given back", () => bench.shims.kept === 0);
   sendPacket(late, Buffer.from("bye keep"), [listener]);
   closeDescriptor(late);
@@ -259,12 +259,12 @@ t.test("a message of any bytes is read or refused", (t) => {
       const message = readShimMessage(Buffer.from(words.join(" ")));
       return message.kind !== "ask" && message.kind !== "serve"
         ? true
-        : words.length === 9 && message.wish.host.port <= 65535 && !message.wish.host.ip.includes("%");
+        : words.length === 9 && message.request.host.port <= 65535 && !message.request.host.ip.includes("%");
     }),
   );
   t.match(readShimMessage(Buffer.from("1 ask tcp 0:0::0 80 172.17.0.2 80 4026531840 1")), {
     kind: "ask",
-    wish: { host: { ip: "::", port: 80 }, inherited: true },
+    request: { host: { ip: "::", port: 80 }, inherited: true },
   });
   for (const bad of [
     "1 ask tcp 0.0.0.0 65536 1.1.1.1 1 1 0",
@@ -281,7 +281,7 @@ t.test("a UDP port that is asked for is given up by flows, before it is bound", 
   const bench = new Bench(t);
   for (const protocol of ["tcp", "udp"]) {
     const shim = bench.connect();
-    t.equal((await bench.say(shim, wish("ask", 5353).replace("tcp", protocol))).text, "ready");
+    t.equal((await bench.say(shim, request("ask", 5353).replace("tcp", protocol))).text, "ready");
     closeDescriptor(shim);
   }
   t.same(bench.vacated, [5353]);
@@ -295,7 +295,7 @@ t.test(
       bench.shims.hasDaemon = hasDaemon;
       const listener = openListener("tcp", { ip: "127.0.0.1", port: 0 });
       const shim = bench.connect();
-      await bench.say(shim, wish("serve", localAddress(listener).port), [listener]);
+      await bench.say(shim, request("serve", localAddress(listener).port), [listener]);
       t.equal((await bench.say(shim, "bye")).text, "gone");
       [shim, listener].forEach(closeDescriptor);
     }

@@ -5,11 +5,11 @@ import { receivePacket, sendPacket, type Packet } from "../../linux/packet-conne
 import type { Poller, Watch } from "../../linux/poller.js";
 import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLOCK } from "../../linux/socket.js";
 import { socketKind } from "../../linux/socket-kind.js";
-import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
-import { readShimMessage, wishKey, type ShimMessage, type Wish } from "./shim-protocol.js";
+import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
+import { readShimMessage, requestKey, type ShimMessage, type ShimRequest } from "./shim-protocol.js";
 import {
   defaults,
-  type Endpoint,
+  type SocketAddress,
   type Protocol,
   type Publication,
   type PublicationOwner,
@@ -25,7 +25,7 @@ export interface PortServer {
   /** Frees UDP ports that flows are sent from. */
   vacate(ports: ReadonlySet<number>): void;
   /** Whose publication keeps others from binding a port; undefined when none of a daemon's does. */
-  ownerOf?(protocol: Protocol, listen: Endpoint): PublicationOwner | undefined;
+  ownerOf?(protocol: Protocol, listen: SocketAddress): PublicationOwner | undefined;
 }
 
 export interface ShimsOptions {
@@ -47,7 +47,7 @@ export function isOfShim(id: string): boolean {
 /** Shims accepted in one go before others get a turn. */
 const acceptsAtOnce = 64;
 /** A shim that connected has said something by then, ms. */
-const firstWordTime = 10_000;
+const handshakeTime = 10_000;
 /** Without free descriptors accepting pauses, instead of being tried in vain without a rest, ms. */
 const pauseTime = 100;
 const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
@@ -56,21 +56,21 @@ interface Shim {
   readonly fd: number;
   readonly watch: Watch;
   /** Until its first message. */
-  patience: Deadline | undefined;
+  patience: Timer | undefined;
   /** What it has handed over. */
   served: Served | undefined;
 }
 
 interface Served {
   readonly id: string;
-  readonly wish: Wish;
+  readonly request: ShimRequest;
 }
 
 /** A listener whose shim ended with its dockerd: served on, and given back to the shim that asks with the same arguments. */
 interface Kept {
   readonly served: Served;
   readonly descriptor: number;
-  readonly deadline: Deadline;
+  readonly deadline: Timer;
 }
 
 /**
@@ -93,7 +93,7 @@ export class Shims {
 
   constructor(
     private readonly poller: Poller,
-    private readonly wheel: DeadlineWheel,
+    private readonly timers: TimerWheel,
     private readonly publications: PortServer,
     options: ShimsOptions = {},
   ) {
@@ -120,7 +120,7 @@ export class Shims {
         if (errorCode(error) === "ECONNABORTED") return;
         if (!exhausted.has(errorCode(error) ?? "")) throw error;
         watch.update(0);
-        this.wheel.in(pauseTime, () => watch.update(EPOLLIN));
+        this.timers.schedule(pauseTime, () => watch.update(EPOLLIN));
       }
     }));
   }
@@ -162,7 +162,7 @@ export class Shims {
     const shim: Shim = {
       fd,
       watch: this.poller.watch(fd, EPOLLIN, () => this.#onReady(shim)),
-      patience: this.wheel.in(firstWordTime, () => this.#drop(shim)),
+      patience: this.timers.schedule(handshakeTime, () => this.#drop(shim)),
       served: undefined,
     };
     this.#shims.add(shim);
@@ -182,18 +182,18 @@ export class Shims {
   #take(shim: Shim, message: ShimMessage, descriptors: number[]): number[] {
     switch (message.kind) {
       case "ask":
-        this.#onAsk(shim, message.wish);
+        this.#onAsk(shim, message.request);
         return descriptors;
       case "who":
-        this.#onWho(shim, message.wish);
+        this.#onWho(shim, message.request);
         return descriptors;
       case "serve":
-        return this.#onServe(shim, message.wish, descriptors);
+        return this.#onServe(shim, message.request, descriptors);
       case "bye":
         this.#onBye(shim);
         return descriptors;
       case "bye-keep":
-        return shim.served?.wish.inherited
+        return shim.served?.request.inherited
           ? this.#onByeOfInherited(shim, descriptors)
           : this.#onByeKeep(shim, descriptors);
       case "nonsense":
@@ -202,37 +202,37 @@ export class Shims {
     }
   }
 
-  #onAsk(shim: Shim, wish: Wish): void {
-    const objection = this.#objection(shim, wish);
+  #onAsk(shim: Shim, request: ShimRequest): void {
+    const objection = this.#objection(shim, request);
     if (objection !== undefined) return this.#decline(shim, objection);
-    if (this.#giveBack(shim, wishKey(wish))) return;
-    this.#makeRoom(wish);
+    if (this.#giveBack(shim, requestKey(request))) return;
+    this.#makeRoom(request);
     this.#answer(shim, "ready");
   }
 
-  #onWho(shim: Shim, { protocol, host, namespace }: Wish): void {
+  #onWho(shim: Shim, { protocol, host, namespace }: ShimRequest): void {
     const owner = namespace === this.#namespace ? this.publications.ownerOf?.(protocol, host) : undefined;
     this.#answer(shim, owner ? `held ${plain(ownerText(protocol, owner))}` : "nobody");
   }
 
-  #onServe(shim: Shim, wish: Wish, descriptors: number[]): number[] {
+  #onServe(shim: Shim, request: ShimRequest, descriptors: number[]): number[] {
     const [descriptor] = descriptors;
     const objection =
-      this.#objection(shim, wish) ??
-      (descriptors.length === 1 ? unfit(descriptor!, wish) : "a hand-over has one descriptor");
+      this.#objection(shim, request) ??
+      (descriptors.length === 1 ? unfit(descriptor!, request) : "a hand-over has one descriptor");
     if (objection !== undefined) {
       descriptors.forEach(closeDescriptor); // before the shim hears of it: it is about to bind the port again
       this.#decline(shim, objection);
       return [];
     }
-    const served = { id: `${idPrefix}${++this.#lastId}`, wish };
+    const served = { id: `${idPrefix}${++this.#lastId}`, request: request };
     try {
       this.publications.open(
         {
           id: served.id,
-          protocol: wish.protocol,
-          listen: wish.host,
-          target: wish.container,
+          protocol: request.protocol,
+          listen: request.host,
+          target: request.container,
           options: { drainMs: this.drainMs },
         },
         descriptor!,
@@ -276,12 +276,12 @@ export class Shims {
   }
 
   #keep(served: Served, descriptor: number): void {
-    const key = wishKey(served.wish);
+    const key = requestKey(served.request);
     this.#dropKept(key, true);
     this.#kept.set(key, {
       served,
       descriptor,
-      deadline: this.wheel.in(this.#options.keepTime, () => this.#dropKept(key, true)),
+      deadline: this.timers.schedule(this.#options.keepTime, () => this.#dropKept(key, true)),
     });
   }
 
@@ -298,10 +298,10 @@ export class Shims {
   }
 
   /** Whoever asks for a port with other arguments is about to bind it. */
-  #makeRoom({ protocol, host }: Wish): void {
+  #makeRoom({ protocol, host }: ShimRequest): void {
     if (protocol === "udp") this.publications.vacate(new Set([host.port]));
     for (const [key, { served }] of [...this.#kept])
-      if (served.wish.protocol === protocol && served.wish.host.port === host.port) this.#dropKept(key);
+      if (served.request.protocol === protocol && served.request.host.port === host.port) this.#dropKept(key);
   }
 
   /** @param untilTheirEnd the container runs on, for all that is known, and so do its connections */
@@ -314,8 +314,8 @@ export class Shims {
     this.publications.close(kept.served.id, untilTheirEnd);
   }
 
-  #objection(shim: Shim, wish: Wish): string | undefined {
-    if (wish.namespace !== this.#namespace) return "the port is in another network namespace";
+  #objection(shim: Shim, request: ShimRequest): string | undefined {
+    if (request.namespace !== this.#namespace) return "the port is in another network namespace";
     if (shim.served) return "a shim serves one port";
     return undefined;
   }
@@ -379,7 +379,7 @@ function receive(fd: number): Packet | "closed" | undefined {
 }
 
 /** Why a descriptor is not the socket it should be; undefined if it is. */
-function unfit(descriptor: number, { protocol, host }: Wish): string | undefined {
+function unfit(descriptor: number, { protocol, host }: ShimRequest): string | undefined {
   try {
     const kind = socketKind(descriptor);
     if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is no ${protocol} socket`;

@@ -6,12 +6,12 @@ import { sendAny, shutdownSocket } from "../../linux/stream.js";
 import { connected, type Peer } from "../testing/peer.js";
 import { ProxyProcess } from "../testing/process.js";
 import { TestProxy, until } from "../testing/proxy.js";
-import type { Endpoint } from "../publication/publication.js";
+import type { SocketAddress } from "../publication/publication.js";
 
 // What was cut off must not look complete, however much of it has not been taken yet.
 
 const isRoot = process.getuid!() === 0;
-type Publish = (target: Endpoint) => Endpoint | Promise<Endpoint>;
+type Publish = (target: SocketAddress) => SocketAddress | Promise<SocketAddress>;
 const backwards = ([client, service]: [Peer, Peer]) => [service, client] as const;
 const directions = [
   ["a container that resets, to a slow client", backwards],

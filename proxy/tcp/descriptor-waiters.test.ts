@@ -4,7 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import t from "tap";
 import { TestLoop } from "../../linux/testing/loop.js";
-import { Exhaustion } from "./descriptor-waiters.js";
+import { DescriptorWaiters } from "./descriptor-waiters.js";
 import type { LimitedReport } from "../testing/limited.js";
 import { TestClient, TestServer, until } from "../testing/proxy.js";
 
@@ -12,23 +12,23 @@ const program = fileURLToPath(new URL("../testing/limited.js", import.meta.url))
 
 t.test("who waits is called once, when descriptors were freed or some time has passed", async (t) => {
   const loop = new TestLoop();
-  const exhaustion = new Exhaustion(loop.poller, loop.wheel);
+  const descriptorWaiters = new DescriptorWaiters(loop.poller, loop.timers);
   const called: string[] = [];
   const [one, other] = [() => void called.push("one"), () => void called.push("other")];
-  exhaustion.freed();
-  exhaustion.wait(one);
-  exhaustion.wait(other);
-  exhaustion.freed();
-  exhaustion.freed();
+  descriptorWaiters.freed();
+  descriptorWaiters.wait(one);
+  descriptorWaiters.wait(other);
+  descriptorWaiters.freed();
+  descriptorWaiters.freed();
   t.same(called, [], "not from inside the call");
   await loop.turn();
   t.same(called, ["one", "other"]);
-  exhaustion.wait(one);
-  exhaustion.wait(other);
-  exhaustion.forget(other);
+  descriptorWaiters.wait(one);
+  descriptorWaiters.wait(other);
+  descriptorWaiters.forget(other);
   loop.pass(200);
   t.same(called, ["one", "other", "one"]);
-  t.equal(exhaustion.waiting, 0);
+  t.equal(descriptorWaiters.waiting, 0);
   loop.poller.close();
 });
 

@@ -1,5 +1,5 @@
 import type { Poller } from "../../linux/poller.js";
-import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 
 /** Descriptors may also have been freed by what does not tell us, ms. */
 const lookAgainAfter = 100;
@@ -8,14 +8,14 @@ const lookAgainAfter = 100;
  * Those who stopped accepting because descriptors were used up. They are asked to go on when some were freed, in the
  * order in which they stopped; meanwhile nobody looks at their listeners, so nothing spins.
  */
-export class Exhaustion {
+export class DescriptorWaiters {
   readonly #waiting = new Set<() => void>();
   #scheduled = false;
-  #deadline: Deadline | undefined;
+  #deadline: Timer | undefined;
 
   constructor(
     private readonly poller: Poller,
-    private readonly wheel: DeadlineWheel,
+    private readonly timers: TimerWheel,
   ) {}
 
   get waiting(): number {
@@ -25,7 +25,7 @@ export class Exhaustion {
   /** Calls `resume` once, when it is worth another try. */
   wait(resume: () => void): void {
     this.#waiting.add(resume);
-    this.#deadline ??= this.wheel.in(lookAgainAfter, () => {
+    this.#deadline ??= this.timers.schedule(lookAgainAfter, () => {
       this.#deadline = undefined;
       this.#resume();
     });
@@ -39,7 +39,7 @@ export class Exhaustion {
   freed(): void {
     if (this.#waiting.size === 0 || this.#scheduled) return;
     this.#scheduled = true;
-    this.poller.soon(() => {
+    this.poller.defer(() => {
       this.#scheduled = false;
       this.#resume();
     });

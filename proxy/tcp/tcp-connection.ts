@@ -15,7 +15,7 @@ import {
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, resetAndClose, setKeepalive, setReset, socketError } from "../../linux/socket.js";
 import { shutdownSocket, startConnecting, unacknowledged } from "../../linux/stream.js";
-import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import type { Pipes } from "./pipes.js";
 import { copy, flush, Moved, splice } from "./tcp-direction.js";
 import { End } from "./tcp-end.js";
@@ -23,7 +23,7 @@ import { End } from "./tcp-end.js";
 /** Who keeps a connection, and hears of it. */
 export interface ConnectionOwner {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly pipes: Pipes;
   /** Bytes in one direction after which a connection counts as bulk; 0 for one that does from the start. */
   readonly bulkAfter: number;
@@ -78,7 +78,7 @@ export class TcpConnection {
   #isProbed = false;
   #resetsOnClose = false;
   /** Of the next look at what was delivered of the last words. */
-  #look: Deadline | undefined;
+  #look: Timer | undefined;
 
   constructor(
     private readonly owner: ConnectionOwner,
@@ -241,7 +241,7 @@ export class TcpConnection {
   #goOnSoon(): void {
     if (this.#again) return;
     this.#again = true;
-    this.owner.poller.soon(() => {
+    this.owner.poller.defer(() => {
       this.#again = false;
       if (this.#phase !== Phase.Open) return;
       this.#take(this.client);
@@ -288,15 +288,15 @@ export class TcpConnection {
     }
     const left = this.#untaken();
     if (left === 0) return this.#close(true);
-    const { wheel } = this.owner;
-    this.#look ??= this.#lookWhile(left, wheel.now(), lastWords.lookFirst);
+    const { timers: timers } = this.owner;
+    this.#look ??= this.#lookWhile(left, timers.now(), lastWords.lookFirst);
   }
 
   /** Nothing tells when the last byte was acknowledged, and a reset before that may lose it. */
-  #lookWhile(left: number, since: number, delay: number): Deadline {
-    const { wheel } = this.owner;
-    return wheel.in(delay, () => {
-      const [now, leftNow] = [wheel.now(), this.#untaken()];
+  #lookWhile(left: number, since: number, delay: number): Timer {
+    const { timers: timers } = this.owner;
+    return timers.schedule(delay, () => {
+      const [now, leftNow] = [timers.now(), this.#untaken()];
       const hasMoved = leftNow < left;
       if (leftNow === 0 || (!hasMoved && now - since >= lastWords.patience)) return this.#close(true);
       this.#look = this.#lookWhile(leftNow, hasMoved ? now : since, Math.min(2 * delay, lastWords.lookAtMost));

@@ -2,7 +2,7 @@ import { EMFILE, ENFILE, ENOBUFS, EPOLLIN, SHUT_RD, SO_REUSEADDR, SOL_SOCKET } f
 import type { Poller, Watch } from "../../linux/poller.js";
 import { closeDescriptor, listenSocket, setKeepalive, setNoDelay, setOption } from "../../linux/socket.js";
 import { acceptedFrom, acceptStream, acceptStreamFrom, AGAIN, shutdownSocket } from "../../linux/stream.js";
-import type { Endpoint } from "../publication/publication.js";
+import type { SocketAddress } from "../publication/publication.js";
 import { keepalive } from "./tcp-connection.js";
 
 /** Connections taken in a turn, so that a flood of them on one port leaves the others theirs. */
@@ -13,7 +13,7 @@ const ENOMEM = 12;
 export interface ListenerHandlers {
   /** Whether one more connection could be served. When not, the listener pauses until {@link TcpListener.resume}. */
   hasRoom(): boolean;
-  onConnection(fd: number, client: Endpoint | undefined): void;
+  onConnection(fd: number, client: SocketAddress | undefined): void;
   /** There are no more descriptors. The listener has paused. */
   onExhausted(): void;
 }
@@ -24,11 +24,11 @@ export class TcpListener {
   #open = true;
   #refusing = false;
 
-  /** @param asksWho whether handlers need to know the client's address */
+  /** @param needsClientAddress whether handlers need to know the client's address */
   constructor(
     private readonly poller: Poller,
     private readonly fd: number,
-    private readonly asksWho: boolean,
+    private readonly needsClientAddress: boolean,
     private readonly handlers: ListenerHandlers,
   ) {
     // What a listener has set its connections inherit: no system call for each.
@@ -79,8 +79,8 @@ export class TcpListener {
   #accept(): void {
     for (let count = 0; count < acceptedAtOnce && this.#watch; count++) {
       if (!this.handlers.hasRoom()) return this.pause();
-      const accepted = this.asksWho ? acceptStreamFrom(this.fd) : acceptStream(this.fd);
-      if (accepted >= 0) this.handlers.onConnection(accepted, this.asksWho ? acceptedFrom() : undefined);
+      const accepted = this.needsClientAddress ? acceptStreamFrom(this.fd) : acceptStream(this.fd);
+      if (accepted >= 0) this.handlers.onConnection(accepted, this.needsClientAddress ? acceptedFrom() : undefined);
       else if (accepted === AGAIN) return;
       else if (isExhaustion(-accepted)) {
         this.pause();

@@ -2,16 +2,16 @@ import { encodeAddress } from "../../linux/address.js";
 import { EADDRNOTAVAIL } from "../../linux/constants.js";
 import type { Poller } from "../../linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../../linux/socket.js";
-import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import type { BulkTaker, HandedOver } from "./bulk.js";
 import { DialFailures } from "../dial/dial-failures.js";
 import { familyOf, type Dialer } from "../dial/dial.js";
-import type { Exhaustion } from "./descriptor-waiters.js";
+import type { DescriptorWaiters } from "./descriptor-waiters.js";
 import { HeaderWait } from "./header-wait.js";
 import { Networks } from "../publication/networks.js";
 import type { Pipes } from "./pipes.js";
 import { encodeHeader, type Ends } from "./proxy-protocol.js";
-import type { Endpoint, Publication, PublicationOptions } from "../publication/publication.js";
+import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 import { TcpConnection, type ConnectionOwner } from "./tcp-connection.js";
 import { TcpListener } from "./tcp-listener.js";
@@ -19,13 +19,13 @@ import { TcpListener } from "./tcp-listener.js";
 /** What all publications of a process share. */
 export interface TcpTools {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly pipes: Pipes;
   readonly dialer: Dialer;
-  readonly exhaustion: Exhaustion;
+  readonly descriptorWaiters: DescriptorWaiters;
   readonly bulk: BulkTaker;
   /** No source port was left towards a target. */
-  onNoSourcePort(publication: Publication, target: Endpoint): void;
+  onNoSourcePort(publication: Publication, target: SocketAddress): void;
   /** Connections one publication may have when it does not say. */
   readonly connectionsAtMost: number;
   /** Told now and then why connections to a container fail. @param reason name of an errno */
@@ -40,7 +40,7 @@ const reviewAtMost = 1000;
 /** One TCP publication: its listener and its connections. */
 export class TcpRelay implements Relay, ConnectionOwner {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly pipes: Pipes;
   readonly bulkAfter = bulkAfter;
   readonly connectTimeoutMs: number;
@@ -56,10 +56,10 @@ export class TcpRelay implements Relay, ConnectionOwner {
   readonly #connectionsAtMost: number;
   readonly #reviewEvery: number;
   readonly #resume = () => this.#listener.resume();
-  #target: Endpoint | undefined;
+  #target: SocketAddress | undefined;
   #targetAddress: Buffer;
   #hasStoppedForRoom = false;
-  #review: Deadline | undefined;
+  #review: Timer | undefined;
   /** Looked up once a batch of connections, ms. */
   #now: number;
   #onDrained: (() => void) | undefined;
@@ -72,7 +72,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     fd: number,
   ) {
     this.poller = tools.poller;
-    this.wheel = tools.wheel;
+    this.timers = tools.timers;
     this.pipes = tools.pipes;
     this.connectTimeoutMs = options.connectTimeoutMs;
     this.halfClosedIdleMs = options.halfClosedIdleMs;
@@ -83,18 +83,18 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, shortest / 4));
     this.#target = publication.target;
     this.#targetAddress = publication.target ? encodeAddress(publication.target) : Buffer.alloc(0);
-    this.#now = tools.wheel.now();
+    this.#now = tools.timers.now();
     this.#handedOver = tools.bulk.begin(options.halfClosedIdleMs, () => this.#onGone());
-    const asksWho = !this.#allowed.isEmpty || !this.#trusted.isEmpty;
-    this.#listener = new TcpListener(tools.poller, fd, asksWho, {
+    const needsClientAddress = !this.#allowed.isEmpty || !this.#trusted.isEmpty;
+    this.#listener = new TcpListener(tools.poller, fd, needsClientAddress, {
       hasRoom: () => this.#hasRoom(),
       onConnection: (connection, client) => this.#onConnection(connection, client),
-      onExhausted: () => tools.exhaustion.wait(this.#resume),
+      onExhausted: () => tools.descriptorWaiters.wait(this.#resume),
     });
     if (publication.target === undefined) this.#listener.refuse();
   }
 
-  retarget(target: Endpoint | undefined): void {
+  retarget(target: SocketAddress | undefined): void {
     if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#giveUpDials();
     this.#target = target;
     if (target === undefined) return this.#listener.refuse();
@@ -109,7 +109,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
       this.#closeHeaderWaits();
     }
     this.#onDrained = onDrained;
-    if (this.#size === 0) this.poller.soon(() => this.#drained());
+    if (this.#size === 0) this.poller.defer(() => this.#drained());
   }
 
   gone(addresses: ReadonlySet<string>): void {
@@ -185,24 +185,24 @@ export class TcpRelay implements Relay, ConnectionOwner {
   }
 
   #hasRoom(): boolean {
-    this.#now = this.tools.wheel.now();
+    this.#now = this.tools.timers.now();
     if (this.#size >= this.#connectionsAtMost) {
       this.#hasStoppedForRoom = true;
       return false;
     }
     if (this.#target === undefined || this.tools.dialer.prepare(familyOf(this.#target.ip))) return true;
-    this.tools.exhaustion.wait(this.#resume);
+    this.tools.descriptorWaiters.wait(this.#resume);
     return false;
   }
 
-  #onConnection(fd: number, client: Endpoint | undefined): void {
+  #onConnection(fd: number, client: SocketAddress | undefined): void {
     this.#counters.accepted++;
     if (client === undefined) return this.#pass(fd, undefined, undefined);
     if (this.#trusted.includes(client.ip)) return this.#awaitHeader(fd, client);
     this.#passIfAllowed(fd, client, undefined, undefined);
   }
 
-  #awaitHeader(fd: number, client: Endpoint): void {
+  #awaitHeader(fd: number, client: SocketAddress): void {
     const wait = new HeaderWait(this.poller, fd, this.#now, {
       onHeader: (wait, ends, rest) => {
         this.#headerWaits.delete(wait);
@@ -218,7 +218,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.#reviewSoon();
   }
 
-  #passIfAllowed(fd: number, client: Endpoint, ends: Ends | undefined, rest: Buffer | undefined): void {
+  #passIfAllowed(fd: number, client: SocketAddress, ends: Ends | undefined, rest: Buffer | undefined): void {
     if (this.#allowed.isEmpty || this.#allowed.includes(client.ip)) return this.#pass(fd, ends, rest);
     this.#counters.refused++;
     resetAndClose(fd);
@@ -258,10 +258,10 @@ export class TcpRelay implements Relay, ConnectionOwner {
 
   /** A connection is gone: another may come, and whoever waits for descriptors may look again. */
   #onGone(): void {
-    this.tools.exhaustion.freed();
+    this.tools.descriptorWaiters.freed();
     if (this.#hasStoppedForRoom && this.#size < this.#connectionsAtMost) {
       this.#hasStoppedForRoom = false;
-      this.poller.soon(this.#resume);
+      this.poller.defer(this.#resume);
     }
     if (this.#onDrained && this.#size === 0) this.#drained();
   }
@@ -279,7 +279,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
 
   #stopListening(): void {
     this.#listener.close();
-    this.tools.exhaustion.forget(this.#resume);
+    this.tools.descriptorWaiters.forget(this.#resume);
   }
 
   #closeHeaderWaits(): void {
@@ -289,9 +289,9 @@ export class TcpRelay implements Relay, ConnectionOwner {
 
   /** One deadline for all time limits of all connections, while there are any. */
   #reviewSoon(): void {
-    this.#review ??= this.tools.wheel.in(this.#reviewEvery, () => {
+    this.#review ??= this.tools.timers.schedule(this.#reviewEvery, () => {
       this.#review = undefined;
-      const now = (this.#now = this.tools.wheel.now());
+      const now = (this.#now = this.tools.timers.now());
       for (const connection of this.#connections) connection.review(now);
       for (const wait of this.#headerWaits) if (now - wait.since >= this.options.proxyHeaderMs) wait.refuse();
       if (this.#connections.size + this.#headerWaits.size > 0) this.#reviewSoon();

@@ -29,7 +29,7 @@ createInterface({ input: process.stdin }).on("line", () => {
   const report: LimitedReport = {
     connections: sum("connections"),
     accepted: sum("accepted"),
-    waiting: proxy.exhaustion.waiting,
+    waiting: proxy.descriptorWaiters.waiting,
     rounds,
     time: performance.now(),
   };

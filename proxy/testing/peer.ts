@@ -8,7 +8,7 @@ import {
   WOULD_BLOCK,
 } from "../../linux/socket.js";
 import { AGAIN, isAtUrgent, peek, receiveShared, receiveUrgent, sendAny, shared } from "../../linux/stream.js";
-import type { Endpoint } from "../publication/publication.js";
+import type { SocketAddress } from "../publication/publication.js";
 import { listener, until, type TestLike } from "./proxy.js";
 
 /** One end of a connection: what it has received, and where in it a byte was marked urgent. */
@@ -89,7 +89,7 @@ export class Peer {
 /** A client and the service it is connected to through a published port. */
 export async function connected(
   t: TestLike,
-  publish: (target: Endpoint) => Endpoint | Promise<Endpoint>,
+  publish: (target: SocketAddress) => SocketAddress | Promise<SocketAddress>,
   ip = "127.0.0.1",
 ): Promise<[client: Peer, service: Peer]> {
   const service = listener("tcp", { ip, port: 0 });

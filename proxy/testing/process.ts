@@ -16,7 +16,7 @@ import {
 } from "../../linux/socket.js";
 import type { FirstToServer, HeldAll, Hello } from "../../common/handshake.js";
 import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "../protocol.js";
-import type { Endpoint, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
 import { listener, until, type TestLike } from "./proxy.js";
 
 const program = fileURLToPath(new URL("../main.js", import.meta.url));
@@ -76,7 +76,7 @@ export class TestDaemon {
 
   /** Publishes a target on a free port. @returns where */
   async open(
-    target: Endpoint,
+    target: SocketAddress,
     options: PublicationOptions = {},
     {
       id = "web",
@@ -84,7 +84,7 @@ export class TestDaemon {
       ip = "127.0.0.1",
       port = 0,
     }: { id?: string; protocol?: Protocol; ip?: string; port?: number } = {},
-  ): Promise<Endpoint> {
+  ): Promise<SocketAddress> {
     const fd = listener(protocol, { ip, port });
     const listen = localAddress(fd);
     this.send({ kind: "open", publication: { id, protocol, listen, target, options } }, [fd]);

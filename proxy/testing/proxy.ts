@@ -5,9 +5,9 @@ import { Reactor } from "../../linux/reactor.js";
 import { bindSocket, listenSocket, localAddress, setOption, tcpSocket, udpSocket } from "../../linux/socket.js";
 import { noBulkTaker, type BulkTaker } from "../tcp/bulk.js";
 import { Dialer } from "../dial/dial.js";
-import { Exhaustion } from "../tcp/descriptor-waiters.js";
+import { DescriptorWaiters } from "../tcp/descriptor-waiters.js";
 import { Pipes } from "../tcp/pipes.js";
-import type { Endpoint, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
 import { Publications } from "../publications.js";
 import type { PublicationReport } from "../publication/relay.js";
 import { SourcePorts } from "../dial/source-ports.js";
@@ -30,11 +30,11 @@ export async function until(what: string, holds: () => boolean): Promise<void> {
 /** A proxy in the test's own process, with real sockets over loopback. */
 export class TestProxy {
   readonly reactor = new Reactor();
-  readonly exhaustion = new Exhaustion(this.reactor.poller, this.reactor.wheel);
+  readonly descriptorWaiters = new DescriptorWaiters(this.reactor.poller, this.reactor.timers);
   readonly pipes: Pipes;
   readonly sourcePorts = new SourcePorts();
   /** Targets that no source port was left for. */
-  readonly short: Endpoint[] = [];
+  readonly short: SocketAddress[] = [];
   readonly publications: Publications;
 
   constructor(
@@ -47,14 +47,14 @@ export class TestProxy {
     } = {},
   ) {
     this.pipes = new Pipes(options.pipeBytes ?? 8 << 20);
-    const { poller, wheel } = this.reactor;
+    const { poller, timers: timers } = this.reactor;
     const bulk = options.bulk?.(this.reactor) ?? noBulkTaker;
     this.publications = new Publications({
       poller,
-      wheel,
+      timers: timers,
       pipes: this.pipes,
       dialer: new Dialer(),
-      exhaustion: this.exhaustion,
+      descriptorWaiters: this.descriptorWaiters,
       bulk,
       sourcePorts: this.sourcePorts,
       onNoSourcePort: (_, target) => this.short.push(target),
@@ -72,10 +72,10 @@ export class TestProxy {
 
   /** Publishes a target on a free port of an address. @returns where */
   open(
-    target: Endpoint,
+    target: SocketAddress,
     options: PublicationOptions = {},
     { id = "web", protocol = "tcp", ip = "127.0.0.1" }: { id?: string; protocol?: Protocol; ip?: string } = {},
-  ): Endpoint {
+  ): SocketAddress {
     const fd = listener(protocol, { ip, port: 0 });
     const listen = localAddress(fd);
     this.publications.open({ id, protocol, listen, target, options: { drainMs: 0, ...options } }, fd);
@@ -89,7 +89,7 @@ export class TestProxy {
   }
 }
 
-export function listener(protocol: Protocol, address: Endpoint): number {
+export function listener(protocol: Protocol, address: SocketAddress): number {
   const family = address.ip.includes(":") ? "ipv6" : "ipv4";
   const fd = protocol === "tcp" ? tcpSocket(family) : udpSocket(family);
   if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); // as everybody does who publishes a port
@@ -125,7 +125,7 @@ export class TestServer {
     return started;
   }
 
-  get address(): Endpoint {
+  get address(): SocketAddress {
     const { address, port } = this.server.address() as AddressInfo;
     return { ip: address, port };
   }
@@ -149,7 +149,7 @@ export class TestClient {
     t.teardown(() => socket.destroy());
   }
 
-  static to(t: TestLike, { ip, port }: Endpoint): TestClient {
+  static to(t: TestLike, { ip, port }: SocketAddress): TestClient {
     return new TestClient(t, connect({ host: ip, port, allowHalfOpen: true, noDelay: true }));
   }
 

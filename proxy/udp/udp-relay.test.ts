@@ -6,7 +6,7 @@ import { SO_RCVBUF, SOL_SOCKET } from "../../linux/constants.js";
 import { bindSocket, closeDescriptor, getOption, localAddress, setReuse, udpSocket } from "../../linux/socket.js";
 import { socketKind } from "../../linux/socket-kind.js";
 import { openDescriptors } from "../../linux/testing/loop.js";
-import type { Endpoint } from "../publication/publication.js";
+import type { SocketAddress } from "../publication/publication.js";
 import { listener, TestProxy, until, type TestLike } from "../testing/proxy.js";
 
 interface Heard {
@@ -43,12 +43,12 @@ class Peer {
     return peer;
   }
 
-  get address(): Endpoint {
+  get address(): SocketAddress {
     const { address, port } = this.socket.address();
     return { ip: address, port };
   }
 
-  send(text: string | Buffer, { ip, port }: Endpoint): void {
+  send(text: string | Buffer, { ip, port }: SocketAddress): void {
     this.socket.send(text, port, ip, () => undefined);
   }
 

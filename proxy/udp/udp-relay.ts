@@ -7,7 +7,7 @@ import {
   type ReturnPath,
   type SentBatch,
 } from "../../linux/datagram-batch.js";
-import { hearEverybody, hearNobody } from "../../linux/listener.js";
+import { acceptClients, rejectClients } from "../../linux/listener.js";
 import type { Poller, Ready, Watch } from "../../linux/poller.js";
 import {
   bindSocket,
@@ -18,22 +18,22 @@ import {
   udpSocket,
 } from "../../linux/socket.js";
 import { AGAIN, startConnecting } from "../../linux/stream.js";
-import type { Deadline, DeadlineWheel } from "../../linux/timer-wheel.js";
+import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import { errorCode } from "../../common/errors.js";
 import { DialFailures } from "../dial/dial-failures.js";
 import { familyOf, isExhausted } from "../dial/dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "../publication/networks.js";
-import type { Endpoint, Publication, PublicationOptions } from "../publication/publication.js";
+import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
 import type { SourcePorts } from "../dial/source-ports.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 
 export interface UdpTools {
   readonly poller: Poller;
-  readonly wheel: DeadlineWheel;
+  readonly timers: TimerWheel;
   readonly sourcePorts: SourcePorts;
   /** No source port was left towards a target. */
-  onNoSourcePort(publication: Publication, target: Endpoint): void;
+  onNoSourcePort(publication: Publication, target: SocketAddress): void;
   /** As for TCP. */
   readonly onFailedDials?: (publication: string, reason: string) => void;
 }
@@ -68,7 +68,7 @@ class Flow implements Ready, Listed<Flow> {
     readonly key: number | string,
     readonly path: ReturnPath,
     readonly fd: number,
-    readonly to: Endpoint,
+    readonly to: SocketAddress,
     /** It is sent from. */
     readonly sourcePort: number,
   ) {}
@@ -87,10 +87,10 @@ export class UdpRelay implements Relay {
   readonly #reviewEvery: number;
   readonly #busy: Flow[] = [];
   #watch: Watch | undefined;
-  #target: Endpoint | undefined;
+  #target: SocketAddress | undefined;
   #targetAddress: Buffer;
   #now: number;
-  #review: Deadline | undefined;
+  #review: Timer | undefined;
   #repliesScheduled = false;
   #open = true;
 
@@ -106,25 +106,25 @@ export class UdpRelay implements Relay {
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
     this.#target = publication.target;
     this.#targetAddress = publication.target ? encodeAddress(publication.target) : Buffer.alloc(0);
-    this.#now = tools.wheel.now();
+    this.#now = tools.timers.now();
     this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
-    if (publication.target === undefined) hearNobody(fd);
-    else hearEverybody(fd); // a process that has ended may have left it refusing
+    if (publication.target === undefined) rejectClients(fd);
+    else acceptClients(fd); // a process that has ended may have left it refusing
   }
 
-  retarget(target: Endpoint | undefined): void {
+  retarget(target: SocketAddress | undefined): void {
     if (!this.#open) return;
     if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows(); // the next datagram of each client goes to the new target
     this.#target = target;
-    if (target === undefined) return hearNobody(this.fd);
+    if (target === undefined) return rejectClients(this.fd);
     this.#targetAddress = encodeAddress(target);
-    hearEverybody(this.fd);
+    acceptClients(this.fd);
   }
 
   drain(onDrained: () => void): void {
     // A flow has no end that could be waited for, and without its socket no reply gets back.
     this.destroy();
-    this.tools.poller.soon(onDrained);
+    this.tools.poller.defer(onDrained);
   }
 
   gone(addresses: ReadonlySet<string>): void {
@@ -170,7 +170,7 @@ export class UdpRelay implements Relay {
     this.#touch(flow);
     if (this.#repliesScheduled) return;
     this.#repliesScheduled = true;
-    this.tools.poller.soon(() => {
+    this.tools.poller.defer(() => {
       this.#repliesScheduled = false;
       if (collecting === this) sendReplies();
     });
@@ -185,7 +185,7 @@ export class UdpRelay implements Relay {
   }
 
   #onClients(): void {
-    this.#now = this.tools.wheel.now();
+    this.#now = this.tools.timers.now();
     for (let round = 0; round < batchesAtOnce; round++) {
       const received = clients.receive(this.fd);
       for (let slot = 0; slot < received; slot++) {
@@ -244,7 +244,7 @@ export class UdpRelay implements Relay {
   }
 
   /** @returns undefined when there is no descriptor for it, or no way to the target */
-  #connectedSocket(target: Endpoint): { readonly fd: number; readonly port: number } | undefined {
+  #connectedSocket(target: SocketAddress): { readonly fd: number; readonly port: number } | undefined {
     const fd = this.#socket(familyOf(target.ip));
     if (fd === undefined) return undefined;
     const own = this.tools.sourcePorts.take(target, (port, isShared) => bindFlow(fd, target, port, isShared));
@@ -267,7 +267,7 @@ export class UdpRelay implements Relay {
   }
 
   /** Others may want what the kernel chooses, but no client is to be turned away for that. */
-  #tellShortage(target: Endpoint): void {
+  #tellShortage(target: SocketAddress): void {
     this.#counters.withoutSourcePort++;
     this.tools.onNoSourcePort(this.publication, target);
   }
@@ -305,9 +305,9 @@ export class UdpRelay implements Relay {
   }
 
   #reviewSoon(): void {
-    this.#review ??= this.tools.wheel.in(this.#reviewEvery, () => {
+    this.#review ??= this.tools.timers.schedule(this.#reviewEvery, () => {
       this.#review = undefined;
-      this.#now = this.tools.wheel.now();
+      this.#now = this.tools.timers.now();
       // Replies are dated with the last look at the clock, which may be one review ago.
       const idle = this.options.udpIdleMs + this.#reviewEvery;
       for (
@@ -325,7 +325,7 @@ export class UdpRelay implements Relay {
  * A port that is not ours already is taken only if it is nobody's. It is shared with our own flows alone: with SO_REUSEADDR any
  * user of the host could bind it as well, connect to the same target, and have the replies.
  */
-function bindFlow(fd: number, target: Endpoint, port: number, isShared: boolean): boolean {
+function bindFlow(fd: number, target: SocketAddress, port: number, isShared: boolean): boolean {
   try {
     if (isShared) setReuseByOwn(fd, true);
     bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });

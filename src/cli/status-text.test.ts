@@ -37,7 +37,16 @@ const container: ContainerStatus = {
   wanted: true,
   code: undefined,
   upstreams: ["host(10.0.0.53)"],
-  counters: { queries: 7, local: 5, cached: 0, forwarded: 2, bridged: 0, failed: 1, refused: 0, tcpConnections: 0 },
+  counters: {
+    queries: 7,
+    local: 5,
+    cached: 0,
+    forwarded: 2,
+    dockerResolver: 0,
+    failed: 1,
+    refused: 0,
+    tcpConnections: 0,
+  },
 };
 
 t.test("a host without anything is told in four lines and two sentences", (t) => {

@@ -5,7 +5,7 @@ import type { Container } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
 import type { DockerEvent } from "./events.js";
 import { Joins } from "./joins.js";
-import { Looker } from "./inspect-queue.js";
+import { InspectQueue } from "./inspect-queue.js";
 
 const relistEvery = 60_000; // ms
 /** When a look that failed is made again, ms; while dockerd is away, its return brings a listing. */
@@ -38,8 +38,8 @@ export class Feed {
   readonly joins: Joins;
   /** This process was kept from running, and has not looked at everything again since. */
   isBehind = false;
-  readonly #containers: Looker;
-  readonly #networks: Looker;
+  readonly #containers: InspectQueue;
+  readonly #networks: InspectQueue;
   readonly #leaving = new Map<string, NodeJS.Timeout>();
   #subscription: { close(): void } | undefined;
   #reconnect: NodeJS.Timeout | undefined;
@@ -58,11 +58,11 @@ export class Feed {
     private readonly events: FeedEvents,
   ) {
     this.joins = new Joins(() => events.onState());
-    this.#containers = new Looker(
+    this.#containers = new InspectQueue(
       (id) => this.#lookAtContainer(id),
       (id, error) => this.#lookFailed("container", id, error),
     );
-    this.#networks = new Looker(
+    this.#networks = new InspectQueue(
       (id) => this.#lookAtNetwork(id),
       (id, error) => this.#lookFailed("network", id, error),
     );
@@ -304,9 +304,9 @@ export class Feed {
       { [kind]: id.slice(0, 12), reason: describeError(error) },
       `could not look at a ${kind}; trying again`,
     );
-    const looker = kind === "container" ? this.#containers : this.#networks;
+    const inspectQueue = kind === "container" ? this.#containers : this.#networks;
     setTimeout(() => {
-      if (this.state.kind === "following") looker.request(id);
+      if (this.state.kind === "following") inspectQueue.request(id);
     }, lookAgainAfter).unref();
   }
 

@@ -18,7 +18,7 @@ const patience = 100;
  * Looks at things by id, each at most once at a time, several at once. Asked again meanwhile, it looks again: an
  * answer that was overtaken is not used. A look that fails never stops the others.
  */
-export class Looker {
+export class InspectQueue {
   readonly #looks = new Map<string, Look>();
   readonly #news: string[] = [];
   readonly #listed = new Set<string>();

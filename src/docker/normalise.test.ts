@@ -246,7 +246,7 @@ t.test("what is more than is kept of one container is left out, and said", (t) =
     ),
     10_000,
   );
-  t.same(on({ Links: names(1001).map((name) => `${name}:x`) }).excess?.names, false, "links are the asker's own");
+  t.same(on({ Links: names(1001).map((name) => `${name}:x`) }).excess?.names, false, "links are the client's own");
   t.match(on(...Array.from({ length: 513 }, () => ({}))), {
     endpoints: { length: 512 },
     excess: { reason: /513 networks/, names: true },

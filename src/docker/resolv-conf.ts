@@ -92,7 +92,7 @@ function endOfWords(line: string): number {
   return Math.min(hash < 0 ? line.length : hash, semicolon < 0 ? line.length : semicolon);
 }
 
-/** The first words between two places, a keyword and as many values as count. Whatever does not print ends a word. */
+/** The handshake between two places, a keyword and as many values as count. Whatever does not print ends a word. */
 function wordsOf(line: string, start: number, end: number): string[] {
   const words: string[] = [];
   for (let at = start; at < end && words.length <= entriesAtMost; at++) {

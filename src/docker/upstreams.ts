@@ -26,7 +26,7 @@ export interface DaemonDns {
 export type ForwardFrom = "docker" | Upstream["from"];
 
 /** How a container's questions to the outside are treated. */
-export interface OutsideDns {
+export interface ForwardingSettings {
   readonly upstreams: readonly Upstream[];
   readonly forwardSingleLabels: boolean;
   /** The container's search list, as Docker wrote it into its resolv.conf. */
@@ -69,7 +69,7 @@ export class Upstreams {
 
   constructor(private readonly host: DockerHostFiles) {}
 
-  async of(container: Container): Promise<OutsideDns> {
+  async of(container: Container): Promise<ForwardingSettings> {
     const [own, parsed, daemon] = await Promise.all([
       this.#ownFile(container),
       this.#read(this.host.resolvConf(), { followLink: true }),

@@ -1,6 +1,6 @@
 import type { Logger } from "pino";
 import type { Explanation, Gap, QueryLogEntry, Report, ToDaemon } from "../../dns/protocol.js";
-import type { OutsideDns } from "../docker/upstreams.js";
+import type { ForwardingSettings } from "../docker/upstreams.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
@@ -10,7 +10,7 @@ import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
 import { decide, endpointRecords, networkRecord, type Decision } from "./records.js";
 import { GapKeeper } from "./gap.js";
-import { Reviews } from "./review-queue.js";
+import { ReviewQueue } from "./review-queue.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 import { pidOfServer } from "../supervisor/process.js";
 import { TableMirror } from "./table-mirror.js";
@@ -23,7 +23,7 @@ const silentChangesEvery = 3000;
 const logsEach = 30; // ms
 const logsAtOnce = 200;
 
-export interface DnsRoleOptions {
+export interface DnsControllerOptions {
   readonly runDir: string;
   readonly version: string;
   /** Seconds. */
@@ -41,13 +41,13 @@ export interface DnsRoleOptions {
 }
 
 /** Finds out whom to forward to for a container; may read files. */
-export type OutsideDnsOf = (container: Container) => Promise<OutsideDns>;
+export type ForwardingSettingsOf = (container: Container) => Promise<ForwardingSettings>;
 
 /**
  * The resolver role: from the inventory to what pontoon-dns knows and to which namespaces are taken over.
  * Decides nothing about names itself; that is the server's.
  */
-export class DnsRole {
+export class DnsController {
   readonly decisions = new Map<string, Decision>();
   readonly answering = new Set<string>();
   readonly #mirror = new TableMirror();
@@ -56,7 +56,7 @@ export class DnsRole {
   readonly #networksOf = new Map<string, Set<string>>();
   /** Networks of containers with more names than are kept. */
   readonly #incomplete = new Map<string, readonly string[]>();
-  readonly #reviews = new Reviews({
+  readonly #reviewQueue = new ReviewQueue({
     reviewNetwork: (id) => this.#reviewNetwork(id),
     reviewContainer: (id) => this.#reviewContainer(id),
     onReviewed: () => this.#gap.close(),
@@ -74,8 +74,8 @@ export class DnsRole {
   constructor(
     poller: Poller,
     private readonly inventory: Inventory,
-    private readonly outsideDnsOf: OutsideDnsOf,
-    private options: DnsRoleOptions,
+    private readonly forwardingSettingsOf: ForwardingSettingsOf,
+    private options: DnsControllerOptions,
     private readonly log: Logger,
   ) {
     this.#client = new ServerClient(
@@ -102,7 +102,7 @@ export class DnsRole {
     );
     this.#putSettings();
     this.setGap({ everywhere: true, networks: [] });
-    inventory.onChange((change) => this.#reviews.request(change));
+    inventory.onChange((change) => this.#reviewQueue.request(change));
   }
 
   get server(): ServerState {
@@ -144,14 +144,14 @@ export class DnsRole {
   /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
   async mayTakeOver(): Promise<void> {
     if (this.#mayTakeOver) return;
-    await this.#reviews.settled();
+    await this.#reviewQueue.settled();
     this.#mayTakeOver = true;
     for (const decision of this.decisions.values()) this.#act(decision);
     if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
   }
 
   /** Takes up other options while everything runs, but for those the server was started with. */
-  configure(options: Omit<DnsRoleOptions, "runDir" | "version" | "takeOver">): void {
+  configure(options: Omit<DnsControllerOptions, "runDir" | "version" | "takeOver">): void {
     this.options = { ...this.options, ...options };
     this.#putSettings();
     this.reconsiderAll();
@@ -173,7 +173,7 @@ export class DnsRole {
   /** A gap opens at once; it closes only after the server has the records that fill it. */
   setGap(gap: Gap): void {
     this.#gap.want(gap);
-    this.#reviews.request();
+    this.#reviewQueue.request();
   }
 
   /** @returns undefined when the server does not know the sandbox or cannot read the query. Throws SERVER_SILENT. */
@@ -219,7 +219,7 @@ export class DnsRole {
 
   /** Whom containers forward to may have changed on the host. */
   reconsiderAll(): void {
-    this.#reviews.request({ containers: this.inventory.containers.keys() });
+    this.#reviewQueue.request({ containers: this.inventory.containers.keys() });
   }
 
   #reviewNetwork(id: string): void {
@@ -227,7 +227,7 @@ export class DnsRole {
     if (network && !network.predefined)
       this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
     else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
-    this.#reviews.request({ containers: this.inventory.containersOn(id) });
+    this.#reviewQueue.request({ containers: this.inventory.containersOn(id) });
   }
 
   #reviewContainer(id: string): Promise<void> | undefined {
@@ -266,7 +266,7 @@ export class DnsRole {
 
   async #reviewSandbox(container: Container): Promise<void> {
     try {
-      const outside = await this.outsideDnsOf(container);
+      const outside = await this.forwardingSettingsOf(container);
       const current = this.inventory.containers.get(container.id);
       if (current !== container) return; // overtaken: the newer state is reviewed on its own
       const decision = decide(this.inventory, container, outside, this.options);

@@ -1,10 +1,10 @@
 import t from "tap";
-import type { OutsideDns } from "../docker/upstreams.js";
+import type { ForwardingSettings } from "../docker/upstreams.js";
 import { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
 import { decide, endpointRecords, networkRecord, ttlOf } from "./records.js";
 
-const outside: OutsideDns = {
+const outside: ForwardingSettings = {
   upstreams: [{ ip: "10.0.0.53", port: 53, from: "host" }],
   forwardSingleLabels: true,
   search: ["lan"],

@@ -1,5 +1,5 @@
 import type { EndpointRecord, Forwarding, NetworkRecord, SandboxRecord } from "../../dns/protocol.js";
-import type { OutsideDns } from "../docker/upstreams.js";
+import type { ForwardingSettings } from "../docker/upstreams.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { compareJoined, namesOf, type Joined } from "../inventory/naming.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
@@ -48,7 +48,7 @@ export interface NamePolicy {
 export function decide(
   inventory: Inventory,
   container: Container,
-  outside: OutsideDns,
+  outside: ForwardingSettings,
   { singleLabel, sharesAnswers }: NamePolicy = { singleLabel: "forward", sharesAnswers: false },
 ): Decision {
   const leave = (reason: string): Decision => ({ kind: "leave", reason });
@@ -101,7 +101,7 @@ function joinedOf(inventory: Inventory, container: Container): Joined[] {
 }
 
 /** A container on internal networks only must not reach the outside by any path of ours. */
-function forwardingOf(inventory: Inventory, container: Container, outside: OutsideDns): Forwarding {
+function forwardingOf(inventory: Inventory, container: Container, outside: ForwardingSettings): Forwarding {
   const reachesOutside = container.endpoints.some(
     (endpoint) => hasAddress(endpoint) && inventory.networkOf(endpoint)?.internal === false,
   );

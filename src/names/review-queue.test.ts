@@ -1,13 +1,13 @@
 import t from "tap";
-import { Reviews } from "./review-queue.js";
+import { ReviewQueue } from "./review-queue.js";
 
 t.test("what one turn of the event loop asks for is looked at once, networks first", async (t) => {
   const seen: string[] = [];
   let end: (() => void) | undefined;
-  const reviews = new Reviews({
+  const reviewQueue = new ReviewQueue({
     reviewNetwork: (id) => {
       seen.push(`network ${id}`);
-      reviews.request({ containers: ["b", "c"] });
+      reviewQueue.request({ containers: ["b", "c"] });
     },
     reviewContainer: (id) => {
       seen.push(`container ${id}`);
@@ -15,17 +15,17 @@ t.test("what one turn of the event loop asks for is looked at once, networks fir
     },
     onReviewed: () => seen.push("reviewed"),
   });
-  reviews.request({ containers: ["a", "b"] });
-  reviews.request({ containers: ["a"], networks: ["n"] });
+  reviewQueue.request({ containers: ["a", "b"] });
+  reviewQueue.request({ containers: ["a"], networks: ["n"] });
   let settled = false;
-  const settling = reviews.settled().then(() => (settled = true));
+  const settling = reviewQueue.settled().then(() => (settled = true));
   await new Promise((resolve) => setTimeout(resolve, 5));
   t.same(seen, ["network n", "container a", "container b", "container c", "reviewed"]);
   t.notOk(settled, "a is not over");
   end!();
   await settling;
-  reviews.request();
-  await reviews.settled();
+  reviewQueue.request();
+  await reviewQueue.settled();
   t.equal(seen.at(-1), "reviewed");
   t.equal(seen.length, 6);
 });

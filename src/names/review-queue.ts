@@ -7,7 +7,7 @@ export interface Reviewer {
 }
 
 /** What is to be looked at again; changes of one turn of the event loop are looked at together. */
-export class Reviews {
+export class ReviewQueue {
   readonly #containers = new Set<string>();
   readonly #networks = new Set<string>();
   readonly #running = new Set<Promise<void>>();

@@ -10,7 +10,7 @@ import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../../linux/poller.js";
 import { PublicationStore } from "./store.js";
 import { LostAddresses } from "./lost-addresses.js";
-import { ProxyRole, type Inherited } from "./proxy-client.js";
+import { ProxyClient, type Inherited } from "./proxy-client.js";
 import { proxyFiles, proxyServer } from "./program.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
@@ -27,7 +27,7 @@ const lookEvery = 50;
 /** Until dockerd has told what containers there are, ms. */
 const completeTime = 4000;
 
-export interface PortsRoleOptions {
+export interface PortsControllerOptions {
   readonly enabled: boolean;
   readonly runDir: string;
   readonly stateDir: string;
@@ -43,8 +43,8 @@ export interface PortsRoleOptions {
 }
 
 /** The port proxy role: ports that dockerd publishes, and those pontoon publishes itself. */
-export class PortsRole {
-  readonly #proxy: ProxyRole;
+export class PortsController {
+  readonly #proxy: ProxyClient;
   readonly #ports: PublishedPorts;
   readonly #publisher: Publisher;
   readonly #unbound: UnboundPorts;
@@ -58,11 +58,11 @@ export class PortsRole {
   constructor(
     poller: Poller,
     private readonly inventory: Inventory,
-    private readonly options: PortsRoleOptions,
+    private readonly options: PortsControllerOptions,
     private readonly log: Logger,
   ) {
     const { runDir, stateDir, version, ip, drainMs, sourcePorts } = options;
-    this.#proxy = new ProxyRole(poller, { runDir, version, settings: { drainMs, sourcePorts } }, log, {
+    this.#proxy = new ProxyClient(poller, { runDir, version, settings: { drainMs, sourcePorts } }, log, {
       onBegin: (inherited) => void this.#begin(inherited),
       onFailed: (id, reason) => this.#ports.failed(id, reason),
       onFailedDials: (id, reason) => this.#tellFailedDials(id, reason),

@@ -1,11 +1,11 @@
 import type { Logger } from "pino";
 import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
-import type { Endpoint, Publication } from "../../proxy/publication/publication.js";
+import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/bulk/spawn-workers.js";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";
-import { hearEverybody } from "../../linux/listener.js";
+import { acceptClients } from "../../linux/listener.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { proxyFiles, proxyServer, type HeldPublication, type ProxyLanguage } from "./program.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
@@ -23,7 +23,7 @@ const backlogLookedAtEvery = 5; // ms
 const workersAtMost = 8;
 const workersWithin = 60_000;
 
-export interface ProxyRoleOptions {
+export interface ProxyClientOptions {
   readonly runDir: string;
   readonly version: string;
   readonly settings: Settings;
@@ -41,7 +41,7 @@ export interface Inherited {
   readonly descriptor: number;
 }
 
-export interface ProxyRoleEvents {
+export interface ProxyClientEvents {
   /** Called once, when it is known what an earlier daemon published: what is not taken over in it is closed. */
   onBegin(inherited: readonly Inherited[]): void;
   /** What was open cannot be served any more, and its socket is closed. */
@@ -54,7 +54,7 @@ export interface ProxyRoleEvents {
  * The port proxy as a process: keeps a pontoon-proxy running, has it serve what is published, and keeps a copy of every
  * socket, so that clients wait in the kernel while it is away.
  */
-export class ProxyRole {
+export class ProxyClient {
   readonly #client: ServerClient<ProxyLanguage>;
   readonly #served = new Map<string, Served>();
   /** Ids the connected server has. */
@@ -74,9 +74,9 @@ export class ProxyRole {
 
   constructor(
     poller: Poller,
-    private readonly options: ProxyRoleOptions,
+    private readonly options: ProxyClientOptions,
     private readonly log: Logger,
-    private readonly events: ProxyRoleEvents,
+    private readonly events: ProxyClientEvents,
   ) {
     this.#client = new ServerClient(
       proxyServer,
@@ -136,7 +136,7 @@ export class ProxyRole {
   }
 
   /** @param target undefined: clients are refused in the kernel until there is one again */
-  retarget(id: string, target: Endpoint | undefined): void {
+  retarget(id: string, target: SocketAddress | undefined): void {
     const served = this.#served.get(id);
     if (!served) return;
     served.publication = { ...served.publication, target };
@@ -362,5 +362,5 @@ export class ProxyRole {
 
 /** pontoon-proxy has a UDP socket refuse by itself, but may not undo that. */
 function letClientsIn({ publication, descriptor }: Served): void {
-  if (publication.protocol === "udp" && publication.target) hearEverybody(descriptor);
+  if (publication.protocol === "udp" && publication.target) acceptClients(descriptor);
 }

@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import t, { type Test } from "tap";
-import type { Endpoint, Publication } from "../../proxy/publication/publication.js";
+import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
 import { defaultSourcePorts } from "../../proxy/dial/source-ports.js";
 import { PontoonError } from "../../common/errors.js";
 import { bindPort } from "./bind.js";
@@ -50,7 +50,8 @@ class Bench {
       },
       vacate: (ports: readonly number[]) => (this.said.push(`vacate ${ports.join()}`), Promise.resolve()),
       gone: (addresses: readonly string[]) => void this.said.push(`gone ${addresses.join()}`),
-      retarget: (id: string, target: Endpoint | undefined) => void this.said.push(`retarget ${id} ${text(target)}`),
+      retarget: (id: string, target: SocketAddress | undefined) =>
+        void this.said.push(`retarget ${id} ${text(target)}`),
     };
     this.ports = new PublishedPorts(
       this.inventory,
@@ -85,7 +86,7 @@ class Bench {
   }
 }
 
-const text = (target: Endpoint | undefined) => (target ? `${target.ip}:${target.port}` : "nowhere");
+const text = (target: SocketAddress | undefined) => (target ? `${target.ip}:${target.port}` : "nowhere");
 
 t.test("what is added is remembered and served where its container is, and follows it", async (t) => {
   const bench = new Bench(t);

@@ -1,7 +1,7 @@
 import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
 import type { PortSpan } from "../../proxy/dial/source-ports.js";
-import type { Endpoint, Publication } from "../../proxy/publication/publication.js";
+import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
 import { bindPort, hasIPv6, PortTaken } from "./bind.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
@@ -21,7 +21,7 @@ import { udpBuffer } from "../../linux/listener.js";
 import { closeDescriptor, forceReceiveBuffer, localAddress } from "../../linux/socket.js";
 import { socketKind } from "../../linux/socket-kind.js";
 import { publishedPortOf, type PublicationStore } from "./store.js";
-import type { Inherited, ProxyRole } from "./proxy-client.js";
+import type { Inherited, ProxyClient } from "./proxy-client.js";
 import { portsIn } from "./wanted-ports.js";
 import { overlap, TakenPorts } from "./taken-ports.js";
 
@@ -33,7 +33,7 @@ export interface Entry {
   readonly port: PublishedPort;
   /** Why it could not be bound; it is tried again. */
   failure: string | undefined;
-  target: Endpoint | undefined;
+  target: SocketAddress | undefined;
   /** Why clients are refused although the container runs. */
   refusal?: string | undefined;
 }
@@ -71,7 +71,7 @@ export class PublishedPorts {
 
   constructor(
     private readonly inventory: Inventory,
-    private readonly proxy: Pick<ProxyRole, "open" | "close" | "retarget" | "gone" | "vacate">,
+    private readonly proxy: Pick<ProxyClient, "open" | "close" | "retarget" | "gone" | "vacate">,
     private readonly store: Pick<PublicationStore, "load" | "save"> & Partial<Pick<PublicationStore, "hasLost">>,
     private readonly settings: { readonly drainMs: number; readonly sourcePorts: PortSpan },
     private readonly log: Logger,
@@ -183,7 +183,7 @@ export class PublishedPorts {
     });
   }
 
-  /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyRole.open}. */
+  /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyClient.open}. */
   async add(bound: readonly BoundEntry[]): Promise<Entry[]> {
     const entries = bound.map(({ port }): Entry => ({ port, failure: undefined, ...this.#wayOf(port) }));
     this.#remember(entries, bound);

@@ -129,7 +129,7 @@ for (const [what, lines, descriptors] of [
     t.equal(openDescriptors(), before - 1, "the connection's own descriptor is closed");
   });
 
-t.test("what a server of another version says besides its first words is let pass", async (t) => {
+t.test("what a server of another version says besides its handshake is let pass", async (t) => {
   const { loop, link, server, messages, ends, say } = linkTo(t);
   const before = openDescriptors();
   link.askWhatItHolds();

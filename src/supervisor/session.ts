@@ -11,7 +11,7 @@ const quotedAtMost = 100;
 const turnEvery = 2500;
 const silentTurnsAtMost = 3;
 
-/** What a daemon and one kind of server say to each other beyond the first words. */
+/** What a daemon and one kind of server say to each other after the handshake. */
 export interface Language {
   readonly toServer: { readonly kind: string };
   readonly toDaemon: { readonly kind: string };
@@ -21,7 +21,7 @@ export interface Language {
 
 /** The kind of server that is spoken to. */
 export interface ServerKind<L extends Language> extends ServerProgram {
-  /** Beyond the first words, daemon and server understand each other only if they speak the same number. */
+  /** After the handshake, daemon and server understand each other only if they speak the same number. */
   readonly protocol: number;
   /** Whatever is heard counts as the answer. */
   readonly signOfLife: L["toServer"];
@@ -62,7 +62,7 @@ export interface ServerLinkEvents<L extends Language> {
   onEnd(reason: string): void;
 }
 
-/** The daemon's connection to one server, and what its first words said. */
+/** The daemon's connection to one server, and what its handshake said. */
 export class ServerLink<L extends Language> {
   hello: Hello | undefined;
   #held: Held<L>[] = [];
@@ -98,7 +98,7 @@ export class ServerLink<L extends Language> {
     this.#turns = setInterval(() => this.#turn(), turnEvery);
   }
 
-  /** Whether it is of this daemon's version; any other is spoken to in first words only. */
+  /** Whether it is of this daemon's version; any other is spoken to in handshake only. */
   get isOurs(): boolean {
     return this.hello?.protocol === this.kind.protocol && this.hello.version === this.version;
   }

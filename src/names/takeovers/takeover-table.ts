@@ -1,4 +1,4 @@
-import { BRIDGE_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT } from "../../../dns/protocol.js";
+import { DOCKER_RESOLVER_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT } from "../../../dns/protocol.js";
 import type { Budget } from "../../../linux/netlink/budget.js";
 import type { Expression } from "../../../linux/netlink/nftables/expressions.js";
 import type { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
@@ -50,7 +50,7 @@ export function takeoverTable(port: number, replaces: boolean): Transaction {
     .addChain({ ...claim, at: { type: "nat", hook: "output", priority: -101 } })
     .addChain({ ...stay, at: { type: "nat", hook: "postrouting", priority: 99 } })
     .addChain({ ...back, at: { type: "filter", hook: "postrouting", priority: 310 } })
-    .addRule(chain, [meta.mark.is(BRIDGE_MARK), accept])
+    .addRule(chain, [meta.mark.is(DOCKER_RESOLVER_MARK), accept])
     .addRule(chain, toUs(udp.dport, port))
     .addRule(chain, toUs(tcp.dport, port))
     .addRule(chain, [...fromUs(udp.sport, port), isToResolver, udp.dport.is(RESOLVER_PORT), udp.dport.set(port)]) // the first heartbeat

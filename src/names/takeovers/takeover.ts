@@ -1,4 +1,4 @@
-import { BRIDGE_MARK, RESOLVER_ADDRESS } from "../../../dns/protocol.js";
+import { DOCKER_RESOLVER_MARK, RESOLVER_ADDRESS } from "../../../dns/protocol.js";
 import { errorCode, PontoonError } from "../../../common/errors.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../../../linux/ffi.js";
@@ -178,12 +178,12 @@ export function openServerSockets(
   { pid, inode }: Pick<Takeover, "pid" | "inode">,
   udp: number,
   tcp: number,
-): ForwardingSockets & { bridge: number } {
+): ForwardingSockets & { dockerResolver: number } {
   return insideNamespace(namespaceOf(pid), inode, () =>
     openingAll((open) => {
-      const bridge = open(udpSocket);
-      setMark(bridge, BRIDGE_MARK);
-      return { bridge, ...forwardingSockets(open, "ipv4", udp, tcp) };
+      const dockerResolver = open(udpSocket);
+      setMark(dockerResolver, DOCKER_RESOLVER_MARK);
+      return { dockerResolver: dockerResolver, ...forwardingSockets(open, "ipv4", udp, tcp) };
     }),
   );
 }

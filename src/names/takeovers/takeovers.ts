@@ -355,9 +355,9 @@ export class Takeovers {
     const send = this.#send;
     if (!send) return;
     void this.#inNamespace(sandbox, () => {
-      const { bridge, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
+      const { dockerResolver: dockerResolver, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
       const { pidfd, port } = takeover;
-      sendingAway([bridge, ...udp, ...tcp], (opened) =>
+      sendingAway([dockerResolver, ...udp, ...tcp], (opened) =>
         send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [
           pidfd,
           takeover.udp,
