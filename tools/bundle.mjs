@@ -12,10 +12,11 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { mayGoOn } from "./interrupts.mjs";
+import { foldersOf } from "./prepare.mjs";
 
 /** Packages that only the build needs. */
 const isForBuilding = (name) => name === "typescript" || name.startsWith("@types/");
-const programFolders = ["common", "linux", "dns", "proxy", "src"];
+const programFolders = (root) => foldersOf(root, "tsconfig.build.json");
 /** What packages hold for people and their own tests. */
 const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
 const foldersLeftOut = new Set([
@@ -36,7 +37,7 @@ const tools = ["uninstall-host.mjs", "host-places.mjs", "interrupts.mjs", "lock.
 export function buildVersion(root) {
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+  for (const file of programFolders(root).flatMap((folder) => compiledFiles(root, folder)))
     hash.update(`${file}\0`).update(readFileSync(join(root, file)));
   for (const file of readdirSync(join(root, "proxy", "shim")).sort())
     hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
@@ -49,7 +50,7 @@ export function buildVersion(root) {
  * @param path the folder's name on the host it is for
  */
 export async function makeBundle({ root, bundle, path, node, version }) {
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+  for (const file of programFolders(root).flatMap((folder) => compiledFiles(root, folder)))
     copyFile(join(root, file), join(bundle, file));
   await copyPackages(root, bundle);
   copyTree(join(root, "bin"), join(bundle, "bin"));

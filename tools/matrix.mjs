@@ -6,16 +6,12 @@ import { requireProgram } from "./build.mjs";
 import { arm64Runs } from "./matrix/arm64.mjs";
 import { inRoot, removeTemporary, requireDebianRoot } from "./matrix/debian-root.mjs";
 import { nodeOf } from "./node-versions.mjs";
-import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { foldersOf, refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { countsOf } from "./tally.mjs";
 
 /** What is run on each Node: all that knows Node's loop, its sockets or its threads. */
 const onEachNode = [
-  "common/",
-  "linux/",
-  "src/",
-  "dns/",
-  "proxy/",
+  ...foldersOf(root, "tsconfig.build.json").map((folder) => `${folder}/`),
   ...["names/names", "takeovers/takeover", "ports/publish", "life/privileges"].map((name) => `integration/${name}`),
 ];
 /** What is run on each Docker: tests with hosts, and those whose oracle is the suite's own nft. */

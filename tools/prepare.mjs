@@ -71,14 +71,7 @@ export async function requireNodeModules({ development }) {
 /** Compiles TypeScript into dist/ when a source is newer than the last build. */
 export async function requireBuild(project) {
   const stamp = buildStamp(project);
-  const folders = [
-    "common",
-    "linux",
-    "dns",
-    "proxy",
-    "src",
-    ...(project === "tsconfig.json" ? ["integration", "bench"] : []),
-  ];
+  const folders = foldersOf(root, project);
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
   const newest = Math.max(
     ...files.map((file) => statSync(file).mtimeMs),
@@ -90,6 +83,11 @@ export async function requireBuild(project) {
   if (!result.ok) refuse(`the build failed:\n${result.output}`);
   mkdirSync(dirname(stamp), { recursive: true });
   writeFileSync(stamp, "");
+}
+
+/** The folders of sources that a project (tsconfig.json: all; tsconfig.build.json: the programs alone) is made of. */
+export function foldersOf(root, project) {
+  return JSON.parse(readFileSync(join(root, project), "utf8")).include;
 }
 
 /** The file whose time says when a project was built last. */

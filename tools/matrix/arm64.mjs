@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cache, newestLts, nodeOf } from "../node-versions.mjs";
-import { root, say } from "../prepare.mjs";
+import { foldersOf, root, say } from "../prepare.mjs";
 import { requireDebianRoot } from "./debian-root.mjs";
 
 /** Seconds for one test file, in which a processor is played. */
@@ -49,8 +49,9 @@ export function* arm64Runs(filters) {
 }
 
 function testsOf(filters) {
-  const files = readdirSync(join(root, "dist"), { recursive: true }).filter((name) =>
-    /^(common|linux|src|dns|proxy)\/.*\.test\.js$/.test(name),
+  const folders = foldersOf(root, "tsconfig.build.json");
+  const files = readdirSync(join(root, "dist"), { recursive: true }).filter(
+    (name) => name.endsWith(".test.js") && folders.some((folder) => name.startsWith(`${folder}/`)),
   );
   const wanted = files.filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)));
   for (const { tests, why } of beyondQemu)
