@@ -37,6 +37,22 @@ const benchmarks = {
       { command: "musl-gcc", package: "musl-tools" },
     ],
   },
+  memory: {
+    about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
+    program: "footprint",
+    packages: [
+      { command: "nft", package: "nftables" },
+      { command: "ip", package: "iproute2" },
+      { command: "iptables", package: "iptables" },
+      { command: "dockerd", package: "docker.io" },
+      { command: "busybox", package: "busybox-static" },
+      { command: "nsenter", package: "util-linux" },
+      { command: "ps", package: "procps" },
+      { command: "curl", package: "curl" },
+      { command: "gcc", package: "gcc" },
+      { command: "musl-gcc", package: "musl-tools" },
+    ],
+  },
 };
 
 const [name, ...options] = process.argv.slice(2);
@@ -53,13 +69,13 @@ function list() {
   process.exitCode = isHelp ? 0 : 2;
 }
 
-async function run(name, { packages }, options) {
+async function run(name, { packages, program: built = name }, options) {
   requirePlatform();
   requireRoot(`npm run bench -- ${name}`);
   process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
   await requireDebianPackages(packages);
   await requireProgram({ development: true });
-  const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
+  const program = new URL(`../dist/bench/${built}.js`, import.meta.url);
   process.argv = [process.execPath, program.pathname, ...options];
   await import(program.href);
 }
