@@ -66,7 +66,10 @@ export async function faultOfPlaces(places, built) {
   ]) {
     const fault = faultOfFolder(folder) ?? linkOnTheWay(places.root, folder);
     if (fault !== undefined)
-      return `--root ${places.root}: ${fault}; choose a folder that nobody else may write, in folders that nobody else may write, without links below it`;
+      return (
+        `--root ${places.root}: ${fault}; choose a folder that nobody else may write, ` +
+        "in folders that nobody else may write, without links below it"
+      );
   }
   return undefined;
 }

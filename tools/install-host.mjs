@@ -99,7 +99,8 @@ function nodeProgram() {
   const node = realpathSync(process.execPath);
   if (/^\/(home|root)\//.test(node))
     say(
-      `warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; install Node for all users, then install again`,
+      `warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; ` +
+        "install Node for all users, then install again",
     );
   return node;
 }
@@ -256,6 +257,7 @@ function report(version, bundle, started) {
   say(next[started]);
   if (places.root === "/")
     say(
-      `to remove it: sudo npm run uninstall-host, or without this clone: sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`,
+      "to remove it: sudo npm run uninstall-host, or without this clone: " +
+        `sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`,
     );
 }

@@ -84,7 +84,8 @@ function stopService() {
   const running = program === undefined ? undefined : daemonStatus(program);
   if (running !== undefined && isInstalled(running.pid))
     refuse(
-      `the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`,
+      `the installed pontoon runs as process ${running.pid}; ` +
+        `end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`,
     );
 }
 
@@ -100,7 +101,8 @@ function refuseIfDockerNeedsIt() {
   }
   if (users.length > 0)
     refuse(
-      `dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
+      "dockerd starts pontoon-docker-proxy for published ports; " +
+        `take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
     );
 }
 
