@@ -14,6 +14,20 @@ const notSrc = [
   "a server imports only src/linux/, src/errors.ts, src/first-words.ts and src/shape.ts from src/",
 ];
 
+/** Plain JavaScript with types in comments. What JSON files and compiled modules hold is typed where it is read. */
+const tools = [
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ["tools/**/*.mjs"] })),
+  {
+    files: ["tools/**/*.mjs"],
+    languageOptions: { parserOptions: { project: "./tsconfig.tools.json" } },
+    rules: {
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/no-unsafe-assignment": "off",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+    },
+  },
+];
+
 /** Of code 150 columns; in tests a text or a pattern that stands as one may be longer. */
 const lineLength = [
   { files: ["**/*.{ts,mjs,js}"], rules: { "max-len": ["error", { code: 150 }] } },
@@ -44,6 +58,7 @@ export default tseslint.config(
     },
   },
   { files: ["**/*.test.ts", "integration/**/*.ts"], rules: { "@typescript-eslint/no-floating-promises": "off" } },
+  ...tools,
   ...lineLength,
   {
     files: ["src/main.ts", "src/cli/**/*.ts"],
