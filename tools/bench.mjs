@@ -2,6 +2,9 @@
 import { requireProgram } from "./build.mjs";
 import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.mjs";
 
+/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[], program?: string}} Benchmark `program`: its file, when not called so */
+
+/** @type {Record<string, Benchmark>} */
 const benchmarks = {
   dns: {
     about: "the resolver beside Docker's own, dnsmasq and aardvark-dns",
@@ -55,20 +58,25 @@ const benchmarks = {
   },
 };
 
-const [name, ...options] = process.argv.slice(2);
-const benchmark = Object.hasOwn(benchmarks, name ?? "") ? benchmarks[name] : undefined;
+const [name = "", ...options] = process.argv.slice(2);
+const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (!benchmark) list();
 else await run(name, benchmark, options);
 
 function list() {
   const lines = Object.entries(benchmarks).map(([known, { about }]) => `  sudo npm run bench -- ${known}   ${about}\n`);
-  const isHelp = name === undefined || name === "--help";
+  const isHelp = name === "" || name === "--help";
   const stream = isHelp ? process.stdout : process.stderr;
   if (!isHelp) stream.write(`pontoon: there is no benchmark called ${name}\n`);
   stream.write(`${lines.join("")}Options and what the figures mean: bench/README.md\n`);
   process.exitCode = isHelp ? 0 : 2;
 }
 
+/**
+ * @param {string} name
+ * @param {Benchmark} benchmark
+ * @param {readonly string[]} options
+ */
 async function run(name, { packages, program: built = name }, options) {
   requirePlatform();
   requireRoot(`npm run bench -- ${name}`);
