@@ -2,7 +2,7 @@
 import { requireProgram } from "./build.mjs";
 import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.mjs";
 
-/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[], program?: string}} Benchmark `program`: its file, when not called so */
+/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[], program?: string}} Benchmark */
 
 /** @type {Record<string, Benchmark>} */
 const benchmarks = {

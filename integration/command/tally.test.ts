@@ -1,4 +1,6 @@
+import { join } from "node:path";
 import t from "tap";
+import { repositoryRoot } from "../lab/root.js";
 
 interface TestResult {
   readonly name: string;
@@ -27,7 +29,7 @@ interface Tally {
 }
 
 // The tools are plain JavaScript beside the build, so their paths are found at run time.
-const tool = (name: string): Promise<unknown> => import(new URL(`../../tools/${name}`, import.meta.url).href);
+const tool = (name: string): Promise<unknown> => import(join(repositoryRoot, "tools", name));
 const { Tally, countsOf } = (await tool("tally.mjs")) as {
   Tally: new () => Tally;
   readonly countsOf: (output: string, code: number | undefined) => unknown;
