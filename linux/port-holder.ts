@@ -1,5 +1,4 @@
-import { isIPv4 } from "node:net";
-import type { SocketAddress } from "./address.js";
+import { bracketed, familyOf, isUnspecified, overlap, type SocketAddress } from "../common/address.js";
 import type { Pieces } from "./pieces.js";
 import { aboutProcess, boundSockets, eachHolder, processes, type BoundSocket } from "./proc-sockets.js";
 
@@ -76,7 +75,7 @@ function* socketsInTheWay(taken: readonly TakenPort[]): Pieces<(number | undefin
       const byPort = new Map<number, number[]>();
       // A socket of IPv6 may serve IPv4 as well.
       for (const [index, { protocol: own, address }] of taken.entries())
-        if (own === protocol && (family === "6" || isIPv4(address.ip)))
+        if (own === protocol && (family === "6" || familyOf(address.ip) === "ipv4"))
           byPort.set(address.port, [...(byPort.get(address.port) ?? []), index]);
       if (byPort.size === 0) continue;
       yield* readTable(
@@ -109,16 +108,14 @@ function* readTable(
 }
 
 function clashes(held: string, wanted: string): boolean {
-  const isAll = (ip: string) => ip === "0.0.0.0" || ip === "::";
-  return isAll(held) || held === wanted || (isAll(wanted) && isIPv4(held) === isIPv4(wanted));
+  return isUnspecified(held) || overlap(held, wanted);
 }
 
 function describe(pid: number): PortHolder {
   const words = (aboutProcess(pid, "cmdline") ?? "").split("\0");
   const argument = (flag: string) => (words.includes(flag) ? words[words.indexOf(flag) + 1] : undefined);
   const [ip, port] = [argument("-container-ip"), argument("-container-port")];
-  const publishes =
-    ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
+  const publishes = ip === undefined || port === undefined ? undefined : `${bracketed(ip)}:${port}`;
   const comm = (aboutProcess(pid, "comm") ?? "").trim();
   const program = words[0]!.split("/").at(-1)!;
   // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.

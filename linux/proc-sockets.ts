@@ -1,7 +1,6 @@
 // Sockets and who holds them, from /proc. There may be hundreds of thousands, so everything is done in pieces, and for many at once.
 import { closeSync, opendirSync, openSync, readlinkSync, readSync } from "node:fs";
-import type { SocketAddress } from "./address.js";
-import { decodeIPv4, decodeIPv6 } from "./address.js";
+import { decodeIPv4, decodeIPv6, type SocketAddress } from "../common/address.js";
 import type { Pieces } from "./pieces.js";
 
 /** Bytes read in one piece; some 400 sockets. */

@@ -1,3 +1,4 @@
+import { bracketed } from "../../common/address.js";
 import type {
   ContainerFacts,
   DaemonFacts,
@@ -247,7 +248,7 @@ function describeHolder({ pid, command, listeners }: Holder): string {
   const who = pid === undefined ? "a program that could not be seen" : `${command ?? "a program"} (pid ${pid})`;
   const places = [...new Set(listeners.map(({ ip }) => ip))].map(
     (ip) =>
-      `${[...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport))].join("+")} ${ip.includes(":") ? `[${ip}]` : ip}`,
+      `${[...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport))].join("+")} ${bracketed(ip)}`,
   );
   return `${who} listens at ${places.join(", ")}`;
 }

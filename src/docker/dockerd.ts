@@ -3,6 +3,7 @@ import { realpath } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { basename } from "node:path";
+import { isLoopback } from "../../common/address.js";
 import type { DockerAddress } from "./address.js";
 import type { Engine } from "./engine.js";
 import { refusalOf, type DockerdPlace } from "./place.js";
@@ -30,7 +31,7 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
 
 /** A name may be one of this machine; of a dockerd elsewhere no container passes for one of ours. */
 async function placeByName(host: string): Promise<DockerdPlace> {
-  if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
+  if (host === "localhost" || isLoopback(host) || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host))
     ? placeOfOnly()
