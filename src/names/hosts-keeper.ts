@@ -2,9 +2,10 @@ import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } f
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { encodeIPv6, familyOf } from "../../common/address.js";
+import { readProcFile } from "../../linux/proc.js";
 import { correctLinks, restoreOwnLines, type LinkedHost } from "./hosts-file.js";
 import { describeError, PontoonError } from "../../common/errors.js";
-import { openRegularFile, readProcFile } from "../../common/files.js";
+import { openRegularFile } from "../../common/files.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint } from "../inventory/types.js";
 

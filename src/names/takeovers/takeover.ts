@@ -1,6 +1,7 @@
 import type { Family } from "../../../common/address.js";
 import { DOCKER_RESOLVER_MARK, RESOLVER_ADDRESS } from "../../../dns/protocol.js";
 import { errorCode, PontoonError } from "../../../common/errors.js";
+import { namespacePath } from "../../../linux/proc.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../../../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../../../linux/netns.js";
@@ -199,7 +200,7 @@ function forwardingSockets(open: Open, family: Family, udp: number, tcp: number)
 }
 
 function namespaceOf(pid: number): string {
-  return `/proc/${pid}/ns/net`;
+  return namespacePath(pid, "net");
 }
 
 /**
