@@ -12,6 +12,9 @@ function sources(folder: string): string[] {
     .map((name) => read(join(folder, name)));
 }
 
+/** Where the programs have their sources. */
+const rooms = ["common", "linux", "dns", "proxy", "src"];
+
 t.test("the example configuration is valid, and shows every key with its default", (t) => {
   const example = /```yaml\n([\s\S]*?)```/.exec(read("docs/configuration.md"))![1]!;
   const parsed = parseConfig(example, "docs/configuration.md");
@@ -24,7 +27,7 @@ t.test("the example configuration is valid, and shows every key with its default
 
 t.test("every error code is explained, and no other", (t) => {
   const used = new Set(
-    ["common", "linux", "dns", "proxy", "src"]
+    rooms
       .flatMap(sources)
       .flatMap((text) =>
         [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(
@@ -34,6 +37,28 @@ t.test("every error code is explained, and no other", (t) => {
   );
   const explained = [...read("docs/errors.md").matchAll(/^\| `([A-Z_]+)`/gm)].map((match) => match[1]!);
   t.same(explained, [...used].sort());
+  t.end();
+});
+
+t.test("each word of the glossary is there once, and what carries it in code is exported", (t) => {
+  const rows = [...read("docs/glossary.md").matchAll(/^\| \*\*(.+?)\*\*.*\|(.*)\|$/gm)];
+  const words = rows.map(([, word]) => word!);
+  t.same(words, [...new Set(words)]);
+  const names = rows.flatMap(([, , names]) => [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+  t.ok(words.length > 0 && names.length > 0);
+  const exported = new Set(
+    [
+      ...rooms
+        .flatMap(sources)
+        .join("\n")
+        .matchAll(/^export (?:abstract |async )?\w+ (\w+)/gm),
+    ].map(([, name]) => name),
+  );
+  t.same(
+    names.filter((name) => !exported.has(name)),
+    [],
+    "listed, but not exported any more",
+  );
   t.end();
 });
 
