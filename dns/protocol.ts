@@ -52,7 +52,7 @@ export type Forwarding =
 
 /**
  * What becomes of a single label that nobody has, here or under a suffix: forwarded as it is; answered without data, as
- * Docker does when `ndots` is set (facts 1.8); or denied.
+ * libnetwork's resolver does when `ndots` is set; or denied.
  */
 export type SingleLabels = "forward" | "no-data" | "deny";
 
@@ -61,7 +61,7 @@ export interface SandboxRecord {
   readonly id: string;
   readonly container: string;
   readonly containerName: string;
-  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the client. */
+  /** In the order in which they are asked for a name, which is libnetwork's (`Endpoint.Less`); links are `[alias, target]`, private to the client. */
   readonly networks: readonly {
     readonly id: string;
     readonly links: readonly (readonly [alias: string, target: string])[];

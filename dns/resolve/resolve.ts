@@ -177,7 +177,7 @@ export class Resolver {
     return rotatedCached(asked, rendered(asked, cached), Math.min(REPLY_LASTS, left));
   }
 
-  /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
+  /** Docker's resolver forwards what it does not know, so asking it is forwarding, and done in gaps only. */
   #mayAskDocker(asked: Asked): boolean {
     const { sandbox } = asked;
     if (sandbox.record.forwarding.kind === "never" || !sandbox.dockerResolver) return false;

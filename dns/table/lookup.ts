@@ -28,7 +28,7 @@ interface ClientNetwork {
 
 /**
  * The names one client may see, and what they mean to it: its networks in the order Docker asks them, its links.
- * Follows libnetwork's lookup (facts 1.5), but without regard to letter case throughout (RFC 4343).
+ * Follows libnetwork's lookup (`Sandbox.ResolveName`), but without regard to letter case throughout (RFC 4343).
  */
 export class ClientView {
   readonly networks: readonly ClientNetwork[];

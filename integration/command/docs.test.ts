@@ -70,6 +70,14 @@ t.test("every link between documents leads somewhere", (t) => {
   t.end();
 });
 
+t.test("every document that the sources name is there", (t) => {
+  const texts = rooms.flatMap(sources).join("\n");
+  const named = new Set([...texts.matchAll(/\b([\w./-]+\.md)\b/g)].map(([, document]) => document!));
+  t.ok(named.size > 0);
+  for (const document of named) t.doesNotThrow(() => read(document), document);
+  t.end();
+});
+
 t.test("the rooms are told as lint has them", async (t) => {
   const { roomsAsText } = (await import(join(repositoryRoot, "tools", "rooms.mjs"))) as { roomsAsText: () => string[] };
   const [, told] = /<!-- rooms:.*?-->\n([\s\S]*)<!-- end of rooms -->/.exec(read("docs/architecture.md"))!;

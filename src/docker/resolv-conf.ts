@@ -47,7 +47,7 @@ export interface ExternalServer {
   readonly fromHost: boolean;
 }
 
-/** The `# ExtServers: [host(10.0.0.2) 8.8.8.8]` comment (facts 1.7); undefined when there is none. */
+/** The `# ExtServers: [host(10.0.0.2) 8.8.8.8]` comment that Docker 25 and later write; undefined when there is none. */
 export function parseExternalServers(content: string): ExternalServer[] | undefined {
   for (const line of linesOf(content)) {
     const end = line.trimEnd().length - 1;

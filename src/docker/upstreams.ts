@@ -6,7 +6,7 @@ import { describeError, errorCode } from "../../common/errors.js";
 import { readRegularFile, type Opening } from "../../common/files.js";
 import type { Container } from "../inventory/types.js";
 
-/** Docker uses no more (facts 1.2). */
+/** Docker uses no more (`maxExtDNS` in libnetwork's resolver). */
 const upstreamsAtMost = 3;
 /** What Docker before 25 forwards to when the host's file names nobody. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];
@@ -208,7 +208,7 @@ export function statedUpstreams(
 
 /**
  * Docker's choice when it does not say (before 25): the container's `--dns`, else dockerd's, else the host's file.
- * A loopback server of the host's file is asked from the host's namespace, every other from the container's (facts 1.8).
+ * A loopback server of the host's file is asked from the host's namespace, every other from the container's, as libnetwork does.
  */
 export function chooseUpstreams(
   container: readonly string[],

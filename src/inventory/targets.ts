@@ -87,7 +87,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
 }
 
 /**
- * Where Docker would bind ports of a container that name no address (facts 2.8, 4.1): everywhere, unless the network by which
+ * Where Docker would bind ports of a container that name no address: everywhere, unless the network by which
  * it publishes them says otherwise. A container that is down counts as on the first of the networks it is to join.
  */
 export function defaultAddresses(
