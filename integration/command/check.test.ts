@@ -174,7 +174,7 @@ t.test("what stops pontoon is told, and ends with 1", async (t) => {
   const broken = await check(host, { before: ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"] });
   t.match(
     worries(broken)[0],
-    /^problem kernel: nftables does not work here \(.*EPERM\); load the modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN$/,
+    /^problem kernel: nftables does not work here \(.*EPERM\); load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN$/,
   );
   t.equal(broken.code, 1);
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { parseConfig } from "../../src/config.js";
-import { repositoryRoot } from "../lab/root.js";
+import { programFolders, repositoryRoot } from "../lab/root.js";
 
 const read = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
 
@@ -11,9 +11,6 @@ function sources(folder: string): string[] {
     .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts"))
     .map((name) => read(join(folder, name)));
 }
-
-/** Where the programs have their sources. */
-const rooms = ["common", "linux", "dns", "proxy", "src"];
 
 t.test("the example configuration is valid, and shows every key with its default", (t) => {
   const example = /```yaml\n([\s\S]*?)```/.exec(read("docs/configuration.md"))![1]!;
@@ -27,7 +24,7 @@ t.test("the example configuration is valid, and shows every key with its default
 
 t.test("every error code is explained, and no other", (t) => {
   const used = new Set(
-    rooms
+    programFolders
       .flatMap(sources)
       .flatMap((text) =>
         [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(
@@ -48,7 +45,7 @@ t.test("each word of the glossary is there once, and what carries it in code is 
   t.ok(words.length > 0 && names.length > 0);
   const exported = new Set(
     [
-      ...rooms
+      ...programFolders
         .flatMap(sources)
         .join("\n")
         .matchAll(/^export (?:abstract |async )?\w+ (\w+)/gm),
@@ -71,7 +68,7 @@ t.test("every link between documents leads somewhere", (t) => {
 });
 
 t.test("every document that the sources name is there", (t) => {
-  const texts = rooms.flatMap(sources).join("\n");
+  const texts = programFolders.flatMap(sources).join("\n");
   const named = new Set([...texts.matchAll(/\b([\w./-]+\.md)\b/g)].map(([, document]) => document!));
   t.ok(named.size > 0);
   for (const document of named) t.doesNotThrow(() => read(document), document);
