@@ -1,8 +1,9 @@
 // The pontoon command. Each part is loaded when it is used: `pontoon status` needs neither Docker nor system calls.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
+import { addressOption } from "./cli/options.js";
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
 import type { PublishFlags } from "./cli/ports.js";
+import { publishOptions } from "./cli/publish-options.js";
 import type { Config } from "./config.js";
 import type { PortRow } from "./ports/contract.js";
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
@@ -103,38 +104,19 @@ command(dns, "flush", "forget what upstream servers have answered")
 
 const specSyntax = "[IP:][HOST:]PORT[/tcp|udp|sctp], as for docker run -p; ports may be ranges";
 
-command(program, "publish", "publish ports of a container, running or not; all of them or none")
+const publish = command(program, "publish", "publish ports of a container, running or not; all of them or none")
   .argument("<container>", "the container: its name or id")
   .argument("[spec...]", specSyntax)
   .option("-P, --all", "publish every exposed port on a free one")
-  .option("--ip <address>", "address of this host, for specs that name none", addressOption)
-  .addOption(
-    new Option(
-      "--proxy-protocol <version>",
-      "tell the container its clients' addresses with the PROXY protocol",
-    ).choices(["v1", "v2"]),
-  )
-  .option(
-    "--accept-proxy-protocol <network>",
-    "expect the PROXY protocol from these clients (repeatable)",
-    networkOption,
-  )
-  .option("--allow <network>", "serve only clients of these networks (repeatable)", networkOption)
-  .option("--max-connections <number>", "connections at a time; 0 for as many as can be", countOption)
-  .option("--drain <seconds>", "how long connections may go on once it is published no more", secondsOption)
-  .option("--connect-timeout <seconds>", "how long the container may take to accept a connection", someSecondsOption)
-  .option(
-    "--udp-idle <seconds>",
-    "until a UDP client that is silent in both directions is forgotten",
-    someSecondsOption,
-  )
-  .action(async (container: string, specs: string[], options: GlobalOptions & PublishFlags, self: Command) => {
-    if (specs.length === 0 && !options.all)
-      self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
-    const { lineText, publishRequest } = await import("./cli/ports.js");
-    const request = publishRequest(container, specs, options);
-    printLines(options, await (await client(options)).post("/v1/ports/publish", request), lineText);
-  });
+  .option("--ip <address>", "address of this host, for specs that name none", addressOption);
+for (const option of publishOptions()) publish.addOption(option);
+publish.action(async (container: string, specs: string[], options: GlobalOptions & PublishFlags, self: Command) => {
+  if (specs.length === 0 && !options.all)
+    self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
+  const { lineText, publishRequest } = await import("./cli/ports.js");
+  const request = publishRequest(container, specs, options);
+  printLines(options, await (await client(options)).post("/v1/ports/publish", request), lineText);
+});
 
 command(program, "unpublish", "take back ports that pontoon publish published")
   .argument("<container>", "the container: its name or id")
