@@ -9,7 +9,8 @@ import { inSlices, type Pieces } from "../../linux/pieces.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import type { PortBinder, WantedMapping } from "./port-binder.js";
 import type { PublishedPort } from "./published-port.js";
-import { idOf, type BoundEntry, type Entry, type PublishedPorts } from "./published-ports.js";
+import { idOf, type BoundEntry, type Entry } from "./entry.js";
+import type { PublishedPorts } from "./published-ports.js";
 import { countOf, mappingsOf, matcherOf, parsePortSpec, publishLabel, type PortMapping } from "./spec.js";
 
 /** Ports of the container that one request may publish. */

@@ -4,7 +4,8 @@ import type { Inventory } from "../inventory/inventory.js";
 import { reachOf } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
 import type { PublishedPort } from "./published-port.js";
-import { idOf, type Entry, type PublishedPorts } from "./published-ports.js";
+import { idOf, type Entry } from "./entry.js";
+import type { PublishedPorts } from "./published-ports.js";
 
 /** Keeps what was published by command without an address where Docker would bind it, as that changes with the container's networks. */
 export class DefaultBindings {

@@ -1,6 +1,6 @@
 import { describeError, PontoonError } from "../../common/errors.js";
 import { addressesOf } from "./port-binder.js";
-import type { Binding, Entry } from "./published-ports.js";
+import type { Binding, Entry } from "./entry.js";
 import { countOf, mappingsOf, parsePortSpec, portLabel, type PortMapping } from "./spec.js";
 
 /** Ports that one label may publish. */

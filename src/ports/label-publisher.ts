@@ -8,7 +8,8 @@ import { inSlices, type Pieces } from "../../linux/pieces.js";
 import { LabelPlan, type LabelFailure, type MissingPort } from "./label-plan.js";
 import type { PortBinder } from "./port-binder.js";
 import type { PublishedPort } from "./published-port.js";
-import { idOf, type BoundEntry, type PublishedPorts } from "./published-ports.js";
+import { idOf, type BoundEntry } from "./entry.js";
+import type { PublishedPorts } from "./published-ports.js";
 import { publishLabel } from "./spec.js";
 
 /** Publishes what containers' labels ask for, and no more. */

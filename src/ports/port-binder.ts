@@ -4,7 +4,8 @@ import type { Container } from "../inventory/types.js";
 import type { Pieces } from "../../linux/pieces.js";
 import { bindPort } from "./bind.js";
 import type { PublishedPort } from "./published-port.js";
-import { idOf, type Binding, type BoundEntry, type PublishedPorts } from "./published-ports.js";
+import { idOf, type Binding, type BoundEntry } from "./entry.js";
+import type { PublishedPorts } from "./published-ports.js";
 import type { PortMapping } from "./spec.js";
 import { takenBy } from "./taken-ports.js";
 

@@ -7,7 +7,8 @@ import type { Change, Inventory } from "../inventory/inventory.js";
 import type { LabelFailure } from "./label-plan.js";
 import { LabelPublisher } from "./label-publisher.js";
 import { PortBinder } from "./port-binder.js";
-import type { Entry, PublishedPorts } from "./published-ports.js";
+import type { Entry } from "./entry.js";
+import type { PublishedPorts } from "./published-ports.js";
 
 /** Until what failed is tried again, ms; longer when trying takes long, so that it takes a hundredth of the time. */
 const retryAfter = 5000;

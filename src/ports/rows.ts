@@ -3,7 +3,7 @@ import type { Report } from "../../proxy/protocol.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { containerNamed } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
-import { idOf, type Entry } from "./published-ports.js";
+import { idOf, type Entry } from "./entry.js";
 import type { LabelFailure } from "./label-plan.js";
 import { PontoonError } from "../../common/errors.js";
 import { mappingsOf, parsePortSpec } from "./spec.js";
