@@ -10,7 +10,7 @@ import type { DaemonFacts, Facts, FolderFacts, HostFacts } from "./facts.js";
 import { findingsOf, isWell, type Finding } from "./findings.js";
 import { probeKernel } from "./kernel.js";
 import { probeLeftovers, removeLeftovers } from "./leftovers.js";
-import { heldBy, holdersOf, listenersAt } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt } from "../../linux/listening-sockets.js";
 
 export interface CheckOptions {
   readonly runDir: string;

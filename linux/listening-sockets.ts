@@ -1,6 +1,6 @@
-import { errorCode } from "../../common/errors.js";
-import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { boundSockets, commandOf, eachHolder, processes } from "../../linux/proc-sockets.js";
+import { errorCode } from "../common/errors.js";
+import { inSlices, type Pieces } from "./pieces.js";
+import { boundSockets, commandOf, eachHolder, processes } from "./proc-sockets.js";
 
 /** A socket that waits for queries: UDP bound and not connected, or TCP listening. */
 export interface Listener {
