@@ -1,15 +1,9 @@
 import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
 import { PontoonError } from "../../common/errors.js";
 import { matcherOf, parsePortSpec } from "../ports/spec.js";
+import type { PublishFlags } from "./flags.js";
 import { askedOptions } from "./publish-options.js";
 import { formatTable } from "./table.js";
-
-/** Options of `pontoon publish`, as commander gives them; those of the publication are in {@link askedOptions}. */
-export interface PublishFlags {
-  readonly all?: boolean;
-  readonly ip?: string;
-  readonly [flag: string]: unknown;
-}
 
 /** What the daemon is asked to publish. Throws PORT_SPEC_INVALID. */
 export function publishRequest(container: string, specs: readonly string[], flags: PublishFlags): PublishRequest {
