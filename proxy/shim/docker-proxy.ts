@@ -72,7 +72,7 @@ class DockerProxy {
       const kind = socketKind(listenDescriptor);
       const fits = kind.family === family && (this.protocol === "tcp" ? kind.listening : kind.type === "datagram");
       if (!fits) fail(wanted);
-      if (this.protocol === "udp") prepareForDatagrams(listenDescriptor, family);
+      if (this.protocol === "udp") prepareForDatagrams(listenDescriptor);
       return listenDescriptor;
     } catch (error) {
       if (error instanceof LinuxError) fail(wanted);
