@@ -139,7 +139,10 @@ export function statusOf(sources: StatusSources): Status {
 function describeUnsteered({ dns, answering }: Unsteered): string {
   const where = `in ${answering.size === 1 ? "one container" : `${answering.size} containers`}`;
   if (dns !== undefined)
-    return `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; a daemon that takes over adopts it, without one it soon gives back by itself`;
+    return (
+      `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; ` +
+      "a daemon that takes over adopts it, without one it soon gives back by itself"
+    );
   return answering.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
 }
 

@@ -193,9 +193,9 @@ class DockerProxy {
       if (!(error instanceof LinuxError)) throw error;
       const version = familyOf(host.ip) === "ipv6" ? 6 : 4;
       const text = `listen ${protocol}${version} ${formatAddress(host)}`;
-      fail(
-        `${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner() : ""}`,
-      );
+      const holder = () => holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner();
+      const whose = error.code === "EADDRINUSE" ? holder() : "";
+      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${whose}`);
     }
   }
 
