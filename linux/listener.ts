@@ -1,14 +1,5 @@
-import { type Family, familyOf, type SocketAddress } from "../common/address.js";
-import {
-  IP_PKTINFO,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_RECVPKTINFO,
-  IPV6_V6ONLY,
-  SO_BINDTOIFINDEX,
-  SO_REUSEADDR,
-  SOL_SOCKET,
-} from "./constants.js";
+import { familyOf, type SocketAddress } from "../common/address.js";
+import { IPPROTO_IPV6, IPV6_V6ONLY, SO_BINDTOIFINDEX, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
 import {
   bindSocket,
   closeDescriptor,
@@ -16,6 +7,7 @@ import {
   getOption,
   listenSocket,
   setOption,
+  tellDestinations,
   tcpSocket,
   udpSocket,
 } from "./socket.js";
@@ -23,7 +15,7 @@ import {
 /** Bytes of datagrams that may wait at a port; also in proxy/shim/listener.c. */
 export const udpBuffer = 8 << 20;
 
-/** A number that no interface has. */
+/** Number of an interface that does not exist. */
 const nowhere = 0x7fff_ffff;
 
 /**
@@ -36,7 +28,7 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
   try {
     if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
     if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-    else prepareForDatagrams(fd, family);
+    else prepareForDatagrams(fd);
     bindSocket(fd, address);
     if (protocol === "tcp") listenSocket(fd, 65535);
     return fd;
@@ -47,10 +39,9 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
 }
 
 /** Has a UDP socket tell the address each datagram was sent to, and hold a burst of them. */
-export function prepareForDatagrams(fd: number, family: Family): void {
+export function prepareForDatagrams(fd: number): void {
   forceReceiveBuffer(fd, udpBuffer);
-  if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
-  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+  tellDestinations(fd);
 }
 
 /**

@@ -10,8 +10,11 @@ import {
   EBADF,
   EINPROGRESS,
   IPPROTO_IP,
+  IPPROTO_IPV6,
   IPPROTO_TCP,
+  IP_PKTINFO,
   IP_TTL,
+  IPV6_RECVPKTINFO,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SOCK_CLOEXEC,
@@ -20,6 +23,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
   SOL_SOCKET,
+  SO_DOMAIN,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -239,6 +243,13 @@ export function setReuse(fd: number, reuses: boolean): void {
 /** Whether other sockets of the same user that have this set, too, may bind the same port. */
 export function setReuseByOwn(fd: number, reuses: boolean): void {
   setOption(fd, SOL_SOCKET, SO_REUSEPORT, Number(reuses), "SO_REUSEPORT");
+}
+
+/** Has a UDP socket tell which address of the host each datagram was sent to. */
+export function tellDestinations(fd: number): void {
+  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6)
+    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
 }
 
 export function setNoDelay(fd: number): void {

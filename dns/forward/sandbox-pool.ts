@@ -1,4 +1,4 @@
-import { type Family, familyOf } from "../../common/address.js";
+import { familyOf, type Family } from "../../common/address.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, disconnectSocket } from "../../linux/socket.js";
 import { tcpSocketsAtMost, tcpWaitingAtMost, type ForwardingSockets } from "./forwarding-sockets.js";

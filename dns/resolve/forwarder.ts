@@ -1,4 +1,4 @@
-import { type Family, familyOf } from "../../common/address.js";
+import { familyOf, type Family } from "../../common/address.js";
 import type { AnswerCache, Cached } from "../cache/answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "../forward/forward.js";
 import type { ForwardingSockets, HostSockets } from "../forward/forwarding-sockets.js";

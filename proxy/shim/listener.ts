@@ -19,7 +19,7 @@ export function adoptListener(protocol: Protocol, ip: string): number {
     const kind = socketKind(listenDescriptor);
     const fits = kind.family === family && (protocol === "tcp" ? kind.listening : kind.type === "datagram");
     if (!fits) fail(wanted);
-    if (protocol === "udp") prepareForDatagrams(listenDescriptor, family);
+    if (protocol === "udp") prepareForDatagrams(listenDescriptor);
     return listenDescriptor;
   } catch (error) {
     if (error instanceof LinuxError) fail(wanted);

@@ -1,13 +1,7 @@
-import { type Family, familyOf, type SocketAddress, unspecified } from "../../common/address.js";
+import { familyOf, unspecified, type Family, type SocketAddress } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
-import {
-  ClientBatch,
-  ReplyBatch,
-  tellLocalAddress,
-  type ReturnPath,
-  type SentBatch,
-} from "../../linux/datagram-batch.js";
+import { ClientBatch, ReplyBatch, type ReturnPath, type SentBatch } from "../../linux/datagram-batch.js";
 import { acceptClients, rejectClients } from "../../linux/listener.js";
 import type { Poller, Ready, Watch } from "../../linux/poller.js";
 import {
@@ -16,6 +10,7 @@ import {
   localAddress,
   setReceiveBuffer,
   setReuseByOwn,
+  tellDestinations,
   udpSocket,
 } from "../../linux/socket.js";
 import { AGAIN, startConnecting } from "../../linux/stream.js";
@@ -102,7 +97,7 @@ export class UdpRelay implements Relay {
     private readonly options: Required<PublicationOptions>,
     private readonly fd: number,
   ) {
-    tellLocalAddress(fd);
+    tellDestinations(fd);
     this.#allowed = new Networks(options.allowFrom);
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
     this.#target = publication.target;

@@ -2,7 +2,7 @@ import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
-import { canonicalAddress, type Family, unspecified } from "../../common/address.js";
+import { canonicalAddress, unspecified, type Family } from "../../common/address.js";
 import type {
   DockerPort,
   Container,

@@ -1,4 +1,4 @@
-import { type Family, familyOf, unspecified } from "../../common/address.js";
+import { familyOf, unspecified, type Family } from "../../common/address.js";
 import { gatewayBridge, type Inventory } from "./inventory.js";
 import { compareJoined, type Joined } from "./naming.js";
 import type { Container, Endpoint, Network } from "./types.js";
