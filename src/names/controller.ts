@@ -9,12 +9,14 @@ import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
 import { decide, endpointRecords, networkRecord, type Decision } from "./records.js";
+import type { DnsState } from "./dns-state.js";
 import { GapKeeper } from "./gap.js";
 import { ReviewQueue } from "./review-queue.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 import { pidOfServer } from "../supervisor/process.js";
 import { TableMirror } from "./table-mirror.js";
 import { Takeovers } from "./takeovers/takeovers.js";
+import { takenOver } from "./unsteered.js";
 
 const retryFailuresEvery = 1000; // ms
 /** Rules of iptables' legacy variant change unheard, ms. */
@@ -194,8 +196,23 @@ export class DnsController {
     return answers;
   }
 
-  /** @returns undefined when there is no server to ask */
-  async report(): Promise<Report | undefined> {
+  async state(): Promise<DnsState> {
+    const report = await this.#report().catch((error: unknown) => {
+      this.log.warn({ reason: describeError(error) }, "pontoon-dns did not report");
+      return undefined;
+    });
+    return {
+      server: this.server,
+      decisions: this.decisions,
+      failures: this.takeovers.failures,
+      answering: this.answering,
+      unsteered: this.unsteered,
+      takenOver: this.options.takeOver ? new Set() : await takenOver(this.decisions.values()),
+      report,
+    };
+  }
+
+  async #report(): Promise<Report | undefined> {
     if (!this.#client.connected) return undefined;
     const parts = await this.#client.request((request) => ({ kind: "report", request }), "reported");
     return { ...parts.at(-1)!.report, sandboxes: parts.flatMap(({ report }) => report.sandboxes) };
