@@ -1,7 +1,7 @@
 import type { Report } from "../../dns/protocol.js";
 import type { ServerState } from "../supervisor/supervisor.js";
 import type { Decision } from "./records.js";
-import type { Failure } from "./takeovers/takeovers.js";
+import type { Failure } from "./takeovers/failures.js";
 
 /** Who answers where, and why: what of names is told with the status. */
 export interface DnsState {
