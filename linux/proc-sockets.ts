@@ -38,7 +38,10 @@ export function* boundSockets(
   });
 }
 
-/** @param line `sl local remote st tx:rx tr:tm retrnsmt uid timeout inode …`, the addresses as 32-bit words of the machine's order, which is little-endian */
+/**
+ * @param line `sl local remote st tx:rx tr:tm retrnsmt uid timeout inode …`, the addresses as 32-bit words of the machine's
+ *   order, which is little-endian
+ */
 function boundSocket(line: string, wants: (port: number) => boolean): BoundSocket | undefined {
   const [, local = "", , state = "", , , , , , inode = ""] = line.trim().split(/ +/, 10);
   const colon = local.indexOf(":");

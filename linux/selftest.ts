@@ -97,7 +97,10 @@ function nftablesProblem(): string | undefined {
     withNfnetlink((nfnetlink) => new Ruleset(nfnetlink).generation);
     return undefined;
   } catch (error) {
-    return `nftables does not work here (${(error as Error).message}); load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN`;
+    return (
+      `nftables does not work here (${(error as Error).message}); ` +
+      "load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN"
+    );
   }
 }
 

@@ -23,7 +23,9 @@ export function requireShim() {
     ...[...sources, fileURLToPath(import.meta.url), join(root, "package.json")].map((file) => statSync(file).mtimeMs),
   );
   if (existsSync(output) && statSync(output).mtimeMs > newest && isStatic()) return "static";
+  /** @type {{version: string}} */
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  /** @type {string[]} */
   const problems = [];
   for (const compiler of ["musl-gcc", "gcc"]) {
     // Under another name first: dockerd may start the one before at any moment.

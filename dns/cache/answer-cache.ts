@@ -17,7 +17,8 @@ export interface Cached {
   readonly age: number;
 }
 
-// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), flags (1), the number of TTL offsets (2), the offsets (2 each), the reply.
+// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), flags (1), the number
+// of TTL offsets (2), the offsets (2 each), the reply.
 const LIFETIME = 8;
 const SOURCE = 12;
 const RCODE = 14;

@@ -14,8 +14,8 @@ export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & {
 
 /**
  * Asks Docker's resolver a client's question, as the client sent it: it may forward it. The same question, asked meanwhile,
- * waits for the same answer, and is asked anew, once for all, if that brings no record. What is truncated is asked for again with room for more where the client asks over TCP, over
- * which Docker's resolver cannot be reached past the takeover.
+ * waits for the same answer, and is asked anew, once for all, if that brings no record. What is truncated is asked for again
+ * with room for more where the client asks over TCP, over which Docker's resolver cannot be reached past the takeover.
  * @param patience ms, of whoever asks first
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
  */

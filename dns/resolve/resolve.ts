@@ -32,8 +32,9 @@ import { addressesIn, plainQuery, storeReply } from "../wire/stored-reply.js";
 /** Milliseconds Docker's resolver is given where the table has an answer as well, and while it is known to be silent. */
 const BRIDGE_TIME = 100;
 /**
- * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for as long as its disk takes to write, and
- * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
+ * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for
+ * as long as its disk takes to write, and answers as soon as the join is done. Short enough that the client still has its
+ * answer within four seconds.
  */
 const JOIN_TIME = 3000;
 /**

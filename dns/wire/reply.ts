@@ -92,7 +92,8 @@ export interface Rendering {
 
 /**
  * A kept reply as this client gets it: its own id and spelling, TTLs counted down. Of one that does not fit, what a client
- * can do without goes first; only where an answer goes, too, TC is set (RFC 2181 section 9): whoever ignores TC still gets some. One that came truncated stays so.
+ * can do without goes first; only where an answer goes, too, TC is set (RFC 2181 section 9): whoever ignores TC still gets
+ * some. One that came truncated stays so.
  */
 export function renderReply(
   message: Buffer,

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { parseConfig } from "../../src/config.js";
-import { repositoryRoot } from "../lab/root.js";
+import { programFolders, repositoryRoot } from "../lab/root.js";
 
 const read = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
 
@@ -24,7 +24,7 @@ t.test("the example configuration is valid, and shows every key with its default
 
 t.test("every error code is explained, and no other", (t) => {
   const used = new Set(
-    ["common", "linux", "dns", "proxy", "src"]
+    programFolders
       .flatMap(sources)
       .flatMap((text) =>
         [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(

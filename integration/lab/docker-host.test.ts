@@ -50,8 +50,13 @@ t.test("plain TCP, ssh, and which address counts", async (t) => {
 
   await t.test("ssh", async (t) => {
     // Stands in for ssh alone: what it runs at the other end is the real docker command.
-    const script =
-      '#!/bin/sh\necho "$@" >>/run/ssh.log\nwhile [ "$1" != -- ]; do shift; done\n[ "$2" = localhost ] || { echo "me@$2: Permission denied (publickey)." >&2; exit 255; }\nshift 2\nexec "$@"\n';
+    const script = `#!/bin/sh
+echo "$@" >>/run/ssh.log
+while [ "$1" != -- ]; do shift; done
+[ "$2" = localhost ] || { echo "me@$2: Permission denied (publickey)." >&2; exit 255; }
+shift 2
+exec "$@"
+`;
     host.writeFile("/opt/ssh/ssh", script);
     await host.exec(["chmod", "+x", "/opt/ssh/ssh"]);
     const env = { PATH: "/opt/ssh:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin" };

@@ -30,6 +30,8 @@ export class Shortage {
 
 const what = { tcp: "no source port", udp: "none of the source ports of flows" } as const;
 const whatThen = {
-  tcp: "clients are reset; connections that ended lately count for a minute. Widen net.ipv4.ip_local_port_range, or have clients keep their connections",
+  tcp:
+    "clients are reset; connections that ended lately count for a minute. " +
+    "Widen net.ipv4.ip_local_port_range, or have clients keep their connections",
   udp: "the kernel chooses others, which may be wanted for something else. Widen ports.udp-source-ports in the configuration",
 } as const;

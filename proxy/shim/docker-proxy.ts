@@ -193,9 +193,9 @@ class DockerProxy {
       const text = host.ip.includes(":")
         ? `listen ${protocol}6 [${host.ip}]:${host.port}`
         : `listen ${protocol}4 ${host.ip}:${host.port}`;
-      fail(
-        `${text}: ${error.syscall}: ${goErrorText(error.code)}${error.code === "EADDRINUSE" ? holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner() : ""}`,
-      );
+      const holder = () => holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner();
+      const whose = error.code === "EADDRINUSE" ? holder() : "";
+      fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${whose}`);
     }
   }
 

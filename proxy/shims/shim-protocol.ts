@@ -29,7 +29,10 @@ export type ShimMessage =
   | { readonly kind: "serve"; readonly request: ShimRequest }
   /** The publication ends. */
   | { readonly kind: "bye" }
-  /** The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one, unless that was dockerd's own. */
+  /**
+   * The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one,
+   * unless that was dockerd's own.
+   */
   | { readonly kind: "bye-keep" }
   /** Cannot be read; `reason` is for the shim's answer and the log. */
   | { readonly kind: "nonsense"; readonly reason: string };

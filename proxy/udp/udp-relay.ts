@@ -114,7 +114,8 @@ export class UdpRelay implements Relay {
 
   retarget(target: SocketAddress | undefined): void {
     if (!this.#open) return;
-    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows(); // the next datagram of each client goes to the new target
+    // The next datagram of each client goes to the new target.
+    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows();
     this.#target = target;
     if (target === undefined) return rejectClients(this.fd);
     this.#targetAddress = encodeAddress(target);

@@ -245,9 +245,11 @@ function aboutHolder(container: string, holder: Holder): Finding {
 
 function describeHolder({ pid, command, listeners }: Holder): string {
   const who = pid === undefined ? "a program that could not be seen" : `${command ?? "a program"} (pid ${pid})`;
+  const transportsAt = (ip: string) => [
+    ...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport)),
+  ];
   const places = [...new Set(listeners.map(({ ip }) => ip))].map(
-    (ip) =>
-      `${[...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport))].join("+")} ${ip.includes(":") ? `[${ip}]` : ip}`,
+    (ip) => `${transportsAt(ip).join("+")} ${ip.includes(":") ? `[${ip}]` : ip}`,
   );
   return `${who} listens at ${places.join(", ")}`;
 }

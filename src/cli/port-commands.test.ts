@@ -67,7 +67,8 @@ t.test("publish says what it published as docker port does", async (t) => {
   const { run, asked } = await command(t, [web]);
   t.same(await run("publish", "web", "80"), { code: 0, out: "80/tcp -> 0.0.0.0:49154\n", err: "" });
   const words =
-    "publish web 80 443/udp -P --ip 0::1 --proxy-protocol v2 --accept-proxy-protocol 10.0.0.1 --allow 10.0.0.0/8 --allow fd00::/8 --max-connections 5 --drain 0 --connect-timeout 1.5 --udp-idle 60 --json";
+    "publish web 80 443/udp -P --ip 0::1 --proxy-protocol v2 --accept-proxy-protocol 10.0.0.1 --allow 10.0.0.0/8 " +
+    "--allow fd00::/8 --max-connections 5 --drain 0 --connect-timeout 1.5 --udp-idle 60 --json";
   const { code, out } = await run(...words.split(" "));
   t.equal(code, 0);
   t.same(JSON.parse(out), [web]);

@@ -1,9 +1,10 @@
 import { get, type Agent } from "node:http";
-import Dockerode from "dockerode";
+import type Dockerode from "dockerode";
 import { PontoonError } from "../../common/errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";
+import { loadDockerode } from "./dockerode.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { ListScanner, type Listed } from "./list-scanner.js";
 import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
@@ -207,6 +208,7 @@ function dockerodeWith(agent: Agent): Dockerode {
   const { DOCKER_HOST } = process.env;
   delete process.env.DOCKER_HOST;
   try {
+    const Dockerode = loadDockerode();
     const options = { protocol: "http" as const, host: "docker", port: 80, agent }; // the published type knows no agent
     return new Dockerode(options);
   } finally {

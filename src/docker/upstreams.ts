@@ -227,7 +227,10 @@ export function chooseUpstreams(
   );
 }
 
-/** @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so nothing overrides it */
+/**
+ * @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so
+ *   nothing overrides it
+ */
 function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
   return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) || ip.includes("%") ? dockers : forwardFrom };
 }

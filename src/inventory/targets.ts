@@ -99,7 +99,9 @@ export function defaultAddresses(
   const network = reach.kind === "reached" ? reach.network : configuredNetwork(inventory, container);
   const nothing = (why: string) => ({
     ips: [],
-    reason: `Docker publishes nothing of ${container.name} on the host: ${why}; name an address, such as 127.0.0.1:8080:80, to publish it all the same`,
+    reason:
+      `Docker publishes nothing of ${container.name} on the host: ${why}; ` +
+      "name an address, such as 127.0.0.1:8080:80, to publish it all the same",
   });
   if (network?.internal === true) return nothing(`its network ${network.name} is internal`);
   const isBound = (ip: string) => network?.unbound?.[isIPv6(ip) ? "ipv6" : "ipv4"] === undefined;

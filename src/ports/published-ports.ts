@@ -297,7 +297,10 @@ export class PublishedPorts {
     if (left.size > 0) this.#tellGone(left);
   }
 
-  /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
+  /**
+   * Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be
+   * one of the same container.
+   */
   #tellGone(left: Set<string>): void {
     for (const container of this.inventory.containers.values())
       for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);

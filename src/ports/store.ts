@@ -111,7 +111,8 @@ export class PublicationStore {
     const versioned = versionSchema.safeParse(data);
     if (versioned.success && versioned.data.version > version)
       throw this.#unreadable(
-        `was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); install that one again, or move the file away and publish anew`,
+        `was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); ` +
+          "install that one again, or move the file away and publish anew",
       );
     const file = fileSchema.safeParse(data);
     if (file.success) return file.data.ports;

@@ -253,7 +253,10 @@ t.test("elements and comments", { skip }, (t) => {
       [],
     ],
   ];
-  const theirs = `table inet t { comment "made by pontoon"; chain d { comment "a chain"; accept comment "a rule"; }\n ${cases.map(([words]) => words).join("\n")}\n}`;
+  const theirs = `table inet t {
+    comment "made by pontoon"; chain d { comment "a chain"; accept comment "a rule"; }
+    ${cases.map(([words]) => words).join("\n")}
+  }`;
   const ours = new Transaction().addTable(table).addChain({ ...table, chain: "d", comment: "a chain" });
   for (const [, set, elements] of cases)
     ours.addSet({ ...table, comment: undefined, ...set } as NewSet).addElements({ ...table, set: set.set }, elements);
@@ -286,9 +289,11 @@ t.test("an element is found by its key, be it in a range, and deleted", { skip }
   insideNewNamespace(() =>
     withNfnetlink((nfnetlink) => {
       const rules = new Ruleset(nfnetlink);
-      nft(
-        "table ip t { set b { type inet_service; flags interval; elements = { 1000-1999 } }\n set a { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 50-60 } }\n set n { type inet_service; }\n }",
-      );
+      nft(`table ip t {
+        set b { type inet_service; flags interval; elements = { 1000-1999 } }
+        set a { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 50-60 } }
+        set n { type inet_service; }
+      }`);
       t.ok(rules.element(set, s.service.encode(1500)));
       t.notOk(rules.element(set, s.service.encode(2000)));
       t.ok(rules.element({ ...set, set: "a" }, concatenated(s.ipv4.encode("10.9.9.9"), s.service.encode(53))));

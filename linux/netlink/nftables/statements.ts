@@ -307,7 +307,10 @@ export const ip6 = {
   saddr: networkField(ipv6, 6, 8, { checksumFlags: PSEUDO_HEADER }),
   daddr: networkField(ipv6, 6, 24, { checksumFlags: PSEUDO_HEADER }),
 };
-/** UDP may go without a checksum, which the kernel sees to only when it is asked to mend that of whatever protocol it is (so does nft from 1.1 on). */
+/**
+ * UDP may go without a checksum, which the kernel sees to only when it is asked to mend that of whatever protocol it is (so
+ * does nft from 1.1 on).
+ */
 const udpChecksum = { checksum: CHECKSUM.none, checksumFlags: PSEUDO_HEADER };
 const tcpChecksum = { checksum: CHECKSUM.internet, checksumOffset: 16 };
 export const udp = { sport: port("udp", 0, udpChecksum), dport: port("udp", 2, udpChecksum) };
