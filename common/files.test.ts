@@ -35,7 +35,7 @@ function scratch(t: Test): string {
   return folder;
 }
 
-/** Everything a path can lead to that is no regular file, and how it is called. */
+/** Everything a path can lead to that is not a regular file, and what it is called. */
 async function oddFiles(t: Test): Promise<[path: string, what: RegExp][]> {
   const folder = scratch(t);
   const at = (name: string) => join(folder, name);
@@ -63,7 +63,7 @@ async function oddFiles(t: Test): Promise<[path: string, what: RegExp][]> {
   ];
 }
 
-t.test("what is no regular file is refused, and nobody is waited for", async (t) => {
+t.test("what is not a regular file is refused, and nobody is waited for", async (t) => {
   for (const [path, what] of await oddFiles(t)) {
     await t.rejects(readRegularFile(path, 100, follow), { code: "FILE_UNFIT", subject: path, message: what }, path);
     t.throws(() => readRegularFileSync(path, 100, follow), { code: "FILE_UNFIT", message: what }, path);

@@ -15,10 +15,10 @@ type Outgoing = (Hello & { readonly sandboxes: number }) | HeldSandbox | HeldAll
 const logEvery = 100; // ms
 /** A little longer than the takeover lasts without renewal, ms. */
 const lapseTime = 7000;
-/** How often it is looked whether the daemon has said that it lives, ms, and how many looks in vain it takes to say that it hangs. */
+/** How often the daemon's pulse is looked for, ms, and after how many looks without one the daemon counts as hanging. */
 const turnEvery = 1000;
 const silentTurnsAtMost = 4;
-/** Sandboxes told of in one piece. */
+/** Sandboxes in one part of a report. */
 const slice = 100;
 const everywhere: Gap = { everywhere: true, networks: [] };
 
@@ -38,7 +38,7 @@ export class Control {
   #channel: PacketChannel<unknown, Outgoing> | undefined;
   /** As the daemon has told it. */
   #gap = everywhere;
-  /** Turns since the daemon said that it lives, of which hello is the first sign; undefined while there is none that would. */
+  /** Turns since the daemon's last pulse; hello counts as the first. Undefined without a daemon. */
   #silentTurns: number | undefined;
   #mentioned: Mentioned | undefined;
   #synced = false;
@@ -80,7 +80,7 @@ export class Control {
     });
   }
 
-  /** A daemon is there. What was being let go of for want of one is kept: this one says what it wants of it. */
+  /** A daemon is there. What was being released for lack of one is kept: the daemon says which of it is wanted. */
   #resume(): void {
     this.#orphaned?.cancel();
     this.#orphaned = undefined;
@@ -95,7 +95,7 @@ export class Control {
     this.#orphan();
   }
 
-  /** No news any more: a name this table does not hold may be one that Docker knows by now. */
+  /** There is no news any more: Docker may know names by now that this table does not hold. */
   #orphan(): void {
     if (this.#draining) return;
     this.server.forgetDaemon();
@@ -105,20 +105,20 @@ export class Control {
   }
 
   /**
-   * A daemon that hangs brings no more news than one that is gone. Its silence is counted in turns of this process: one that
-   * was itself kept from running for a while has not listened.
+   * A daemon that hangs brings no more news than one that is gone. Its silence is counted in turns of this process, since a
+   * process that was itself kept from running has not listened meanwhile.
    */
   #turn(): void {
     this.reactor.timers.schedule(turnEvery, () => this.#turn());
     if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
   }
 
-  /** Without news, and before the table is whole, it is behind Docker whatever was said. */
+  /** Without news, and until the table is complete, it counts as behind Docker whatever gap the daemon has told. */
   #applyGap(): void {
     this.server.gap = this.#orphaned || this.#mentioned ? everywhere : this.#gap;
   }
 
-  /** What the daemon told meanwhile it told before this. */
+  /** Messages come in order, so all the daemon's news up to this pulse is here. */
   #onAlive(): void {
     const hung = this.#silentTurns !== undefined && this.#silentTurns >= silentTurnsAtMost;
     this.#silentTurns = 0;
@@ -128,7 +128,7 @@ export class Control {
   }
 
   /**
-   * Nobody has brought news for too long: frozen tables must not outlive their truth. Without renewals the takeovers
+   * Nobody has brought news for too long, and what the table says may be true no more. Without renewals the takeovers
    * lapse; until then what is asked is still answered.
    */
   #letGoOfAll(): void {

@@ -21,7 +21,7 @@ const reactor = new Reactor();
 const control = new Control(reactor, { version: values.version ?? "unknown", stop });
 dropPrivileges(user);
 control.listen(controlDescriptor);
-// A terminal's Ctrl-C does not reach this session; SIGTERM from an administrator is a wish to end in good order.
+// A terminal's Ctrl-C does not reach this session; with SIGTERM an administrator asks it to end in good order.
 process.on("SIGTERM", stop);
 reactor.start();
 

@@ -47,12 +47,12 @@ export interface Upstream {
 }
 
 export type Forwarding =
-  /** On internal networks only: nothing of ours asks anybody. */
+  /** The container is on internal networks only: nothing is forwarded for it. */
   { readonly kind: "never" } | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
 
 /**
  * What becomes of a single label that nobody has, here or under a suffix: forwarded as it is; answered without data, as
- * Docker does when `ndots` is set (facts 1.8); or denied.
+ * libnetwork's resolver does when `ndots` is set; or denied.
  */
 export type SingleLabels = "forward" | "no-data" | "deny";
 
@@ -61,14 +61,14 @@ export interface SandboxRecord {
   readonly id: string;
   readonly container: string;
   readonly containerName: string;
-  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the client. */
+  /** In the order in which they are asked for a name, which is libnetwork's (`Endpoint.Less`); links are `[alias, target]`, private to the client. */
   readonly networks: readonly {
     readonly id: string;
     readonly links: readonly (readonly [alias: string, target: string])[];
   }[];
   readonly forwarding: Forwarding;
   readonly singleLabels: SingleLabels;
-  /** Whether what is asked from inside the container is kept for all on the same networks, or for itself alone. */
+  /** Whether what is asked from inside the container is cached for all on the same networks, or for itself alone. */
   readonly sharesAnswers: boolean;
   /** Suffixes under which a single label that nobody has is looked up. */
   readonly search: readonly string[];
@@ -130,7 +130,7 @@ export type ToServer =
   | { readonly kind: "gap"; readonly gap: Gap }
   /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
   | { readonly kind: "synced" }
-  /** Said every second: a daemon that says it no more hangs, and brings no news, as one that is gone. */
+  /** The pulse, sent every second. A daemon without it hangs, and brings no more news than one that is gone. */
   | { readonly kind: "alive" }
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
   | { readonly kind: "report"; readonly request: number }
@@ -207,7 +207,7 @@ export interface UpstreamReport {
   readonly failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   readonly latency: number;
-  /** It left several questions unanswered and answered none since; the next of the list is not kept waiting for it until it does. */
+  /** It left several questions unanswered and has answered none since. Until it does, the next of the list is not kept waiting for it. */
   readonly down: boolean;
 }
 
@@ -224,7 +224,7 @@ export interface Report {
 export interface Counters {
   queries: number;
   local: number;
-  /** From the answers kept of upstreams. */
+  /** From the cached answers of upstreams. */
   cached: number;
   forwarded: number;
   dockerResolver: number;

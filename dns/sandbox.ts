@@ -34,10 +34,10 @@ export type Phase = "waiting" | "serving" | "releasing" | "draining";
 const underWayAtMost = 1024;
 /**
  * Questions to upstreams that use one sandbox's sockets. A searched label is up to thirteen of them, and one may go on
- * when nobody waits for it any more, to be kept.
+ * when nobody waits for it any more, so that its answer is cached.
  */
 const flightsAtMost = 4096;
-/** Milliseconds between Docker's resolver knowing a name and its event, with much to spare; its disk is part of it. */
+/** Milliseconds from when Docker's resolver knows a name to its event, with much to spare: dockerd writes to its disk in between. */
 const FROM_GAP_LASTS = 3000;
 
 /** A client's TCP connection. */
@@ -58,7 +58,7 @@ export class Sandbox {
   view: ClientView;
   /** Servers to ask, without those that are ourselves. */
   upstreams: readonly Upstream[];
-  /** Sandboxes of which this is equal get the same answers from outside. */
+  /** Sandboxes for which this is equal get the same answers from outside. */
   upstreamSet: string;
   sockets: SandboxSockets | undefined;
   dockerResolver: UdpChannel | undefined;
@@ -91,7 +91,7 @@ export class Sandbox {
     private readonly zones: Zones,
     /** Sockets inside the namespace, to forward from. */
     readonly pool: SandboxPool,
-    /** For replies kept beyond a sandbox's own share. */
+    /** For replies cached beyond a sandbox's own share. */
     room?: SharedRoom,
   ) {
     this.cache = new PacketCache(room);
@@ -152,8 +152,8 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
 /**
  * A server may answer by who asks, and a container may have routes of its own: what is asked from inside one is its own.
  * Where answers are to be shared, they are by containers on the same networks: what was asked from inside a container may
- * have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed only by those whom that
- * container could deceive without us. A loopback address, to which the unspecified one leads too, is another server in each.
+ * have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed only by those that the
+ * container could deceive anyway. A loopback address, to which the unspecified one leads too, is another server in each.
  */
 function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;

@@ -87,14 +87,14 @@ export class DnsServer {
     this.#health.patience = this.resolver.patience = settings.patience;
   }
 
-  /** When the table may be behind Docker. What was answered before nobody fed it, or since, is not to be given again beyond that. */
+  /** When the table may be behind Docker. Ready replies are forgotten when feeding stops, and when it begins again. */
   set gap(gap: Gap) {
     const isNew = gap.everywhere !== this.resolver.gap.everywhere;
     this.resolver.gap = gap;
     if (isNew) this.#forgetReplies();
   }
 
-  /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that were */
+  /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that was */
   flush(name: NameKey | undefined): number {
     this.#forgetReplies();
     return this.#outside.forget(name);
@@ -232,7 +232,7 @@ export class DnsServer {
     return undefined;
   }
 
-  /** @param sandboxes those it is to tell of  @param ofTheseAlone whether the rest is told another time */
+  /** @param sandboxes the sandboxes to report  @param ofTheseAlone whether everything else comes in another part */
   report(sandboxes: readonly SandboxReport[], ofTheseAlone = false): Report {
     const networks = ofTheseAlone ? [] : [...this.zones.networks.values()];
     return {

@@ -28,7 +28,7 @@ const c = {
 
 /** The largest datagram of UDP over IPv4, which no IPv6 datagram without jumbograms exceeds by more than 20 bytes. */
 const DATAGRAM_AT_MOST = 65_527;
-// Not a power of two: slots that all begin at the same place of a page and of a cache would drive one another out.
+// Not a power of two: slots that all begin at the same offset of a page would drive one another out of the processor's cache.
 const stride = 65_536 + 192;
 const CONTROL_SIZE = 64;
 /** `struct in_pktinfo`, `struct in6_pktinfo`. */
@@ -220,7 +220,7 @@ export class ClientBatch {
     this.#queue.push(slot);
   }
 
-  /** Sends what was queued to whom a socket is connected with. */
+  /** Sends what was queued to the peer of a connected socket. */
   sendQueued(fd: number, sent: SentBatch): void {
     if (this.#queue.length === 1 && this.#sendOne(fd, this.#queue[0]!, sent)) {
       this.#queue.length = 0;
@@ -230,7 +230,7 @@ export class ClientBatch {
     this.#queue.length = 0;
   }
 
-  /** The usual case, in a cheaper call. @returns false when it failed: what that means is told by trying as with many */
+  /** The usual case, in a cheaper call. @returns false when it failed: then sending it as one of many tells why */
   #sendOne(fd: number, slot: number, sent: SentBatch): boolean {
     const length = this.#slots.length(slot);
     if (c.send(fd, this.#slots.bytesAt + slot * stride, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return false;
@@ -315,7 +315,7 @@ export class ReplyBatch {
 
   /**
    * Collects what waits on a connected socket, as far as there is room.
-   * @returns how many, or an errno, negative: ECONNREFUSED when nobody took what was sent
+   * @returns how many, or an errno, negative: ECONNREFUSED when nothing listens where it was sent
    */
   collect(fd: number, path: ReturnPath): number {
     const first = this.#count;

@@ -7,10 +7,10 @@ const flock = bind("int flock(int, int)");
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const triesAtMost = 8;
-/** What somebody put there in its place is neither followed nor waited for. */
+/** A link that somebody put in its place is not followed, and a fifo not waited for. */
 const asItIs = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Where locks are that count on the whole host: its own /run, also when this process lives in a container that shares its processes. */
+/** Where locks for the whole host are: in the host's own /run, also when this process is in a container that shares its processes. */
 export function lockFolder(): string {
   try {
     if (statSync("/proc/1/ns/mnt").ino === statSync("/proc/self/ns/mnt").ino) return "/run";
@@ -51,11 +51,11 @@ export class FileLock {
     try {
       return flock(fd, LOCK_EX | LOCK_NB) !== 0;
     } finally {
-      closeSync(fd); // and so lets go of it
+      closeSync(fd); // and with it releases the lock
     }
   }
 
-  /** Throws what unlink(2) says; the lock is let go of all the same. */
+  /** Throws what unlink(2) says; the lock is released all the same. */
   release(): void {
     try {
       unlinkSync(this.path);

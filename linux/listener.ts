@@ -24,7 +24,7 @@ import {
 /** Bytes of datagrams that may wait at a port; also in proxy/shim/listener.c. */
 export const udpBuffer = 8 << 20;
 
-/** Number of an interface that is none. */
+/** A number that no interface has. */
 const nowhere = 0x7fff_ffff;
 
 /**
@@ -56,14 +56,14 @@ export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
 
 /**
  * Has the kernel refuse a UDP socket's clients with an ICMP message, as if nobody had the port, while nobody else can get
- * it, whatever the address: the socket hears only an interface that does not exist. Done already, it needs no privilege.
+ * it, whatever the address: the socket hears only an interface that does not exist. Needs no privilege.
  */
 export function rejectClients(fd: number): void {
   if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === 0)
     setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, nowhere, "SO_BINDTOIFINDEX");
 }
 
-/** Undoes {@link rejectClients}. Needs CAP_NET_RAW, unless it hears everybody already. */
+/** Undoes {@link rejectClients}. Needs CAP_NET_RAW, unless clients are accepted already. */
 export function acceptClients(fd: number): void {
   if (getOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, "SO_BINDTOIFINDEX") === nowhere)
     setOption(fd, SOL_SOCKET, SO_BINDTOIFINDEX, 0, "SO_BINDTOIFINDEX");

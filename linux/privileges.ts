@@ -21,7 +21,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const CAPABILITY_VERSION_3 = 0x20080522;
 const RLIMIT_FSIZE = 1;
 const RLIMIT_NOFILE = 7;
-/** Bytes a server may make any file long: its log, which lies in memory, is the only one it has to write to. */
+/** Bytes of the longest file a server may make: its log, which is in memory, is the only one it has to write to. */
 const fileSizeAtMost = 1024 * 1024;
 const EPERM = 1;
 const CAP_DAC_READ_SEARCH = 2;
@@ -29,8 +29,8 @@ const CAP_SETGID = 6;
 const CAP_SETUID = 7;
 
 /**
- * What keeps this process from becoming an ordinary one for good: it was not started by a thread that had called
- * {@link confineWhatIsStarted}. Undefined when nothing does.
+ * What keeps this process from becoming an ordinary one for good, since it was not started by a thread that had called
+ * {@link confineWhatIsStarted}. Undefined when nothing keeps it.
  */
 export function confinementProblem(): string | undefined {
   if (hasBoundingSet()) return "could gain capabilities";
@@ -52,7 +52,7 @@ function hasRing(): boolean {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[io_uring]";
     } catch {
-      return false; // the one the folder was read through
+      return false; // the descriptor through which the folder was read
     }
   });
 }

@@ -20,7 +20,7 @@ export interface SocketKind {
   readonly listening: boolean;
 }
 
-/** Asks the kernel what a descriptor is. Throws a LinuxError (`ENOTSOCK`) when it is no socket. */
+/** Asks the kernel what a descriptor is. Throws a LinuxError (`ENOTSOCK`) when it is not a socket. */
 export function socketKind(fd: number): SocketKind {
   const domain = option(fd, SO_DOMAIN, "SO_DOMAIN");
   const type = option(fd, SO_TYPE, "SO_TYPE");

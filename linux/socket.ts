@@ -66,7 +66,7 @@ export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
 }
 
-/** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps others from binding the port that it is given, if they set SO_REUSEADDR, too. */
+/** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps its port from others who bind it with SO_REUSEADDR set. */
 export function outgoingSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
   const fd = tcpSocket(family);
   setReuse(fd, true);
@@ -78,7 +78,7 @@ export function packetSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
 }
 
-/** A unix socket of datagrams, which Node has none of. */
+/** A unix datagram socket, which Node does not have. */
 export function datagramSocket(): number {
   return check(c.socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "unix");
 }
@@ -179,7 +179,7 @@ export interface Keepalive {
   readonly probes: number;
 }
 
-/** Set on a listening socket, its connections have it from the start. */
+/** On a listening socket it is inherited by the connections. */
 export function setKeepalive(fd: number, { idle, interval, probes }: Keepalive): void {
   setOption(fd, SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE");
   setOption(fd, IPPROTO_TCP, TCP_KEEPIDLE, idle, "TCP_KEEPIDLE");
@@ -230,12 +230,12 @@ export function forceReceiveBuffer(fd: number, bytes: number): void {
   }
 }
 
-/** Whether others that ask for it, too, may bind the same port. */
+/** Whether other sockets that have this set, too, may bind the same port. */
 export function setReuse(fd: number, reuses: boolean): void {
   setOption(fd, SOL_SOCKET, SO_REUSEADDR, Number(reuses), "SO_REUSEADDR");
 }
 
-/** Whether others of the same user that ask for it, too, may bind the same port. */
+/** Whether other sockets of the same user that have this set, too, may bind the same port. */
 export function setReuseByOwn(fd: number, reuses: boolean): void {
   setOption(fd, SOL_SOCKET, SO_REUSEPORT, Number(reuses), "SO_REUSEPORT");
 }

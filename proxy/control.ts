@@ -13,9 +13,9 @@ import { isOfShim } from "./shims/shims.js";
 
 type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
 
-/** Without a daemon and without anything to serve a proxy is of no use: after this long, ms, it ends. */
+/** A proxy that has neither a daemon nor anything to serve ends after this time, ms. */
 const idleTime = 60_000;
-/** Publications reported, or handed back, in one piece; and how many messages may wait until the daemon reads them. */
+/** Publications reported, or given back, in one piece; and how many messages may wait for the daemon to read them. */
 const slice = 100;
 const backlogAtMost = 500;
 const backlogLookedAtEvery = 5; // ms
@@ -31,7 +31,7 @@ interface Held {
  */
 export class Control {
   #channel: PacketChannel<unknown, Outgoing> | undefined;
-  /** What daemons opened; publications of shims are none of theirs. */
+  /** What daemons opened, without the publications of shims. */
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
   #idle: Timer | undefined;
@@ -56,7 +56,7 @@ export class Control {
     this.#tell({ kind: "declined", reason });
   }
 
-  /** Says something to whoever runs the host. */
+  /** Tells something to those who run the host. */
   notice(reason: string): void {
     this.#tell({ kind: "notice", reason });
   }
@@ -214,7 +214,7 @@ export class Control {
     try {
       this.server.publications.retarget(id, target);
     } catch (error) {
-      // Somebody else has come to hold the port, or the address is nonsense: it cannot be served as it is.
+      // Somebody else holds the port by now, or the address makes no sense: it cannot be served as it is.
       this.#close(id);
       this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
     }

@@ -11,7 +11,7 @@ import { Pipes } from "./tcp/pipes.js";
 import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
 import { spawnWorker, workersWanted } from "./bulk/spawn-workers.js";
 
-/** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
+/** pontoon-proxy: where daemons connect. A bulk worker: its channel to pontoon-proxy. */
 const controlDescriptor = 3;
 const shimsDescriptor = 4;
 /** A listener of the kernel's own queue has to be set up again when a container is back, and UDP flows choose their source ports. */
@@ -67,7 +67,7 @@ function work(workers: number): void {
     process.exit(0),
   );
   dropPrivileges(user);
-  // While pontoon-proxy is there it says when connections must end; sent to all of a service, the signal is meant for it.
+  // While pontoon-proxy runs, it decides when connections end. A signal to all processes of a service is meant for it.
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);
   });

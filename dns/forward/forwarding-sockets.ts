@@ -22,7 +22,7 @@ export interface ForwardingSockets {
 
 /**
  * Sockets of the host's own namespace: made when they are needed; TCP sockets are closed after use. Everybody shares
- * those for UDP; of TCP each owner has so many of its own, or a flood of truncated answers would use up all descriptors.
+ * those for UDP. Each owner has a bounded number for TCP, or a flood of truncated answers would use up all descriptors.
  */
 export class HostSockets {
   readonly #udp: UdpPool;
@@ -35,7 +35,7 @@ export class HostSockets {
     this.#udp = new UdpPool(poller, { more: () => orNone(() => udpSocket(family)) }, hostSocketsAtMost);
   }
 
-  /** The same for the same owner, and gone with it. */
+  /** An owner always gets the same share, which lives as long as the owner. */
   shareOf(owner: object): ForwardingSockets {
     const known = this.#shares.get(owner);
     if (known) return known;

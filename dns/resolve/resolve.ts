@@ -32,14 +32,14 @@ import { addressesIn, plainQuery, storeReply } from "../wire/stored-reply.js";
 /** Milliseconds Docker's resolver is given where the table has an answer as well, and while it is known to be silent. */
 const BRIDGE_TIME = 100;
 /**
- * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for
- * as long as its disk takes to write, and answers as soon as the join is done. Short enough that the client still has its
- * answer within four seconds.
+ * The same while a container joins, or for a name that a join brought a moment ago: dockerd holds its locks then, at times
+ * for as long as its disk takes to write, and answers as soon as the join is done. Short enough that the client still has
+ * its answer within four seconds.
  */
 const JOIN_TIME = 3000;
 /**
- * Milliseconds Docker's word on a name that the table has, too, is given out again: thousands of questions a second, which
- * the table would answer while it is fed, must not be Docker's to answer.
+ * Milliseconds for which Docker's answer about a name that the table has, too, is given out again: Docker's resolver is
+ * too slow for the thousands of questions a second that the table answers while it is fed.
  */
 const CONFIRMED_LASTS = 250;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
@@ -49,10 +49,10 @@ interface Running {
   cancel(): void;
 }
 
-/** Answers questions: from the table, by policy, from what is kept, from outside, and in a gap from Docker's resolver. */
+/** Answers questions: from the table, by policy, from the cache, from outside, and in a gap from Docker's resolver. */
 export class Resolver {
   gap: Gap = { everywhere: true, networks: [] };
-  /** Milliseconds Docker's resolver may take, which forwards by itself. */
+  /** Milliseconds Docker's resolver may take; it forwards by itself. */
   patience = 2000;
 
   constructor(
@@ -93,7 +93,7 @@ export class Resolver {
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
   }
 
-  /** Nobody says what has changed: the table is what was, and Docker's resolver knows what is. */
+  /** Nobody tells what has changed: the table knows what was, Docker's resolver what is. */
   get #isUnfed(): boolean {
     return this.gap.everywhere;
   }
@@ -104,7 +104,7 @@ export class Resolver {
   }
 
   #local(asked: Asked, local: LocalAnswer): Resolved {
-    // A port that was not exposed when last heard of may be by now.
+    // A port that was not exposed at the last news of it may be exposed by now.
     if (!local.exists && this.#isUnfed) return failure(asked, "no-upstream", unknownService);
     return {
       reply: localReply(asked, local, asked.sandbox.counters.local++),
@@ -124,7 +124,7 @@ export class Resolver {
     return local ? { reply: localReply(asked, local, 0), source: local.source, found: local.exists } : resolved;
   }
 
-  /** While a container joins: a whole name that others have is given from what is kept, as long as only that may change it. */
+  /** While a container joins: a name of several labels that upstreams have is answered from the cache. Only the join could change it. */
   #decideInJoin(asked: Asked): Resolved | undefined {
     if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question))
       return undefined;
@@ -178,7 +178,7 @@ export class Resolver {
     return rotatedCached(asked, rendered(asked, cached), Math.min(REPLY_LASTS, left));
   }
 
-  /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
+  /** Docker's resolver forwards what it does not know, so asking it is forwarding, and done in gaps only. */
   #mayAskDocker(asked: Asked): boolean {
     const { sandbox } = asked;
     if (sandbox.record.forwarding.kind === "never" || !sandbox.dockerResolver) return false;
@@ -203,7 +203,7 @@ export class Resolver {
     return this.gap.networks.some((network) => sandbox.isOn(network));
   }
 
-  /** Without Docker's resolver, which is not to be asked, or has said nothing. */
+  /** Without Docker's resolver, which may not be asked or has said nothing. */
   #goOn(asked: Asked, done: (resolved: Resolved) => void): Running | undefined {
     const decided = this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
     if (decided) return void done(decided);
@@ -262,7 +262,7 @@ export class Resolver {
 
   /**
    * Where Docker's resolver is asked, what it says holds, and nobody else is asked meanwhile: it knows the names of its
-   * networks, whoever else claims them, and forwards all others by itself. Only when it fails or is silent it goes on here.
+   * networks, whoever else claims them, and forwards all others by itself. Only when it fails or is silent are others asked.
    */
   #askDockerFirst(asked: Asked, done: (resolved: Resolved) => void): Running {
     const { sandbox } = asked;
@@ -281,7 +281,7 @@ export class Resolver {
       question.cancel();
       next?.cancel();
     };
-    // Whoever is asked after Docker's resolver has what is left of a question's time.
+    // What is asked after Docker's resolver has what is left of a question's time.
     const deadline = this.timers.schedule(FORWARD_TIME, () => {
       cancel();
       done(
@@ -318,7 +318,7 @@ export class Resolver {
   }
 
   /**
-   * Docker's resolver denies what the table had: in another letter case, or under a name that only pontoon gives, or the
+   * Docker's resolver denies what the table has: it is asked in another letter case, or under a name that only pontoon gives, or the
    * container is gone. The container's own name tells which: is it there, with one of these addresses?
    */
   #confirm(

@@ -37,11 +37,41 @@ t.test("every error code is explained, and no other", (t) => {
   t.end();
 });
 
+t.test("each word of the glossary is there once, and what carries it in code is exported", (t) => {
+  const rows = [...read("docs/glossary.md").matchAll(/^\| \*\*(.+?)\*\*.*\|(.*)\|$/gm)];
+  const words = rows.map(([, word]) => word!);
+  t.same(words, [...new Set(words)]);
+  const names = rows.flatMap(([, , names]) => [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+  t.ok(words.length > 0 && names.length > 0);
+  const exported = new Set(
+    [
+      ...programFolders
+        .flatMap(sources)
+        .join("\n")
+        .matchAll(/^export (?:abstract |async )?\w+ (\w+)/gm),
+    ].map(([, name]) => name),
+  );
+  t.same(
+    names.filter((name) => !exported.has(name)),
+    [],
+    "listed, but not exported any more",
+  );
+  t.end();
+});
+
 t.test("every link between documents leads somewhere", (t) => {
   const documents = ["README.md", ...readdirSync(join(repositoryRoot, "docs")).map((name) => `docs/${name}`)];
   for (const document of documents)
     for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
       t.doesNotThrow(() => read(join(document, "..", target!)), `${document} → ${target}`);
+  t.end();
+});
+
+t.test("every document that the sources name is there", (t) => {
+  const texts = programFolders.flatMap(sources).join("\n");
+  const named = new Set([...texts.matchAll(/\b([\w./-]+\.md)\b/g)].map(([, document]) => document!));
+  t.ok(named.size > 0);
+  for (const document of named) t.doesNotThrow(() => read(document), document);
   t.end();
 });
 

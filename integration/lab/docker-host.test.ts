@@ -171,7 +171,7 @@ t.test("TCP with TLS", async (t) => {
     t,
     host,
     { args: ["--docker=tcp://127.0.0.1:2376"], env: with_("nobody") },
-    /wants a client's certificate that its CA has signed, in \/etc\/tls\/nobody\/cert\.pem/,
+    /wants a client certificate signed by its CA, in \/etc\/tls\/nobody\/cert\.pem/,
   );
   await waits(
     t,
@@ -265,7 +265,7 @@ t.test("values that make no sense end the daemon at once", async (t) => {
   await refused(
     ["--docker=npipe:////./pipe/docker_engine"],
     [],
-    /^pontoon: --docker npipe:\S+: named pipes are of Windows; write unix:/,
+    /^pontoon: --docker npipe:\S+: named pipes exist on Windows only; write unix:/,
   );
   await refused([], ["DOCKER_HOST=tcp://h:99999"], /^pontoon: --docker tcp:\/\/h:99999: 99999 is not a port/);
   await refused(

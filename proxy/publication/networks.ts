@@ -5,13 +5,13 @@ export class Networks {
   readonly #list = new BlockList();
   readonly isEmpty: boolean;
 
-  /** Throws a RangeError for what is no network. */
+  /** Throws a RangeError for a text that is not a network. */
   constructor(cidrs: readonly string[]) {
     this.isEmpty = cidrs.length === 0;
     for (const cidr of cidrs) this.#add(cidr);
   }
 
-  /** @param ip an IPv4 address mapped into IPv6 counts as what it is */
+  /** @param ip an IPv4 address mapped into IPv6 counts as the IPv4 address */
   includes(ip: string): boolean {
     const plain = unmapped(ip);
     return this.#list.check(plain, isIPv4(plain) ? "ipv4" : "ipv6");

@@ -29,7 +29,7 @@ export interface PublicationOptions {
   readonly proxyProtocol?: ProxyProtocol;
   /** Networks (`10.0.0.0/8`, `fd00::/8`, single addresses) whose connections begin with a PROXY protocol header. TCP only. */
   readonly acceptProxyProtocolFrom?: readonly string[];
-  /** Until a connection from one of those that brought no whole header is ended. */
+  /** Until a connection from one of those networks is ended that has brought no whole header. */
   readonly proxyHeaderMs?: number;
   /** Networks whose clients are served; empty: all. */
   readonly allowFrom?: readonly string[];
@@ -41,7 +41,7 @@ export interface PublicationOptions {
   readonly drainMs?: number;
 }
 
-/** Whose a publication is, as the daemon that opened it wants to be told again. */
+/** To whom a publication belongs: kept for the daemon that opened it, and given back to the next one. */
 export interface PublicationOwner {
   readonly container: string;
   readonly containerPort: number;
@@ -57,7 +57,7 @@ export interface Publication {
   /** Without one clients are refused. */
   readonly target?: SocketAddress | undefined;
   readonly options: PublicationOptions;
-  /** Of no concern here: given back as it is. */
+  /** Not used here: given back as it is. */
   readonly owner?: PublicationOwner | undefined;
 }
 

@@ -57,7 +57,7 @@ class DockerProxy {
     this.#loop.start();
     process.on("SIGINT", () => this.#end(false));
     // Docker before 23 lets the thread that started us end while dockerd lives on, and the kernel then sends SIGTERM.
-    // Node does not tell who sent a signal, so any SIGTERM of a living parent's time is taken for that.
+    // Node does not tell who sent a signal, so any SIGTERM while the parent lives is taken for that.
     process.on("SIGTERM", () => {
       if (process.ppid !== this.#parent) this.#end(true);
     });
@@ -84,7 +84,7 @@ class DockerProxy {
   }
 
   #connect(): void {
-    // One that hangs has a copy of a UDP port of ours, which is then not to be had for anybody else.
+    // A pontoon-proxy that hangs has a copy of our UDP port, which nobody else can bind then.
     const takesAll = this.protocol === "tcp" || this.inherited;
     if (this.#started && takesAll && this.#isLate) return this.#fallBack(undefined);
     const fd = packetSocket();
@@ -247,7 +247,7 @@ class DockerProxy {
     closeDescriptor(listener);
   }
 
-  /** Nobody is to be told: the port is kept for a pontoon-proxy that comes, or changes its mind. */
+  /** There is nobody to tell: the port is kept for a pontoon-proxy that comes, or changes its mind. */
   #waitOn(): void {
     this.#listener ??= this.#bind();
     this.#giveUpAt = Infinity;
@@ -279,7 +279,7 @@ class DockerProxy {
   }
 }
 
-/** Whether there is a daemon, which starts a pontoon-proxy that has died again. Its socket is of another type, which is how the kernel tells. */
+/** Whether there is a daemon, which would start a dead pontoon-proxy again. The kernel tells by refusing to connect sockets of two types. */
 function daemonRuns(): boolean {
   const fd = packetSocket();
   try {

@@ -79,7 +79,7 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
   }
 }
 
-/** An address as Go's net.ParseIP takes it: IPv4 in IPv6 clothes is IPv4. @returns undefined if it is none */
+/** An address as Go's net.ParseIP takes it: IPv4 mapped into IPv6 is IPv4. @returns undefined if it is not an address */
 export function parseAddress(text: string): string | undefined {
   if (text === "") return "0.0.0.0";
   const plain = text.replace(/^::ffff:/i, "");

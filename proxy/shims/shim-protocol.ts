@@ -5,7 +5,7 @@ import type { SocketAddress, Protocol } from "../publication/publication.js";
 /** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
 export const PROTOCOL = 1;
 
-/** A longer message is none of a shim's, bytes. */
+/** Bytes of the longest message: a shim never sends a longer one. */
 const messageAtMost = 256;
 
 /** What a shim was started for. */
@@ -23,22 +23,22 @@ export interface ShimRequest {
 export type ShimMessage =
   /** May this be served? Asked before the port is bound, so that a kept listener can be given back. */
   | { readonly kind: "ask"; readonly request: ShimRequest }
-  /** Whose is this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
+  /** Who has this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
   | { readonly kind: "who"; readonly request: ShimRequest }
   /** Comes with the listener. */
   | { readonly kind: "serve"; readonly request: ShimRequest }
   /** The publication ends. */
   | { readonly kind: "bye" }
   /**
-   * The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one,
-   * unless that was dockerd's own.
+   * The shim ends with its dockerd; the container goes on. Comes with the listener, which is kept for the shim of the next
+   * dockerd, unless it is dockerd's own.
    */
   | { readonly kind: "bye-keep" }
   /** Cannot be read; `reason` is for the shim's answer and the log. */
   | { readonly kind: "nonsense"; readonly reason: string };
 
 /**
- * Reads a message, e.g. `1 ask tcp 0.0.0.0 80 172.17.0.2 80 4026531840 0`: version, wish, protocol, host address and port,
+ * Reads a message, e.g. `1 ask tcp 0.0.0.0 80 172.17.0.2 80 4026531840 0`: version, kind, protocol, host address and port,
  * container address and port, inode of the network namespace, 1 if the socket was inherited. Never throws.
  */
 export function readShimMessage(bytes: Buffer): ShimMessage {
@@ -51,12 +51,12 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
     return nonsense(
       `this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`,
     );
-  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
+  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of an unknown kind");
   const request = readRequest(rest);
   return request ? { kind, request: request } : nonsense("the arguments make no sense");
 }
 
-/** What two shims have in common of which one takes over from the other. */
+/** Two shims have this in common if one takes over from the other. */
 export function requestKey({ protocol, host, container }: ShimRequest): string {
   return `${protocol} ${host.ip} ${host.port} ${container.ip} ${container.port}`;
 }

@@ -15,7 +15,7 @@ import {
   type PublicationOwner,
 } from "../publication/publication.js";
 
-/** What serves the ports; see `store.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
+/** What serves the ports; see `proxy/publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {
   open(publication: Publication, descriptor: number): void;
   /** @param untilTheirEnd connections go on for as long as they like, rather than for a while */
@@ -24,7 +24,7 @@ export interface PortServer {
   cutOff(id: string): void;
   /** Frees UDP ports that flows are sent from. */
   vacate(ports: ReadonlySet<number>): void;
-  /** Whose publication keeps others from binding a port; undefined when none of a daemon's does. */
+  /** The owner of the publication that keeps others from binding a port; undefined when no daemon's does. */
   ownerOf?(protocol: Protocol, listen: SocketAddress): PublicationOwner | undefined;
 }
 
@@ -46,9 +46,9 @@ export function isOfShim(id: string): boolean {
 
 /** Shims accepted in one go before others get a turn. */
 const acceptsAtOnce = 64;
-/** A shim that connected has said something by then, ms. */
+/** A shim that has connected must say something within this time, ms. */
 const handshakeTime = 10_000;
-/** Without free descriptors accepting pauses, instead of being tried in vain without a rest, ms. */
+/** How long accepting pauses when descriptors are used up, instead of failing without end, ms. */
 const pauseTime = 100;
 const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
@@ -75,7 +75,7 @@ interface Kept {
 
 /**
  * The end of `proxy.sock` that belongs to pontoon-proxy: takes sockets from shims and has them served for as long as the
- * connection lasts. Whatever a shim sends, the worst that happens to it is a `no`, after which it becomes Docker's own
+ * connection lasts. Whatever a shim sends, the worst it gets is a `no`, after which it becomes Docker's own
  * docker-proxy.
  */
 export class Shims {
@@ -125,7 +125,7 @@ export class Shims {
     }));
   }
 
-  /** Gives every port back: each shim becomes Docker's own docker-proxy. For a pontoon that goes for good. */
+  /** Gives every port back: each shim becomes Docker's own docker-proxy. For when pontoon goes for good. */
   release(reason: string): void {
     for (const key of [...this.#kept.keys()]) this.#dropKept(key);
     for (const shim of [...this.#shims]) this.#decline(shim, reason);
@@ -146,7 +146,7 @@ export class Shims {
     try {
       while (this.#acceptOne(listener));
     } catch {
-      // without descriptors: those that are left look elsewhere after a while
+      // descriptors are used up: shims that were not accepted look elsewhere after a while
     }
   }
 
@@ -219,7 +219,7 @@ export class Shims {
     const [descriptor] = descriptors;
     const objection =
       this.#objection(shim, request) ??
-      (descriptors.length === 1 ? unfit(descriptor!, request) : "a hand-over has one descriptor");
+      (descriptors.length === 1 ? unfit(descriptor!, request) : "a listener must come as one descriptor");
     if (objection !== undefined) {
       descriptors.forEach(closeDescriptor); // before the shim hears of it: it is about to bind the port again
       this.#decline(shim, objection);
@@ -297,14 +297,14 @@ export class Shims {
     return true;
   }
 
-  /** Whoever asks for a port with other arguments is about to bind it. */
+  /** A shim that asks for a port with other arguments is about to bind it. */
   #makeRoom({ protocol, host }: ShimRequest): void {
     if (protocol === "udp") this.publications.vacate(new Set([host.port]));
     for (const [key, { served }] of [...this.#kept])
       if (served.request.protocol === protocol && served.request.host.port === host.port) this.#dropKept(key);
   }
 
-  /** @param untilTheirEnd the container runs on, for all that is known, and so do its connections */
+  /** @param untilTheirEnd the container goes on, as far as is known, and so do its connections */
   #dropKept(key: string, untilTheirEnd = false): void {
     const kept = this.#kept.get(key);
     if (!kept) return;
@@ -333,10 +333,10 @@ export class Shims {
     try {
       if (sendPacket(shim.fd, Buffer.from(text), descriptors)) return;
     } catch (error) {
-      if (errorCode(error) === "EPIPE") return; // it has ended; what it said last is still to be read
+      if (errorCode(error) === "EPIPE") return; // it has ended; its last message is still to be read
       this.#options.onDeclined((error as Error).message);
     }
-    this.#drop(shim); // it reads nothing
+    this.#drop(shim); // it does not read
   }
 
   /** Ends what the shim has handed over; the connection stays. */
@@ -354,12 +354,12 @@ export class Shims {
   }
 }
 
-/** As a shim passes it on to dockerd, and that to somebody's terminal. */
+/** A shim passes it on to dockerd, which shows it on somebody's terminal. */
 function plain(text: string): string {
   return text.replaceAll(/[^ -~]/g, "?").slice(0, 200);
 }
 
-/** Who has opened a port, and how it gets free. */
+/** Who has opened a port, and what frees it. */
 function ownerText(protocol: Protocol, { container, containerPort, source }: PublicationOwner): string {
   const port = `${containerPort}/${protocol}`;
   return source === "command"
@@ -374,7 +374,7 @@ function receive(fd: number): Packet | "closed" | undefined {
   } catch (error) {
     // A shim that ends without having read our answer; what it said before has not been lost.
     if (errorCode(error) === "ECONNRESET") return receive(fd);
-    return "closed"; // more than a shim ever sends, or descriptors that found no room here
+    return "closed"; // longer than any message of a shim, or its descriptors exceed our limit
   }
 }
 
@@ -382,7 +382,7 @@ function receive(fd: number): Packet | "closed" | undefined {
 function unfit(descriptor: number, { protocol, host }: ShimRequest): string | undefined {
   try {
     const kind = socketKind(descriptor);
-    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is no ${protocol} socket`;
+    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is not a ${protocol} socket`;
     if (protocol === "tcp" && !kind.listening) return "the socket does not listen";
     const bound = localAddress(descriptor);
     if (bound.port !== host.port || bound.ip !== host.ip)

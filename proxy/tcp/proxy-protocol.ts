@@ -17,9 +17,9 @@ export type HeaderResult =
 
 /** A header of version 1 has at most so many bytes, its CRLF included. */
 const V1_AT_MOST = 107;
-/** Bytes of additional fields (TLVs) that are read over in version 2; beyond that a header is refused. */
+/** Bytes of additional fields (TLVs) that are skipped in version 2; a header with more is refused. */
 const V2_AT_MOST = 4096;
-/** No valid header is longer, bytes. */
+/** Bytes of the longest valid header. */
 export const HEADER_AT_MOST = 16 + V2_AT_MOST;
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
@@ -115,7 +115,7 @@ function readV2(bytes: Buffer): HeaderResult {
   const size = family === 0x11 ? 4 : family === 0x21 ? 16 : 0;
   if (command === 1 && size > 0 && bodyLength < 2 * size + 4) return invalid("its addresses are cut off");
   if (bytes.length < length) return incomplete;
-  // Families without a meaning for TCP are to be read over (section 2.2), as is what LOCAL says.
+  // Address families without a meaning for TCP are skipped (section 2.2), as are the addresses of LOCAL.
   if (command === 0 || size === 0) return { kind: "header", ends: undefined, length };
   const decode = size === 4 ? decodeIPv4 : decodeIPv6;
   const ports = 16 + 2 * size;

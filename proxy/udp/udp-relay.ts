@@ -38,7 +38,7 @@ export interface UdpTools {
   readonly onFailedDials?: (publication: string, reason: string) => void;
 }
 
-/** Bytes that may wait to be passed on, at the port and at each flow; of a flow as far as the system lets an ordinary user. */
+/** Bytes that may wait to be passed on, at the port and at each flow; at a flow as many as the system allows an ordinary user. */
 const flowBuffer = 4 << 20;
 
 const batchSize = 64;
@@ -109,7 +109,7 @@ export class UdpRelay implements Relay {
     this.#now = tools.timers.now();
     this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
     if (publication.target === undefined) rejectClients(fd);
-    else acceptClients(fd); // a process that has ended may have left it refusing
+    else acceptClients(fd); // an earlier process may have left it refusing
   }
 
   retarget(target: SocketAddress | undefined): void {
@@ -163,7 +163,7 @@ export class UdpRelay implements Relay {
   onReply(flow: Flow): void {
     collectFor(this);
     const collected = replies.collect(flow.fd, flow.path);
-    // ECONNREFUSED: nobody listened in the container just then. The flow stays for when somebody does.
+    // ECONNREFUSED: nothing listened in the container at that moment. The flow stays for when something does.
     if (collected <= 0) {
       if (collected < 0 && collected !== AGAIN) this.#failures.add(-collected);
       return;
@@ -267,7 +267,7 @@ export class UdpRelay implements Relay {
     return result === 0;
   }
 
-  /** Others may want what the kernel chooses, but no client is to be turned away for that. */
+  /** Others may want the port that the kernel chooses, but no client is turned away for that. */
   #tellShortage(target: SocketAddress): void {
     this.#counters.withoutSourcePort++;
     this.tools.onNoSourcePort(this.publication, target);
@@ -323,7 +323,7 @@ export class UdpRelay implements Relay {
 }
 
 /**
- * A port that is not ours already is taken only if it is nobody's. It is shared with our own flows alone: with SO_REUSEADDR any
+ * A port that is not ours already is taken only if nobody has it. It is shared with our own flows alone: with SO_REUSEADDR any
  * user of the host could bind it as well, connect to the same target, and have the replies.
  */
 function bindFlow(fd: number, target: SocketAddress, port: number, isShared: boolean): boolean {

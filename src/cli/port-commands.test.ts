@@ -147,7 +147,7 @@ t.test("port shows what is published", async (t) => {
   t.same(asked, ["GET /v1/ports", ...Array<string>(4).fill("GET /v1/ports?container=web")]);
 });
 
-t.test("nothing published is no line, and a refusal is one", async (t) => {
+t.test("nothing published prints no line, a refusal prints one", async (t) => {
   t.same(await (await command(t, [])).run("port", "web"), { code: 0, out: "", err: "" });
   const { run } = await command(t, { code: "NO_SUCH_CONTAINER", message: "there is no container web" }, 400);
   for (const words of ["publish web 80", "unpublish web", "port web"])

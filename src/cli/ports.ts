@@ -16,7 +16,7 @@ export interface PublishFlags {
   readonly udpIdle?: number;
 }
 
-/** What the daemon is asked to publish. Throws PORT_SPEC_INVALID. */
+/** The request to publish. Throws PORT_SPEC_INVALID. */
 export function publishRequest(container: string, specs: readonly string[], flags: PublishFlags): PublishRequest {
   for (const spec of specs) parsePortSpec(spec);
   const options = given({
@@ -36,7 +36,7 @@ export function publishRequest(container: string, specs: readonly string[], flag
   };
 }
 
-/** What the daemon is asked to publish no more. Throws PORT_SPEC_INVALID. */
+/** The request to unpublish. Throws PORT_SPEC_INVALID. */
 export function unpublishRequest(container: string, specs: readonly string[]): UnpublishRequest {
   for (const spec of specs) parsePortSpec(spec);
   return { container, specs };

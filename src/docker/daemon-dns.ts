@@ -58,7 +58,7 @@ export function valuesOf(words: readonly string[], flag: string): string[] {
   });
 }
 
-/** A switch that is on unless said otherwise; on the command line its value stands behind `=`. */
+/** A switch that is on by default; on the command line its value stands behind `=`. */
 function isOn(words: readonly string[], flag: string, inFile: unknown): boolean {
   const given = words.findLast((word) => word === flag || word.startsWith(`${flag}=`));
   if (given === undefined) return inFile !== false;
@@ -73,7 +73,7 @@ function readOfProcess(pid: number, file: "cmdline" | "environ"): string {
   }
 }
 
-/** A file that is too long is no JSON once it is cut, so it says nothing, as one that is not there. */
+/** A file that is too long is not JSON once it is cut, so it counts as missing. */
 async function readConfig(path: string): Promise<string> {
   return readRegularFile(path, textAtMost, { followLink: true }).then(
     ({ text }) => text,

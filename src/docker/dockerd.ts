@@ -12,7 +12,7 @@ import { commandOf, eachHolder, eachLine, processes } from "../../linux/proc-soc
 import { closeDescriptor, connectUnix, peerCredentials, streamSocket } from "../../linux/socket.js";
 
 const init = 1;
-/** Paths that end as dockerd's socket does; anybody may listen at others of that name. */
+/** Paths that end as dockerd's socket does: programs of anybody may listen at other sockets with that name. */
 const placesAtMost = 100;
 
 /**
@@ -28,7 +28,7 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
   return commandOf(listener) === "dockerd" ? placeOf(listener) : placeOfOnly();
 }
 
-/** A name may be one of this machine; of a dockerd elsewhere no container passes for one of ours. */
+/** The name may be this machine's. If it is not, no container there passes for one of ours. */
 async function placeByName(host: string): Promise<DockerdPlace> {
   if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
@@ -43,7 +43,7 @@ export async function refusalAt(engine: Engine, place: DockerdPlace): Promise<st
   return refusalOf(engine.host, place, mayBeRootless && (await engine.info()).rootless);
 }
 
-/** Under systemd's socket activation the listener is systemd, and it may be a proxy: then the one dockerd there is is meant. */
+/** The listener may be systemd (socket activation) or a proxy. Then the dockerd is meant if just one runs. */
 async function placeOfOnly(): Promise<DockerdPlace> {
   const [only, ...others] = await inSlices(dockerds(namespaceOf("self", "pid")));
   return only !== undefined && others.length === 0 ? placeOf(only) : { kind: "untold" };
@@ -128,5 +128,5 @@ function listenerOf(path: string): number | undefined {
   }
 }
 
-/** A pid no process has: the one dockerd there is is looked for. */
+/** A pid that no process has: then the only dockerd is looked for. */
 const peerOfNobody = -1;

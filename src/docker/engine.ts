@@ -14,7 +14,7 @@ import { reasonOf } from "./unreachable.js";
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
 const requestTime = 30_000;
 
-/** Of what dockerd says about one thing, bytes; reading more would hold up everybody else. */
+/** Bytes that are read about one thing; reading more would hold up everybody else. */
 const inspectAtMost = 4 << 20;
 
 const wantedEvents = ["create", "start", "die", "destroy", "rename", "update", "connect", "disconnect", "remove"];
@@ -28,7 +28,7 @@ export interface EngineIdentity {
   readonly kernel: string;
 }
 
-/** What is asked before dockerd is spoken to. */
+/** Checks before dockerd is spoken to. */
 export interface EngineChecks {
   /** Rejects when a connection would do harm. */
   mayConnect(): Promise<void>;
@@ -36,11 +36,11 @@ export interface EngineChecks {
   recognise(identity: EngineIdentity): void;
 }
 
-/** The Docker engine's API, as far as pontoon uses it. Every call ends, be it with an error. */
+/** The Docker engine's API, as far as pontoon uses it. Every call ends, if only with an error. */
 export class Engine {
   readonly #docker: Dockerode;
   readonly #agent: Agent;
-  /** Only a subscription connects anew: a request that finds dockerd gone must not have it started again. */
+  /** Only a subscription connects anew: a request that finds dockerd gone must not start it again. */
   #isOpen: boolean;
 
   /**
@@ -75,7 +75,7 @@ export class Engine {
         id,
         listed.name,
         listed.state === "running",
-        `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads of one container`,
+        `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads about a container`,
       )
     );
   }
@@ -111,7 +111,7 @@ export class Engine {
     return all;
   }
 
-  /** The answer's body as it comes: the library would wait for all of it. Rejects with the status code of a refusal. */
+  /** The answer's body as it comes, where the library would wait for all of it. Rejects with the status code of a refusal. */
   #get(path: string): Promise<AsyncIterable<Buffer>> {
     this.#open();
     return new Promise((resolve, reject) => {

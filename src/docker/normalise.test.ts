@@ -233,7 +233,7 @@ t.test("what is more than is kept of one container is left out, and said", (t) =
     container({ NetworkSettings: { Networks: Object.fromEntries(networks.map((raw, index) => [`n${index}`, raw])) } });
   t.same(on({ Aliases: names(1000) }).excess, undefined);
   const many = on({ Aliases: names(320_000) }, { Aliases: ["short"] });
-  t.same(many.excess, { reason: "it has 320000 names on a network; pontoon keeps 1000 of one container", names: true });
+  t.same(many.excess, { reason: "it has 320000 names on a network; pontoon keeps 1000 for a container", names: true });
   t.same(
     many.endpoints.map(({ aliases }) => aliases.length),
     [1000, 1],

@@ -6,7 +6,7 @@ import { describeError, errorCode } from "../../common/errors.js";
 import { readRegularFile, type Opening } from "../../common/files.js";
 import type { Container } from "../inventory/types.js";
 
-/** Docker uses no more (facts 1.2). */
+/** Docker uses no more (`maxExtDNS` in libnetwork's resolver). */
 const upstreamsAtMost = 3;
 /** What Docker before 25 forwards to when the host's file names nobody. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];
@@ -56,7 +56,7 @@ interface Said extends ResolvConf {
 
 const nothing: Said = { nameservers: [], search: [], options: [], external: undefined };
 
-/** Finds out whom dockerd's resolver would ask for a container, and from which namespace. */
+/** Finds out which servers dockerd's resolver would ask for a container, and from which namespace. */
 export class Upstreams {
   readonly #files = new Map<string, { readonly at: number; readonly said: Promise<Said> }>();
 
@@ -97,8 +97,9 @@ export class Upstreams {
   }
 
   /**
-   * Whom the host's file names, those on a link with the number of its interface in place of the name. While the file names nobody, being
-   * written, or a link to what is not there yet, it is whom it named before: a container that runs keeps its servers with Docker, too.
+   * The servers that the host's file names, those on a link with the number of its interface in place of the name. While the file names
+   * none, since it is being written or is a link to a file that is not there yet, they are those it named before: a running container
+   * keeps its servers with Docker, too.
    */
   #serversOfHost({ nameservers }: Said): readonly string[] {
     const servers = nameservers.flatMap((ip) => {
@@ -127,7 +128,7 @@ export class Upstreams {
     return () => clearInterval(timer);
   }
 
-  /** What tells one version of the file from another, wherever it is read at the moment. */
+  /** By which one version of the file is told from another, wherever it is read at the moment. */
   #stateOfHostFile(): string {
     try {
       const { ino, mtimeMs } = statSync(this.host.resolvConf());
@@ -153,7 +154,7 @@ export class Upstreams {
     return said;
   }
 
-  /** What cannot be read says nothing: then Docker's other rules apply. */
+  /** A file that cannot be read counts as empty: then Docker's other rules apply. */
   async #readAnew(path: string, opening: Opening): Promise<Said> {
     try {
       const { text, isWhole } = await readRegularFile(path, fileAtMost, opening);
@@ -208,7 +209,7 @@ export function statedUpstreams(
 
 /**
  * Docker's choice when it does not say (before 25): the container's `--dns`, else dockerd's, else the host's file.
- * A loopback server of the host's file is asked from the host's namespace, every other from the container's (facts 1.8).
+ * A loopback server of the host's file is asked from the host's namespace, every other from the container's, as libnetwork does.
  */
 export function chooseUpstreams(
   container: readonly string[],
@@ -229,7 +230,7 @@ export function chooseUpstreams(
 
 /**
  * @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so
- *   nothing overrides it
+ * nothing overrides it
  */
 function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
   return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) || ip.includes("%") ? dockers : forwardFrom };

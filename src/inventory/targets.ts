@@ -8,8 +8,8 @@ const allAddresses = ["0.0.0.0", "::"] as const;
 
 /** Drivers whose containers the host itself cannot reach at their addresses, and why. */
 const unreachableDrivers: Readonly<Record<string, string>> = {
-  macvlan: "a macvlan link does not talk to the host's own",
-  ipvlan: "an ipvlan link does not talk to the host's own",
+  macvlan: "a macvlan link does not reach the host itself",
+  ipvlan: "an ipvlan link does not reach the host itself",
   overlay: "an overlay network has no address of the host",
 };
 
@@ -26,14 +26,14 @@ export type Reach =
   /** It runs, and has no address at which the host reaches it. */
   | { readonly kind: "cut-off"; readonly reason: string };
 
-/** What of a host decides, beside networks, where Docker binds ports that name no address. */
+/** What decides, besides the networks, where Docker binds ports that name no address. */
 export interface BindingHost {
   readonly hasIPv6: boolean;
   /** Docker's userland proxy passes IPv6 on to containers that have IPv4 only; without it nobody does. */
   readonly userlandProxy: boolean;
 }
 
-/** Addresses of the host; none for a reason. */
+/** Addresses of the host, or the reason why there are none. */
 export interface HostAddresses {
   readonly ips: readonly string[];
   readonly reason?: string;
@@ -79,7 +79,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
   if (owner?.networkMode.kind === "none") return `${container.name} has no network (--network none); connect it to one`;
   const reach = reachOf(inventory, container);
   if (reach.kind === "cut-off") return reach.reason;
-  // What is down may come to have an address on docker_gwbridge, but not with these.
+  // A container that is down may get an address on docker_gwbridge when it starts, but not with these networks.
   const networks = owner && !owner.running ? joinedOf(inventory, owner) : [];
   return networks.every(({ network }) => network.driver === "macvlan" || network.driver === "ipvlan")
     ? cutOff(container.name, networks)
@@ -87,7 +87,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
 }
 
 /**
- * Where Docker would bind ports of a container that name no address (facts 2.8, 4.1): everywhere, unless the network by which
+ * Where Docker would bind ports of a container that name no address: everywhere, unless the network by which
  * it publishes them says otherwise. A container that is down counts as on the first of the networks it is to join.
  */
 export function defaultAddresses(
@@ -113,7 +113,7 @@ export function defaultAddresses(
     : nothing(`the gateway mode of ${network!.name} is ${network!.unbound?.ipv4 ?? network!.unbound?.ipv6}`);
 }
 
-/** Whether everybody who reaches one address of the host is to reach it by others. */
+/** Whether an address is covered by others: it is among them, or all addresses of its family are. */
 export function isWithin(ip: string, ips: readonly string[]): boolean {
   return ips.includes(ip) || ips.includes(allAddresses[isIPv6(ip) ? 1 : 0]);
 }

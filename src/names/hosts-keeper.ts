@@ -45,7 +45,7 @@ interface Wanted {
 /**
  * Keeps the hosts files of containers with `--link` on the default bridge right where Docker does not: a child renamed,
  * or with another address without a restart; the container's own lines, all of which go when it leaves one network
- * (facts 5.2). Every such damage comes with an event, so that the files need not be watched.
+ * (seen with Docker 20.10). Every such damage comes with an event, so that the files need not be watched.
  */
 export class HostsKeeper {
   readonly #parents = new Map<string, Parent>();

@@ -100,7 +100,7 @@ export const interfaceName: DataType<string> = {
   length: 16,
   encode: (name) => {
     if (name.endsWith("*")) return Buffer.from(name.slice(0, -1));
-    if (Buffer.byteLength(name) > 15) throw new RangeError(`${name}: longer than a name of an interface may be`);
+    if (Buffer.byteLength(name) > 15) throw new RangeError(`${name} is too long for the name of an interface`);
     return Buffer.concat([Buffer.from(name), Buffer.alloc(16 - Buffer.byteLength(name))]);
   },
 };
@@ -183,7 +183,7 @@ export class Field<Value> {
     return concat(this).isNotIn(set);
   }
 
-  /** What becomes of the packet is what the map says; nothing if it does not. */
+  /** The map decides what becomes of the packet; if it has no element, the next part does. */
   verdictFrom(map: string): Statement {
     return concat(this).verdictFrom(map);
   }
@@ -308,14 +308,14 @@ export const ip6 = {
   daddr: networkField(ipv6, 6, 24, { checksumFlags: PSEUDO_HEADER }),
 };
 /**
- * UDP may go without a checksum, which the kernel sees to only when it is asked to mend that of whatever protocol it is (so
- * does nft from 1.1 on).
+ * A UDP packet may have no checksum. The kernel respects that only when it is asked to mend the checksum of the transport
+ * protocol, whichever it is; nft does so from 1.1 on.
  */
 const udpChecksum = { checksum: CHECKSUM.none, checksumFlags: PSEUDO_HEADER };
 const tcpChecksum = { checksum: CHECKSUM.internet, checksumOffset: 16 };
 export const udp = { sport: port("udp", 0, udpChecksum), dport: port("udp", 2, udpChecksum) };
 export const tcp = { sport: port("tcp", 0, tcpChecksum), dport: port("tcp", 2, tcpChecksum) };
-/** The ports of whatever protocol has them where TCP and UDP do. */
+/** The ports of any protocol that has them where TCP and UDP do. */
 export const transport = {
   sport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 0, length: 2 }),
   dport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 2, length: 2 }),
