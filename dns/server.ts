@@ -64,7 +64,7 @@ export class DnsServer {
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 };
 
   constructor(
-    private readonly reactor: Pick<Reactor, "poller" | "timers">,
+    readonly reactor: Pick<Reactor, "poller" | "timers">,
     private readonly events: ServerEvents,
   ) {
     const { poller, timers: timers } = reactor;

@@ -101,6 +101,9 @@ export function singleLabelPolicy(asked: Asked): Resolved {
   return policy(asked, { rcode: denied ? RCODE.NXDOMAIN : RCODE.NOERROR, reason });
 }
 
+/** Why a question for a service that the table does not have fails while the table may be behind Docker. */
+export const UNKNOWN_SERVICE = "whether this service is there is not known at present";
+
 export function failure(asked: Asked, why: Why, reason: string): Resolved {
   asked.sandbox.counters.failed++;
   return {

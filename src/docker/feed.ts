@@ -68,6 +68,11 @@ export class Feed {
     );
   }
 
+  /** Major version of the engine; 0 while it is not followed. */
+  get engineMajor(): number {
+    return this.state.kind === "following" ? parseInt(this.state.version, 10) : 0;
+  }
+
   start(): void {
     if (this.#session > 0) return;
     void this.#connect();

@@ -88,7 +88,7 @@ class Host {
       daemonDns: () => Promise.resolve(this.daemon),
       engineMajor: () => this.major,
       interfaceNumber: (name) => ({ eth0: 3, wlan0: 4 })[name],
-      forwardFrom,
+      forwardFrom: () => forwardFrom,
     });
   }
 

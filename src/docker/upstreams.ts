@@ -47,7 +47,7 @@ export interface DockerHostFiles {
   engineMajor(): number;
   /** The number of an interface of the network that is asked from; undefined when there is none of that name. */
   interfaceNumber(name: string): number | undefined;
-  readonly forwardFrom: ForwardFrom;
+  forwardFrom(): ForwardFrom;
 }
 
 /** What a resolv.conf says, to pontoon. */
@@ -77,7 +77,7 @@ export class Upstreams {
       this.host.daemonDns(),
     ]);
     this.#engineMajor = this.host.engineMajor() || this.#engineMajor;
-    const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom };
+    const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom() };
     const hostServers = this.#serversOfHost(parsed);
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
     const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? own.external : undefined;
