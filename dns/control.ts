@@ -1,9 +1,9 @@
+import type { Family } from "../common/address.js";
 import { EPOLLIN } from "../linux/constants.js";
 import { PacketChannel } from "../linux/packet-channel.js";
 import type { Reactor } from "../linux/reactor.js";
 import type { Timer } from "../linux/timer-wheel.js";
 import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
-import type { Family } from "./forward/forwarding-sockets.js";
 import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
 import { readToServer } from "./messages.js";
 import { keyOfText } from "./wire/name.js";

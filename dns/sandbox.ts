@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../linux/address.js";
+import { canonicalForm, leadsToLoopback } from "../common/address.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { upstreamKey } from "./forward/upstreams.js";
@@ -121,7 +120,7 @@ export class Sandbox {
   hold(poller: Poller, sockets: SandboxSockets): void {
     this.sockets = sockets;
     this.dockerResolver = new UdpChannel(poller, sockets.dockerResolver);
-    this.dockerResolver.connect({ ip: "127.0.0.11", port: 53 });
+    this.dockerResolver.connect({ ip: RESOLVER_ADDRESS, port: 53 });
   }
 
   /** Closes every descriptor held in the namespace. Can be called twice. */
@@ -143,7 +142,7 @@ export class Sandbox {
 function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
   const { forwarding } = record;
   if (forwarding.kind === "never") return [];
-  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
+  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: canonicalForm(upstream.ip) }));
   return upstreams
     .filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host")
     .map((upstream) => withScope(upstream, record));
@@ -157,7 +156,7 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
  */
 function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;
-  if (!sharesAnswers || /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
+  if (!sharesAnswers || leadsToLoopback(upstream.ip)) return { ...upstream, scope: id };
   return {
     ...upstream,
     scope: networks
@@ -165,14 +164,4 @@ function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxR
       .sort()
       .join("+"),
   };
-}
-
-/** An address in one spelling, its zone as it is; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
-function plainAddress(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const raw = encodeIPv6(ip);
-  const isMapped = raw.readUInt16BE(10) === 0xffff && raw.subarray(0, 10).every((byte) => byte === 0);
-  if (isMapped) return decodeIPv4(raw, 12);
-  const [, zone] = ip.split("%");
-  return decodeIPv6(raw, 0) + (zone === undefined ? "" : `%${zone}`);
 }

@@ -1,5 +1,6 @@
 // Datagrams between clients of one socket and sockets of their own towards a server, many at a time and without copying.
-import { decodeAddress, type SocketAddress } from "./address.js";
+import type { SocketAddress } from "../common/address.js";
+import { decodeAddress } from "./address.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
 import {
   AF_INET,

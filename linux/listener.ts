@@ -1,5 +1,4 @@
-import { isIPv6 } from "node:net";
-import type { SocketAddress } from "./address.js";
+import { type Family, familyOf, type SocketAddress } from "../common/address.js";
 import {
   IP_PKTINFO,
   IPPROTO_IP,
@@ -32,7 +31,7 @@ const nowhere = 0x7fff_ffff;
  * queue the system allows, UDP tells the address each datagram was sent to. Throws a LinuxError.
  */
 export function openListener(protocol: "tcp" | "udp", address: SocketAddress): number {
-  const family = isIPv6(address.ip) ? "ipv6" : "ipv4";
+  const family = familyOf(address.ip);
   const fd = protocol === "tcp" ? tcpSocket(family) : udpSocket(family);
   try {
     if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
@@ -48,7 +47,7 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
 }
 
 /** Has a UDP socket tell the address each datagram was sent to, and hold a burst of them. */
-export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
+export function prepareForDatagrams(fd: number, family: Family): void {
   forceReceiveBuffer(fd, udpBuffer);
   if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
   else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");

@@ -1,5 +1,6 @@
+import type { Family, SocketAddress } from "../common/address.js";
 import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js";
-import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
+import { decodeAddress, encodeAddress, encodeUnixAddress } from "./address.js";
 import {
   AF_UNSPEC,
   AF_INET,
@@ -58,16 +59,16 @@ const c = {
 export const WOULD_BLOCK = -1;
 
 /** All sockets made here are non-blocking and close-on-exec. */
-export function udpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function udpSocket(family: Family = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "udp");
 }
 
-export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function tcpSocket(family: Family = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
 }
 
 /** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps its port from others who bind it with SO_REUSEADDR set. */
-export function outgoingSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function outgoingSocket(family: Family = "ipv4"): number {
   const fd = tcpSocket(family);
   setReuse(fd, true);
   return fd;
@@ -305,6 +306,6 @@ export function closeDescriptor(fd: number): void {
   check(c.close(fd), "close", `descriptor ${fd}`);
 }
 
-function domain(family: "ipv4" | "ipv6"): number {
+function domain(family: Family): number {
   return family === "ipv4" ? AF_INET : AF_INET6;
 }

@@ -1,3 +1,4 @@
+import type { SocketAddress } from "../common/address.js";
 import { errorCode, PontoonError } from "../common/errors.js";
 import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
 import { EPOLLIN } from "../linux/constants.js";
@@ -6,7 +7,7 @@ import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../
 import type { Timer } from "../linux/timer-wheel.js";
 import { readToProxy } from "./messages.js";
 import { PROTOCOL, type HeldPublication, type ToDaemon } from "./protocol.js";
-import type { SocketAddress, Publication } from "./publication/publication.js";
+import type { Publication } from "./publication/publication.js";
 import type { PublicationReport } from "./publication/relay.js";
 import type { ProxyServer } from "./server.js";
 import { isOfShim } from "./shims/shims.js";

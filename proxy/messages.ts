@@ -1,5 +1,6 @@
 // What the messages of protocol.ts must look like to be used. Whoever sends others was broken into, or is
 // of another version.
+import type { SocketAddress } from "../common/address.js";
 import {
   amount,
   flag,
@@ -22,7 +23,7 @@ import {
   type ToDaemon,
   type ToProxy,
 } from "./protocol.js";
-import type { SocketAddress, Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
+import type { Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 

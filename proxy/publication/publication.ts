@@ -1,18 +1,9 @@
 import { isIP } from "node:net";
+import type { SocketAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
 import { Networks } from "./networks.js";
 
 export type Protocol = "tcp" | "udp";
-
-/** A socket address, as linux/address.ts has it. */
-export interface SocketAddress {
-  readonly ip: string;
-  readonly port: number;
-}
-
-export function addressText({ ip, port }: SocketAddress): string {
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-}
 
 /** Version of the PROXY protocol the container is told its clients' addresses with. */
 export type ProxyProtocol = "none" | "v1" | "v2";

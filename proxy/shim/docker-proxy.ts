@@ -3,6 +3,7 @@
 import { accessSync, closeSync, constants, openSync, readFileSync, realpathSync, writeSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { familyOf, formatAddress, type SocketAddress } from "../../common/address.js";
 import { errorCode } from "../../common/errors.js";
 import { EPOLLIN, SHUT_RDWR } from "../../linux/constants.js";
 import { executeProgram } from "../../linux/exec.js";
@@ -18,7 +19,7 @@ import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../../
 import { socketKind } from "../../linux/socket-kind.js";
 import { shutdownSocket } from "../../linux/stream.js";
 import { goErrorText, parseAddress, parseFlags, usage } from "./flags.js";
-import type { SocketAddress, Protocol } from "../publication/publication.js";
+import type { Protocol } from "../publication/publication.js";
 
 const runDir = process.env["PONTOON_RUN_DIR"] || "/run/pontoon";
 const verdictDescriptor = 3;
@@ -65,7 +66,7 @@ class DockerProxy {
   }
 
   #adopt(): number {
-    const family = this.host.ip.includes(":") ? "ipv6" : "ipv4";
+    const family = familyOf(this.host.ip);
     const wanted = `descriptor 4 is not a ${this.protocol === "tcp" ? "listening TCP" : "UDP"} socket of ${family === "ipv6" ? "IPv6" : "IPv4"}`;
     try {
       const kind = socketKind(listenDescriptor);
@@ -190,9 +191,8 @@ class DockerProxy {
       return openListener(protocol, host);
     } catch (error) {
       if (!(error instanceof LinuxError)) throw error;
-      const text = host.ip.includes(":")
-        ? `listen ${protocol}6 [${host.ip}]:${host.port}`
-        : `listen ${protocol}4 ${host.ip}:${host.port}`;
+      const version = familyOf(host.ip) === "ipv6" ? 6 : 4;
+      const text = `listen ${protocol}${version} ${formatAddress(host)}`;
       const holder = () => holderText(atOnce(holdersOfPorts([{ protocol, address: host }]))[0]) + this.#owner();
       const whose = error.code === "EADDRINUSE" ? holder() : "";
       fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${whose}`);

@@ -1,3 +1,4 @@
+import type { SocketAddress } from "../../common/address.js";
 import { errorCode } from "../../common/errors.js";
 import { EPOLLIN } from "../../linux/constants.js";
 import { namespaceInode, ownNamespacePath } from "../../linux/netns.js";
@@ -7,13 +8,7 @@ import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLO
 import { socketKind } from "../../linux/socket-kind.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import { readShimMessage, requestKey, type ShimMessage, type ShimRequest } from "./shim-protocol.js";
-import {
-  defaults,
-  type SocketAddress,
-  type Protocol,
-  type Publication,
-  type PublicationOwner,
-} from "../publication/publication.js";
+import { defaults, type Protocol, type Publication, type PublicationOwner } from "../publication/publication.js";
 
 /** What serves the ports; see `proxy/publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {

@@ -1,3 +1,4 @@
+import { type Family, familyOf, type SocketAddress, unspecified } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
 import {
@@ -21,10 +22,10 @@ import { AGAIN, startConnecting } from "../../linux/stream.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import { errorCode } from "../../common/errors.js";
 import { DialFailures } from "../dial/dial-failures.js";
-import { familyOf, isExhausted } from "../dial/dial.js";
+import { isExhausted } from "../dial/dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "../publication/networks.js";
-import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
+import type { Publication, PublicationOptions } from "../publication/publication.js";
 import type { SourcePorts } from "../dial/source-ports.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 
@@ -273,7 +274,7 @@ export class UdpRelay implements Relay {
     this.tools.onNoSourcePort(this.publication, target);
   }
 
-  #socket(family: "ipv4" | "ipv6"): number | undefined {
+  #socket(family: Family): number | undefined {
     for (;;) {
       try {
         return udpSocket(family);
@@ -329,7 +330,7 @@ export class UdpRelay implements Relay {
 function bindFlow(fd: number, target: SocketAddress, port: number, isShared: boolean): boolean {
   try {
     if (isShared) setReuseByOwn(fd, true);
-    bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });
+    bindSocket(fd, { ip: unspecified[familyOf(target.ip)], port });
     if (!isShared) setReuseByOwn(fd, true);
     return true;
   } catch (error) {

@@ -1,12 +1,13 @@
-import { readdirSync, readFileSync, realpathSync, rmSync, statSync } from "node:fs";
+import { readdirSync, realpathSync, rmSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { removeLeftover, takeoverOf } from "../names/takeovers/namespace-rules.js";
 import { describeError, errorCode } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
+import { argumentsOf, namespaceOf, namespacePath, processes } from "../../linux/proc.js";
+import { listeningUnixSockets } from "../../linux/proc-sockets.js";
 import { FileLock, lockFolder } from "../../linux/file-lock.js";
 import { namespaceInode, ownNamespacePath } from "../../linux/netns.js";
 import { inSlices } from "../../linux/pieces.js";
-import { eachLine, processes } from "../../linux/proc-sockets.js";
 import { faultOfFolder } from "../../common/own-folder.js";
 import { dnsServer } from "../names/program.js";
 import { proxyServer } from "../ports/program.js";
@@ -17,8 +18,6 @@ import { listenersAt } from "./sockets.js";
 
 /** The end of a socket's first name, which it bears there for ever. */
 const placed = /\.new$/;
-/** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
-const listening = 0x10000;
 /** For looking into namespaces, ms: anybody may make thousands. */
 const lookingTime = 5000;
 const socketNames = ["control.sock", "dns.sock", "proxy.sock", "proxy-control.sock"];
@@ -47,7 +46,7 @@ export async function removeLeftovers({ tables, files }: LeftoverFacts): Promise
     for (const { pid, inode, container } of tables.value.found) {
       const place = container ?? `the network namespace of process ${pid}`;
       try {
-        await removeLeftover(`/proc/${pid}/ns/net`, inode);
+        await removeLeftover(namespacePath(pid, "net"), inode);
         removed.push(`table pontoon in ${place}`);
       } catch (error) {
         if (errorCode(error) !== "RULES_BUSY") throw error;
@@ -66,7 +65,7 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
   const own = namespaceInode(ownNamespacePath);
   const names = new Map<number, string>();
   for (const { sandbox, name } of inventory?.containers.values() ?? []) {
-    const inode = sandbox && inodeOf(sandbox.pid);
+    const inode = sandbox && namespaceOf(sandbox.pid, "net");
     if (inode !== undefined) names.set(inode, name);
   }
   const found: LeftoverTable[] = [];
@@ -80,11 +79,11 @@ async function leftoverTables(inventory: Inventory | undefined): Promise<Leftove
       continue;
     }
     try {
-      const takeover = await takeoverOf(`/proc/${pid}/ns/net`, inode);
+      const takeover = await takeoverOf(namespacePath(pid, "net"), inode);
       if (takeover && !(await isServed(pid, takeover.port)))
         found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
-      if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
+      if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || namespaceOf(pid, "net") !== inode) continue; // it has just ended
       unseen(describeError(error)); // one of somebody who makes it hard to look at is no reason to look at no other
     }
   }
@@ -99,18 +98,10 @@ async function isServed(pid: number, port: number): Promise<boolean> {
 async function namespaces(): Promise<Map<number, number>> {
   const known = new Map<number, number>();
   for (const pid of await inSlices(processes())) {
-    const inode = inodeOf(pid);
+    const inode = namespaceOf(pid, "net");
     if (inode !== undefined && !known.has(inode)) known.set(inode, pid);
   }
   return known;
-}
-
-function inodeOf(pid: number): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/ns/net`).ino;
-  } catch {
-    return undefined; // ended, or another user's
-  }
 }
 
 /** Files of a run directory in which no daemon runs; those of a server that goes on are in use. */
@@ -129,11 +120,9 @@ async function leftoverFiles(runDir: string): Promise<string[]> {
 async function listeningSockets(): Promise<Set<string>> {
   const found = new Set<string>();
   await inSlices(
-    eachLine("/proc/net/unix", (line) => {
-      const [, , , flags = "", , , , path = ""] = line.trim().split(/ +/, 8);
+    listeningUnixSockets((path) => {
       const place = path.replace(placed, "");
-      if (place.startsWith("/") && socketNames.includes(basename(place)) && (parseInt(flags, 16) & listening) !== 0)
-        found.add(real(place));
+      if (place.startsWith("/") && socketNames.includes(basename(place))) found.add(real(place));
     }),
   );
   return found;
@@ -155,26 +144,14 @@ function isFreeLock(path: string): boolean {
 
 /** pontoon-dns processes other than the one a daemon steers; those of another pid namespace are another pontoon's. */
 async function orphans(steered: number | undefined): Promise<number[]> {
-  const own = statSync("/proc/self/ns/pid").ino;
+  const own = namespaceOf("self", "pid");
   return (await inSlices(processes())).filter(
-    (pid) => pid !== steered && isServer(dnsServer, pid) && isNamedServer(pid) && (pidNamespaceOf(pid) ?? own) === own,
+    (pid) =>
+      pid !== steered &&
+      isServer(dnsServer, pid) &&
+      argumentsOf(pid)[0] === dnsServer.name &&
+      (namespaceOf(pid, "pid") ?? own) === own,
   );
-}
-
-function isNamedServer(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === dnsServer.name;
-  } catch {
-    return false;
-  }
-}
-
-function pidNamespaceOf(pid: number): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/ns/pid`).ino;
-  } catch {
-    return undefined;
-  }
 }
 
 function exists(path: string): boolean {

@@ -1,3 +1,4 @@
+import { formatAddress } from "../../common/address.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
 import { PontoonError } from "../../common/errors.js";
 import { matcherOf, parsePortSpec } from "../ports/spec.js";
@@ -63,7 +64,7 @@ export function rowsOfPort(rows: readonly PortRow[], container: string, port: st
 
 /** What `docker port CONTAINER PORT` prints: `0.0.0.0:8080`, `[::]:8080`. */
 export function addressText({ ip, hostPort }: PortRow): string {
-  return `${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
+  return formatAddress({ ip, port: hostPort });
 }
 
 /** What `docker port CONTAINER` prints: `80/tcp -> 0.0.0.0:8080`. */

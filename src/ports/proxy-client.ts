@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
+import type { SocketAddress } from "../../common/address.js";
 import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { spawnWorker, workersWanted } from "../../proxy/bulk/spawn-workers.js";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";

@@ -1,7 +1,7 @@
-import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
+import { familyOf, overlap, type SocketAddress } from "../../common/address.js";
 import type { PortSpan } from "../../proxy/dial/source-ports.js";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { bindPort, hasIPv6, PortTaken } from "./bind.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
@@ -23,7 +23,7 @@ import { socketKind } from "../../linux/socket-kind.js";
 import { publishedPortOf, type PublicationStore } from "./store.js";
 import type { Inherited, ProxyClient } from "./proxy-client.js";
 import { portsIn } from "./wanted-ports.js";
-import { overlap, TakenPorts } from "./taken-ports.js";
+import { TakenPorts } from "./taken-ports.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
 const openedAtOnce = 100;
@@ -416,7 +416,7 @@ export class PublishedPorts {
       if (!isWithin(ip, ips))
         return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
     }
-    const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
+    const address = addressIn(this.inventory, container, familyOf(ip));
     return address === undefined
       ? none(unpublishable(this.inventory, container))
       : { target: { ip: address, port: containerPort }, refusal: undefined };

@@ -9,9 +9,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { isAddress } from "../../common/address.js";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { createFile, readRegularFileSync } from "../../common/files.js";
 import type { PublishedPort } from "./published-port.js";
@@ -41,7 +41,7 @@ const optionsSchema = z.strictObject({
 const portSchema = z.strictObject({
   container: z.string().min(1),
   transport: z.enum(["tcp", "udp"]),
-  ip: z.string().refine((ip) => isIP(ip) !== 0 && !ip.includes("%"), "is no address"),
+  ip: z.string().refine((ip) => isAddress(ip), "is no address"),
   hostPort: port,
   containerPort: port,
   options: optionsSchema,

@@ -1,4 +1,4 @@
-import { encodeIPv4, encodeIPv6 } from "../../address.js";
+import { encodeIPv4, encodeIPv6, familyOf } from "../../../common/address.js";
 import type { ExpressionOf, KnownExpression } from "./expressions.js";
 import {
   BITWISE,
@@ -438,7 +438,7 @@ export const dnatTo = (to: Translation): Statement => translate(NAT.destination,
 export const snatTo = (to: Translation): Statement => translate(NAT.source, to);
 
 function translate(way: number, { ip, port }: Translation): Statement {
-  const isV6 = ip.includes(":");
+  const isV6 = familyOf(ip) === "ipv6";
   const expressions: KnownExpression[] = [
     { kind: "immediate", dreg: REGISTER.first, data: { bytes: isV6 ? ipv6.encode(ip) : ipv4.encode(ip) } },
   ];

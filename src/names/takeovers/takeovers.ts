@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import type { Family } from "../../../common/address.js";
 import type { ToDaemon, ToServer } from "../../../dns/protocol.js";
 import {
   closeTakeover,
@@ -368,7 +369,7 @@ export class Takeovers {
     });
   }
 
-  #sendMoreSockets(sandbox: string, family: "ipv4" | "ipv6", udpCount: number, tcpCount: number): void {
+  #sendMoreSockets(sandbox: string, family: Family, udpCount: number, tcpCount: number): void {
     const held = this.#held.get(sandbox);
     if (!held) return;
     held.handedOut += udpCount + tcpCount;
