@@ -101,7 +101,7 @@ export class Daemon {
       onUnfit: (file, reason) =>
         this.#log.warn(
           { file, reason },
-          "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried",
+          "a resolv.conf cannot be read; its servers are not asked, and its suffixes not tried",
         ),
       daemonDns: async () => this.#settings?.dns ?? daemonDnsOf(undefined),
       engineMajor: () => (this.#feed.state.kind === "following" ? parseInt(this.#feed.state.version, 10) : 0),

@@ -121,7 +121,7 @@ command(program, "publish", "publish ports of a container, running or not; all o
   )
   .option("--allow <network>", "serve only clients of these networks (repeatable)", networkOption)
   .option("--max-connections <number>", "connections at a time; 0 for as many as can be", countOption)
-  .option("--drain <seconds>", "how long connections may go on once it is published no more", secondsOption)
+  .option("--drain <seconds>", "how long connections may go on once the port is unpublished", secondsOption)
   .option("--connect-timeout <seconds>", "how long the container may take to accept a connection", someSecondsOption)
   .option(
     "--udp-idle <seconds>",
@@ -241,7 +241,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     } catch (error) {
       log.logger.error(
         { code: errorCode(error), reason: describeError(error) },
-        "the configuration cannot be taken up; what was read before goes on",
+        "the configuration cannot be used; the one that was read before stays in effect",
       );
     }
   });

@@ -150,7 +150,7 @@ t.test("forms, refusals and listings", async (t) => {
     await refused(t, ["web"], /missing/, 2);
     await refused(t, ["web", "80", "--ip", "localhost"], /IP address/, 2);
     await refused(t, ["web", "80", "--allow", "10.0.0.0/99"], /network/, 2);
-    await refused(t, ["web", "198.51.100.7:8080:80"], /^pontoon: 198\.51\.100\.7 is no address of this host/);
+    await refused(t, ["web", "198.51.100.7:8080:80"], /^pontoon: 198\.51\.100\.7 is not an address of this host/);
     await refused(t, ["web", "--proxy-protocol", "v2", "8053:53/udp"], /^pontoon: .*TCP only/);
     await host.container({ name: "bare", networks: [] });
     await refused(t, ["bare", "--all"], /^pontoon: bare exposes no port/);
