@@ -8,7 +8,7 @@ import { namespacePath } from "../../linux/proc.js";
 import { namespaceInode } from "../../linux/netns.js";
 import { decide } from "../names/records.js";
 import type { ContainerFacts, Seen } from "./facts.js";
-import { heldBy, holdersOf, listenersAt, type Listener } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt, type Listener } from "../../linux/listening-sockets.js";
 
 const dnsPort = 53;
 const nobody = { upstreams: [], forwardSingleLabels: true, search: [] };

@@ -8,7 +8,7 @@ import type {
   HostFacts,
   LeftoverFacts,
 } from "./facts.js";
-import type { Holder } from "./sockets.js";
+import type { Holder } from "../../linux/listening-sockets.js";
 
 /** `problem`: pontoon cannot work. `warning`: it can, but somebody should know. */
 export type Level = "ok" | "warning" | "problem";

@@ -12,7 +12,8 @@ import { container, endpoint, network } from "../inventory/testing/containers.js
 import { duplicateDescriptor } from "../../linux/descriptors.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { openDescriptors } from "../../linux/testing/loop.js";
-import { idOf, PublishedPorts, type BoundEntry } from "./published-ports.js";
+import { idOf, type BoundEntry } from "./entry.js";
+import { PublishedPorts } from "./published-ports.js";
 
 /** A pontoon-proxy and a state directory that only take notes. */
 class Bench {

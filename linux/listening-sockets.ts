@@ -1,7 +1,7 @@
-import { errorCode } from "../../common/errors.js";
-import { commandOf, processes } from "../../linux/proc.js";
-import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { boundSockets, eachHolder, waitingState } from "../../linux/proc-sockets.js";
+import { errorCode } from "../common/errors.js";
+import { inSlices, type Pieces } from "./pieces.js";
+import { commandOf, processes } from "./proc.js";
+import { boundSockets, eachHolder, waitingState } from "./proc-sockets.js";
 
 /** A socket that waits for queries: UDP bound and not connected, or TCP listening. */
 export interface Listener {
