@@ -143,7 +143,7 @@ t.test("forms, refusals and listings", async (t) => {
   await t.test("what makes no sense", async (t) => {
     await refused(t, ["web", "8090-8080:80"], /^pontoon: .*ends before it begins/);
     await refused(t, ["web", "8080-8082:80-81"], /^pontoon: .*3 ports of the host for 2/);
-    await refused(t, ["web", "80/icmp"], /no protocol/);
+    await refused(t, ["web", "80/icmp"], /not a protocol/);
     await refused(t, ["web", "65536"], /1 to 65535/);
     await refused(t, ["web", "8080:80", "132/sctp"], /^pontoon: .*SCTP/);
     await refused(t, ["nobody", "8080:80"], /^pontoon: no container is called nobody/);
