@@ -101,13 +101,13 @@ t.test("labels", { buffered: true }, async (t) => {
       rows.filter(({ state }) => state === "failed"),
       [{ reason: /http:80/ }, { hostPort: 8091, reason: /held by/ }, { transport: "sctp", reason: /SCTP/ }],
     );
-    t.match((await pontoon.cli("port", "--long")).stdout, /^bad .*failed .*http is no port/m);
+    t.match((await pontoon.cli("port", "--long")).stdout, /^bad .*failed .*http is not a port/m);
     const { stderr } = await pontoon.cli("port", "bad");
     t.match(
       stderr,
       /^pontoon: bad 80\/tcp -> 127\.0\.0\.1:8091 is not published: tcp port 127\.0\.0\.1:8091 is taken \(held by [^\n]*$/m,
     );
-    t.match(stderr, /^pontoon: bad: port http:80: http is no port/m);
+    t.match(stderr, /^pontoon: bad: port http:80: http is not a port/m);
     await client.vacate();
     await client.answers("127.0.0.1", 8091);
     t.equal(failures().length, 3, "each was told once");

@@ -143,14 +143,14 @@ t.test("forms, refusals and listings", async (t) => {
   await t.test("what makes no sense", async (t) => {
     await refused(t, ["web", "8090-8080:80"], /^pontoon: .*ends before it begins/);
     await refused(t, ["web", "8080-8082:80-81"], /^pontoon: .*3 ports of the host for 2/);
-    await refused(t, ["web", "80/icmp"], /no protocol/);
+    await refused(t, ["web", "80/icmp"], /not a protocol/);
     await refused(t, ["web", "65536"], /1 to 65535/);
     await refused(t, ["web", "8080:80", "132/sctp"], /^pontoon: .*SCTP/);
     await refused(t, ["nobody", "8080:80"], /^pontoon: no container is called nobody/);
     await refused(t, ["web"], /missing/, 2);
     await refused(t, ["web", "80", "--ip", "localhost"], /IP address/, 2);
     await refused(t, ["web", "80", "--allow", "10.0.0.0/99"], /network/, 2);
-    await refused(t, ["web", "198.51.100.7:8080:80"], /^pontoon: 198\.51\.100\.7 is no address of this host/);
+    await refused(t, ["web", "198.51.100.7:8080:80"], /^pontoon: 198\.51\.100\.7 is not an address of this host/);
     await refused(t, ["web", "--proxy-protocol", "v2", "8053:53/udp"], /^pontoon: .*TCP only/);
     await host.container({ name: "bare", networks: [] });
     await refused(t, ["bare", "--all"], /^pontoon: bare exposes no port/);

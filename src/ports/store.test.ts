@@ -113,7 +113,7 @@ t.test("a damaged file is put aside, and told", (t) => {
     ],
     [text({ container: "" }), /^ports\.0\.container: /],
     [text({ transport: "sctp" }), /^ports\.0\.transport: /],
-    [text({ ip: "localhost" }), /^ports\.0\.ip: is no address/],
+    [text({ ip: "localhost" }), /^ports\.0\.ip: is not an address/],
     [text({ ip: "fe80::1%lo" }), /^ports\.0\.ip: /],
     [text({ hostPort: "80" }), /^ports\.0\.hostPort: /],
     [text({ containerPort: 65_536 }), /^ports\.0\.containerPort: /],
