@@ -2,7 +2,7 @@ import { isIP, isIPv4 } from "node:net";
 import { decodeIPv6, encodeIPv6 } from "../../linux/address.js";
 import type { SocketAddress, Protocol } from "../publication/publication.js";
 
-/** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
+/** Version of what shims and pontoon-proxy say to each other. `tools/build-shim.mjs` reads it here for the shim in C. */
 export const PROTOCOL = 1;
 
 /** A longer message is none of a shim's, bytes. */
@@ -35,7 +35,7 @@ export type ShimMessage =
   | { readonly kind: "nonsense"; readonly reason: string };
 
 /**
- * Reads a message, e.g. `1 ask tcp 0.0.0.0 80 172.17.0.2 80 4026531840 0`: version, wish, protocol, host address and port,
+ * Reads a message, e.g. `1 ask tcp 0.0.0.0 80 172.17.0.2 80 4026531840 0`: version, kind, protocol, host address and port,
  * container address and port, inode of the network namespace, 1 if the socket was inherited. Never throws.
  */
 export function readShimMessage(bytes: Buffer): ShimMessage {
@@ -51,6 +51,13 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
   if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
   const request = readRequest(rest);
   return request ? { kind, request: request } : nonsense("the arguments make no sense");
+}
+
+/** A request as {@link readShimMessage} reads it. */
+export function shimMessage(kind: "ask" | "who" | "serve", request: ShimRequest): string {
+  const { protocol, host, container, namespace, inherited } = request;
+  const addresses = `${host.ip} ${host.port} ${container.ip} ${container.port}`;
+  return `${PROTOCOL} ${kind} ${protocol} ${addresses} ${namespace} ${inherited ? 1 : 0}`;
 }
 
 /** What two shims have in common of which one takes over from the other. */
