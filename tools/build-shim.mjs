@@ -1,6 +1,7 @@
 // Builds bin/pontoon-docker-proxy, the program dockerd starts for each published port: static and tiny, from proxy/shim/.
 // With musl (Debian: musl-tools) it takes 24 KB; the system's own C library does as well, with 700 KB on disk.
-// Without a compiler bin/pontoon-docker-proxy starts the TypeScript entry instead.
+// Without a compiler bin/pontoon-docker-proxy starts the TypeScript entry instead. Uses nothing but Node itself, as does the
+// build it is part of, which comes before npm packages can be loaded.
 import { chmodSync, existsSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
