@@ -35,6 +35,11 @@ export class BulkWorker {
     });
   }
 
+  /** Says that it can be given connections. */
+  begin(): void {
+    this.#channel.send({ kind: "ready" });
+  }
+
   /** Nobody steers it any more. */
   get isOrphan(): boolean {
     return this.#isOrphan;
@@ -148,7 +153,7 @@ class Share implements ConnectionOwner {
     throw new Error("a bulk worker dials nobody");
   }
 
-  onBulk(): void {
+  onBulk(): never {
     throw new Error("a connection here is bulk from the start");
   }
 

@@ -35,6 +35,8 @@ export class Control {
   readonly #held = new Map<string, Held>();
   #mentioned: Set<string> | undefined;
   #idle: Deadline | undefined;
+  /** Another process serves from now on. */
+  #isLeaving = false;
 
   constructor(
     private readonly server: ProxyServer,
@@ -66,9 +68,14 @@ export class Control {
     this.#tell({ kind: "failed-dials", id, reason });
   }
 
-  /** Asks for another bulk worker. */
-  wantWorker(): void {
-    this.#tell({ kind: "want-worker" });
+  /** Whether there is a daemon that starts bulk workers for us. */
+  get canStartWorkers(): boolean {
+    return this.#channel !== undefined && !this.#isLeaving;
+  }
+
+  /** Asks for bulk workers. */
+  wantWorkers(count: number): void {
+    for (let asked = 0; asked < count; asked++) this.#tell({ kind: "want-worker" });
   }
 
   #attach(fd: number): void {
@@ -131,6 +138,7 @@ export class Control {
       case "ping":
         return this.#tell({ kind: "pong", request: message.request });
       case "drain":
+        this.#isLeaving = true;
         this.#held.clear();
         return this.identity.drain();
       case "stop":
@@ -233,7 +241,6 @@ export class Control {
   #onSynced(): void {
     const mentioned = this.#mentioned;
     this.#mentioned = undefined;
-    if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
     if (mentioned) for (const id of [...this.#held.keys()]) if (!mentioned.has(id)) this.#close(id);
   }
 }

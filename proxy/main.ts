@@ -1,6 +1,6 @@
-// pontoon-proxy: the process behind published ports, and its bulk workers (--worker). Started by the daemon as root, with an
-// empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
-// everything it needs is loaded before it becomes an ordinary user.
+// pontoon-proxy: the process behind published ports; and each of its bulk workers (--worker). Both are started by the daemon as
+// root, with an empty capability bounding set. pontoon-proxy has a listening control socket as descriptor 3 and the one for shims
+// as descriptor 4. Everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { confinementProblem, descriptorLimit, dropPrivileges } from "../src/linux/privileges.js";
 import { Reactor } from "../src/linux/reactor.js";
@@ -9,7 +9,7 @@ import { BulkWorker } from "./bulk-worker.js";
 import { Control } from "./control.js";
 import { Pipes } from "./pipes.js";
 import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
-import { spawnWorker, workersWanted } from "./spawn-workers.js";
+import { workersWanted } from "./spawn-workers.js";
 
 /** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
 const controlDescriptor = 3;
@@ -37,17 +37,17 @@ reactor.start();
 
 function serve(): void {
   const workers = workersWanted();
-  const server = new ProxyServer(
+  const server: ProxyServer = new ProxyServer(
     reactor,
     { descriptors: descriptorLimit(), workers },
     {
-      onWorkerDeath: () => control.wantWorker(),
+      canStartWorkers: (): boolean => control.canStartWorkers,
+      onWorkersWanted: (count) => control.wantWorkers(count),
       onNotice: (reason) => control.notice(reason),
       onDeclined: (reason) => control.declined(reason),
       onFailedDials: (publication, reason) => control.failedDials(publication, reason),
     },
   );
-  for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, {
     version: values.version ?? "unknown",
     stop: once(() => server.stop(exit)),
@@ -67,6 +67,7 @@ function work(workers: number): void {
     process.exit(0),
   );
   dropPrivileges(user);
+  worker.begin();
   // While pontoon-proxy is there it says when connections must end; sent to all of a service, the signal is meant for it.
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);

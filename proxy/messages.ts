@@ -126,6 +126,7 @@ export const readToProxy = messageReader<ToProxy>({
 
 /** What a bulk worker says, if it makes sense. */
 export const readFromWorker = messageReader<FromWorker>({
+  ready: {},
   progress: { publication: count, ended: count, bytesToContainer: count, bytesToClients: count },
 });
 

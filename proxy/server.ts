@@ -29,22 +29,26 @@ export class ProxyServer {
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something whoever runs the host should know;
+   * @param events `canStartWorkers`: whether somebody would; `onWorkersWanted`: so many bulk workers are to be started; `onNotice`: something whoever runs the host should know;
    * `onDeclined`: why a shim was sent to Docker's own docker-proxy; `onFailedDials`: why connections of a publication fail
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
     events: {
-      readonly onWorkerDeath: () => void;
+      readonly canStartWorkers: () => boolean;
+      readonly onWorkersWanted: (count: number) => void;
       readonly onDeclined: (reason: string) => void;
       readonly onNotice: (reason: string) => void;
       readonly onFailedDials: (publication: string, reason: string) => void;
     },
   ) {
     const { poller, wheel } = reactor;
-    this.workersWanted = limits.workers;
-    this.workers = new BulkWorkers(poller, () => events.onWorkerDeath());
+    this.workers = new BulkWorkers(poller, wheel, {
+      wanted: limits.workers,
+      canStart: () => events.canStartWorkers(),
+      start: (count) => events.onWorkersWanted(count),
+    });
     const shortage = new Shortage(wheel, (reason) => events.onNotice(reason));
     this.#exhaustion = new Exhaustion(poller, wheel);
     this.publications = new Publications({
@@ -62,8 +66,6 @@ export class ProxyServer {
     });
     this.shims = new Shims(poller, wheel, this.publications, { onDeclined: (reason) => events.onDeclined(reason) });
   }
-
-  readonly workersWanted: number;
 
   /** Gives every port back to whoever had it before, ends when its connections have had their time. @param onIdle called then */
   stop(onIdle: () => void): void {

@@ -3,7 +3,7 @@ import { EADDRNOTAVAIL } from "../src/linux/constants.js";
 import type { Poller } from "../src/linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../src/linux/socket.js";
 import type { Deadline, DeadlineWheel } from "../src/linux/wheel.js";
-import type { BulkTaker, HandedOver } from "./bulk.js";
+import type { BulkTaker, HandedOver, Taken } from "./bulk.js";
 import { DialFailures } from "./dial-failures.js";
 import { familyOf, type Dialer } from "./dial.js";
 import type { Exhaustion } from "./exhaustion.js";
@@ -163,10 +163,12 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.tools.onNoSourcePort(this.publication, { ip: to, port: this.#target?.port ?? 0 });
   }
 
-  onBulk(connection: TcpConnection): void {
-    if (!connection.isDetachable || !this.#handedOver.take(connection)) return;
+  onBulk(connection: TcpConnection): Taken {
+    const taken = this.#handedOver.take(connection);
+    if (taken !== "taken") return taken;
     this.#count(connection);
     this.#connections.delete(connection);
+    return taken;
   }
 
   onEnd(connection: TcpConnection): void {

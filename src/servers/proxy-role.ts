@@ -112,8 +112,9 @@ export class ProxyRole {
     this.#closeAll();
   }
 
-  /** Leaves pontoon-proxy serving as it is, for the next daemon. */
+  /** Leaves pontoon-proxy serving as it is, for the next daemon; with bulk workers, since meanwhile nobody could start any. */
   leave(): void {
+    for (let count = 0; this.#connected && count < workersWanted(); count++) this.#addWorker();
     this.#client.leave();
     this.#closeAll();
   }
@@ -310,18 +311,27 @@ export class ProxyRole {
     this.#workers = this.#workers.filter((at) => now - at < workersWithin);
     if (this.#workers.length >= workersAtMost) {
       if (!this.#lacksWorkers)
-        this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
+        this.log.error("pontoon-proxy wants bulk workers again and again: bulk is relayed among everything else");
       this.#lacksWorkers = true;
       return;
     }
     this.#lacksWorkers = false;
     this.#workers.push(now);
-    const channel = spawnWorker(proxyServer.user, workersWanted(), "ignore");
     try {
-      this.#client.send({ kind: "worker" }, [channel]);
-    } finally {
-      closeDescriptor(channel);
+      const { user, nodeFlags } = proxyServer;
+      const channel = spawnWorker(user, nodeFlags, (reason) => this.#onWorkerDeath(reason));
+      try {
+        this.#client.send({ kind: "worker" }, [channel]);
+      } finally {
+        closeDescriptor(channel);
+      }
+    } catch (error) {
+      this.#onWorkerDeath(describeError(error));
     }
+  }
+
+  #onWorkerDeath(reason: string): void {
+    this.log.warn({ reason }, "a bulk worker of pontoon-proxy has ended; what it carried was reset");
   }
 
   #awaits(id: string): Promise<PontoonError | undefined> {
