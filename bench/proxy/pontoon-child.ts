@@ -36,7 +36,7 @@ function start(runDir: string): ProxyRole {
   const poller = new NodePoller();
   const events = { onBegin: () => undefined, onFailed: () => undefined };
   const options = { runDir, version, settings: { drainMs: 0 } };
-  const started = new ProxyRole(poller.poller, options, pino({ level: "error" }, pino.destination(2)), events);
+  const started = new ProxyRole(poller.poller, options, pino({ level: "warn" }, pino.destination(2)), events);
   poller.start();
   started.start();
   return started;
