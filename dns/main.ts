@@ -2,7 +2,7 @@
 // and a listening control socket as descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { confinementProblem, dropPrivileges } from "../src/linux/privileges.js";
-import { Reactor } from "../src/linux/reactor.js";
+import { RARELY, Reactor } from "../src/linux/reactor.js";
 import { checkLayouts } from "../src/linux/selftest.js";
 import { Control } from "./control.js";
 
@@ -17,7 +17,7 @@ if (unconfined !== undefined)
   throw new Error(`pontoon-dns ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
-const reactor = new Reactor();
+const reactor = new Reactor(RARELY);
 const control = new Control(reactor, { version: values.version ?? "unknown", stop });
 dropPrivileges(user);
 control.listen(controlDescriptor);

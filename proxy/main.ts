@@ -3,7 +3,7 @@
 // as descriptor 4. Everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { confinementProblem, descriptorLimit, dropPrivileges } from "../src/linux/privileges.js";
-import { Reactor } from "../src/linux/reactor.js";
+import { RARELY, Reactor } from "../src/linux/reactor.js";
 import { checkLayouts } from "../src/linux/selftest.js";
 import { BulkWorker } from "./bulk-worker.js";
 import { Control } from "./control.js";
@@ -30,7 +30,7 @@ if (unconfined !== undefined)
   throw new Error(`pontoon-proxy ${unconfined}; it was not started by a pontoon daemon of this version`);
 
 checkLayouts();
-const reactor = new Reactor();
+const reactor = new Reactor(RARELY);
 if (values.worker === undefined) serve();
 else work(Number(values.worker));
 reactor.start();
