@@ -56,7 +56,7 @@ export class Control {
       released: (sandbox) => this.#tell({ kind: "released", sandbox }),
       answering: (sandbox, answering) => this.#tell({ kind: "answering", sandbox, answering }),
     });
-    this.#flushLog();
+    this.server.log.onWaiting = () => this.#flushLogSoon();
     this.#turn();
   }
 
@@ -309,9 +309,12 @@ export class Control {
     }
   }
 
-  #flushLog(): void {
-    this.reactor.wheel.in(logEvery, () => this.#flushLog());
-    this.server.log.flush((queries, dropped) => this.#channel?.sendOrDrop({ kind: "log", queries, dropped }) ?? false);
+  #flushLogSoon(): void {
+    const { log } = this.server;
+    this.reactor.wheel.in(logEvery, () => {
+      log.flush((queries, dropped) => this.#channel?.sendOrDrop({ kind: "log", queries, dropped }) ?? false);
+      if (log.isWaiting) this.#flushLogSoon(); // that some were lost is still to be told
+    });
   }
 }
 
