@@ -115,13 +115,14 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   closeDescriptor(theirs);
 });
 
-t.test("a worker more than is wanted ends", async (t) => {
+t.test("a worker more than is wanted ends", (t) => {
   const { workers } = start(t, { wanted: 1 });
   const pairs = [packetPair(), packetPair()] as const;
   for (const [ours] of pairs) workers.add(ours);
   t.equal(receivePacket(pairs[0][1]), undefined, "the first has its channel");
   t.equal(receivePacket(pairs[1][1]), "closed");
   for (const [, theirs] of pairs) closeDescriptor(theirs);
+  t.end();
 });
 
 /** A connection that the service sends to without end, and the client reads from. */
