@@ -41,7 +41,7 @@ export class Control implements ServerEvents {
       drain: () => this.#drain(),
       stop: identity.stop,
     });
-    this.#flushLog();
+    this.server.log.onWaiting = () => this.#flushLogSoon();
     this.#silence = new DaemonSilence(server.reactor.timers, () => this.#orphan());
   }
 
@@ -260,9 +260,12 @@ export class Control implements ServerEvents {
     }
   }
 
-  #flushLog(): void {
-    this.server.reactor.timers.schedule(logEvery, () => this.#flushLog());
-    this.server.log.flush((queries, dropped) => this.#daemon.tellOrDrop({ kind: "log", queries, dropped }));
+  #flushLogSoon(): void {
+    const { log } = this.server;
+    this.server.reactor.timers.schedule(logEvery, () => {
+      log.flush((queries, dropped) => this.#daemon.tellOrDrop({ kind: "log", queries, dropped }));
+      if (log.isWaiting) this.#flushLogSoon(); // that some were lost is still to be told
+    });
   }
 }
 

@@ -2,7 +2,7 @@
 // and a listening control socket as descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { dropPrivileges } from "../linux/privileges.js";
-import { Reactor } from "../linux/reactor.js";
+import { RARELY, Reactor } from "../linux/reactor.js";
 import { CONTROL_DESCRIPTOR, startedAs } from "../server/start.js";
 import { Control } from "./control.js";
 import { DnsServer } from "./server.js";
@@ -10,7 +10,7 @@ import { DnsServer } from "./server.js";
 const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" } }, strict: true });
 const { user, version } = startedAs("pontoon-dns", values);
 
-const reactor = new Reactor();
+const reactor = new Reactor(RARELY);
 const server: DnsServer = new DnsServer(reactor, {
   wantSockets: (sandbox, family, udp, tcp) => control.wantSockets(sandbox, family, udp, tcp),
   ended: (sandbox) => control.ended(sandbox),

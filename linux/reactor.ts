@@ -3,8 +3,10 @@ import { libuvDescriptor } from "./libuv.js";
 import { Poller } from "./poller.js";
 import { TimerWheel } from "./timer-wheel.js";
 
-/** Node's own loop is visited at least this often (ms), so that its signals, timers and finalizers work. */
-const visitEvery = 100;
+/** Node's own loop is visited at least this often (ms), so that its timers work. */
+const visitAtLeast = 100;
+/** For a server, which sets none of them: what V8 has put off is done so late at most. A visit costs half a millisecond. */
+export const RARELY = 1000;
 /** Rounds of our own loop before Node gets a turn even though descriptors stay busy. */
 const roundsAtMost = 64;
 
@@ -17,6 +19,9 @@ export class Reactor {
   readonly timers = new TimerWheel();
   #nodeIsReady = false;
   #running = false;
+
+  /** @param visitEvery Node's own timers may be as late as that, ms; its signals and what its threads have done never are */
+  constructor(private readonly visitEvery: number = visitAtLeast) {}
 
   start(): void {
     if (this.#running) return;
@@ -35,7 +40,7 @@ export class Reactor {
   readonly #turn = (): void => {
     if (!this.#running) return;
     // Only another visit tells the kernel what Node's handlers have just begun, such as a new socket.
-    let patience = this.#nodeIsReady ? 0 : visitEvery;
+    let patience = this.#nodeIsReady ? 0 : this.visitEvery;
     let now = this.timers.now();
     const visitAt = now + patience;
     this.#nodeIsReady = false;

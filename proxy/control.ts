@@ -22,6 +22,8 @@ export class Control {
   /** What daemons opened, without the publications of shims. */
   readonly #held = new Map<string, Held>();
   #idle: Timer | undefined;
+  /** Another process serves from now on. */
+  #isLeaving = false;
 
   constructor(
     private readonly server: ProxyServer,
@@ -61,9 +63,14 @@ export class Control {
     this.#daemon.tell({ kind: "failed-dials", id, reason });
   }
 
-  /** Asks for another bulk worker. */
-  wantWorker(): void {
-    this.#daemon.tell({ kind: "want-worker" });
+  /** Whether there is a daemon that starts bulk workers for us. */
+  get canStartWorkers(): boolean {
+    return this.#daemon.isThere && !this.#isLeaving;
+  }
+
+  /** Asks for bulk workers. */
+  wantWorkers(count: number): void {
+    for (let asked = 0; asked < count; asked++) this.#daemon.tell({ kind: "want-worker" });
   }
 
   #onAttached(): void {
@@ -84,6 +91,7 @@ export class Control {
   }
 
   #drain(): void {
+    this.#isLeaving = true;
     this.#held.clear();
     this.identity.drain();
   }
@@ -198,7 +206,6 @@ export class Control {
   }
 
   #onSynced(): void {
-    if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
     this.#daemon.allTold(this.#known());
   }
 

@@ -22,20 +22,32 @@ function flood(socket: Socket): void {
   write();
 }
 
+/** What a client says first, or bytes without end if it asks for them. */
+function echoOrFlood(socket: Socket): void {
+  socket.once("data", (bytes) => {
+    if (String(bytes) === "flood") return flood(socket);
+    socket.write(bytes);
+    echo(socket);
+  });
+}
+
 t.test("it serves as an ordinary user with nothing to gain", options, async (t) => {
-  const server = await TestServer.start(t, echo);
+  const server = await TestServer.start(t, echoOrFlood);
   const proxy = new ProxyProcess(t);
   const daemon = await proxy.daemon();
-  const client = TestClient.to(t, await daemon.open(server.address));
+  const address = await daemon.open(server.address);
+  const client = TestClient.to(t, address);
   client.socket.write("x");
   await until("the echo", () => client.text === "x");
+  t.same(proxy.workers(), [], "nobody is there to move bulk while there is none");
+  const bulk = connect({ host: address.ip, port: address.port }).resume();
+  t.teardown(() => bulk.destroy());
+  bulk.write("flood");
+  await daemon.reportThat("a worker is ready", ({ workers }) => workers > 0);
   const pids = [proxy.child.pid!, ...proxy.workers()];
   t.ok(pids.length >= 2);
   for (const pid of pids) {
-    await until(
-      "a worker has dropped its privileges",
-      () => status(pid, "NoNewPrivs") === "1" && status(pid, "Seccomp_filters") === "2",
-    );
+    t.same([status(pid, "NoNewPrivs"), status(pid, "Seccomp_filters")], ["1", "2"]);
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       const of = (key: string) => status(`${pid}/task/${thread}`, key);
       t.matchOnly([of("Uid"), of("Gid")], [new RegExp(`^${TEST_USER}\\s`), new RegExp(`^${TEST_USER}\\s`)]);
@@ -201,7 +213,6 @@ t.test("one gigabyte arrives as it was sent, through a bulk worker, whose bytes 
   const daemon = await proxy.daemon();
   const { ip: host, port } = await daemon.open(server.address);
   const ofWorkers = () => proxy.workers().reduce((sum, pid) => sum + sockets(pid), 0);
-  const before = ofWorkers();
   const received = createHash("sha256");
   let [length, ended] = [0, false];
   const client = connect({ host, port });
@@ -211,7 +222,7 @@ t.test("one gigabyte arrives as it was sent, through a bulk worker, whose bytes 
   });
   client.on("end", () => (ended = true));
   await until("some is there", () => length > 64 << 20);
-  await until("a worker has its sockets", () => ofWorkers() === before + 2);
+  await until("a worker has its sockets, besides its channel", () => ofWorkers() === 3);
   await until("the end", () => ended);
   t.equal(length, total);
   t.equal(received.digest("hex"), sent.digest("hex"));
@@ -220,11 +231,9 @@ t.test("one gigabyte arrives as it was sent, through a bulk worker, whose bytes 
 });
 
 t.test("a worker that dies takes its own connections along, and no others", options, async (t) => {
-  const server = await TestServer.start(t, (socket) =>
-    socket.once("data", (bytes) => (String(bytes) === "flood" ? flood(socket) : echo(socket))),
-  );
+  const server = await TestServer.start(t, echoOrFlood);
   const proxy = new ProxyProcess(t);
-  const daemon = await proxy.daemon();
+  const daemon = await proxy.daemonWithWorker();
   const address = await daemon.open(server.address);
   const idle = TestClient.to(t, address);
   idle.socket.write("hello");
@@ -236,14 +245,14 @@ t.test("a worker that dies takes its own connections along, and no others", opti
   t.teardown(() => bulk.destroy());
   bulk.write("flood");
   await until("it moves", () => length > 32 << 20);
-  const workers = proxy.workers();
-  for (const pid of workers) process.kill(pid, "SIGKILL");
+  await until("a worker has it", () => proxy.workers().some((pid) => sockets(pid) === 3));
+  proxy.startsWorkers = false;
+  for (const pid of proxy.workers()) process.kill(pid, "SIGKILL");
   await until("it is over", () => closed);
   await daemon.reportThat(
     "it is not counted",
     ({ publications, workers }) => publications[0]?.connections === 1 && workers === 0,
   );
-  await daemon.hear("want-worker");
   idle.socket.write("x");
   await until("the other goes on", () => idle.text.endsWith("x"));
   // Without a worker bulk goes on where it began.
@@ -258,7 +267,7 @@ t.test("a worker that dies takes its own connections along, and no others", opti
 t.test("bulk goes on when the proxy itself has ended, and its worker ends with it", options, async (t) => {
   const server = await TestServer.start(t, flood);
   const proxy = new ProxyProcess(t);
-  const daemon = await proxy.daemon();
+  const daemon = await proxy.daemonWithWorker();
   const address = await daemon.open(server.address);
   const bulk = connect({ host: address.ip, port: address.port });
   let length = 0;
@@ -266,6 +275,7 @@ t.test("bulk goes on when the proxy itself has ended, and its worker ends with i
   t.teardown(() => bulk.destroy());
   await until("it moves", () => length > 32 << 20);
   const workers = proxy.workers();
+  await until("a worker has it", () => workers.some((pid) => sockets(pid) === 3));
   proxy.child.kill("SIGKILL");
   await until("the proxy has ended", () => daemon.closed);
   const then = length;

@@ -1,15 +1,15 @@
-// pontoon-proxy: the process behind published ports, and its bulk workers (--worker). Started by the daemon as root, with an
-// empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
-// everything it needs is loaded before it becomes an ordinary user.
+// pontoon-proxy: the process behind published ports; and each of its bulk workers (--worker). Both are started by the daemon as
+// root, with an empty capability bounding set. pontoon-proxy has a listening control socket as descriptor 3 and the one for shims
+// as descriptor 4. Everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
 import { descriptorLimit, dropPrivileges } from "../linux/privileges.js";
-import { Reactor } from "../linux/reactor.js";
+import { RARELY, Reactor } from "../linux/reactor.js";
 import { CONTROL_DESCRIPTOR, startedAs } from "../server/start.js";
 import { BulkWorker } from "./bulk/bulk-worker.js";
 import { Control } from "./control.js";
 import { Pipes } from "./tcp/pipes.js";
 import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
-import { spawnWorker, workersWanted } from "./bulk/spawn-workers.js";
+import { workersWanted } from "./bulk/spawn-workers.js";
 
 const shimsDescriptor = 4;
 /** A listener of the kernel's own queue has to be set up again when a container is back, and UDP flows choose their source ports. */
@@ -21,24 +21,24 @@ const { values } = parseArgs({
 });
 const { user, version } = startedAs("pontoon-proxy", values);
 
-const reactor = new Reactor();
+const reactor = new Reactor(RARELY);
 if (values.worker === undefined) serve();
 else work(Number(values.worker));
 reactor.start();
 
 function serve(): void {
   const workers = workersWanted();
-  const server = new ProxyServer(
+  const server: ProxyServer = new ProxyServer(
     reactor,
     { descriptors: descriptorLimit(), workers },
     {
-      onWorkerDeath: () => control.wantWorker(),
+      canStartWorkers: (): boolean => control.canStartWorkers,
+      onWorkersWanted: (count) => control.wantWorkers(count),
       onNotice: (reason) => control.notice(reason),
       onDeclined: (reason) => control.declined(reason),
       onFailedDials: (publication, reason) => control.failedDials(publication, reason),
     },
   );
-  for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, {
     version,
     stop: once(() => server.stop(exit)),
@@ -59,6 +59,7 @@ function work(workers: number): void {
     process.exit(0),
   );
   dropPrivileges(user);
+  worker.begin();
   // While pontoon-proxy runs, it decides when connections end. A signal to all processes of a service is meant for it.
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);

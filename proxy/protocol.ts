@@ -6,7 +6,7 @@ import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
 /** After the handshake, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 2;
+export const PROTOCOL = 3;
 
 /** Addresses told of in one message. */
 export const GONE_AT_MOST = 1000;
@@ -41,7 +41,7 @@ export type ToProxy =
   | { readonly kind: "avoid"; readonly request: number; readonly ports: readonly number[] }
   /** Addresses that a container has lost: connections of any publication to them are reset, and flows forgotten. */
   | { readonly kind: "gone"; readonly addresses: readonly string[] }
-  /** Descriptor: the channel of a new bulk worker. */
+  /** Descriptor: the channel of a new bulk worker. One that is not wanted has its channel closed, and ends. */
   | { readonly kind: "worker" }
   | { readonly kind: "report"; readonly request: number }
   | { readonly kind: "ping"; readonly request: number };
@@ -58,7 +58,7 @@ export type ToDaemon =
   | { readonly kind: "notice"; readonly reason: string }
   /** Connections to the container of a publication fail. Reason: name of an errno. At most one a minute of each. */
   | { readonly kind: "failed-dials"; readonly id: string; readonly reason: string }
-  /** A bulk worker has ended, or is wanted for the first time. Without one, bulk is relayed among everything else. */
+  /** A bulk worker is to be started. Until there is one, bulk is relayed among everything else. */
   | { readonly kind: "want-worker" }
   /** More parts follow if it says so. Each has other publications, and the last everything else. */
   | { readonly kind: "reported"; readonly request: number; readonly report: Report; readonly more?: boolean }

@@ -29,22 +29,27 @@ export class ProxyServer {
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something those who run the host should know;
+   * @param events `canStartWorkers`: whether somebody would; `onWorkersWanted`: so many bulk workers are to be started;
+   *   `onNotice`: something those who run the host should know;
    * `onDeclined`: why a shim was sent to Docker's own docker-proxy; `onFailedDials`: why connections of a publication fail
    */
   constructor(
     readonly reactor: Reactor,
     limits: { readonly descriptors: number; readonly workers: number },
     events: {
-      readonly onWorkerDeath: () => void;
+      readonly canStartWorkers: () => boolean;
+      readonly onWorkersWanted: (count: number) => void;
       readonly onDeclined: (reason: string) => void;
       readonly onNotice: (reason: string) => void;
       readonly onFailedDials: (publication: string, reason: string) => void;
     },
   ) {
-    const { poller, timers: timers } = reactor;
-    this.workersWanted = limits.workers;
-    this.workers = new BulkWorkers(poller, () => events.onWorkerDeath());
+    const { poller, timers } = reactor;
+    this.workers = new BulkWorkers(poller, timers, {
+      wanted: limits.workers,
+      canStart: () => events.canStartWorkers(),
+      start: (count) => events.onWorkersWanted(count),
+    });
     const shortage = new Shortage(timers, (reason) => events.onNotice(reason));
     this.#exhaustion = new DescriptorWaiters(poller, timers);
     this.publications = new Publications({
@@ -62,8 +67,6 @@ export class ProxyServer {
     });
     this.shims = new Shims(poller, timers, this.publications, { onDeclined: (reason) => events.onDeclined(reason) });
   }
-
-  readonly workersWanted: number;
 
   /** Gives every port back to Docker's own docker-proxy. @param onIdle called when its connections have had their time */
   stop(onIdle: () => void): void {

@@ -69,6 +69,11 @@ export class DaemonLink<Held, ToServer, ToDaemon> {
     });
   }
 
+  /** Whether there is a daemon. */
+  get isThere(): boolean {
+    return this.#channel !== undefined;
+  }
+
   /** Whether the daemon is still telling what there is. */
   get isBeingTold(): boolean {
     return this.#mentioned !== undefined;

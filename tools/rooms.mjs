@@ -103,7 +103,7 @@ export const rooms = {
   "proxy/testing": {
     files: ["proxy/testing/**"],
     holds: "what tests of pontoon-proxy share",
-    imports: ["proxy", ...proxyRooms, "proxy/source-ports", ...ground],
+    imports: ["proxy", ...proxyRooms, "proxy/source-ports", "proxy/bulk/start", ...ground],
   },
   "proxy/publication": {
     files: ["proxy/publication/**"],

@@ -28,8 +28,8 @@ const descriptorsGoal = { kind: "at most", value: 0, unit: "descriptors" } as co
 /** Opens and closes connections for a long time. */
 export async function measureChurn({ options, progress, undo }: Bench<ProxyOptions>): Promise<Outcome> {
   const world = await worldWithTarget(undo);
-  const { ports, processes } = await contend(world, pontoonSide);
-  const server = processes[0]!;
+  const { ports, side } = await contend(world, pontoonSide);
+  const server = (await side.processes())[0]!;
   await runWrk(world, ports.connections, 1);
   await pause(settling);
   const descriptorsBefore = descriptors(world, server);

@@ -74,9 +74,9 @@ export async function measureIdle({ options, progress, undo }: Bench<ProxyOption
 }
 
 async function hold(world: World, kind: SideKind, connections: number, seconds: number): Promise<Held> {
-  const { side, ports, processes } = await contend(world, kind);
+  const { side, ports } = await contend(world, kind);
   // Of docker-proxies the one that serves this port: it was published first.
-  const server = processes[0]!;
+  const server = (await side.processes())[0]!;
   const port = ports.requests;
   const clients = world.helper<ClientsRequest, object>(childProgram("clients-child.js"));
   const to = { ip: clientAddress, port };

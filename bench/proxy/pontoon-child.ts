@@ -1,11 +1,11 @@
-// Starts pontoon-proxy as the daemon does, says which processes that made, and leaves it to itself.
+// Has a pontoon-proxy run as the daemon does, starts the bulk workers it wants, and says which processes there are.
 import { mkdirSync, readdirSync, readFileSync } from "node:fs";
+import { pino } from "pino";
 import { answerRequests } from "../../integration/lab/helper-child.js";
 import { until } from "../../integration/lab/until.js";
-import { workersWanted } from "../../proxy/bulk/spawn-workers.js";
+import { NodePoller } from "../../linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "../../linux/privileges.js";
-import { proxyFiles, proxyServer } from "../../src/ports/program.js";
-import { startServer } from "../../src/supervisor/process.js";
+import { ProxyClient } from "../../src/ports/proxy-client.js";
 import { version } from "../../src/version.js";
 
 export interface PontoonRequest {
@@ -13,7 +13,7 @@ export interface PontoonRequest {
 }
 
 export interface PontoonReply {
-  /** Process id of pontoon-proxy, and those of its bulk workers. */
+  /** Process id of pontoon-proxy, and those of the bulk workers that run. */
   readonly proxy: number;
   readonly workers: readonly number[];
 }
@@ -21,14 +21,31 @@ export interface PontoonReply {
 /** The daemon's, which its servers inherit. */
 const niceness = -5;
 
+let client: ProxyClient | undefined;
+
 answerRequests(async ({ runDir }: PontoonRequest): Promise<PontoonReply> => {
+  const { server } = (client ??= start(runDir));
+  const proxy = server.kind === "running" ? server.pid : await pidOf(client);
+  return { proxy, workers: childrenOf(process.pid).filter((pid) => pid !== proxy) };
+});
+
+function start(runDir: string): ProxyClient {
   mkdirSync(runDir, { recursive: true });
   goAhead(niceness);
   raiseDescriptorLimit();
-  const proxy = startServer(proxyServer, proxyFiles(runDir), version).pid!;
-  await until(() => childrenOf(proxy).length === workersWanted(), { timeoutMs: 20_000, what: "the bulk workers run" });
-  return { proxy, workers: childrenOf(proxy) };
-});
+  const poller = new NodePoller();
+  const events = { onBegin: () => undefined, onFailed: () => undefined };
+  const options = { runDir, version, settings: { drainMs: 0 } };
+  const started = new ProxyClient(poller.poller, options, pino({ level: "warn" }, pino.destination(2)), events);
+  poller.start();
+  started.start();
+  return started;
+}
+
+async function pidOf(client: ProxyClient): Promise<number> {
+  await until(() => client.server.kind === "running", { timeoutMs: 20_000, what: "pontoon-proxy runs" });
+  return client.server.kind === "running" ? client.server.pid : 0;
+}
 
 function childrenOf(pid: number): readonly number[] {
   const isChild = (name: string) => /^\d+$/.test(name) && parentOf(name) === pid;

@@ -76,26 +76,27 @@ class DockerProxies implements Side {
 
 let started = 0;
 
-/** pontoon-proxy with its workers, and a shim for each mapping. */
+/** pontoon-proxy, what stands for the daemon and starts its workers, and a shim for each mapping. */
 class PontoonSide implements Side {
   readonly name = "pontoon";
 
   private constructor(
     private readonly world: World,
-    private readonly servers: readonly number[],
+    private readonly runDir: string,
+    private readonly daemon: HelperProcess<PontoonRequest, PontoonReply>,
     private readonly shims: DockerProxies,
   ) {}
 
   static async start(world: World): Promise<PontoonSide> {
     const runDir = `/run/bench/pontoon-${++started}`;
-    const starter = world.helper<PontoonRequest, PontoonReply>(childProgram("pontoon-child.js"));
-    const { proxy, workers } = await starter.call({ runDir });
-    await starter.release();
+    const daemon = world.helper<PontoonRequest, PontoonReply>(childProgram("pontoon-child.js"));
+    await daemon.call({ runDir });
     // Patient: becoming Docker's own docker-proxy meanwhile would spoil what is measured.
     const env = { PONTOON_RUN_DIR: runDir, PONTOON_PATIENCE_MS: "20000" };
     return new PontoonSide(
       world,
-      [proxy, ...workers],
+      runDir,
+      daemon,
       new DockerProxies(world, "pontoon", join(repositoryRoot, "bin", "pontoon-docker-proxy"), env),
     );
   }
@@ -105,11 +106,18 @@ class PontoonSide implements Side {
   }
 
   async processes(): Promise<readonly number[]> {
-    return [...this.servers, ...(await this.shims.processes())];
+    return [...(await this.#servers()), ...(await this.shims.processes())];
   }
 
   async stop(): Promise<void> {
     await this.shims.stop();
-    await this.world.run(["kill", "-KILL", ...this.servers.map(String)]);
+    const servers = await this.#servers();
+    await this.daemon.release(); // or it would start another
+    await this.world.run(["kill", "-KILL", ...servers.map(String)]);
+  }
+
+  async #servers(): Promise<readonly number[]> {
+    const { proxy, workers } = await this.daemon.call({ runDir: this.runDir });
+    return [proxy, ...workers];
   }
 }

@@ -20,12 +20,11 @@ export async function worldWithTarget(undo: Undo): Promise<World> {
   return world;
 }
 
-/** One of those that take turns: where it has published the target's services, and what it serves them with. */
+/** One of those that take turns, and where it has published the target's services. */
 export interface Contender {
   readonly name: Side["name"];
   readonly side: Side;
   readonly ports: TargetPorts;
-  readonly processes: readonly number[];
 }
 
 const firstPorts = { pontoon: 20_000, "docker-proxy": 21_000 };
@@ -44,7 +43,7 @@ export async function contend(world: World, kind: SideKind): Promise<Contender> 
     containerPort: targetPorts[service],
   }));
   await side.publish(mappings);
-  return { name: kind.name, side, ports, processes: await side.processes() };
+  return { name: kind.name, side, ports };
 }
 
 /** A world in which both have published the same target. */
@@ -61,10 +60,10 @@ export async function buildSite(undo: Undo): Promise<Site> {
 /** Does something under load. @returns what it came to, and the CPU seconds it cost the contender's processes */
 export async function withCpu<Result>(
   world: World,
-  { processes }: Contender,
+  { side }: Contender,
   load: () => Promise<Result>,
 ): Promise<{ readonly result: Result; readonly cpu: number }> {
-  const before = cpuSeconds(world, processes);
+  const before = cpuSeconds(world, await side.processes());
   const result = await load();
-  return { result, cpu: cpuSeconds(world, processes) - before };
+  return { result, cpu: cpuSeconds(world, await side.processes()) - before }; // what has been started meanwhile included
 }

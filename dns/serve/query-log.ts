@@ -10,11 +10,14 @@ const entriesAtMost = 256;
 /** Queries on their way to the daemon's log. Serving never waits for it: what is not taken is dropped and counted. */
 export class QueryLog {
   enabled = false;
+  /** Called when there is something to hand over, and was nothing before. */
+  onWaiting: () => void = () => undefined;
   #entries: QueryLogEntry[] = [];
   #dropped = 0;
 
   record(sandbox: Sandbox, question: Question, transport: "udp" | "tcp", resolved: Resolved, began: number): void {
     if (!this.enabled) return;
+    if (!this.isWaiting) this.onWaiting();
     if (this.#entries.length >= entriesAtMost) {
       this.#dropped++;
       return;
@@ -31,9 +34,13 @@ export class QueryLog {
     });
   }
 
+  get isWaiting(): boolean {
+    return this.#entries.length > 0 || this.#dropped > 0;
+  }
+
   /** Hands over what has gathered, if anything has. */
   flush(send: (queries: readonly QueryLogEntry[], dropped: number) => boolean): void {
-    if (this.#entries.length === 0 && this.#dropped === 0) return;
+    if (!this.isWaiting) return;
     const queries = this.#entries;
     const dropped = this.#dropped;
     this.#entries = [];

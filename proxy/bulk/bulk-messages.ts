@@ -8,6 +8,7 @@ const addresses = listOf(word(64), GONE_AT_MOST);
 
 /** What a bulk worker says, if it makes sense. */
 export const readFromWorker = messageReader<FromWorker>({
+  ready: {},
   progress: { publication: count, ended: count, bytesToContainer: count, bytesToClients: count },
 });
 

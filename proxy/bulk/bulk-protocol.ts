@@ -21,10 +21,13 @@ export type ToWorker =
   | { readonly kind: "end"; readonly publication: number; readonly to?: readonly string[] };
 
 /** What has happened since the last of these. */
-export interface FromWorker {
+export interface Progress {
   readonly kind: "progress";
   readonly publication: number;
   readonly ended: number;
   readonly bytesToContainer: number;
   readonly bytesToClients: number;
 }
+
+/** A worker says once that it is ready: what it were given before would wait for its start. */
+export type FromWorker = { readonly kind: "ready" } | Progress;

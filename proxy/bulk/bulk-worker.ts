@@ -35,7 +35,12 @@ export class BulkWorker {
     });
   }
 
-  /** pontoon-proxy has ended. */
+  /** Says that it can be given connections. */
+  begin(): void {
+    this.#channel.send({ kind: "ready" });
+  }
+
+  /** Nobody steers it any more. */
   get isOrphan(): boolean {
     return this.#isOrphan;
   }
@@ -148,7 +153,7 @@ class Share implements ConnectionOwner {
     throw new Error("a bulk worker opens no connections of its own");
   }
 
-  onBulk(): void {
+  onBulk(): never {
     throw new Error("a bulk worker's connections are bulk from the start");
   }
 

@@ -1,10 +1,17 @@
-import t from "tap";
-import { sendPacket } from "../../linux/packet-connection.js";
+import t, { type Test } from "tap";
+import { receivePacket, sendPacket } from "../../linux/packet-connection.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
+import { TimerWheel } from "../../linux/timer-wheel.js";
 import { BulkWorkers } from "./bulk-workers.js";
+import type { ToWorker } from "./bulk-protocol.js";
+import { sendAny } from "../../linux/stream.js";
+import { connected, type Peer } from "../testing/peer.js";
+import { TestProxy, until } from "../testing/proxy.js";
 
 const progress = { kind: "progress", publication: 1, ended: 0, bytesToContainer: 5, bytesToClients: 7 };
+const minute = 60_000;
+const block = Buffer.alloc(1 << 20, ".");
 
 for (const [what, message] of [
   ["ends connections it was not given", { ...progress, ended: 1 }],
@@ -18,16 +25,180 @@ for (const [what, message] of [
     const before = openDescriptors();
     const loop = new TestLoop();
     const [ours, theirs] = packetPair();
-    let deaths = 0;
-    const workers = new BulkWorkers(loop.poller, () => deaths++);
+    const workers = new BulkWorkers(loop.poller, new TimerWheel(), {
+      wanted: 1,
+      canStart: () => true,
+      start: () => t.fail("none is wanted"),
+    });
     const share = workers.begin(1000, () => t.fail("no connection has ended"));
     workers.add(ours);
-    sendPacket(theirs, Buffer.from(JSON.stringify(progress)));
+    say(theirs, { kind: "ready" });
+    say(theirs, progress);
     await loop.until("progress is heard", () => share.counters.bytesToClients === 7);
+    t.equal(workers.size, 1);
     sendPacket(theirs, Buffer.from(JSON.stringify(message)), [theirs]);
-    await loop.until("it is let go", () => deaths === 1);
-    t.same([workers.size, share.size, share.counters], [0, 0, { bytesToContainer: 5, bytesToClients: 7 }]);
+    await loop.until("it is let go", () => workers.size === 0);
+    t.same([share.size, share.counters], [0, { bytesToContainer: 5, bytesToClients: 7 }]);
     closeDescriptor(theirs);
     loop.poller.close();
     t.equal(openDescriptors(), before, "what came along is closed");
   });
+
+t.test("bulk goes on where it is until workers are ready, of which one set is started for all", async (t) => {
+  const { workers, asked, bulk } = start(t, { wanted: 2 });
+  t.equal(asked.length, 0, "none is started before there is bulk");
+  const moving = [await bulk(), await bulk(), await bulk()];
+  t.same(asked, [2]);
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  for (const each of moving) await moves(each, 5 << 20);
+  t.same(heard(theirs), [], "one that is not ready is given nothing");
+  say(theirs, { kind: "ready" });
+  let given = 0;
+  await until("it is given all", () => {
+    moving.forEach(move);
+    given += heard(theirs).length;
+    return given === 3;
+  });
+  t.same(asked, [2]);
+  closeDescriptor(theirs);
+});
+
+t.test("where no worker comes bulk is spliced, and none is asked for again at once", async (t) => {
+  const { workers, asked, bulk, pass, isSpliced } = start(t, { wanted: 1 });
+  const first = await bulk();
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  t.notOk(await isSpliced(first), "a worker is waited for: what is in a pipe could not be handed over");
+  closeDescriptor(theirs);
+  t.ok(await isSpliced(first));
+  await bulk();
+  t.same(asked, [1]);
+  pass(10_000);
+  const second = await bulk();
+  t.same(asked, [1, 1]);
+  t.notOk(await isSpliced(second));
+  pass(6000);
+  t.ok(await isSpliced(second), "nor is one that does not come waited for");
+});
+
+t.test("nobody is waited for where nobody can start one", async (t) => {
+  const { asked, bulk, isSpliced } = start(t, { wanted: 1, canStart: () => false });
+  t.ok(await isSpliced(await bulk()));
+  t.same(asked, []);
+});
+
+t.test("workers are ended after a minute without bulk, if others could be started", async (t) => {
+  let canStart = false;
+  const { proxy, workers, asked, connection, bulk, pass } = start(t, { wanted: 1, canStart: () => canStart });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, { kind: "ready" });
+  await until("it is ready", () => workers.size === 1);
+  pass(10 * minute);
+  t.equal(workers.size, 1, "nobody would start another");
+  canStart = true;
+  const one = await connection();
+  await until("it is given the connection", () => (move(one), heard(theirs).length === 1));
+  pass(10 * minute);
+  t.equal(workers.size, 1, "it has a connection");
+  say(theirs, { kind: "progress", publication: 1, ended: 1, bytesToContainer: 0, bytesToClients: 0 });
+  await until("it is over", () => proxy.report().connections === 0);
+  pass(minute - 1000);
+  t.equal(workers.size, 1);
+  pass(2000);
+  t.equal(workers.size, 0);
+  await until("its channel is closed", () => receivePacket(theirs) === "closed");
+  t.same(asked, []);
+  await bulk();
+  t.same(asked, [1], "the next bulk has another started");
+  closeDescriptor(theirs);
+});
+
+t.test("a worker more than is wanted ends", (t) => {
+  const { workers } = start(t, { wanted: 1 });
+  const pairs = [packetPair(), packetPair()] as const;
+  for (const [ours] of pairs) workers.add(ours);
+  t.equal(receivePacket(pairs[0][1]), undefined, "the first has its channel");
+  t.equal(receivePacket(pairs[1][1]), "closed");
+  for (const [, theirs] of pairs) closeDescriptor(theirs);
+  t.end();
+});
+
+/** A connection that the service sends to without end, and the client reads from. */
+interface Moving {
+  readonly client: Peer;
+  readonly service: Peer;
+}
+
+/** A proxy in this process whose workers are what the test says, and whose clock for them goes on as the test says. */
+function start(t: Test, { wanted, canStart = () => true }: { wanted: number; canStart?: () => boolean }) {
+  let now = 0;
+  const timers = new TimerWheel(() => now);
+  const asked: number[] = [];
+  let workers: BulkWorkers | undefined;
+  const proxy = new TestProxy(t, {
+    bulk: ({ poller }) =>
+      (workers = new BulkWorkers(poller, timers, { wanted, canStart, start: (count) => asked.push(count) })),
+  });
+  let published = 0;
+  const connections: Moving[] = [];
+  const connection = async (): Promise<Moving> => {
+    const id = published++ === 0 ? "web" : `web ${published}`;
+    const [client, service] = await connected(t, (target) => proxy.open(target, {}, { id }));
+    const made = { client, service };
+    connections.push(made);
+    return made;
+  };
+  return {
+    proxy,
+    workers: workers!,
+    asked,
+    /** Some time goes by. */
+    pass: (ms: number) => {
+      for (const end = now + ms; now < end; timers.turn(now)) now = Math.min(end, now + 1000);
+    },
+    connection,
+    /** A connection that has moved enough to be bulk. */
+    bulk: async (): Promise<Moving> => {
+      const moving = await connection();
+      await moves(moving, 5 << 20);
+      return moving;
+    },
+    /** Whether a connection is passed on through a pipe: one is in use when the client takes nothing more. */
+    isSpliced: async (moving: Moving): Promise<boolean> => {
+      await moves(moving, 5 << 20);
+      const drained = () => (connections.forEach(({ client }) => client.read()), proxy.pipes.lent === 0);
+      await until("all is through", drained);
+      await moving.service.fill();
+      const isSpliced = proxy.pipes.lent > 0;
+      await until("the client has it all", drained);
+      return isSpliced;
+    },
+  };
+}
+
+function move({ client, service }: Moving): void {
+  sendAny(service.fd, block);
+  client.read();
+}
+
+async function moves(moving: Moving, bytes: number): Promise<void> {
+  const then = moving.client.length;
+  await until("it moves", () => (move(moving), moving.client.length > then + bytes));
+}
+
+function say(fd: number, message: unknown): void {
+  sendPacket(fd, Buffer.from(JSON.stringify(message)));
+}
+
+/** What a worker has been told since the last call; the connections it was given are closed. */
+function heard(fd: number): ToWorker[] {
+  const messages: ToWorker[] = [];
+  for (;;) {
+    const packet = receivePacket(fd);
+    if (packet === undefined || packet === "closed") return messages;
+    packet.descriptors.forEach(closeDescriptor);
+    messages.push(JSON.parse(packet.bytes.toString()) as ToWorker);
+  }
+}

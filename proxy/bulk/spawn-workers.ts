@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
+import { confineWhatIsStarted } from "../../linux/privileges.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
 
 const program = fileURLToPath(new URL("../main.js", import.meta.url));
@@ -11,27 +12,35 @@ export function workersWanted(): number {
 }
 
 /**
- * Starts a bulk worker in a session of its own: it finishes its connections when we have ended.
- * Only before privileges are dropped: afterwards no process can be started.
- * @param log where its last words go: our own descriptor 2, or nowhere
+ * Starts a bulk worker in a session of its own: it finishes its connections when pontoon-proxy has ended. Called by the daemon,
+ * which can start no program with capabilities from then on; pontoon-proxy can start none at all.
+ * @param nodeFlags as pontoon-proxy has them
+ * @param onDeath called when it ends otherwise than by itself
  * @returns the channel to it
  */
-export function spawnWorker(user: number, workers: number, log: 2 | "ignore"): number {
+export function spawnWorker(user: number, nodeFlags: readonly string[], onDeath: (how: string) => void): number {
   const [ours, theirs] = packetPair();
   try {
-    const child = spawn(
-      process.execPath,
-      [...process.execArgv, program, "--worker", String(workers), "--user", String(user)],
-      {
-        detached: true,
-        stdio: ["ignore", "ignore", log, theirs],
-        argv0: "pontoon-proxy-bulk",
-        cwd: "/",
-      },
-    );
+    confineWhatIsStarted();
+    const child = spawn(process.execPath, [...nodeFlags, ...workerArguments(user)], {
+      detached: true,
+      stdio: ["ignore", "ignore", "ignore", theirs],
+      argv0: "pontoon-proxy-bulk",
+      cwd: "/",
+    });
+    child.on("error", (error) => onDeath(error.message));
+    child.on("exit", (code, signal) => code !== 0 && onDeath(signal ?? `exit code ${code}`));
     child.unref();
+  } catch (error) {
+    closeDescriptor(ours);
+    throw error;
   } finally {
     closeDescriptor(theirs);
   }
   return ours;
+}
+
+/** The command line of a bulk worker, its program first. It has its channel to pontoon-proxy as descriptor 3. */
+export function workerArguments(user: number): readonly string[] {
+  return [program, "--worker", String(workersWanted()), "--user", String(user)];
 }

@@ -1,13 +1,19 @@
 import type { TcpConnection } from "./tcp-connection.js";
 
+/**
+ * What became of a connection that was offered: it goes on elsewhere, somebody who takes it is being started, or nobody takes
+ * it for now.
+ */
+export type Taken = "taken" | "soon" | "no";
+
 /** The connections of one publication that went on elsewhere. */
 export interface HandedOver {
   /** Those that are still open. */
   readonly size: number;
   /** Bytes that passed since they were handed over. */
   readonly counters: { readonly bytesToContainer: number; readonly bytesToClients: number };
-  /** @returns false when it was not taken, and stays where it is */
-  take(connection: TcpConnection): boolean;
+  /** One that is not taken stays where it is, and may be offered again. */
+  take(connection: TcpConnection): Taken;
   /** Resets those to certain addresses. */
   endTo(addresses: ReadonlySet<string>): void;
   /** Resets those that are open. */
@@ -25,7 +31,7 @@ export const noBulkTaker: BulkTaker = {
   begin: () => ({
     size: 0,
     counters: { bytesToContainer: 0, bytesToClients: 0 },
-    take: () => false,
+    take: () => "no",
     endTo: () => undefined,
     end: () => undefined,
   }),

@@ -42,7 +42,7 @@ const paths: readonly (readonly [path: string, bytes: number, start: (t: Test) =
     64 << 20,
     async (t) => {
       const proxy = new ProxyProcess(t);
-      const daemon = await proxy.daemon();
+      const daemon = await proxy.daemonWithWorker();
       let last = 0;
       return {
         publish: (target) => daemon.open(target, {}, { id: `web ${++last}` }),

@@ -16,6 +16,7 @@ import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, resetAndClose, setKeepalive, setReset, socketError } from "../../linux/socket.js";
 import { shutdownSocket, startConnecting, unacknowledged } from "../../linux/stream.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
+import type { Taken } from "./bulk.js";
 import type { Pipes } from "./pipes.js";
 import { copy, flush, Moved, splice } from "./tcp-direction.js";
 import { End } from "./tcp-end.js";
@@ -31,8 +32,8 @@ export interface ConnectionOwner {
   readonly halfClosedIdleMs: number;
   /** The container did not take the connection; its client has been reset. @param errno why; undefined when it was given up on */
   onFailedDial(connection: TcpConnection, errno: number | undefined): void;
-  /** May take the connection away with {@link TcpConnection.detach}. Told once. */
-  onBulk(connection: TcpConnection): void;
+  /** May take the connection away with {@link TcpConnection.detach}. If not, it is told again after as many bytes. */
+  onBulk(connection: TcpConnection): Taken;
   /** Both sockets are closed. */
   onEnd(connection: TcpConnection): void;
 }
@@ -70,7 +71,10 @@ export class TcpConnection {
   readonly container: End;
   #phase = Phase.Dialling;
   #dialError: number | undefined;
+  /** Whether it is spliced. */
   #bulk: boolean;
+  /** Bytes in one direction after which its owner is offered it. */
+  #offeredAfter: number;
   #again = false;
   /** When its present state began, if that has a time limit, by the owner's clock; else undefined. */
   #since: number | undefined;
@@ -92,6 +96,7 @@ export class TcpConnection {
     this.client.peer = this.container;
     this.container.peer = this.client;
     this.#bulk = owner.bulkAfter === 0;
+    this.#offeredAfter = owner.bulkAfter || Infinity;
   }
 
   get isOver(): boolean {
@@ -231,10 +236,13 @@ export class TcpConnection {
       case Moved.CannotReceive:
         return this.#fail(from);
     }
-    if (!this.#bulk && from.received > this.owner.bulkAfter && this.isDetachable) {
-      this.#bulk = true;
-      this.owner.onBulk(this);
-    }
+    if (from.received > this.#offeredAfter && this.isDetachable) this.#offer(from.received);
+  }
+
+  /** While somebody who would take it is being started it is copied on: what is in a pipe cannot be handed over. */
+  #offer(received: number): void {
+    this.#offeredAfter = received + this.owner.bulkAfter;
+    this.#bulk ||= this.owner.onBulk(this) === "no";
   }
 
   /** After the others of this round had their turn. */

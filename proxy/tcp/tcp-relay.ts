@@ -4,7 +4,7 @@ import { EADDRNOTAVAIL } from "../../linux/constants.js";
 import type { Poller } from "../../linux/poller.js";
 import { localAddress, peerAddress, resetAndClose } from "../../linux/socket.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
-import type { BulkTaker, HandedOver } from "./bulk.js";
+import type { BulkTaker, HandedOver, Taken } from "./bulk.js";
 import { DialFailures } from "../dial/dial-failures.js";
 import type { Dialer } from "../dial/dial.js";
 import type { DescriptorWaiters } from "./descriptor-waiters.js";
@@ -164,10 +164,12 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.tools.onNoSourcePort(this.publication, { ip: to, port: this.#target?.port ?? 0 });
   }
 
-  onBulk(connection: TcpConnection): void {
-    if (!connection.isDetachable || !this.#handedOver.take(connection)) return;
+  onBulk(connection: TcpConnection): Taken {
+    const taken = this.#handedOver.take(connection);
+    if (taken !== "taken") return taken;
     this.#count(connection);
     this.#connections.delete(connection);
+    return taken;
   }
 
   onEnd(connection: TcpConnection): void {

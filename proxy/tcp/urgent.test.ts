@@ -64,7 +64,7 @@ for (const [direction, order] of [
     isRoot ? {} : { skip: "needs root" },
     async (t) => {
       const proxy = new ProxyProcess(t);
-      const daemon = await proxy.daemon();
+      const daemon = await proxy.daemonWithWorker();
       const pair = await connected(t, (target) => daemon.open(target));
       const stopped = (work: () => void) => {
         const pids = [proxy.child.pid!, ...proxy.workers()];

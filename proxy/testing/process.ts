@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,12 +13,14 @@ import {
   connectUnix,
   listenSocket,
   localAddress,
+  packetPair,
   packetSocket,
 } from "../../linux/socket.js";
 import type { FirstToServer, HeldAll, Hello } from "../../common/handshake.js";
 import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "../protocol.js";
 import type { Protocol, PublicationOptions } from "../publication/publication.js";
 import { listener, until, type TestLike } from "./proxy.js";
+import { workerArguments } from "../bulk/spawn-workers.js";
 
 const program = fileURLToPath(new URL("../main.js", import.meta.url));
 /** As pontoon-proxy has it on a host. */
@@ -35,11 +37,18 @@ export class TestDaemon {
   readonly #channel: PacketChannel<Said, ToSay>;
   #requests = 0;
 
-  constructor(t: TestLike, poller: NodePoller, path: string) {
+  /** @param startWorker what is done when a bulk worker is wanted  @returns the channel to it */
+  constructor(t: TestLike, poller: NodePoller, path: string, startWorker: () => number | undefined) {
     const fd = packetSocket();
     connectUnix(fd, path);
     this.#channel = new PacketChannel<Said, ToSay>(poller.poller, fd, {
-      onMessage: (message, descriptors) => this.heard.push({ message, descriptors }),
+      onMessage: (message, descriptors) => {
+        this.heard.push({ message, descriptors });
+        const worker = message.kind === "want-worker" ? startWorker() : undefined;
+        if (worker === undefined) return;
+        this.send({ kind: "worker" }, [worker]);
+        closeDescriptor(worker);
+      },
       onClose: () => (this.closed = true),
     });
     t.teardown(() => {
@@ -113,18 +122,22 @@ export class TestDaemon {
 
 /** Does what a daemon does to itself before it starts a server, and becomes it; a test goes on starting programs with capabilities. */
 const starter = `
+  const { existsSync } = await import("node:fs");
   const { confineWhatIsStarted } = await import(${JSON.stringify(new URL("../../linux/privileges.js", import.meta.url).href)});
   const { executeProgram } = await import(${JSON.stringify(new URL("../../linux/exec.js", import.meta.url).href)});
   confineWhatIsStarted();
-  executeProgram(process.execPath, process.argv.slice(1), [3, 4]);`;
+  executeProgram(process.execPath, process.argv.slice(1), [3, 4].filter((fd) => existsSync("/proc/self/fd/" + fd)));`;
 
-/** A pontoon-proxy as the daemon starts it, with its workers. */
+/** A pontoon-proxy as the daemon starts it; its test daemons start the workers it wants. */
 export class ProxyProcess {
   readonly poller = new NodePoller();
   readonly path: string;
   /** Where shims connect. */
   readonly shimsPath: string;
   readonly child: ChildProcess;
+  /** Whether a worker that is wanted is started. */
+  startsWorkers = true;
+  readonly #workers: ChildProcess[] = [];
   stderr = "";
   exitCode: number | null | undefined;
 
@@ -152,45 +165,49 @@ export class ProxyProcess {
     this.child.on("exit", (code) => (this.exitCode = code));
     this.poller.start();
     t.teardown(async () => {
-      const workers = this.exitCode === undefined ? this.workers() : [];
       if (this.exitCode === undefined) {
         this.child.kill("SIGKILL");
         await once(this.child, "exit");
       }
-      for (const pid of workers) killIfThere(pid);
+      for (const worker of this.#workers) worker.kill("SIGKILL");
       this.poller.stop();
       rmSync(folder, { recursive: true, force: true });
     });
   }
 
+  /** A daemon that gives it a bulk worker before one is wanted, as one that leaves does. */
+  async daemonWithWorker(): Promise<TestDaemon> {
+    const daemon = await this.daemon();
+    const worker = this.#startWorker();
+    daemon.send({ kind: "worker" }, [worker]);
+    closeDescriptor(worker);
+    await daemon.reportThat("a worker is ready", ({ workers }) => workers === 1);
+    return daemon;
+  }
+
   async daemon(): Promise<TestDaemon> {
-    const daemon = new TestDaemon(this.t, this.poller, this.path);
+    const daemon = new TestDaemon(this.t, this.poller, this.path, () =>
+      this.startsWorkers ? this.#startWorker() : undefined,
+    );
     await daemon.hello();
     return daemon;
   }
 
   /** Process ids of its bulk workers that run. */
   workers(): number[] {
-    return readdirSync("/proc")
-      .filter((name) => /^\d+$/.test(name))
-      .map(Number)
-      .filter((pid) => parentOf(pid) === this.child.pid);
+    return this.#workers.flatMap(({ pid, exitCode, signalCode }) =>
+      pid === undefined || exitCode !== null || signalCode !== null ? [] : [pid],
+    );
   }
-}
 
-function parentOf(pid: number): number | undefined {
-  try {
-    const status = readFileSync(`/proc/${pid}/status`, "utf8");
-    return /^State:\s+Z/m.test(status) ? undefined : Number(/^PPid:\s+(\d+)$/m.exec(status)?.[1]);
-  } catch {
-    return undefined; // it has ended
-  }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // it has ended by itself
+  #startWorker(): number {
+    const [ours, theirs] = packetPair();
+    const worker = spawn(process.execPath, ["--input-type=module", "--eval", starter, ...workerArguments(TEST_USER)], {
+      stdio: ["ignore", "ignore", "inherit", theirs],
+      cwd: "/",
+    });
+    closeDescriptor(theirs);
+    this.#workers.push(worker);
+    return ours;
   }
 }

@@ -12,6 +12,7 @@ import { AwaitedAnswers } from "./awaited-answers.js";
 import { proxyFiles, proxyServer, type HeldPublication, type ProxyLanguage } from "./program.js";
 import type { Inherited } from "./served-ports.js";
 import { WorkerStarter } from "./worker-starter.js";
+import { workersWanted } from "../../proxy/bulk/spawn-workers.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 
 /** Until pontoon-proxy has said that a publication is open, or closed, ms. */
@@ -105,8 +106,9 @@ export class ProxyClient {
     this.#closeAll();
   }
 
-  /** Leaves pontoon-proxy serving as it is, for the next daemon. */
+  /** Leaves pontoon-proxy serving as it is, for the next daemon; with bulk workers, since meanwhile nobody could start any. */
   leave(): void {
+    for (let count = 0; this.#connected && count < workersWanted(); count++) this.#addWorker();
     this.#client.leave();
     this.#closeAll();
   }

@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
-import { spawnWorker, workersWanted } from "../../proxy/bulk/spawn-workers.js";
+import { describeError } from "../../common/errors.js";
+import { spawnWorker } from "../../proxy/bulk/spawn-workers.js";
 import { proxyServer } from "./program.js";
 
 /** Bulk workers are started no more often than this; ms. */
@@ -20,12 +21,22 @@ export class WorkerStarter {
     this.#workers = this.#workers.filter((at) => now - at < workersWithin);
     if (this.#workers.length >= workersAtMost) {
       if (!this.#lacksWorkers)
-        this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
+        this.log.error("pontoon-proxy wants bulk workers again and again: bulk is relayed among everything else");
       this.#lacksWorkers = true;
       return undefined;
     }
     this.#lacksWorkers = false;
     this.#workers.push(now);
-    return spawnWorker(proxyServer.user, workersWanted(), "ignore");
+    const { user, nodeFlags } = proxyServer;
+    try {
+      return spawnWorker(user, nodeFlags, (how) => this.#onDeath(how));
+    } catch (error) {
+      this.#onDeath(describeError(error));
+      return undefined;
+    }
+  }
+
+  #onDeath(reason: string): void {
+    this.log.warn({ reason }, "a bulk worker of pontoon-proxy has ended; what it carried was reset");
   }
 }
