@@ -38,6 +38,34 @@ const importRule = {
   },
 };
 
+/** Plain JavaScript with types in comments. What JSON files and compiled modules hold is typed where it is read. */
+const tools = [
+  ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ["tools/**/*.mjs"] })),
+  {
+    files: ["tools/**/*.mjs"],
+    languageOptions: { parserOptions: { project: "./tsconfig.tools.json" } },
+    rules: {
+      "@typescript-eslint/no-floating-promises": "error",
+      "@typescript-eslint/no-unsafe-assignment": "off",
+      "@typescript-eslint/restrict-template-expressions": ["error", { allowNumber: true, allowBoolean: true }],
+    },
+  },
+];
+
+/** Of code 150 columns; in tests a text or a pattern that stands as one may be longer. */
+const lineLength = [
+  { files: ["**/*.{ts,mjs,js}"], rules: { "max-len": ["error", { code: 150 }] } },
+  {
+    files: ["**/*.test.ts", "integration/**/*.ts"],
+    rules: {
+      "max-len": [
+        "error",
+        { code: 150, ignoreStrings: true, ignoreTemplateLiterals: true, ignoreRegExpLiterals: true },
+      ],
+    },
+  },
+];
+
 export default tseslint.config(
   { ignores: ["dist/**", "node_modules/**"] },
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ["**/*.ts"] })),
@@ -64,6 +92,8 @@ export default tseslint.config(
     },
     rules: { "import-x/no-cycle": "error" },
   },
+  ...tools,
+  ...lineLength,
   {
     files: ["src/main.ts", "src/cli/**/*.ts"],
     ignores: ["src/cli/output.ts", "**/*.test.ts"],

@@ -12,8 +12,8 @@ import {
 import { open } from "node:fs/promises";
 import { errorCode, PontoonError } from "./errors.js";
 
-// Files whose place or content is somebody else's: only so much of them is read, nothing but a regular file is opened, and
-// nobody is waited for. A fifo would keep a reader until somebody writes, and to open a device may do something by itself.
+// Files whose place or content others control: a bounded part of them is read, nothing but a regular file is opened, and
+// nobody is waited for. A fifo keeps its reader waiting until somebody writes, and opening a device may have effects.
 
 /** What was read of a file. */
 export interface Excerpt {
@@ -29,7 +29,6 @@ export interface Opening {
 
 /** open(2): the place in the file system without the file itself, which Node has no name for. */
 const O_PATH = 0x20_0000;
-const chunk = 64 * 1024; // bytes
 
 /** Reads the first `atMost` bytes of a regular file. Throws FILE_UNFIT for anything else, and what open(2) says. */
 export async function readRegularFile(path: string, atMost: number, { followLink }: Opening): Promise<Excerpt> {
@@ -49,7 +48,7 @@ export async function readRegularFile(path: string, atMost: number, { followLink
   }
 }
 
-/** As {@link readRegularFile}, for small files where nobody else may come in between. */
+/** As {@link readRegularFile}, without waiting for the event loop: for small files that must not change in between. */
 export function readRegularFileSync(path: string, atMost: number, opening: Opening): Excerpt {
   const file = openRegularFile(path, constants.O_RDONLY, opening);
   try {
@@ -71,25 +70,6 @@ export function openRegularFile(path: string, flags: number, { followLink }: Ope
   }
 }
 
-/** Reads the first `atMost` bytes of a file of /proc, which has no size. Throws what open(2) and read(2) say. */
-export function readProcFile(path: string, atMost: number): Excerpt {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const parts: Buffer[] = [];
-    let length = 0;
-    while (length <= atMost) {
-      const part = Buffer.allocUnsafe(Math.min(chunk, atMost + 1 - length));
-      const got = readSync(file, part, 0, part.length, null);
-      if (got === 0) break;
-      parts.push(part.subarray(0, got));
-      length += got;
-    }
-    return excerptOf(Buffer.concat(parts), atMost);
-  } finally {
-    closeSync(file);
-  }
-}
-
 /**
  * A new file in the place of whatever has that name, which is left as it is: it may be a link, and others may hold it open.
  * Only its owner may open it. @returns the descriptor
@@ -99,7 +79,7 @@ export function createFile(path: string): number {
   return openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
 }
 
-/** Puts a whole file in the place of whatever has that name: who opens it sees all of one or of the other. */
+/** Replaces whatever has that name by a whole file: a reader sees all of the old one or all of the new one. */
 export function replaceFile(path: string, text: string): void {
   const passing = `${path}.new`;
   const file = createFile(passing);
@@ -136,7 +116,7 @@ function kindOf(stat: Stats): string {
   return stat.isSocket() ? "a socket" : "a device";
 }
 
-/** One byte more than is wanted tells whether there is more; what a file grows by meanwhile is not waited for. */
+/** One byte more than is wanted tells whether there is more. A file that grows meanwhile is not followed. */
 function roomFor({ size }: Stats, atMost: number): Buffer {
   return Buffer.alloc(Math.min(size, atMost) + 1);
 }

@@ -1,7 +1,7 @@
 import { integer, messageReader, text, word } from "./shape.js";
 
 // What a daemon and any of its servers can say to each other whatever their versions: these messages, the framing and the
-// order of descriptors never change. With them a daemon of any version has a server of any other replaced without losing a
+// order of descriptors never change. With them a daemon of any version can replace a server of any other without losing a
 // query or a connection. What is not understood is ignored.
 
 export type FirstToServer =

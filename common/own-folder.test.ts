@@ -87,10 +87,11 @@ t.test("where nothing can be written is known without writing", { skip: noRoot }
     t.equal(faultOfWriting(path), undefined, path);
   writeFileSync(`${folder}/file`, "");
   t.equal(faultOfWriting(`${folder}/file/below`)?.code, "ENOTDIR");
+  const module = JSON.stringify(new URL("./own-folder.js", import.meta.url).href);
   const look = (path: string) => [
     "--input-type=module",
     "--eval",
-    `import { faultOfWriting } from ${JSON.stringify(new URL("./own-folder.js", import.meta.url).href)}; console.log(faultOfWriting("${path}")?.what)`,
+    `import { faultOfWriting } from ${module}; console.log(faultOfWriting("${path}")?.what)`,
   ];
   const mounted = (options: string, fill: string, path: string) =>
     spawnSync(

@@ -3,7 +3,7 @@ import { dirname, join, resolve } from "node:path";
 import { errorCode } from "./errors.js";
 
 const linksAtMost = 40;
-/** Bytes; what is written there are pages of text. */
+/** Bytes; only a few pages of text are ever written there. */
 const roomNeeded = 64 * 1024;
 const othersMayWrite = 0o022;
 const sticky = 0o1000;
@@ -79,7 +79,7 @@ function ownedByOthers(place: string, { uid }: Stats): string {
   return `${place} belongs to user ${uid}`;
 }
 
-/** Root can do anything anyway. */
+/** Root is as good as ourselves: it can do anything in any case. */
 function isOurs({ uid }: Stats): boolean {
   return uid === 0 || uid === process.geteuid?.();
 }

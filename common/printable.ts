@@ -1,5 +1,5 @@
 // Text of containers, users and other programs on its way to a terminal, which obeys control characters: they move the
-// cursor, erase, colour, make rows of their own, or show letters in another order than they stand in.
+// cursor, erase, colour, forge rows, or show letters in another order.
 
 /** Controls (ESC, CR, LF, C1 …), what is not seen and turns text around, separators of lines, and halves of letters. */
 const unprintable = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu;

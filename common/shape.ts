@@ -3,7 +3,7 @@
 /** Whether a value is what it should be. */
 export type Shape = (value: unknown) => boolean;
 
-/** A shape for each field of a record. What else the record holds is let pass, and must not be used. */
+/** A shape for each field of a record. Further fields are let pass, and must not be used. */
 export type Fields<Record> = { readonly [Field in keyof Record]-?: Shape };
 
 /** For each kind of message, the shapes of its other fields. */

@@ -18,14 +18,25 @@ import {
 } from "../linux/socket.js";
 import { openDescriptors, TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
+import { DnsServer } from "./server.js";
 import { PROTOCOL, type ToServer } from "./protocol.js";
 
 const root = { skip: process.getuid!() === 0 ? false : "needs root" };
 const closedGap: ToServer = { kind: "gap", gap: { everywhere: false, networks: [] } };
 
+/** A server that tells what happens through its control. */
+const servedBy = (loop: TestLoop, control: () => Control) =>
+  new DnsServer(loop, {
+    wantSockets: (sandbox, family, udp, tcp) => control().wantSockets(sandbox, family, udp, tcp),
+    ended: (sandbox) => control().ended(sandbox),
+    released: (sandbox) => control().released(sandbox),
+    answering: (sandbox, answering) => control().answering(sandbox, answering),
+  });
+
 /** A server, and the daemon that the test plays. */
 class Bench {
   readonly loop = new TestLoop();
+  readonly server: DnsServer;
   readonly control: Control;
   readonly #folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
   readonly #listener = packetSocket();
@@ -33,7 +44,8 @@ class Bench {
   stopped = 0;
 
   constructor() {
-    this.control = new Control(this.loop, { version: "1", stop: () => this.stopped++ });
+    this.server = servedBy(this.loop, () => this.control);
+    this.control = new Control(this.server, { version: "1", stop: () => this.stopped++ });
     bindUnix(this.#listener, join(this.#folder, "dns.sock"));
     listenSocket(this.#listener, 4);
     this.control.listen(this.#listener);
@@ -59,7 +71,7 @@ class Bench {
 
   /** Has the server hold sockets for a sandbox. */
   serve(id: string): void {
-    const { server } = this.control;
+    const { server } = this;
     server.putSandbox({
       id,
       container: id,
@@ -83,11 +95,11 @@ class Bench {
   }
 
   get isGapOpen(): boolean {
-    return this.control.server.resolver.gap.everywhere;
+    return this.server.resolver.gap.everywhere;
   }
 
   phaseOf(id: string): string | undefined {
-    return this.control.server.sandboxes.get(id)?.phase;
+    return this.server.sandboxes.get(id)?.phase;
   }
 
   turns(count: number): void {
@@ -95,7 +107,7 @@ class Bench {
   }
 
   close(): void {
-    for (const sandbox of [...this.control.server.sandboxes.values()]) this.control.server.drop(sandbox);
+    for (const sandbox of [...this.server.sandboxes.values()]) this.server.drop(sandbox);
     [this.#listener, this.daemon].forEach(closeDescriptor);
     this.loop.poller.dispatch(0);
     this.loop.poller.close();

@@ -1,172 +1,153 @@
-import { EPOLLIN } from "../linux/constants.js";
-import { PacketChannel } from "../linux/packet-channel.js";
-import type { Reactor } from "../linux/reactor.js";
+import { DaemonLink, SLICE, taken, type HeldMessage, type Known } from "../server/daemon-link.js";
+import { DaemonSilence } from "../server/daemon-silence.js";
+import type { Family } from "../common/address.js";
 import type { Timer } from "../linux/timer-wheel.js";
-import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
-import type { Family } from "./forward/forwarding-sockets.js";
-import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
+import { closeDescriptor } from "../linux/socket.js";
 import { readToServer } from "./messages.js";
 import { keyOfText } from "./wire/name.js";
-import { PROTOCOL, type Gap, type HeldSandbox, type SandboxReport, type ToDaemon, type ToServer } from "./protocol.js";
-import { DnsServer } from "./server.js";
-
-type Outgoing = (Hello & { readonly sandboxes: number }) | HeldSandbox | HeldAll | ToDaemon;
+import { PROTOCOL, type Gap, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";
+import type { DnsServer, ServerEvents } from "./server.js";
 
 const logEvery = 100; // ms
 /** A little longer than the takeover lasts without renewal, ms. */
 const lapseTime = 7000;
-/** How often it is looked whether the daemon has said that it lives, ms, and how many looks in vain it takes to say that it hangs. */
-const turnEvery = 1000;
-const silentTurnsAtMost = 4;
-/** Sandboxes told of in one piece. */
-const slice = 100;
 const everywhere: Gap = { everywhere: true, networks: [] };
 
-/** What was mentioned since a daemon said hello; the rest is gone when it says `synced`. */
-class Mentioned {
-  readonly networks = new Set<string>();
-  readonly endpoints = new Set<string>();
-  readonly sandboxes = new Set<string>();
-}
-
-/**
- * The server's end of the control socket. One daemon at a time steers it: the newest. Without one the server goes on
- * with what it last knew.
- */
-export class Control {
-  readonly server: DnsServer;
-  #channel: PacketChannel<unknown, Outgoing> | undefined;
+/** The server's end of the control socket. Without a daemon the server goes on with what it last knew. */
+export class Control implements ServerEvents {
+  readonly #daemon: DaemonLink<HeldSandbox, ToServer, ToDaemon>;
+  readonly #silence: DaemonSilence;
   /** As the daemon has told it. */
   #gap = everywhere;
-  /** Turns since the daemon said that it lives, of which hello is the first sign; undefined while there is none that would. */
-  #silentTurns: number | undefined;
-  #mentioned: Mentioned | undefined;
   #synced = false;
   #orphaned: Timer | undefined;
   /** Another server has taken over: this one only finishes what it was asked. */
   #draining = false;
 
   constructor(
-    private readonly reactor: Pick<Reactor, "poller" | "timers">,
+    private readonly server: DnsServer,
     private readonly identity: { readonly version: string; readonly stop: () => void },
   ) {
-    this.server = new DnsServer(reactor, {
-      wantSockets: (sandbox, family, udp, tcp) => this.#tell({ kind: "want-sockets", sandbox, family, udp, tcp }),
-      ended: (sandbox) => this.#tell({ kind: "ended", sandbox }),
-      released: (sandbox) => this.#tell({ kind: "released", sandbox }),
-      answering: (sandbox, answering) => this.#tell({ kind: "answering", sandbox, answering }),
+    this.#daemon = new DaemonLink(server.reactor, {
+      protocol: PROTOCOL,
+      version: identity.version,
+      about: () => ({ sandboxes: server.sandboxes.size }),
+      held: () => this.#held(),
+      read: readToServer,
+      onAttached: () => this.#onAttached(),
+      onHello: () => this.#silence.begin(),
+      onDetached: () => this.#onDetached(),
+      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
+      drain: () => this.#drain(),
+      stop: identity.stop,
     });
     this.#flushLog();
-    this.#turn();
+    this.#silence = new DaemonSilence(server.reactor.timers, () => this.#orphan());
   }
 
   /** Accepts daemons on a listening socket. */
   listen(fd: number): void {
-    this.reactor.poller.watch(fd, EPOLLIN, () => {
-      const accepted = acceptSocket(fd);
-      if (accepted === WOULD_BLOCK) return;
-      if (peerCredentials(accepted).uid !== 0) return closeDescriptor(accepted);
-      this.#attach(accepted);
-    });
+    this.#daemon.listen(fd);
   }
 
-  #attach(fd: number): void {
-    this.#channel?.close();
-    this.#detached();
+  wantSockets(sandbox: string, family: Family, udp: number, tcp: number): boolean {
+    return this.#daemon.tell({ kind: "want-sockets", sandbox, family, udp, tcp });
+  }
+
+  ended(sandbox: string): void {
+    this.#daemon.tell({ kind: "ended", sandbox });
+  }
+
+  released(sandbox: string): void {
+    this.#daemon.tell({ kind: "released", sandbox });
+  }
+
+  answering(sandbox: string, answering: boolean): void {
+    this.#daemon.tell({ kind: "answering", sandbox, answering });
+  }
+
+  *#held(): Generator<HeldMessage<HeldSandbox>, undefined> {
+    for (const [sandbox, { sockets }] of this.server.sandboxes)
+      if (sockets)
+        yield {
+          message: { kind: "held", sandbox, port: sockets.port },
+          descriptors: [sockets.pidfd, sockets.udp, sockets.tcp],
+        };
+    return undefined;
+  }
+
+  #onAttached(): void {
+    this.#onDetached(); // the one before it
     this.#resume();
-    this.#channel = new PacketChannel<unknown, Outgoing>(this.reactor.poller, fd, {
-      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
-      onClose: () => this.#detached(),
-    });
   }
 
-  /** A daemon is there. What was being let go of for want of one is kept: this one says what it wants of it. */
+  /** A daemon is there. What was being released for lack of one is kept: the daemon says which of it is wanted. */
   #resume(): void {
     this.#orphaned?.cancel();
     this.#orphaned = undefined;
     this.server.resumeAll();
   }
 
-  #detached(): void {
-    this.#channel = undefined;
-    this.#mentioned = undefined;
-    this.#silentTurns = undefined;
+  #onDetached(): void {
+    this.#silence.end();
     this.#gap = everywhere;
     this.#orphan();
   }
 
-  /** No news any more: a name this table does not hold may be one that Docker knows by now. */
+  /** There is no news any more: Docker may know names by now that this table does not hold. */
   #orphan(): void {
     if (this.#draining) return;
     this.server.forgetDaemon();
     this.server.gap = everywhere;
     this.#orphaned?.cancel();
-    this.#orphaned = this.reactor.timers.schedule(this.server.settings.orphanAfter * 1000, () => this.#letGoOfAll());
+    this.#orphaned = this.server.reactor.timers.schedule(this.server.settings.orphanAfter * 1000, () =>
+      this.#letGoOfAll(),
+    );
   }
 
-  /**
-   * A daemon that hangs brings no more news than one that is gone. Its silence is counted in turns of this process: one that
-   * was itself kept from running for a while has not listened.
-   */
-  #turn(): void {
-    this.reactor.timers.schedule(turnEvery, () => this.#turn());
-    if (this.#silentTurns !== undefined && ++this.#silentTurns === silentTurnsAtMost) this.#orphan();
-  }
-
-  /** Without news, and before the table is whole, it is behind Docker whatever was said. */
+  /** Without news, and until the table is complete, it counts as behind Docker whatever gap the daemon has told. */
   #applyGap(): void {
-    this.server.gap = this.#orphaned || this.#mentioned ? everywhere : this.#gap;
+    this.server.gap = this.#orphaned || this.#daemon.isBeingTold ? everywhere : this.#gap;
   }
 
-  /** What the daemon told meanwhile it told before this. */
+  /** Messages come in order, so all the daemon's news up to this pulse is here. */
   #onAlive(): void {
-    const hung = this.#silentTurns !== undefined && this.#silentTurns >= silentTurnsAtMost;
-    this.#silentTurns = 0;
-    if (!hung) return;
+    if (!this.#silence.heard()) return;
     this.#resume();
     this.#applyGap();
   }
 
   /**
-   * Nobody has brought news for too long: frozen tables must not outlive their truth. Without renewals the takeovers
+   * Nobody has brought news for too long, and what the table says may be true no more. Without renewals the takeovers
    * lapse; until then what is asked is still answered.
    */
   #letGoOfAll(): void {
     const sandboxes = [...this.server.sandboxes.values()];
     for (const sandbox of sandboxes) this.server.release(sandbox);
-    this.#orphaned = this.reactor.timers.schedule(lapseTime, this.identity.stop);
+    this.#orphaned = this.server.reactor.timers.schedule(lapseTime, this.identity.stop);
   }
 
-  #tell(message: Outgoing, descriptors: readonly number[] = []): boolean {
-    if (!this.#channel?.isOpen || this.#draining) return false;
-    this.#channel.send(message, descriptors);
-    return true;
-  }
-
-  #onMessage(value: unknown, descriptors: number[]): void {
+  #onMessage(message: ToServer, descriptors: number[]): void {
     const { server } = this;
-    const message = readFirstToServer(value) ?? readToServer(value);
-    if (message?.kind === "sockets") return this.#onSockets(message, descriptors);
-    if (message?.kind === "more-sockets") return this.#onMoreSockets(message, descriptors);
+    if (message.kind === "sockets") return this.#onSockets(message, descriptors);
+    if (message.kind === "more-sockets") return this.#onMoreSockets(message, descriptors);
     descriptors.forEach(closeDescriptor);
-    switch (message?.kind) {
-      case "hello":
-        return this.#onHello(message.protocol);
+    switch (message.kind) {
       case "settings":
         server.settings = message.settings;
         return;
       case "network":
-        this.#mentioned?.networks.add(message.network.id);
+        this.#daemon.mention(networkKey(message.network.id));
         return server.zones.putNetwork(message.network);
       case "network-gone":
         return server.zones.removeNetwork(message.id);
       case "endpoint":
-        this.#mentioned?.endpoints.add(endpointKey(message.endpoint.network, message.endpoint.container));
+        this.#daemon.mention(endpointKey(message.endpoint.network, message.endpoint.container));
         return server.zones.putEndpoint(message.endpoint);
       case "endpoint-gone":
         return server.zones.removeEndpoint(message.network, message.container);
       case "sandbox":
-        this.#mentioned?.sandboxes.add(message.sandbox.id);
+        this.#daemon.mention(sandboxKey(message.sandbox.id));
         return server.putSandbox(message.sandbox);
       case "release":
         return this.#onRelease(message.sandbox);
@@ -184,58 +165,34 @@ export class Control {
         return server.explain(
           sandbox,
           Buffer.from(query, "base64"),
-          (explanation) => void this.#tell({ kind: "explained", request, explanation }),
+          (explanation) => void this.#daemon.tell({ kind: "explained", request, explanation }),
         );
       }
       case "report":
         return this.#report(message.request);
       case "flush":
         return this.#flush(message);
-      case "drain":
-        return this.#drain();
-      case "stop":
-        return this.identity.stop();
-      case undefined: // of a daemon of another version
-        return;
     }
   }
 
-  /** The channel stays open: its end tells the daemon that this server has ended. */
   #drain(): void {
     if (this.#draining) return;
     this.server.forgetDaemon();
     this.#draining = true;
+    this.#daemon.fallSilent();
     this.server.drain(this.identity.stop);
-  }
-
-  #onHello(protocol: number): void {
-    this.#tell({
-      kind: "hello",
-      protocol: PROTOCOL,
-      version: this.identity.version,
-      pid: process.pid,
-      sandboxes: this.server.sandboxes.size,
-    });
-    if (protocol === PROTOCOL) {
-      this.#mentioned = new Mentioned();
-      this.#silentTurns ??= 0;
-    }
-    for (const [id, { sockets }] of this.server.sandboxes)
-      if (sockets)
-        this.#tell({ kind: "held", sandbox: id, port: sockets.port }, [sockets.pidfd, sockets.udp, sockets.tcp]);
-    this.#tell({ kind: "held-all" });
   }
 
   #onRelease(id: string): void {
     const sandbox = this.server.sandboxes.get(id);
     if (sandbox) this.server.release(sandbox);
-    this.#tell({ kind: "releasing", sandbox: id });
+    this.#daemon.tell({ kind: "releasing", sandbox: id });
   }
 
   #onClose(id: string): void {
     const sandbox = this.server.sandboxes.get(id);
     if (sandbox) this.server.close(sandbox);
-    else this.#tell({ kind: "released", sandbox: id });
+    else this.#daemon.tell({ kind: "released", sandbox: id });
   }
 
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
@@ -248,7 +205,7 @@ export class Control {
       dockerResolver !== undefined &&
       forwarding.length === message.udp + message.tcp;
     if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
-    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver: dockerResolver, port: message.port });
+    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver, port: message.port });
     this.#addForwarding(message, forwarding);
     if (this.#synced) this.server.serve(sandbox);
   }
@@ -261,23 +218,20 @@ export class Control {
 
   #report(request: number): void {
     const reports = this.server.sandboxReports();
-    const channel = this.#channel;
-    const go = () => {
-      if (!channel || channel !== this.#channel) return;
-      const sandboxes: SandboxReport[] = [];
-      for (let next = reports.next(); next.value; next = reports.next()) if (sandboxes.push(next.value) >= slice) break;
-      const more = sandboxes.length === slice;
-      this.#tell({ kind: "reported", request, report: this.server.report(sandboxes, more), ...(more && { more }) });
-      if (more) this.reactor.poller.defer(go);
-    };
-    go();
+    this.#daemon.inSlices(() => {
+      const sandboxes = taken(reports);
+      const more = sandboxes.length === SLICE;
+      const report = this.server.report(sandboxes, more);
+      this.#daemon.tell({ kind: "reported", request, report, ...(more && { more }) });
+      return !more;
+    });
   }
 
   /** A name that cannot be one in DNS has no answers. */
   #flush({ request, name }: ToServer & { kind: "flush" }): void {
     const key = name === undefined ? undefined : keyOfText(name);
     const answers = name !== undefined && key === undefined ? 0 : this.server.flush(key);
-    this.#tell({ kind: "flushed", request, answers });
+    this.#daemon.tell({ kind: "flushed", request, answers });
   }
 
   #addForwarding(
@@ -289,32 +243,29 @@ export class Control {
 
   /** What the daemon did not mention is gone. From here on the table is complete, and what can be served is. */
   #onSynced(): void {
-    const mentioned = this.#mentioned;
-    this.#mentioned = undefined;
     this.#synced = true;
-    if (mentioned) this.#sweep(mentioned);
+    this.#daemon.allTold(this.#known());
     this.#applyGap();
     this.server.serveAll();
   }
 
-  #sweep(mentioned: Mentioned): void {
+  *#known(): Generator<Known> {
     const { zones, sandboxes } = this.server;
-    for (const sandbox of [...sandboxes.values()])
-      if (!mentioned.sandboxes.has(sandbox.record.id)) this.server.drop(sandbox);
+    for (const [id, sandbox] of [...sandboxes]) yield { key: sandboxKey(id), forget: () => this.server.drop(sandbox) };
     for (const [id, network] of [...zones.networks]) {
-      if (!mentioned.networks.has(id)) zones.removeNetwork(id);
-      else
-        for (const container of [...network.endpoints.keys()])
-          if (!mentioned.endpoints.has(endpointKey(id, container))) zones.removeEndpoint(id, container);
+      const containers = [...network.endpoints.keys()];
+      yield { key: networkKey(id), forget: () => zones.removeNetwork(id) };
+      for (const container of containers)
+        yield { key: endpointKey(id, container), forget: () => zones.removeEndpoint(id, container) };
     }
   }
 
   #flushLog(): void {
-    this.reactor.timers.schedule(logEvery, () => this.#flushLog());
-    this.server.log.flush((queries, dropped) => this.#channel?.sendOrDrop({ kind: "log", queries, dropped }) ?? false);
+    this.server.reactor.timers.schedule(logEvery, () => this.#flushLog());
+    this.server.log.flush((queries, dropped) => this.#daemon.tellOrDrop({ kind: "log", queries, dropped }));
   }
 }
 
-function endpointKey(network: string, container: string): string {
-  return `${network} ${container}`;
-}
+const sandboxKey = (id: string) => `sandbox ${id}`;
+const networkKey = (id: string) => `network ${id}`;
+const endpointKey = (network: string, container: string) => `endpoint ${network} ${container}`;

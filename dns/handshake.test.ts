@@ -18,6 +18,7 @@ import {
 } from "../linux/socket.js";
 import { TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
+import { DnsServer } from "./server.js";
 import { PROTOCOL } from "./protocol.js";
 
 t.test(
@@ -27,12 +28,14 @@ t.test(
     const folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
     t.teardown(() => rmSync(folder, { recursive: true }));
     const [loop, listener, daemon, stopped] = [new TestLoop(), packetSocket(), packetSocket(), { times: 0 }];
-    const control = new Control(loop, { version: "1.2.3", stop: () => stopped.times++ });
+    const nobody = { wantSockets: () => false, ended: () => {}, released: () => {}, answering: () => {} };
+    const server = new DnsServer(loop, nobody);
+    const control = new Control(server, { version: "1.2.3", stop: () => stopped.times++ });
     bindUnix(listener, join(folder, "dns.sock"));
     listenSocket(listener, 1);
     control.listen(listener);
     connectUnix(daemon, join(folder, "dns.sock"));
-    const port = serveSandbox(control, "c0ffee");
+    const port = serveSandbox(server, "c0ffee");
 
     const heard: { text: string; descriptors: number }[] = [];
     const hear = () => {
@@ -66,13 +69,13 @@ t.test(
     t.equal(stopped.times, 0);
     sendPacket(daemon, Buffer.from('{"kind":"drain"}'));
     await loop.until("it ends, having nothing to finish", () => stopped.times === 1);
-    for (const sandbox of [...control.server.sandboxes.values()]) control.server.drop(sandbox);
+    for (const sandbox of [...server.sandboxes.values()]) server.drop(sandbox);
     [listener, daemon].forEach(closeDescriptor);
   },
 );
 
 /** Has the server hold sockets for a sandbox. @returns their port */
-function serveSandbox({ server }: Control, id: string): number {
+function serveSandbox(server: DnsServer, id: string): number {
   server.putSandbox({
     id,
     container: id,

@@ -1,31 +1,30 @@
 // pontoon-dns: the process that answers 127.0.0.11. Started by the daemon as root, with an empty capability bounding set
 // and a listening control socket as descriptor 3; everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { confinementProblem, dropPrivileges } from "../linux/privileges.js";
+import { dropPrivileges } from "../linux/privileges.js";
 import { Reactor } from "../linux/reactor.js";
-import { checkLayouts } from "../linux/selftest.js";
+import { CONTROL_DESCRIPTOR, startedAs } from "../server/start.js";
 import { Control } from "./control.js";
-
-const controlDescriptor = 3;
+import { DnsServer } from "./server.js";
 
 const { values } = parseArgs({ options: { user: { type: "string" }, version: { type: "string" } }, strict: true });
-const user = Number(values.user);
-if (!Number.isInteger(user) || user <= 0) throw new Error("pontoon-dns is started by the pontoon daemon, not by hand");
+const { user, version } = startedAs("pontoon-dns", values);
 
-const unconfined = confinementProblem();
-if (unconfined !== undefined)
-  throw new Error(`pontoon-dns ${unconfined}; it was not started by a pontoon daemon of this version`);
-
-checkLayouts();
 const reactor = new Reactor();
-const control = new Control(reactor, { version: values.version ?? "unknown", stop });
+const server: DnsServer = new DnsServer(reactor, {
+  wantSockets: (sandbox, family, udp, tcp) => control.wantSockets(sandbox, family, udp, tcp),
+  ended: (sandbox) => control.ended(sandbox),
+  released: (sandbox) => control.released(sandbox),
+  answering: (sandbox, answering) => control.answering(sandbox, answering),
+});
+const control: Control = new Control(server, { version, stop });
 dropPrivileges(user);
-control.listen(controlDescriptor);
-// A terminal's Ctrl-C does not reach this session; SIGTERM from an administrator is a wish to end in good order.
+control.listen(CONTROL_DESCRIPTOR);
+// A terminal's Ctrl-C does not reach this session; with SIGTERM an administrator asks it to end in good order.
 process.on("SIGTERM", stop);
 reactor.start();
 
 function stop(): void {
-  for (const sandbox of [...control.server.sandboxes.values()]) control.server.drop(sandbox);
+  for (const sandbox of [...server.sandboxes.values()]) server.drop(sandbox);
   process.exit(0);
 }

@@ -34,7 +34,7 @@ import type {
   UpstreamReport,
 } from "./protocol.js";
 
-/** Of these each container and each report has fewer; beyond them a message is nonsense. */
+/** Each container and each report has fewer of these; a message with more makes no sense. */
 const many = 100_000;
 /** Characters of a name, whatever it names. */
 const nameLength = 4096;

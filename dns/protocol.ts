@@ -1,3 +1,4 @@
+import type { Family, SocketAddress } from "../common/address.js";
 // What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
 
@@ -38,21 +39,19 @@ export interface NetworkRecord {
 }
 
 /** A server to forward to, and the namespace from which dockerd would dial it. */
-export interface Upstream {
-  readonly ip: string;
-  readonly port: number;
+export interface Upstream extends SocketAddress {
   readonly from: "host" | "container";
   /** Whose answers these are: one sandbox's, or those of all on the same networks; undefined for everybody's. */
   readonly scope?: string;
 }
 
 export type Forwarding =
-  /** On internal networks only: nothing of ours asks anybody. */
+  /** The container is on internal networks only: nothing is forwarded for it. */
   { readonly kind: "never" } | { readonly kind: "upstreams"; readonly upstreams: readonly Upstream[] };
 
 /**
  * What becomes of a single label that nobody has, here or under a suffix: forwarded as it is; answered without data, as
- * Docker does when `ndots` is set (facts 1.8); or denied.
+ * libnetwork's resolver does when `ndots` is set; or denied.
  */
 export type SingleLabels = "forward" | "no-data" | "deny";
 
@@ -61,14 +60,14 @@ export interface SandboxRecord {
   readonly id: string;
   readonly container: string;
   readonly containerName: string;
-  /** In the order in which they are asked for a name (facts 1.5); links are `[alias, target]`, private to the client. */
+  /** In the order in which they are asked for a name, which is libnetwork's (`Endpoint.Less`); links are `[alias, target]`, private to the client. */
   readonly networks: readonly {
     readonly id: string;
     readonly links: readonly (readonly [alias: string, target: string])[];
   }[];
   readonly forwarding: Forwarding;
   readonly singleLabels: SingleLabels;
-  /** Whether what is asked from inside the container is kept for all on the same networks, or for itself alone. */
+  /** Whether what is asked from inside the container is cached for all on the same networks, or for itself alone. */
   readonly sharesAnswers: boolean;
   /** Suffixes under which a single label that nobody has is looked up. */
   readonly search: readonly string[];
@@ -119,7 +118,7 @@ export type ToServer =
   | {
       readonly kind: "more-sockets";
       readonly sandbox: string;
-      readonly family?: "ipv4" | "ipv6";
+      readonly family?: Family;
       readonly udp: number;
       readonly tcp: number;
     }
@@ -130,7 +129,7 @@ export type ToServer =
   | { readonly kind: "gap"; readonly gap: Gap }
   /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
   | { readonly kind: "synced" }
-  /** Said every second: a daemon that says it no more hangs, and brings no news, as one that is gone. */
+  /** The pulse, sent every second. A daemon without it hangs, and brings no more news than one that is gone. */
   | { readonly kind: "alive" }
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
   | { readonly kind: "report"; readonly request: number }
@@ -142,7 +141,7 @@ export type ToDaemon =
   | {
       readonly kind: "want-sockets";
       readonly sandbox: string;
-      readonly family?: "ipv4" | "ipv6";
+      readonly family?: Family;
       readonly udp: number;
       readonly tcp: number;
     }
@@ -207,7 +206,7 @@ export interface UpstreamReport {
   readonly failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   readonly latency: number;
-  /** It left several questions unanswered and answered none since; the next of the list is not kept waiting for it until it does. */
+  /** It left several questions unanswered and has answered none since. Until it does, the next of the list is not kept waiting for it. */
   readonly down: boolean;
 }
 
@@ -224,7 +223,7 @@ export interface Report {
 export interface Counters {
   queries: number;
   local: number;
-  /** From the answers kept of upstreams. */
+  /** From the cached answers of upstreams. */
   cached: number;
   forwarded: number;
   dockerResolver: number;

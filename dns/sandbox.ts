@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../linux/address.js";
+import { canonicalForm, leadsToLoopback } from "../common/address.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { upstreamKey } from "./forward/upstreams.js";
@@ -34,10 +33,10 @@ export type Phase = "waiting" | "serving" | "releasing" | "draining";
 const underWayAtMost = 1024;
 /**
  * Questions to upstreams that use one sandbox's sockets. A searched label is up to thirteen of them, and one may go on
- * when nobody waits for it any more, to be kept.
+ * when nobody waits for it any more, so that its answer is cached.
  */
 const flightsAtMost = 4096;
-/** Milliseconds between Docker's resolver knowing a name and its event, with much to spare; its disk is part of it. */
+/** Milliseconds from when Docker's resolver knows a name to its event, with much to spare: dockerd writes to its disk in between. */
 const FROM_GAP_LASTS = 3000;
 
 /** A client's TCP connection. */
@@ -58,7 +57,7 @@ export class Sandbox {
   view: ClientView;
   /** Servers to ask, without those that are ourselves. */
   upstreams: readonly Upstream[];
-  /** Sandboxes of which this is equal get the same answers from outside. */
+  /** Sandboxes for which this is equal get the same answers from outside. */
   upstreamSet: string;
   sockets: SandboxSockets | undefined;
   dockerResolver: UdpChannel | undefined;
@@ -91,7 +90,7 @@ export class Sandbox {
     private readonly zones: Zones,
     /** Sockets inside the namespace, to forward from. */
     readonly pool: SandboxPool,
-    /** For replies kept beyond a sandbox's own share. */
+    /** For replies cached beyond a sandbox's own share. */
     room?: SharedRoom,
   ) {
     this.cache = new PacketCache(room);
@@ -121,7 +120,7 @@ export class Sandbox {
   hold(poller: Poller, sockets: SandboxSockets): void {
     this.sockets = sockets;
     this.dockerResolver = new UdpChannel(poller, sockets.dockerResolver);
-    this.dockerResolver.connect({ ip: "127.0.0.11", port: 53 });
+    this.dockerResolver.connect({ ip: RESOLVER_ADDRESS, port: 53 });
   }
 
   /** Closes every descriptor held in the namespace. Can be called twice. */
@@ -143,7 +142,7 @@ export class Sandbox {
 function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
   const { forwarding } = record;
   if (forwarding.kind === "never") return [];
-  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
+  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: canonicalForm(upstream.ip) }));
   return upstreams
     .filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host")
     .map((upstream) => withScope(upstream, record));
@@ -152,12 +151,12 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
 /**
  * A server may answer by who asks, and a container may have routes of its own: what is asked from inside one is its own.
  * Where answers are to be shared, they are by containers on the same networks: what was asked from inside a container may
- * have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed only by those whom that
- * container could deceive without us. A loopback address, to which the unspecified one leads too, is another server in each.
+ * have been forged there (`CAP_NET_RAW` sees the question and its port), so it is believed only by those that the
+ * container could deceive anyway. A loopback address, to which the unspecified one leads too, is another server in each.
  */
 function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;
-  if (!sharesAnswers || /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
+  if (!sharesAnswers || leadsToLoopback(upstream.ip)) return { ...upstream, scope: id };
   return {
     ...upstream,
     scope: networks
@@ -165,14 +164,4 @@ function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxR
       .sort()
       .join("+"),
   };
-}
-
-/** An address in one spelling, its zone as it is; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
-function plainAddress(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const raw = encodeIPv6(ip);
-  const isMapped = raw.readUInt16BE(10) === 0xffff && raw.subarray(0, 10).every((byte) => byte === 0);
-  if (isMapped) return decodeIPv4(raw, 12);
-  const [, zone] = ip.split("%");
-  return decodeIPv6(raw, 0) + (zone === undefined ? "" : `%${zone}`);
 }

@@ -1,3 +1,4 @@
+import type { Family } from "../common/address.js";
 import { sendDatagram } from "../linux/datagram.js";
 import { encodeAddress } from "../linux/address.js";
 import { EPOLLIN } from "../linux/constants.js";
@@ -22,7 +23,7 @@ import { Resolver } from "./resolve/resolve.js";
 import { since } from "./resolve/resolved.js";
 import { AnswerCache } from "./cache/answer-cache.js";
 import { Forwarder } from "./resolve/forwarder.js";
-import { HostSockets, type Family } from "./forward/forwarding-sockets.js";
+import { HostSockets } from "./forward/forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SharedRoom } from "./cache/packet-cache.js";
 import { SandboxPool } from "./forward/sandbox-pool.js";
@@ -63,7 +64,7 @@ export class DnsServer {
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 };
 
   constructor(
-    private readonly reactor: Pick<Reactor, "poller" | "timers">,
+    readonly reactor: Pick<Reactor, "poller" | "timers">,
     private readonly events: ServerEvents,
   ) {
     const { poller, timers: timers } = reactor;
@@ -87,14 +88,14 @@ export class DnsServer {
     this.#health.patience = this.resolver.patience = settings.patience;
   }
 
-  /** When the table may be behind Docker. What was answered before nobody fed it, or since, is not to be given again beyond that. */
+  /** When the table may be behind Docker. Ready replies are forgotten when feeding stops, and when it begins again. */
   set gap(gap: Gap) {
     const isNew = gap.everywhere !== this.resolver.gap.everywhere;
     this.resolver.gap = gap;
     if (isNew) this.#forgetReplies();
   }
 
-  /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that were */
+  /** Forgets what upstreams have said of a name, or of every name. @returns how many answers that was */
   flush(name: NameKey | undefined): number {
     this.#forgetReplies();
     return this.#outside.forget(name);
@@ -232,7 +233,7 @@ export class DnsServer {
     return undefined;
   }
 
-  /** @param sandboxes those it is to tell of  @param ofTheseAlone whether the rest is told another time */
+  /** @param sandboxes the sandboxes to report  @param ofTheseAlone whether everything else comes in another part */
   report(sandboxes: readonly SandboxReport[], ofTheseAlone = false): Report {
     const networks = ofTheseAlone ? [] : [...this.zones.networks.values()];
     return {

@@ -1,9 +1,9 @@
 // Datagrams between clients of one socket and sockets of their own towards a server, many at a time and without copying.
-import { decodeAddress, type SocketAddress } from "./address.js";
+import type { SocketAddress } from "../common/address.js";
+import { decodeAddress } from "./address.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
 import {
   AF_INET,
-  AF_INET6,
   EAGAIN,
   EINTR,
   ECONNREFUSED,
@@ -11,14 +11,10 @@ import {
   IPPROTO_IPV6,
   IP_PKTINFO,
   IPV6_PKTINFO,
-  IPV6_RECVPKTINFO,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  SO_DOMAIN,
-  SOL_SOCKET,
 } from "./constants.js";
 import { CMSGHDR, IOVEC, MMSGHDR, MSGHDR, SOCKADDR_SIZE } from "./layout.js";
-import { getOption, setOption } from "./socket.js";
 
 const c = {
   recvmmsg: bind("int recvmmsg(int, uint64_t, unsigned int, int, uint64_t)"),
@@ -28,19 +24,12 @@ const c = {
 
 /** The largest datagram of UDP over IPv4, which no IPv6 datagram without jumbograms exceeds by more than 20 bytes. */
 const DATAGRAM_AT_MOST = 65_527;
-// Not a power of two: slots that all begin at the same place of a page and of a cache would drive one another out.
+// Not a power of two: slots that all begin at the same offset of a page would drive one another out of the processor's cache.
 const stride = 65_536 + 192;
 const CONTROL_SIZE = 64;
 /** `struct in_pktinfo`, `struct in6_pktinfo`. */
 const PKTINFO = { size: 12, localAddress: 4 } as const;
 const PKTINFO6 = { size: 20, localAddress: 0, interface: 16 } as const;
-
-/** Has a UDP socket tell which of the host's addresses each datagram was sent to. */
-export function tellLocalAddress(fd: number): void {
-  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6)
-    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
-  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
-}
 
 /** What became of a batch that was sent. */
 export interface SentBatch {
@@ -220,7 +209,7 @@ export class ClientBatch {
     this.#queue.push(slot);
   }
 
-  /** Sends what was queued to whom a socket is connected with. */
+  /** Sends what was queued to the peer of a connected socket. */
   sendQueued(fd: number, sent: SentBatch): void {
     if (this.#queue.length === 1 && this.#sendOne(fd, this.#queue[0]!, sent)) {
       this.#queue.length = 0;
@@ -230,7 +219,7 @@ export class ClientBatch {
     this.#queue.length = 0;
   }
 
-  /** The usual case, in a cheaper call. @returns false when it failed: what that means is told by trying as with many */
+  /** The usual case, in a cheaper call. @returns false when it failed: then sending it as one of many tells why */
   #sendOne(fd: number, slot: number, sent: SentBatch): boolean {
     const length = this.#slots.length(slot);
     if (c.send(fd, this.#slots.bytesAt + slot * stride, length, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) return false;
@@ -315,7 +304,7 @@ export class ReplyBatch {
 
   /**
    * Collects what waits on a connected socket, as far as there is room.
-   * @returns how many, or an errno, negative: ECONNREFUSED when nobody took what was sent
+   * @returns how many, or an errno, negative: ECONNREFUSED when nothing listens where it was sent
    */
   collect(fd: number, path: ReturnPath): number {
     const first = this.#count;

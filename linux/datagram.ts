@@ -5,7 +5,7 @@ const c = { sendto: bind("long sendto(int, void *, size_t, int, void *, int)") }
 
 /**
  * Sends one datagram to a raw socket address.
- * @returns false when it could not be sent, whatever the network or its firewall has against it: the datagram is lost,
+ * @returns false when the network or its firewall would not take it: the datagram is lost,
  * as UDP may. Throws only when the call itself was wrong.
  */
 export function sendDatagram(fd: number, bytes: Buffer, address: Buffer): boolean {

@@ -13,9 +13,9 @@ export function duplicateDescriptor(fd: number): number {
 }
 
 /**
- * Has the kernel make the process's table of descriptors large enough for thousands, once. It doubles the table as need
- * be, and each time waits until every processor has passed by: tens of milliseconds in the middle of other work.
- * Does nothing in a process that may not have so many.
+ * Has the kernel make the process's table of descriptors large enough for thousands, once. It doubles the table as needed,
+ * and each time waits until every processor has passed by: tens of milliseconds in the middle of other work.
+ * Does nothing in a process whose limit is lower.
  */
 export function makeRoomForDescriptors(): void {
   const farthest = fcntl(0, F_DUPFD_CLOEXEC, TABLE_SIZE - 1);

@@ -21,7 +21,7 @@ export class LinuxError extends Error {
   }
 }
 
-// The process itself: node exports libuv, and libc is already loaded, be it glibc or musl.
+// The process itself: node exports libuv, and libc, whether glibc or musl, is already loaded.
 const self = koffi.load(null);
 
 /** Binds a C function from its prototype, e.g. `int bind(int, void *, int)`. */
@@ -30,7 +30,7 @@ export function bind(prototype: string): CFunction {
 }
 
 /**
- * Binds a C function that may wait: it runs in a thread of libuv's pool, and what it is given must stay as it is meanwhile.
+ * Binds a C function that may wait: it runs in a thread of libuv's pool. Memory that is passed to it must not change meanwhile.
  * The promise never rejects; errno stays in that thread.
  */
 export function bindAside(

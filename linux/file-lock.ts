@@ -1,5 +1,6 @@
-import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, unlinkSync } from "node:fs";
 import { errorCode, PontoonError } from "../common/errors.js";
+import { namespaceOf } from "./proc.js";
 import { bind, check, lastErrno } from "./ffi.js";
 import { EAGAIN } from "./constants.js";
 
@@ -7,13 +8,14 @@ const flock = bind("int flock(int, int)");
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const triesAtMost = 8;
-/** What somebody put there in its place is neither followed nor waited for. */
+/** A link that somebody put in its place is not followed, and a fifo not waited for. */
 const asItIs = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
-/** Where locks are that count on the whole host: its own /run, also when this process lives in a container that shares its processes. */
+/** Where locks for the whole host are: in the host's own /run, also when this process is in a container that shares its processes. */
 export function lockFolder(): string {
   try {
-    if (statSync("/proc/1/ns/mnt").ino === statSync("/proc/self/ns/mnt").ino) return "/run";
+    const hosts = namespaceOf(1, "mnt");
+    if (hosts === undefined || hosts === namespaceOf("self", "mnt")) return "/run";
     accessSync("/proc/1/root/run", constants.W_OK);
     return "/proc/1/root/run";
   } catch {
@@ -51,11 +53,11 @@ export class FileLock {
     try {
       return flock(fd, LOCK_EX | LOCK_NB) !== 0;
     } finally {
-      closeSync(fd); // and so lets go of it
+      closeSync(fd); // and with it releases the lock
     }
   }
 
-  /** Throws what unlink(2) says; the lock is let go of all the same. */
+  /** Throws what unlink(2) says; the lock is released all the same. */
   release(): void {
     try {
       unlinkSync(this.path);

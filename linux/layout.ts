@@ -24,7 +24,7 @@ const layouts: Record<string, Layout> = {
   },
 };
 
-/** The layout of this machine; throws on an architecture nobody has checked. */
+/** The layout of this machine; throws on an architecture for which it is not known. */
 export const layout: Layout = layoutOf(process.arch);
 
 /** Fields of `struct msghdr`, the same for glibc and musl on little-endian 64-bit machines. */

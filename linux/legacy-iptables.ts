@@ -4,7 +4,7 @@ import { errorCode } from "../common/errors.js";
 import { EAGAIN, IPPROTO_IP } from "./constants.js";
 import { arena, bindAside, LinuxError } from "./ffi.js";
 
-// Tables of iptables' legacy variant (include/uapi/linux/netfilter_ipv4/ip_tables.h). Whoever asks for one waits while anybody on the
+// Tables of iptables' legacy variant (include/uapi/linux/netfilter_ipv4/ip_tables.h). Asking for one waits while anybody on the
 // host changes or reads any: so all this is done beside the event loop.
 
 const readAside = promisify(read);
@@ -25,7 +25,7 @@ export interface LegacyTable {
   readonly hookEntries: readonly number[];
 }
 
-/** What tells one state of a table from another, roughly, and how large it is. */
+/** By which one state of a table is roughly told from another. */
 export interface LegacyTableInfo {
   readonly count: number;
   /** Bytes. */
@@ -48,7 +48,7 @@ export class LegacyTables {
     }
   }
 
-  /** To ask for a table that is not there would make it: so this is asked first. One question at a time. */
+  /** Asking for a table that is not there would make it, so this is asked first. One question at a time. */
   async has(table: string): Promise<boolean> {
     if (this.#fd === undefined) return false;
     const { bytesRead } = await readAside(this.#fd, this.#names, 0, this.#names.length, 0);
@@ -97,7 +97,7 @@ async function option(fd: number, name: number, value: Buffer, table: string): P
   const length = arena(4);
   length.writeUInt32LE(value.length);
   const result = await getsockopt(fd, IPPROTO_IP, name, value, length);
-  // Looked at again here, so that neither piece of memory is given back while the kernel writes into it. The number of an error stays
-  // in the thread that made the call; what was asked for has changed meanwhile, or is gone.
+  // Used again here, so that neither piece of memory is freed while the kernel writes into it. The number of an error stays
+  // in the thread that made the call; the table has changed meanwhile, or is gone.
   if (result < 0 || length.readUInt32LE() > value.length) throw new LinuxError(EAGAIN, "getsockopt", `table ${table}`);
 }

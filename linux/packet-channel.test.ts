@@ -290,6 +290,6 @@ for (const [what, packets] of [
       bench.loop.poller.dispatch(0);
     }
     await bench.loop.until("the near end has had enough", () => bench.closed.length > 0);
-    t.match(bench.closed, [/near: a message is too large/]);
+    t.match(bench.closed, [/near: it sent a message that is too large/]);
     t.equal(openDescriptors(), before - 1, "the channel's own is closed");
   });

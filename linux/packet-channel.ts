@@ -26,7 +26,7 @@ export const MESSAGE_SIZE = 4 << 20;
 /** Pieces it may come in; a sender of ours fills them. */
 const piecesAtMost = 2 * Math.ceil(MESSAGE_SIZE / PACKET_SIZE);
 
-/** Messages taken in one go before others get a turn, and for how long, ms, if they take much work. */
+/** Messages taken before others get a turn, and the time, ms, after which others get theirs earlier. */
 const messagesAtOnce = 64;
 const turnTime = 1;
 
@@ -67,8 +67,7 @@ export class PacketChannel<Incoming, Outgoing> {
   send(message: Outgoing, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const bytes = Buffer.from(JSON.stringify(message));
-    if (bytes.length > MESSAGE_SIZE)
-      throw new RangeError(`a message of ${bytes.length} bytes is more than a server is told at once`);
+    if (bytes.length > MESSAGE_SIZE) throw new RangeError(`a message of ${bytes.length} bytes is too large`);
     if (bytes.length <= PACKET_SIZE) return this.#sendPacket(bytes, descriptors, () => duplicates(descriptors));
     // Before the first piece is on its way: half a message cannot be taken back.
     const own = duplicates(descriptors);
@@ -84,12 +83,12 @@ export class PacketChannel<Incoming, Outgoing> {
     own.forEach(closeDescriptor);
   }
 
-  /** @param keep makes descriptors that are the channel's own, for a packet that has to wait */
+  /** @param keep duplicates the descriptors for a packet that has to wait; the duplicates are the channel's own */
   #sendPacket(bytes: Buffer, descriptors: readonly number[], keep: () => number[]): void {
     if (!this.#open) return;
     if (this.#waiting.length === 0 && this.#trySend(bytes, descriptors)) return;
     if (!this.#open) return;
-    if (this.#waiting.length >= this.waitingAtMost) return this.#fail("the peer does not read its messages");
+    if (this.#waiting.length >= this.waitingAtMost) return this.#fail("it does not read its messages");
     this.#waiting.push({ bytes, descriptors: keep() });
     this.#watch.update(EPOLLIN | EPOLLOUT);
   }
@@ -135,8 +134,8 @@ export class PacketChannel<Incoming, Outgoing> {
     const message = whole.kind === "message" ? parsed(whole.bytes) : undefined;
     if (message !== undefined) return this.handlers.onMessage(message as Incoming, descriptors);
     descriptors.forEach(closeDescriptor);
-    if (whole.kind === "message") this.#fail("a message is not JSON");
-    else if (whole.kind === "excess") this.#fail("a message is too large");
+    if (whole.kind === "message") this.#fail("it sent a message that is not JSON");
+    else if (whole.kind === "excess") this.#fail("it sent a message that is too large");
   }
 
   /** The message a packet completes. */

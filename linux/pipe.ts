@@ -30,7 +30,7 @@ export function openPipe(size: number): Pipe | undefined {
   const pipe = { read: ends.readInt32LE(0), write: ends.readInt32LE(4) };
   const granted = c.fcntl(pipe.write, F_SETPIPE_SZ, size);
   if (granted >= size) return { ...pipe, size: granted };
-  // EPERM: the user's share (fs.pipe-user-pages-soft) is spent, and what was given is a page or two.
+  // EPERM: the user's share (fs.pipe-user-pages-soft) is used up, and the pipe has a page or two.
   closePipe({ ...pipe, size: 0 });
   return undefined;
 }

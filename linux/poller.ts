@@ -3,7 +3,7 @@ import { Epoll } from "./epoll.js";
 /** Called with the epoll events that are true of the descriptor. */
 export type ReadyHandler = (events: number) => void;
 
-/** What is told of its descriptor's events, without a closure for each. */
+/** Is told of its descriptor's events, without a closure for each. */
 export interface Ready {
   /** @param events those that are true of the descriptor */
   onReady(events: number): void;
@@ -52,7 +52,7 @@ export class Poller {
     this.#freedInBatch.push(token);
   }
 
-  /** Stops watching a descriptor that was added, and that somebody else goes on using. */
+  /** Stops watching a descriptor from {@link add} that goes on being used elsewhere. */
   remove(fd: number, token: number): void {
     this.#epoll.remove(fd);
     this.release(token);

@@ -17,7 +17,10 @@ function run(lines: string, { confined = true } = {}): { status: number | null; 
     const { confinementProblem, dropPrivileges, raiseDescriptorLimit } = await import(${from("./privileges.js")});
     const { packetSocket, tcpSocket, udpSocket, bindSocket } = await import(${from("./socket.js")});
     const { insideNamespace } = await import(${from("./netns.js")});
-    const statusOf = (task) => Object.fromEntries(readFileSync("/proc/self/task/" + task + "/status", "utf8").split("\\n").map((line) => line.split(":\\t")));
+    const statusOf = (task) => {
+      const lines = readFileSync("/proc/self/task/" + task + "/status", "utf8").split("\\n");
+      return Object.fromEntries(lines.map((line) => line.split(":\\t")));
+    };
     const codeOf = (work) => { try { work(); return "allowed"; } catch (error) { return error.code; } };
     const print = (value) => process.stdout.write(JSON.stringify(value));
     ${lines}`;
@@ -45,7 +48,11 @@ t.test(
       line: () => { for (let count = 0; count < 3000; count++) fs.writeSync(log, "x".repeat(1023) + "\\n"); },
       far: () => fs.writeSync(log, "x", 1e9),
       longer: () => fs.ftruncateSync(log, 1e9),
-      afresh: () => { fs.ftruncateSync(log, 0); fs.writeSync(log, Buffer.alloc(2 * 1024 * 1024), 0, 2 * 1024 * 1024, 0); fs.writeSync(log, "x", 2 * 1024 * 1024); },
+      afresh: () => {
+        fs.ftruncateSync(log, 0);
+        fs.writeSync(log, Buffer.alloc(2 * 1024 * 1024), 0, 2 * 1024 * 1024, 0);
+        fs.writeSync(log, "x", 2 * 1024 * 1024);
+      },
     };
     dropPrivileges(${uid});
     print(Object.fromEntries(Object.entries(attempts).map(([name, attempt]) => [name, codeOf(attempt)])));`);
@@ -65,7 +72,8 @@ t.test(
     const threads = readdirSync("/proc/self/task").map(statusOf);
     const once = (field) => [...new Set(threads.map((thread) => thread[field]))];
     print({
-      threads: threads.length, uid: once("Uid"), groups: once("Groups"), capabilities: once("CapEff"), permitted: once("CapPrm"), noNewPrivileges: once("NoNewPrivs"), seccomp: once("Seccomp"),
+      threads: threads.length, uid: once("Uid"), groups: once("Groups"),
+      capabilities: once("CapEff"), permitted: once("CapPrm"), noNewPrivileges: once("NoNewPrivs"), seccomp: once("Seccomp"),
       root: codeOf(() => process.setuid(0)),
       unix: codeOf(packetSocket), tcp: codeOf(tcpSocket), listen: codeOf(() => bindSocket(udpSocket(), { ip: "127.0.0.1", port: 0 })),
       namespace: codeOf(() => insideNamespace("/proc/self/ns/net", undefined, () => 0)),

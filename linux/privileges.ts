@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
+import { fieldsOf } from "./proc.js";
 import { arena, bind, check, lastErrno } from "./ffi.js";
 import { errorCode } from "../common/errors.js";
 import { installFilter, refuseRings, type RefusedCall } from "./seccomp.js";
@@ -21,7 +22,7 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const CAPABILITY_VERSION_3 = 0x20080522;
 const RLIMIT_FSIZE = 1;
 const RLIMIT_NOFILE = 7;
-/** Bytes a server may make any file long: its log, which lies in memory, is the only one it has to write to. */
+/** Bytes of the longest file a server may make: its log, which is in memory, is the only one it has to write to. */
 const fileSizeAtMost = 1024 * 1024;
 const EPERM = 1;
 const CAP_DAC_READ_SEARCH = 2;
@@ -29,8 +30,8 @@ const CAP_SETGID = 6;
 const CAP_SETUID = 7;
 
 /**
- * What keeps this process from becoming an ordinary one for good: it was not started by a thread that had called
- * {@link confineWhatIsStarted}. Undefined when nothing does.
+ * What keeps this process from becoming an ordinary one for good, since it was not started by a thread that had called
+ * {@link confineWhatIsStarted}. Undefined when nothing keeps it.
  */
 export function confinementProblem(): string | undefined {
   if (hasBoundingSet()) return "could gain capabilities";
@@ -52,7 +53,7 @@ function hasRing(): boolean {
     try {
       return readlinkSync(`/proc/self/fd/${fd}`) === "anon_inode:[io_uring]";
     } catch {
-      return false; // the one the folder was read through
+      return false; // the descriptor through which the folder was read
     }
   });
 }
@@ -103,9 +104,7 @@ export function privilegeIn(status: string, user: number): string | undefined {
     NoNewPrivs: /^1$/,
     Seccomp: /^2$/,
   };
-  const fields = new Map(
-    status.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
-  );
+  const fields = fieldsOf(status);
   const kept = Object.keys(wanted).find((name) => !wanted[name]!.test(fields.get(name) ?? "-"));
   return kept === undefined ? undefined : `${kept}: ${fields.get(kept) ?? "not told"}`;
 }

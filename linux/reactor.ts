@@ -34,7 +34,7 @@ export class Reactor {
   /** Serves until Node's loop has work or its visit is due, then lets it run. */
   readonly #turn = (): void => {
     if (!this.#running) return;
-    // What Node's handlers just began (a new socket, say) is known to the kernel only after another visit.
+    // Only another visit tells the kernel what Node's handlers have just begun, such as a new socket.
     let patience = this.#nodeIsReady ? 0 : visitEvery;
     let now = this.timers.now();
     const visitAt = now + patience;

@@ -14,7 +14,7 @@ const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
 const CLONE_THREAD = 0x10000;
 
-/** What a server that faces the network has no business calling, by number on x86-64 and arm64 (-1: not there). */
+/** Calls that a server which faces the network never needs, by number on x86-64 and arm64 (-1: not there). */
 const refused = {
   execve: [59, 221],
   execveat: [322, 281],
@@ -105,7 +105,7 @@ export function installFilter(allowed: readonly RefusedCall[] = []): void {
 
 /**
  * Refuses io_uring to the calling thread and to all it starts, once and for good. libuv from 1.49 on makes a ring when its
- * loop begins, before a program's first line, and aborts when a filter that comes later refuses its use; one that gets none
+ * loop begins, before a program's first line, and aborts when a later filter refuses its use; without a ring it
  * uses epoll. Needs CAP_SYS_ADMIN.
  */
 export function refuseRings(): void {

@@ -15,7 +15,7 @@ import { bindSocket, closeDescriptor, localAddress, udpSocket } from "./socket.j
 const oldestKernel = [5, 10] as const;
 
 /**
- * Checks at start what everything else takes for granted: that the struct layouts are this machine's. A datagram goes
+ * Checks at the start what everything else relies on: that the struct layouts are this machine's. A datagram goes
  * through epoll, recvmmsg and sendmmsg and must come back with the right lengths, ports and tokens.
  * Throws with the name of what is wrong.
  */
@@ -43,7 +43,7 @@ export function checkLayouts(): void {
   }
 }
 
-/** One thing pontoon needs of the machine, and in one sentence with the remedy what is wrong with it. */
+/** One thing pontoon needs of the machine, and what is wrong with it, in one sentence with the remedy. */
 export interface KernelFeature {
   readonly name: string;
   readonly problem: string | undefined;
@@ -77,7 +77,7 @@ export function versionProblem(version: string): string | undefined {
 function seccompProblem(): string | undefined {
   return isFilterAvailable()
     ? undefined
-    : "the kernel has no seccomp filters; pontoon-dns does not face the network without: use a kernel with CONFIG_SECCOMP_FILTER";
+    : "the kernel has no seccomp filters, without which pontoon-dns does not serve; use a kernel with CONFIG_SECCOMP_FILTER";
 }
 
 function pidfdProblem(): string | undefined {
@@ -97,7 +97,10 @@ function nftablesProblem(): string | undefined {
     withNfnetlink((nfnetlink) => new Ruleset(nfnetlink).generation);
     return undefined;
   } catch (error) {
-    return `nftables does not work here (${(error as Error).message}); load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN`;
+    return (
+      `nftables does not work here (${(error as Error).message}); ` +
+      "load the kernel modules nfnetlink and nf_tables, or run as root with CAP_NET_ADMIN"
+    );
   }
 }
 

@@ -11,7 +11,7 @@ export class ServiceManager {
     private readonly onError: (error: unknown) => void,
   ) {}
 
-  /** Takes what systemd has set out of the environment, so that programs started from here do not take it for theirs. */
+  /** Removes systemd's variables from the environment, so that programs started from here do not think they are meant. */
   static fromEnvironment(environment: NodeJS.ProcessEnv, onError: (error: unknown) => void): ServiceManager {
     const { NOTIFY_SOCKET: path, WATCHDOG_USEC: watchdog, WATCHDOG_PID: pid } = environment;
     for (const name of ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"]) delete environment[name];
@@ -36,7 +36,7 @@ export class ServiceManager {
     this.#send("STOPPING=1");
   }
 
-  /** Never waits: what a manager that is behind does not take is not sent. */
+  /** Never waits: if the manager is too slow to take it, it is not sent. */
   #send(message: string): void {
     if (this.path === undefined) return;
     const fd = datagramSocket();

@@ -1,5 +1,6 @@
-// Moving bytes of streams with as little around the system call as possible: what fails is a number, not an exception.
-import { decodeAddress, type SocketAddress } from "./address.js";
+// Moving bytes of streams with as little around the system call as possible: a failure is a number, not an exception.
+import type { SocketAddress } from "../common/address.js";
+import { decodeAddress } from "./address.js";
 import {
   EAGAIN,
   EINTR,
@@ -57,7 +58,7 @@ export function sendAny(fd: number, bytes: Buffer): number {
 
 /**
  * Moves up to `length` bytes between a pipe and a socket inside the kernel. @returns as {@link receiveShared}, but that 0 from
- * a socket is no proof of its end: it also stands for a byte that was marked urgent, with the end behind it (tcp_splice_read)
+ * a socket does not prove its end: it also means a byte that was marked urgent, with the end behind it (tcp_splice_read)
  */
 export function spliceBytes(from: number, to: number, length: number): number {
   const moved = c.splice(from, 0, to, 0, length, MOVE_WITHOUT_WAITING);
@@ -70,7 +71,7 @@ export function isAtUrgent(fd: number): boolean {
 }
 
 /**
- * At the place of a byte marked urgent: receives it, aside from the stream, which the next receive goes on with behind it.
+ * At the place of a byte marked urgent: receives it, apart from the stream. The next receive goes on behind it.
  * @returns the byte; undefined when it was received already, or never comes; {@link AGAIN} while it is still to come, or another errno, negative
  */
 export function receiveUrgent(fd: number): Buffer | number | undefined {
@@ -78,7 +79,7 @@ export function receiveUrgent(fd: number): Buffer | number | undefined {
     const received = c.recv(fd, sharedAt, 1, MSG_OOB | MSG_DONTWAIT);
     if (received === 1) return Buffer.from(shared.subarray(0, 1));
     if (received === 0 || failure() !== AGAIN) return undefined;
-    // A mark can be told of before its byte comes, which a receive would then pass over unseen.
+    // The mark may be reported before its byte comes, and a receive would then skip that byte unseen.
     const waiting = peek(fd);
     if (waiting < 0) return waiting;
   }

@@ -6,6 +6,6 @@ export function hasTerminal(): boolean {
     closeSync(openSync("/dev/tty", constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
     return true;
   } catch {
-    return false; // ENXIO: none, or one that was closed
+    return false; // ENXIO: there is none, or it was closed
   }
 }

@@ -26,7 +26,7 @@ class Bench {
   }
 }
 
-t.test("a deadline runs once, not early and at most one tick late", (t) => {
+t.test("a timer runs once, not early and at most one tick late", (t) => {
   for (const delay of [0, 1, 7, 8, 9, 100, 3800, 8191, 8192, 8200, 60_000]) {
     const bench = new Bench();
     bench.in(delay);
@@ -50,7 +50,7 @@ t.test("however seldom the wheel is turned, nothing is lost", (t) => {
   t.end();
 });
 
-t.test("a cancelled deadline does not run", (t) => {
+t.test("a cancelled timer does not run", (t) => {
   const bench = new Bench();
   const deadline = bench.in(50);
   bench.in(60);
@@ -63,7 +63,7 @@ t.test("a cancelled deadline does not run", (t) => {
   t.end();
 });
 
-t.test("a deadline may cancel another of the same moment, and set new ones", (t) => {
+t.test("a timer may cancel another of the same moment, and set new ones", (t) => {
   const bench = new Bench();
   const victims: Timer[] = [];
   bench.timers.schedule(10, () => {
@@ -79,7 +79,7 @@ t.test("a deadline may cancel another of the same moment, and set new ones", (t)
   t.end();
 });
 
-t.test("the time to wait is never past the next deadline's tick", (t) => {
+t.test("the time to wait is never past the next timer's tick", (t) => {
   const bench = new Bench();
   t.equal(bench.timers.waitAtMost(100), 100, "without deadlines as long as one likes");
   bench.in(30);
@@ -90,7 +90,7 @@ t.test("the time to wait is never past the next deadline's tick", (t) => {
   t.end();
 });
 
-t.test("an overdue deadline is not waited for", (t) => {
+t.test("an overdue timer is not waited for", (t) => {
   const bench = new Bench(0);
   bench.in(20);
   // The loop was busy elsewhere, and asks how long it may wait before it has turned the wheel.

@@ -17,14 +17,14 @@ const tick = 8; // ms
 const slots = 1024; // one turn of the wheel: 8.2 s; what is due later waits for another turn
 
 /**
- * Deadlines in a timing wheel: setting and cancelling one costs the same however many there are.
+ * Timers in a timer wheel: setting and cancelling one costs the same however many there are.
  * They run up to one tick (8 ms) late, never early.
  */
 export class TimerWheel {
   readonly #slots: Set<Entry>[] = Array.from({ length: slots }, () => new Set());
   #count = 0;
   #turned: number;
-  /** No deadline lies in a tick before this one. */
+  /** No timer lies in a tick before this one. */
   #earliest = Infinity;
 
   constructor(readonly now: () => number = monotonicNow) {
@@ -68,7 +68,7 @@ export class TimerWheel {
     this.#earliest = this.#firstUsed(reached);
   }
 
-  /** The first tick from this one on whose slot holds anything; what it holds may be due a turn of the wheel later. */
+  /** The first tick from this one on whose slot holds a timer, which may be due a turn of the wheel later. */
   #firstUsed(from: number): number {
     if (this.#count === 0) return Infinity;
     for (let step = 0; step < slots; step++) if (this.#slots[(from + step) % slots]!.size > 0) return from + step;

@@ -12,7 +12,7 @@ const F_SETFL = 4;
  * Writes to a descriptor this process was started with, and never waits for whoever is at its other end: a fifo that nobody
  * reads, a terminal that was stopped, the socket of a log service that hangs. O_NONBLOCK belongs to the open file, which
  * others may share (a shell its terminal), so pipes and terminals are opened once more, and to a socket each message is sent
- * so. A regular file or a device such as /dev/null keeps nobody waiting, and the position in a file is everybody's.
+ * without waiting. A regular file or a device such as /dev/null keeps nobody waiting, and the position in a file is shared.
  */
 export class UnwaitedOutput {
   readonly #kind: "socket" | "opened anew" | "as it is";
@@ -52,7 +52,7 @@ function openAnew(fd: number): number {
   }
 }
 
-/** Of an error of Node's file functions. Throws any other. */
+/** The number of an error of Node's file functions. Throws any other error. */
 function errnoOf(error: unknown): number {
   if (error instanceof Error && "errno" in error && typeof error.errno === "number") return Math.abs(error.errno);
   throw error;

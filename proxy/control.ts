@@ -1,91 +1,79 @@
+import type { SocketAddress } from "../common/address.js";
 import { errorCode, PontoonError } from "../common/errors.js";
-import { readFirstToServer, type HeldAll, type Hello } from "../common/handshake.js";
-import { EPOLLIN } from "../linux/constants.js";
-import { PacketChannel } from "../linux/packet-channel.js";
-import { acceptSocket, closeDescriptor, peerCredentials, WOULD_BLOCK } from "../linux/socket.js";
+import { closeDescriptor } from "../linux/socket.js";
 import type { Timer } from "../linux/timer-wheel.js";
+import { DaemonLink, SLICE, taken, type HeldMessage, type Known } from "../server/daemon-link.js";
 import { readToProxy } from "./messages.js";
-import { PROTOCOL, type HeldPublication, type ToDaemon } from "./protocol.js";
-import type { SocketAddress, Publication } from "./publication/publication.js";
-import type { PublicationReport } from "./publication/relay.js";
+import { PROTOCOL, type HeldPublication, type ToDaemon, type ToProxy } from "./protocol.js";
+import type { Publication } from "./publication/publication.js";
 import type { ProxyServer } from "./server.js";
 import { isOfShim } from "./shims/shims.js";
 
-type Outgoing = Hello | HeldPublication | HeldAll | ToDaemon;
-
-/** Without a daemon and without anything to serve a proxy is of no use: after this long, ms, it ends. */
+/** A proxy that has neither a daemon nor anything to serve ends after this time, ms. */
 const idleTime = 60_000;
-/** Publications reported, or handed back, in one piece; and how many messages may wait until the daemon reads them. */
-const slice = 100;
-const backlogAtMost = 500;
-const backlogLookedAtEvery = 5; // ms
-
 interface Held {
   readonly publication: Publication;
   readonly descriptor: number;
 }
 
-/**
- * The proxy's end of the control socket. One daemon at a time steers it: the newest. Without one everything that is open
- * stays open.
- */
+/** The proxy's end of the control socket. Without a daemon everything that is open stays open. */
 export class Control {
-  #channel: PacketChannel<unknown, Outgoing> | undefined;
-  /** What daemons opened; publications of shims are none of theirs. */
+  readonly #daemon: DaemonLink<HeldPublication, ToProxy, ToDaemon>;
+  /** What daemons opened, without the publications of shims. */
   readonly #held = new Map<string, Held>();
-  #mentioned: Set<string> | undefined;
   #idle: Timer | undefined;
 
   constructor(
     private readonly server: ProxyServer,
     private readonly identity: { readonly version: string; readonly stop: () => void; readonly drain: () => void },
-  ) {}
+  ) {
+    this.#daemon = new DaemonLink(server.reactor, {
+      protocol: PROTOCOL,
+      version: identity.version,
+      allowLostDescriptors: true,
+      held: () => this.#heldMessages(),
+      read: readToProxy,
+      onAttached: () => this.#onAttached(),
+      onDetached: () => this.#onDetached(),
+      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
+      drain: () => this.#drain(),
+      stop: identity.stop,
+    });
+  }
 
   /** Accepts daemons on a listening socket. */
   listen(fd: number): void {
-    this.server.reactor.poller.watch(fd, EPOLLIN, () => {
-      const accepted = acceptSocket(fd);
-      if (accepted === WOULD_BLOCK) return;
-      if (peerCredentials(accepted).uid !== 0) return closeDescriptor(accepted);
-      this.#attach(accepted);
-    });
+    this.#daemon.listen(fd);
   }
 
   /** Tells why a shim was sent to Docker's own docker-proxy. */
   declined(reason: string): void {
-    this.#tell({ kind: "declined", reason });
+    this.#daemon.tell({ kind: "declined", reason });
   }
 
-  /** Says something to whoever runs the host. */
+  /** Tells something to those who run the host. */
   notice(reason: string): void {
-    this.#tell({ kind: "notice", reason });
+    this.#daemon.tell({ kind: "notice", reason });
   }
 
   /** Tells why connections of a publication fail. */
   failedDials(id: string, reason: string): void {
-    this.#tell({ kind: "failed-dials", id, reason });
+    this.#daemon.tell({ kind: "failed-dials", id, reason });
   }
 
   /** Asks for another bulk worker. */
   wantWorker(): void {
-    this.#tell({ kind: "want-worker" });
+    this.#daemon.tell({ kind: "want-worker" });
   }
 
-  #attach(fd: number): void {
-    this.#channel?.close();
+  #onAttached(): void {
     this.server.shims.hasDaemon = true;
     this.#idle?.cancel();
-    this.#mentioned = undefined;
-    this.#channel = new PacketChannel<unknown, Outgoing>(this.server.reactor.poller, fd, {
-      allowLostDescriptors: true,
-      onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
-      onClose: () => {
-        this.#channel = undefined;
-        this.server.shims.hasDaemon = false;
-        this.#mentioned = undefined;
-        this.#endWhenIdle();
-      },
-    });
+  }
+
+  #onDetached(): void {
+    this.server.shims.hasDaemon = false;
+    this.#endWhenIdle();
   }
 
   #endWhenIdle(): void {
@@ -95,96 +83,65 @@ export class Control {
     });
   }
 
-  #tell(message: Outgoing, descriptors: readonly number[] = []): void {
-    this.#channel?.send(message, descriptors);
+  #drain(): void {
+    this.#held.clear();
+    this.identity.drain();
   }
 
-  #onMessage(value: unknown, descriptors: number[]): void {
-    const message = readFirstToServer(value) ?? readToProxy(value);
-    if (message?.kind === "open") return this.#onOpen(message.publication, descriptors);
-    if (message?.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
+  *#heldMessages(): Generator<HeldMessage<HeldPublication>, undefined> {
+    for (const { publication, descriptor } of this.#held.values())
+      yield { message: { kind: "held", publication }, descriptors: [descriptor] };
+    return undefined;
+  }
+
+  #onMessage(message: ToProxy, descriptors: number[]): void {
+    if (message.kind === "open") return this.#onOpen(message.publication, descriptors);
+    if (message.kind === "worker" && descriptors.length === 1) return this.server.workers.add(descriptors[0]!);
     descriptors.forEach(closeDescriptor);
-    switch (message?.kind) {
-      case "hello":
-        return this.#onHello(message.protocol);
+    switch (message.kind) {
       case "settings":
         this.server.shims.drainMs = message.settings.drainMs;
         if (message.settings.sourcePorts) this.server.sourcePorts.span = message.settings.sourcePorts;
         return;
       case "keep":
-        this.#mentioned?.add(message.id);
+        this.#daemon.mention(message.id);
         return this.#retarget(message.id, message.target);
       case "retarget":
         return this.#retarget(message.id, message.target);
       case "avoid":
         this.#avoid(new Set(message.ports));
-        return this.#tell({ kind: "avoided", request: message.request });
+        return void this.#daemon.tell({ kind: "avoided", request: message.request });
       case "gone":
         return this.server.publications.gone(new Set(message.addresses));
       case "close":
         this.#close(message.id);
-        return this.#tell({ kind: "closed", id: message.id });
+        return void this.#daemon.tell({ kind: "closed", id: message.id });
       case "synced":
         return this.#onSynced();
       case "report":
         return this.#report(message.request);
       case "ping":
-        return this.#tell({ kind: "pong", request: message.request });
-      case "drain":
-        this.#held.clear();
-        return this.identity.drain();
-      case "stop":
-        return this.identity.stop();
+        return void this.#daemon.tell({ kind: "pong", request: message.request });
       case "worker":
-      case undefined: // of a daemon of another version
         return;
     }
-  }
-
-  #onHello(protocol: number): void {
-    this.#tell({ kind: "hello", protocol: PROTOCOL, version: this.identity.version, pid: process.pid });
-    if (protocol === PROTOCOL) this.#mentioned = new Set();
-    const held = this.#held.values();
-    this.#inSlices(() => {
-      for (let count = 0; count < slice; count++) {
-        const { value, done } = held.next();
-        if (done === true) {
-          this.#tell({ kind: "held-all" });
-          return true;
-        }
-        this.#tell({ kind: "held", publication: value.publication }, [value.descriptor]);
-      }
-      return false;
-    });
   }
 
   #report(request: number): void {
     const reports = this.server.publications.reports();
     let shims = 0;
-    this.#inSlices(() => {
-      const publications: PublicationReport[] = [];
-      while (publications.length < slice) {
-        const { value } = reports.next();
-        if (!value) break;
-        publications.push(value);
-        if (isOfShim(value.id)) shims++;
-      }
-      const more = publications.length === slice;
-      this.#tell({ kind: "reported", request, report: this.server.report(publications, shims), ...(more && { more }) });
+    this.#daemon.inSlices(() => {
+      const publications = taken(reports);
+      shims += publications.filter(({ id }) => isOfShim(id)).length;
+      const more = publications.length === SLICE;
+      this.#daemon.tell({
+        kind: "reported",
+        request,
+        report: this.server.report(publications, shims),
+        ...(more && { more }),
+      });
       return !more;
     });
-  }
-
-  /** Does something piece by piece, as fast as the daemon reads, for as long as it is there. @param piece returns whether it was the last */
-  #inSlices(piece: () => boolean): void {
-    const channel = this.#channel;
-    const { timers: timers, poller } = this.server.reactor;
-    const go = () => {
-      if (!channel || channel !== this.#channel) return;
-      if (channel.backlog > backlogAtMost) timers.schedule(backlogLookedAtEvery, go);
-      else if (!piece()) poller.defer(go);
-    };
-    go();
   }
 
   #onOpen(publication: Publication, [descriptor, ...others]: number[]): void {
@@ -199,11 +156,16 @@ export class Control {
         );
       this.server.publications.open(publication, descriptor);
       this.#held.set(id, { publication, descriptor });
-      this.#mentioned?.add(id);
-      this.#tell({ kind: "opened", id });
+      this.#daemon.mention(id);
+      this.#daemon.tell({ kind: "opened", id });
     } catch (error) {
       if (descriptor !== undefined) closeDescriptor(descriptor);
-      this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
+      this.#daemon.tell({
+        kind: "failed",
+        id,
+        code: errorCode(error) ?? "INTERNAL",
+        message: (error as Error).message,
+      });
     }
   }
 
@@ -214,9 +176,14 @@ export class Control {
     try {
       this.server.publications.retarget(id, target);
     } catch (error) {
-      // Somebody else has come to hold the port, or the address is nonsense: it cannot be served as it is.
+      // Somebody else holds the port by now, or the address makes no sense: it cannot be served as it is.
       this.#close(id);
-      this.#tell({ kind: "failed", id, code: errorCode(error) ?? "INTERNAL", message: (error as Error).message });
+      this.#daemon.tell({
+        kind: "failed",
+        id,
+        code: errorCode(error) ?? "INTERNAL",
+        message: (error as Error).message,
+      });
     }
   }
 
@@ -231,9 +198,11 @@ export class Control {
   }
 
   #onSynced(): void {
-    const mentioned = this.#mentioned;
-    this.#mentioned = undefined;
     if (this.server.workers.size < this.server.workersWanted) this.wantWorker();
-    if (mentioned) for (const id of [...this.#held.keys()]) if (!mentioned.has(id)) this.#close(id);
+    this.#daemon.allTold(this.#known());
+  }
+
+  *#known(): Generator<Known> {
+    for (const id of [...this.#held.keys()]) yield { key: id, forget: () => this.#close(id) };
   }
 }

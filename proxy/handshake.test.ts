@@ -29,7 +29,9 @@ t.test(
       }
       return heard.at(-1)?.text === '{"kind":"held-all"}';
     };
-    const publication = `{"id":"tcp 127.0.0.1 80","protocol":"tcp","listen":{"ip":"127.0.0.1","port":${listen.port}},"target":{"ip":"127.0.0.1","port":9},"options":{"drainMs":5}}`;
+    const publication =
+      `{"id":"tcp 127.0.0.1 80","protocol":"tcp","listen":{"ip":"127.0.0.1","port":${listen.port}},` +
+      '"target":{"ip":"127.0.0.1","port":9},"options":{"drainMs":5}}';
     const held = [
       { text: `{"kind":"hello","protocol":${PROTOCOL},"version":"test","pid":${proxy.child.pid}}`, descriptors: 0 },
       { text: `{"kind":"held","publication":${publication}}`, descriptors: 1 },

@@ -2,17 +2,15 @@
 // empty capability bounding set, a listening control socket as descriptor 3 and the one for shims as descriptor 4;
 // everything it needs is loaded before it becomes an ordinary user.
 import { parseArgs } from "node:util";
-import { confinementProblem, descriptorLimit, dropPrivileges } from "../linux/privileges.js";
+import { descriptorLimit, dropPrivileges } from "../linux/privileges.js";
 import { Reactor } from "../linux/reactor.js";
-import { checkLayouts } from "../linux/selftest.js";
+import { CONTROL_DESCRIPTOR, startedAs } from "../server/start.js";
 import { BulkWorker } from "./bulk/bulk-worker.js";
 import { Control } from "./control.js";
 import { Pipes } from "./tcp/pipes.js";
 import { pipeMemoryOfWorker, ProxyServer } from "./server.js";
 import { spawnWorker, workersWanted } from "./bulk/spawn-workers.js";
 
-/** Of pontoon-proxy: daemons connect here. Of a bulk worker: its channel to pontoon-proxy. */
-const controlDescriptor = 3;
 const shimsDescriptor = 4;
 /** A listener of the kernel's own queue has to be set up again when a container is back, and UDP flows choose their source ports. */
 const allowedCalls = ["listen", "bind"] as const;
@@ -21,15 +19,8 @@ const { values } = parseArgs({
   options: { user: { type: "string" }, version: { type: "string" }, worker: { type: "string" } },
   strict: true,
 });
-const user = Number(values.user);
-if (!Number.isInteger(user) || user <= 0)
-  throw new Error("pontoon-proxy is started by the pontoon daemon, not by hand");
+const { user, version } = startedAs("pontoon-proxy", values);
 
-const unconfined = confinementProblem();
-if (unconfined !== undefined)
-  throw new Error(`pontoon-proxy ${unconfined}; it was not started by a pontoon daemon of this version`);
-
-checkLayouts();
 const reactor = new Reactor();
 if (values.worker === undefined) serve();
 else work(Number(values.worker));
@@ -49,12 +40,12 @@ function serve(): void {
   );
   for (let count = 0; count < workers; count++) server.workers.add(spawnWorker(user, workers, 2));
   const control = new Control(server, {
-    version: values.version ?? "unknown",
+    version,
     stop: once(() => server.stop(exit)),
     drain: once(() => server.drain(exit)),
   });
   dropPrivileges(user, allowedCalls);
-  control.listen(controlDescriptor);
+  control.listen(CONTROL_DESCRIPTOR);
   server.shims.listen(shimsDescriptor);
   process.on(
     "SIGTERM",
@@ -62,12 +53,13 @@ function serve(): void {
   );
 }
 
+/** @param workers how many there are. The descriptor is this one's channel to pontoon-proxy. */
 function work(workers: number): void {
-  const worker = new BulkWorker(reactor, new Pipes(pipeMemoryOfWorker(workers)), controlDescriptor, () =>
+  const worker = new BulkWorker(reactor, new Pipes(pipeMemoryOfWorker(workers)), CONTROL_DESCRIPTOR, () =>
     process.exit(0),
   );
   dropPrivileges(user);
-  // While pontoon-proxy is there it says when connections must end; sent to all of a service, the signal is meant for it.
+  // While pontoon-proxy runs, it decides when connections end. A signal to all processes of a service is meant for it.
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);
   });

@@ -1,5 +1,6 @@
 // What the messages of protocol.ts must look like to be used. Whoever sends others was broken into, or is
 // of another version.
+import type { SocketAddress } from "../common/address.js";
 import {
   amount,
   flag,
@@ -23,7 +24,7 @@ import {
   type ToProxy,
 } from "./protocol.js";
 import { ofEachOption, shapeOfOption, type PublicationOptions } from "./publication/options.js";
-import type { SocketAddress, Publication, PublicationOwner } from "./publication/publication.js";
+import type { Publication, PublicationOwner } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 

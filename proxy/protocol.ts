@@ -1,10 +1,11 @@
 // What the daemon and pontoon-proxy say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
-import type { SocketAddress, Publication } from "./publication/publication.js";
+import type { SocketAddress } from "../common/address.js";
+import type { Publication } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
-/** A peer that speaks another number is replaced, not understood. */
+/** After the handshake, daemon and server understand each other only if they speak the same number. */
 export const PROTOCOL = 2;
 
 /** Addresses told of in one message. */
@@ -34,9 +35,9 @@ export type ToProxy =
   | { readonly kind: "close"; readonly id: string }
   /** All publications were mentioned with `open` or `keep`; what a daemon opened earlier and this one did not mention is closed. */
   | { readonly kind: "synced" }
-  /** A publication told of with `held` stays, with this target. */
+  /** A publication from a `held` message stays, with this target. */
   | { readonly kind: "keep"; readonly id: string; readonly target?: SocketAddress }
-  /** UDP ports that no flow is to be sent from: flows that are end. It replaces what was said before. Answered with `avoided`. */
+  /** UDP ports that no flow may be sent from: flows that have one end. It replaces the ports of an earlier message. Answered with `avoided`. */
   | { readonly kind: "avoid"; readonly request: number; readonly ports: readonly number[] }
   /** Addresses that a container has lost: connections of any publication to them are reset, and flows forgotten. */
   | { readonly kind: "gone"; readonly addresses: readonly string[] }
@@ -53,7 +54,7 @@ export type ToDaemon =
   /** Why a shim was sent to Docker's own docker-proxy. */
   | { readonly kind: "declined"; readonly reason: string }
   | { readonly kind: "avoided"; readonly request: number }
-  /** Something that whoever runs the host should know. */
+  /** Something that those who run the host should know. */
   | { readonly kind: "notice"; readonly reason: string }
   /** Connections to the container of a publication fail. Reason: name of an errno. At most one a minute of each. */
   | { readonly kind: "failed-dials"; readonly id: string; readonly reason: string }
@@ -64,7 +65,7 @@ export type ToDaemon =
   | { readonly kind: "pong"; readonly request: number };
 
 export interface Report {
-  /** Of the daemon and of shims alike. */
+  /** Those of the daemon and those of shims. */
   readonly publications: readonly PublicationReport[];
   /** Closed publications whose connections go on for a while. */
   readonly draining: number;

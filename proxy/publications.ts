@@ -1,10 +1,9 @@
+import { overlap, type SocketAddress } from "../common/address.js";
 import { PontoonError } from "../common/errors.js";
 import type { Timer } from "../linux/timer-wheel.js";
-import { isIPv6 } from "node:net";
 import {
   checkPublication,
   defaults,
-  type SocketAddress,
   type Protocol,
   type Publication,
   type PublicationOwner,
@@ -52,13 +51,13 @@ export class Publications {
     this.#open.set(publication.id, { publication, relay, drainMs: options.drainMs });
   }
 
-  /** Other target for what follows. @param target undefined: clients are refused until there is one again */
+  /** Gives it another target from now on. @param target undefined: clients are refused until there is one again */
   retarget(id: string, target: SocketAddress | undefined): void {
     this.#open.get(id)?.relay.retarget(target);
   }
 
   /**
-   * The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is none to close.
+   * The port is free at once; connections may go on for the publication's `drainMs`. An unknown id is let pass.
    * @param untilTheirEnd connections may go on for as long as they like: the port is served elsewhere, or will be again
    */
   close(id: string, untilTheirEnd = false): void {
@@ -73,7 +72,7 @@ export class Publications {
     relay.drain(() => this.#drained(relay), untilTheirEnd);
   }
 
-  /** A closed publication whose connections do not go on. An unknown id is none to cut off. */
+  /** Resets all connections of a closed publication. An unknown id is let pass. */
   cutOff(id: string): void {
     const relay = this.#open.get(id)?.relay;
     if (!relay) return;
@@ -99,7 +98,7 @@ export class Publications {
   closeAll(onIdle: () => void, untilTheirEnd = false): void {
     this.#onIdle = onIdle;
     for (const id of [...this.#open.keys()]) this.close(id, untilTheirEnd);
-    // What another call let go on for ever has its end now.
+    // Connections that an earlier call let go on without limit have one now.
     if (!untilTheirEnd)
       for (const [relay, deadline] of this.#draining)
         if (!deadline)
@@ -110,7 +109,7 @@ export class Publications {
     if (this.#draining.size === 0) this.tools.poller.defer(() => this.#tellIdle());
   }
 
-  /** Whose publication keeps others from binding a port of an address; undefined when none does, or that has no owner. */
+  /** The owner of the publication that keeps others from binding a port; undefined when none does, or it has no owner. */
   ownerOf(protocol: Protocol, { ip, port }: SocketAddress): PublicationOwner | undefined {
     for (const { publication } of this.#open.values())
       if (publication.protocol === protocol && publication.listen.port === port && overlap(publication.listen.ip, ip))
@@ -137,10 +136,4 @@ export class Publications {
     this.#onIdle = undefined;
     onIdle?.();
   }
-}
-
-/** Whether two addresses cannot be bound to one port. */
-function overlap(one: string, other: string): boolean {
-  if (isIPv6(one) !== isIPv6(other)) return false;
-  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }

@@ -29,7 +29,7 @@ export class ProxyServer {
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
-   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something whoever runs the host should know;
+   * @param events `onWorkerDeath`: a bulk worker has ended; `onNotice`: something those who run the host should know;
    * `onDeclined`: why a shim was sent to Docker's own docker-proxy; `onFailedDials`: why connections of a publication fail
    */
   constructor(
@@ -65,7 +65,7 @@ export class ProxyServer {
 
   readonly workersWanted: number;
 
-  /** Gives every port back to whoever had it before, ends when its connections have had their time. @param onIdle called then */
+  /** Gives every port back to Docker's own docker-proxy. @param onIdle called when its connections have had their time */
   stop(onIdle: () => void): void {
     this.shims.release("pontoon-proxy ends");
     this.publications.closeAll(onIdle);
@@ -82,7 +82,7 @@ export class ProxyServer {
     return this.publications.size + this.publications.draining + this.shims.size + this.shims.kept === 0;
   }
 
-  /** @param publications those it is to tell of  @param shims how many of all publications are dockerd's */
+  /** @param publications the publications to report  @param shims how many of all publications are dockerd's */
   report(publications: readonly PublicationReport[], shims: number): Report {
     return {
       publications,

@@ -40,8 +40,25 @@ t.test("what is not said has a default", (t) => {
 });
 
 t.test("everything that may be said is taken", (t) => {
-  const text =
-    "docker: tcp://10.0.0.1:2375\nlog-level: debug\nobserve: true\ndns:\n  ttl: 86400\n  query-log: true\n  cache-size: 4096\n  single-label: local\n  forward-from: host\n  patience: 0.5\n  share-answers: true\n  orphan-after: 3600\n  enabled: false\nip: '::ffff:192.0.2.1'\nports:\n  enabled: false\n  drain: 0\n  udp-source-ports: 1024-1123\n";
+  const text = `docker: tcp://10.0.0.1:2375
+log-level: debug
+observe: true
+dns:
+  ttl: 86400
+  query-log: true
+  cache-size: 4096
+  single-label: local
+  forward-from: host
+  patience: 0.5
+  share-answers: true
+  orphan-after: 3600
+  enabled: false
+ip: '::ffff:192.0.2.1'
+ports:
+  enabled: false
+  drain: 0
+  udp-source-ports: 1024-1123
+`;
   const dns = {
     enabled: false,
     ttl: 86400,

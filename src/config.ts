@@ -7,7 +7,7 @@ import { canonicalAddress } from "../common/address.js";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
-/** Fewer would end flows that are in use. */
+/** With fewer ports, flows that are in use would be ended. */
 const sourcePortsAtLeast = 100;
 
 function spanOf(text: string, context: z.RefinementCtx): PortSpan {
@@ -29,7 +29,7 @@ const dnsSchema = z
     ttl: z.number().int().min(0).max(86_400).default(5),
     /** Log every query, with the container that asked. */
     "query-log": z.boolean().default(false),
-    /** Megabytes for answers of upstream servers; 0 keeps none. */
+    /** Megabytes for cached answers of upstream servers; 0 caches none. */
     "cache-size": z.number().int().min(0).max(4096).default(32),
     /** Whether a single label that no container has is forwarded as it is, or answered with NXDOMAIN. */
     "single-label": z.enum(["forward", "local"]).default("forward"),
@@ -37,7 +37,7 @@ const dnsSchema = z
     "forward-from": z.enum(["docker", "host", "container"]).default("docker"),
     /** Seconds an upstream server may be silent before the answer of a later one in the list counts. */
     patience: z.number().min(0.1).max(3.5).default(2),
-    /** Whether answers of upstream servers that were asked from inside a container are kept for all on the same networks. */
+    /** Whether answers of upstream servers that were asked from inside a container are cached for all on the same networks. */
     "share-answers": z.boolean().default(false),
     /** Seconds pontoon-dns goes on without a daemon before it hands back to Docker. */
     "orphan-after": z.number().int().min(1).max(3600).default(60),

@@ -34,7 +34,8 @@ export function createLog(level: string, fd = 1): Log {
 
 /** As pino writes it. */
 function lossLine(lines: number): string {
-  return `${JSON.stringify({ level: pino.levels.values.warn, time: new Date().toISOString(), lines, msg: "lines of the log were lost here, since it could not be written" })}\n`;
+  const msg = "lines of the log were lost here, since it could not be written";
+  return `${JSON.stringify({ level: pino.levels.values.warn, time: new Date().toISOString(), lines, msg })}\n`;
 }
 
 /** One record as people read it, on one line: time, level if it matters, message, then what it is about. */

@@ -70,7 +70,16 @@ const counters = {
   tcpConnections: 0,
 };
 
-function sources(given: Partial<StatusSources> = {}): StatusSources {
+const proxy = (given: Partial<StatusSources["ports"]> = {}): StatusSources["ports"] => ({
+  enabled: true,
+  server: { kind: "running", pid: 98 },
+  unsteered: undefined,
+  report: undefined,
+  ...given,
+});
+
+/** @param dns of these, what is different for pontoon-dns */
+function sources(given: Partial<StatusSources> = {}, dns: Partial<StatusSources["dns"]> = {}): StatusSources {
   const inventory = new Inventory();
   for (const entry of [network("front"), network("back", { internal: true }), network("bridge", { predefined: true })])
     inventory.putNetwork(entry);
@@ -85,15 +94,19 @@ function sources(given: Partial<StatusSources> = {}): StatusSources {
     dockerHost: "unix:///d.sock",
     stateDir: "/var/lib/pontoon",
     feed: { kind: "following", since: new Date(0), version: "20.10.24" },
-    server: { kind: "running", pid: 99 },
-    dnsEnabled: true,
-    ports: { enabled: true, server: { kind: "running", pid: 98 }, report: undefined },
     inventory,
-    decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
-    failures: new Map(),
-    answering: new Set(["web"]),
-    unsteered: { dns: undefined, proxy: undefined, answering: new Set() },
-    report: undefined,
+    dns: {
+      enabled: true,
+      server: { kind: "running", pid: 99, version: "1.2.3", adopted: false },
+      decisions: new Map([serve("web"), serve("db", { forwarding: { kind: "never" } })]),
+      failures: new Map(),
+      answering: new Set(["web"]),
+      unsteered: undefined,
+      takenOver: new Set(),
+      report: undefined,
+      ...dns,
+    },
+    ports: proxy(),
     loopDelay: undefined,
     ...given,
   };
@@ -123,14 +136,14 @@ t.test("what is published is counted, dockerd's own apart", (t) => {
     waitingForDescriptors: 0,
     residentMemory: 1e6,
   };
-  t.match(statusOf(sources({ ports: { enabled: true, server: { kind: "running", pid: 98 }, report } })).ports, {
+  t.match(statusOf(sources({ ports: proxy({ report }) })).ports, {
     state: "running",
     pid: 98,
     published: 1,
     shims: 1,
     connections: 6,
   });
-  t.match(statusOf(sources({ ports: { enabled: false, server: { kind: "stopped" }, report: undefined } })).ports, {
+  t.match(statusOf(sources({ ports: proxy({ enabled: false, server: { kind: "stopped" } }) })).ports, {
     state: "off",
     published: 0,
   });
@@ -138,7 +151,7 @@ t.test("what is published is counted, dockerd's own apart", (t) => {
 });
 
 t.test("a resolver that is switched off wants nothing", (t) => {
-  const status = statusOf(sources({ dnsEnabled: false, server: { kind: "stopped" }, answering: new Set() }));
+  const status = statusOf(sources({}, { enabled: false, server: { kind: "stopped" }, answering: new Set() }));
   t.equal(status.dns.state, "off");
   t.match(status.containers, [{ resolver: "docker", wanted: false, reason: "dns.enabled is false" }, {}]);
   t.end();
@@ -146,14 +159,14 @@ t.test("a resolver that is switched off wants nothing", (t) => {
 
 t.test("what servers do that this daemon does not steer is told, and who answers is who answers", (t) => {
   const server = { kind: "stopped" } as const;
-  for (const off of [{ observe: true }, { dnsEnabled: false }]) {
-    const given = {
-      ...off,
-      server,
-      ports: { enabled: false, server, report: undefined },
-      answering: new Set<string>(),
-    };
-    const orphan = statusOf(sources({ ...given, unsteered: { dns: 77, proxy: 78, answering: new Set(["web"]) } }));
+  const answering = (...names: string[]) => ({ takenOver: new Set(names) });
+  for (const [observe, enabled] of [
+    [true, true],
+    [false, false],
+  ] as const) {
+    const off = { enabled, server, answering: new Set<string>() };
+    const ports = proxy({ enabled: false, server, unsteered: 78 });
+    const orphan = statusOf(sources({ observe, ports }, { ...off, unsteered: 77, ...answering("web") }));
     t.match(
       orphan.dns.detail,
       /earlier daemon, pid 77, still answers in one container; a daemon that takes over adopts it/,
@@ -164,18 +177,16 @@ t.test("what servers do that this daemon does not steer is told, and who answers
       { name: "web", resolver: "pontoon", reason: "by a pontoon-dns that this daemon does not steer" },
     ]);
     t.match(
-      statusOf(
-        sources({ ...given, unsteered: { dns: undefined, proxy: undefined, answering: new Set(["web", "db"]) } }),
-      ).dns.detail,
+      statusOf(sources({ observe }, { ...off, ...answering("web", "db") })).dns.detail,
       "the pontoon-dns of another daemon answers in 2 containers",
     );
-    t.equal(statusOf(sources(given)).dns.detail, "");
+    t.equal(statusOf(sources({ observe }, off)).dns.detail, "");
   }
   t.end();
 });
 
-const one = (given: Partial<StatusSources>, name: string) =>
-  statusOf(sources(given)).containers.find((entry) => entry.name === name);
+const one = (dns: Partial<StatusSources["dns"]>, name: string, given: Partial<StatusSources> = {}) =>
+  statusOf(sources(given, dns)).containers.find((entry) => entry.name === name);
 
 t.test("networks of the user are listed with how many are on them", (t) => {
   t.same(statusOf(sources()).networks, [
@@ -219,7 +230,7 @@ t.test("whoever Docker answers is told why", (t) => {
     resolver: "docker",
     reason: "setns: EPERM",
   });
-  t.match(one({ observe: true, answering: new Set() }, "web"), {
+  t.match(one({ answering: new Set() }, "web", { observe: true }), {
     resolver: "docker",
     reason: "would be answered by pontoon",
   });
@@ -246,7 +257,7 @@ t.test("what the server reports stands with its containers", (t) => {
     cache: { entries: 0, bytes: 0 },
     residentMemory: 5e7,
   };
-  const status = statusOf(sources({ report }));
+  const status = statusOf(sources({}, { report }));
   t.same(status.upstreams, upstreams);
   t.equal(status.dns.residentMemory, 5e7);
   t.same(
@@ -272,8 +283,10 @@ t.test("dockerd and the server are told in words", (t) => {
     state: "waiting",
     detail: "ENOENT",
   });
-  t.match(statusOf(sources({ server: { kind: "running", pid: 99, adopted: true } })).dns, { detail: "adopted" });
-  t.match(statusOf(sources({ server: { kind: "given-up", reason: "five deaths" } })).dns, {
+  t.match(statusOf(sources({}, { server: { kind: "running", pid: 99, version: "1.2.3", adopted: true } })).dns, {
+    detail: "adopted",
+  });
+  t.match(statusOf(sources({}, { server: { kind: "given-up", reason: "five deaths" } })).dns, {
     state: "given-up",
     pid: undefined,
     detail: "five deaths",

@@ -1,12 +1,11 @@
-import type { Counters, UpstreamReport, Report, Forwarding } from "../dns/protocol.js";
+import type { Counters, UpstreamReport, Forwarding } from "../dns/protocol.js";
 import type { Report as ProxyReport } from "../proxy/protocol.js";
 import type { FeedState } from "./docker/feed.js";
 import type { LoopDelay } from "./loop-delay.js";
 import type { Inventory } from "./inventory/inventory.js";
 import { namesOf } from "./inventory/naming.js";
-import type { Decision } from "./names/records.js";
-import type { Failure } from "./names/takeovers/takeovers.js";
-import type { Unsteered } from "./names/unsteered.js";
+import type { Container } from "./inventory/types.js";
+import type { DnsState } from "./names/dns-state.js";
 
 /** What `pontoon status --json` prints. */
 export interface Status {
@@ -79,6 +78,13 @@ interface ServerView {
   readonly adopted?: boolean;
 }
 
+interface PortsState {
+  readonly server: ServerView;
+  /** A pontoon-proxy of this run directory that this daemon does not steer. */
+  readonly unsteered: number | undefined;
+  readonly report: ProxyReport | undefined;
+}
+
 export interface StatusSources {
   /** dockerd is waited for, or followed and every container that should be answered is. */
   readonly ready: boolean;
@@ -87,22 +93,16 @@ export interface StatusSources {
   readonly dockerHost: string;
   readonly stateDir: string;
   readonly feed: FeedState;
-  readonly dnsEnabled: boolean;
-  readonly server: ServerView;
-  readonly ports: { readonly enabled: boolean; readonly server: ServerView; readonly report: ProxyReport | undefined };
   readonly inventory: Inventory;
-  readonly decisions: ReadonlyMap<string, Decision>;
-  readonly failures: ReadonlyMap<string, Pick<Failure, "code" | "reason">>;
-  readonly answering: ReadonlySet<string>;
-  readonly unsteered: Unsteered;
-  readonly report: Report | undefined;
+  readonly dns: { readonly enabled: boolean } & DnsState;
+  readonly ports: { readonly enabled: boolean } & PortsState;
   readonly loopDelay: LoopDelay | undefined;
 }
 
 /** Puts together what is known, for people and programs. */
 export function statusOf(sources: StatusSources): Status {
-  const { feed, server, inventory, report } = sources;
-  const containers = containerStatuses(sources);
+  const { feed, inventory, dns, ports } = sources;
+  const counters = new Map(dns.report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
   return {
     ready: sources.ready,
     version: sources.version,
@@ -111,52 +111,39 @@ export function statusOf(sources: StatusSources): Status {
     stateDir: sources.stateDir,
     docker: { host: sources.dockerHost, state: feed.kind, detail: describeFeed(feed) },
     dns: {
-      state: sources.observe ? "observing" : sources.dnsEnabled ? server.kind : "off",
-      pid: server.pid,
-      version: server.version,
-      detail: server.reason ?? (server.adopted ? "adopted" : describeUnsteered(sources.unsteered)),
-      residentMemory: report?.residentMemory,
+      state: sources.observe ? "observing" : dns.enabled ? dns.server.kind : "off",
+      ...serverStatus(dns.server, describeUnsteered(dns)),
+      residentMemory: dns.report?.residentMemory,
     },
-    ports: portsStatus(sources.ports, sources.unsteered),
-    networks: [...inventory.networks.values()]
-      .filter((network) => !network.predefined)
-      .map(({ id, name, driver, internal, shared }) => ({
-        id,
-        name,
-        driver,
-        internal,
-        shared,
-        endpoints: inventory.containersOn(id).length,
-      }))
-      .sort((a, b) => a.name.localeCompare(b.name)),
-    containers,
-    upstreams: report?.upstreams ?? [],
+    ports: portsStatus(ports),
+    networks: networkStatuses(inventory),
+    containers: runningContainers(inventory).map((container) => containerStatus(container, sources, counters)),
+    upstreams: dns.report?.upstreams ?? [],
     ...(sources.loopDelay && { loopDelay: sources.loopDelay }),
   };
 }
 
-/** Whoever reads it must not take Docker's resolver for the one that answers. */
-function describeUnsteered({ dns, answering }: Unsteered): string {
-  const where = `in ${answering.size === 1 ? "one container" : `${answering.size} containers`}`;
-  if (dns !== undefined)
-    return `the pontoon-dns of an earlier daemon, pid ${dns}, still answers ${where}; a daemon that takes over adopts it, without one it soon gives back by itself`;
-  return answering.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
+function serverStatus({ pid, version, reason, adopted }: ServerView, unsteered: string) {
+  return { pid, version, detail: reason ?? (adopted ? "adopted" : unsteered) };
 }
 
-function portsStatus({ enabled, server, report }: StatusSources["ports"], { proxy }: Unsteered): Status["ports"] {
+/** Whoever reads it must not take Docker's resolver for the one that answers. */
+function describeUnsteered({ unsteered, takenOver }: DnsState): string {
+  const where = `in ${takenOver.size === 1 ? "one container" : `${takenOver.size} containers`}`;
+  if (unsteered !== undefined)
+    return (
+      `the pontoon-dns of an earlier daemon, pid ${unsteered}, still answers ${where}; ` +
+      `a daemon that takes over adopts it, without one it soon gives back by itself`
+    );
+  return takenOver.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
+}
+
+function portsStatus({ enabled, server, unsteered, report }: StatusSources["ports"]): Status["ports"] {
   const shims = report?.shims ?? 0;
   const publications = report?.publications ?? [];
   return {
     state: enabled ? server.kind : "off",
-    pid: server.pid,
-    version: server.version,
-    detail:
-      server.reason ??
-      (server.adopted
-        ? "adopted"
-        : proxy === undefined
-          ? ""
-          : `the pontoon-proxy of an earlier daemon, pid ${proxy}, still serves; a daemon that publishes adopts it, \`kill ${proxy}\` ends it`),
+    ...serverStatus(server, describeUnsteeredProxy(unsteered)),
     residentMemory: report?.residentMemory,
     published: publications.length - shims,
     shims,
@@ -165,50 +152,67 @@ function portsStatus({ enabled, server, report }: StatusSources["ports"], { prox
   };
 }
 
-function containerStatuses({
-  inventory,
-  decisions,
-  failures,
-  answering,
-  unsteered,
-  report,
-  observe,
-  dnsEnabled,
-}: StatusSources): ContainerStatus[] {
-  const counters = new Map(report?.sandboxes.map((sandbox) => [sandbox.id, sandbox.counters]));
+function describeUnsteeredProxy(pid: number | undefined): string {
+  if (pid === undefined) return "";
+  return (
+    `the pontoon-proxy of an earlier daemon, pid ${pid}, still serves; ` +
+    `a daemon that publishes adopts it, \`kill ${pid}\` ends it`
+  );
+}
+
+function networkStatuses(inventory: Inventory): NetworkStatus[] {
+  return [...inventory.networks.values()]
+    .filter((network) => !network.predefined)
+    .map(({ id, name, driver, internal, shared }) => ({
+      id,
+      name,
+      driver,
+      internal,
+      shared,
+      endpoints: inventory.containersOn(id).length,
+    }))
+    .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+function runningContainers(inventory: Inventory): Container[] {
   return [...inventory.containers.values()]
     .filter((container) => container.running)
-    .map((container): ContainerStatus => {
-      const decision = decisions.get(container.id);
-      const sandbox = decision?.kind === "serve" ? decision.sandbox : undefined;
-      const byOther = sandbox !== undefined && unsteered.answering.has(sandbox.id);
-      const answers = sandbox !== undefined && answering.has(sandbox.id);
-      const failure = sandbox && failures.get(sandbox.id);
-      const reason = byOther
-        ? "by a pontoon-dns that this daemon does not steer"
-        : !dnsEnabled
-          ? "dns.enabled is false"
-          : decision?.kind === "leave"
-            ? decision.reason
-            : (failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet"));
-      return {
-        id: container.id,
-        name: container.name,
-        networks: container.endpoints.map((endpoint) => ({
-          name: endpoint.networkName,
-          ipv4: endpoint.ipv4,
-          ipv6: endpoint.ipv6,
-          names: namesOf(container, endpoint),
-        })),
-        resolver: answers || byOther ? "pontoon" : "docker",
-        reason,
-        wanted: dnsEnabled && sandbox !== undefined,
-        code: failure?.code ?? (decision?.kind === "leave" ? decision.code : undefined),
-        upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
-        counters: sandbox && counters.get(sandbox.id),
-      };
-    })
     .sort((a, b) => a.name.localeCompare(b.name));
+}
+
+/** @param counters by sandbox */
+function containerStatus(
+  container: Container,
+  { dns, observe }: StatusSources,
+  counters: ReadonlyMap<string, Counters>,
+): ContainerStatus {
+  const decision = dns.decisions.get(container.id);
+  const sandbox = decision?.kind === "serve" ? decision.sandbox : undefined;
+  const byOther = sandbox !== undefined && dns.takenOver.has(sandbox.id);
+  const answers = sandbox !== undefined && dns.answering.has(sandbox.id);
+  const failure = sandbox && dns.failures.get(sandbox.id);
+  const reason = () => {
+    if (byOther) return "by a pontoon-dns that this daemon does not steer";
+    if (!dns.enabled) return "dns.enabled is false";
+    if (decision?.kind === "leave") return decision.reason;
+    return failure?.reason ?? (answers ? "" : observe ? "would be answered by pontoon" : "not taken over yet");
+  };
+  return {
+    id: container.id,
+    name: container.name,
+    networks: container.endpoints.map((endpoint) => ({
+      name: endpoint.networkName,
+      ipv4: endpoint.ipv4,
+      ipv6: endpoint.ipv6,
+      names: namesOf(container, endpoint),
+    })),
+    resolver: answers || byOther ? "pontoon" : "docker",
+    reason: reason(),
+    wanted: dns.enabled && sandbox !== undefined,
+    code: failure?.code ?? (decision?.kind === "leave" ? decision.code : undefined),
+    upstreams: sandbox ? upstreamsOf(sandbox.forwarding) : [],
+    counters: sandbox && counters.get(sandbox.id),
+  };
 }
 
 function upstreamsOf(forwarding: Forwarding): string[] {

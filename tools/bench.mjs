@@ -2,6 +2,9 @@
 import { requireProgram } from "./build.mjs";
 import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.mjs";
 
+/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[], program?: string}} Benchmark */
+
+/** @type {Record<string, Benchmark>} */
 const benchmarks = {
   dns: {
     about: "the resolver beside Docker's own, dnsmasq and aardvark-dns",
@@ -37,29 +40,50 @@ const benchmarks = {
       { command: "musl-gcc", package: "musl-tools" },
     ],
   },
+  memory: {
+    about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
+    program: "footprint",
+    packages: [
+      { command: "nft", package: "nftables" },
+      { command: "ip", package: "iproute2" },
+      { command: "iptables", package: "iptables" },
+      { command: "dockerd", package: "docker.io" },
+      { command: "busybox", package: "busybox-static" },
+      { command: "nsenter", package: "util-linux" },
+      { command: "ps", package: "procps" },
+      { command: "curl", package: "curl" },
+      { command: "gcc", package: "gcc" },
+      { command: "musl-gcc", package: "musl-tools" },
+    ],
+  },
 };
 
-const [name, ...options] = process.argv.slice(2);
-const benchmark = Object.hasOwn(benchmarks, name ?? "") ? benchmarks[name] : undefined;
+const [name = "", ...options] = process.argv.slice(2);
+const benchmark = Object.hasOwn(benchmarks, name) ? benchmarks[name] : undefined;
 if (!benchmark) list();
 else await run(name, benchmark, options);
 
 function list() {
   const lines = Object.entries(benchmarks).map(([known, { about }]) => `  sudo npm run bench -- ${known}   ${about}\n`);
-  const isHelp = name === undefined || name === "--help";
+  const isHelp = name === "" || name === "--help";
   const stream = isHelp ? process.stdout : process.stderr;
   if (!isHelp) stream.write(`pontoon: there is no benchmark called ${name}\n`);
   stream.write(`${lines.join("")}Options and what the figures mean: bench/README.md\n`);
   process.exitCode = isHelp ? 0 : 2;
 }
 
-async function run(name, { packages }, options) {
+/**
+ * @param {string} name
+ * @param {Benchmark} benchmark
+ * @param {readonly string[]} options
+ */
+async function run(name, { packages, program: built = name }, options) {
   requirePlatform();
   requireRoot(`npm run bench -- ${name}`);
   process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
   await requireDebianPackages(packages);
   await requireProgram({ development: true });
-  const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
+  const program = new URL(`../dist/bench/${built}.js`, import.meta.url);
   process.argv = [process.execPath, program.pathname, ...options];
   await import(program.href);
 }

@@ -26,7 +26,9 @@ export function requireShim() {
     ),
   );
   if (existsSync(output) && statSync(output).mtimeMs > newest && isStatic()) return "static";
+  /** @type {{version: string}} */
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  /** @type {string[]} */
   const problems = [];
   const macros = [`-DPONTOON_VERSION="${version}"`, `-DPONTOON_SHIM_PROTOCOL="${protocolNumber()}"`];
   for (const compiler of ["musl-gcc", "gcc"]) {

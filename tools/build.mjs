@@ -9,7 +9,7 @@ import { buildStamp, requireBuild, requireNodeModules, root } from "./prepare.mj
 
 /**
  * While one process has this lock no other changes what is built in the clone, or its packages.
- * @param mayGoOn as for {@link waitForLock}
+ * @param {() => Promise<void>} [mayGoOn] as for {@link waitForLock}
  * @returns a function that lets go of it
  */
 export function lockClone(mayGoOn) {
@@ -19,7 +19,10 @@ export function lockClone(mayGoOn) {
 
 /**
  * Installs packages and builds, as far as needed.
- * @param development whether packages that only tests need are wanted, too, and everything is compiled that they are made of
+ * @param {object} options
+ * @param {boolean} options.development whether packages that only tests need are wanted, too, and everything is compiled that
+ *   they are made of
+ * @param {() => Promise<void>} [options.mayGoOn] as for {@link waitForLock}
  */
 export async function requireProgram({ development, mayGoOn }) {
   const release = await lockClone(mayGoOn);

@@ -12,12 +12,20 @@ import {
 } from "node:fs";
 import { dirname, join } from "node:path";
 import { mayGoOn } from "./interrupts.mjs";
+import { foldersOf, parentOf } from "./prepare.mjs";
+
+/**
+ * @typedef {Partial<Record<"dependencies" | "optionalDependencies" | "peerDependencies", Record<string, string>>>} LockedPackage
+ * @typedef {Record<string, LockedPackage>} LockedPackages the lock file's, by folder
+ * @typedef {{name: string, version: string, description: string, license: string, type: string, bin: Record<string, string>}}
+ *   Description
+ */
 
 /** Packages that only the build needs. */
-const isForBuilding = (name) => name === "typescript" || name.startsWith("@types/");
-const programFolders = ["common", "linux", "dns", "proxy", "src"];
+const isForBuilding = (/** @type {string} */ name) => name === "typescript" || name.startsWith("@types/");
+const programFolders = (/** @type {string} */ root) => foldersOf(root, "tsconfig.build.json");
 /** What packages hold for people and their own tests. */
-const isLeftOut = (name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
+const isLeftOut = (/** @type {string} */ name) => /\.([cm]?ts|map|md|markdown)$/i.test(name);
 const foldersLeftOut = new Set([
   "node_modules",
   "test",
@@ -32,11 +40,15 @@ const foldersLeftOut = new Set([
 ]);
 const tools = ["uninstall-host.mjs", "host-places.mjs", "interrupts.mjs", "lock.mjs", "prepare.mjs"];
 
-/** The version of this build: two that differ in anything that runs have different ones (semver build metadata). */
+/**
+ * The version of this build: two that differ in anything that runs have different ones (semver build metadata).
+ * @param {string} root
+ */
 export function buildVersion(root) {
+  /** @type {Description} */
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+  for (const file of programFolders(root).flatMap((folder) => compiledFiles(root, folder)))
     hash.update(`${file}\0`).update(readFileSync(join(root, file)));
   for (const file of readdirSync(join(root, "proxy", "shim")).sort())
     hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
@@ -45,16 +57,21 @@ export function buildVersion(root) {
 
 /**
  * Fills the folder `bundle`. Throws when it is interrupted.
- * @param node the program that is to run it
- * @param path the folder's name on the host it is for
+ * @param {object} options
+ * @param {string} options.root the clone
+ * @param {string} options.bundle
+ * @param {string} options.path the folder's name on the host it is for
+ * @param {string} options.node the program that is to run it
+ * @param {string} options.version
  */
 export async function makeBundle({ root, bundle, path, node, version }) {
-  for (const file of programFolders.flatMap((folder) => compiledFiles(root, folder)))
+  for (const file of programFolders(root).flatMap((folder) => compiledFiles(root, folder)))
     copyFile(join(root, file), join(bundle, file));
   await copyPackages(root, bundle);
   copyTree(join(root, "bin"), join(bundle, "bin"));
   copyTree(join(root, "packaging"), join(bundle, "packaging"));
   for (const name of tools) copyFile(join(root, "tools", name), join(bundle, "tools", name));
+  /** @type {Description} */
   const description = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   const { name, description: text, license, type, bin } = description;
   writeFile(
@@ -65,7 +82,14 @@ export async function makeBundle({ root, bundle, path, node, version }) {
     makeCommand(join(bundle, "commands", command), join(root, program), node, path, program);
 }
 
-/** dockerd executes its docker-proxy for each port: a program of the machine's own is that program, not a launcher of it. */
+/**
+ * dockerd executes its docker-proxy for each port: a program of the machine's own is that program, not a launcher of it.
+ * @param {string} file
+ * @param {string} built
+ * @param {string} node
+ * @param {string} path the bundle's
+ * @param {string} program
+ */
 function makeCommand(file, built, node, path, program) {
   const start = readFileSync(built).subarray(0, 4).toString("latin1");
   if (start === "\x7fELF") return copyFile(built, file);
@@ -73,16 +97,26 @@ function makeCommand(file, built, node, path, program) {
   writeLauncher(file, node, join(path, isShim ? "dist/proxy/shim/docker-proxy.js" : program));
 }
 
-/** A command on the path: with the Node it was installed with, whatever the caller's PATH says. */
+/**
+ * A command on the path: with the Node it was installed with, whatever the caller's PATH says.
+ * @param {string} file
+ * @param {string} node
+ * @param {string} program
+ */
 function writeLauncher(file, node, program) {
   writeFile(file, `#!/bin/sh\nexec ${quoted(node)} ${quoted(program)} "$@"\n`, 0o755);
 }
 
+/** @param {string} word */
 function quoted(word) {
   return `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-/** What was compiled from the sources there are: no tests, nothing of sources that are gone. */
+/**
+ * What was compiled from the sources there are: no tests, nothing of sources that are gone.
+ * @param {string} root
+ * @param {string} folder
+ */
 function compiledFiles(root, folder) {
   if (!existsSync(join(root, folder))) return [];
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
@@ -91,12 +125,18 @@ function compiledFiles(root, folder) {
     .sort();
 }
 
-/** The packages the program loads, with theirs, as the lock file has them. */
+/**
+ * The packages the program loads, with theirs, as the lock file has them.
+ * @param {string} root
+ * @param {string} bundle
+ */
 async function copyPackages(root, bundle) {
+  /** @type {{packages: LockedPackages}} */
   const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8"));
+  /** @type {Set<string>} */
   const wanted = new Set();
-  const want = (key) => {
-    const { dependencies, optionalDependencies, peerDependencies } = packages[key];
+  const want = (/** @type {string} */ key) => {
+    const { dependencies, optionalDependencies, peerDependencies } = packages[key] ?? {};
     for (const name of Object.keys({ ...peerDependencies, ...optionalDependencies, ...dependencies })) {
       const found = isForBuilding(name) ? undefined : locate(packages, key, name);
       if (found === undefined || wanted.has(found) || !existsSync(join(root, found))) continue; // optional, for another platform
@@ -111,6 +151,10 @@ async function copyPackages(root, bundle) {
   }
 }
 
+/**
+ * @param {string} from
+ * @param {string} to
+ */
 function copyPackage(from, to) {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     if (isLeftOut(entry.name) || (entry.isDirectory() && foldersLeftOut.has(entry.name))) continue;
@@ -120,7 +164,12 @@ function copyPackage(from, to) {
   }
 }
 
-/** Where Node would find a package: in the node_modules of the one that asks, or of a folder above. */
+/**
+ * Where Node would find a package: in the node_modules of the one that asks, or of a folder above.
+ * @param {LockedPackages} packages
+ * @param {string} from
+ * @param {string} name
+ */
 function locate(packages, from, name) {
   for (let folder = from; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf("/node_modules/")))) {
     const key = `${folder === "" ? "" : `${folder}/`}node_modules/${name}`;
@@ -129,6 +178,11 @@ function locate(packages, from, name) {
   }
 }
 
+/**
+ * @param {string} from
+ * @param {string} to
+ * @param {(name: string) => boolean} isWanted
+ */
 function copyTree(from, to, isWanted = () => true) {
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     if (!isWanted(entry.name)) continue;
@@ -138,19 +192,29 @@ function copyTree(from, to, isWanted = () => true) {
   }
 }
 
-/** Modes are made plain: a clone may have been made with any umask. */
+/**
+ * Modes are made plain: a clone may have been made with any umask.
+ * @param {string} from
+ * @param {string} to
+ */
 function copyFile(from, to) {
   makeFolder(dirname(to));
   copyFileSync(from, to);
   chmodSync(to, (statSync(from).mode & 0o100) === 0 ? 0o644 : 0o755);
 }
 
+/**
+ * @param {string} file
+ * @param {string} content
+ * @param {number} mode
+ */
 function writeFile(file, content, mode = 0o644) {
   makeFolder(dirname(file));
   writeFileSync(file, content);
   chmodSync(file, mode);
 }
 
+/** @param {string} folder */
 export function makeFolder(folder) {
   if (existsSync(folder)) return;
   makeFolder(dirname(folder));
@@ -158,8 +222,11 @@ export function makeFolder(folder) {
   chmodSync(folder, 0o755);
 }
 
-/** Files of a folder with their sizes, for what is said in the end. */
+/**
+ * Files of a folder with their sizes, for what is said in the end.
+ * @param {string} folder
+ */
 export function sizeOf(folder) {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
-  return files.reduce((sum, entry) => sum + statSync(join(entry.parentPath ?? entry.path, entry.name)).size, 0);
+  return files.reduce((sum, entry) => sum + statSync(join(parentOf(entry), entry.name)).size, 0);
 }

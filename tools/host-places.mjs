@@ -15,14 +15,23 @@ import {
 import { basename, dirname, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { holderOf, takeLock } from "./lock.mjs";
-import { refuse } from "./prepare.mjs";
+import { codeOf, refuse } from "./prepare.mjs";
+
+/**
+ * @typedef {ReturnType<typeof placesBelow>} Places
+ * @typedef {{root: string, start: boolean, build: boolean, problem?: undefined}} Options
+ * @typedef {{pid: number, ready: boolean, dns: {state: string, version?: string}}} DaemonStatus of what `pontoon status` prints
+ */
 
 export const unit = "pontoon.service";
 const unfinished = ".pontoon-new";
 
-/** Every place, below `root`: "/" on a host, another folder to build a package or for a test. */
+/**
+ * Every place, below `root`: "/" on a host, another folder to build a package or for a test.
+ * @param {string} root
+ */
 export function placesBelow(root) {
-  const at = (path) => join(root, path);
+  const at = (/** @type {string} */ path) => join(root, path);
   const library = "/usr/local/lib/pontoon";
   return {
     root,
@@ -39,7 +48,10 @@ export function placesBelow(root) {
   };
 }
 
-/** Refuses while another install-host or uninstall-host changes the same installation; from here on none does until this process ends. */
+/**
+ * Refuses while another install-host or uninstall-host changes the same installation; from here on none does until this process ends.
+ * @param {Places} places
+ */
 export function lockInstallation(places) {
   const path = places.root === "/" ? "/run/pontoon-install.lock" : places.root; // what anybody may open, anybody may lock
   if (takeLock(path) === undefined)
@@ -48,13 +60,15 @@ export function lockInstallation(places) {
 
 /**
  * Why nothing may be written below another root: whoever can change folders there could lead it, by a link, to anywhere else.
- * @param built the folder with the built program
- * @returns undefined when nothing stands against it
+ * @param {Places} places
+ * @param {string} built the folder with the built program
+ * @returns {Promise<string | undefined>} undefined when nothing stands against it
  */
 export async function faultOfPlaces(places, built) {
   if (places.root === "/") return undefined;
   const module = join(built, "dist", "common", "own-folder.js");
   if (!existsSync(module)) return "not built yet, and without --root nothing needs it; run `npm run build`";
+  /** @type {{faultOfFolder: (folder: string) => string | undefined}} */
   const { faultOfFolder } = await import(pathToFileURL(module).href);
   for (const folder of [
     places.root,
@@ -66,19 +80,30 @@ export async function faultOfPlaces(places, built) {
   ]) {
     const fault = faultOfFolder(folder) ?? linkOnTheWay(places.root, folder);
     if (fault !== undefined)
-      return `--root ${places.root}: ${fault}; choose a folder that nobody else may write, in folders that nobody else may write, without links below it`;
+      return (
+        `--root ${places.root}: ${fault}; choose a folder that nobody else may write, ` +
+        "in folders that nobody else may write, without links below it"
+      );
   }
   return undefined;
 }
 
-/** A link below another root is meant for whoever lives there: seen from here it leads elsewhere. */
+/**
+ * A link below another root is meant for whoever lives there: seen from here it leads elsewhere.
+ * @param {string} root
+ * @param {string} folder
+ */
 function linkOnTheWay(root, folder) {
   for (let place = folder; place !== root && place !== dirname(place); place = dirname(place))
     if (readLink(place) !== undefined) return `${place} is a link`;
   return undefined;
 }
 
-/** Replaces a file whole: who reads it, also after this was killed half-way, has one version or the other. */
+/**
+ * Replaces a file whole: who reads it, also after this was killed half-way, has one version or the other.
+ * @param {string} path
+ * @param {string} content
+ */
 export function replaceFile(path, content) {
   const passing = passingName(path);
   rmSync(passing, { force: true });
@@ -86,7 +111,10 @@ export function replaceFile(path, content) {
   renameSync(passing, path);
 }
 
-/** Removes what a run that was killed left half-made. Only under the lock. */
+/**
+ * Removes what a run that was killed left half-made. Only under the lock.
+ * @param {Places} places
+ */
 export function removeUnfinished(places) {
   const commands = existsSync(places.commandFolder)
     ? readdirSync(places.commandFolder).map((name) => join(places.commandFolder, name))
@@ -98,16 +126,25 @@ export function removeUnfinished(places) {
   for (const path of passing) rmSync(path, { force: true });
 }
 
-/** The name something has until it is whole. */
+/**
+ * The name something has until it is whole.
+ * @param {string} path
+ */
 function passingName(path) {
   return `${path}${unfinished}`;
 }
 
-/** The options both commands take. */
+/**
+ * The options both commands take.
+ * @param {readonly string[]} words
+ * @param {string} usage
+ * @returns {Options | {problem: string}}
+ */
 export function parseOptions(words, usage) {
+  /** @type {Options} */
   const options = { root: "/", start: true, build: true };
   for (let index = 0; index < words.length; index++) {
-    const [name, ...rest] = words[index].split("=");
+    const [name, ...rest] = (words[index] ?? "").split("=");
     const value = () => (rest.length > 0 ? rest.join("=") : (words[++index] ?? ""));
     if (name === "--root") options.root = value();
     else if (name === "--no-start") options.start = false;
@@ -120,7 +157,10 @@ export function parseOptions(words, usage) {
   return options;
 }
 
-/** The folder name of the bundle in use; undefined when none is installed. */
+/**
+ * The folder name of the bundle in use; undefined when none is installed.
+ * @param {Places} places
+ */
 export function currentBundle(places) {
   const link = readLink(places.current);
   return link === undefined ? undefined : basename(link);
@@ -128,7 +168,7 @@ export function currentBundle(places) {
 
 /**
  * Whether a daemon runs from a bundle, as after `--no-start`: it loads parts, and starts servers, when they are needed.
- * @param bundle its path as the installed files have it
+ * @param {string} bundle its path as the installed files have it
  */
 export function isRunFrom(bundle) {
   return readdirSync("/proc").some(
@@ -136,7 +176,10 @@ export function isRunFrom(bundle) {
   );
 }
 
-/** Words of a process, each with its end; undefined when it has ended. */
+/**
+ * Words of a process, each with its end; undefined when it has ended.
+ * @param {string | number} pid
+ */
 export function commandLineOf(pid) {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8");
@@ -145,12 +188,20 @@ export function commandLineOf(pid) {
   }
 }
 
-/** Commands on the path that are links into the library. */
+/**
+ * Commands on the path that are links into the library.
+ * @param {Places} places
+ * @param {string} path
+ */
 export function isOurCommand(places, path) {
   return readLink(path)?.startsWith(`${places.library}/`) === true;
 }
 
-/** Puts a symbolic link in the place of whatever link is there, in one step. */
+/**
+ * Puts a symbolic link in the place of whatever link is there, in one step.
+ * @param {string} path
+ * @param {string} target
+ */
 export function replaceLink(path, target) {
   const passing = passingName(path);
   rmSync(passing, { force: true });
@@ -158,48 +209,74 @@ export function replaceLink(path, target) {
   renameSync(passing, path);
 }
 
+/** @param {string} path */
 export function readLink(path) {
   const found = lstatSync(path, { throwIfNoEntry: false });
   return found?.isSymbolicLink() ? readlinkSync(path) : undefined;
 }
 
+/** @param {string} path */
 export function readIfThere(path) {
   return existsSync(path) ? readFileSync(path, "utf8") : undefined;
 }
 
-/** @returns false when something is in it, or on it */
+/**
+ * @param {string} folder
+ * @returns {boolean} false when something is in it, or on it
+ */
 export function removeIfEmpty(folder) {
   try {
     rmdirSync(folder);
     return true;
   } catch (error) {
-    if (error.code === "ENOENT") return true;
-    if (["ENOTEMPTY", "EEXIST", "EBUSY"].includes(error.code)) return false;
+    const code = codeOf(error);
+    if (code === "ENOENT") return true;
+    if (code !== undefined && ["ENOTEMPTY", "EEXIST", "EBUSY"].includes(code)) return false;
     throw error;
   }
 }
 
-/** Whether the host's services are systemd's, and are to be touched: not when installing below another root. */
+/**
+ * Whether the host's services are systemd's, and are to be touched: not when installing below another root.
+ * @param {Places} places
+ */
 export function hasSystemd(places) {
   return places.root === "/" && existsSync("/run/systemd/system");
 }
 
+/** @param {string[]} args */
 export function systemctl(...args) {
   return run("systemctl", args);
 }
 
-/** Runs a command that Ctrl-C does not reach: what was begun is finished, or taken back. @returns whether it succeeded, and what it printed */
+/**
+ * Node heeds `detached` here, too, though its types do not know it.
+ * @type {import("node:child_process").SpawnSyncOptionsWithStringEncoding & {detached: boolean}}
+ */
+const ownSession = { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], detached: true };
+
+/**
+ * Runs a command that Ctrl-C does not reach: what was begun is finished, or taken back.
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @returns whether it succeeded, and what it printed
+ */
 export function run(command, args) {
-  const { status, stdout, stderr, error } = spawnSync(command, args, {
-    encoding: "utf8",
-    stdio: ["ignore", "pipe", "pipe"],
-    detached: true,
-  });
-  return { ok: status === 0, stdout: (stdout ?? "").trim(), stderr: (error?.message ?? stderr ?? "").trim() };
+  const { status, stdout, stderr, error } = spawnSync(command, args, ownSession);
+  // Without the program there is neither.
+  const [out, err] = [/** @type {string | null} */ (stdout), /** @type {string | null} */ (stderr)];
+  return { ok: status === 0, stdout: (out ?? "").trim(), stderr: (error?.message ?? err ?? "").trim() };
 }
 
-/** What the daemon that answers on the default control socket says; undefined when none does. */
+/**
+ * What the daemon that answers on the default control socket says; undefined when none does.
+ * @param {string} program
+ * @returns {DaemonStatus | undefined}
+ */
 export function daemonStatus(program) {
   const answer = run(process.execPath, [program, "status", "--json"]);
-  return answer.ok ? JSON.parse(answer.stdout) : undefined;
+  if (!answer.ok) return undefined;
+  /** @type {DaemonStatus} */
+  const status = JSON.parse(answer.stdout);
+  return status;
 }

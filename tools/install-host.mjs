@@ -34,22 +34,32 @@ import {
   unit,
 } from "./host-places.mjs";
 import { exitCode, mayGoOn } from "./interrupts.mjs";
-import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { messageOf, refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
+
+/**
+ * @typedef {{wasActive: boolean, restarted: boolean}} Service
+ * @typedef {"started" | "left-stopped" | "not-wanted" | "other-runs" | "no-systemd" | "elsewhere"} Outcome what became of the
+ *   service: left stopped as it was, or not started because another daemon runs, …
+ */
 
 const usage = "known: --root FOLDER (install below it and touch no service), --no-start, --no-build";
 /** How long is waited for the daemon to be ready, with a pontoon-dns of its own version, ms. */
 const readyWithin = 15_000;
 
-const options = parseOptions(process.argv.slice(2), usage);
-if (options.problem !== undefined) refuse(options.problem);
+const parsed = parseOptions(process.argv.slice(2), usage);
+if (parsed.problem !== undefined) refuse(parsed.problem);
+const options = parsed;
 const places = placesBelow(options.root);
 const systemd = hasSystemd(places);
 
 requirePlatform();
 if (options.root === "/") requireRoot("npm run install-host");
 
-/** What takes each step back; run last first when a later one fails, or somebody does not want to wait for the end. */
+/**
+ * What takes each step back; run last first when a later one fails, or somebody does not want to wait for the end.
+ * @type {(() => unknown)[]}
+ */
 const undo = [];
 try {
   if (options.build) await requireProgram({ development: false, mayGoOn });
@@ -58,7 +68,7 @@ try {
   await install();
 } catch (error) {
   for (const step of undo.reverse()) step();
-  refuse(`${error.message}; everything is as it was before`, exitCode());
+  refuse(`${messageOf(error)}; everything is as it was before`, exitCode());
 }
 
 async function install() {
@@ -66,9 +76,9 @@ async function install() {
   lockInstallation(places);
   removeUnfinished(places);
   removeUnused(currentBundle(places));
-  const commands = Object.keys(JSON.parse(readFileSync(join(root, "package.json"), "utf8")).bin).map((name) =>
-    join(places.commandFolder, name),
-  );
+  /** @type {{bin: Record<string, string>}} */
+  const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+  const commands = Object.keys(bin).map((name) => join(places.commandFolder, name));
   for (const path of commands) refuseForeign(path);
   const node = nodeProgram();
   const before = currentBundle(places);
@@ -88,7 +98,10 @@ async function install() {
   report(version, bundle, started);
 }
 
-/** A command of that name that somebody else has put there is not replaced. */
+/**
+ * A command of that name that somebody else has put there is not replaced.
+ * @param {string} path
+ */
 function refuseForeign(path) {
   if ((existsSync(path) || readLink(path) !== undefined) && !isOurCommand(places, path))
     throw new Error(`${path} is there already and was not installed by this; remove or rename it first`);
@@ -99,11 +112,13 @@ function nodeProgram() {
   const node = realpathSync(process.execPath);
   if (/^\/(home|root)\//.test(node))
     say(
-      `warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; install Node for all users, then install again`,
+      `warning: the service will run with ${node}, which is in a home directory: once it is removed, pontoon cannot start; ` +
+        "install Node for all users, then install again",
     );
   return node;
 }
 
+/** @param {string} node */
 async function newBundle(node) {
   makeWithUndo(places.libraryFolder);
   const bundle = mkdtempSync(join(places.libraryFolder, "bundle-"));
@@ -119,14 +134,22 @@ async function newBundle(node) {
   }
 }
 
-/** The configuration that is there must suit the program that is to read it. */
+/**
+ * The configuration that is there must suit the program that is to read it.
+ * @param {string} bundle
+ */
 async function checkConfig(bundle) {
   if (!existsSync(places.config)) return;
+  /** @type {{loadConfig: (file: string) => unknown}} */
   const { loadConfig } = await import(pathToFileURL(join(bundle, "dist", "src", "config.js")).href);
   loadConfig(places.config);
 }
 
-/** The default configuration is written if there is none, and renewed if nobody has changed it. */
+/**
+ * The default configuration is written if there is none, and renewed if nobody has changed it.
+ * @param {string} bundle
+ * @param {string | undefined} before the bundle that was used before
+ */
 function installConfig(bundle, before) {
   const there = readIfThere(places.config);
   const defaultBefore =
@@ -136,11 +159,16 @@ function installConfig(bundle, before) {
   writeWithUndo(places.config, readFileSync(join(bundle, "packaging", "pontoon.yaml"), "utf8"));
 }
 
+/**
+ * @param {string} bundle
+ * @param {string | undefined} before
+ */
 function switchTo(bundle, before) {
   replaceLink(places.current, basename(bundle));
   undo.push(() => (before === undefined ? unlinkSync(places.current) : replaceLink(places.current, before)));
 }
 
+/** @param {string} path */
 function installCommand(path) {
   if (isOurCommand(places, path)) return;
   makeWithUndo(places.commandFolder);
@@ -148,6 +176,10 @@ function installCommand(path) {
   undo.push(() => unlinkSync(path));
 }
 
+/**
+ * @param {string} bundle
+ * @returns {Outcome}
+ */
 function installUnitFile(bundle) {
   if (options.root === "/") return "no-systemd";
   makeWithUndo(dirname(places.unit));
@@ -155,7 +187,13 @@ function installUnitFile(bundle) {
   return "elsewhere";
 }
 
-/** @returns what became of the service: started, left stopped as it was, or not started because another daemon runs */
+/**
+ * @param {string} bundle
+ * @param {string | undefined} before
+ * @param {string} version
+ * @param {Service} service
+ * @returns {Promise<Outcome>}
+ */
 async function installService(bundle, before, version, service) {
   writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
   must(systemctl("daemon-reload"), "systemd does not read its units");
@@ -176,13 +214,17 @@ async function installService(bundle, before, version, service) {
   return "started";
 }
 
+/** @param {Service} service */
 function restoreService({ wasActive, restarted }) {
   if (!systemd) return;
   systemctl("daemon-reload");
   if (wasActive && restarted) systemctl("restart", unit);
 }
 
-/** The daemon's own one line about why it ended. */
+/**
+ * The daemon's own one line about why it ended.
+ * @param {number} since s
+ */
 function lastWords(since) {
   const lines = run("journalctl", [
     "--unit",
@@ -199,7 +241,11 @@ function lastWords(since) {
   );
 }
 
-/** Waits for the new daemon, and for it to have replaced an earlier pontoon-dns. */
+/**
+ * Waits for the new daemon, and for it to have replaced an earlier pontoon-dns.
+ * @param {string} program
+ * @param {string} version
+ */
 async function untilServing(program, version) {
   const started = Date.now();
   for (; Date.now() - started < readyWithin; await new Promise((resolve) => setTimeout(resolve, 100))) {
@@ -212,10 +258,15 @@ async function untilServing(program, version) {
   say("warning: the service has started, but is not ready yet; `pontoon status` says what it waits for");
 }
 
+/**
+ * @param {{ok: boolean, stderr: string}} result
+ * @param {string} problem
+ */
 function must(result, problem) {
   if (!result.ok) throw new Error(`${problem}: ${result.stderr}`);
 }
 
+/** @param {string} folder */
 function makeWithUndo(folder) {
   if (existsSync(folder)) return;
   makeWithUndo(dirname(folder));
@@ -223,13 +274,20 @@ function makeWithUndo(folder) {
   undo.push(() => removeIfEmpty(folder));
 }
 
+/**
+ * @param {string} path
+ * @param {string} content
+ */
 function writeWithUndo(path, content) {
   const there = readIfThere(path);
   replaceFile(path, content);
   undo.push(() => (there === undefined ? unlinkSync(path) : replaceFile(path, there)));
 }
 
-/** Bundles but that one, unless something runs from them still. */
+/**
+ * Bundles but that one, unless something runs from them still.
+ * @param {string | undefined} used
+ */
 function removeUnused(used) {
   if (!existsSync(places.libraryFolder)) return;
   const bundles = readdirSync(places.libraryFolder).filter((name) => name.startsWith("bundle-") && name !== used);
@@ -238,6 +296,11 @@ function removeUnused(used) {
       rmSync(join(places.libraryFolder, name), { recursive: true, force: true });
 }
 
+/**
+ * @param {string} version
+ * @param {string} bundle
+ * @param {Outcome} started
+ */
 function report(version, bundle, started) {
   say(
     `pontoon ${version} is installed in ${places.libraryFolder} (${Math.round(sizeOf(bundle) / 1e6)} MB); configuration: ${places.config}`,
@@ -256,6 +319,7 @@ function report(version, bundle, started) {
   say(next[started]);
   if (places.root === "/")
     say(
-      `to remove it: sudo npm run uninstall-host, or without this clone: sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`,
+      "to remove it: sudo npm run uninstall-host, or without this clone: " +
+        `sudo ${process.execPath} ${join(places.library, "current/tools/uninstall-host.mjs")}`,
     );
 }

@@ -1,7 +1,9 @@
 // Ctrl-C, SIGTERM and the end of a terminal, for tools that must not be ended just anywhere: they ask whether to go on.
 import { constants } from "node:os";
 
+/** @type {readonly NodeJS.Signals[]} */
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+/** @type {NodeJS.Signals | undefined} */
 let interruptedBy;
 for (const signal of signals) process.on(signal, () => (interruptedBy ??= signal));
 

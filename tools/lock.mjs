@@ -14,13 +14,14 @@ import {
 } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { basename } from "node:path";
-import { refuse, say } from "./prepare.mjs";
+import { codeOf, refuse, say } from "./prepare.mjs";
 
 const triesAtMost = 8;
 const waitedFor = 200; // ms, between looks
 
 /**
  * Takes the lock on a folder that is there, or on a file that is made and goes with the lock.
+ * @param {string} path
  * @returns undefined when another process holds it, else a function that lets go of it, which the end of the process does as well
  */
 export function takeLock(path) {
@@ -41,7 +42,9 @@ export function takeLock(path) {
 
 /**
  * As {@link takeLock}, but waits until the other process has let go, and says for whom.
- * @param mayGoOn rejects when it should not wait any longer
+ * @param {string} path
+ * @param {string} what what is done under it
+ * @param {() => Promise<void>} mayGoOn rejects when it should not wait any longer
  */
 export async function waitForLock(path, what, mayGoOn = async () => {}) {
   for (let told = false; ; told = true) {
@@ -53,7 +56,10 @@ export async function waitForLock(path, what, mayGoOn = async () => {}) {
   }
 }
 
-/** Who has the lock, for people: of the processes that have it open, one that is not about to ask for it, too, is as good as any. */
+/**
+ * Who has the lock, for people: of the processes that have it open, one that is not about to ask for it, too, is as good as any.
+ * @param {string} path
+ */
 export function holderOf(path) {
   const place = placeOf(path);
   if (place === undefined) return "another run";
@@ -73,16 +79,23 @@ export function holderOf(path) {
   return "another run";
 }
 
-/** Undefined when its holder has let go since, and the file went with the lock. */
+/**
+ * Undefined when its holder has let go since, and the file went with the lock.
+ * @param {string} path
+ */
 function placeOf(path) {
   try {
     return realpathSync(path);
   } catch (error) {
-    if (error.code !== "ENOENT") throw error;
+    if (codeOf(error) !== "ENOENT") throw error;
     return undefined;
   }
 }
 
+/**
+ * @param {string} path
+ * @param {boolean} isFolder
+ */
 function openLock(path, isFolder) {
   try {
     return openSync(
@@ -93,10 +106,15 @@ function openLock(path, isFolder) {
       0o600,
     );
   } catch (error) {
-    refuse(`${path} cannot be locked (${error.code}); permit writing there, or remove what has that name`);
+    refuse(`${path} cannot be locked (${codeOf(error)}); permit writing there, or remove what has that name`);
   }
 }
 
+/**
+ * @param {string} path
+ * @param {number} fd
+ * @param {boolean} isFolder
+ */
 function releaser(path, fd, isFolder) {
   const release = () => {
     process.off("exit", release);

@@ -13,8 +13,11 @@ export const cache = process.env.PONTOON_MATRIX_DIR ?? join(homedir(), ".cache",
 /**
  * The binary of a major version of Node, installed the first time.
  * The package holds nothing but the release of nodejs.org, and none of its scripts is run.
- * @param packages installed beside it
- * @returns its path, or why there is none
+ * @param {number} major
+ * @param {string} arch
+ * @param {readonly string[]} packages installed beside it
+ * @returns {Promise<{binary: string, folder: string, problem?: undefined} | {problem: string, binary?: undefined}>} its path, or
+ *   why there is none
  */
 export async function nodeOf(major, arch = process.arch, packages = []) {
   const folder = join(cache, arch === process.arch ? `node-${major}` : `node-${major}-${arch}`);

@@ -7,16 +7,24 @@ import { constants } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+/** @type {readonly NodeJS.Signals[]} */
 const endingSignals = ["SIGINT", "SIGTERM", "SIGHUP"];
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Prints one line and ends the process. */
+/** @typedef {{command: string, package: string}} WantedCommand a command, and the Debian package that brings it */
+
+/**
+ * Prints one line and ends the process.
+ * @param {string} message
+ * @returns {never}
+ */
 export function refuse(message, exitCode = 1) {
   process.stderr.write(`pontoon: ${message}\n`);
   process.exit(exitCode);
 }
 
+/** @param {string} message */
 export function say(message) {
   process.stderr.write(`pontoon: ${message}\n`);
 }
@@ -28,14 +36,17 @@ export function requirePlatform() {
   if (major < 20) refuse(`Node ${process.versions.node} is too old; install Node 20 or later`);
 }
 
-/** Refuses unless the process is root. */
+/**
+ * Refuses unless the process is root.
+ * @param {string} command what to run as root
+ */
 export function requireRoot(command) {
-  if (process.getuid() !== 0) refuse(`root is needed to work with network namespaces; run: sudo ${command}`);
+  if (process.getuid?.() !== 0) refuse(`root is needed to work with network namespaces; run: sudo ${command}`);
 }
 
 /**
  * Installs the Debian packages whose command is missing, and says so before it does.
- * @param {{command: string, package: string}[]} wanted
+ * @param {readonly WantedCommand[]} wanted
  */
 export async function requireDebianPackages(wanted) {
   const missing = wanted.filter((entry) => !onPath(entry.command));
@@ -55,7 +66,10 @@ export async function requireDebianPackages(wanted) {
   if (!second.ok) refuse(`could not install ${names.join(", ")}: ${lastLine(second.output)}; run: ${remedy}`);
 }
 
-/** Installs npm packages from the lock file, unless the same lock file was installed before. */
+/**
+ * Installs npm packages from the lock file, unless the same lock file was installed before.
+ * @param {{development: boolean}} options whether those that only tests need are wanted, too
+ */
 export async function requireNodeModules({ development }) {
   const lock = readFileSync(join(root, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
@@ -68,17 +82,13 @@ export async function requireNodeModules({ development }) {
   writeFileSync(stamp, `${wanted}\n${development ? "all" : "production"}\n`);
 }
 
-/** Compiles TypeScript into dist/ when a source is newer than the last build. */
+/**
+ * Compiles TypeScript into dist/ when a source is newer than the last build.
+ * @param {string} project its file, in the clone
+ */
 export async function requireBuild(project) {
   const stamp = buildStamp(project);
-  const folders = [
-    "common",
-    "linux",
-    "dns",
-    "proxy",
-    "src",
-    ...(project === "tsconfig.json" ? ["integration", "bench"] : []),
-  ];
+  const folders = foldersOf(root, project);
   const files = ["package.json", "tsconfig.json", project].map((name) => join(root, name));
   const newest = Math.max(
     ...files.map((file) => statSync(file).mtimeMs),
@@ -92,19 +102,44 @@ export async function requireBuild(project) {
   writeFileSync(stamp, "");
 }
 
-/** The file whose time says when a project was built last. */
+/**
+ * The folders of sources that a project is made of.
+ * @param {string} clone
+ * @param {string} project tsconfig.json: all; tsconfig.build.json: the programs alone
+ * @returns {string[]}
+ */
+export function foldersOf(clone, project) {
+  /** @type {{include: string[]}} */
+  const { include } = JSON.parse(readFileSync(join(clone, project), "utf8"));
+  return include;
+}
+
+/**
+ * The file whose time says when a project was built last.
+ * @param {string} project
+ */
 export function buildStamp(project) {
   return join(root, "dist", `.built-${project.replaceAll(/[^a-z]/g, "-")}`);
 }
 
+/** @param {string} folder */
 function newestSource(folder) {
   if (!existsSync(folder)) return 0;
   const times = readdirSync(folder, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && entry.name.endsWith(".ts"))
-    .map((entry) => statSync(join(entry.parentPath ?? entry.path, entry.name)).mtimeMs);
+    .map((entry) => statSync(join(parentOf(entry), entry.name)).mtimeMs);
   return Math.max(0, ...times, statSync(folder).mtimeMs);
 }
 
+/**
+ * The folder an entry was read from. Node before 20.12 calls it otherwise.
+ * @param {import("node:fs").Dirent & {path?: string}} entry
+ */
+export function parentOf(entry) {
+  return entry.parentPath ?? entry.path;
+}
+
+/** @param {string} command */
 function onPath(command) {
   const folders = [...(process.env.PATH ?? "").split(":"), "/usr/sbin", "/sbin"].filter(Boolean);
   return folders.some((folder) => existsSync(join(folder, command)));
@@ -113,10 +148,15 @@ function onPath(command) {
 /**
  * Runs a command, saying what is being done, and on a terminal for how long; its output is kept for the error message.
  * A signal that ends this process ends the command first: it must not go on when what is locked for it is not any more.
+ * @param {string} doing
+ * @param {string} command
+ * @param {readonly string[]} args
+ * @param {NodeJS.ProcessEnv} env
+ * @returns {Promise<{ok: boolean, output: string}>}
  */
 export function quietly(doing, command, args, env = process.env) {
   const started = Date.now();
-  const line = (end) =>
+  const line = (/** @type {string} */ end) =>
     process.stderr.write(`\rpontoon: ${doing} … ${Math.round((Date.now() - started) / 1000)} s${end}`);
   if (!process.stderr.isTTY) say(doing);
   const ticking = process.stderr.isTTY ? setInterval(() => line(""), 1000) : undefined;
@@ -125,10 +165,11 @@ export function quietly(doing, command, args, env = process.env) {
     const child = spawn(command, args, { cwd: root, env, stdio: ["ignore", "pipe", "pipe"] });
     child.stdout.on("data", (chunk) => (output += chunk));
     child.stderr.on("data", (chunk) => (output += chunk));
+    /** @type {NodeJS.Signals | undefined} */
     let endedBy;
-    const onSignal = (signal) => child.kill((endedBy = signal));
+    const onSignal = (/** @type {NodeJS.Signals} */ signal) => child.kill((endedBy = signal));
     for (const signal of endingSignals) process.on(signal, onSignal);
-    const end = (ok) => {
+    const end = (/** @type {boolean} */ ok) => {
       clearInterval(ticking);
       if (process.stderr.isTTY) line("\n");
       for (const signal of endingSignals) process.off(signal, onSignal);
@@ -143,6 +184,20 @@ export function quietly(doing, command, args, env = process.env) {
   });
 }
 
+/**
+ * The code of a failed system call, such as ENOENT.
+ * @param {unknown} error
+ */
+export function codeOf(error) {
+  return /** @type {NodeJS.ErrnoException} */ (error).code;
+}
+
+/** @param {unknown} error */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** @param {string} output */
 export function lastLine(output) {
   return (
     output

@@ -50,6 +50,11 @@ export const rooms = {
     imports: [],
   },
   linux: { files: ["linux/**"], holds: "system calls, event loops, netlink, /proc", imports: ["common"] },
+  server: {
+    files: ["server/**"],
+    holds: "what every server program has in common: its end of control, and its start",
+    imports: ground,
+  },
 
   "dns/testing": {
     files: ["dns/testing/**"],
@@ -92,7 +97,7 @@ export const rooms = {
   dns: {
     files: ["dns/**"],
     holds: "pontoon-dns: its start, its server, its end of control",
-    imports: [...dnsRooms, ...ground],
+    imports: [...dnsRooms, "server", ...ground],
   },
 
   "proxy/testing": {
@@ -108,7 +113,7 @@ export const rooms = {
   "proxy/source-ports": {
     files: ["proxy/dial/source-ports.ts"],
     holds: "which ports of the host UDP flows may have",
-    imports: ["proxy/publication"],
+    imports: ["common"],
   },
   "proxy/dial": {
     files: ["proxy/dial/**"],
@@ -158,7 +163,7 @@ export const rooms = {
   proxy: {
     files: ["proxy/**"],
     holds: "pontoon-proxy: its start, its server, its publications, its end of control",
-    imports: [...proxyRooms, "proxy/source-ports", "proxy/bulk/start", ...ground],
+    imports: [...proxyRooms, "proxy/source-ports", "proxy/bulk/start", "server", ...ground],
   },
 
   "src/inventory": {

@@ -1,74 +1,71 @@
-// Counts assertions in TAP, so that the last line of a run can be `N passed, N failed`.
+// Counts tests, so that the last line of a run can be `N passed, N failed`.
+
+/** @typedef {{code: number | undefined, signal: string | undefined}} Ending how the process of a test file ended */
 
 export class Tally {
   passed = 0;
   failed = 0;
-  skipped = 0;
+  assertions = 0;
+  /** @type {string[]} */
   failures = [];
-  skipReasons = [];
+  /** @type {string[]} */
+  skipped = [];
 
+  /**
+   * Counts one test.
+   * @param {string} name
+   * @param {boolean} ok
+   */
   count(name, ok) {
     if (ok) this.passed++;
     else this.fail(name);
   }
 
+  /** @param {string} name of the test, with what failed in it */
   fail(name) {
     this.failed++;
     this.failures.push(name);
   }
 
   /**
-   * Counts the leaf results of one file's TAP. A file that ends badly without having said `not ok`,
-   * or that ran no assertion at all, counts as one failure.
+   * Counts the tests of one file. A file that ends badly without a failed test, or that tests nothing, counts as one failure.
+   * @param {string} file
+   * @param {import("./tap-results.mjs").FileResults} results
+   * @param {Ending} ending
+   * @returns {boolean} whether nothing failed
    */
-  read(file, output, code, signal) {
+  add(file, { tests, skipped, problem }, ending) {
     const before = this.failed;
-    const leaves = leafResults(output);
-    for (const leaf of leaves) {
-      if (leaf.skip !== undefined) {
-        this.skipped++;
-        this.skipReasons.push(`${file}: ${leaf.skip}`);
-      } else this.count(`${file}: ${leaf.name}`, leaf.ok);
+    for (const { name, assertions, failures } of tests) {
+      this.assertions += assertions;
+      this.count([file, name, failures.join("; ")].filter((part) => part !== "").join(": "), failures.length === 0);
     }
-    if (this.failed === before && (code !== 0 || leaves.length === 0))
-      this.fail(
-        `${file}: ${signal ? `ended by ${signal}` : leaves.length === 0 ? "no test ran" : `exit code ${code}`}`,
-      );
+    this.skipped.push(...skipped.map((what) => `${file}: ${what}`));
+    const fault = faultOf(ending, problem) ?? (tests.length + skipped.length === 0 ? "no test ran" : undefined);
+    if (fault !== undefined && this.failed === before) this.fail(`${file}: ${fault}`);
     return this.failed === before;
   }
 }
 
-/** TAP lines that are results of their own, not the summary line of a block of subtests. */
-export function leafResults(output) {
-  const results = [];
-  let deepest = 0;
-  for (const line of output.split("\n")) {
-    const match = /^( *)(not ok|ok) \d+(?: - (.*))?$/.exec(line);
-    if (!match) continue;
-    const depth = match[1].length;
-    const isSummary = depth < deepest;
-    deepest = depth;
-    if (isSummary) continue;
-    const text = match[3] ?? "";
-    const skip = /# SKIP ?(.*)$/i.exec(text);
-    results.push({
-      ok: match[2] === "ok",
-      name: text.replace(/ # (time|SKIP|TODO).*$/i, ""),
-      skip: skip ? skip[1] || "no reason" : undefined,
-    });
-  }
-  return results;
+/**
+ * @param {Ending} ending
+ * @param {string | undefined} problem
+ */
+function faultOf({ code, signal }, problem) {
+  const end = signal !== undefined ? `ended by ${signal}` : code !== 0 ? `exit code ${code}` : undefined;
+  return end === undefined ? problem : [end, ...(problem === undefined ? [] : [problem])].join("; ");
 }
 
-/** What a whole run of tests has printed last, or one failure if it did not come to that. */
+/**
+ * What a whole run of tests has printed last, or one failure if it did not come to that.
+ * @param {string} output
+ * @param {number | undefined} code with which it ended
+ */
 export function countsOf(output, code) {
+  const lines = output.split("\n");
   // What is said of skipped tests goes to stderr, and may come later.
-  const last = /^(\d+) passed, (\d+) failed$/.exec(
-    output.split("\n").findLast((line) => /^\d+ passed, \d+ failed$/.test(line)) ?? "",
-  );
-  const failures = output
-    .split("\n")
-    .flatMap((line) => (line.startsWith("FAILED ") ? [line.slice("FAILED ".length)] : []));
-  if (last === null) return { passed: 0, failed: 1, failures: [`ended with exit code ${code} before the last test`] };
+  const last = lines.map((line) => /^(\d+) passed, (\d+) failed$/.exec(line)).findLast((match) => match !== null);
+  if (!last) return { passed: 0, failed: 1, failures: [`ended with exit code ${code} before the last test`] };
+  const failures = lines.flatMap((line) => (line.startsWith("FAILED ") ? [line.slice("FAILED ".length)] : []));
   return { passed: Number(last[1]), failed: Number(last[2]), failures };
 }

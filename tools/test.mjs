@@ -1,13 +1,13 @@
 // `sudo npm test [-- FILTER…]`: from a fresh clone to every test, ending with `N passed, N failed`.
 // Without root the tests that need it are left out, and said to be.
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
 import { cpus } from "node:os";
-import { join } from "node:path";
 import { requireProgram } from "./build.mjs";
 import { newestLts, nodeOf } from "./node-versions.mjs";
 import { requireDebianPackages, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 import { Tally } from "./tally.mjs";
+import { testPackages } from "./test-packages.mjs";
+
+/** @typedef {{file: string, node?: readonly string[], where?: string}} Job a test file, and the Node it is run on */
 
 /** Files that want the whole machine, one after the other once all others are done. */
 const alone = /cpu-starvation/;
@@ -22,71 +22,72 @@ const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
 requirePlatform();
 if (!unitOnly) {
   requireRoot("npm test");
-  await requireDebianPackages([
-    { command: "nft", package: "nftables" },
-    { command: "ip", package: "iproute2" },
-    { command: "iptables", package: "iptables" },
-    { command: "dockerd", package: "docker.io" },
-    { command: "dig", package: "bind9-dnsutils" },
-    { command: "busybox", package: "busybox-static" },
-    { command: "nsenter", package: "util-linux" },
-    { command: "ps", package: "procps" },
-    { command: "rootlesskit", package: "rootlesskit" },
-    { command: "slirp4netns", package: "slirp4netns" },
-    { command: "newuidmap", package: "uidmap" },
-    { command: "openssl", package: "openssl" },
-    { command: "systemd-analyze", package: "systemd" },
-    { command: "gcc", package: "gcc" },
-    { command: "musl-gcc", package: "musl-tools" },
-  ]);
+  await requireDebianPackages(testPackages);
 }
 await requireProgram({ development: true });
+// These import npm packages, which are there from here on.
+const { execa } = await import("execa");
+const { readTap } = await import("./tap-results.mjs");
+const { makesHosts, startTest, testFiles } = await import("./test-files.mjs");
 
-const files = readdirSync(join(root, "dist"), { recursive: true })
-  .filter((name) => name.endsWith(".test.js") && existsSync(join(root, name.replace(/js$/, "ts"))))
-  .filter((name) => !unitOnly || !name.startsWith("integration"))
-  .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)))
-  .sort();
+const files = testFiles()
+  .filter((name) => !unitOnly || !makesHosts(name))
+  .filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)));
 
 const tally = new Tally();
-const isWhole = filters.length === 0;
-if (isWhole) tally.count("lint", lint());
-// Those that make hosts take longest: begun first, they do not keep the rest waiting at the end.
-const makesHosts = ({ file }) => file.startsWith("integration");
-const queue = [
-  ...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: ownNode })),
-  ...(isWhole && !unitOnly ? await onNewestLts() : []),
-];
-queue.sort((one, other) => Number(makesHosts(other)) - Number(makesHosts(one)));
-const last = files.filter((file) => alone.test(file));
-let interrupted = false;
+/** @type {Set<{kill(signal: NodeJS.Signals): unknown}>} */
 const running = new Set();
-for (const signal of ["SIGINT", "SIGTERM"])
+/** @type {Job[]} */
+let queue = [];
+let interrupted = false;
+for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"]))
   process.on(signal, () => {
     interrupted = true;
-    queue.length = 0;
+    queue = [];
     for (const child of running) child.kill(signal);
   });
 
+const isWhole = filters.length === 0;
+if (isWhole) for (const name of ["lint", "format:check", "typecheck"]) await runScript(name);
+// Those that make hosts take longest: begun first, they do not keep the rest waiting at the end.
+const jobs = [
+  ...files.filter((file) => !alone.test(file)).map((file) => ({ file, node: ownNode })),
+  ...(isWhole && !unitOnly ? await onNewestLts() : []),
+].sort((one, other) => Number(makesHosts(other.file)) - Number(makesHosts(one.file)));
+if (!interrupted) queue = jobs;
+
 // One more than there are processors, since tests that make hosts wait most of their time.
 await Promise.all(Array.from({ length: cpus().length + 1 }, worker));
-for (const file of last) if (!interrupted) await runFile({ file, node: ownNode });
+for (const file of files.filter((name) => alone.test(name))) if (!interrupted) await runFile({ file, node: ownNode });
 for (const failure of tally.failures) process.stdout.write(`FAILED ${failure}\n`);
-if (tally.skipped > 0) say(`${tally.skipped} skipped: ${tally.skipReasons.join("; ")}`);
+if (tally.skipped.length > 0) say(`${tally.skipped.length} skipped: ${tally.skipped.join("; ")}`);
+process.stdout.write(`${tally.assertions} assertions in ${tally.passed + tally.failed} tests\n`);
 process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);
 process.exit(tally.failed > 0 || interrupted ? 1 : 0);
 
-function lint() {
-  return (
-    spawnSync(
-      process.execPath,
-      [join(root, "node_modules", "eslint", "bin", "eslint.js"), ".", "--max-warnings", "0"],
-      { cwd: root, stdio: "inherit" },
-    ).status === 0
-  );
+/**
+ * Runs an npm script that looks at the sources; it counts as one test.
+ * @param {string} name
+ */
+async function runScript(name) {
+  if (interrupted) return;
+  const child = execa("npm", ["run", "--silent", name], {
+    cwd: root,
+    stdin: "ignore",
+    stdout: "inherit",
+    stderr: "inherit",
+    reject: false,
+  });
+  running.add(child);
+  const { exitCode } = await child;
+  running.delete(child);
+  tally.count(`npm run ${name}`, exitCode === 0);
 }
 
-/** What depends on Node's loop and threads, once more on the newest Node with long-term support; `npm run test:matrix` runs more. */
+/**
+ * What depends on Node's loop and threads, once more on the newest Node with long-term support; `npm run test:matrix` runs more.
+ * @returns {Promise<Job[]>}
+ */
 async function onNewestLts() {
   if (process.versions.node.startsWith(`${newestLts}.`)) return [];
   const { binary, problem } = await nodeOf(newestLts);
@@ -103,27 +104,14 @@ async function worker() {
   for (let job = queue.shift(); job !== undefined; job = queue.shift()) await runFile(job);
 }
 
-/** Runs one test file as a process of its own; tap prints TAP when run by plain node. */
-function runFile({ file, node, where = "" }) {
-  return new Promise((resolve) => {
-    const started = Date.now();
-    const [command, ...args] = [...node, "--enable-source-maps", join(root, "dist", file)];
-    const child = spawn(command, args, {
-      cwd: root,
-      env: { ...process.env, TAP: "1", TAP_TIMEOUT: String(timeLimit) },
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    running.add(child);
-    let output = "";
-    child.stdout.on("data", (chunk) => (output += chunk));
-    child.stderr.on("data", (chunk) => (output += chunk));
-    child.on("close", (code, signal) => {
-      running.delete(child);
-      const name = file.replace(/\.js$/, "") + where;
-      const ok = tally.read(name, output, code, signal);
-      process.stdout.write(`${ok ? "ok  " : "FAIL"} ${name} (${((Date.now() - started) / 1000).toFixed(1)} s)\n`);
-      if (!ok) process.stdout.write(output.replaceAll(/^/gm, "    ") + "\n");
-      resolve();
-    });
-  });
+/** @param {Job} job */
+async function runFile({ file, node, where = "" }) {
+  const child = startTest(file, { node, timeLimit });
+  running.add(child);
+  const { stdout, all, exitCode, signal, durationMs } = await child;
+  running.delete(child);
+  const name = file.replace(/\.js$/, "") + where;
+  const ok = tally.add(name, readTap(stdout), { code: exitCode, signal });
+  process.stdout.write(`${ok ? "ok  " : "FAIL"} ${name} (${(durationMs / 1000).toFixed(1)} s)\n`);
+  if (!ok) process.stdout.write(all.replaceAll(/^/gm, "    ") + "\n");
 }

@@ -18,15 +18,16 @@ import {
   unit,
 } from "./host-places.mjs";
 import { exitCode, mayGoOn } from "./interrupts.mjs";
-import { refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
+import { messageOf, refuse, requirePlatform, requireRoot, root, say } from "./prepare.mjs";
 
 const usage = "known: --root FOLDER (remove what was installed below it and touch no service)";
 
 /** Connections of published ports have their time to end, ms. */
 const proxyEndsWithin = 30_000;
 
-const options = parseOptions(process.argv.slice(2), usage);
-if (options.problem !== undefined) refuse(options.problem);
+const parsed = parseOptions(process.argv.slice(2), usage);
+if (parsed.problem !== undefined) refuse(parsed.problem);
+const options = parsed;
 const places = placesBelow(options.root);
 
 requirePlatform();
@@ -65,9 +66,13 @@ rmSync(places.libraryFolder, { recursive: true, force: true });
 say("pontoon is removed; every container is answered by Docker's own resolver");
 for (let index = 0; index < left.length; index += 2) say(`left: ${left[index]}, ${left[index + 1]}`);
 
+/**
+ * @param {unknown} error
+ * @returns {never}
+ */
 function giveUp(error) {
   refuse(
-    `${error.message}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``,
+    `${messageOf(error)}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``,
     exitCode(),
   );
 }
@@ -84,14 +89,15 @@ function stopService() {
   const running = program === undefined ? undefined : daemonStatus(program);
   if (running !== undefined && isInstalled(running.pid))
     refuse(
-      `the installed pontoon runs as process ${running.pid}; end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`,
+      `the installed pontoon runs as process ${running.pid}; ` +
+        `end it with \`kill ${running.pid}\`, which gives everything back to Docker, and try again`,
     );
 }
 
 /** dockerd could publish no port any more. */
 function refuseIfDockerNeedsIt() {
   if (places.root !== "/") return;
-  const isNeeded = (text) => text?.includes("pontoon-docker-proxy") === true;
+  const isNeeded = (/** @type {string | undefined} */ text) => text?.includes("pontoon-docker-proxy") === true;
   const users = ["/etc/docker/daemon.json"].filter((file) => isNeeded(readIfThere(file)));
   const processes = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   for (const pid of processes) {
@@ -100,7 +106,8 @@ function refuseIfDockerNeedsIt() {
   }
   if (users.length > 0)
     refuse(
-      `dockerd starts pontoon-docker-proxy for published ports; take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
+      "dockerd starts pontoon-docker-proxy for published ports; " +
+        `take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
     );
 }
 
@@ -119,11 +126,13 @@ async function stopProxy() {
     rmSync(join(places.runFolder, name), { force: true });
 }
 
+/** @param {number} pid */
 function isProxy(pid) {
   const words = pid > 0 ? commandLineOf(pid)?.split("\0") : undefined;
   return words?.[0] === "pontoon-proxy" && words.some((word) => word.startsWith(`${places.library}/`));
 }
 
+/** @param {number} pid */
 function isInstalled(pid) {
   return commandLineOf(pid)?.includes(`${places.library}/`) === true;
 }

@@ -24,17 +24,12 @@ export function askUntil(
     const asking = setInterval(ask, askEvery);
     let asked = 0;
     const heard: DnsResponse[] = [];
-    const deadline = setTimeout(
-      () =>
-        finish(() =>
-          reject(
-            new Error(
-              `no right answer about ${name} within ${within} ms: ${heard.length} of ${asked} answered, last with ${JSON.stringify(heard.at(-1)?.answers)} (${heard.at(-1)?.rcode})`,
-            ),
-          ),
-        ),
-      within,
-    );
+    const giveUp = () => {
+      const last = `${JSON.stringify(heard.at(-1)?.answers)} (${heard.at(-1)?.rcode})`;
+      const counts = `${heard.length} of ${asked} answered, last with ${last}`;
+      finish(() => reject(new Error(`no right answer about ${name} within ${within} ms: ${counts}`)));
+    };
+    const deadline = setTimeout(giveUp, within);
     const finish = (settle: () => void) => {
       clearInterval(asking);
       clearTimeout(deadline);

@@ -84,7 +84,8 @@ export async function measureFairness({ options, progress, undo }: Bench): Promi
 function rowOf(rounds: readonly Round[]) {
   const ratios = rounds.map(({ floodedP99, quietP99 }) => floodedP99 / quietP99);
   const total = (of: (round: Round) => number) => rounds.reduce((sum, round) => sum + of(round), 0);
-  const range = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}, lost ${total(({ lost }) => lost)} of ${total(({ asked }) => asked)}`;
+  const lost = `lost ${total(({ lost }) => lost)} of ${total(({ asked }) => asked)}`;
+  const range = `${Math.min(...ratios).toFixed(2)}–${Math.max(...ratios).toFixed(2)}, ${lost}`;
   const flooded = Math.round(total(({ floodedPerSecond }) => floodedPerSecond) / rounds.length);
   const printMs = (value: number) => `${value.toFixed(3)} ms`;
   return {

@@ -142,6 +142,6 @@ function role(): DnsController {
 
 async function reply(): Promise<StandInReply> {
   const server = dns?.server.kind === "running" ? dns.server.pid : 0;
-  const report = server > 0 ? await role().report() : undefined;
+  const report = server > 0 ? (await role().state()).report : undefined;
   return { server, residentMemory: report?.residentMemory ?? 0, started: started + (churn?.started ?? 0) };
 }

@@ -103,7 +103,7 @@ export function figureRow(measure: string, result: number, range: string, goal: 
 export function printFigure(figure: number, unit: Goal["unit"]): string {
   if (unit === "×") return `${figure.toFixed(2)}×`;
   if (unit === "descriptors") return `${figure} ${unit}`;
-  return `${figure.toFixed(unit === "s" ? 2 : 1)} ${unit}`;
+  return `${figure.toFixed(unit === "s" || unit === "%" ? 2 : 1)} ${unit}`;
 }
 
 export const rateOf = (turn: Turn) => turn.queriesPerSecond;

@@ -17,7 +17,8 @@ export interface Cached {
   readonly age: number;
 }
 
-// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), flags (1), the number of TTL offsets (2), the offsets (2 each), the reply.
+// A payload: when it was learnt (8 bytes, ms), lifetime (4, seconds), whose answer it is (2), rcode (1), flags (1), the
+// number of TTL offsets (2), the offsets (2 each), the reply.
 const LIFETIME = 8;
 const SOURCE = 12;
 const RCODE = 14;
@@ -29,7 +30,7 @@ const HAS_ANSWERS = 1;
 /** May still be given when it has expired and nobody else answers. */
 const MAY_BE_STALE = 2;
 
-/** Replies of upstreams, bounded in bytes. Those not used for long go first, of whoever has more than an equal share. */
+/** Replies of upstreams, bounded in bytes. To make room, an owner with more than an equal share loses what was not used for longest. */
 export class AnswerCache {
   #ring: RecordRing | undefined;
   #sources = new Sources();
@@ -84,9 +85,9 @@ export class AnswerCache {
     };
   }
 
-  /** @param owner for whom it was asked: whose share it counts against */
+  /** @param owner for whom it was asked: it counts against this owner's share */
   put(key: string, stored: StoredReply, source: UpstreamSource, owner = ""): void {
-    // What was said before must not outlive the news, though these are not kept.
+    // The earlier answer must go, although this one is not cached.
     if (stored.lifetime === 0) return this.#ring?.delete(key);
     if (this.#sources.isFull) this.#empty();
     const { bytes, ttlOffsets } = stored;
@@ -105,7 +106,7 @@ export class AnswerCache {
     arena.write(bytes, at, "latin1");
   }
 
-  /** Forgets everything, or what is kept under keys with this end. @returns how many answers that were */
+  /** Forgets everything, or what is cached under keys with this end. @returns how many answers that was */
   forget(end: string | undefined): number {
     const before = this.size;
     if (end === undefined) this.#empty();
@@ -118,7 +119,7 @@ export class AnswerCache {
     return (this.now() - arena.readDoubleLE(start)) / 1000;
   }
 
-  /** What has expired, and is negative or was provisional, says nothing any more. */
+  /** An expired answer that is negative or was provisional is of no use. */
   #isOver(ring: RecordRing, start: number): boolean {
     const left = ring.arena.readUInt32LE(start + LIFETIME) - this.#ageAt(ring, start);
     return left <= 0 && ((ring.arena[start + FLAGS]! & MAY_BE_STALE) === 0 || left < -staleAtMost);
@@ -134,12 +135,12 @@ export class AnswerCache {
   }
 }
 
-/** Whose answers are kept, each once. */
+/** The upstreams whose answers are cached, each once. */
 class Sources {
   readonly #all: UpstreamSource[] = [];
   readonly #indexes = new Map<string, number>();
 
-  /** Whether a further one may not fit into 16 bits; so many upstreams come and go in years, if ever. */
+  /** Whether the next index may not fit into 16 bits. So many upstreams come and go in years, if ever. */
   get isFull(): boolean {
     return this.#all.length > 0xffff;
   }

@@ -1,4 +1,4 @@
-/** A few names that were seen a short while ago, the latest ones: what is asked for cannot make it grow. */
+/** The names seen last, up to a bound: no client can make it grow by asking for many. */
 export class RecentNames {
   /** Until when each is recent, milliseconds on the caller's clock; the one seen first comes first. */
   readonly #until = new Map<string, number>();

@@ -18,7 +18,7 @@ const bytesPerSlot = 64;
 const moveAtMost = 32;
 const none = -1;
 
-/** Records that stood where there had to be room and are worth keeping, and how many more may be kept so. */
+/** Records that had to make room and are worth keeping, and how many more may be moved. */
 interface Moving {
   readonly records: Buffer[];
   recordsLeft: number;
@@ -96,7 +96,7 @@ export class RecordRing {
     this.arena[at + FLAGS] = 0;
     this.arena.write(key, at + HEADER, "latin1");
     this.#add(at, size);
-    // Grows while it is gone through: each record that is moved may take the place of another that is worth keeping.
+    // The list grows during this loop: a record that is moved may take the place of another that is worth keeping.
     for (const record of moving.records) this.#writeAgain(record, moving);
     return at + HEADER + key.length;
   }
@@ -106,7 +106,7 @@ export class RecordRing {
     if (this.#slots[slot] !== none) this.#remove(slot);
   }
 
-  /** Deletes every record whose key ends so. */
+  /** Deletes every record whose key has this end. */
   deleteEndingWith(end: string): void {
     const keys: string[] = [];
     const wanted = Buffer.from(end, "latin1");
@@ -193,7 +193,7 @@ export class RecordRing {
     }
   }
 
-  /** Frees a slot; those behind it that stood there for want of it move up, so that each is still found. */
+  /** Frees a slot. Records behind it that found it taken move up, so that each is still found. */
   #remove(slot: number): void {
     const at = this.#slots[slot]!;
     this.arena[at + FLAGS]! |= DEAD;

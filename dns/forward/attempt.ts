@@ -36,7 +36,7 @@ export interface UpstreamQuestion {
   readonly dnssecOk: boolean;
   /** Largest UDP reply the client takes, bytes. */
   readonly clientSize: number;
-  /** The client asks over TCP: so is the server asked, as Docker does, and over UDP when that does not work. */
+  /** The client asks over TCP. Then the server is asked over TCP, as Docker does, and over UDP when that does not work. */
   readonly overTcp: boolean;
 }
 

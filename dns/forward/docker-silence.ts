@@ -1,12 +1,12 @@
 /** How often Docker's resolver is tried while it says nothing at all, ms. */
 const TRY_EVERY = 1000;
 
-/** Silent for so long, Docker's resolver is waited for no more than it takes to find out whether it is back, ms. */
+/** After so much silence Docker's resolver is waited for only as long as it takes to find out whether it is back, ms. */
 const SILENT_AFTER = 2000;
 
 /** Whether Docker's resolver, as it is reached from one sandbox, says anything at present. Times are ms on one clock. */
 export class DockerSilence {
-  /** When the first question was sent that nothing has been heard since. */
+  /** When the first question was sent after which nothing has been heard. */
   #since: number | undefined;
   #triedAt = 0;
 
@@ -23,7 +23,7 @@ export class DockerSilence {
     this.#triedAt = now;
   }
 
-  /** A question of that time was waited for in vain. */
+  /** A question sent at that time had no answer. */
   leftUnanswered(askedAt: number): void {
     this.#since ??= askedAt;
   }
@@ -37,7 +37,7 @@ export class DockerSilence {
 /** Who waits for an answer of Docker's resolver. */
 export interface Waiter {
   readonly done: (reply: Buffer | undefined) => void;
-  /** It asked when the question was under way already: what that brings of a name that came since may be wrong. */
+  /** It asked while the question was under way already, whose answer may be too old for a name that was added since. */
   readonly isLate: boolean;
 }
 

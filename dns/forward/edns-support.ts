@@ -1,6 +1,6 @@
 /** How long a server that cannot take EDNS is asked without it, ms; then it is tried again. */
 const plainFor = 300_000;
-/** So often it must have left a query with EDNS unanswered, and answered one without: a datagram may be lost on any way. */
+/** How often it must have answered without EDNS what it left unanswered with EDNS: any one datagram may be lost. */
 const silencesAtLeast = 2;
 
 /**
@@ -28,12 +28,12 @@ export class EdnsSupport {
     this.#silences = 0;
   }
 
-  /** It answered without what it had refused with. @param now ms */
+  /** It answered without EDNS what it had refused with EDNS. @param now ms */
   refused(now: number): void {
     this.#plainUntil = now + plainFor;
   }
 
-  /** It answered without what it had left unanswered with. @param now ms */
+  /** It answered without EDNS what it had left unanswered with EDNS. @param now ms */
   ignored(now: number): void {
     if (++this.#silences >= silencesAtLeast) this.#plainUntil = now + plainFor;
   }

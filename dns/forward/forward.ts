@@ -9,7 +9,7 @@ export const FORWARD_TIME = 3800;
 
 /** Milliseconds after which a client that asks again has what it waits for sent again. */
 const RESEND_AFTER = 500;
-/** A server that is silent for this part of its patience has the next one asked as well, so that its answer is there by then. */
+/** When a server has been silent for this part of its patience, the next one is asked as well, so that its answer is there in time. */
 const EARLY = 1 / 2;
 /** Seconds an answer is kept that was given past a server with precedence, which may be back at any moment. */
 const PROVISIONAL_LIFETIME = 5;
@@ -96,7 +96,7 @@ export class Forward {
     silent.attempt!.resend();
   }
 
-  /** Looks whom there is to wait for, the first of the list first. */
+  /** Finds the server to wait for, in the order of the list. */
   #advance(): void {
     if (this.#over) return;
     for (const standing of this.#standings) {
@@ -166,7 +166,7 @@ export class Forward {
     this.#giveUp(this.#countSilence());
   }
 
-  /** @returns those that have said nothing, though not all had the time that counts against them */
+  /** @returns the servers that said nothing. It counts only against those that had enough time. */
   #countSilence(): Upstream[] {
     const silent = this.#standings.filter(({ attempt }) => attempt?.isSilent);
     for (const { upstream, passed } of silent) if (passed) this.tools.health.timedOut(upstream, this.request.zone);
@@ -185,7 +185,7 @@ export class Forward {
     this.#finish({ kind: "failed", ...(telling ?? { why: "no-upstream", reason: "no upstream servers" }) });
   }
 
-  /** @param listenedTo whose late answer still tells that they are not down */
+  /** @param listenedTo servers whose late answer still shows that they are not down */
   #finish(outcome: ForwardOutcome, listenedTo: readonly Standing[] = []): void {
     this.#stopWaiting();
     for (const standing of listenedTo) if (standing.attempt && !standing.end) this.#late.add(standing);

@@ -1,3 +1,4 @@
+import type { Family } from "../../common/address.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, outgoingSocket, udpSocket } from "../../linux/socket.js";
 import { UdpPool } from "./udp-pool.js";
@@ -6,12 +7,6 @@ const hostSocketsAtMost = 512;
 /** TCP sockets of one container at once, in each family, and how many questions may wait for one. */
 export const tcpSocketsAtMost = 16;
 export const tcpWaitingAtMost = 64;
-
-export type Family = "ipv4" | "ipv6";
-
-export function familyOf(ip: string): Family {
-  return ip.includes(":") ? "ipv6" : "ipv4";
-}
 
 /** UDP and TCP sockets of one namespace and address family from which questions are forwarded. */
 export interface ForwardingSockets {
@@ -22,7 +17,7 @@ export interface ForwardingSockets {
 
 /**
  * Sockets of the host's own namespace: made when they are needed; TCP sockets are closed after use. Everybody shares
- * those for UDP; of TCP each owner has so many of its own, or a flood of truncated answers would use up all descriptors.
+ * those for UDP. Each owner has a bounded number for TCP, or a flood of truncated answers would use up all descriptors.
  */
 export class HostSockets {
   readonly #udp: UdpPool;
@@ -35,7 +30,7 @@ export class HostSockets {
     this.#udp = new UdpPool(poller, { more: () => orNone(() => udpSocket(family)) }, hostSocketsAtMost);
   }
 
-  /** The same for the same owner, and gone with it. */
+  /** An owner always gets the same share, which lives as long as the owner. */
   shareOf(owner: object): ForwardingSockets {
     const known = this.#shares.get(owner);
     if (known) return known;

@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
+import type { SocketAddress } from "../../common/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
-import type { SocketAddress } from "../../linux/address.js";
 import type { Poller, Watch } from "../../linux/poller.js";
 import {
   closeDescriptor,
@@ -130,7 +130,7 @@ export class UdpChannel {
       }
     }
     if (!failed) return;
-    // Whoever still waits is told, rather than left to its time-out; whoever asked since is not meant.
+    // Those who still wait are told instead of being left to time out; those who asked since are not concerned.
     for (const [id, waiting] of failed.waiting)
       if (this.#waiting.get(id) === waiting) this.#finish(id, { kind: "failed", reason: failed.reason });
   }

@@ -101,7 +101,7 @@ export class UdpPool {
 
   /**
    * Whether a question to this server gets a socket of its own: while the server has no more of them than are left for
-   * others, so that the questions to one that is slow do not keep those to another waiting.
+   * others, so that questions to a slow server do not keep those to another one waiting.
    */
   #mayHaveOwn(peer: string): boolean {
     const inUse = this.#channels.length - this.#idle.length;

@@ -10,7 +10,7 @@ interface Health {
   failures: number;
   /** Milliseconds, smoothed; 0 before the first answer. */
   latency: number;
-  /** Zones of the questions that had no answer, since there was one to any. */
+  /** Zones of the questions left unanswered since its last answer. */
   readonly unanswered: Set<NameKey>;
   /** When a server that is down is asked again, beside the others. */
   probeAt: number;
@@ -20,7 +20,7 @@ interface Health {
 const knownAtMost = 4096;
 /** Weight of the newest answer in the smoothed latency. */
 const newest = 0.2;
-/** A server is down that left questions for so many zones unanswered, and answered none meanwhile: one zone may be lame. */
+/** A server that left questions for so many zones unanswered, and answered none meanwhile, is down. A single zone may be lame. */
 const zonesAtLeast = 3;
 /** How often a server that is down is tried again, ms. */
 const probeEvery = 5000;
@@ -35,8 +35,8 @@ export class UpstreamHealth {
   constructor(private readonly now: () => number) {}
 
   /**
-   * Which of the upstreams are not waited for, being down, and which of these is asked all the same, to see whether it is
-   * back: one in front of the first that is up, since whoever is behind it is asked only when that fails. When all are
+   * Which of the upstreams are down, and so not waited for, and which of these is asked all the same, to see whether it is
+   * back: one ahead of the first that is up, since those behind that one are asked only when it fails. When all are
    * down, none is passed by.
    */
   plan(upstreams: readonly Upstream[]): { readonly down: ReadonlySet<Upstream>; readonly probe: Upstream | undefined } {
@@ -76,7 +76,7 @@ export class UpstreamHealth {
     this.#leftUnanswered(upstream, zone);
   }
 
-  /** A server that is known from several networks is told once: down where it is down from all of them. */
+  /** A server that is asked from several networks is listed once; it is down if it is down from all of them. */
   report(): UpstreamReport[] {
     const reports = new Map<string, UpstreamReport>();
     for (const { upstream, asked, answered, timeouts, failures, latency } of this.#known.values()) {

@@ -56,10 +56,10 @@ t.test("a reply that is not right is seen to be none", (t) => {
   };
   t.equal(faultOf(query, reply, 512), undefined);
   t.equal(faultOf(query, undefined, 512), "a query without a reply");
-  t.equal(faultOf(reply, reply, 512), "a reply to what is no query");
+  t.equal(faultOf(reply, reply, 512), "a reply to something that is not a query");
   t.equal(faultOf(query, reply, 30), "37 bytes, of 30 allowed");
   t.equal(faultOf(query, changed(0, 0xdead), 512), "another id");
-  t.equal(faultOf(query, changed(2, 0x0180), 512), "no reply");
+  t.equal(faultOf(query, changed(2, 0x0180), 512), "not a reply");
   t.equal(faultOf(query, changed(2, 0xa180), 512), "another opcode");
   t.equal(faultOf(query, changed(13, 0x7565), 512), "another question");
   t.equal(faultOf(query, changed(17, 0x001c), 512), "another question");

@@ -32,7 +32,7 @@ export interface Tally {
   disbelieved: number;
 }
 
-/** Something that must not be. The seed and the round do it again. */
+/** A fault that was found. The same seed and round bring it about again. */
 export class FuzzFault extends Error {
   override readonly name = "FuzzFault";
 

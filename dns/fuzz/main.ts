@@ -36,6 +36,6 @@ harness.close();
 function number(name: string, text: string): number {
   const value = Number(text);
   if (Number.isSafeInteger(value) && value >= 0) return value;
-  process.stderr.write(`--${name} is a whole number, not ${text}\n`);
+  process.stderr.write(`--${name} takes a whole number, not ${text}\n`);
   process.exit(2);
 }

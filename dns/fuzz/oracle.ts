@@ -19,11 +19,11 @@ const typesWithNames: Readonly<Record<number, readonly [skip: number, names: num
 export function faultOf(query: Buffer, reply: Buffer | undefined, limit: number): string | undefined {
   const deserves = query.length >= 12 && (query[2]! & 0x80) === 0;
   if (!reply) return deserves ? "a query without a reply" : undefined;
-  if (!deserves) return "a reply to what is no query";
+  if (!deserves) return "a reply to something that is not a query";
   if (reply.length > limit) return `${reply.length} bytes, of ${limit} allowed`;
   if (reply.length < 12) return "a reply without a header";
   if (reply[0] !== query[0] || reply[1] !== query[1]) return "another id";
-  if ((reply[2]! & 0x80) === 0) return "no reply";
+  if ((reply[2]! & 0x80) === 0) return "not a reply";
   if ((reply[2]! & 0x78) !== (query[2]! & 0x78)) return "another opcode";
   return faultIn(query, reply);
 }

@@ -14,8 +14,8 @@ export type DockerQuestion = Pick<Asked, "sandbox" | "message" | "limit"> & {
 
 /**
  * Asks Docker's resolver a client's question, as the client sent it: it may forward it. The same question, asked meanwhile,
- * waits for the same answer, and is asked anew, once for all, if that brings no record. What is truncated is asked for again with room for more where the client asks over TCP, over
- * which Docker's resolver cannot be reached past the takeover.
+ * waits for the same answer; if that brings no record, it is asked anew, once for all who wait. Docker's resolver cannot be
+ * reached over TCP past the takeover: for a client of TCP a truncated answer is asked for again, with room for more.
  * @param patience ms, of whoever asks first
  * @param done called once, unless cancelled: with the reply, or undefined when it cannot be reached or has said nothing in time
  */
@@ -62,7 +62,7 @@ function fly(
     done(reply);
   };
   const onOutcome = (outcome: ExchangeOutcome) => {
-    // Also when nobody waits any more: what it says late is said.
+    // Also when nobody waits any more: a late answer shows that it is not silent.
     if (outcome.kind === "reply") sandbox.dockerSilence.heard();
     if (outcome.kind === "failed" || !open || truncated || !isTruncated(outcome.reply) || limit <= UDP_REPLY_LIMIT) {
       late.cancel();

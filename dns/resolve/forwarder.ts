@@ -1,6 +1,7 @@
+import { familyOf, type Family } from "../../common/address.js";
 import type { AnswerCache, Cached } from "../cache/answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "../forward/forward.js";
-import { familyOf, type Family, type ForwardingSockets, type HostSockets } from "../forward/forwarding-sockets.js";
+import type { ForwardingSockets, HostSockets } from "../forward/forwarding-sockets.js";
 import { likelyZoneOf, type NameKey } from "../wire/name.js";
 import type { Source, Upstream } from "../protocol.js";
 import { RecentNames } from "../cache/recent-names.js";
@@ -9,8 +10,8 @@ import type { Sandbox } from "../sandbox.js";
 import { buildQuery, type QueryContent, type StoredReply } from "../wire/stored-reply.js";
 
 /**
- * For so long after a question's own refresh failed, an expired answer is given at once while it is tried again, ms
- * (the failure recheck timer of RFC 8767 section 5), and so many such questions are remembered.
+ * How long after a failed refresh of a question an expired answer is given at once while it is asked again, ms
+ * (the failure recheck timer of RFC 8767 section 5), and how many such questions are remembered.
  */
 const failureLasts = 5000;
 const failuresAtMost = 1024;
@@ -45,16 +46,16 @@ interface Flight {
   readonly cacheKey: string;
   readonly question: ForwardedQuestion;
   readonly waiters: Set<Waiter>;
-  /** When everybody has an answer or a failure, ms of the wheel's clock, whoever leads. */
+  /** When everybody has an answer or a failure, whoever leads; ms of the timer wheel's clock. */
   readonly until: number;
   /** Whose upstreams and sockets are used; it may leave before the answer comes. */
   leader: Sandbox;
   running: { cancel(): void; again(): void } | undefined;
-  /** False when what is kept was forgotten meanwhile: the answer may be older than that. */
+  /** False when the cache was flushed meanwhile: the answer may be older than that. */
   isKept: boolean;
 }
 
-/** Names of the outside world: kept answers first, else one question to the upstreams however many ask. */
+/** Names of the outside world: cached answers first, else one question to the upstreams however many ask. */
 export class Forwarder {
   readonly #flights = new Map<string, Flight>();
   /** Questions whose last refresh came to nothing. */
@@ -66,7 +67,7 @@ export class Forwarder {
     readonly cache: AnswerCache,
   ) {}
 
-  /** A kept answer that is good now: fresh, or all there is since asking anew has just failed. */
+  /** A cached answer that is good now: fresh, or all there is since asking anew has just failed. */
   cached(sandbox: Sandbox, question: ForwardedQuestion): (ForwardedAnswer & { kind: "reply" }) | undefined {
     const cacheKey = keyOf(sandbox, question);
     const cached = this.cache.get(cacheKey);
@@ -78,7 +79,7 @@ export class Forwarder {
     return replyOf(cached);
   }
 
-  /** Forgets what is kept of a name, or everything. @returns how many answers that were */
+  /** Forgets what is cached of a name, or everything. @returns how many answers that was */
   forget(name: NameKey | undefined): number {
     this.#failed.clear();
     for (const [flightKey, flight] of this.#flights) {
@@ -147,7 +148,7 @@ export class Forwarder {
     forward.cancel();
     if (flight.running) flight.leader.flights.delete(flight.running);
     for (const waiter of flight.waiters) if (waiter.sandbox === flight.leader) flight.waiters.delete(waiter);
-    // One whose upstreams have changed since it asked must not put their answer among those of the old ones.
+    // The upstreams of a sandbox may have changed since it asked: their answer must not be cached as one of the old ones.
     const next = [...flight.waiters].find(({ sandbox }) => keyOf(sandbox, flight.question) === flight.cacheKey);
     if (!next)
       return this.#land(flight, { kind: "failed", why: "network", reason: "the upstream servers have changed" });
@@ -182,7 +183,7 @@ function replyOf({ stored, source, fresh, age }: Cached): ForwardedAnswer & { ki
   return { kind: "reply", stored, age, stale: !fresh, source: { ...source, cached: true } };
 }
 
-/** Who asks over TCP does not wait for what was asked over UDP: that may be what does not work. */
+/** A client that asks over TCP does not wait for a question sent over UDP: UDP may be what does not work. */
 function flightKeyOf(cacheKey: string, { overTcp }: ForwardedQuestion): string {
   return overTcp ? `tcp ${cacheKey}` : cacheKey;
 }

@@ -1,63 +1,61 @@
 import type { TimerWheel } from "../../linux/timer-wheel.js";
-import { askDocker } from "./docker-resolver.js";
-import { FORWARD_TIME } from "../forward/forward.js";
-import { localhostAnswer } from "../table/localhost.js";
+import { DockerFirst, type Others } from "./docker-first.js";
 import type { LocalAnswer } from "../table/lookup.js";
-import { keyOfText } from "../wire/name.js";
 import type { Forwarder } from "./forwarder.js";
+import { Gaps } from "./gaps.js";
+import { isLocalhost, lookUp, loopback } from "./local.js";
 import type { Gap } from "../protocol.js";
-import { isInternet, RCODE, TYPE } from "../wire/query.js";
+import { RCODE, TYPE } from "../wire/query.js";
 import {
-  dockerResolver,
   failure,
   foundUnderSuffix,
   isSearched,
   isSingleLabel,
   isSingleLabelAddress,
   localReply,
-  notUnderSuffix,
   forwardedQuestion,
   policy,
   rendered,
   rotatedCached,
   singleLabelPolicy,
+  UNKNOWN_SERVICE,
   type Asked,
   type Resolved,
 } from "./resolved.js";
 import { rcodeOf } from "../wire/reply-check.js";
-import type { Sandbox } from "../sandbox.js";
-import { searchCached, searchSuffixes, type Searched } from "./search.js";
-import { addressesIn, plainQuery, storeReply } from "../wire/stored-reply.js";
+import { searchCached } from "./search.js";
+import { SearchRace, type Running } from "./search-race.js";
 
-/** Milliseconds Docker's resolver is given where the table has an answer as well, and while it is known to be silent. */
-const BRIDGE_TIME = 100;
-/**
- * The same while a container joins, or for a name that one brought a moment ago: dockerd holds its locks then, at times for as long as its disk takes to write, and
- * answers as soon as the join is done. Short enough that the client still has its answer within four seconds.
- */
-const JOIN_TIME = 3000;
-/**
- * Milliseconds Docker's word on a name that the table has, too, is given out again: thousands of questions a second, which
- * the table would answer while it is fed, must not be Docker's to answer.
- */
-const CONFIRMED_LASTS = 250;
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
 
-interface Running {
-  cancel(): void;
-}
+/** What Docker's resolver knows of containers. It forwards what is asked of other types, name and all. */
+const dockersTypes: readonly number[] = [TYPE.A, TYPE.AAAA, TYPE.PTR];
 
-/** Answers questions: from the table, by policy, from what is kept, from outside, and in a gap from Docker's resolver. */
+/** Answers questions: from the table, by policy, from the cache, from outside, and in a gap from Docker's resolver. */
 export class Resolver {
-  gap: Gap = { everywhere: true, networks: [] };
-  /** Milliseconds Docker's resolver may take, which forwards by itself. */
-  patience = 2000;
+  readonly #gaps: Gaps;
 
   constructor(
     private readonly timers: TimerWheel,
     private readonly forwarder: Forwarder,
-  ) {}
+  ) {
+    this.#gaps = new Gaps(timers);
+  }
+
+  /** Where the table may be behind Docker. */
+  get gap(): Gap {
+    return this.#gaps.told;
+  }
+
+  set gap(gap: Gap) {
+    this.#gaps.told = gap;
+  }
+
+  /** Milliseconds Docker's resolver may take; it forwards by itself. */
+  set patience(patience: number) {
+    this.#gaps.patience = patience;
+  }
 
   /** The question's end without asking anybody; undefined when others must be asked. */
   decide(asked: Asked): Resolved | undefined {
@@ -80,21 +78,16 @@ export class Resolver {
       if (running) sandbox.underWay.delete(running);
       done(this.#orLoopback(asked, resolved));
     };
-    running = this.#mayAskDocker(asked) ? this.#askDockerFirst(asked, finish) : this.#goOn(asked, finish);
+    running = this.#gaps.mayAskDocker(asked) ? this.#askDockerFirst(asked, finish) : this.#goOn(asked, finish);
     if (!over && running) sandbox.underWay.add(running);
   }
 
   #decideAlone(asked: Asked): Resolved | undefined {
-    if (!this.#mayAskDocker(asked))
+    if (!this.#gaps.mayAskDocker(asked))
       return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
-    if (this.#isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type)))
+    if (this.#gaps.isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type)))
       return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
-  }
-
-  /** Nobody says what has changed: the table is what was, and Docker's resolver knows what is. */
-  get #isUnfed(): boolean {
-    return this.gap.everywhere;
   }
 
   #decideLocally(asked: Asked): Resolved | undefined {
@@ -103,13 +96,13 @@ export class Resolver {
   }
 
   #local(asked: Asked, local: LocalAnswer): Resolved {
-    // A port that was not exposed when last heard of may be by now.
-    if (!local.exists && this.#isUnfed) return failure(asked, "no-upstream", unknownService);
+    // A port that was not exposed at the last news of it may be exposed by now.
+    if (!local.exists && this.#gaps.isUnfed) return failure(asked, "no-upstream", UNKNOWN_SERVICE);
     return {
       reply: localReply(asked, local, asked.sandbox.counters.local++),
       source: local.source,
       found: local.exists,
-      ...(!this.#isUnfed && { local }),
+      ...(!this.#gaps.isUnfed && { local }),
     };
   }
 
@@ -123,9 +116,9 @@ export class Resolver {
     return local ? { reply: localReply(asked, local, 0), source: local.source, found: local.exists } : resolved;
   }
 
-  /** While a container joins: a whole name that others have is given from what is kept, as long as only that may change it. */
+  /** While a container joins: a name of several labels that upstreams have is answered from the cache. Only the join could change it. */
   #decideInJoin(asked: Asked): Resolved | undefined {
-    if (asked.sandbox.view.seesSharedNetwork || this.#isFromGap(asked) || isSingleLabel(asked.question))
+    if (asked.sandbox.view.seesSharedNetwork || this.#gaps.isFromGap(asked) || isSingleLabel(asked.question))
       return undefined;
     const cached = this.forwarder.cached(asked.sandbox, forwardedQuestion(asked));
     return cached?.stored.hasAnswers === true ? this.#decidePlainFromCache(asked) : undefined;
@@ -177,32 +170,7 @@ export class Resolver {
     return rotatedCached(asked, rendered(asked, cached), Math.min(REPLY_LASTS, left));
   }
 
-  /** Docker's resolver forwards what it does not know, so asking it is forwarding (design: only in gaps). */
-  #mayAskDocker(asked: Asked): boolean {
-    const { sandbox } = asked;
-    if (sandbox.record.forwarding.kind === "never" || !sandbox.dockerResolver) return false;
-    if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return true;
-    return this.#isInGap(sandbox) && sandbox.dockerSilence.mayTry(this.timers.now());
-  }
-
-  #isInGap(sandbox: Sandbox): boolean {
-    return this.gap.everywhere || sandbox.view.seesSharedNetwork || this.#isJoined(sandbox);
-  }
-
-  /**
-   * Whether Docker's resolver gave the name in a gap that may have ended before the table held it: it knows a name before
-   * the event that tells us, and another container's gap may be what let us ask.
-   */
-  #isFromGap({ sandbox, question }: Asked): boolean {
-    return sandbox.fromGap.has(question.key, this.timers.now());
-  }
-
-  /** Whether a container is just joining one of the client's networks. */
-  #isJoined(sandbox: Sandbox): boolean {
-    return this.gap.networks.some((network) => sandbox.isOn(network));
-  }
-
-  /** Without Docker's resolver, which is not to be asked, or has said nothing. */
+  /** Without Docker's resolver, which may not be asked or has said nothing. */
   #goOn(asked: Asked, done: (resolved: Resolved) => void): Running | undefined {
     const decided = this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
     if (decided) return void done(decided);
@@ -214,43 +182,10 @@ export class Resolver {
     return this.forwarder.ask(asked.sandbox, forwardedQuestion(asked), (answer) => done(rendered(asked, answer)));
   }
 
-  /**
-   * The suffixes and, where it may be forwarded, the label itself at once; the suffixes come first.
-   * @param known what is known of the label itself
-   */
+  /** @param known what is known of the label itself */
   #search(asked: Asked, known: Resolved | undefined, done: (resolved: Resolved) => void): Running {
-    const { sandbox } = asked;
-    const running: Running[] = [];
-    let searched: Searched | undefined;
-    let plain = known ?? this.#decideLabel(asked);
-    let over = false;
-    const cancel = () => {
-      over = true;
-      for (const each of running) each.cancel();
-    };
-    const settle = () => {
-      if (over || !searched) return;
-      const resolved = searched.found
-        ? foundUnderSuffix(asked, searched.found)
-        : plain && notUnderSuffix(asked, searched, plain);
-      if (!resolved) return;
-      cancel();
-      done(resolved);
-    };
-    running.push(
-      searchSuffixes(this.forwarder, sandbox, forwardedQuestion(asked), (outcome) => {
-        searched = outcome;
-        settle();
-      }),
-    );
-    if (!over && !plain)
-      running.push(
-        this.#askUpstreams(asked, (resolved) => {
-          plain = resolved;
-          settle();
-        }),
-      );
-    return { cancel };
+    const plain = known ?? this.#decideLabel(asked);
+    return new SearchRace(this.forwarder, asked, plain, (told) => this.#askUpstreams(asked, told), done);
   }
 
   #decideLabel(asked: Asked): Resolved | undefined {
@@ -259,112 +194,12 @@ export class Resolver {
       : singleLabelPolicy(asked);
   }
 
-  /**
-   * Where Docker's resolver is asked, what it says holds, and nobody else is asked meanwhile: it knows the names of its
-   * networks, whoever else claims them, and forwards all others by itself. Only when it fails or is silent it goes on here.
-   */
   #askDockerFirst(asked: Asked, done: (resolved: Resolved) => void): Running {
-    const { sandbox } = asked;
-    sandbox.counters.dockerResolver++;
-    let next: Running | undefined;
-    const finish = (resolved: Resolved) => {
-      deadline.cancel();
-      done(resolved);
+    const others: Others = {
+      goOn: (told) => this.#goOn(asked, told),
+      search: (known, told) => this.#search(asked, known, told),
+      local: (answer) => this.#local(asked, answer),
     };
-    const question = askDocker(this.timers, asked, this.#patienceFor(asked), (reply) => {
-      const dockers = reply && dockerResolver(asked, reply);
-      next = dockers ? this.#onDockers(asked, dockers, finish) : this.#goOn(asked, finish);
-    });
-    const cancel = () => {
-      deadline.cancel();
-      question.cancel();
-      next?.cancel();
-    };
-    // Whoever is asked after Docker's resolver has what is left of a question's time.
-    const deadline = this.timers.schedule(FORWARD_TIME, () => {
-      cancel();
-      done(
-        failure(asked, "timeout", "no answer from Docker's resolver, nor from the upstream servers in the time left"),
-      );
-    });
-    return { cancel };
+    return new DockerFirst(this.timers, this.#gaps, asked, others, done);
   }
-
-  #patienceFor(asked: Asked): number {
-    const { sandbox } = asked;
-    if (lookUp(asked)) return BRIDGE_TIME;
-    if (this.#isJoined(sandbox) || this.#isFromGap(asked)) return JOIN_TIME;
-    return sandbox.dockerSilence.isSilent(this.timers.now()) ? BRIDGE_TIME : this.patience;
-  }
-
-  #onDockers(asked: Asked, dockers: Resolved, done: (resolved: Resolved) => void): Running | undefined {
-    const { sandbox, question } = asked;
-    if (dockers.found) {
-      // Not when it was asked only because it is remembered: that would never end.
-      if (this.#isInGap(sandbox)) sandbox.fromGap.add(question.key, this.timers.now());
-      return void done(this.#isUnfed && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
-    }
-    const rcode = rcodeOf(dockers.reply);
-    if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.#goOn(asked, done);
-    // Fed, the table may have learnt the name meanwhile.
-    const local = lookUp(asked);
-    if (local && !this.#isUnfed) return void done(this.#local(asked, local));
-    if (rcode === RCODE.NOERROR) return void done(dockers);
-    if (local) return this.#confirm(asked, local, dockers, done);
-    if (this.#isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key))
-      return void done(failure(asked, "no-upstream", unknownService));
-    return isSearched(asked) ? this.#search(asked, dockers, done) : void done(dockers);
-  }
-
-  /**
-   * Docker's resolver denies what the table had: in another letter case, or under a name that only pontoon gives, or the
-   * container is gone. The container's own name tells which: is it there, with one of these addresses?
-   */
-  #confirm(
-    asked: Asked,
-    local: LocalAnswer,
-    dockers: Resolved,
-    done: (resolved: Resolved) => void,
-  ): Running | undefined {
-    const key = keyOfText(local.source.names[0] ?? "");
-    if (key === undefined || asked.question.type === TYPE.PTR) return void done(dockers);
-    const type = asked.question.type === TYPE.AAAA ? TYPE.AAAA : TYPE.A;
-    const { message, end } = plainQuery(key, type);
-    return askDocker(
-      this.timers,
-      { sandbox: asked.sandbox, message, question: { end, edns: undefined }, limit: 0 },
-      BRIDGE_TIME,
-      (reply) => {
-        const there = reply ? addressesOf(reply, end, type) : [];
-        const isSame =
-          local.records.every((record) => record.type !== type) ||
-          local.records.some(({ data }) => there.some((address) => address.equals(data)));
-        done(there.length > 0 && isSame ? this.#local(asked, local) : dockers);
-      },
-    );
-  }
-}
-
-/** What Docker's resolver knows of containers. It forwards what is asked of other types, name and all. */
-const dockersTypes: readonly number[] = [TYPE.A, TYPE.AAAA, TYPE.PTR];
-
-const unknownService = "whether this service is there is not known at present";
-
-function lookUp({ sandbox, question }: Asked): LocalAnswer | undefined {
-  if (!isInternet(question)) return undefined;
-  return sandbox.view.answer(question.key, question.type);
-}
-
-/** `localhost` itself, which nobody else is asked for. */
-function isLocalhost(asked: Asked): boolean {
-  return isSingleLabel(asked.question) && loopback(asked) !== undefined && !lookUp(asked);
-}
-
-function loopback({ question }: Asked): LocalAnswer | undefined {
-  return isInternet(question) ? localhostAnswer(question.key, question.type) : undefined;
-}
-
-function addressesOf(reply: Buffer, end: number, type: number): Buffer[] {
-  const stored = storeReply(reply, end);
-  return stored ? addressesIn(stored, end, type, 0).map(({ data }) => data) : [];
 }

@@ -53,7 +53,7 @@ export function reply({ message, question, limit }: Asked, content: ReplyContent
   return buildReply(message, question, content, limit, rotation);
 }
 
-/** Of a host, that is: what is asked about a top-level domain itself goes its way. */
+/** Whether it may be a host's single label. Questions about a top-level domain itself are not meant. */
 export function isSingleLabel(question: Question): boolean {
   const { key, type } = question;
   return isInternet(question) && key.length > 0 && key.length === 1 + key.charCodeAt(0) && !zoneTypes.includes(type);
@@ -68,7 +68,7 @@ export function isSearched({ question, sandbox }: Asked): boolean {
   return isSingleLabelAddress(question) && sandbox.record.search.length > 0;
 }
 
-/** What of a client's question matters to whoever answers it: cookies, padding and the like are between it and us. */
+/** The part of a client's question that upstreams get: cookies, padding and the like are between the client and us. */
 export function forwardedQuestion({ question, transport }: Asked): ForwardedQuestion {
   const { key, type, flags, edns } = question;
   return {
@@ -100,6 +100,9 @@ export function singleLabelPolicy(asked: Asked): Resolved {
     : "ndots is set, so single labels are not forwarded";
   return policy(asked, { rcode: denied ? RCODE.NXDOMAIN : RCODE.NOERROR, reason });
 }
+
+/** Why a question for a service that the table does not have fails while the table may be behind Docker. */
+export const UNKNOWN_SERVICE = "whether this service is there is not known at present";
 
 export function failure(asked: Asked, why: Why, reason: string): Resolved {
   asked.sandbox.counters.failed++;
@@ -144,15 +147,15 @@ export function foundUnderSuffix(asked: Asked, { records, answer }: Found): Reso
 }
 
 /**
- * No suffix has an address. If one could not be asked, nobody may say that there is no such name; where one has the name,
- * the label itself is another.
+ * No suffix has an address. If one could not be asked, it cannot be said that there is no such name; where the name exists
+ * under one, the answer for the label itself would be about another name.
  */
 export function notUnderSuffix(asked: Asked, { failed, exists }: Searched, plain: Resolved): Resolved {
   return failed && (exists || !plain.found) ? failure(asked, failed.why, failed.reason) : plain;
 }
 
 /**
- * A reply from what is kept: its addresses are given out in turn, as those of containers are.
+ * A reply from the cache: its addresses are given out in turn, as those of containers are.
  * @param lasts milliseconds it may be given out as it is
  */
 export function rotatedCached(asked: Asked, resolved: Resolved, lasts: number): Resolved {

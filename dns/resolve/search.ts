@@ -20,18 +20,18 @@ interface Candidate {
 
 const families = [TYPE.A, TYPE.AAAA] as const;
 const suffixesAtMost = 6; // as the C library's MAXDNSRCH
-/** TTL of an alias to a name of which it is not said how long it lasts, seconds. */
+/** TTL of an alias to a name whose own lifetime is not known, seconds. */
 const unknownLifetime = 5;
 
 /** How a search ended: the name, or why it cannot be said that there is none. */
 export interface Searched {
   readonly found: Found | undefined;
   readonly failed: (ForwardedAnswer & { kind: "failed" }) | undefined;
-  /** Whether there is such a name under a suffix, be its address known or not. */
+  /** Whether there is such a name under a suffix, even if its address is not known. */
   readonly exists: boolean;
 }
 
-/** What kept answers alone say; undefined when they do not say enough. */
+/** What cached answers alone say; undefined when they do not say enough. */
 export function searchCached(
   forwarder: Forwarder,
   sandbox: Sandbox,
@@ -89,14 +89,14 @@ export function searchSuffixes(
   };
 }
 
-/** Undefined while a candidate that might be it is not known. */
+/** Undefined while a candidate that may decide it has no answer yet. */
 function outcomeOf(candidates: readonly Candidate[], type: number): Searched | undefined {
   let failed: Searched["failed"];
   for (const candidate of candidates) {
     if (candidate.answers.some((answer) => answer === undefined)) return undefined;
     const found = foundIn(candidate, type);
     const own = candidate.answers[families.indexOf(type as (typeof families)[number])];
-    // It exists, with an address of the other family: that of this one is not known, and no later suffix may take its place.
+    // It exists, with an address of the other family. Of this family nothing is known, and no later suffix may take its place.
     if (found && own?.kind === "failed") return { found: undefined, failed: own, exists: true };
     if (found) return { found, failed, exists: true };
     for (const answer of candidate.answers) if (answer?.kind === "failed") failed ??= answer;
@@ -113,7 +113,7 @@ function candidatesOf(label: NameKey, search: readonly string[]): Candidate[] {
     .map((key) => ({ key, answers: [undefined, undefined] }));
 }
 
-/** A label with a dot or another byte of its own cannot be told as the target of a CNAME, which is encoded from text. */
+/** The target of the CNAME is encoded from text, so a label must not contain a dot or another byte that text would have to escape. */
 function isPlain(key: NameKey): boolean {
   return !textOfKey(key).includes("\\");
 }

@@ -30,8 +30,8 @@ const nothing = Buffer.alloc(0);
 
 /**
  * One client's connection. Bytes are framed by two bytes of length (RFC 1035 section 4.2.2); queries are pipelined, and
- * answered in whatever order they are ready. A client that has said all it wants to, or something that is no query, is
- * answered what it asked before, and then closed.
+ * answered in whatever order they are ready. A client that has finished sending, or has sent something other than a query, is
+ * given the answers to what it asked before, and then closed.
  */
 export class TcpConnection implements ClientConnection {
   readonly #watch: Watch;
@@ -141,7 +141,7 @@ export class TcpConnection implements ClientConnection {
     sandbox.counters.queries++;
     const query = readQuery(message, 0, message.length);
     if (query.kind === "ignore") {
-      this.#clientDone = true; // a reply, or no message at all
+      this.#clientDone = true; // a reply, or not a DNS message at all
       return;
     }
     if (query.kind === "refusal") {

@@ -1,6 +1,6 @@
 import type { Poller } from "../../linux/poller.js";
 
-// What TCP clients may take, of a process that answers everybody else as well.
+// How much TCP clients may use of a process that answers everybody else as well.
 
 /** How many connections there may be: of one sandbox, and of all together. */
 export interface ConnectionLimits {
@@ -9,11 +9,11 @@ export interface ConnectionLimits {
 }
 
 export const CONNECTION_LIMITS: ConnectionLimits = { ofSandbox: 128, inAll: 2048 };
-/** Milliseconds without a whole query from the client, nor a whole reply taken by it. */
+/** After so many milliseconds in which a client has neither sent a whole query nor taken a whole reply, it is idle. */
 export const IDLE_TIME = 10_000;
 /** Questions of one connection under way; nothing more is read until some are answered. */
 export const UNDER_WAY_AT_MOST = 64;
-/** Bytes of replies a client has not taken from which on nothing more is read from it. */
+/** When a client has not taken so many bytes of replies, nothing more is read from it. */
 export const UNSENT_PAUSE = 64 * 1024;
 /** Bytes of replies one client may leave untaken; then it is cut off. */
 const unsentAtMost = 512 * 1024;

@@ -57,7 +57,7 @@ t.test("a client that has said all it wants to is answered before the end", asyn
   await bench.until("the connection is gone", () => bench.tcp.connections === 0);
 });
 
-t.test("what is no query ends the connection, after the replies to what came before", async (t) => {
+t.test("what is not a query ends the connection, after the replies to what came before", async (t) => {
   const fake = await knowing(t, { "out.example": { a: ["10.0.0.1"] } });
   const bench = new ServiceBench(t);
   const sandbox = bench.serve("one", [fake.upstream]);

@@ -16,7 +16,7 @@ import type { Sandbox } from "../sandbox.js";
 const batchSize = 16;
 /** Batches of one sandbox before others get a turn, unless its time is up before. */
 const batchesAtMost = 4;
-/** Milliseconds of a turn: what is asked of others costs ten times what is kept. */
+/** Milliseconds of a turn: a question that is asked of others costs ten times one that is answered from the cache. */
 const timeBudget = 0.4;
 /** Bytes of a slot, which holds a query and then its reply: enough to tell that a query is too large. */
 const slotBytes = Math.max(QUERY_LIMIT, UDP_REPLY_LIMIT) + 64;

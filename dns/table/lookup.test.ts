@@ -146,7 +146,7 @@ t.test("name.network asks that network alone", (t) => {
   t.same(client.ask("web.front"), ["A 10.1.0.2"]);
   t.same(client.ask("web.proj_default"), ["A 10.2.0.2"]);
   t.same(client.ask("web.a.dotted.net"), ["A 10.3.0.2"]);
-  t.equal(client.ask("web.n1"), "not ours", "a network's id is no name");
+  t.equal(client.ask("web.n1"), "not ours", "a network's id is not a name");
   t.equal(client.ask("front"), "not ours", "nor is a network's name alone");
   t.equal(client.ask("web.front.example"), "not ours");
   t.end();
@@ -198,7 +198,7 @@ t.test("letter case makes no difference anywhere", (t) => {
   t.end();
 });
 
-t.test("a dot inside a label is no dot", (t) => {
+t.test("a dot inside a label separates nothing", (t) => {
   const table = new Table().network("red").put("red", "db", { ipv4: "10.0.0.1" });
   t.ok(table.client("red").view.answer("\x02db\x03red", TYPE.A));
   t.equal(table.client("red").view.answer("\x06db.red", TYPE.A), undefined);

@@ -28,7 +28,7 @@ interface ClientNetwork {
 
 /**
  * The names one client may see, and what they mean to it: its networks in the order Docker asks them, its links.
- * Follows libnetwork's lookup (facts 1.5), but without regard to letter case throughout (RFC 4343).
+ * Follows libnetwork's lookup (`Sandbox.ResolveName`), but without regard to letter case throughout (RFC 4343).
  */
 export class ClientView {
   readonly networks: readonly ClientNetwork[];
@@ -50,7 +50,7 @@ export class ClientView {
     return this.networks.some(({ id }) => this.zones.networks.get(id)?.record.shared === true);
   }
 
-  /** Whether a service's name is one of the client's networks', whoever may have it: under a single label, or one with the network's name. */
+  /** Whether a service's name can only belong to the client's networks: below a single label, or below a name that ends in a network's. */
   isOwnService(key: NameKey): boolean {
     const [, nameAt] = splitPositions(key);
     if (nameAt === undefined || transportOf(labelsOf(key)[1]) === undefined) return false;
@@ -124,7 +124,7 @@ export class ClientView {
     return matches;
   }
 
-  /** A client may be on hundreds of networks: those on which nobody, by name or link, is called so are not even looked at. */
+  /** A client may be on hundreds of networks: those without such a name or link are not even looked at. */
   #networksThatMatter(key: NameKey): readonly ClientNetwork[] {
     if (this.networks.length <= fewNetworks) return this.networks;
     const linked = this.#linked

@@ -35,7 +35,7 @@ t.test("every change names its network", (t) => {
   table.removeNetwork("n2");
   t.same(changes, ["n1", "n1", "n1", "n2", "n2"]);
   table.removeNetwork("n2");
-  t.same(changes.length, 5, "a network that is not there is no change");
+  t.same(changes.length, 5, "a network that is not there changes nothing");
   t.end();
 });
 

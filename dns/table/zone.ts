@@ -1,4 +1,4 @@
-import { encodeIPv4, encodeIPv6 } from "../../linux/address.js";
+import { encodeIPv4, encodeIPv6 } from "../../common/address.js";
 import { keyOfText, reverseKey, type NameKey } from "../wire/name.js";
 import type { EndpointRecord, NetworkRecord } from "../protocol.js";
 
@@ -11,7 +11,7 @@ export interface Endpoint {
   readonly reverseKeys: readonly NameKey[];
 }
 
-/** Networks by something they have or are called. */
+/** Networks by a name, of their own or of an endpoint. */
 type Index = Map<NameKey, NetworkZone[]>;
 
 /** One network's names and addresses. */
@@ -61,7 +61,7 @@ export class Zones {
     return this.#byName.get(name) ?? [];
   }
 
-  /** The networks that are called so, in no order. */
+  /** The networks with this name, in no order. */
   called(name: NameKey): readonly NetworkZone[] {
     return this.#byOwnName.get(name) ?? [];
   }

@@ -65,7 +65,7 @@ const namesIn: Partial<Record<number, { readonly skip: number; readonly count: n
   [TYPE.SRV]: { skip: 6, count: 1 },
 };
 
-/** Whether the names in a record's data are sound and inside of it. Data of other types is nobody's to read but the client's. */
+/** Whether the names in a record's data are valid and inside of it. Data of other types is read by the client alone. */
 export function hasValidNames(
   message: Buffer,
   type: number,

@@ -50,7 +50,7 @@ t.test("a key is cut at its labels only", (t) => {
     splitPositions(key).map((at) => key.slice(at)),
     ["\x02bc\x03def", "\x03def"],
   );
-  t.same(splitPositions("\x06db.red"), [], "a dot inside a label is no cut");
+  t.same(splitPositions("\x06db.red"), [], "a dot inside a label separates nothing");
   t.same(labelsOf(""), []);
   t.same(splitPositions(""), []);
   t.end();

@@ -55,8 +55,8 @@ export function isReverse(key: NameKey): boolean {
 }
 
 /**
- * The last labels of a key, by which questions are told apart that different servers of the world answer: two, or of a
- * reverse name four. A guess at zones, for want of asking.
+ * The last two labels of a key, of a reverse name the last four: a guess at its zone, to tell apart questions that
+ * different authoritative servers answer.
  */
 export function likelyZoneOf(key: NameKey): NameKey {
   const positions = [0, ...splitPositions(key)];

@@ -20,7 +20,7 @@ export const TYPE = {
   HTTPS: 65,
   ANY: 255,
 } as const;
-/** Names of containers are in the Internet's class, which any includes. What is asked in others is for the upstreams. */
+/** Names of containers are in the Internet's class, which any includes. Questions in other classes are for the upstreams. */
 export const CLASS = { IN: 1, ANY: 255 } as const;
 
 /** Bits of the two flag bytes (RFC 1035 section 4.1.1, RFC 4035 section 3.2). */

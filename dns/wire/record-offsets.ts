@@ -2,7 +2,7 @@ import { endOfValidName, hasValidNames } from "./name-check.js";
 
 const recordHeader = 10; // type, class, TTL and length behind a record's owner (RFC 1035 section 3.2.1)
 
-/** A record of somebody's reply: where it stands, nothing of it read but its header. */
+/** Where a record of an upstream's reply is; only its header has been read. */
 export interface RecordOffsets {
   readonly section: "answer" | "authority" | "additional";
   readonly at: number;
@@ -15,7 +15,7 @@ export interface RecordOffsets {
 /**
  * The records that a reply's header promises. Bytes behind them are no fault.
  * @param questionEnd offset just past the question, the message beginning at 0
- * @returns undefined when one is not whole, or has a name that is not sound
+ * @returns undefined when one is not whole, or has a name that is not valid
  */
 export function recordsIn(message: Buffer, questionEnd: number): RecordOffsets[] | undefined {
   const records: RecordOffsets[] = [];

@@ -35,7 +35,7 @@ export function serviceRecord(target: string, port: number, ttl: number): Answer
   return { owner: undefined, type: TYPE.SRV, ttl, data };
 }
 
-/** The answer to ANY of RFC 8482 section 4.2: it says no more than that it says no more. */
+/** The answer to ANY: a single HINFO record in place of all others (RFC 8482 section 4.2). */
 export function anyRecord(ttl: number): AnswerRecord {
   return {
     owner: undefined,

@@ -71,7 +71,7 @@ t.test("the same query and spelling as anybody may write it is accepted", (t) =>
   t.end();
 });
 
-t.test("what is no reply, or to another kind of message, is refused", (t) => {
+t.test("what is not a reply, or answers another kind of message, is refused", (t) => {
   t.equal(isReplyTo(query, query, questionEnd), false, "the query itself");
   t.equal(isReplyTo(flipped(2, 3), query, questionEnd), false, "another opcode");
   t.equal(isReplyTo(reply.subarray(0, questionEnd - 1), query, questionEnd), false, "cut off inside its question");
@@ -80,7 +80,7 @@ t.test("what is no reply, or to another kind of message, is refused", (t) => {
   t.end();
 });
 
-t.test("random bytes are no reply and do not throw", (t) => {
+t.test("random bytes are not a reply, and do not throw", (t) => {
   const holds = () =>
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 80 }), (bytes) => !isReplyTo(Buffer.from(bytes), query, questionEnd)),

@@ -3,9 +3,9 @@ import { recordsIn } from "./record-offsets.js";
 
 /**
  * Whether bytes from the network answer this very query: id, QR, opcode, one question, the same name (letter case
- * aside), type and class (RFC 5452 section 9.1); and its records hold together, but where TC
- * admits that they do not. The sender has been checked by the kernel, the socket being connected.
- * An error may also be a bare header, as servers answer that could not read the query.
+ * aside), type and class (RFC 5452 section 9.1), with records that are whole unless TC is set. The kernel has checked
+ * the sender, since the socket is connected. An error may also be a bare header: so do servers answer that could not
+ * read the query.
  * @param questionEnd offset just past the question in `query`
  */
 export function isReplyTo(reply: Buffer, query: Buffer, questionEnd: number): boolean {

@@ -81,7 +81,7 @@ export function buildRefusal(message: Buffer, refusal: Refusal): Buffer {
   return reply;
 }
 
-/** How a kept reply of an upstream is given out. */
+/** How a cached reply of an upstream is given out. */
 export interface Rendering {
   /** Seconds since it was learnt. */
   readonly age: number;
@@ -91,8 +91,9 @@ export interface Rendering {
 }
 
 /**
- * A kept reply as this client gets it: its own id and spelling, TTLs counted down. Of one that does not fit, what a client
- * can do without goes first; only where an answer goes, too, TC is set (RFC 2181 section 9): whoever ignores TC still gets some. One that came truncated stays so.
+ * A cached reply as this client gets it: its own id and spelling, TTLs counted down. If it does not fit, what a client can
+ * do without is left out first. TC is set only when an answer is left out, too (RFC 2181 section 9); a client that ignores
+ * TC still gets some. A reply that came truncated stays so.
  */
 export function renderReply(
   message: Buffer,
@@ -117,7 +118,7 @@ export function renderReply(
     recordAt = endOfRecord(reply, at);
   }
   cut.counts.forEach((count, section) => reply.writeUInt16BE(count, 6 + 2 * section));
-  // AA is the upstream's to say, and AD only for who asked for it (RFC 6840 section 5.8).
+  // AA is left as the upstream said it; AD is only for a client that asked for it (RFC 6840 section 5.8).
   const asksForAd = (question.flags & FLAG.AD) !== 0 || question.edns?.dnssecOk === true;
   const kept = reply.readUInt16BE(2) & ~(FLAG.RD | FLAG.CD | FLAG.TC | (asksForAd ? 0 : FLAG.AD));
   const truncated = cut.truncated || (reply.readUInt16BE(2) & FLAG.TC) !== 0;

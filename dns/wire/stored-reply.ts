@@ -4,7 +4,7 @@ import type { AnswerRecord } from "./records.js";
 import { recordsIn, type RecordOffsets } from "./record-offsets.js";
 
 /**
- * An upstream's reply as it is kept: without its OPT record, which is between it and us, and with what is needed to
+ * An upstream's reply as it is cached: without its OPT record, which is between it and us, and with what is needed to
  * give it out again. Bytes in a latin1 string: a small string costs less memory than a small buffer.
  */
 export interface StoredReply {
@@ -12,19 +12,19 @@ export interface StoredReply {
   /** Offsets of the TTLs to count down. */
   readonly ttlOffsets: readonly number[];
   readonly rcode: number;
-  /** Seconds it may be kept (RFC 1035 section 3.2.1, RFC 2308 section 5); 0 for not at all. */
+  /** Seconds it may be cached (RFC 1035 section 3.2.1, RFC 2308 section 5); 0 for not at all. */
   readonly lifetime: number;
   readonly hasAnswers: boolean;
   /** Given past a server with precedence: not to be used beyond its lifetime, whatever happens. */
   readonly isProvisional?: boolean;
 }
 
-/** Nothing is kept longer, seconds. */
+/** Nothing is cached for longer, seconds. */
 const positiveAtMost = 86_400;
 const negativeAtMost = 3600;
 
 /**
- * Reads a reply that has passed the reply check: the records are walked by their headers, names are only seen to end.
+ * Reads a reply that has passed the reply check: the records are walked by their headers, names are only seen to come to an end.
  * @param end offset just past the question
  * @returns undefined when the records do not fit into the message, have names without end, or an OPT record stands where none may
  */
@@ -45,7 +45,7 @@ export function storeReply(reply: Buffer, end: number): StoredReply | undefined 
   };
 }
 
-/** A reply that says of itself that it is not whole: what can be read of it, if only that. Not to be kept. */
+/** A reply with TC set: as much of it as can be read. Not to be cached. */
 export function storeTruncated(reply: Buffer, end: number): StoredReply {
   const stored = storeReply(reply, end);
   if (stored) return stored;
@@ -93,7 +93,7 @@ function isComplete(message: Buffer, rcode: number): boolean {
 }
 
 /**
- * Positive: the smallest TTL of the answer. Negative: what the zone's SOA says; without one it is not kept. An alias
+ * Positive: the smallest TTL of the answer. Negative: what the zone's SOA says; without one it is not cached. An alias
  * whose target does not exist, or has nothing of the type, is both: the SOA stands beside the alias.
  */
 function lifetimeOf(message: Buffer, records: readonly RecordOffsets[], hasAnswers: boolean, rcode: number): number {

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import t from "tap";
 import { parseConfig } from "../../src/config.js";
-import { repositoryRoot } from "../lab/root.js";
+import { programFolders, repositoryRoot } from "../lab/root.js";
 
 const read = (file: string) => readFileSync(join(repositoryRoot, file), "utf8");
 
@@ -24,7 +24,7 @@ t.test("the example configuration is valid, and shows every key with its default
 
 t.test("every error code is explained, and no other", (t) => {
   const used = new Set(
-    ["common", "linux", "dns", "proxy", "src"]
+    programFolders
       .flatMap(sources)
       .flatMap((text) =>
         [...text.matchAll(/PontoonError\(\s*"([A-Z_]+)"|code(?: =|:) "([A-Z_]+)"|\?\? "(INTERNAL)"/g)].map(
@@ -37,11 +37,54 @@ t.test("every error code is explained, and no other", (t) => {
   t.end();
 });
 
-t.test("every link between documents leads somewhere", (t) => {
+t.test("each word of the glossary is there once, and what carries it in code is exported", (t) => {
+  const rows = [...read("docs/glossary.md").matchAll(/^\| \*\*(.+?)\*\*.*\|(.*)\|$/gm)];
+  const words = rows.map(([, word]) => word!);
+  t.same(words, [...new Set(words)]);
+  const names = rows.flatMap(([, , names]) => [...names!.matchAll(/`(\w+)`/g)].map(([, name]) => name!));
+  t.ok(words.length > 0 && names.length > 0);
+  const exported = new Set(
+    [
+      ...programFolders
+        .flatMap(sources)
+        .join("\n")
+        .matchAll(/^export (?:abstract |async )?\w+ (\w+)/gm),
+    ].map(([, name]) => name),
+  );
+  t.same(
+    names.filter((name) => !exported.has(name)),
+    [],
+    "listed, but not exported any more",
+  );
+  t.end();
+});
+
+t.test("every link between documents leads to a document, and to a heading in it", (t) => {
   const documents = ["README.md", ...readdirSync(join(repositoryRoot, "docs")).map((name) => `docs/${name}`)];
   for (const document of documents)
-    for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
-      t.doesNotThrow(() => read(join(document, "..", target!)), `${document} → ${target}`);
+    for (const [, file, heading] of read(document).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const target = file === "" ? document : join(document, "..", file!);
+      t.doesNotThrow(() => read(target), `${document} → ${file}`);
+      if (heading !== undefined) t.ok(anchorsOf(read(target)).includes(heading), `${document} → ${file}#${heading}`);
+    }
+  t.end();
+});
+
+/** What headings are called in links, as GitHub makes them. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
+
+t.test("every document that the sources name is there", (t) => {
+  const texts = programFolders.flatMap(sources).join("\n");
+  const named = new Set([...texts.matchAll(/\b([\w./-]+\.md)\b/g)].map(([, document]) => document!));
+  t.ok(named.size > 0);
+  for (const document of named) t.doesNotThrow(() => read(document), document);
   t.end();
 });
 

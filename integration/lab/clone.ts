@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { repositoryRoot } from "./root.js";
+import { programFolders, repositoryRoot } from "./root.js";
 
 /** A copy of the built repository that a test may change and remove, without the tests; packages are shared. */
 export class Clone {
@@ -10,21 +10,8 @@ export class Clone {
   /** Made below the machine's temporary folder, which test hosts see too. */
   static make(): Clone {
     const root = mkdtempSync(join(tmpdir(), "pontoon-clone-"));
-    for (const name of [
-      "bin",
-      "dns",
-      "proxy",
-      "src",
-      "packaging",
-      "tools",
-      "package.json",
-      "package-lock.json",
-      "dist/common",
-      "dist/linux",
-      "dist/dns",
-      "dist/proxy",
-      "dist/src",
-    ])
+    const files = ["bin", "packaging", "tools", "package.json", "package-lock.json", "tsconfig.build.json"];
+    for (const name of [...files, ...programFolders, ...programFolders.map((folder) => join("dist", folder))])
       cpSync(join(repositoryRoot, name), join(root, name), { recursive: true });
     symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
     return new Clone(root);

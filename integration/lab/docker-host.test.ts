@@ -50,8 +50,13 @@ t.test("plain TCP, ssh, and which address counts", async (t) => {
 
   await t.test("ssh", async (t) => {
     // Stands in for ssh alone: what it runs at the other end is the real docker command.
-    const script =
-      '#!/bin/sh\necho "$@" >>/run/ssh.log\nwhile [ "$1" != -- ]; do shift; done\n[ "$2" = localhost ] || { echo "me@$2: Permission denied (publickey)." >&2; exit 255; }\nshift 2\nexec "$@"\n';
+    const script = `#!/bin/sh
+echo "$@" >>/run/ssh.log
+while [ "$1" != -- ]; do shift; done
+[ "$2" = localhost ] || { echo "me@$2: Permission denied (publickey)." >&2; exit 255; }
+shift 2
+exec "$@"
+`;
     host.writeFile("/opt/ssh/ssh", script);
     await host.exec(["chmod", "+x", "/opt/ssh/ssh"]);
     const env = { PATH: "/opt/ssh:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin" };
@@ -166,7 +171,7 @@ t.test("TCP with TLS", async (t) => {
     t,
     host,
     { args: ["--docker=tcp://127.0.0.1:2376"], env: with_("nobody") },
-    /wants a client's certificate that its CA has signed, in \/etc\/tls\/nobody\/cert\.pem/,
+    /wants a client certificate signed by its CA, in \/etc\/tls\/nobody\/cert\.pem/,
   );
   await waits(
     t,
@@ -260,7 +265,7 @@ t.test("values that make no sense end the daemon at once", async (t) => {
   await refused(
     ["--docker=npipe:////./pipe/docker_engine"],
     [],
-    /^pontoon: --docker npipe:\S+: named pipes are of Windows; write unix:/,
+    /^pontoon: --docker npipe:\S+: named pipes exist on Windows only; write unix:/,
   );
   await refused([], ["DOCKER_HOST=tcp://h:99999"], /^pontoon: --docker tcp:\/\/h:99999: 99999 is not a port/);
   await refused(

@@ -3,7 +3,7 @@ import { rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestOwner } from "./docker-host.js";
-import { repositoryRoot } from "./root.js";
+import { programFolders, repositoryRoot } from "./root.js";
 
 /** The folder of the server that an other build is about. */
 type Server = "dns" | "proxy";
@@ -18,7 +18,7 @@ export function otherBuild(
 ): string {
   const root = mkdtempSync(join(tmpdir(), "pontoon-build-"));
   t.teardown(() => rm(root, { recursive: true, force: true }));
-  for (const folder of ["bin", "dist/common", "dist/linux", "dist/src", "dist/dns", "dist/proxy"])
+  for (const folder of ["bin", ...programFolders.map((name) => join("dist", name))])
     cpSync(join(repositoryRoot, folder), join(root, folder), { recursive: true });
   symlinkSync(join(repositoryRoot, "node_modules"), join(root, "node_modules"));
   change(

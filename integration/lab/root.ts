@@ -5,6 +5,11 @@ import { fileURLToPath } from "node:url";
 /** The repository: where bin/, integration/ and node_modules/ are. `PONTOON_ROOT` wins, for builds made elsewhere. */
 export const repositoryRoot = process.env["PONTOON_ROOT"] ?? findRoot(dirname(fileURLToPath(import.meta.url)));
 
+/** The folders the programs are made of. */
+export const programFolders = (
+  JSON.parse(readFileSync(join(repositoryRoot, "tsconfig.build.json"), "utf8")) as { include: string[] }
+).include;
+
 /** A helper program of this folder, in its built form. */
 export function helperProgram(file: string): string {
   return join(dirname(fileURLToPath(import.meta.url)), file);

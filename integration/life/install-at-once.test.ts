@@ -54,8 +54,10 @@ const filesIn = (root: string) =>
 function treeOf(root: string): string[] {
   return readdirSync(root, { recursive: true, encoding: "utf8" })
     .map((name) => {
-      const stat = lstatSync(join(root, name));
-      return `${name} ${stat.isSymbolicLink() ? readlinkSync(join(root, name)) : stat.isFile() && stat.size < 10_000 ? readFileSync(join(root, name), "utf8") : ""}`;
+      const path = join(root, name);
+      const stat = lstatSync(path);
+      if (stat.isSymbolicLink()) return `${name} ${readlinkSync(path)}`;
+      return `${name} ${stat.isFile() && stat.size < 10_000 ? readFileSync(path, "utf8") : ""}`;
     })
     .sort();
 }

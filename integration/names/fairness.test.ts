@@ -41,7 +41,8 @@ t.test("a container that floods costs another nothing it asked for", async (t) =
     names.map((name) => `${name} ${percentile(latencies[name]!, 99).toFixed(2)}`).join(", ");
   t.comment(`99th percentiles alone, ms: ${p99(alone)}`);
   t.comment(
-    `under a flood of ${Math.round(sent / (seconds + 4))} names a second: ${p99(flooded)}; ${replies} of ${sent} replied to: ${JSON.stringify(rcodes)}`,
+    `under a flood of ${Math.round(sent / (seconds + 4))} names a second: ${p99(flooded)}; ` +
+      `${replies} of ${sent} replied to: ${JSON.stringify(rcodes)}`,
   );
   const seen = (await slow.queries()).length;
   t.ok(seen > 0 && seen < sent / 4, `the flood's upstream is asked ${seen} times of ${sent}`);

@@ -56,7 +56,8 @@ t.test("options", async (t) => {
     t.equal(await talkFrom(outside, 8081, "Docker's"), "Docker's");
     await host.exec([
       "nft",
-      "add table inet fw; add chain inet fw input { type filter hook input priority 0; }; add rule inet fw input iifname outside tcp dport { 8080, 8081 } drop",
+      "add table inet fw; add chain inet fw input { type filter hook input priority 0; }; " +
+        "add rule inet fw input iifname outside tcp dport { 8080, 8081 } drop",
     ]);
     t.not(await talkFrom(outside, 8080, "ours"), "ours", "dropped");
     t.equal(await talkFrom(outside, 8081, "Docker's"), "Docker's", "Docker's goes by");
@@ -226,7 +227,10 @@ t.test("too few descriptors or privileges", async (t) => {
     const wrapper = "/opt/without-bind";
     host.writeFile(
       wrapper,
-      `#!/bin/sh\nexec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service ${process.execPath} ${repositoryRoot}/bin/pontoon "$@"\n`,
+      `#!/bin/sh
+exec setpriv --bounding-set=-net_bind_service --inh-caps=-net_bind_service \\
+  ${process.execPath} ${repositoryRoot}/bin/pontoon "$@"
+`,
     );
     await host.exec(["chmod", "755", wrapper]);
     const weak = await host.pontoon({ installed: wrapper });

@@ -11,10 +11,15 @@ import { helperProgram, repositoryRoot } from "../lab/root.js";
 /** What the daemon's event loop may be held up by, ms, beyond what an idle program waits for a processor: ten times what is wanted. */
 const heldUpAtMost = 500;
 
-/** A program that does nothing, as far ahead of others as the daemon: what its loop waits for is the machine's. @returns ends it, and tells the longest wait, ms */
+/**
+ * A program that does nothing, as far ahead of others as the daemon: what its loop waits for is the machine's.
+ * @returns ends it, and tells the longest wait, ms
+ */
 function idleLoop(t: { teardown(work: () => unknown): void }): { end(): Promise<number> } {
-  const program =
-    'const delay = require("node:perf_hooks").monitorEventLoopDelay({ resolution: 1 }); delay.enable(); process.stdin.resume().on("end", () => console.log(delay.max / 1e6));';
+  const program = `
+    const delay = require("node:perf_hooks").monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    process.stdin.resume().on("end", () => console.log(delay.max / 1e6));`;
   const child = spawn("nice", ["-n", "-5", process.execPath, "--eval", program], {
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -264,7 +264,8 @@ const redirects: readonly { what: string; add: string[]; remove: string[]; tcp: 
     what: `nft, ${transport}`,
     add: [
       "nft",
-      `add table inet own; add chain inet own out { type nat hook output priority -150; }; add rule inet own out ${transport} dport 53 redirect to :5353`,
+      "add table inet own; add chain inet own out { type nat hook output priority -150; }; " +
+        `add rule inet own out ${transport} dport 53 redirect to :5353`,
     ],
     remove: ["nft", "delete table inet own"],
     tcp: transport === "tcp",
@@ -279,7 +280,8 @@ for (const { forwardFrom, kind, cases } of [
   { forwardFrom: "host", kind: "nftables", cases: redirects.slice(0, 1) },
 ] as const)
   t.test(
-    `a container that comes to redirect its own questions is given back to its rules, and taken over again without them (${kind}, forward-from: ${forwardFrom})`,
+    "a container that comes to redirect its own questions is given back to its rules, " +
+      `and taken over again without them (${kind}, forward-from: ${forwardFrom})`,
     async (t) => {
       const host = await DockerHost.start(t);
       await host.network("n1");

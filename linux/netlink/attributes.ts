@@ -6,7 +6,7 @@ const NLA_F_NESTED = 0x8000;
 /** Without the flags for nesting and byte order. */
 const TYPE_MASK = 0x3fff;
 
-/** Writes attributes one behind the other into memory that grows as need be. */
+/** Writes attributes one behind the other into memory that grows as needed. */
 export class AttributeWriter {
   #bytes: Buffer;
   #end = 0;
@@ -86,7 +86,7 @@ export class AttributeWriter {
   }
 
   #putHeader(at: number, length: number, type: number): void {
-    if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes`);
+    if (length > 0xffff) throw new RangeError(`a netlink attribute of ${length} bytes is too long`);
     this.#bytes[at] = length;
     this.#bytes[at + 1] = length >>> 8;
     this.#bytes[at + 2] = type;
@@ -109,7 +109,7 @@ export class AttributeWriter {
   }
 }
 
-/** Attributes by type; of several with one type the last, as the kernel has it. */
+/** Attributes by type; of several with one type the last counts, as in the kernel. */
 export class Attributes {
   readonly #values = new Map<number, Buffer>();
 
@@ -126,7 +126,7 @@ export class Attributes {
     return this.#values.get(type);
   }
 
-  /** Undefined also for a value of another size: it is not what we take it for. */
+  /** Undefined also for a value of another size, which must be something else. */
   u8(type: number): number | undefined {
     return this.#sized(type, 1)?.readUInt8();
   }

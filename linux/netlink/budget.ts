@@ -9,7 +9,7 @@ export interface Limits {
   readonly time: number;
 }
 
-/** Counts what is read of lists that others made as long as they liked. */
+/** Counts what is read of lists that others may have made very long. */
 export class Budget {
   #bytes: number;
   #objects: number;
@@ -26,7 +26,7 @@ export class Budget {
     this.#until = now() + time;
   }
 
-  /** Throws RULES_TOO_MANY when this is more than there was left. */
+  /** Throws RULES_TOO_MANY when this is more than is left. */
   spend(bytes: number, objects = 1): void {
     this.#bytes -= bytes;
     this.#objects -= objects;

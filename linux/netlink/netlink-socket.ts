@@ -31,7 +31,7 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 /** The kernel fills this much at a time at the most when it lists (NLMSG_GOODSIZE, 32 KB), with room to spare. */
 const RECEIVE_SIZE = 64 * 1024;
-/** What any system lets a socket send at once, bytes. */
+/** Bytes that a socket may send at once on every system. */
 const usualSendBuffer = 64 * 1024;
 
 /** A message of the kernel's. */
@@ -148,7 +148,7 @@ function errnoIn(payload: Buffer): number {
   return payload.length >= 4 ? -payload.readInt32LE(0) : EPROTO;
 }
 
-/** Behind the number stands the header of what was sent, with all of it unless it was left out (`NLM_F_CAPPED`), then attributes. */
+/** Behind the number is the header of the message that was sent, then the rest of it unless that is left out (`NLM_F_CAPPED`), then attributes. */
 function sentenceIn(payload: Buffer, flags: number): string | undefined {
   if ((flags & NLM_F_ACK_TLVS) === 0 || payload.length < 4 + HEADER.size) return undefined;
   const echoed = (flags & NLM_F_CAPPED) !== 0 ? HEADER.size : payload.readUInt32LE(4 + HEADER.length);
@@ -170,5 +170,5 @@ export function writeHeader(
   memory.writeUInt16LE(type, start + HEADER.type);
   memory.writeUInt16LE(flags, start + HEADER.flags);
   memory.writeUInt32LE(sequence, start + HEADER.sequence);
-  memory.writeUInt32LE(0, start + 12); // port id: the kernel fills in whose
+  memory.writeUInt32LE(0, start + 12); // port id: the kernel fills it in
 }

@@ -61,7 +61,7 @@ export type Query = Pick<Request, "type" | "family" | "subject" | "write">;
 export class Nfnetlink {
   readonly #socket = new NetlinkSocket(NETLINK_NETFILTER, "nfnetlink");
 
-  /** Waits for whoever is changing the rules of this namespace, as {@link transact} does. */
+  /** Waits while somebody changes the rules of this namespace, as {@link transact} does. */
   close(): void {
     this.#socket.close();
   }
@@ -84,8 +84,8 @@ export class Nfnetlink {
 
   /**
    * A whole list. Read anew, within the same budget, when it changes meanwhile.
-   * Throws {@link NetlinkError}; RULES_CHANGING when it never holds still, RULES_TOO_MANY when the budget is used up: the
-   * socket is of no use any more then. ENOENT is an empty list: what it belongs to is gone.
+   * Throws {@link NetlinkError}; RULES_CHANGING when it changes during each reading, RULES_TOO_MANY when the budget is used up: the
+   * socket cannot be used any more then. ENOENT is an empty list: what it belongs to is gone.
    */
   list<Value>(query: Query, budget: Budget, read: (payload: Buffer) => Value): Value[] {
     for (let tried = 1; tried <= triesAtMost; tried++) {
@@ -106,8 +106,8 @@ export class Nfnetlink {
 
   /**
    * Applies all requests or none. Throws {@link NetlinkError} with what the kernel says of the first it refuses;
-   * `ERESTART` when rules have changed since `generation`. Waits for whoever is changing the rules of this namespace, which
-   * somebody in it can draw out: {@link transactAside} does not keep the event loop waiting.
+   * `ERESTART` when rules have changed since `generation`. Waits while somebody changes the rules of this namespace, which
+   * can be made to take long: {@link transactAside} does not keep the event loop waiting.
    */
   transact(subsystem: number, requests: readonly Request[], generation?: number): void {
     if (requests.length === 0) return;
@@ -135,7 +135,7 @@ export class Nfnetlink {
     );
     subjects.set(last, "commit");
     for (const [index, request] of requests.entries()) {
-      // The kernel answers for each that fails in any case; the last one's success is that of all.
+      // The kernel answers each request that fails; the success of the last one is that of all.
       const flags = request.flags | (index === requests.length - 1 ? NLM_F_ACK : 0);
       last = this.#write(writer, { ...request, flags }, 0);
       subjects.set(last, request.subject);
@@ -154,13 +154,12 @@ export class Nfnetlink {
       );
   }
 
-  /** All that is said of a batch, in the order of its requests; each has its answers by the time it is sent. */
+  /** All answers to a batch, in the order of its requests. The kernel has them ready when the batch has been sent. */
   #verdicts(last: number): Verdict[] {
     const verdicts: Verdict[] = [];
     for (let received = this.#socket.receive(); received.length > 0; received = this.#socket.receive())
       for (const one of received) if (one.kind === "verdict") verdicts.push(one);
-    if (verdicts.length === 0)
-      verdicts.push({ sequence: last, errno: EPROTO, sentence: "the kernel says nothing of it" });
+    if (verdicts.length === 0) verdicts.push({ sequence: last, errno: EPROTO, sentence: "the kernel did not answer" });
     return verdicts;
   }
 
@@ -168,7 +167,7 @@ export class Nfnetlink {
   #answers(subject: string, sequence: number, onReply: (reply: Reply) => boolean): { errno: number; changed: boolean } {
     for (;;) {
       const received = this.#socket.receive();
-      if (received.length === 0) throw new NetlinkError(EPROTO, subject, "the kernel gives no answer");
+      if (received.length === 0) throw new NetlinkError(EPROTO, subject, "the kernel did not answer");
       for (const answer of received) {
         if (answer.sequence !== sequence) continue;
         if (answer.kind === "reply") {

@@ -18,18 +18,18 @@ const c = { socket: bind("int socket(int, int, int)"), bind: bind("int bind(int,
 
 const NETLINK_NETFILTER = 12;
 const NFNLGRP_NFTABLES = 7;
-/** Bytes for what waits to be read. That there is something is all that is asked for, so the least there is will do. */
+/** Bytes for what waits to be read. It matters only that there is something, so the smallest buffer will do. */
 const receiveBuffer = 1;
-/** Messages read at a time; whoever makes more while we read is heard of again. */
+/** Messages read at a time. If more are made while we read, we are told again. */
 const readAtMost = 64;
-/** `struct sockaddr_nl` without a port id: the kernel gives one, and sends news to nobody who has none. */
+/** `struct sockaddr_nl` without a port id: the kernel gives one, without which it sends no news. */
 const anyPort = Buffer.from(new ArrayBuffer(12));
 anyPort.writeUInt16LE(AF_NETLINK, 0);
 const scratch = Buffer.from(new ArrayBuffer(64));
 
 /**
- * Tells when nftables rules of a network namespace have changed: those of iptables' nft variant among them, those of its legacy variant
- * not. Says so once, until it is asked to listen again. Keeps the namespace alive until it is closed.
+ * Tells when nftables rules of a network namespace have changed, those of iptables' nft variant among them, but not those of its legacy
+ * variant. Tells once, until it is asked to listen again. Keeps the namespace alive until it is closed.
  */
 export class RuleNews {
   readonly #fd: number;
@@ -70,7 +70,7 @@ export class RuleNews {
     });
   }
 
-  /** Beside the event loop: closing waits for whoever is changing the rules. Can be called once. */
+  /** Beside the event loop, since closing waits while somebody changes the rules. Can be called once. */
   async close(): Promise<void> {
     this.#watch?.close();
     await closeDescriptorAside(this.#fd);

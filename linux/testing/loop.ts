@@ -4,14 +4,14 @@ import { TimerWheel } from "../timer-wheel.js";
 
 const patience = 20_000; // ms; only a broken test waits that long
 
-/** A Poller and a wheel that a test turns by hand. For the wheel no time passes but what the test lets pass. */
+/** A Poller and a timer wheel that a test turns by hand. Only the test lets time pass for the wheel. */
 export class TestLoop {
   readonly poller = new Poller();
   /** What the wheel takes for the time, ms. */
   now = 0;
   readonly timers = new TimerWheel(() => this.now);
 
-  /** Lets time pass for the wheel. */
+  /** Lets time pass for the timer wheel. */
   pass(ms: number): void {
     this.now += ms;
     this.timers.turn();

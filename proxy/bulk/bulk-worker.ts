@@ -35,7 +35,7 @@ export class BulkWorker {
     });
   }
 
-  /** Nobody steers it any more. */
+  /** pontoon-proxy has ended. */
   get isOrphan(): boolean {
     return this.#isOrphan;
   }
@@ -145,11 +145,11 @@ class Share implements ConnectionOwner {
   }
 
   onFailedDial(): void {
-    throw new Error("a bulk worker dials nobody");
+    throw new Error("a bulk worker opens no connections of its own");
   }
 
   onBulk(): void {
-    throw new Error("a connection here is bulk from the start");
+    throw new Error("a bulk worker's connections are bulk from the start");
   }
 
   onEnd(connection: TcpConnection): void {

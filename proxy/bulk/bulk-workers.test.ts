@@ -9,7 +9,7 @@ const progress = { kind: "progress", publication: 1, ended: 0, bytesToContainer:
 for (const [what, message] of [
   ["ends connections it was not given", { ...progress, ended: 1 }],
   ["ends less than none", { ...progress, ended: -5 }],
-  ["counts what is no number", { ...progress, bytesToClients: null }],
+  ["counts what is not a number", { ...progress, bytesToClients: null }],
   ["counts backwards", { ...progress, bytesToContainer: -1 }],
   ["says something else", { kind: "take" }],
   ["says nothing at all", null],

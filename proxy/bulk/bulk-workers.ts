@@ -15,7 +15,7 @@ interface Worker {
   size: number;
 }
 
-/** Processes that take connections which move much. One that dies takes its own connections along, and no other. */
+/** Processes that take over connections which move much. One that dies takes its own connections along, and no others. */
 export class BulkWorkers implements BulkTaker {
   readonly #workers = new Set<Worker>();
   readonly #shares = new Map<number, Share>();
@@ -43,7 +43,7 @@ export class BulkWorkers implements BulkTaker {
     this.#workers.add(worker);
   }
 
-  /** A worker that says anything else was broken into: it is given nothing more, and heard no more. */
+  /** A worker that says anything else was broken into: nothing more is sent to it or read from it. */
   #onMessage(worker: Worker, message: unknown, descriptors: readonly number[]): void {
     descriptors.forEach(closeDescriptor);
     const progress = readFromWorker(message);

@@ -1,6 +1,6 @@
 import { getSystemErrorName } from "node:util";
 
-/** Why connections fail is told no more often than this, ms. */
+/** The reason why connections fail is told no more often than this, ms. */
 const toldEvery = 60_000;
 
 /** What a container did not take of one publication, and why. */
@@ -13,7 +13,7 @@ export class DialFailures {
   /** @param tell called at the first failure, and now and then while there are more */
   constructor(private readonly tell: (reason: string) => void) {}
 
-  /** @param errno of the attempt; undefined when it was given up for another reason than the container */
+  /** @param errno of the attempt; undefined when it was given up for a reason that is not the container's */
   add(errno: number | undefined): void {
     this.count++;
     if (errno === undefined) return;

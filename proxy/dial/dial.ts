@@ -1,20 +1,18 @@
-import { isIPv4 } from "node:net";
+import type { Family } from "../../common/address.js";
 import { errorCode } from "../../common/errors.js";
 import { congestionControl, outgoingSocket, setCongestionControl, setNoDelay } from "../../linux/socket.js";
 
-type Family = "ipv4" | "ipv6";
-
-/** Spaces packets out by timers; between processes of one host that takes time and gains nothing. */
+/** Spaces packets out by timers, which between processes of one host takes time and gains nothing. */
 const pacing = /^bbr/;
 /** Every kernel has it, and any user may choose it. */
 const withoutPacing = "reno";
 
 /**
  * Sockets to reach containers with, one of each family made ahead: a connection is accepted only when there is one to
- * pass it on with, so no client is taken in for whom no descriptor is left.
+ * pass it on with, so no client is accepted for which no descriptor is left.
  */
 export class Dialer {
-  /** Whether new sockets are, as the host has it; asked once. */
+  /** Whether new sockets have it, by the host's default; asked once. */
   #isPaced: boolean | undefined;
   readonly #spare: Record<Family, number | undefined> = { ipv4: undefined, ipv6: undefined };
 
@@ -41,10 +39,6 @@ export class Dialer {
     this.#spare[family] = undefined;
     return fd;
   }
-}
-
-export function familyOf(ip: string): Family {
-  return isIPv4(ip) ? "ipv4" : "ipv6";
 }
 
 /** Whether an errno's name means that the process or the system has no more to give for now. */

@@ -1,11 +1,12 @@
+import { formatAddress, type SocketAddress } from "../../common/address.js";
 import type { TimerWheel } from "../../linux/timer-wheel.js";
-import { addressText, type SocketAddress, type Publication } from "../publication/publication.js";
+import type { Publication } from "../publication/publication.js";
 
-/** The same is said once in this time, ms, and about so many publications. */
+/** The same message is logged once in this time, ms, and for so many publications. */
 const sameAgain = 60_000;
 const saidAtMost = 100;
 
-/** Says that no source port was left towards a container, and what helps. */
+/** Tells that no source port was left towards a container, and what helps. */
 export class Shortage {
   readonly #saidAt = new Map<string, number>();
 
@@ -23,13 +24,15 @@ export class Shortage {
     if (this.#saidAt.has(id) || this.#saidAt.size >= saidAtMost) return;
     this.#saidAt.set(id, now);
     this.say(
-      `${protocol} port ${addressText(listen)}: ${what[protocol]} is left towards ${addressText(target)}, so ${whatThen[protocol]}`,
+      `${protocol} port ${formatAddress(listen)}: ${what[protocol]} is left towards ${formatAddress(target)}, so ${whatThen[protocol]}`,
     );
   }
 }
 
 const what = { tcp: "no source port", udp: "none of the source ports of flows" } as const;
 const whatThen = {
-  tcp: "clients are reset; connections that ended lately count for a minute. Widen net.ipv4.ip_local_port_range, or have clients keep their connections",
+  tcp:
+    "clients are reset; ended connections count for another minute. " +
+    "Widen net.ipv4.ip_local_port_range, or have clients keep their connections",
   udp: "the kernel chooses others, which may be wanted for something else. Widen ports.udp-source-ports in the configuration",
 } as const;

@@ -1,4 +1,4 @@
-import type { SocketAddress } from "../publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
 
 /** Ports from the first to the last of them. */
 export interface PortSpan {
@@ -6,23 +6,23 @@ export interface PortSpan {
   readonly last: number;
 }
 
-/** Beyond the range that most hosts choose ports of their own from (net.ipv4.ip_local_port_range), and more than one publication has flows. */
+/** Beyond the range from which most hosts choose ports (net.ipv4.ip_local_port_range), and more ports than one publication has flows. */
 export const defaultSourcePorts: PortSpan = { first: 61_000, last: 65_535 };
 
-/** Ports tried for one flow that turn out to be others'. */
+/** How many ports are tried for one flow if others have them. */
 const triesAtMost = 64;
 
 /** Binds a socket to a port. @param isShared whether flows to other targets have it as well @returns false when somebody else has it */
 export type Binder = (port: number, isShared: boolean) => boolean;
 
 /**
- * The ports that UDP flows are sent from. Flows to different targets share ports, as what comes back is told apart by
- * whom it comes from; so a small range is enough for any number of publications. Ports that others want are kept off.
+ * The ports that UDP flows are sent from. Flows to different targets share ports, since replies are told apart by
+ * their sender; so a small range is enough for any number of publications. Ports that others want are avoided.
  */
 export class SourcePorts {
   #span = defaultSourcePorts;
   #avoided: ReadonlySet<number> = new Set();
-  /** Of flows to each target. */
+  /** Ports of the flows to each target. */
   readonly #used = new Map<string, Set<number>>();
   /** How many flows have each port. */
   readonly #flows = new Map<number, number>();

@@ -1,4 +1,5 @@
 import { isIP } from "node:net";
+import type { SocketAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
 import { Networks } from "./networks.js";
 import {
@@ -14,17 +15,7 @@ export { defaults, type PublicationOptions } from "./options.js";
 
 export type Protocol = "tcp" | "udp";
 
-/** A socket address, as linux/address.ts has it. */
-export interface SocketAddress {
-  readonly ip: string;
-  readonly port: number;
-}
-
-export function addressText({ ip, port }: SocketAddress): string {
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-}
-
-/** Whose a publication is, as the daemon that opened it wants to be told again. */
+/** To whom a publication belongs: kept for the daemon that opened it, and given back to the next one. */
 export interface PublicationOwner {
   readonly container: string;
   readonly containerPort: number;
@@ -40,7 +31,7 @@ export interface Publication {
   /** Without one clients are refused. */
   readonly target?: SocketAddress | undefined;
   readonly options: PublicationOptions;
-  /** Of no concern here: given back as it is. */
+  /** Not used here: given back as it is. */
   readonly owner?: PublicationOwner | undefined;
 }
 

@@ -1,4 +1,5 @@
-import type { SocketAddress, Protocol } from "./publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Protocol } from "./publication.js";
 
 /** What has happened on a publication since it was opened. */
 export interface PublicationReport {
@@ -14,7 +15,10 @@ export interface PublicationReport {
   readonly refused: number;
   /** Connections the container did not take; for UDP, errors that came back. */
   readonly failedDials: number;
-  /** Those of them for which no source port was left towards the container; flows for which none of their range was left, which have another. */
+  /**
+   * Connections of these that failed since no source port was left towards the container. Flows that are sent from a port
+   * outside their range, since none in it was left.
+   */
   readonly withoutSourcePort: number;
   /** Why the last of these failed: the name of an errno, such as ECONNREFUSED. */
   readonly dialFailure?: string | undefined;
@@ -27,7 +31,7 @@ export interface Relay {
   /** @param target undefined: clients are refused at once until there is one again */
   retarget(target: SocketAddress | undefined): void;
   /**
-   * No more clients; those there are may go on.
+   * Takes no more clients; connections that are open may go on.
    * @param onDrained called once, when the last is gone, not from inside this call
    * @param untilTheirEnd the publication has not ended, only this serving of it: whoever was taken in is still passed on to the container
    */

@@ -14,8 +14,8 @@ static const char folders[] =
     "/usr/local/libexec/docker:/usr/libexec/docker:/usr/local/lib/docker:/usr/lib/docker:/usr/local/libexec:/usr/libexec";
 
 /**
- * How many candidates were tried already. A copy of this program under Docker's name cannot be told from Docker's own,
- * so it goes on where the one before it stopped, instead of executing each other for ever.
+ * How many candidates have been tried. A copy of this program under Docker's name cannot be told from Docker's own,
+ * so it goes on where the one before it stopped; otherwise the two would execute each other for ever.
  */
 static const char tried_name[] = "PONTOON_DOCKER_PROXY_TRIED=";
 

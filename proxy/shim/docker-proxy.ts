@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import type { SocketAddress } from "../publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
 import { becomeDockerProxy } from "./exec-docker-proxy.js";
 import { parseAddress, parseFlags, usage } from "./flags.js";
 import { Shim } from "./shim.js";

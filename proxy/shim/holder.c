@@ -143,7 +143,7 @@ static const char *argument(const char *command_line, size_t length, const char 
 
 enum { OTHER, SERVER, PUBLISHER };
 
-/** A docker-proxy is the one to name, and then a server of pontoon's: others hold the same socket on its behalf. */
+/** A docker-proxy is named first, then a server of pontoon's: others only hold the same socket on its behalf. */
 static int rank_of(const char *pid) {
   char command_line[1024];
   size_t length = read_file(pid, "/cmdline", command_line, sizeof command_line);
@@ -170,7 +170,7 @@ static void describe_process(struct text *text, const char *pid) {
   read_file(pid, "/comm", name, sizeof name);
   name[strcspn(name, "\n")] = 0;
   const char *slash = strrchr(command_line, '/'), *program = slash ? slash + 1 : command_line;
-  // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.
+  // The kernel keeps 15 letters of a name, and from Node 24 on this is the name of its main thread; a server of ours has its own as first argument.
   bool cut = (strlen(name) == 15 && strncmp(program, name, 15) == 0) || strcmp(name, "MainThread") == 0 || strcmp(name, "node-MainThread") == 0;
   add(text, (cut && *program) || strncmp(command_line, "pontoon-", 8) == 0 ? program : name);
   add(text, ", pid ");

@@ -7,7 +7,7 @@
 struct publication {
   bool tcp;
   union address host;
-  /** As in messages: never an IPv4 address in IPv6 clothes. */
+  /** As in messages: never an IPv4 address mapped into IPv6. */
   const char *host_ip, *container_ip;
   int container_port;
 };

@@ -4,7 +4,8 @@ import { openListener, prepareForDatagrams } from "../../linux/listener.js";
 import { atOnce } from "../../linux/pieces.js";
 import { holdersOfPorts, holderText } from "../../linux/port-holder.js";
 import { socketKind } from "../../linux/socket-kind.js";
-import type { Protocol, SocketAddress } from "../publication/publication.js";
+import { familyOf, formatAddress, type SocketAddress } from "../../common/address.js";
+import type { Protocol } from "../publication/publication.js";
 import { goErrorText } from "./flags.js";
 import { fail } from "./verdict.js";
 
@@ -12,13 +13,13 @@ export const listenDescriptor = 4;
 
 /** Checks and prepares the socket that dockerd has bound. @returns its descriptor */
 export function adoptListener(protocol: Protocol, ip: string): number {
-  const family = ip.includes(":") ? "ipv6" : "ipv4";
+  const family = familyOf(ip);
   const wanted = `descriptor 4 is not a ${protocol === "tcp" ? "listening TCP" : "UDP"} socket of ${family === "ipv6" ? "IPv6" : "IPv4"}`;
   try {
     const kind = socketKind(listenDescriptor);
     const fits = kind.family === family && (protocol === "tcp" ? kind.listening : kind.type === "datagram");
     if (!fits) fail(wanted);
-    if (protocol === "udp") prepareForDatagrams(listenDescriptor, family);
+    if (protocol === "udp") prepareForDatagrams(listenDescriptor);
     return listenDescriptor;
   } catch (error) {
     if (error instanceof LinuxError) fail(wanted);
@@ -35,9 +36,8 @@ export function bindListener(protocol: Protocol, host: SocketAddress, owner: () 
     return openListener(protocol, host);
   } catch (error) {
     if (!(error instanceof LinuxError)) throw error;
-    const text = host.ip.includes(":")
-      ? `listen ${protocol}6 [${host.ip}]:${host.port}`
-      : `listen ${protocol}4 ${host.ip}:${host.port}`;
+    const version = familyOf(host.ip) === "ipv6" ? 6 : 4;
+    const text = `listen ${protocol}${version} ${formatAddress(host)}`;
     const holder = error.code === "EADDRINUSE" ? holderOf(protocol, host) + owner() : "";
     fail(`${text}: ${error.syscall}: ${goErrorText(error.code)}${holder}`);
   }

@@ -1,6 +1,6 @@
 // What dockerd starts as its docker-proxy, once for each published port. It binds the port, hands the socket to
 // pontoon-proxy, keeps its own copy, and sleeps: pontoon-proxy may die and return while connections wait in the kernel.
-// Whenever pontoon-proxy is not to be had or declines, this process becomes Docker's own docker-proxy instead.
+// Whenever pontoon-proxy cannot be reached or declines, this process becomes Docker's own docker-proxy instead.
 #include "docker-proxy.h"
 #include "flags.h"
 #include "listener.h"
@@ -69,7 +69,7 @@ __attribute__((noreturn)) static void fail(struct text *problem) {
   add(&verdict, "1\n");
   add_bytes(&verdict, problem->bytes, problem->used);
   add(problem, "\n");
-  // Whoever does not listen is not to be told twice: the exit code says it too.
+  // Nobody may be reading; the exit code says it too.
   if (write(verdict_descriptor, verdict.bytes, verdict.used) < 0 || write(2, problem->bytes, problem->used) < 0) _exit(1);
   _exit(1);
 }
@@ -158,7 +158,7 @@ static void bind_listener(void) {
 /** Nobody serves this port, or whoever does has declined. @param reason may be NULL */
 static void fall_back(const char *reason) {
   become_docker_proxy();
-  if (shim.started) { // nobody to be told: the port is kept for a pontoon-proxy that changes its mind
+  if (shim.started) { // there is nobody to tell: the port is kept for a pontoon-proxy that changes its mind
     if (shim.listener < 0) bind_listener();
     shim.give_up_at = never;
     shim.retry = retry_late;
@@ -198,7 +198,7 @@ static bool is_late(void) {
   return shim.give_up_at != never && now() >= shim.give_up_at;
 }
 
-/** Whether there is a daemon, which starts a pontoon-proxy that has died again. Its socket is of another type, which is how the kernel tells. */
+/** Whether there is a daemon, which would start a dead pontoon-proxy again. The kernel tells by refusing to connect sockets of two types. */
 static bool daemon_runs(void) {
   struct text path = {0};
   add_bytes(&path, shim.socket_path, strlen(shim.socket_path) - strlen(socket_name));
@@ -208,7 +208,7 @@ static bool daemon_runs(void) {
 }
 
 static void try_connecting(void) {
-  // One that hangs has a copy of a UDP port of ours, which is then not to be had for anybody else.
+  // A pontoon-proxy that hangs has a copy of our UDP port, which nobody else can bind then.
   bool takes_all = shim.wanted.tcp || shim.inherited;
   if (shim.started && takes_all && is_late()) return fall_back(NULL);
   shim.connection = connect_packets(shim.socket_path);
@@ -236,7 +236,7 @@ static void on_answer(void) {
   int length = receive_packet(shim.connection, answer, sizeof answer, &passed);
   if (length < 0) return;
   if (shim.state == ASKING && passed >= 0 && strcmp(answer, "kept") == 0) {
-    shim.listener = passed; // what a shim before us, whose dockerd ended, left in safe hands
+    shim.listener = passed; // left with pontoon-proxy by an earlier shim, whose dockerd ended
     return succeed();
   }
   if (passed >= 0) close(passed);
@@ -316,7 +316,7 @@ __attribute__((noreturn)) static void refuse(const char *what, const char *subje
   fail(&problem);
 }
 
-/** An address as Go's net.ParseIP takes it: IPv4 in IPv6 clothes is IPv4. @returns its text in messages */
+/** An address as Go's net.ParseIP takes it: IPv4 mapped into IPv6 is IPv4. @returns its text in messages */
 static const char *read_address(const char *text, union address *address) {
   memset(address, 0, sizeof *address);
   if (*text == 0) text = "0.0.0.0";

@@ -8,7 +8,8 @@ import { receivePacket, sendPacket, type Packet } from "../../linux/packet-conne
 import type { Watch } from "../../linux/poller.js";
 import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../../linux/socket.js";
 import { shutdownSocket } from "../../linux/stream.js";
-import type { Protocol, SocketAddress } from "../publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Protocol } from "../publication/publication.js";
 import { shimMessage } from "../shims/shim-protocol.js";
 import { becomeDockerProxy } from "./exec-docker-proxy.js";
 import { adoptListener, bindListener } from "./listener.js";

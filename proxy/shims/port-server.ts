@@ -1,4 +1,5 @@
-import type { Protocol, Publication, PublicationOwner, SocketAddress } from "../publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Protocol, Publication, PublicationOwner } from "../publication/publication.js";
 
 /** What serves the ports; see `publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
 export interface PortServer {

@@ -1,11 +1,10 @@
-import { isIP, isIPv4 } from "node:net";
-import { decodeIPv6, encodeIPv6 } from "../../linux/address.js";
-import type { SocketAddress, Protocol } from "../publication/publication.js";
+import { decodeIPv6, encodeIPv6, familyOf, isAddress, type SocketAddress } from "../../common/address.js";
+import type { Protocol } from "../publication/publication.js";
 
 /** Version of what shims and pontoon-proxy say to each other. `tools/build-shim.mjs` reads it here for the shim in C. */
 export const PROTOCOL = 1;
 
-/** A longer message is none of a shim's, bytes. */
+/** Bytes of the longest message: a shim never sends a longer one. */
 const messageAtMost = 256;
 
 /** What a shim was started for. */
@@ -23,13 +22,16 @@ export interface ShimRequest {
 export type ShimMessage =
   /** May this be served? Asked before the port is bound, so that a kept listener can be given back. */
   | { readonly kind: "ask"; readonly request: ShimRequest }
-  /** Whose is this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
+  /** Who has this port? Asked when it could not be bound; answered with `held` and a sentence, or `nobody`. Earlier versions decline. */
   | { readonly kind: "who"; readonly request: ShimRequest }
   /** Comes with the listener. */
   | { readonly kind: "serve"; readonly request: ShimRequest }
   /** The publication ends. */
   | { readonly kind: "bye" }
-  /** The shim ends with its dockerd, the container does not; comes with the listener, to be kept for the shim of the next one, unless that was dockerd's own. */
+  /**
+   * The shim ends with its dockerd; the container goes on. Comes with the listener, which is kept for the shim of the next
+   * dockerd, unless it is dockerd's own.
+   */
   | { readonly kind: "bye-keep" }
   /** Cannot be read; `reason` is for the shim's answer and the log. */
   | { readonly kind: "nonsense"; readonly reason: string };
@@ -48,7 +50,7 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
     return nonsense(
       `this pontoon-proxy speaks protocol version ${PROTOCOL}, the shim another one: restart the container after an upgrade`,
     );
-  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of no known kind");
+  if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of an unknown kind");
   const request = readRequest(rest);
   return request ? { kind, request: request } : nonsense("the arguments make no sense");
 }
@@ -60,7 +62,7 @@ export function shimMessage(kind: "ask" | "who" | "serve", request: ShimRequest)
   return `${PROTOCOL} ${kind} ${protocol} ${addresses} ${namespace} ${inherited ? 1 : 0}`;
 }
 
-/** What two shims have in common of which one takes over from the other. */
+/** Two shims have this in common if one takes over from the other. */
 export function requestKey({ protocol, host, container }: ShimRequest): string {
   return `${protocol} ${host.ip} ${host.port} ${container.ip} ${container.port}`;
 }
@@ -76,9 +78,9 @@ function readRequest(fields: string[]): ShimRequest | undefined {
 }
 
 function readEndpoint(ip: string, port: string): SocketAddress | undefined {
-  if (isIP(ip) === 0 || ip.includes("%") || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
+  if (!isAddress(ip) || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
   // One text for one address: it is compared with what the kernel says, and with other shims' arguments.
-  return { ip: isIPv4(ip) ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };
+  return { ip: familyOf(ip) === "ipv4" ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };
 }
 
 function nonsense(reason: string): ShimMessage {

@@ -122,7 +122,7 @@ t.test("a socket is served until its shim says good-bye, or is gone", async (t) 
   }
 });
 
-t.test("a hand-over is checked against the socket itself", async (t) => {
+t.test("a listener that is handed over is checked against the socket itself", async (t) => {
   const bench = new Bench(t);
   const tcp = openListener("tcp", { ip: "127.0.0.1", port: 0 });
   const udp = openListener("udp", { ip: "127.0.0.1", port: 0 });
@@ -130,13 +130,13 @@ t.test("a hand-over is checked against the socket itself", async (t) => {
   const { port } = localAddress(tcp);
   const before = openDescriptors();
   for (const [text, descriptors, reason] of [
-    [request("serve", port), [], "a hand-over has one descriptor"],
-    [request("serve", port), [tcp, tcp], "a hand-over has one descriptor"],
+    [request("serve", port), [], "a listener must come as one descriptor"],
+    [request("serve", port), [tcp, tcp], "a listener must come as one descriptor"],
     [request("serve", port + 1), [tcp], /is bound to 127\.0\.0\.1:\d+, not to/],
     [request("serve", port).replace("127.0.0.1", "0.0.0.0"), [tcp], /is bound to/],
     [request("serve", port).replace("127.0.0.1", "::1"), [tcp], /is bound to/],
-    [request("serve", port), [udp], "the descriptor is no tcp socket"],
-    [request("serve", port, { protocol: "udp" }), [tcp], "the descriptor is no udp socket"],
+    [request("serve", port), [udp], "the descriptor is not a tcp socket"],
+    [request("serve", port, { protocol: "udp" }), [tcp], "the descriptor is not a udp socket"],
     [request("serve", port), [idle], "the socket does not listen"],
     [request("serve", port), [bench.loop.poller.fd], /ENOTSOCK/],
     [request("serve", port).replace(String(namespace), "1"), [tcp], "the port is in another network namespace"],

@@ -42,7 +42,7 @@ interface Shim {
 
 /**
  * The end of `proxy.sock` that belongs to pontoon-proxy: takes sockets from shims and has them served for as long as the
- * connection lasts. Whatever a shim sends, the worst that happens to it is a `no`, after which it becomes Docker's own
+ * connection lasts. Whatever a shim sends, the worst it gets is a `no`, after which it becomes Docker's own
  * docker-proxy.
  */
 export class Shims {
@@ -84,7 +84,7 @@ export class Shims {
     this.#acceptor.listen(descriptor);
   }
 
-  /** Gives every port back: each shim becomes Docker's own docker-proxy. For a pontoon that goes for good. */
+  /** Gives every port back: each shim becomes Docker's own docker-proxy. For when pontoon goes for good. */
   release(reason: string): void {
     this.#kept.dropAll();
     for (const shim of [...this.#shims]) this.#decline(shim, reason);
@@ -161,7 +161,7 @@ export class Shims {
     const [descriptor] = descriptors;
     const objection =
       this.#objection(shim, request) ??
-      (descriptors.length === 1 ? unfit(descriptor!, request) : "a hand-over has one descriptor");
+      (descriptors.length === 1 ? unfit(descriptor!, request) : "a listener must come as one descriptor");
     if (objection !== undefined) {
       descriptors.forEach(closeDescriptor); // before the shim hears of it: it is about to bind the port again
       this.#decline(shim, objection);
@@ -250,10 +250,10 @@ export class Shims {
     try {
       if (sendPacket(shim.fd, Buffer.from(text), descriptors)) return;
     } catch (error) {
-      if (errorCode(error) === "EPIPE") return; // it has ended; what it said last is still to be read
+      if (errorCode(error) === "EPIPE") return; // it has ended; its last message is still to be read
       this.#options.onDeclined((error as Error).message);
     }
-    this.#drop(shim); // it reads nothing
+    this.#drop(shim); // it does not read
   }
 
   /** Ends what the shim has handed over; the connection stays. */
@@ -271,12 +271,12 @@ export class Shims {
   }
 }
 
-/** As a shim passes it on to dockerd, and that to somebody's terminal. */
+/** A shim passes it on to dockerd, which shows it on somebody's terminal. */
 function plain(text: string): string {
   return text.replaceAll(/[^ -~]/g, "?").slice(0, 200);
 }
 
-/** Who has opened a port, and how it gets free. */
+/** Who has opened a port, and what frees it. */
 function ownerText(protocol: Protocol, { container, containerPort, source }: PublicationOwner): string {
   const port = `${containerPort}/${protocol}`;
   return source === "command"
@@ -291,6 +291,6 @@ function receive(fd: number): Packet | "closed" | undefined {
   } catch (error) {
     // A shim that ends without having read our answer; what it said before has not been lost.
     if (errorCode(error) === "ECONNRESET") return receive(fd);
-    return "closed"; // more than a shim ever sends, or descriptors that found no room here
+    return "closed"; // longer than any message of a shim, or its descriptors exceed our limit
   }
 }

@@ -6,7 +6,7 @@ import type { ShimRequest } from "./shim-protocol.js";
 export function unfit(descriptor: number, { protocol, host }: ShimRequest): string | undefined {
   try {
     const kind = socketKind(descriptor);
-    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is no ${protocol} socket`;
+    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is not a ${protocol} socket`;
     if (protocol === "tcp" && !kind.listening) return "the socket does not listen";
     const bound = localAddress(descriptor);
     if (bound.port !== host.port || bound.ip !== host.ip)

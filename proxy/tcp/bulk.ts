@@ -6,7 +6,7 @@ export interface HandedOver {
   readonly size: number;
   /** Bytes that passed since they were handed over. */
   readonly counters: { readonly bytesToContainer: number; readonly bytesToClients: number };
-  /** @returns false when nobody takes it: it stays where it is */
+  /** @returns false when it was not taken, and stays where it is */
   take(connection: TcpConnection): boolean;
   /** Resets those to certain addresses. */
   endTo(addresses: ReadonlySet<string>): void;
@@ -20,7 +20,7 @@ export interface BulkTaker {
   begin(halfClosedIdleMs: number, onGone: () => void): HandedOver;
 }
 
-/** Nobody: bulk goes on where it began. */
+/** For a proxy without bulk workers: connections stay where they began. */
 export const noBulkTaker: BulkTaker = {
   begin: () => ({
     size: 0,

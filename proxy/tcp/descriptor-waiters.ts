@@ -1,12 +1,12 @@
 import type { Poller } from "../../linux/poller.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 
-/** Descriptors may also have been freed by what does not tell us, ms. */
+/** When to look again, ms, since descriptors may also be freed without our being told. */
 const lookAgainAfter = 100;
 
 /**
  * Those who stopped accepting because descriptors were used up. They are asked to go on when some were freed, in the
- * order in which they stopped; meanwhile nobody looks at their listeners, so nothing spins.
+ * order in which they stopped; until then their listeners are not polled, so nothing spins.
  */
 export class DescriptorWaiters {
   readonly #waiting = new Set<() => void>();

@@ -8,7 +8,7 @@ const idleAtMost = 4;
 /**
  * Pipes to splice through, lent only while they hold data. An ordinary user has 64 MB of them (fs.pipe-user-pages-soft),
  * all its processes together: the first half of a process's share goes in large pipes, the rest in small ones for as
- * many connections as possible, and who gets none copies.
+ * many connections as possible; a connection without a pipe is copied.
  */
 export class Pipes {
   readonly #idle: Pipe[] = [];
@@ -18,7 +18,7 @@ export class Pipes {
   /** @param bytesAtMost this process's share of what the user may have in pipes */
   constructor(private readonly bytesAtMost: number) {}
 
-  /** Pipes that are with somebody. */
+  /** Pipes that are lent. */
   get lent(): number {
     return this.#lent;
   }

@@ -1,7 +1,6 @@
 // The PROXY protocol, versions 1 and 2, as HAProxy's proxy-protocol.txt describes it. Pure.
 import { isIPv4, isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv4, encodeIPv6, type SocketAddress } from "../../linux/address.js";
-import { unmapped } from "../publication/networks.js";
+import { decodeIPv4, decodeIPv6, encodeIPv4, encodeIPv6, unmapped, type SocketAddress } from "../../common/address.js";
 
 /** The two ends of a client's connection, as a header tells them. */
 export interface Ends {
@@ -17,9 +16,9 @@ export type HeaderResult =
 
 /** A header of version 1 has at most so many bytes, its CRLF included. */
 const V1_AT_MOST = 107;
-/** Bytes of additional fields (TLVs) that are read over in version 2; beyond that a header is refused. */
+/** Bytes of additional fields (TLVs) that are skipped in version 2; a header with more is refused. */
 const V2_AT_MOST = 4096;
-/** No valid header is longer, bytes. */
+/** Bytes of the longest valid header. */
 export const HEADER_AT_MOST = 16 + V2_AT_MOST;
 
 const signature = Buffer.from("\r\n\r\n\0\r\nQUIT\n", "latin1");
@@ -115,7 +114,7 @@ function readV2(bytes: Buffer): HeaderResult {
   const size = family === 0x11 ? 4 : family === 0x21 ? 16 : 0;
   if (command === 1 && size > 0 && bodyLength < 2 * size + 4) return invalid("its addresses are cut off");
   if (bytes.length < length) return incomplete;
-  // Families without a meaning for TCP are to be read over (section 2.2), as is what LOCAL says.
+  // Address families without a meaning for TCP are skipped (section 2.2), as are the addresses of LOCAL.
   if (command === 0 || size === 0) return { kind: "header", ends: undefined, length };
   const decode = size === 4 ? decodeIPv4 : decodeIPv6;
   const ports = 16 + 2 * size;

@@ -20,7 +20,7 @@ import type { Pipes } from "./pipes.js";
 import { copy, flush, Moved, splice } from "./tcp-direction.js";
 import { End } from "./tcp-end.js";
 
-/** Who keeps a connection, and hears of it. */
+/** The owner of a connection, which is told what becomes of it. */
 export interface ConnectionOwner {
   readonly poller: Poller;
   readonly timers: TimerWheel;
@@ -72,12 +72,12 @@ export class TcpConnection {
   #dialError: number | undefined;
   #bulk: boolean;
   #again = false;
-  /** Since when it is in the state that has a time limit, by the owner's clock; undefined: in none. */
+  /** When its present state began, if that has a time limit, by the owner's clock; else undefined. */
   #since: number | undefined;
   #receivedThen = 0;
   #isProbed = false;
   #resetsOnClose = false;
-  /** Of the next look at what was delivered of the last words. */
+  /** Timer of the next look at whether the last bytes were delivered. */
   #look: Timer | undefined;
 
   constructor(
@@ -101,7 +101,7 @@ export class TcpConnection {
   /**
    * Connects to the container.
    * @param now of the owner's clock, ms
-   * @param greeting what the container is sent first: a PROXY protocol header, bytes of the client that were read already
+   * @param greeting sent to the container first: a PROXY protocol header, and bytes of the client that have been read already
    */
   dial(target: Buffer, now: number, greeting: Buffer | undefined): void {
     this.#since = now;
@@ -130,7 +130,7 @@ export class TcpConnection {
     return { client: stateOf(this.client), container: stateOf(this.container) };
   }
 
-  /** Whether it can be detached: it is open, and all that is on the way is in memory and without a mark. */
+  /** Whether it can be detached: it is open, and all bytes on the way are in memory and without an urgent mark. */
   get isDetachable(): boolean {
     return (
       this.#phase === Phase.Open &&
@@ -185,13 +185,13 @@ export class TcpConnection {
     } else if (now - this.#since >= this.owner.halfClosedIdleMs) this.reset();
   }
 
-  /** Has a peer that is silent asked whether it is there. The client's end has it from its listener. */
+  /** Has the kernel ask a silent container whether it is there. The client's socket has inherited this from its listener. */
   #probe(): void {
     this.#isProbed = true;
     setKeepalive(this.container.fd, keepalive);
   }
 
-  /** The container may have taken the connection, said something, and reset it, all before we looked. */
+  /** The container may have accepted the connection, sent something, and reset it, all before we looked. */
   #wasTaken(): boolean {
     const error = (this.#dialError = socketError(this.container.fd));
     return error === 0 || error === ECONNRESET || error === EPIPE;

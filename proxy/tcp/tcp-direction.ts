@@ -44,7 +44,7 @@ export function copy(from: End): Moved {
     if (length > 0) {
       from.received += length;
       if (!passOn(to, length)) return Moved.CannotSend;
-      if (to.unsent === undefined && length < SHARED_SIZE && !from.isEnding) return Moved.Waits; // edge-triggered: what comes later is told anew
+      if (to.unsent === undefined && length < SHARED_SIZE && !from.isEnding) return Moved.Waits; // edge-triggered: an event tells of what comes later
     } else if (length === 0) from.ended = true;
     else return length === AGAIN ? Moved.Waits : Moved.CannotReceive;
   }
@@ -52,7 +52,7 @@ export function copy(from: End): Moved {
 }
 
 /**
- * The same where a byte may be marked urgent. What comes before it is received by itself; at its place it is received aside
+ * The same where a byte may be marked urgent. The bytes before it are received alone; at its place it is received separately
  * and sent with its mark, and the next receive passes it over (tcp(7)). Only a receive of nothing is an end.
  */
 function copyWithMarks(from: End): Moved {
@@ -70,7 +70,7 @@ function copyWithMarks(from: End): Moved {
       if (flush(to) === Moved.CannotSend) return Moved.CannotSend;
       continue;
     }
-    // With nothing there a receive could meet a mark that has just come, and pass over its byte unseen.
+    // If nothing is there, a receive could meet a mark that has just come, and skip its byte unseen.
     const waiting = isAtMark ? 1 : peek(from.fd);
     const length = waiting < 0 ? waiting : receiveShared(from.fd);
     if (isAtMark || length === AGAIN) from.needsCare = false;
@@ -104,7 +104,7 @@ export function flush(to: End): Moved.Waits | Moved.Ended | Moved.CannotSend {
   return Moved.Ended;
 }
 
-/** Moves what `from` has sent to its peer inside the kernel, or by copying when there is no pipe to be had. */
+/** Moves what `from` has sent to its peer inside the kernel, or by copying when no pipe is left. */
 export function splice(from: End, pipes: Pipes): Moved {
   const to = from.peer;
   if (to.unsent !== undefined) return Moved.Waits;

@@ -1,7 +1,7 @@
 import type { Pipe } from "../../linux/pipe.js";
 import type { Ready } from "../../linux/poller.js";
 
-/** Whose end it is, and what the poller says of it is told to. */
+/** The owner of an end, which is told what the poller says of it. */
 export interface EndOwner {
   onReady(end: End, events: number): void;
 }
@@ -18,9 +18,9 @@ export class End implements Ready {
   /** A pipe with bytes for this socket, and how many it holds. */
   pipe: Pipe | undefined;
   piped = 0;
-  /** A byte marked urgent, or perhaps its end, comes next or soon: what it sends is received with a look at that, and not spliced. */
+  /** A byte marked urgent, or perhaps its end, comes next or soon: what it sends is received with care for that, and not spliced. */
   needsCare = false;
-  /** Its end was told of, and may come after what is there: that is told once, and not again when it is reached. */
+  /** The poller has told of its end, which may lie behind unread bytes. It does not tell again when the end is reached. */
   isEnding = false;
   /** It has sent all it will. */
   ended = false;

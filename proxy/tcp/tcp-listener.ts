@@ -1,11 +1,11 @@
+import type { SocketAddress } from "../../common/address.js";
 import { EMFILE, ENFILE, ENOBUFS, EPOLLIN, SHUT_RD, SO_REUSEADDR, SOL_SOCKET } from "../../linux/constants.js";
 import type { Poller, Watch } from "../../linux/poller.js";
 import { closeDescriptor, listenSocket, setKeepalive, setNoDelay, setOption } from "../../linux/socket.js";
 import { acceptedFrom, acceptStream, acceptStreamFrom, AGAIN, shutdownSocket } from "../../linux/stream.js";
-import type { SocketAddress } from "../publication/publication.js";
 import { keepalive } from "./tcp-connection.js";
 
-/** Connections taken in a turn, so that a flood of them on one port leaves the others theirs. */
+/** Connections accepted in a turn, so that a flood of them on one port leaves the others their turn. */
 const acceptedAtOnce = 16;
 const backlog = 4096; // the kernel takes as many as net.core.somaxconn allows
 const ENOMEM = 12;
@@ -31,11 +31,11 @@ export class TcpListener {
     private readonly needsClientAddress: boolean,
     private readonly handlers: ListenerHandlers,
   ) {
-    // What a listener has set its connections inherit: no system call for each.
+    // Connections inherit what is set on their listener: no system call for each.
     setNoDelay(fd);
     setKeepalive(fd, keepalive);
     setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); // or our own connections would keep us from listening again
-    listenSocket(fd, backlog); // a process that has ended may have left it refusing
+    listenSocket(fd, backlog); // an earlier process may have left it refusing
     this.resume();
   }
 
@@ -85,7 +85,7 @@ export class TcpListener {
       else if (isExhaustion(-accepted)) {
         this.pause();
         return this.handlers.onExhausted();
-      } // anything else was the one connection's own failure (accept(2)); others may be queued behind it
+      } // any other error is that of one connection (accept(2)); others may be queued behind it
     }
   }
 }

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import t, { type Test } from "tap";
+import type { SocketAddress } from "../../common/address.js";
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -11,7 +12,6 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
 } from "../../linux/constants.js";
-import type { SocketAddress } from "../../linux/address.js";
 import {
   acceptSocket,
   bindSocket,
@@ -144,19 +144,22 @@ t.test("a container that does not answer counts as one that refused, after a tim
   t.match(proxy.report(), { connections: 0, failedDials: 1 });
 });
 
-t.test("who was being connected to where the container is no more is reset at once", async (t) => {
-  const proxy = new TestProxy(t);
-  const target = silentService(t);
-  const server = await TestServer.start(t, echo);
-  const address = proxy.open(target);
-  const client = TestClient.to(t, address);
-  await until("it is being connected", () => proxy.report().connections === 1);
-  proxy.publications.retarget("web", { ...target });
-  t.match(proxy.report(), { connections: 1, failedDials: 0 }, "told once more where it is, it goes on");
-  proxy.publications.retarget("web", server.address);
-  await until("the reset", () => client.error === "ECONNRESET");
-  t.match(proxy.report(), { connections: 0, failedDials: 1 });
-});
+t.test(
+  "a client whose connection was being made to an address that the container has left is reset at once",
+  async (t) => {
+    const proxy = new TestProxy(t);
+    const target = silentService(t);
+    const server = await TestServer.start(t, echo);
+    const address = proxy.open(target);
+    const client = TestClient.to(t, address);
+    await until("it is being connected", () => proxy.report().connections === 1);
+    proxy.publications.retarget("web", { ...target });
+    t.match(proxy.report(), { connections: 1, failedDials: 0 }, "told once more where it is, it goes on");
+    proxy.publications.retarget("web", server.address);
+    await until("the reset", () => client.error === "ECONNRESET");
+    t.match(proxy.report(), { connections: 0, failedDials: 1 });
+  },
+);
 
 t.test(
   "who is being connected goes on when another process takes the port over, and is reset when it is unpublished",
@@ -433,7 +436,7 @@ t.test("the container learns its clients' addresses, if that is wanted", async (
   }
 });
 
-t.test("a trusted source tells whom it speaks for; without a header in time it is not served", async (t) => {
+t.test("a trusted source tells its client's address; without a header in time it is not served", async (t) => {
   const chunks: Buffer[] = [];
   const server = await TestServer.start(t, (socket) => void socket.on("data", (bytes) => chunks.push(bytes)));
   const proxy = new TestProxy(t);

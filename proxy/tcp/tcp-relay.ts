@@ -1,3 +1,4 @@
+import { familyOf, type SocketAddress } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EADDRNOTAVAIL } from "../../linux/constants.js";
 import type { Poller } from "../../linux/poller.js";
@@ -5,13 +6,13 @@ import { localAddress, peerAddress, resetAndClose } from "../../linux/socket.js"
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import type { BulkTaker, HandedOver } from "./bulk.js";
 import { DialFailures } from "../dial/dial-failures.js";
-import { familyOf, type Dialer } from "../dial/dial.js";
+import type { Dialer } from "../dial/dial.js";
 import type { DescriptorWaiters } from "./descriptor-waiters.js";
 import { HeaderWait } from "./header-wait.js";
 import { Networks } from "../publication/networks.js";
 import type { Pipes } from "./pipes.js";
 import { encodeHeader, type Ends } from "./proxy-protocol.js";
-import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
+import type { Publication, PublicationOptions } from "../publication/publication.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 import { TcpConnection, type ConnectionOwner } from "./tcp-connection.js";
 import { TcpListener } from "./tcp-listener.js";
@@ -26,7 +27,7 @@ export interface TcpTools {
   readonly bulk: BulkTaker;
   /** No source port was left towards a target. */
   onNoSourcePort(publication: Publication, target: SocketAddress): void;
-  /** Connections one publication may have when it does not say. */
+  /** Connections a publication may have if it sets no limit of its own. */
   readonly connectionsAtMost: number;
   /** Told now and then why connections to a container fail. @param reason name of an errno */
   readonly onFailedDials?: (publication: string, reason: string) => void;
@@ -226,7 +227,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
   }
 
   #pass(fd: number, ends: Ends | undefined, rest: Buffer | undefined): void {
-    // Only one that brought a header may have waited for longer than what was prepared for it.
+    // A connection with a header may have waited so long that the target or the prepared socket is gone.
     if (this.#target === undefined || !this.tools.dialer.prepare(familyOf(this.#target.ip))) {
       this.#failures.add(undefined);
       resetAndClose(fd);
@@ -272,7 +273,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     onDrained?.();
   }
 
-  /** To where the container is no more, they would last until their time is over. */
+  /** Connections that are still being opened would go on until their time is over, although the container is no longer there. */
   #giveUpDials(): void {
     for (const connection of [...this.#connections]) connection.giveUpDial();
   }
@@ -287,7 +288,7 @@ export class TcpRelay implements Relay, ConnectionOwner {
     this.#headerWaits.clear();
   }
 
-  /** One deadline for all time limits of all connections, while there are any. */
+  /** One timer for all time limits of all connections, while there are any. */
   #reviewSoon(): void {
     this.#review ??= this.tools.timers.schedule(this.#reviewEvery, () => {
       this.#review = undefined;

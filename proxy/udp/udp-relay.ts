@@ -1,12 +1,7 @@
+import { familyOf, unspecified, type Family, type SocketAddress } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
-import {
-  ClientBatch,
-  ReplyBatch,
-  tellLocalAddress,
-  type ReturnPath,
-  type SentBatch,
-} from "../../linux/datagram-batch.js";
+import { ClientBatch, ReplyBatch, type ReturnPath, type SentBatch } from "../../linux/datagram-batch.js";
 import { acceptClients, rejectClients } from "../../linux/listener.js";
 import type { Poller, Ready, Watch } from "../../linux/poller.js";
 import {
@@ -15,16 +10,17 @@ import {
   localAddress,
   setReceiveBuffer,
   setReuseByOwn,
+  tellDestinations,
   udpSocket,
 } from "../../linux/socket.js";
 import { AGAIN, startConnecting } from "../../linux/stream.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import { errorCode } from "../../common/errors.js";
 import { DialFailures } from "../dial/dial-failures.js";
-import { familyOf, isExhausted } from "../dial/dial.js";
+import { isExhausted } from "../dial/dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "../publication/networks.js";
-import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
+import type { Publication, PublicationOptions } from "../publication/publication.js";
 import type { SourcePorts } from "../dial/source-ports.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 
@@ -38,7 +34,7 @@ export interface UdpTools {
   readonly onFailedDials?: (publication: string, reason: string) => void;
 }
 
-/** Bytes that may wait to be passed on, at the port and at each flow; of a flow as far as the system lets an ordinary user. */
+/** Bytes that may wait to be passed on, at the port and at each flow; at a flow as many as the system allows an ordinary user. */
 const flowBuffer = 4 << 20;
 
 const batchSize = 64;
@@ -101,7 +97,7 @@ export class UdpRelay implements Relay {
     private readonly options: Required<PublicationOptions>,
     private readonly fd: number,
   ) {
-    tellLocalAddress(fd);
+    tellDestinations(fd);
     this.#allowed = new Networks(options.allowFrom);
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
     this.#target = publication.target;
@@ -109,12 +105,13 @@ export class UdpRelay implements Relay {
     this.#now = tools.timers.now();
     this.#watch = tools.poller.watch(fd, EPOLLIN, () => this.#onClients());
     if (publication.target === undefined) rejectClients(fd);
-    else acceptClients(fd); // a process that has ended may have left it refusing
+    else acceptClients(fd); // an earlier process may have left it refusing
   }
 
   retarget(target: SocketAddress | undefined): void {
     if (!this.#open) return;
-    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows(); // the next datagram of each client goes to the new target
+    // The next datagram of each client goes to the new target.
+    if (target?.ip !== this.#target?.ip || target?.port !== this.#target?.port) this.#dropFlows();
     this.#target = target;
     if (target === undefined) return rejectClients(this.fd);
     this.#targetAddress = encodeAddress(target);
@@ -162,7 +159,7 @@ export class UdpRelay implements Relay {
   onReply(flow: Flow): void {
     collectFor(this);
     const collected = replies.collect(flow.fd, flow.path);
-    // ECONNREFUSED: nobody listened in the container just then. The flow stays for when somebody does.
+    // ECONNREFUSED: nothing listened in the container at that moment. The flow stays for when something does.
     if (collected <= 0) {
       if (collected < 0 && collected !== AGAIN) this.#failures.add(-collected);
       return;
@@ -266,13 +263,13 @@ export class UdpRelay implements Relay {
     return result === 0;
   }
 
-  /** Others may want what the kernel chooses, but no client is to be turned away for that. */
+  /** Others may want the port that the kernel chooses, but no client is turned away for that. */
   #tellShortage(target: SocketAddress): void {
     this.#counters.withoutSourcePort++;
     this.tools.onNoSourcePort(this.publication, target);
   }
 
-  #socket(family: "ipv4" | "ipv6"): number | undefined {
+  #socket(family: Family): number | undefined {
     for (;;) {
       try {
         return udpSocket(family);
@@ -322,13 +319,13 @@ export class UdpRelay implements Relay {
 }
 
 /**
- * A port that is not ours already is taken only if it is nobody's. It is shared with our own flows alone: with SO_REUSEADDR any
+ * A port that is not ours already is taken only if nobody has it. It is shared with our own flows alone: with SO_REUSEADDR any
  * user of the host could bind it as well, connect to the same target, and have the replies.
  */
 function bindFlow(fd: number, target: SocketAddress, port: number, isShared: boolean): boolean {
   try {
     if (isShared) setReuseByOwn(fd, true);
-    bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });
+    bindSocket(fd, { ip: unspecified[familyOf(target.ip)], port });
     if (!isShared) setReuseByOwn(fd, true);
     return true;
   } catch (error) {

@@ -1,3 +1,4 @@
+import { bracketed } from "../../common/address.js";
 import type {
   ContainerFacts,
   DaemonFacts,
@@ -245,9 +246,11 @@ function aboutHolder(container: string, holder: Holder): Finding {
 
 function describeHolder({ pid, command, listeners }: Holder): string {
   const who = pid === undefined ? "a program that could not be seen" : `${command ?? "a program"} (pid ${pid})`;
+  const transportsAt = (ip: string) => [
+    ...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport)),
+  ];
   const places = [...new Set(listeners.map(({ ip }) => ip))].map(
-    (ip) =>
-      `${[...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport))].join("+")} ${ip.includes(":") ? `[${ip}]` : ip}`,
+    (ip) => `${transportsAt(ip).join("+")} ${bracketed(ip)}`,
   );
   return `${who} listens at ${places.join(", ")}`;
 }

@@ -33,7 +33,8 @@ function takeoverProblem(): string | undefined {
   );
   return why === undefined
     ? undefined
-    : `the rules of a takeover cannot be loaded in a network namespace (${why}); the kernel needs network namespaces and nf_tables with sets that expire`;
+    : `the rules of a takeover cannot be loaded in a network namespace (${why}); ` +
+        "the kernel needs network namespaces and nf_tables with sets that expire";
 }
 
 function failureOf(work: () => void): string | undefined {

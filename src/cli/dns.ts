@@ -33,7 +33,7 @@ export function encodeQuestion(name: string, type: string): string {
     );
   if (name !== "." && keyOfText(name) === undefined) throw problem("labels have 1 to 63 bytes, names 255 at most");
   const wireType = nameOfType(type.toUpperCase());
-  if (recordTypes.toType(wireType) === 0) throw problem(`${type} is no record type`);
+  if (recordTypes.toType(wireType) === 0) throw problem(`${type} is not a record type`);
   try {
     const id = Math.floor(Math.random() * 65536);
     const edns: Answer = {
@@ -55,14 +55,14 @@ export function encodeQuestion(name: string, type: string): string {
   }
 }
 
-/** What the daemon is asked to forget. Throws BAD_QUESTION. */
+/** The request to forget cached answers. Throws BAD_QUESTION. */
 export function flushRequest(name: string | undefined): { readonly name?: string } {
   if (name === undefined) return {};
   if (keyOfText(name) === undefined)
     throw new PontoonError(
       "BAD_QUESTION",
       name,
-      `${name} is no name in DNS: labels have 1 to 63 bytes, names 255 at most; write a name, or none for all`,
+      `${name} is not a name in DNS: labels have 1 to 63 bytes, names 255 at most; write a name, or none for all`,
     );
   return { name };
 }

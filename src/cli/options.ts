@@ -2,7 +2,7 @@ import { InvalidArgumentError } from "commander";
 import { Networks } from "../../proxy/publication/networks.js";
 import { canonicalAddress } from "../../common/address.js";
 
-// Values of options. Each throws commander's InvalidArgumentError: wrong usage, said with what to write.
+// Values of options. Each throws commander's InvalidArgumentError for wrong usage, with what to write instead.
 
 /** @returns the address in its canonical form */
 export function addressOption(value: string): string {
@@ -37,7 +37,7 @@ export function secondsOption(value: string): number {
   return Math.round(seconds * 1000);
 }
 
-/** As {@link secondsOption}, for a time that cannot be none at all. */
+/** As {@link secondsOption}, for a time that cannot be 0. */
 export function someSecondsOption(value: string): number {
   const ms = secondsOption(value);
   if (ms === 0) throw new InvalidArgumentError("write more than 0 seconds.");

@@ -4,7 +4,7 @@ import { printable, printableJson } from "../../common/printable.js";
 
 // All that the command prints goes through here: names, labels, reasons and rules are other people's text.
 
-/** As a shell tells of a program that SIGPIPE has ended: `pontoon status | head -1` is nobody's mistake. */
+/** The exit code that a shell gives a program ended by SIGPIPE: `pontoon status | head -1` is not a mistake. */
 const readerHasGone = 128 + constants.signals.SIGPIPE;
 
 /** Prints lines. */
@@ -37,7 +37,7 @@ export function writeUsage(text: string): void {
   tell(text.split("\n").map(printable).join("\n"));
 }
 
-/** Ends the process when it cannot be printed. */
+/** Prints, and ends the process when that fails. */
 function print(text: string): void {
   written(process.stdout, text, (error) => {
     if (errorCode(error) === "EPIPE") process.exit(readerHasGone);
@@ -46,7 +46,7 @@ function print(text: string): void {
   });
 }
 
-/** Who does not hear it has the exit code. */
+/** If it cannot be printed, the exit code tells. */
 function tell(text: string): void {
   written(process.stderr, text, () => {});
 }

@@ -67,7 +67,8 @@ t.test("publish says what it published as docker port does", async (t) => {
   const { run, asked } = await command(t, [web]);
   t.same(await run("publish", "web", "80"), { code: 0, out: "80/tcp -> 0.0.0.0:49154\n", err: "" });
   const words =
-    "publish web 80 443/udp -P --ip 0::1 --proxy-protocol v2 --accept-proxy-protocol 10.0.0.1 --allow 10.0.0.0/8 --allow fd00::/8 --max-connections 5 --drain 0 --connect-timeout 1.5 --udp-idle 60 --json";
+    "publish web 80 443/udp -P --ip 0::1 --proxy-protocol v2 --accept-proxy-protocol 10.0.0.1 --allow 10.0.0.0/8 " +
+    "--allow fd00::/8 --max-connections 5 --drain 0 --connect-timeout 1.5 --udp-idle 60 --json";
   const { code, out } = await run(...words.split(" "));
   t.equal(code, 0);
   t.same(JSON.parse(out), [web]);
@@ -146,7 +147,7 @@ t.test("port shows what is published", async (t) => {
   t.same(asked, ["GET /v1/ports", ...Array<string>(4).fill("GET /v1/ports?container=web")]);
 });
 
-t.test("nothing published is no line, and a refusal is one", async (t) => {
+t.test("nothing published prints no line, a refusal prints one", async (t) => {
   t.same(await (await command(t, [])).run("port", "web"), { code: 0, out: "", err: "" });
   const { run } = await command(t, { code: "NO_SUCH_CONTAINER", message: "there is no container web" }, 400);
   for (const words of ["publish web 80", "unpublish web", "port web"])

@@ -1,3 +1,4 @@
+import { formatAddress } from "../../common/address.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
 import { PontoonError } from "../../common/errors.js";
 import { matcherOf, parsePortSpec } from "../ports/spec.js";
@@ -19,7 +20,7 @@ export function publishRequest(container: string, specs: readonly string[], flag
   };
 }
 
-/** What the daemon is asked to publish no more. Throws PORT_SPEC_INVALID. */
+/** The request to unpublish. Throws PORT_SPEC_INVALID. */
 export function unpublishRequest(container: string, specs: readonly string[]): UnpublishRequest {
   for (const spec of specs) parsePortSpec(spec);
   return { container, specs };
@@ -46,7 +47,7 @@ export function rowsOfPort(rows: readonly PortRow[], container: string, port: st
 
 /** What `docker port CONTAINER PORT` prints: `0.0.0.0:8080`, `[::]:8080`. */
 export function addressText({ ip, hostPort }: PortRow): string {
-  return `${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
+  return formatAddress({ ip, port: hostPort });
 }
 
 /** What `docker port CONTAINER` prints: `80/tcp -> 0.0.0.0:8080`. */

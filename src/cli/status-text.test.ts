@@ -52,7 +52,14 @@ const container: ContainerStatus = {
 t.test("a host without anything is told in four lines and two sentences", (t) => {
   t.equal(
     statusText(base).join("\n"),
-    "pontoon 1.2.3, pid 10\ndocker         Docker 20.10.24\npontoon-dns    running, pid 20, 52 MB\npontoon-proxy  running, pid 30, 48 MB; 3 sockets published, 12 connections\n\nNo user-defined networks.\n\nNo running containers.",
+    `pontoon 1.2.3, pid 10
+docker         Docker 20.10.24
+pontoon-dns    running, pid 20, 52 MB
+pontoon-proxy  running, pid 30, 48 MB; 3 sockets published, 12 connections
+
+No user-defined networks.
+
+No running containers.`,
   );
   t.end();
 });

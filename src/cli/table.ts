@@ -5,7 +5,7 @@ export function formatTable(header: readonly string[], rows: readonly (readonly 
   return formatRows([header, ...rows]);
 }
 
-/** The same without a header. A cell is laid out as it is printed, so that none makes a row or a column of its own. */
+/** The same without a header. Cells are made printable before they are laid out, so that none forges a row or a column. */
 export function formatRows(rows: readonly (readonly string[])[]): string[] {
   const cells = rows.map((row) => row.map(printable));
   const widths: number[] = [];

@@ -23,7 +23,7 @@ export interface ControlSources {
   records(): RecordRow[];
   /** Asks the running server as a container would. @param query a DNS message */
   query(container: string, query: Buffer): Promise<Explanation>;
-  /** @param name of every name without one  @returns how many kept answers were forgotten */
+  /** @param name of every name without one  @returns how many cached answers were forgotten */
   flush(name: string | undefined): Promise<number>;
   /** @param container all of the host's without one */
   ports(container: string | undefined): Promise<readonly PortRow[]>;
@@ -97,7 +97,7 @@ export class ControlApi {
   }
 }
 
-/** 400 for what the caller did wrong; fastify says so itself for a body it cannot read. */
+/** 400 for the caller's mistakes; fastify itself answers so for a body it cannot read. */
 function statusOfError(error: unknown): number {
   if (error instanceof PontoonError || error instanceof z.ZodError) return 400;
   return (error as { statusCode?: number }).statusCode ?? 500;

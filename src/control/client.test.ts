@@ -62,7 +62,7 @@ t.test("without a daemon one is told how to get one", async (t) => {
   await t.rejects(dying.get("/x"), { code: "NO_DAEMON", message: /does not answer/ });
 });
 
-t.test("an answer that breaks off is no answer", async (t) => {
+t.test("an answer that breaks off does not count", async (t) => {
   const { client: control } = await client(t, (_, response) => {
     response.writeHead(200, { "content-length": 100 }).write("[", () => response.socket?.destroy());
   });

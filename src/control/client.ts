@@ -51,7 +51,8 @@ export class ControlClient {
       return new PontoonError(
         "NO_DAEMON",
         this.socketPath,
-        `no pontoon daemon answers on ${this.socketPath}; start one (\`systemctl start pontoon\`, or \`sudo npm start\` in the clone), or give --run-dir`,
+        `no pontoon daemon answers on ${this.socketPath}; ` +
+          "start one (`systemctl start pontoon`, or `sudo npm start` in the clone), or give --run-dir",
       );
     if (code === "EACCES")
       return new PontoonError(

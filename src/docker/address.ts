@@ -53,7 +53,7 @@ export function parseDockerAddress(text: string, environment: Environment): Dock
     case "ssh":
       return sshAddress(text, invalid);
     case "npipe":
-      throw invalid(`named pipes are of Windows; ${forms}`);
+      throw invalid(`named pipes exist on Windows only; ${forms}`);
     case "fd":
       throw invalid(`fd:// is where dockerd listens, not where it is reached; ${forms}`);
     default:
@@ -93,7 +93,7 @@ function sshAddress(text: string, invalid: (why: string) => PontoonError): Docke
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (!url || url.hostname === "" || url.hostname.startsWith("-"))
     throw invalid("names no host; write ssh://user@host or ssh://user@host:port");
-  if (url.password !== "") throw invalid("a password cannot be given here; let ssh have a key for that user");
+  if (url.password !== "") throw invalid("a password cannot be given here; give ssh a key for that user");
   if (url.search !== "" || url.hash !== "")
     throw invalid("has more than a user, a host, a port and a socket's path; write ssh://user@host");
   const user = decodeURIComponent(url.username);
@@ -123,7 +123,7 @@ function tlsFiles(required: boolean, environment: Environment): TlsFiles | undef
       folder,
       "ca.pem",
       "is not there",
-      "copy the certificate of whoever signed dockerd's to it",
+      "copy the certificate of the CA that signed dockerd's there",
     );
   if ((files.cert === undefined) !== (files.key === undefined))
     throw certificateProblem(

@@ -6,16 +6,16 @@ import { connect as connectTls } from "node:tls";
 import { inspect } from "node:util";
 import type { DockerAddress, TlsFiles } from "./address.js";
 
-/** Connections through ssh at once: sshd refuses more than ten that are not yet let in, by default. */
+/** Connections through ssh at once: by default sshd refuses more than ten that have not logged in yet. */
 const sshAtOnce = 8;
-/** A connection that was not used for so long is closed, ms. */
+/** A connection that has not been used for this time is closed, ms. */
 const idleTime = 5000;
 const sshConnectTime = 20; // s
 const lastWordsAtMost = 4096;
 
 /** Makes connections to a dockerd for HTTP requests. The owner destroys it. */
 export function agentFor(address: DockerAddress): Agent {
-  // As Node's own agent, which is not used because it chooses the connection by itself.
+  // As with Node's own agent, which is not used because it chooses the connection by itself.
   const agent = new Agent({
     keepAlive: true,
     timeout: idleTime,
@@ -52,7 +52,7 @@ function tlsConnection(host: string, port: number, { ca, cert, key, verify }: Tl
   });
 }
 
-/** As the docker command calls it, but never asking for a password: nobody is there to give one. */
+/** As the docker command runs it, but never asking for a password: nobody is there to give one. */
 export function sshArguments({ user, host, port, socket }: DockerAddress & { kind: "ssh" }): string[] {
   return [
     ...["-T", "-o", "BatchMode=yes", "-o", `ConnectTimeout=${sshConnectTime}`],
@@ -102,7 +102,7 @@ class SshStream extends Duplex {
     done(error);
   }
 
-  // What HTTP asks of a socket, and a pipe has not.
+  // What HTTP wants of a socket, and a pipe does not have.
   setKeepAlive(): this {
     return this;
   }

@@ -1,9 +1,11 @@
 import { get, type Agent } from "node:http";
-import Dockerode from "dockerode";
+import type Dockerode from "dockerode";
+import { withDeadline } from "../../common/deadline.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";
+import { loadDockerode } from "./dockerode.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { ListScanner, type Listed } from "./list-scanner.js";
 import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
@@ -13,7 +15,7 @@ import { reasonOf } from "./unreachable.js";
 /** How long one request may take, ms. A container's inspect waits for its start to end, which takes seconds at times. */
 const requestTime = 30_000;
 
-/** Of what dockerd says about one thing, bytes; reading more would hold up everybody else. */
+/** Bytes that are read about one thing; reading more would hold up everybody else. */
 const inspectAtMost = 4 << 20;
 
 const wantedEvents = ["create", "start", "die", "destroy", "rename", "update", "connect", "disconnect", "remove"];
@@ -27,7 +29,7 @@ export interface EngineIdentity {
   readonly kernel: string;
 }
 
-/** What is asked before dockerd is spoken to. */
+/** Checks before dockerd is spoken to. */
 export interface EngineChecks {
   /** Rejects when a connection would do harm. */
   mayConnect(): Promise<void>;
@@ -35,11 +37,11 @@ export interface EngineChecks {
   recognise(identity: EngineIdentity): void;
 }
 
-/** The Docker engine's API, as far as pontoon uses it. Every call ends, be it with an error. */
+/** The Docker engine's API, as far as pontoon uses it. Every call ends, if only with an error. */
 export class Engine {
   readonly #docker: Dockerode;
   readonly #agent: Agent;
-  /** Only a subscription connects anew: a request that finds dockerd gone must not have it started again. */
+  /** Only a subscription connects anew: a request that finds dockerd gone must not start it again. */
   #isOpen: boolean;
 
   /**
@@ -74,7 +76,7 @@ export class Engine {
         id,
         listed.name,
         listed.state === "running",
-        `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads of one container`,
+        `what dockerd says about it is more than the ${inspectAtMost >> 20} MB that pontoon reads about a container`,
       )
     );
   }
@@ -110,7 +112,7 @@ export class Engine {
     return all;
   }
 
-  /** The answer's body as it comes: the library would wait for all of it. Rejects with the status code of a refusal. */
+  /** The answer's body as it comes, where the library would wait for all of it. Rejects with the status code of a refusal. */
   #get(path: string): Promise<AsyncIterable<Buffer>> {
     this.#open();
     return new Promise((resolve, reject) => {
@@ -207,6 +209,7 @@ function dockerodeWith(agent: Agent): Dockerode {
   const { DOCKER_HOST } = process.env;
   delete process.env.DOCKER_HOST;
   try {
+    const Dockerode = loadDockerode();
     const options = { protocol: "http" as const, host: "docker", port: 80, agent }; // the published type knows no agent
     return new Dockerode(options);
   } finally {
@@ -226,11 +229,7 @@ function limit(): AbortSignal {
 
 /** Fails when dockerd does not answer in time; what comes later is not used. */
 async function within<Value>(answer: Promise<Value>, what: string): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${requestTime / 1000} s`)), requestTime);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  return withDeadline(requestTime, answer, () => new Error(`${what}: no answer within ${requestTime / 1000} s`));
 }
 
 async function orGone<Value>(inspect: () => Promise<Value>): Promise<Value | undefined> {

@@ -24,7 +24,7 @@ t.test("an event is reduced to what it is about", (t) => {
   t.end();
 });
 
-t.test("what is no event is passed over", (t) => {
+t.test("what is not an event is skipped", (t) => {
   const cases: [what: string, line: string][] = [
     ["nothing", ""],
     ["half of one", JSON.stringify(started).slice(0, 40)],

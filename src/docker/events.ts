@@ -1,4 +1,4 @@
-/** An event, reduced to what it is about: it only says "look again". */
+/** An event, reduced to what it is about: it only tells where to look again. */
 export interface DockerEvent {
   readonly type: "container" | "network";
   readonly action: string;
@@ -55,7 +55,10 @@ export class EventLines {
   }
 }
 
-/** Reads one event; undefined when it is not one. Attributes may be overruled by labels of the same name (facts 6.1). */
+/**
+ * Reads one event; undefined when it is not one. dockerd adds a container's labels to an event's attributes, so a label may
+ * stand in the place of one.
+ */
 export function readEvent(line: string): DockerEvent | undefined {
   if (!line.trimEnd().endsWith("}")) return undefined;
   let raw: { Type?: unknown; Action?: unknown; Actor?: { ID?: unknown; Attributes?: Record<string, unknown> } };

@@ -8,7 +8,7 @@ import { Joins } from "./joins.js";
 import { InspectQueue } from "./inspect-queue.js";
 
 const relistEvery = 60_000; // ms
-/** When a look that failed is made again, ms; while dockerd is away, its return brings a listing. */
+/** When a look that failed is repeated, ms. While dockerd is away nothing is: its return brings a listing. */
 const lookAgainAfter = 2000;
 const listingAtMost = 10_000; // ms
 const reconnectAfter = [100, 200, 500, 1000, 2000]; // ms
@@ -47,7 +47,7 @@ export class Feed {
   /** Everything is being looked at, networks first. */
   #isListing = false;
   #failures = 0;
-  /** Code of why dockerd is not followed although it is there. */
+  /** Code of the reason why dockerd is not followed although it is there. */
   #refusal: string | undefined;
   #session = 0;
 
@@ -66,6 +66,11 @@ export class Feed {
       (id) => this.#lookAtNetwork(id),
       (id, error) => this.#lookFailed("network", id, error),
     );
+  }
+
+  /** Major version of the engine; 0 while it is not followed. */
+  get engineMajor(): number {
+    return this.state.kind === "following" ? parseInt(this.state.version, 10) : 0;
   }
 
   start(): void {
@@ -126,7 +131,7 @@ export class Feed {
     }
   }
 
-  /** Said once per outage and kind of refusal, however often the connection is tried. */
+  /** Logged once for each outage and kind of refusal, however often the connection is tried. */
   #lost(reason: string, code?: string): void {
     this.#session++;
     this.isBehind = false;
@@ -225,7 +230,7 @@ export class Feed {
       if (!container) return this.#forget(id);
       if (gateway) this.inventory.putGateways(gateway.network, gateway.endpoints);
       else if (!this.#needsGateway(container)) this.inventory.removeGateway(id);
-      // What is too much to be looked at is known from its networks alone.
+      // A container that is too large to be inspected is known from its networks alone.
       const endpoints = container.partial ? (this.inventory.containers.get(id)?.endpoints ?? []) : container.endpoints;
       this.inventory.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
       if (container.running) this.joins.end(id);
@@ -233,7 +238,7 @@ export class Feed {
   }
 
   /**
-   * Whether it is to be looked up which address a container has on docker_gwbridge, of which no event tells. Once all is
+   * Whether to look up which address a container has on docker_gwbridge, since no event tells. Once all is
    * listed: a listing looks at that network before any container, and nothing changes for one that is as it was.
    */
   #mayHaveGateway(container: Container): boolean {
@@ -266,7 +271,7 @@ export class Feed {
       this.inventory.putNetwork(found.network);
       this.inventory.putListed(found.network, found.endpoints);
       const listed = new Set(found.endpoints.map(({ container }) => container));
-      // Of those on one that was not known it was not known either whether they have a gateway.
+      // While a network was not known, it was not known either whether its containers have a gateway there.
       const isNews = isNew && this.state.kind === "following" && found.network.driver !== "bridge";
       for (const container of this.inventory.containersOn(id))
         if (isNews || !listed.has(container)) this.#containers.request(container);
@@ -287,7 +292,7 @@ export class Feed {
     }
     const joining = this.joins.isJoining(id);
     if (joining || this.#leaving.has(id)) return container;
-    // What a listing shows had died unseen: no event will say that it leaves.
+    // What a listing shows as dead had died unseen: no event will tell that it leaves.
     const diesNow = this.state.kind === "following" && this.inventory.containers.get(id)?.running === true;
     if (!diesNow) return { ...container, endpoints: container.endpoints.map(withoutAddress) };
     const timer = setTimeout(() => {

@@ -1,15 +1,15 @@
-/** How often a look that was overtaken by news is thrown away before its result is taken all the same. */
+/** How often a look that was overtaken by news is discarded before its result is taken all the same. */
 const overtakenAtMost = 5;
 
 interface Look {
-  /** Asked again while under way: what it brings may be old. */
+  /** It was asked for again while under way: its result may be old. */
   again: boolean;
   overtaken: number;
 }
 
 /** Most looks at once. One at a container that is just starting waits until it has: the others must not wait for it. */
 const looksAtMost = 48;
-/** Of those, how many at what is only listed: more make dockerd and this process hold each other up, and take no less time. */
+/** How many of them at what is only listed: with more, dockerd and this process hold each other up, and nothing is gained. */
 const listedAtMost = 3;
 /** A look that takes longer waits for something in dockerd, ms: another may be made beside it. */
 const patience = 100;
@@ -51,7 +51,7 @@ export class InspectQueue {
     this.#next();
   }
 
-  /** As {@link request}, for things nothing is known to have happened to: what there is news of goes first. */
+  /** As {@link request}, for things of which there is no news: those with news go first. */
   requestListed(ids: Iterable<string>): void {
     for (const id of ids) {
       const known = this.#looks.get(id);

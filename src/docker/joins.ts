@@ -28,13 +28,13 @@ export class Joins {
     return this.#byContainer.has(container);
   }
 
-  /** Ends what has taken too long. */
+  /** Ends joins that have taken too long. */
   expire(): void {
     for (const [container, networks] of this.#byContainer)
       if ([...networks.values()].every((until) => until <= this.now())) this.end(container);
   }
 
-  /** Ends all: nobody will say when they are over. */
+  /** Ends all, since nobody will tell when they are over. */
   clear(): void {
     if (this.#byContainer.size === 0) return;
     this.#byContainer.clear();

@@ -10,8 +10,8 @@ export interface Listed {
 const textAtMost = 1024;
 
 /**
- * Reads ids, names and states from a list of Docker's, piece by piece as it comes: one container of it may say megabytes
- * about itself, which is neither kept nor waited for. `[{"Id":"…","Names":["/…"],"State":"…",…},…]`
+ * Reads ids, names and states from a list of Docker's, piece by piece as it comes: a container in it may have megabytes
+ * of data, which are neither kept nor waited for. `[{"Id":"…","Names":["/…"],"State":"…",…},…]`
  */
 export class ListScanner {
   readonly #decoder = new TextDecoder();

@@ -233,7 +233,7 @@ t.test("what is more than is kept of one container is left out, and said", (t) =
     container({ NetworkSettings: { Networks: Object.fromEntries(networks.map((raw, index) => [`n${index}`, raw])) } });
   t.same(on({ Aliases: names(1000) }).excess, undefined);
   const many = on({ Aliases: names(320_000) }, { Aliases: ["short"] });
-  t.same(many.excess, { reason: "it has 320000 names on a network; pontoon keeps 1000 of one container", names: true });
+  t.same(many.excess, { reason: "it has 320000 names on a network; pontoon keeps 1000 for a container", names: true });
   t.same(
     many.endpoints.map(({ aliases }) => aliases.length),
     [1000, 1],
@@ -296,7 +296,8 @@ t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (
   const after = (error: string, running = false) =>
     container({ State: { Running: running, Error: error }, HostConfig: { PortBindings: bindings } }).unboundPort;
   const failed = (what: string) =>
-    `failed to set up container networking: driver failed programming external connectivity on endpoint web (97bc): failed to bind host port ${what}: address already in use`;
+    "failed to set up container networking: driver failed programming external connectivity on endpoint web (97bc): " +
+    `failed to bind host port ${what}: address already in use`;
   for (const [what, ip, hostPort, containerPort, transport] of [
     ["for 10.77.0.1:9090:172.17.0.3:80/tcp", "10.77.0.1", 9090, 80, "tcp"],
     ["for [::]:9090:[fd00::2]:80/tcp", "::", 9090, 80, "tcp"],

@@ -2,7 +2,7 @@ import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
-import { canonicalAddress } from "../../common/address.js";
+import { canonicalAddress, unspecified, type Family } from "../../common/address.js";
 import type {
   DockerPort,
   Container,
@@ -17,7 +17,7 @@ import type {
 // Docker's answers are read defensively: a field that is missing or odd costs that field, never the container.
 
 const bridgeOption = "com.docker.network.bridge";
-/** What is read of an error of dockerd's, characters. */
+/** Characters that are read of an error of dockerd's. */
 const errorAtMost = 4096;
 
 type Loose = Record<string, unknown>;
@@ -72,7 +72,7 @@ export function containerOf(info: ContainerInspectInfo): Container {
   };
 }
 
-/** What is kept of a container that has more than is looked at. */
+/** What is kept of a container beyond the limits. */
 export function containerTooLarge(id: string, name: string, running: boolean, reason: string): Container {
   return {
     ...containerOf({ Id: id, Name: name } as ContainerInspectInfo),
@@ -91,7 +91,7 @@ class Kept {
   first<Item>(all: readonly Item[], most: number, what: string, names = false): Item[] {
     if (all.length > most && (!this.excess || (names && !this.excess.names)))
       this.excess = {
-        reason: `it has ${all.length} ${what}; pontoon keeps ${most} of one container`,
+        reason: `it has ${all.length} ${what}; pontoon keeps ${most} for a container`,
         names: names || what === "networks",
       };
     return all.slice(0, most);
@@ -138,7 +138,7 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
   return { network, endpoints };
 }
 
-/** What `GET /info` says about how a dockerd was started. */
+/** What `GET /info` tells about how a dockerd was started. */
 export interface EngineInfo {
   readonly liveRestore: boolean;
   /** It runs without root, in namespaces of its own. */
@@ -165,12 +165,12 @@ function publishing(options: Readonly<Record<string, string>>): Pick<Network, "h
   const hostBinding = canonicalAddress(options[`${bridgeOption}.host_binding_ipv4`] ?? "");
   const unbound = { ...unboundIn("ipv4", options), ...unboundIn("ipv6", options) };
   return {
-    ...(hostBinding !== undefined && hostBinding !== "0.0.0.0" && { hostBinding }),
+    ...(hostBinding !== undefined && hostBinding !== unspecified.ipv4 && { hostBinding }),
     ...(Object.keys(unbound).length > 0 && { unbound }),
   };
 }
 
-function unboundIn(family: "ipv4" | "ipv6", options: Readonly<Record<string, string>>): Network["unbound"] {
+function unboundIn(family: Family, options: Readonly<Record<string, string>>): Network["unbound"] {
   const mode = options[`${bridgeOption}.gateway_mode_${family}`];
   return mode === "routed" || mode === "isolated" ? { [family]: mode satisfies UnboundMode } : {};
 }
@@ -228,7 +228,7 @@ function publishedPorts(raw: unknown): DockerPort[] {
     const [port] = exposedPorts({ [key]: {} });
     if (!port || !Array.isArray(bindings)) return [];
     return bindings.map(object).flatMap(({ HostIp, HostPort }) => {
-      const [ip, hostPort] = [text(HostIp) || "0.0.0.0", Number(text(HostPort))];
+      const [ip, hostPort] = [text(HostIp) || unspecified.ipv4, Number(text(HostPort))];
       return hostPort > 0 && hostPort <= 65_535 ? [{ transport: port[1], ip, hostPort, containerPort: port[0] }] : [];
     });
   });
@@ -250,8 +250,8 @@ function wantedUdp(raw: unknown): Pick<Container, "wantedUdp"> {
 }
 
 /**
- * What the last start says to have failed with in Docker 28, `failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address
- * already in use`, and 29, `failed to bind host port [::]:80/tcp: address already in use`.
+ * The port for which the last start failed. Docker 28 says `failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address
+ * already in use`, Docker 29 `failed to bind host port [::]:80/tcp: address already in use`.
  * @param wanted what the container is to publish
  */
 function unboundPort(error: string, wanted: readonly DockerPort[]): { unboundPort?: DockerPort } {

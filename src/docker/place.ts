@@ -4,7 +4,7 @@ export type DockerdPlace =
   | { readonly kind: "remote" }
   /** At the other end of its socket is a process that cannot be seen from here. */
   | { readonly kind: "unseen" }
-  /** On this machine, but which process it is cannot be told: a proxy stands before it, and several run. */
+  /** On this machine, but it cannot be told which process it is: there is a proxy in front, and several dockerds run. */
   | { readonly kind: "untold" }
   | {
       readonly kind: "seen";
@@ -15,21 +15,21 @@ export type DockerdPlace =
 
 /**
  * Why pontoon does not serve the dockerd found at `host`, in one sentence with the remedy; undefined when it does.
- * @param isRootless as its API tells; it then lives in a network namespace of its own, and needs no other care
+ * @param isRootless as its API tells; it then lives in a network namespace of its own, and needs nothing else
  */
 export function refusalOf(host: string, place: DockerdPlace, isRootless: boolean): string | undefined {
   switch (place.kind) {
     case "remote":
       return `the dockerd at ${host} is on another machine; run pontoon where its containers are`;
     case "unseen":
-      return `the process behind ${host} cannot be seen from here; if pontoon runs in a container, run that with --pid host`;
+      return `the process behind ${host} cannot be seen from here; if pontoon runs in a container, run that container with --pid host`;
     case "untold":
       return undefined;
     case "seen":
       if (!place.shares.pid)
         return `the dockerd at ${host} runs in another container, with process ids of its own; run pontoon inside that container`;
       if (!place.shares.net && !isRootless)
-        return `the dockerd at ${host} lives in another network namespace; if pontoon runs in a container, run that with --network host`;
+        return `the dockerd at ${host} lives in another network namespace; if pontoon runs in a container, run that container with --network host`;
       return undefined;
   }
 }
@@ -40,8 +40,8 @@ export function rootOf(place: DockerdPlace): string {
 }
 
 /**
- * The root directory whose /etc/resolv.conf describes the network upstreams are asked from: dockerd's, but of a rootless
- * one, whose own network is another, ours.
+ * The root directory whose /etc/resolv.conf describes the network upstreams are asked from: dockerd's. For a rootless
+ * dockerd, whose own network is another, it is ours.
  */
 export function resolvConfRootOf(place: DockerdPlace): string {
   return place.kind === "seen" && !place.shares.net ? "" : rootOf(place);

@@ -62,7 +62,7 @@ t.test("the servers dockerd says it forwards to are read", (t) => {
   t.same(
     parseExternalServers("# ExtServers: [nonsense host() 10.0.0.2]"),
     [{ ip: "10.0.0.2", fromHost: false }],
-    "what is no address is passed over",
+    "what is not an address is skipped",
   );
   t.end();
 });

@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 
-// Whose file it is may write anything into it: it is read in one pass, and no more is kept than a resolver would use.
+// The owner of the file may write anything into it: it is read in one pass, and no more is kept than a resolver would use.
 
 /** What a resolv.conf says (resolv.conf(5)). */
 export interface ResolvConf {
@@ -20,7 +20,7 @@ const addressAtMost = 64;
 const externalStart = "# ExtServers: [";
 const hostStart = "host(";
 
-/** Reads a resolv.conf. Lines that make no sense are passed over, as the C library does, and so is what is too long or too much. */
+/** Reads a resolv.conf. Lines that make no sense are skipped, as in the C library, and so is what is too long or too much. */
 export function parseResolvConf(content: string): ResolvConf {
   const nameservers: string[] = [];
   let search: string[] = [];
@@ -47,7 +47,7 @@ export interface ExternalServer {
   readonly fromHost: boolean;
 }
 
-/** The `# ExtServers: [host(10.0.0.2) 8.8.8.8]` comment (facts 1.7); undefined when there is none. */
+/** The `# ExtServers: [host(10.0.0.2) 8.8.8.8]` comment that Docker 25 and later write; undefined when there is none. */
 export function parseExternalServers(content: string): ExternalServer[] | undefined {
   for (const line of linesOf(content)) {
     const end = line.trimEnd().length - 1;
@@ -65,7 +65,7 @@ function externalServer(entry: string): ExternalServer | undefined {
   return isAddress(ip, entry) ? { ip, fromHost } : undefined;
 }
 
-/** @param whole what it was written as: with it, nothing long is looked at */
+/** @param whole the entry as it was written, so that nothing long is looked at */
 function isAddress(ip: string, whole: string): boolean {
   return whole.length <= addressAtMost && isIP(ip) !== 0;
 }
@@ -92,7 +92,7 @@ function endOfWords(line: string): number {
   return Math.min(hash < 0 ? line.length : hash, semicolon < 0 ? line.length : semicolon);
 }
 
-/** The handshake between two places, a keyword and as many values as count. Whatever does not print ends a word. */
+/** The words between two offsets: a keyword and as many values as count. A character that does not print ends a word. */
 function wordsOf(line: string, start: number, end: number): string[] {
   const words: string[] = [];
   for (let at = start; at < end && words.length <= entriesAtMost; at++) {

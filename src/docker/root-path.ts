@@ -4,9 +4,9 @@ import type { Opening } from "../../common/files.js";
 
 const linksAtMost = 40;
 const pathAtMost = 4096; // letters, PATH_MAX
-/** Of the path and all links in it; no path of Docker's comes near it. */
+/** Parts of the path and of all links in it; no path of Docker's has nearly as many. */
 const partsAtMost = 256;
-/** Where nothing is, and nothing is made. */
+/** A path where there is no file, and never will be. */
 const noPath = "/proc/self/no-such-path";
 
 /**
@@ -44,7 +44,7 @@ function partsOf(path: string): string[] {
   return path.split("/").filter((part) => part !== "");
 }
 
-/** What readlink(2) says of what is none, not there, or cannot be looked at; who opens it is told then. */
+/** Errors of readlink(2) for what is not a link, not there, or cannot be looked at. Opening it tells which. */
 const noLink: ReadonlySet<string> = new Set([
   "EINVAL",
   "ENOENT",
@@ -55,7 +55,7 @@ const noLink: ReadonlySet<string> = new Set([
   "ELOOP",
 ]);
 
-/** Where a link leads; undefined for what is none, or is not there. */
+/** Where a link leads; undefined for what is not a link, or not there. */
 function linkAt(path: string): string | undefined {
   try {
     return readlinkSync(path);

@@ -1,15 +1,15 @@
 import type { Duplex } from "node:stream";
 
-/** A connection that lasted no longer was closed by whatever stands before dockerd, ms. */
+/** A connection that did not last longer was closed by a proxy in front of dockerd, ms. */
 const shortLife = 1000;
-/** After so many short lives in a row nothing can be told from an idle connection. */
+/** After so many short-lived connections in a row, an idle connection tells nothing. */
 const shortLivesAtMost = 3;
 const request = "GET /_ping HTTP/1.1\r\nHost: docker\r\n\r\n";
 
 /**
  * Learns that dockerd begins to stop. From Docker 26 on (tried: 26.1, 28.5) it closes its sockets first, then each connection
  * on which nothing is asked, and waits up to 5 s for all others, of which a subscription to events is one. So one connection
- * is kept idle: when it is closed, and dockerd takes no other, dockerd stops. Earlier versions close none, and wait for nobody.
+ * is kept idle: when it is closed, and dockerd accepts no other, dockerd is stopping. Earlier versions close none, and wait for nobody.
  */
 export class StopWatch {
   #connection: Duplex | undefined;
@@ -18,7 +18,7 @@ export class StopWatch {
 
   /**
    * @param connect makes a connection to dockerd
-   * @param mayConnect rejects when a connection would do harm: systemd holds the socket of a dockerd that has let go of it
+   * @param mayConnect rejects when a connection would do harm: systemd alone holds the socket, and would start dockerd again
    * @param onStop called once at most, not from inside the constructor
    */
   constructor(

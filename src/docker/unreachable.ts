@@ -25,8 +25,8 @@ function remedyOf(said: string, code: string, address: DockerAddress): string | 
   if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return "use a name or address that dockerd's certificate is for";
   if (code === "CERT_HAS_EXPIRED") return "renew dockerd's certificate";
   if (/SELF_SIGNED|UNABLE_TO|CERT_/.test(code))
-    return `dockerd's certificate was not signed by ${folder}/ca.pem; put its signer's there`;
+    return `dockerd's certificate was not signed by ${folder}/ca.pem; put the certificate of the CA that signed it there`;
   if (/alert|certificate required|bad certificate/i.test(said))
-    return `dockerd wants a client's certificate that its CA has signed, in ${folder}/cert.pem and key.pem`;
+    return `dockerd wants a client certificate signed by its CA, in ${folder}/cert.pem and key.pem`;
   return undefined;
 }

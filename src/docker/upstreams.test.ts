@@ -88,7 +88,7 @@ class Host {
       daemonDns: () => Promise.resolve(this.daemon),
       engineMajor: () => this.major,
       interfaceNumber: (name) => ({ eth0: 3, wlan0: 4 })[name],
-      forwardFrom,
+      forwardFrom: () => forwardFrom,
     });
   }
 
@@ -176,7 +176,7 @@ t.test("a server on a link is asked through that link, where Docker asks it", as
   t.same((await host.of(own)).upstreams, ["host(fe80::1%3)", "host(fe80::3%4)", "10.2.2.2"], "and no server twice");
 });
 
-t.test("while the host's file names nobody, whom it named before is asked", async (t) => {
+t.test("while the host's file names no server, those it named before are asked", async (t) => {
   const ways: [what: string, write: (host: Host) => void][] = [
     ["it is empty", (host) => void host.write("resolv.conf", "")],
     ["it is cut off", (host) => void host.write("resolv.conf", "# made by a program\nnamese")],

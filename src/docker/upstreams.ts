@@ -1,13 +1,14 @@
 import { statSync } from "node:fs";
-import { isIP, isIPv4 } from "node:net";
+import { isIP } from "node:net";
 import { LRUCache } from "lru-cache";
+import { familyOf, leadsToLoopback } from "../../common/address.js";
 import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "./resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
 import { describeError, errorCode } from "../../common/errors.js";
 import { readRegularFile, type Opening } from "../../common/files.js";
 import type { Container } from "../inventory/types.js";
 
-/** Docker uses no more (facts 1.2). */
+/** Docker uses no more (`maxExtDNS` in libnetwork's resolver). */
 const upstreamsAtMost = 3;
 /** What Docker before 25 forwards to when the host's file names nobody. */
 const defaultServers = ["8.8.8.8", "8.8.4.4"];
@@ -47,7 +48,7 @@ export interface DockerHostFiles {
   engineMajor(): number;
   /** The number of an interface of the network that is asked from; undefined when there is none of that name. */
   interfaceNumber(name: string): number | undefined;
-  readonly forwardFrom: ForwardFrom;
+  forwardFrom(): ForwardFrom;
 }
 
 /** What a resolv.conf says, to pontoon. */
@@ -57,7 +58,7 @@ interface Said extends ResolvConf {
 
 const nothing: Said = { nameservers: [], search: [], options: [], external: undefined };
 
-/** Finds out whom dockerd's resolver would ask for a container, and from which namespace. */
+/** Finds out which servers dockerd's resolver would ask for a container, and from which namespace. */
 export class Upstreams {
   readonly #files = new LRUCache<string, Promise<Said>>({ max: filesAtMost, ttl: remembered });
 
@@ -77,7 +78,7 @@ export class Upstreams {
       this.host.daemonDns(),
     ]);
     this.#engineMajor = this.host.engineMajor() || this.#engineMajor;
-    const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom };
+    const rule: DialRule = { engineMajor: this.#engineMajor, forwardFrom: this.host.forwardFrom() };
     const hostServers = this.#serversOfHost(parsed);
     // A container can rewrite its own file; it must not choose what is asked from the host's namespace.
     const external = rule.engineMajor >= 25 && rule.forwardFrom !== "host" ? own.external : undefined;
@@ -98,8 +99,9 @@ export class Upstreams {
   }
 
   /**
-   * Whom the host's file names, those on a link with the number of its interface in place of the name. While the file names nobody, being
-   * written, or a link to what is not there yet, it is whom it named before: a container that runs keeps its servers with Docker, too.
+   * The servers that the host's file names, those on a link with the number of its interface in place of the name. While the file names
+   * none, since it is being written or is a link to a file that is not there yet, they are those it named before: a running container
+   * keeps its servers with Docker, too.
    */
   #serversOfHost({ nameservers }: Said): readonly string[] {
     const servers = nameservers.flatMap((ip) => {
@@ -128,7 +130,7 @@ export class Upstreams {
     return () => clearInterval(timer);
   }
 
-  /** What tells one version of the file from another, wherever it is read at the moment. */
+  /** By which one version of the file is told from another, wherever it is read at the moment. */
   #stateOfHostFile(): string {
     try {
       const { ino, mtimeMs } = statSync(this.host.resolvConf());
@@ -153,7 +155,7 @@ export class Upstreams {
     return said;
   }
 
-  /** What cannot be read says nothing: then Docker's other rules apply. */
+  /** A file that cannot be read counts as empty: then Docker's other rules apply. */
   async #readAnew(path: string, opening: Opening): Promise<Said> {
     try {
       const { text, isWhole } = await readRegularFile(path, fileAtMost, opening);
@@ -201,7 +203,7 @@ export function statedUpstreams(
 
 /**
  * Docker's choice when it does not say (before 25): the container's `--dns`, else dockerd's, else the host's file.
- * A loopback server of the host's file is asked from the host's namespace, every other from the container's (facts 1.8).
+ * A loopback server of the host's file is asked from the host's namespace, every other from the container's, as libnetwork does.
  */
 export function chooseUpstreams(
   container: readonly string[],
@@ -213,18 +215,21 @@ export function chooseUpstreams(
   const configured = container.length > 0 ? container : daemon;
   if (configured.length > 0)
     return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
-  const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
+  const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => familyOf(ip) === "ipv4");
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
   return servers.map((ip) =>
-    upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule),
+    upstream(ip, engineMajor >= 28 || leadsToLoopback(ip) || familyOf(ip) === "ipv6" ? "host" : "container", rule),
   );
 }
 
-/** @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so nothing overrides it */
+/**
+ * @param dockers from where Docker would ask; a loopback address, or one on a link, means a server of just that namespace, so
+ * nothing overrides it
+ */
 function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
-  return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) || ip.includes("%") ? dockers : forwardFrom };
-}
-
-function isLoopback(ip: string): boolean {
-  return /^(127\.|0\.0\.0\.0$|::1?$)/.test(ip); // the unspecified address leads to the loopback one
+  return {
+    ip,
+    port: 53,
+    from: forwardFrom === "docker" || leadsToLoopback(ip) || ip.includes("%") ? dockers : forwardFrom,
+  };
 }

@@ -1,7 +1,7 @@
 import type { Joined } from "./naming.js";
 import type { Container, Endpoint, ListedEndpoint, Network } from "./types.js";
 
-/** The bridge that Docker gives containers for which none of their networks is a way out of the host; it is not listed among these. */
+/** The bridge that Docker gives containers none of whose networks leads out of the host. It is not listed among their networks. */
 export const gatewayBridge = "docker_gwbridge";
 
 /** Ids of what may be different now. */
@@ -11,8 +11,8 @@ export interface Change {
 }
 
 /**
- * Containers and networks of the host. Whoever learns something puts it here; who acts on it is told what changed,
- * and looks at the whole.
+ * Containers and networks of the host. What is learnt is put here; listeners are told what changed,
+ * and look at the whole.
  */
 export class Inventory {
   readonly containers = new Map<string, Container>();
@@ -73,7 +73,7 @@ export class Inventory {
     }
   }
 
-  /** Who is on docker_gwbridge, and nobody else is. */
+  /** All containers that are on docker_gwbridge. */
   putGateways(network: Network, listed: readonly ListedEndpoint[]): void {
     this.putNetwork(network);
     const now = new Map(
@@ -115,7 +115,7 @@ export class Inventory {
     return [...this.containers.values()].filter(({ endpoints }) => endpoints.some(isHere)).map(({ id }) => id);
   }
 
-  /** Whether somebody on a network has names that are not here: more than are kept, or on other hosts. */
+  /** Whether a network has names that are not kept here: of a container with too many, or of other hosts. */
   hasMoreNames({ id, shared }: Network): boolean {
     return (
       shared ||

@@ -1,5 +1,5 @@
 /**
- * What is kept of one container. They are far beyond what containers have; a container that has more is left to Docker,
+ * How much is kept of one container: far more than containers have. One that has more is left to Docker,
  * so that nobody else waits for it.
  */
 export const limits = {
@@ -15,5 +15,5 @@ export const limits = {
   dnsSettings: 64,
 } as const;
 
-/** Longest name DNS can ask for, characters (RFC 1035 section 2.3.4); a longer one is nobody's name. */
+/** Characters of the longest name DNS can ask for (RFC 1035 section 2.3.4). */
 export const nameLength = 253;

@@ -16,7 +16,7 @@ export interface Joined {
   readonly network: Network;
 }
 
-/** The order in which libnetwork asks a sandbox's networks (facts 1.5, `Endpoint.Less`). */
+/** The order in which libnetwork asks a sandbox's networks (`Endpoint.Less`). */
 export function compareJoined(a: Joined, b: Joined): number {
   return (
     b.endpoint.gatewayPriority - a.endpoint.gatewayPriority ||

@@ -1,15 +1,14 @@
-import { isIPv6 } from "node:net";
+import { familyOf, unspecified, type Family } from "../../common/address.js";
 import { gatewayBridge, type Inventory } from "./inventory.js";
 import { compareJoined, type Joined } from "./naming.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
 /** Of each family. */
-const allAddresses = ["0.0.0.0", "::"] as const;
 
 /** Drivers whose containers the host itself cannot reach at their addresses, and why. */
 const unreachableDrivers: Readonly<Record<string, string>> = {
-  macvlan: "a macvlan link does not talk to the host's own",
-  ipvlan: "an ipvlan link does not talk to the host's own",
+  macvlan: "a macvlan link does not reach the host itself",
+  ipvlan: "an ipvlan link does not reach the host itself",
   overlay: "an overlay network has no address of the host",
 };
 
@@ -26,14 +25,14 @@ export type Reach =
   /** It runs, and has no address at which the host reaches it. */
   | { readonly kind: "cut-off"; readonly reason: string };
 
-/** What of a host decides, beside networks, where Docker binds ports that name no address. */
+/** What decides, besides the networks, where Docker binds ports that name no address. */
 export interface BindingHost {
   readonly hasIPv6: boolean;
   /** Docker's userland proxy passes IPv6 on to containers that have IPv4 only; without it nobody does. */
   readonly userlandProxy: boolean;
 }
 
-/** Addresses of the host; none for a reason. */
+/** Addresses of the host, or the reason why there are none. */
 export interface HostAddresses {
   readonly ips: readonly string[];
   readonly reason?: string;
@@ -53,7 +52,7 @@ export function addressesOf({ running, endpoints }: Container, gateway?: Joined)
 }
 
 /** The address at which the host reaches a container, of the same family as its clients if it has one; undefined while it has none, or is down. */
-export function addressIn(inventory: Inventory, container: Container, family: "ipv4" | "ipv6"): string | undefined {
+export function addressIn(inventory: Inventory, container: Container, family: Family): string | undefined {
   const reach = reachOf(inventory, container);
   if (reach.kind !== "reached") return undefined;
   return reach[family] ?? reach[family === "ipv4" ? "ipv6" : "ipv4"];
@@ -79,7 +78,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
   if (owner?.networkMode.kind === "none") return `${container.name} has no network (--network none); connect it to one`;
   const reach = reachOf(inventory, container);
   if (reach.kind === "cut-off") return reach.reason;
-  // What is down may come to have an address on docker_gwbridge, but not with these.
+  // A container that is down may get an address on docker_gwbridge when it starts, but not with these networks.
   const networks = owner && !owner.running ? joinedOf(inventory, owner) : [];
   return networks.every(({ network }) => network.driver === "macvlan" || network.driver === "ipvlan")
     ? cutOff(container.name, networks)
@@ -87,7 +86,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
 }
 
 /**
- * Where Docker would bind ports of a container that name no address (facts 2.8, 4.1): everywhere, unless the network by which
+ * Where Docker would bind ports of a container that name no address: everywhere, unless the network by which
  * it publishes them says otherwise. A container that is down counts as on the first of the networks it is to join.
  */
 export function defaultAddresses(
@@ -99,21 +98,23 @@ export function defaultAddresses(
   const network = reach.kind === "reached" ? reach.network : configuredNetwork(inventory, container);
   const nothing = (why: string) => ({
     ips: [],
-    reason: `Docker publishes nothing of ${container.name} on the host: ${why}; name an address, such as 127.0.0.1:8080:80, to publish it all the same`,
+    reason:
+      `Docker publishes nothing of ${container.name} on the host: ${why}; ` +
+      "name an address, such as 127.0.0.1:8080:80, to publish it all the same",
   });
   if (network?.internal === true) return nothing(`its network ${network.name} is internal`);
-  const isBound = (ip: string) => network?.unbound?.[isIPv6(ip) ? "ipv6" : "ipv4"] === undefined;
+  const isBound = (ip: string) => network?.unbound?.[familyOf(ip)] === undefined;
   const hasWay = reach.kind === "reached" && reach.ipv6 !== undefined;
-  const everywhere = hasIPv6 && (userlandProxy || hasWay) ? [...allAddresses] : [allAddresses[0]];
+  const everywhere = hasIPv6 && (userlandProxy || hasWay) ? [unspecified.ipv4, unspecified.ipv6] : [unspecified.ipv4];
   const ips = (network?.hostBinding === undefined ? everywhere : [network.hostBinding]).filter(isBound);
   return ips.length > 0
     ? { ips }
     : nothing(`the gateway mode of ${network!.name} is ${network!.unbound?.ipv4 ?? network!.unbound?.ipv6}`);
 }
 
-/** Whether everybody who reaches one address of the host is to reach it by others. */
+/** Whether an address is covered by others: it is among them, or all addresses of its family are. */
 export function isWithin(ip: string, ips: readonly string[]): boolean {
-  return ips.includes(ip) || ips.includes(allAddresses[isIPv6(ip) ? 1 : 0]);
+  return ips.includes(ip) || ips.includes(unspecified[familyOf(ip)]);
 }
 
 /** By name, id, or the beginning of an id (four letters at least). */

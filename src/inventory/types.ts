@@ -72,7 +72,7 @@ export interface Container {
   readonly published: readonly DockerPort[];
   /** Ports of the host that Docker is to publish over UDP, whether the container runs or not; in ranges of which one is chosen, where it says so. */
   readonly wantedUdp?: readonly { readonly first: number; readonly last: number }[];
-  /** Was taken when dockerd last tried to start the container, which does not run therefore. */
+  /** The port that was taken when dockerd last tried to start the container, which therefore does not run. */
   readonly unboundPort?: DockerPort;
   readonly dns: {
     readonly servers: readonly string[];
@@ -86,7 +86,7 @@ export interface Container {
   readonly legacyLinks: readonly (readonly [child: string, alias: string])[];
   /** Seen only in a list so far: name and address are right, the rest is not known yet, or is too much to be looked at. */
   readonly partial: boolean;
-  /** What of it is more than is kept of one container, in a few words; undefined when nothing is. */
+  /** What of it exceeds the limits for one container, in a few words; undefined when nothing does. */
   readonly excess:
     { readonly reason: string; /** Whether it has names that are not kept. */ readonly names: boolean } | undefined;
 }

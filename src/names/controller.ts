@@ -1,28 +1,27 @@
 import type { Logger } from "pino";
-import type { Explanation, Gap, QueryLogEntry, Report, ToDaemon } from "../../dns/protocol.js";
+import type { Explanation, Gap, Report, ToDaemon } from "../../dns/protocol.js";
 import type { ForwardingSettings } from "../docker/upstreams.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
-import { Allowance } from "./allowance.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
-import { decide, endpointRecords, networkRecord, type Decision } from "./records.js";
+import { decide, type Decision } from "./records.js";
+import type { DnsState } from "./dns-state.js";
 import { GapKeeper } from "./gap.js";
+import { QueryLog } from "./query-log.js";
 import { ReviewQueue } from "./review-queue.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 import { pidOfServer } from "../supervisor/process.js";
 import { TableMirror } from "./table-mirror.js";
+import { TableRecords } from "./table-records.js";
 import { Takeovers } from "./takeovers/takeovers.js";
+import { takenOver } from "./unsteered.js";
 
 const retryFailuresEvery = 1000; // ms
 /** Rules of iptables' legacy variant change unheard, ms. */
 const silentChangesEvery = 3000;
-/** A server hands over its log ten times a second. */
-const logsEach = 30; // ms
-const logsAtOnce = 200;
-
 export interface DnsControllerOptions {
   readonly runDir: string;
   readonly version: string;
@@ -40,6 +39,20 @@ export interface DnsControllerOptions {
   readonly takeOver: boolean;
 }
 
+/**
+ * How far the controller has come. Nothing is taken over before the inventory is complete, and no server is told anything
+ * before that: what it holds from an earlier daemon is known to be wanted, or not, only then.
+ */
+type State =
+  /** The inventory is not complete. `held`: what the server that is connected holds; undefined while none is. */
+  | { readonly kind: "listing"; readonly held?: readonly HeldSandbox[] | undefined }
+  /** It is complete, and no server is connected. */
+  | { readonly kind: "apart" }
+  /** A server has been told everything, or is just being told. */
+  | { readonly kind: "connected" }
+  /** Nothing is taken over any more. */
+  | { readonly kind: "ending"; readonly isComplete: boolean };
+
 /** Finds out whom to forward to for a container; may read files. */
 export type ForwardingSettingsOf = (container: Container) => Promise<ForwardingSettings>;
 
@@ -53,23 +66,17 @@ export class DnsController {
   readonly #mirror = new TableMirror();
   readonly #client: ServerClient<DnsLanguage>;
   readonly takeovers: Takeovers;
-  readonly #networksOf = new Map<string, Set<string>>();
-  /** Networks of containers with more names than are kept. */
-  readonly #incomplete = new Map<string, readonly string[]>();
   readonly #reviewQueue = new ReviewQueue({
     reviewNetwork: (id) => this.#reviewNetwork(id),
     reviewContainer: (id) => this.#reviewContainer(id),
     onReviewed: () => this.#gap.close(),
   });
   readonly #gap = new GapKeeper((gap) => this.#mirror.put("gap", { kind: "gap", gap }));
-  readonly #logTurns = new Allowance(logsEach, logsAtOnce);
-  #mayTakeOver = false;
+  readonly #records: TableRecords;
+  readonly #queryLog: QueryLog;
+  #state: State = { kind: "listing" };
   #retry: NodeJS.Timeout | undefined;
   #silentChanges: NodeJS.Timeout | undefined;
-  #stopping = false;
-  #connected = false;
-  /** Set while a connected server waits for the first complete inventory. */
-  #waitingHeld: readonly HeldSandbox[] | undefined;
 
   constructor(
     poller: Poller,
@@ -78,6 +85,8 @@ export class DnsController {
     private options: DnsControllerOptions,
     private readonly log: Logger,
   ) {
+    this.#records = new TableRecords(inventory, this.#mirror);
+    this.#queryLog = new QueryLog(log);
     this.#client = new ServerClient(
       dnsServer,
       poller,
@@ -86,10 +95,7 @@ export class DnsController {
       {
         onConnected: (held) => this.#onConnected(held),
         onLost: () => this.#onLost(),
-        onGivenUp: (held) => {
-          this.#adoptUnseen(held);
-          void this.takeovers.abandonAll();
-        },
+        onGivenUp: (held) => this.#onGivenUp(held),
         onMessage: (message) => this.#onMessage(message),
       },
     );
@@ -123,10 +129,8 @@ export class DnsController {
 
   /** Gives every namespace back to Docker and ends the server. @returns whether none runs any more */
   async stop(): Promise<boolean> {
-    this.#stopping = true;
-    clearInterval(this.#retry);
-    clearInterval(this.#silentChanges);
     this.#adoptUnseen([]);
+    this.#end();
     await Promise.all(this.takeovers.sandboxes.map((sandbox) => this.takeovers.letGo(sandbox)));
     await this.#client.stop();
     await this.takeovers.abandonAll();
@@ -135,19 +139,30 @@ export class DnsController {
 
   /** Leaves everything as it is, served on by the server, for the next daemon. */
   leave(): void {
-    this.#stopping = true;
+    this.#end();
+    this.#client.leave();
+  }
+
+  #end(): void {
+    this.#state = { kind: "ending", isComplete: this.#isComplete };
     clearInterval(this.#retry);
     clearInterval(this.#silentChanges);
-    this.#client.leave();
+  }
+
+  /** Whether it has been heard what there is on this host. */
+  get #isComplete(): boolean {
+    return this.#state.kind === "ending" ? this.#state.isComplete : this.#state.kind !== "listing";
   }
 
   /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
   async mayTakeOver(): Promise<void> {
-    if (this.#mayTakeOver) return;
+    if (this.#state.kind !== "listing") return;
     await this.#reviewQueue.settled();
-    this.#mayTakeOver = true;
+    if (this.#state.kind !== "listing") return; // meanwhile
+    const { held } = this.#state;
+    this.#state = { kind: "apart" };
     for (const decision of this.decisions.values()) this.#act(decision);
-    if (this.#waitingHeld) this.#onConnected(this.#waitingHeld);
+    if (held) this.#connect(held);
   }
 
   /** Takes up other options while everything runs, but for those the server was started with. */
@@ -194,8 +209,23 @@ export class DnsController {
     return answers;
   }
 
-  /** @returns undefined when there is no server to ask */
-  async report(): Promise<Report | undefined> {
+  async state(): Promise<DnsState> {
+    const report = await this.#report().catch((error: unknown) => {
+      this.log.warn({ reason: describeError(error) }, "pontoon-dns did not report");
+      return undefined;
+    });
+    return {
+      server: this.server,
+      decisions: this.decisions,
+      failures: this.takeovers.failures,
+      answering: this.answering,
+      unsteered: this.unsteered,
+      takenOver: this.options.takeOver ? new Set() : await takenOver(this.decisions.values()),
+      report,
+    };
+  }
+
+  async #report(): Promise<Report | undefined> {
     if (!this.#client.connected) return undefined;
     const parts = await this.#client.request((request) => ({ kind: "report", request }), "reported");
     return { ...parts.at(-1)!.report, sandboxes: parts.flatMap(({ report }) => report.sandboxes) };
@@ -203,10 +233,9 @@ export class DnsController {
 
   /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
   get isReady(): boolean {
-    if (!this.#mayTakeOver) return false;
-    if (!this.options.takeOver) return true;
+    if (!this.options.takeOver) return this.#isComplete;
     return (
-      this.#connected &&
+      this.#state.kind === "connected" &&
       [...this.decisions.values()].every(
         (decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id),
       )
@@ -223,45 +252,17 @@ export class DnsController {
   }
 
   #reviewNetwork(id: string): void {
-    const network = this.inventory.networks.get(id);
-    if (network && !network.predefined)
-      this.#mirror.put(`network ${id}`, { kind: "network", network: networkRecord(this.inventory, network) });
-    else this.#mirror.remove(`network ${id}`, { kind: "network-gone", id });
+    this.#records.reviewNetwork(id);
     this.#reviewQueue.request({ containers: this.inventory.containersOn(id) });
   }
 
   #reviewContainer(id: string): Promise<void> | undefined {
     const container = this.inventory.containers.get(id);
-    this.#reviewEndpoints(id, container);
-    this.#reviewExcess(id, container);
+    const { defaultTtl } = this.options;
+    for (const network of this.#records.reviewContainer(id, container, defaultTtl)) this.#reviewNetwork(network);
     if (container) return this.#reviewSandbox(container);
     this.#leave(id);
     return undefined;
-  }
-
-  #reviewEndpoints(id: string, container: Container | undefined): void {
-    const records = container ? endpointRecords(this.inventory, container, this.options.defaultTtl) : [];
-    const networks = new Set(records.map(({ network }) => network));
-    for (const network of this.#networksOf.get(id) ?? [])
-      if (!networks.has(network))
-        this.#mirror.remove(`endpoint ${network} ${id}`, { kind: "endpoint-gone", network, container: id });
-    for (const endpoint of records)
-      this.#mirror.put(`endpoint ${endpoint.network} ${id}`, { kind: "endpoint", endpoint });
-    if (networks.size > 0) this.#networksOf.set(id, networks);
-    else this.#networksOf.delete(id);
-  }
-
-  /** Whether the table has all names of a network depends on those who are on it. */
-  #reviewExcess(id: string, container: Container | undefined): void {
-    const before = this.#incomplete.get(id) ?? [];
-    const now =
-      container?.excess?.names === true
-        ? container.endpoints.flatMap((endpoint) => this.inventory.networkOf(endpoint)?.id ?? [])
-        : [];
-    if (now.length > 0) this.#incomplete.set(id, now);
-    else this.#incomplete.delete(id);
-    for (const network of new Set([...before, ...now]))
-      if (before.includes(network) !== now.includes(network)) this.#reviewNetwork(network);
   }
 
   async #reviewSandbox(container: Container): Promise<void> {
@@ -293,11 +294,12 @@ export class DnsController {
   }
 
   #act(decision: Decision): void {
-    if (decision.kind !== "serve" || !this.#mayTakeOver || !this.options.takeOver || this.#stopping) return;
+    const { kind } = this.#state;
+    if (decision.kind !== "serve" || !this.options.takeOver || kind === "listing" || kind === "ending") return;
     const { sandbox, pid } = decision;
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
     // Not before a server is there, and has said what it holds from an earlier daemon.
-    if (this.#connected) this.takeovers.want(sandbox.id, { pid, container: sandbox.container });
+    if (kind === "connected") this.takeovers.want(sandbox.id, { pid, container: sandbox.container });
   }
 
   #leave(container: string): void {
@@ -337,19 +339,16 @@ export class DnsController {
     this.answering.delete(sandbox);
   }
 
-  /** What an earlier daemon took over is ours to give back, also while nothing has told whether it is wanted. */
-  #adoptUnseen(held: readonly HeldSandbox[]): void {
-    this.takeovers.adopt([...(this.#waitingHeld ?? []), ...held], () => true);
-    this.#waitingHeld = undefined;
+  #onConnected(held: readonly HeldSandbox[]): void {
+    if (this.#isComplete) this.#connect(held);
+    else if (this.#state.kind === "ending") this.#adoptUnseen(held);
+    else this.#state = { kind: "listing", held };
   }
 
   /** Sends the whole table, then the sockets: the server serves when it is told that nothing is missing. */
-  #onConnected(held: readonly HeldSandbox[]): void {
-    this.#waitingHeld = held;
-    if (!this.#mayTakeOver) return;
-    this.#waitingHeld = undefined;
+  #connect(held: readonly HeldSandbox[]): void {
     this.takeovers.adopt(held, (sandbox, pid) => this.#pidOf(sandbox) === pid);
-    this.#connected = true;
+    if (this.#state.kind !== "ending") this.#state = { kind: "connected" };
     const known = new Set(held.filter(({ inherited }) => !inherited).map(({ sandbox }) => sandbox));
     const send = this.#client.send.bind(this.#client);
     this.#mirror.connect(send, () => {
@@ -360,12 +359,29 @@ export class DnsController {
   }
 
   #onLost(): void {
-    for (const { descriptors } of this.#waitingHeld ?? []) descriptors.forEach(closeDescriptor);
-    this.#waitingHeld = undefined;
-    this.#connected = false;
+    for (const { descriptors } of this.#takeUnseen()) descriptors.forEach(closeDescriptor);
+    if (this.#state.kind === "connected") this.#state = { kind: "apart" };
     this.#mirror.disconnect();
     this.takeovers.disconnect();
     this.answering.clear();
+  }
+
+  #onGivenUp(held: readonly HeldSandbox[]): void {
+    this.#adoptUnseen(held);
+    void this.takeovers.abandonAll();
+  }
+
+  /** What an earlier daemon took over is ours to give back, also while nothing has told whether it is wanted. */
+  #adoptUnseen(held: readonly HeldSandbox[]): void {
+    this.takeovers.adopt([...this.#takeUnseen(), ...held], () => true);
+  }
+
+  /** What the server that is connected holds, and has not been told yet whether it is wanted. */
+  #takeUnseen(): readonly HeldSandbox[] {
+    if (this.#state.kind !== "listing") return [];
+    const { held = [] } = this.#state;
+    this.#state = { kind: "listing" };
+    return held;
   }
 
   #onMessage(message: ToDaemon): void {
@@ -373,14 +389,11 @@ export class DnsController {
     if (message.kind === "answering") {
       if (!message.answering) this.answering.delete(message.sandbox);
       else if (this.takeovers.has(message.sandbox)) this.answering.add(message.sandbox);
-    } else if (message.kind === "log") this.#logQueries(message.queries, message.dropped);
-  }
-
-  #logQueries(queries: readonly QueryLogEntry[], dropped: number): void {
-    if (!this.options.queryLog) return; // it was asked to by an earlier daemon
-    if (!this.#logTurns.take()) return this.#client.refuse("it logs more often than it may");
-    for (const query of queries) this.log.info({ query }, "query");
-    if (dropped > 0) this.log.warn({ dropped }, "queries were left out of the log");
+    } else if (message.kind === "log" && this.options.queryLog) {
+      // Without that it was asked to by an earlier daemon.
+      if (!this.#queryLog.write(message.queries, message.dropped))
+        this.#client.refuse("it logs more often than it may");
+    }
   }
 
   #reconsiderFailures(): void {

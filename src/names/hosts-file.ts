@@ -1,6 +1,6 @@
 import { isIP } from "node:net";
 
-// A container's /etc/hosts as dockerd writes it (facts 5.2). Bytes in, bytes out: what is not Docker's may be in any encoding.
+// A container's /etc/hosts as dockerd writes it (libnetwork's `etchosts`). Bytes in, bytes out: what is not Docker's may be in any encoding.
 
 /** What the file of a container says of another one that is linked to it. */
 export interface LinkedHost {

@@ -1,11 +1,10 @@
 // What takeovers may leave behind: tables in namespaces of containers that no server serves any more.
-import { statSync } from "node:fs";
 import { describeError, errorCode } from "../../common/errors.js";
 import { RESOLVER_ADDRESS } from "../../dns/protocol.js";
 import { listenersAt } from "../../linux/listening-sockets.js";
 import { namespaceInode, ownNamespacePath } from "../../linux/netns.js";
 import { inSlices } from "../../linux/pieces.js";
-import { processes } from "../../linux/proc-sockets.js";
+import { namespaceOf, namespacePath, processes } from "../../linux/proc.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { removeLeftover, takeoverOf } from "./takeovers/namespace-rules.js";
 
@@ -41,7 +40,7 @@ export async function leftoverTables(inventory: Inventory | undefined): Promise<
   const own = namespaceInode(ownNamespacePath);
   const names = new Map<number, string>();
   for (const { sandbox, name } of inventory?.containers.values() ?? []) {
-    const inode = sandbox && inodeOf(sandbox.pid);
+    const inode = sandbox && namespaceOf(sandbox.pid, "net");
     if (inode !== undefined) names.set(inode, name);
   }
   const found: LeftoverTable[] = [];
@@ -55,11 +54,11 @@ export async function leftoverTables(inventory: Inventory | undefined): Promise<
       continue;
     }
     try {
-      const takeover = await takeoverOf(`/proc/${pid}/ns/net`, inode);
+      const takeover = await takeoverOf(namespacePath(pid, "net"), inode);
       if (takeover && !(await isServed(pid, takeover.port)))
         found.push({ pid, inode, container: names.get(inode), armed: takeover.armed });
     } catch (error) {
-      if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || inodeOf(pid) !== inode) continue; // it has just ended
+      if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH" || namespaceOf(pid, "net") !== inode) continue; // it has just ended
       unseen(describeError(error)); // one of somebody who makes it hard to look at is no reason to look at no other
     }
   }
@@ -74,18 +73,10 @@ async function isServed(pid: number, port: number): Promise<boolean> {
 async function namespaces(): Promise<Map<number, number>> {
   const known = new Map<number, number>();
   for (const pid of await inSlices(processes())) {
-    const inode = inodeOf(pid);
+    const inode = namespaceOf(pid, "net");
     if (inode !== undefined && !known.has(inode)) known.set(inode, pid);
   }
   return known;
-}
-
-function inodeOf(pid: number): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/ns/net`).ino;
-  } catch {
-    return undefined; // ended, or another user's
-  }
 }
 
 /** Removes tables. @returns what was removed, for people to read */
@@ -94,7 +85,7 @@ export async function removeTables({ found }: LeftoverTables): Promise<string[]>
   for (const { pid, inode, container } of found) {
     const place = container ?? `the network namespace of process ${pid}`;
     try {
-      await removeLeftover(`/proc/${pid}/ns/net`, inode);
+      await removeLeftover(namespacePath(pid, "net"), inode);
       removed.push(`table pontoon in ${place}`);
     } catch (error) {
       if (errorCode(error) !== "RULES_BUSY") throw error;

@@ -1,22 +1,14 @@
+import { namespacePath } from "../../linux/proc.js";
 import { takeoverOf } from "./takeovers/namespace-rules.js";
 import { namespaceInode } from "../../linux/netns.js";
 import type { Decision } from "./records.js";
-
-/** What servers do that this daemon does not steer: it observes, or has the role switched off, and another daemon started them. */
-export interface Unsteered {
-  /** A pontoon-dns, or pontoon-proxy, of this run directory. */
-  readonly dns: number | undefined;
-  readonly proxy: number | undefined;
-  /** Sandboxes in which a takeover is in effect, by whichever daemon. */
-  readonly answering: ReadonlySet<string>;
-}
 
 /** Looks which sandboxes are taken over. Changes nothing; what cannot be looked into counts as not taken over. */
 export async function takenOver(decisions: Iterable<Decision>): Promise<Set<string>> {
   const found = new Set<string>();
   for (const decision of decisions) {
     if (decision.kind !== "serve") continue;
-    const path = `/proc/${decision.pid}/ns/net`;
+    const path = namespacePath(decision.pid, "net");
     const takeover = await takeoverIn(path).catch(() => undefined);
     if (takeover?.armed === true) found.add(decision.sandbox.id);
   }

@@ -44,7 +44,10 @@ export interface PortRow {
   readonly hostPort: number;
   readonly by: "docker" | "pontoon";
   readonly source: "docker" | "command" | "label";
-  /** `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`, or `failed` if they kept the container from starting. */
+  /**
+   * `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`, or `failed` if they kept the
+   * container from starting.
+   */
   readonly state: "open" | "refusing" | "failed";
   /** Of an open port: why the last connection to the container failed, if one did. */
   readonly reason?: string;

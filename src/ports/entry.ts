@@ -1,4 +1,4 @@
-import type { SocketAddress } from "../../proxy/publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
 import type { HostAddresses } from "../inventory/targets.js";
 import type { PublishedPort } from "./published-port.js";
 

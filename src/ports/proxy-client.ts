@@ -1,7 +1,8 @@
 import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
+import type { SocketAddress } from "../../common/address.js";
 import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";

@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import t, { type Test } from "tap";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { defaultSourcePorts } from "../../proxy/dial/source-ports.js";
 import { PontoonError } from "../../common/errors.js";
 import { bindPort } from "./bind.js";

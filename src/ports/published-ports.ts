@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { overlap } from "../../common/address.js";
 import type { PortSpan } from "../../proxy/dial/source-ports.js";
 import { bindPort, hasIPv6, PortTaken } from "./bind.js";
 import { describeError } from "../../common/errors.js";
@@ -14,7 +15,7 @@ import type { PublicationStore } from "./store.js";
 import type { ProxyClient } from "./proxy-client.js";
 import { portOf, publicationOf, trueSockets, type Inherited } from "./served-ports.js";
 import { portsIn } from "./wanted-ports.js";
-import { overlap, TakenPorts } from "./taken-ports.js";
+import { TakenPorts } from "./taken-ports.js";
 import { wayOf } from "./way.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
@@ -242,7 +243,10 @@ export class PublishedPorts {
     if (left.size > 0) this.#tellGone(left);
   }
 
-  /** Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be one of the same container. */
+  /**
+   * Of where ports led: also what a container lost before this daemon knew of it. An address that is still somebody's may be
+   * one of the same container.
+   */
   #tellGone(left: Set<string>): void {
     for (const container of this.inventory.containers.values())
       for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);

@@ -293,7 +293,16 @@ t.test("so does a disk that may only be read, where a damaged file stays in its 
   const { folder } = scratch(t);
   const lines = onSmallDisk(
     folder,
-    'store.save([web]); remount("ro"); attempt(() => store.save([])); attempt(() => store.load().length); remount("rw"); writeFileSync(file, "x"); remount("ro"); attempt(() => store.load()); attempt(() => readFileSync(file, "utf8"));',
+    `
+    store.save([web]);
+    remount("ro");
+    attempt(() => store.save([]));
+    attempt(() => store.load().length);
+    remount("rw");
+    writeFileSync(file, "x");
+    remount("ro");
+    attempt(() => store.load());
+    attempt(() => readFileSync(file, "utf8"));`,
   );
   t.match(lines[0], /^STORE_UNWRITABLE .*\(EROFS\).*permit writing/);
   t.equal(lines[1], "1");

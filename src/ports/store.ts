@@ -9,9 +9,9 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { isAddress } from "../../common/address.js";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { createFile, readRegularFileSync } from "../../common/files.js";
 import { rememberedOptions } from "./option-schemas.js";
@@ -25,7 +25,7 @@ const port = z.number().int().min(1).max(65_535);
 const portSchema = z.strictObject({
   container: z.string().min(1),
   transport: z.enum(["tcp", "udp"]),
-  ip: z.string().refine((ip) => isIP(ip) !== 0 && !ip.includes("%"), "is no address"),
+  ip: z.string().refine((ip) => isAddress(ip), "is no address"),
   hostPort: port,
   containerPort: port,
   options: rememberedOptions,
@@ -95,7 +95,8 @@ export class PublicationStore {
     const versioned = versionSchema.safeParse(data);
     if (versioned.success && versioned.data.version > version)
       throw this.#unreadable(
-        `was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); install that one again, or move the file away and publish anew`,
+        `was written by a newer pontoon (version ${versioned.data.version} of the file, this one knows ${version}); ` +
+          "install that one again, or move the file away and publish anew",
       );
     const file = fileSchema.safeParse(data);
     if (file.success) return file.data.ports;

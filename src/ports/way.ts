@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { familyOf } from "../../common/address.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { addressIn, defaultAddresses, isWithin, unpublishable } from "../inventory/targets.js";
 import type { Way } from "./entry.js";
@@ -22,7 +22,7 @@ export function wayOf(
     if (!isWithin(ip, ips))
       return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
   }
-  const address = addressIn(inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
+  const address = addressIn(inventory, container, familyOf(ip));
   return address === undefined
     ? none(unpublishable(inventory, container))
     : { target: { ip: address, port: containerPort }, refusal: undefined };

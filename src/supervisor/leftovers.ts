@@ -1,12 +1,10 @@
 // What servers may leave behind: sockets nobody answers, files of processes that have ended, processes nobody steers.
-import { readFileSync, realpathSync, statSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { inSlices } from "../../linux/pieces.js";
-import { eachLine, processes } from "../../linux/proc-sockets.js";
+import { argumentsOf, namespaceOf, processes } from "../../linux/proc.js";
+import { listeningUnixSockets } from "../../linux/proc-sockets.js";
 import { isServer, pidOfServer, UNPLACED, type ServerFiles, type ServerProgram } from "./process.js";
-
-/** Flag of a listening socket in /proc/net/unix (`__SO_ACCEPTCON`). */
-const listening = 0x10000;
 
 /** Where a server listens, first for others. */
 export function socketsOf({ publicPath, socketPath }: ServerFiles): string[] {
@@ -26,38 +24,23 @@ export function filesOfEnded(program: ServerProgram, { pidPath, logPath }: Serve
 
 /** Processes of a server other than the one a daemon steers; those of another pid namespace are another pontoon's. */
 export async function strayServers(program: ServerProgram, steered: number | undefined): Promise<number[]> {
-  const own = statSync("/proc/self/ns/pid").ino;
+  const own = namespaceOf("self", "pid");
   return (await inSlices(processes())).filter(
     (pid) =>
-      pid !== steered && isServer(program, pid) && isCalled(program.name, pid) && (pidNamespaceOf(pid) ?? own) === own,
+      pid !== steered &&
+      isServer(program, pid) &&
+      argumentsOf(pid)[0] === program.name &&
+      (namespaceOf(pid, "pid") ?? own) === own,
   );
-}
-
-function isCalled(name: string, pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0")[0] === name;
-  } catch {
-    return false;
-  }
-}
-
-function pidNamespaceOf(pid: number): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/ns/pid`).ino;
-  } catch {
-    return undefined;
-  }
 }
 
 /** Those of our unix sockets that somebody listens at. A connection would tell too, but pontoon-dns obeys whoever connects last. */
 async function listeningSockets(names: ReadonlySet<string>): Promise<Set<string>> {
   const found = new Set<string>();
   await inSlices(
-    eachLine("/proc/net/unix", (line) => {
-      const [, , , flags = "", , , , path = ""] = line.trim().split(/ +/, 8);
+    listeningUnixSockets((path) => {
       const place = withoutEnd(path);
-      if (place.startsWith("/") && names.has(basename(place)) && (parseInt(flags, 16) & listening) !== 0)
-        found.add(real(place));
+      if (place.startsWith("/") && names.has(basename(place))) found.add(real(place));
     }),
   );
   return found;

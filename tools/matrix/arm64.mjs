@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { cache, newestLts, nodeOf } from "../node-versions.mjs";
-import { root, say } from "../prepare.mjs";
+import { foldersOf, root, say } from "../prepare.mjs";
 import { requireDebianRoot } from "./debian-root.mjs";
 
 /** Seconds for one test file, in which a processor is played. */
@@ -25,19 +25,25 @@ const beyondQemu = [
   { tests: /^dns\/fuzz\//, why: "it is the same on every processor, and takes too long on one that is played" },
 ];
 
-/** Unit tests on arm64. */
+/**
+ * Unit tests on arm64.
+ * @param {readonly string[]} filters
+ * @returns {Generator<import("../matrix.mjs").Run>}
+ */
 export function* arm64Runs(filters) {
   yield {
     name: "Node on arm64, emulated",
     async prepare() {
+      /** @type {{version: string}} */
       const { version } = JSON.parse(readFileSync(join(root, "node_modules", "koffi", "package.json"), "utf8"));
       const [emulator, libraries, node] = [
         qemu(),
         await requireDebianRoot("trixie", "arm64"),
         await nodeOf(newestLts, "arm64", [`@koromix/koffi-linux-arm64@${version}`]),
       ];
-      const problem = emulator.problem ?? libraries.problem ?? node.problem;
-      if (problem !== undefined) return { problem };
+      if (emulator.problem !== undefined) return emulator;
+      if (libraries.problem !== undefined) return libraries;
+      if (node.problem !== undefined) return node;
       const env = {
         PONTOON_TEST_NODE: [emulator.binary, "-L", libraries.folder, node.binary].join(" "),
         PONTOON_TEST_TIME: String(timeLimit),
@@ -48,9 +54,11 @@ export function* arm64Runs(filters) {
   };
 }
 
+/** @param {readonly string[]} filters */
 function testsOf(filters) {
-  const files = readdirSync(join(root, "dist"), { recursive: true }).filter((name) =>
-    /^(common|linux|src|dns|proxy)\/.*\.test\.js$/.test(name),
+  const folders = foldersOf(root, "tsconfig.build.json");
+  const files = readdirSync(join(root, "dist"), { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith(".test.js") && folders.some((folder) => name.startsWith(`${folder}/`)),
   );
   const wanted = files.filter((name) => filters.length === 0 || filters.some((filter) => name.includes(filter)));
   for (const { tests, why } of beyondQemu)
@@ -59,7 +67,10 @@ function testsOf(filters) {
   return wanted.filter((name) => !beyondQemu.some(({ tests }) => tests.test(name)));
 }
 
-/** qemu's emulator of Debian, taken out of its package: nothing is registered with the kernel. */
+/**
+ * qemu's emulator of Debian, taken out of its package: nothing is registered with the kernel.
+ * @returns {{binary: string, problem?: undefined} | {problem: string}}
+ */
 function qemu() {
   const folder = join(cache, "qemu");
   const binary = join(folder, "usr", "bin", "qemu-aarch64-static");

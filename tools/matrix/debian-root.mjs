@@ -37,18 +37,21 @@ const packages = [
   ],
 ];
 /** Debian 12 has the docker command in docker.io. */
+/** @type {Record<string, readonly string[]>} */
 const lacking = { bookworm: ["docker-cli"] };
 const keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-const script = (name) => fileURLToPath(new URL(name, import.meta.url));
-const folderOf = (suite) => join(cache, suite);
+const script = (/** @type {string} */ name) => fileURLToPath(new URL(name, import.meta.url));
+const folderOf = (/** @type {string} */ suite) => join(cache, suite);
 
 /**
  * A root with Docker, Node and what the tests use of a suite, made the first time.
- * @param arch of another processor: only the libraries are there then
- * @returns its folder, or why there is none
+ * @param {string} suite
+ * @param {string} [arch] of another processor: only the libraries are there then
+ * @returns {Promise<{folder: string, problem?: undefined} | {problem: string, folder?: undefined}>} its folder, or why there is
+ *   none
  */
-export async function requireDebianRoot(suite, arch = undefined) {
+export async function requireDebianRoot(suite, arch) {
   const names = arch === undefined ? packages.filter((name) => !lacking[suite]?.includes(name)) : [];
   const folder = folderOf(arch === undefined ? suite : `${suite}-${arch}`);
   const stamp = `${folder}.packages`;
@@ -70,12 +73,20 @@ export async function requireDebianRoot(suite, arch = undefined) {
   return { folder };
 }
 
-/** The command line that runs `argv` in a root. @param options `hierarchy` of control groups; `node` is the binary, "" the root's own */
+/**
+ * The command line that runs `argv` in a root.
+ * @param {string} folder
+ * @param {{hierarchy: number, node: string, argv: readonly string[]}} options `hierarchy` of control groups; `node` is the
+ *   binary, "" the root's own
+ */
 export function inRoot(folder, { hierarchy, node, argv }) {
   return ["sh", script("enter-root.sh"), folder, String(hierarchy), node, ...argv];
 }
 
-/** Removes what was left in a root's /tmp. Nothing is mounted there any more: mounts end with the namespace they were made in. */
+/**
+ * Removes what was left in a root's /tmp. Nothing is mounted there any more: mounts end with the namespace they were made in.
+ * @param {string} name
+ */
 export function removeTemporary(name) {
   rmSync(`${folderOf(name)}.tmp`, { recursive: true, force: true });
 }

@@ -347,7 +347,8 @@ export function testContract(t: Test, command: readonly string[]): void {
       process.execPath,
       [
         "--eval",
-        'process.title = "x\\x1b[2J\\u009b\\u202e\\ny"; require("net").createServer().listen(0, process.argv[1], function () { console.log(this.address().port); })',
+        'process.title = "x\\x1b[2J\\u009b\\u202e\\ny"; require("net").createServer()' +
+          ".listen(0, process.argv[1], function () { console.log(this.address().port); })",
         loopback,
       ],
       { stdio: ["pipe", "pipe", "inherit"] },

@@ -103,7 +103,7 @@ type Value<Type extends FieldType> = Type extends "text"
 type Schemas = typeof schemas;
 export type ExpressionKind = keyof Schemas;
 
-/** An expression of a kind we know; whether the fields a kind needs are there is the kernel's to say, or the reader's to check. */
+/** An expression of a known kind. Whether it has the fields its kind needs is checked by the kernel, or by the reader. */
 export type ExpressionOf<Kind extends ExpressionKind> = { readonly kind: Kind } & {
   readonly [Field in keyof Schemas[Kind]]?: Schemas[Kind][Field] extends readonly [number, infer Type extends FieldType]
     ? Value<Type>
@@ -145,7 +145,7 @@ export function writeData(writer: AttributeWriter, type: number, data: Data): vo
   });
 }
 
-/** Reads the list of a rule. What is not known, or has another form than it should, is `unknown`. */
+/** Reads the list of a rule. An expression that is not known, or has an unexpected form, is `unknown`. */
 export function readExpressions(list: Buffer): Expression[] {
   const expressions: Expression[] = [];
   for (const [type, part] of attributesIn(list))

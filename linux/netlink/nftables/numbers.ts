@@ -71,7 +71,7 @@ export const USER_DATA = { comment: 0, setComment: 7, setKeyByteOrder: 0 } as co
 /** Registers of 16 bytes; 0 takes verdicts. Four of 4 bytes lie in each. */
 export const REGISTER = { verdict: 0, first: 1, second: 2 } as const;
 const FIRST_SMALL_REGISTER = 8;
-/** @returns where in the memory of registers one begins, bytes; undefined for the verdict's and for none */
+/** @returns where a register begins in the memory of registers, bytes; undefined for the verdict's, and for an unknown number */
 export function registerOffset(register: number): number | undefined {
   if (register >= 1 && register <= 4) return (register - 1) * 16;
   if (register >= FIRST_SMALL_REGISTER && register < FIRST_SMALL_REGISTER + 16)

@@ -47,9 +47,9 @@ export interface ElementInfo {
   readonly keyEnd: Buffer | undefined;
   readonly data: Data | undefined;
   readonly comment: string | undefined;
-  /** It stands for every key that no other element holds. */
+  /** It is for every key that no other element holds. */
   readonly isCatchAll: boolean;
-  /** It is where a range that began before ends. */
+  /** It is the end of the range that an earlier element began. */
   readonly endsRange: boolean;
   /** ms that are left; undefined for one that does not expire. */
   readonly expires: number | undefined;
@@ -104,7 +104,7 @@ export class Ruleset {
       writer.text(RULE.table, name.table);
       writer.text(RULE.chain, name.chain);
     });
-    // A kernel that knows no such filter would list the rules of others.
+    // A kernel without this filter lists the rules of other chains, too.
     const all = this.nfnetlink.list(request, budget, (payload) => {
       const attributes = new Attributes(payload);
       return attributes.text(RULE.table) === name.table && attributes.text(RULE.chain) === name.chain

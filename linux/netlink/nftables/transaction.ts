@@ -24,7 +24,8 @@ import {
   type Family,
   type Hook,
 } from "./numbers.js";
-import { roundUp, rule, type DataType, type Statement } from "./statements.js";
+import type { DataType } from "./data-types.js";
+import { roundUp, rule, type Statement } from "./fields.js";
 import { commentData } from "./user-data.js";
 
 export interface TableName {
@@ -69,9 +70,9 @@ export interface NewSet extends SetName {
   readonly data?: readonly AnyType[] | "verdict";
   /** Elements may be renewed by rules (`dynamic`), expire (`timeout`), or be ranges (`interval`). */
   readonly flags?: readonly ("dynamic" | "timeout" | "interval" | "constant")[];
-  /** Elements at the most. */
+  /** Largest number of elements. */
   readonly size?: number;
-  /** Of elements that have none of their own, ms. */
+  /** Timeout of elements that have none of their own, ms. */
   readonly timeout?: number;
   readonly comment?: string;
 }
@@ -85,7 +86,7 @@ export interface Element {
   /** ms */
   readonly timeout?: number;
   readonly comment?: string;
-  /** The first key that does not belong any more to the range that the element before began. */
+  /** The first key behind the range that the element before it began. */
   readonly endsRange?: boolean;
 }
 

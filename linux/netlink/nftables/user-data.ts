@@ -6,7 +6,7 @@ const lengthAtMost = 255;
 export function commentData(comment: string, type: number): Buffer {
   const text = Buffer.from(`${comment}\0`);
   if (text.length > lengthAtMost)
-    throw new RangeError(`a comment of ${text.length - 1} bytes; nftables takes up to ${lengthAtMost - 1}`);
+    throw new RangeError(`the comment has ${text.length - 1} bytes; nftables takes up to ${lengthAtMost - 1}`);
   return Buffer.concat([Buffer.of(type, text.length), text]);
 }
 

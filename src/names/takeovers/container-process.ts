@@ -1,4 +1,4 @@
-import { readProcFile } from "../../../common/files.js";
+import { readProcFile } from "../../../linux/proc.js";
 
 const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 /** What is read of each file, bytes. A container with CAP_SYS_ADMIN can mount 100,000 file systems; Docker's mounts come first. */
@@ -7,7 +7,8 @@ const textAtMost = 256 * 1024;
 /**
  * Whether a process of this machine is in a container, by its full id: Docker names control groups and the files it mounts
  * over a container's own after it. The number that a dockerd of another machine or pid namespace gives stands for
- * another process here, or none. What is not told at the beginning of both files does not count. Throws ENOENT or ESRCH when there is no such process.
+ * another process here, or none. What is not told at the beginning of both files does not count. Throws ENOENT or ESRCH when
+ * there is no such process.
  */
 export function isProcessOf(pid: number, container: string): boolean {
   const read = (file: string) => readProcFile(`/proc/${pid}/${file}`, textAtMost).text;

@@ -5,7 +5,8 @@ import { RESOLVER_ADDRESS } from "../../../dns/protocol.js";
 import { insideNewNamespace } from "../../../linux/netns.js";
 import { withNfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
-import { accept, drop, ip, ipv4, service, udp } from "../../../linux/netlink/nftables/statements.js";
+import { ipv4, service } from "../../../linux/netlink/nftables/data-types.js";
+import { accept, drop, ip, udp } from "../../../linux/netlink/nftables/statements.js";
 import { Transaction } from "../../../linux/netlink/nftables/transaction.js";
 import { nft, nftPrograms, skipWithoutNft } from "../../../linux/testing/nft.js";
 import { findDnsRedirect, type RuleSource } from "./dns-redirect.js";
@@ -27,7 +28,10 @@ const inChain = (...rules: string[]) =>
 
 t.test("Docker's own rules, and ours, are no foreign ones", { skip }, (t) => {
   const docker20 = `table ip nat {
-    chain DOCKER_OUTPUT { ip daddr 127.0.0.11 tcp dport 53 counter dnat to 127.0.0.11:35047; ip daddr 127.0.0.11 udp dport 53 counter dnat to 127.0.0.11:48331; }
+    chain DOCKER_OUTPUT {
+      ip daddr 127.0.0.11 tcp dport 53 counter dnat to 127.0.0.11:35047;
+      ip daddr 127.0.0.11 udp dport 53 counter dnat to 127.0.0.11:48331;
+    }
     chain OUTPUT { ${outputChain} ip daddr 127.0.0.11 counter jump DOCKER_OUTPUT; }
     chain DOCKER_POSTROUTING { ip saddr 127.0.0.11 udp sport 48331 counter snat to :53; }
   }`;
@@ -135,7 +139,8 @@ t.test("rules that do not redirect what is asked of the resolver are no reason t
     `table ip nat { chain M { dnat to 10.8.0.1; }; chain OUTPUT { ${outputChain} udp dport 54 jump M; }; }`,
     `table inet any { chain OUTPUT { ${outputChain} meta nfproto ipv6 udp dport 53 redirect to :1; }; }`,
     `table ip6 nat { chain OUTPUT { ${outputChain} udp dport 53 redirect to :1; }; }`,
-    "table ip nat { chain PREROUTING { type nat hook prerouting priority -100; udp dport 53 dnat to 10.0.0.2; }; }", // for others, whose gateway it is
+    // For others, whose gateway it is.
+    "table ip nat { chain PREROUTING { type nat hook prerouting priority -100; udp dport 53 dnat to 10.0.0.2; }; }",
     "table ip f { chain OUTPUT { type filter hook output priority 0; udp dport 53 drop; }; }",
     "table ip f { chain A { udp dport 53 accept; }; chain B { jump A; }; }",
     'table ip t { map m { type ifname : verdict; }; set s { type inet_service; elements = { 53 comment "dport {" } }; }',

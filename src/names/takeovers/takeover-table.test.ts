@@ -4,7 +4,9 @@ import { insideNewNamespace } from "../../../linux/netns.js";
 import { withNfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
 import { writeExpressions } from "../../../linux/netlink/nftables/expressions.js";
-import { accept, ip, mark, notrack, rule, udp } from "../../../linux/netlink/nftables/statements.js";
+import { mark } from "../../../linux/netlink/nftables/data-types.js";
+import { rule } from "../../../linux/netlink/nftables/fields.js";
+import { accept, ip, notrack, udp } from "../../../linux/netlink/nftables/statements.js";
 import { Transaction } from "../../../linux/netlink/nftables/transaction.js";
 import {
   bindSocket,
@@ -28,12 +30,15 @@ const within = (work: (rules: Ruleset, commit: (transaction: ReturnType<typeof t
     withNfnetlink((nfnetlink) => work(new Ruleset(nfnetlink), (transaction) => transaction.commit(nfnetlink))),
   );
 
-t.test("the table is the one the design describes, renewed by the server's own packets", { skip }, (t) => {
-  within((_, commit) => {
-    commit(takeoverTable(40_053, false));
-    t.equal(
-      nft("list table ip pontoon", ["nft", "-y"]),
-      `table ip pontoon {
+t.test(
+  "the table leads questions to us and answers back, and is renewed by the server's own packets",
+  { skip },
+  (t) => {
+    within((_, commit) => {
+      commit(takeoverTable(40_053, false));
+      t.equal(
+        nft("list table ip pontoon", ["nft", "-y"]),
+        `table ip pontoon {
 	set armed {
 		type inet_service
 		size 4
@@ -67,10 +72,11 @@ t.test("the table is the one the design describes, renewed by the server's own p
 	}
 }
 `,
-    );
-  });
-  t.end();
-});
+      );
+    });
+    t.end();
+  },
+);
 
 t.test("our table is known by its rules, and whether it is in effect by its set", { skip }, (t) => {
   within((rules, commit) => {

@@ -1,0 +1,21 @@
+// `npm run bench -- memory`: what pontoon costs while nothing happens, beside a dockerd with its docker-proxies.
+import { DockerHost } from "../integration/lab/index.js";
+import { measureIdle } from "./footprint/idle.js";
+import { readOptions, usage } from "./footprint/options.js";
+import { measureStatus } from "./footprint/status.js";
+import { describeMachine } from "./lib/machine.js";
+import { runProgram } from "./lib/program.js";
+
+await runProgram({
+  name: "memory",
+  usage,
+  readOptions,
+  describeMachine: async (undo) => {
+    const host = await DockerHost.start(undo);
+    return describeMachine((argv) => host.exec(argv, { reject: false }), { dockerd: ["dockerd", "--version"] });
+  },
+  parts: [
+    { makes: ["idle"], run: measureIdle },
+    { makes: ["status"], run: measureStatus },
+  ],
+});
