@@ -17,14 +17,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t, { type Test } from "tap";
-import {
-  createFile,
-  openRegularFile,
-  readProcFile,
-  readRegularFile,
-  readRegularFileSync,
-  replaceFile,
-} from "./files.js";
+import { createFile, openRegularFile, readRegularFile, readRegularFileSync, replaceFile } from "./files.js";
 
 const follow = { followLink: true };
 const stay = { followLink: false };
@@ -104,12 +97,9 @@ t.test("no more is read than was asked for, and it is told", async (t) => {
     const expected = { text: "x".repeat(Math.min(length, 10)), isWhole };
     t.same(await readRegularFile(path, 10, stay), expected);
     t.same(readRegularFileSync(path, 10, stay), expected);
-    t.same(readProcFile(path, 10), expected);
   }
   spawnSync("truncate", ["-s", "1T", path]);
   t.equal((await readRegularFile(path, 10, stay)).text.length, 10, "a file that only seems to have a terabyte");
-  const status = readProcFile("/proc/self/status", 1 << 20);
-  t.match(status, { text: /^Name:[^]*Pid:/, isWhole: true }, "a file without a size");
 });
 
 t.test("a file that grows all the time is read as it was", async (t) => {
@@ -133,7 +123,6 @@ t.test("every descriptor is closed again, whatever comes of it", async (t) => {
     }
     await readRegularFile(path, 1, stay);
     readRegularFileSync(path, 1, stay);
-    readProcFile(path, 1);
   }
   t.equal(open(), before);
 });

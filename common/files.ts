@@ -29,7 +29,6 @@ export interface Opening {
 
 /** open(2): the place in the file system without the file itself, which Node has no name for. */
 const O_PATH = 0x20_0000;
-const chunk = 64 * 1024; // bytes
 
 /** Reads the first `atMost` bytes of a regular file. Throws FILE_UNFIT for anything else, and what open(2) says. */
 export async function readRegularFile(path: string, atMost: number, { followLink }: Opening): Promise<Excerpt> {
@@ -68,25 +67,6 @@ export function openRegularFile(path: string, flags: number, { followLink }: Ope
     return openSync(`/proc/self/fd/${place}`, flags | constants.O_NONBLOCK);
   } finally {
     closeSync(place);
-  }
-}
-
-/** Reads the first `atMost` bytes of a file of /proc, which has no size. Throws what open(2) and read(2) say. */
-export function readProcFile(path: string, atMost: number): Excerpt {
-  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
-  try {
-    const parts: Buffer[] = [];
-    let length = 0;
-    while (length <= atMost) {
-      const part = Buffer.allocUnsafe(Math.min(chunk, atMost + 1 - length));
-      const got = readSync(file, part, 0, part.length, null);
-      if (got === 0) break;
-      parts.push(part.subarray(0, got));
-      length += got;
-    }
-    return excerptOf(Buffer.concat(parts), atMost);
-  } finally {
-    closeSync(file);
   }
 }
 

@@ -24,6 +24,11 @@ export function messageReader<Message extends { readonly kind: string }>(
   };
 }
 
+/** @returns a reader that gives back what has the shape, and undefined for anything else */
+export function readerOf<Of>(shape: Shape): (value: unknown) => Of | undefined {
+  return (value) => (shape(value) ? (value as Of) : undefined);
+}
+
 export function record<Of>(fields: Fields<Of>): Shape {
   const shapes = Object.entries<Shape>(fields);
   return (value) =>

@@ -2,7 +2,7 @@ import { DaemonLink, SLICE, taken, type HeldMessage, type Known } from "../serve
 import { DaemonSilence } from "../server/daemon-silence.js";
 import type { Timer } from "../linux/timer-wheel.js";
 import { closeDescriptor } from "../linux/socket.js";
-import type { Family } from "./forward/forwarding-sockets.js";
+import type { Family } from "../common/address.js";
 import { readToServer } from "./messages.js";
 import { keyOfText } from "./wire/name.js";
 import { PROTOCOL, type Gap, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";

@@ -66,8 +66,13 @@ const source = anyOf(
   of<Extract<Source, { kind: "policy" | "failure" }>>({ kind: oneOf("policy", "failure"), reason: name }),
   of<Extract<Source, { kind: "docker" }>>({ kind: oneOf("docker") }),
 );
-const explanation = of<Explanation>({ reply: text(90_000), source, took: amount, steps: listOf(text(many), 100) });
-const counters = of<SandboxReport["counters"]>({
+export const explanation = of<Explanation>({
+  reply: text(90_000),
+  source,
+  took: amount,
+  steps: listOf(text(many), 100),
+});
+export const counters = of<SandboxReport["counters"]>({
   queries: count,
   local: count,
   cached: count,
@@ -77,7 +82,7 @@ const counters = of<SandboxReport["counters"]>({
   refused: count,
   tcpConnections: count,
 });
-const upstreamReport = of<UpstreamReport>({
+export const upstreamReport = of<UpstreamReport>({
   upstream,
   asked: count,
   answered: count,

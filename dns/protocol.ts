@@ -1,3 +1,4 @@
+import type { Family, SocketAddress } from "../common/address.js";
 // What the daemon and pontoon-dns say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
 
@@ -38,9 +39,7 @@ export interface NetworkRecord {
 }
 
 /** A server to forward to, and the namespace from which dockerd would dial it. */
-export interface Upstream {
-  readonly ip: string;
-  readonly port: number;
+export interface Upstream extends SocketAddress {
   readonly from: "host" | "container";
   /** Whose answers these are: one sandbox's, or those of all on the same networks; undefined for everybody's. */
   readonly scope?: string;
@@ -119,7 +118,7 @@ export type ToServer =
   | {
       readonly kind: "more-sockets";
       readonly sandbox: string;
-      readonly family?: "ipv4" | "ipv6";
+      readonly family?: Family;
       readonly udp: number;
       readonly tcp: number;
     }
@@ -142,7 +141,7 @@ export type ToDaemon =
   | {
       readonly kind: "want-sockets";
       readonly sandbox: string;
-      readonly family?: "ipv4" | "ipv6";
+      readonly family?: Family;
       readonly udp: number;
       readonly tcp: number;
     }

@@ -1,5 +1,4 @@
-import { isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv6 } from "../linux/address.js";
+import { canonicalForm, leadsToLoopback } from "../common/address.js";
 import type { Poller, Watch } from "../linux/poller.js";
 import { closeDescriptor, setTimeToLive } from "../linux/socket.js";
 import { upstreamKey } from "./forward/upstreams.js";
@@ -244,7 +243,7 @@ export class Sandbox {
 function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
   const { forwarding } = record;
   if (forwarding.kind === "never") return [];
-  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: plainAddress(upstream.ip) }));
+  const upstreams = forwarding.upstreams.map((upstream) => ({ ...upstream, ip: canonicalForm(upstream.ip) }));
   return upstreams
     .filter(({ ip, from }) => ip !== RESOLVER_ADDRESS || from === "host")
     .map((upstream) => withScope(upstream, record));
@@ -258,7 +257,7 @@ function upstreamsOf(record: SandboxRecord): readonly Upstream[] {
  */
 function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxRecord): Upstream {
   if (upstream.from === "host") return upstream;
-  if (!sharesAnswers || /^(127\.|0\.0\.0\.0$|::1?$)/.test(upstream.ip)) return { ...upstream, scope: id };
+  if (!sharesAnswers || leadsToLoopback(upstream.ip)) return { ...upstream, scope: id };
   return {
     ...upstream,
     scope: networks
@@ -266,14 +265,4 @@ function withScope(upstream: Upstream, { id, networks, sharesAnswers }: SandboxR
       .sort()
       .join("+"),
   };
-}
-
-/** An address in one spelling, its zone as it is; an IPv4 address written as an IPv6 one (RFC 4291 section 2.5.5.2) is the IPv4 address. */
-function plainAddress(ip: string): string {
-  if (!isIPv6(ip)) return ip;
-  const raw = encodeIPv6(ip);
-  const isMapped = raw.readUInt16BE(10) === 0xffff && raw.subarray(0, 10).every((byte) => byte === 0);
-  if (isMapped) return decodeIPv4(raw, 12);
-  const [, zone] = ip.split("%");
-  return decodeIPv6(raw, 0) + (zone === undefined ? "" : `%${zone}`);
 }

@@ -1,3 +1,4 @@
+import type { Family } from "../common/address.js";
 import { EPOLLIN } from "../linux/constants.js";
 import type { Reactor } from "../linux/reactor.js";
 import { monotonicNow } from "../linux/timer-wheel.js";
@@ -16,7 +17,7 @@ import { Resolver } from "./resolve/resolve.js";
 import { since } from "./resolve/resolved.js";
 import { AnswerCache } from "./cache/answer-cache.js";
 import { Forwarder } from "./resolve/forwarder.js";
-import { HostSockets, type Family } from "./forward/forwarding-sockets.js";
+import { HostSockets } from "./forward/forwarding-sockets.js";
 import { Sandbox, type SandboxSockets } from "./sandbox.js";
 import { SharedRoom } from "./cache/packet-cache.js";
 import { SandboxPool } from "./forward/sandbox-pool.js";

@@ -1,9 +1,9 @@
 // Datagrams between clients of one socket and sockets of their own towards a server, many at a time and without copying.
-import { decodeAddress, type SocketAddress } from "./address.js";
+import type { SocketAddress } from "../common/address.js";
+import { decodeAddress } from "./address.js";
 import { addressOf, arena, bind, lastErrno } from "./ffi.js";
 import {
   AF_INET,
-  AF_INET6,
   EAGAIN,
   EINTR,
   ECONNREFUSED,
@@ -11,14 +11,10 @@ import {
   IPPROTO_IPV6,
   IP_PKTINFO,
   IPV6_PKTINFO,
-  IPV6_RECVPKTINFO,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
-  SO_DOMAIN,
-  SOL_SOCKET,
 } from "./constants.js";
 import { CMSGHDR, IOVEC, MMSGHDR, MSGHDR, SOCKADDR_SIZE } from "./layout.js";
-import { getOption, setOption } from "./socket.js";
 
 const c = {
   recvmmsg: bind("int recvmmsg(int, uint64_t, unsigned int, int, uint64_t)"),
@@ -34,13 +30,6 @@ const CONTROL_SIZE = 64;
 /** `struct in_pktinfo`, `struct in6_pktinfo`. */
 const PKTINFO = { size: 12, localAddress: 4 } as const;
 const PKTINFO6 = { size: 20, localAddress: 0, interface: 16 } as const;
-
-/** Has a UDP socket tell which of the host's addresses each datagram was sent to. */
-export function tellLocalAddress(fd: number): void {
-  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6)
-    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
-  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
-}
 
 /** What became of a batch that was sent. */
 export interface SentBatch {

@@ -1,5 +1,6 @@
-import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, statSync, unlinkSync } from "node:fs";
+import { accessSync, closeSync, constants, fstatSync, lstatSync, openSync, unlinkSync } from "node:fs";
 import { errorCode, PontoonError } from "../common/errors.js";
+import { namespaceOf } from "./proc.js";
 import { bind, check, lastErrno } from "./ffi.js";
 import { EAGAIN } from "./constants.js";
 
@@ -13,7 +14,8 @@ const asItIs = constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** Where locks for the whole host are: in the host's own /run, also when this process is in a container that shares its processes. */
 export function lockFolder(): string {
   try {
-    if (statSync("/proc/1/ns/mnt").ino === statSync("/proc/self/ns/mnt").ino) return "/run";
+    const hosts = namespaceOf(1, "mnt");
+    if (hosts === undefined || hosts === namespaceOf("self", "mnt")) return "/run";
     accessSync("/proc/1/root/run", constants.W_OK);
     return "/proc/1/root/run";
   } catch {

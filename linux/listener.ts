@@ -1,15 +1,5 @@
-import { isIPv6 } from "node:net";
-import type { SocketAddress } from "./address.js";
-import {
-  IP_PKTINFO,
-  IPPROTO_IP,
-  IPPROTO_IPV6,
-  IPV6_RECVPKTINFO,
-  IPV6_V6ONLY,
-  SO_BINDTOIFINDEX,
-  SO_REUSEADDR,
-  SOL_SOCKET,
-} from "./constants.js";
+import { familyOf, type SocketAddress } from "../common/address.js";
+import { IPPROTO_IPV6, IPV6_V6ONLY, SO_BINDTOIFINDEX, SO_REUSEADDR, SOL_SOCKET } from "./constants.js";
 import {
   bindSocket,
   closeDescriptor,
@@ -17,6 +7,7 @@ import {
   getOption,
   listenSocket,
   setOption,
+  tellDestinations,
   tcpSocket,
   udpSocket,
 } from "./socket.js";
@@ -24,7 +15,7 @@ import {
 /** Bytes of datagrams that may wait at a port; also in proxy/shim/listener.c. */
 export const udpBuffer = 8 << 20;
 
-/** A number that no interface has. */
+/** Number of an interface that does not exist. */
 const nowhere = 0x7fff_ffff;
 
 /**
@@ -32,12 +23,12 @@ const nowhere = 0x7fff_ffff;
  * queue the system allows, UDP tells the address each datagram was sent to. Throws a LinuxError.
  */
 export function openListener(protocol: "tcp" | "udp", address: SocketAddress): number {
-  const family = isIPv6(address.ip) ? "ipv6" : "ipv4";
+  const family = familyOf(address.ip);
   const fd = protocol === "tcp" ? tcpSocket(family) : udpSocket(family);
   try {
     if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1, "IPV6_V6ONLY");
     if (protocol === "tcp") setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR");
-    else prepareForDatagrams(fd, family);
+    else prepareForDatagrams(fd);
     bindSocket(fd, address);
     if (protocol === "tcp") listenSocket(fd, 65535);
     return fd;
@@ -48,10 +39,9 @@ export function openListener(protocol: "tcp" | "udp", address: SocketAddress): n
 }
 
 /** Has a UDP socket tell the address each datagram was sent to, and hold a burst of them. */
-export function prepareForDatagrams(fd: number, family: "ipv4" | "ipv6"): void {
+export function prepareForDatagrams(fd: number): void {
   forceReceiveBuffer(fd, udpBuffer);
-  if (family === "ipv6") setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
-  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+  tellDestinations(fd);
 }
 
 /**

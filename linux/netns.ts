@@ -1,4 +1,5 @@
 import { closeSync, fstatSync, openSync } from "node:fs";
+import { namespacePath } from "./proc.js";
 import { bind, check } from "./ffi.js";
 import { CLONE_NEWNET } from "./constants.js";
 
@@ -16,7 +17,7 @@ export function namespaceInode(path: string): number {
 }
 
 /** The network namespace this process lives in. */
-export const ownNamespacePath = "/proc/self/ns/net";
+export const ownNamespacePath = namespacePath("self", "net");
 
 /**
  * Runs `work` with the calling thread inside the network namespace at `path`, and always comes back.

@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { fieldsOf } from "./proc.js";
 import { bind, check } from "./ffi.js";
 import { layout } from "./layout.js";
 
@@ -16,6 +17,5 @@ export function signalPidfd(pidfd: number, signal: number): void {
 
 /** The process a pidfd stands for, as this process sees it; -1 once it has ended. */
 export function pidOfPidfd(pidfd: number): number {
-  const match = /^Pid:\s+(-?\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${pidfd}`, "utf8"));
-  return match ? Number(match[1]) : -1;
+  return Number(fieldsOf(readFileSync(`/proc/self/fdinfo/${pidfd}`, "utf8")).get("Pid") ?? -1);
 }

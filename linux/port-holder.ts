@@ -1,7 +1,7 @@
-import { isIPv4 } from "node:net";
-import type { SocketAddress } from "./address.js";
+import { bracketed, familyOf, isUnspecified, overlap, type SocketAddress } from "../common/address.js";
+import { argumentsOf, commandOf, processes } from "./proc.js";
 import type { Pieces } from "./pieces.js";
-import { aboutProcess, boundSockets, eachHolder, processes, type BoundSocket } from "./proc-sockets.js";
+import { boundSockets, eachHolder, waitingState, type BoundSocket } from "./proc-sockets.js";
 
 /** The process that holds a port. */
 export interface PortHolder {
@@ -16,8 +16,6 @@ export interface TakenPort {
   readonly protocol: "tcp" | "udp";
   readonly address: SocketAddress;
 }
-
-const listening = 0x0a;
 
 /**
  * Who keeps addresses from being bound, from /proc; undefined for each of which that cannot be seen from here. It looks
@@ -76,7 +74,7 @@ function* socketsInTheWay(taken: readonly TakenPort[]): Pieces<(number | undefin
       const byPort = new Map<number, number[]>();
       // A socket of IPv6 may serve IPv4 as well.
       for (const [index, { protocol: own, address }] of taken.entries())
-        if (own === protocol && (family === "6" || isIPv4(address.ip)))
+        if (own === protocol && (family === "6" || familyOf(address.ip) === "ipv4"))
           byPort.set(address.port, [...(byPort.get(address.port) ?? []), index]);
       if (byPort.size === 0) continue;
       yield* readTable(
@@ -85,8 +83,7 @@ function* socketsInTheWay(taken: readonly TakenPort[]): Pieces<(number | undefin
         (socket) => {
           for (const index of byPort.get(socket.address.port)!) {
             const isBetter =
-              found[index] === undefined ||
-              (protocol === "tcp" && socket.state === listening && found[index].state !== listening);
+              found[index] === undefined || (protocol === "tcp" && listens(socket) && !listens(found[index]));
             if (isBetter && socket.inode !== 0 && clashes(socket.address.ip, taken[index]!.address.ip))
               found[index] = socket;
           }
@@ -108,20 +105,23 @@ function* readTable(
   }
 }
 
+function listens({ state }: BoundSocket): boolean {
+  return state === waitingState.tcp;
+}
+
 function clashes(held: string, wanted: string): boolean {
-  const isAll = (ip: string) => ip === "0.0.0.0" || ip === "::";
-  return isAll(held) || held === wanted || (isAll(wanted) && isIPv4(held) === isIPv4(wanted));
+  return isUnspecified(held) || overlap(held, wanted);
 }
 
 function describe(pid: number): PortHolder {
-  const words = (aboutProcess(pid, "cmdline") ?? "").split("\0");
+  const words = argumentsOf(pid);
+  const [started = ""] = words;
   const argument = (flag: string) => (words.includes(flag) ? words[words.indexOf(flag) + 1] : undefined);
   const [ip, port] = [argument("-container-ip"), argument("-container-port")];
-  const publishes =
-    ip === undefined || port === undefined ? undefined : ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-  const comm = (aboutProcess(pid, "comm") ?? "").trim();
-  const program = words[0]!.split("/").at(-1)!;
+  const publishes = ip === undefined || port === undefined ? undefined : `${bracketed(ip)}:${port}`;
+  const comm = commandOf(pid) ?? "";
+  const program = started.split("/").at(-1)!;
   // The kernel keeps 15 letters of a name, and Node from 24 on calls its main thread so; a server of ours names itself in its first argument.
   const isCut = (comm.length === 15 && program.startsWith(comm)) || /^(node-)?MainThread$/.test(comm);
-  return { pid, name: program !== "" && (isCut || words[0]!.startsWith("pontoon-")) ? program : comm, publishes };
+  return { pid, name: program !== "" && (isCut || started.startsWith("pontoon-")) ? program : comm, publishes };
 }

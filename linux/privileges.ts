@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { getPriority, setPriority } from "node:os";
+import { fieldsOf } from "./proc.js";
 import { arena, bind, check, lastErrno } from "./ffi.js";
 import { errorCode } from "../common/errors.js";
 import { installFilter, refuseRings, type RefusedCall } from "./seccomp.js";
@@ -103,9 +104,7 @@ export function privilegeIn(status: string, user: number): string | undefined {
     NoNewPrivs: /^1$/,
     Seccomp: /^2$/,
   };
-  const fields = new Map(
-    status.split("\n").map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trimStart()]),
-  );
+  const fields = fieldsOf(status);
   const kept = Object.keys(wanted).find((name) => !wanted[name]!.test(fields.get(name) ?? "-"));
   return kept === undefined ? undefined : `${kept}: ${fields.get(kept) ?? "not told"}`;
 }

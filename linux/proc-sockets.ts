@@ -1,24 +1,23 @@
 // Sockets and who holds them, from /proc. There may be hundreds of thousands, so everything is done in pieces, and for many at once.
-import { closeSync, opendirSync, openSync, readlinkSync, readSync } from "node:fs";
-import type { SocketAddress } from "./address.js";
-import { decodeIPv4, decodeIPv6 } from "./address.js";
+import { readlinkSync } from "node:fs";
+import { decodeIPv4, decodeIPv6, type SocketAddress } from "../common/address.js";
 import type { Pieces } from "./pieces.js";
+import { eachLine, namesIn } from "./proc.js";
 
-/** Bytes read in one piece; some 400 sockets. */
-const pieceSize = 64 << 10;
-/** Of one file; the kernel has no limit of its own. */
-const tableAtMost = 128 << 20;
 /** Descriptors looked at in one piece. */
 const descriptorsInPiece = 64;
 /** Of all processes together. */
 const descriptorsAtMost = 2_000_000;
-/** A file of `/proc` about one process, bytes. */
-const aboutProcessAtMost = 16 << 10;
+/** `__SO_ACCEPTCON` of linux/net.h, among the flags of a unix socket. */
+const listeningFlag = 0x10000;
+
+/** How the kernel numbers the state of a socket that waits for clients: TCP listens, UDP is not connected. */
+export const waitingState = { tcp: 0x0a, udp: 0x07 } as const;
 
 /** A socket that is bound to an address. */
 export interface BoundSocket {
   readonly address: SocketAddress;
-  /** As the kernel numbers them: TCP listens at 0x0A, UDP is unconnected at 0x07. */
+  /** As the kernel numbers them; see {@link waitingState}. */
   readonly state: number;
   readonly inode: number;
 }
@@ -55,38 +54,19 @@ function boundSocket(line: string, wants: (port: number) => boolean): BoundSocke
   };
 }
 
-/** Reads a file of /proc line by line, its headline left out. */
-export function* eachLine(path: string, found: (line: string) => void): Pieces<void> {
-  const file = openSync(path, "r");
-  try {
-    const bytes = Buffer.allocUnsafe(pieceSize);
-    let rest = "";
-    let isHeadline = true;
-    for (let total = 0; total < tableAtMost; yield) {
-      const length = readSync(file, bytes);
-      if (length === 0) break;
-      total += length;
-      const lines = (rest + bytes.latin1Slice(0, length)).split("\n");
-      rest = lines.pop()!.slice(0, pieceSize);
-      for (const line of lines) {
-        if (!isHeadline) found(line);
-        isHeadline = false;
-      }
-    }
-    if (rest !== "") found(rest);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** Every process this one can see. */
-export function* processes(): Pieces<number[]> {
-  const pids: number[] = [];
-  for (const name of entries("/proc")) {
-    if (/^\d{1,10}$/.test(name)) pids.push(Number(name));
-    if (pids.length % descriptorsInPiece === 0) yield;
-  }
-  return pids;
+/**
+ * Unix sockets of our network namespace that listen, by the names they were bound to; of a name with a blank, what is before it.
+ * A name may hold a line feed, so that its end passes for another socket.
+ */
+export function* listeningUnixSockets(
+  found: (path: string, inode: number) => void,
+  table = "/proc/self/net/unix",
+): Pieces<void> {
+  yield* eachLine(table, (line) => {
+    // Num RefCount Protocol Flags Type St Inode Path
+    const [, , , flags = "", , , inode = "", path = ""] = line.trim().split(/ +/, 8);
+    if ((parseInt(flags, 16) & listeningFlag) !== 0) found(path, Number(inode));
+  });
 }
 
 /**
@@ -100,47 +80,13 @@ export function* eachHolder(
 ): Pieces<void> {
   let looked = 0;
   for (const pid of pids) {
-    for (const name of entries(`/proc/${pid}/fd`)) {
+    for (const name of namesIn(`/proc/${pid}/fd`)) {
       if (++looked > descriptorsAtMost) return;
       if (looked % descriptorsInPiece === 0) yield;
       const inode = inodeOfLink(`/proc/${pid}/fd/${name}`);
       if (inode !== undefined && inodes.has(inode) && found(inode, pid) === true) return;
     }
     yield;
-  }
-}
-
-/** What a file about a process says, or its beginning; undefined when it has ended, or the file is not ours to read. */
-export function aboutProcess(pid: number, name: string): string | undefined {
-  try {
-    const file = openSync(`/proc/${pid}/${name}`, "r");
-    try {
-      const bytes = Buffer.allocUnsafe(aboutProcessAtMost);
-      return bytes.toString("utf8", 0, readSync(file, bytes));
-    } finally {
-      closeSync(file);
-    }
-  } catch {
-    return undefined;
-  }
-}
-
-/** A process's name as `ps` shows it; undefined when it has ended. */
-export function commandOf(pid: number): string | undefined {
-  return aboutProcess(pid, "comm")?.trim();
-}
-
-/** Names in a folder; none when it is gone, or not ours to read. */
-function* entries(path: string): Generator<string, void> {
-  try {
-    const folder = opendirSync(path, { bufferSize: 256 });
-    try {
-      for (let entry = folder.readSync(); entry; entry = folder.readSync()) yield entry.name;
-    } finally {
-      folder.closeSync();
-    }
-  } catch {
-    // the process has ended, or is another user's
   }
 }
 

@@ -1,3 +1,4 @@
+import type { Family } from "../common/address.js";
 import { arena, bind, check } from "./ffi.js";
 import {
   AF_INET,
@@ -14,7 +15,7 @@ const getsockopt = bind("int getsockopt(int, int, int, void *, void *)");
 
 /** What a socket that came from another process is. */
 export interface SocketKind {
-  readonly family: "ipv4" | "ipv6" | "other";
+  readonly family: Family | "other";
   readonly type: "stream" | "datagram" | "other";
   /** Whether connections can be accepted on it. */
   readonly listening: boolean;

@@ -1,5 +1,6 @@
+import type { Family, SocketAddress } from "../common/address.js";
 import { bind as bindC, bindAside, check, LinuxError, lastErrno } from "./ffi.js";
-import { decodeAddress, encodeAddress, encodeUnixAddress, type SocketAddress } from "./address.js";
+import { decodeAddress, encodeAddress, encodeUnixAddress } from "./address.js";
 import {
   AF_UNSPEC,
   AF_INET,
@@ -9,8 +10,11 @@ import {
   EBADF,
   EINPROGRESS,
   IPPROTO_IP,
+  IPPROTO_IPV6,
   IPPROTO_TCP,
+  IP_PKTINFO,
   IP_TTL,
+  IPV6_RECVPKTINFO,
   MSG_DONTWAIT,
   MSG_NOSIGNAL,
   SOCK_CLOEXEC,
@@ -19,6 +23,7 @@ import {
   SOCK_SEQPACKET,
   SOCK_STREAM,
   SOL_SOCKET,
+  SO_DOMAIN,
   SO_ERROR,
   SO_KEEPALIVE,
   SO_LINGER,
@@ -58,16 +63,16 @@ const c = {
 export const WOULD_BLOCK = -1;
 
 /** All sockets made here are non-blocking and close-on-exec. */
-export function udpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function udpSocket(family: Family = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "udp");
 }
 
-export function tcpSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function tcpSocket(family: Family = "ipv4"): number {
   return check(c.socket(domain(family), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket", "tcp");
 }
 
 /** A TCP socket to connect with. Neither it nor its TIME-WAIT keeps its port from others who bind it with SO_REUSEADDR set. */
-export function outgoingSocket(family: "ipv4" | "ipv6" = "ipv4"): number {
+export function outgoingSocket(family: Family = "ipv4"): number {
   const fd = tcpSocket(family);
   setReuse(fd, true);
   return fd;
@@ -240,6 +245,13 @@ export function setReuseByOwn(fd: number, reuses: boolean): void {
   setOption(fd, SOL_SOCKET, SO_REUSEPORT, Number(reuses), "SO_REUSEPORT");
 }
 
+/** Has a UDP socket tell which address of the host each datagram was sent to. */
+export function tellDestinations(fd: number): void {
+  if (getOption(fd, SOL_SOCKET, SO_DOMAIN, "SO_DOMAIN") === AF_INET6)
+    setOption(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO");
+  else setOption(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO");
+}
+
 export function setNoDelay(fd: number): void {
   setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY");
 }
@@ -305,6 +317,6 @@ export function closeDescriptor(fd: number): void {
   check(c.close(fd), "close", `descriptor ${fd}`);
 }
 
-function domain(family: "ipv4" | "ipv6"): number {
+function domain(family: Family): number {
   return family === "ipv4" ? AF_INET : AF_INET6;
 }

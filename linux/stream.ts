@@ -1,5 +1,6 @@
 // Moving bytes of streams with as little around the system call as possible: a failure is a number, not an exception.
-import { decodeAddress, type SocketAddress } from "./address.js";
+import type { SocketAddress } from "../common/address.js";
+import { decodeAddress } from "./address.js";
 import {
   EAGAIN,
   EINTR,

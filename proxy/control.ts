@@ -1,10 +1,11 @@
+import type { SocketAddress } from "../common/address.js";
 import { errorCode, PontoonError } from "../common/errors.js";
 import { closeDescriptor } from "../linux/socket.js";
 import type { Timer } from "../linux/timer-wheel.js";
 import { DaemonLink, SLICE, taken, type HeldMessage, type Known } from "../server/daemon-link.js";
 import { readToProxy } from "./messages.js";
 import { PROTOCOL, type HeldPublication, type ToDaemon, type ToProxy } from "./protocol.js";
-import type { SocketAddress, Publication } from "./publication/publication.js";
+import type { Publication } from "./publication/publication.js";
 import type { ProxyServer } from "./server.js";
 import { isOfShim } from "./shims/shims.js";
 

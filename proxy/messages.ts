@@ -1,5 +1,6 @@
 // What the messages of protocol.ts must look like to be used. Whoever sends others was broken into, or is
 // of another version.
+import type { SocketAddress } from "../common/address.js";
 import {
   amount,
   flag,
@@ -22,7 +23,8 @@ import {
   type ToDaemon,
   type ToProxy,
 } from "./protocol.js";
-import type { SocketAddress, Publication, PublicationOptions, PublicationOwner } from "./publication/publication.js";
+import { ofEachOption, shapeOfOption, type PublicationOptions } from "./publication/options.js";
+import type { Publication, PublicationOwner } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
@@ -30,7 +32,6 @@ const id = word(256);
 const count = integer(0);
 const request = integer(0);
 const reason = text(8192);
-const networks = listOf(text(64), 10_000);
 
 function of<Record>(fields: Fields<Record>): Shape {
   return record(fields);
@@ -39,18 +40,7 @@ function of<Record>(fields: Fields<Record>): Shape {
 const addresses = listOf(word(64), GONE_AT_MOST);
 const port = integer(0, 65_535);
 const socketAddress = of<SocketAddress>({ ip: word(64), port });
-const options = of<PublicationOptions>({
-  connectTimeoutMs: optional(amount),
-  halfClosedIdleMs: optional(amount),
-  maxConnections: optional(amount),
-  proxyProtocol: optional(oneOf("none", "v1", "v2")),
-  acceptProxyProtocolFrom: optional(networks),
-  proxyHeaderMs: optional(amount),
-  allowFrom: optional(networks),
-  udpIdleMs: optional(amount),
-  udpFlows: optional(amount),
-  drainMs: optional(amount),
-});
+const options = of<PublicationOptions>(ofEachOption((option) => optional(shapeOfOption(option))));
 const protocol = oneOf("tcp", "udp");
 const owner = of<PublicationOwner>({
   container: word(1024),

@@ -1,6 +1,7 @@
 // What the daemon and pontoon-proxy say to each other: one JSON object a message, over a SOCK_SEQPACKET socket.
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
-import type { SocketAddress, Publication } from "./publication/publication.js";
+import type { SocketAddress } from "../common/address.js";
+import type { Publication } from "./publication/publication.js";
 import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 

@@ -1,10 +1,9 @@
+import { overlap, type SocketAddress } from "../common/address.js";
 import { PontoonError } from "../common/errors.js";
 import type { Timer } from "../linux/timer-wheel.js";
-import { isIPv6 } from "node:net";
 import {
   checkPublication,
   defaults,
-  type SocketAddress,
   type Protocol,
   type Publication,
   type PublicationOwner,
@@ -137,10 +136,4 @@ export class Publications {
     this.#onIdle = undefined;
     onIdle?.();
   }
-}
-
-/** Whether two addresses cannot be bound to one port. */
-function overlap(one: string, other: string): boolean {
-  if (isIPv6(one) !== isIPv6(other)) return false;
-  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }

@@ -1,26 +1,23 @@
 // The pontoon command. Each part is loaded when it is used: `pontoon status` needs neither Docker nor system calls.
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./cli/options.js";
+import {
+  checkFlags,
+  daemonFlags,
+  globalFlags,
+  logLevels,
+  portFlags,
+  publishFlags,
+  queryFlags,
+  type DaemonFlags,
+  type GlobalFlags,
+} from "./cli/flags.js";
+import { addressOption } from "./cli/options.js";
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
-import type { PublishFlags } from "./cli/ports.js";
+import { publishOptions } from "./cli/publish-options.js";
 import type { Config } from "./config.js";
 import type { PortRow } from "./ports/contract.js";
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { version } from "./version.js";
-
-interface GlobalOptions {
-  readonly runDir: string;
-  readonly json?: boolean;
-}
-
-interface DaemonFlags {
-  readonly docker?: string;
-  readonly config?: string;
-  readonly observe?: boolean;
-  readonly logLevel?: Config["log-level"];
-  readonly runDir: string;
-  readonly stateDir: string;
-}
 
 const program = new Command("pontoon")
   .description("Names, published ports and networks for a Docker host, beside an unmodified dockerd.")
@@ -37,23 +34,14 @@ program
   .addOption(runDirOption())
   .addOption(new Option("--state-dir <folder>", "folder for what outlives a restart").default("/var/lib/pontoon"))
   .option("--observe", "take over nothing; only show what would be done")
-  .addOption(
-    new Option("--log-level <level>", "how much to log").choices([
-      "trace",
-      "debug",
-      "info",
-      "warn",
-      "error",
-      "fatal",
-      "silent",
-    ]),
-  )
-  .action(runDaemon);
+  .addOption(new Option("--log-level <level>", "how much to log").choices(logLevels))
+  .action((given: unknown) => runDaemon(daemonFlags(given)));
 
 command(program, "status", "show networks, containers, who answers in each, upstreams and counters").action(
-  async (options: GlobalOptions) => {
-    const { statusText } = await import("./cli/status-text.js");
-    print(options, await (await client(options)).get("/v1/status"), statusText);
+  async (given: unknown) => {
+    const flags = globalFlags(given);
+    const [{ statusAnswer }, { statusText }] = await Promise.all([answers(), import("./cli/status-text.js")]);
+    print(flags, statusAnswer(await (await client(flags)).get("/v1/status")), statusText);
   },
 );
 
@@ -62,108 +50,88 @@ command(program, "check", "look at this machine, dockerd and what runs, and say 
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
   .option("--state-dir <folder>", "folder for what outlives a restart (default: that of the daemon)")
   .option("--repair", "remove what earlier daemons left behind")
-  .action(
-    async (options: GlobalOptions & { docker?: string; config?: string; stateDir?: string; repair?: boolean }) => {
-      const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
-      const { runDir, stateDir, docker, config, repair = false } = options;
-      const result = await check({ runDir, stateDir, docker, config, repair });
-      print(options, result, checkText);
-      if (!result.well) process.exitCode = 1;
-    },
-  );
+  .action(async (given: unknown) => {
+    const [{ check }, { checkText }] = await Promise.all([import("./check/check.js"), import("./cli/check-text.js")]);
+    const flags = checkFlags(given);
+    const { runDir, stateDir, docker, config, repair = false } = flags;
+    const result = await check({ runDir, stateDir, docker, config, repair });
+    print(flags, result, checkText);
+    if (!result.well) process.exitCode = 1;
+  });
 
 const dns = program.command("dns").description("look at the resolver");
 
-command(dns, "records", "show every name pontoon answers").action(async (options: GlobalOptions) => {
-  const { recordsText } = await import("./cli/dns.js");
-  print(options, await (await client(options)).get("/v1/dns/records"), recordsText);
+command(dns, "records", "show every name pontoon answers").action(async (given: unknown) => {
+  const flags = globalFlags(given);
+  const [{ recordsAnswer }, { recordsText }] = await Promise.all([answers(), import("./cli/dns.js")]);
+  print(flags, recordsAnswer(await (await client(flags)).get("/v1/dns/records")), recordsText);
 });
 
 command(dns, "query", "ask the running server as a container would, and explain the answer")
   .argument("<name>", "the name to ask for")
   .argument("[type]", "the record type", recordType, "A")
   .requiredOption("--as <container>", "the container to ask as: its name or id")
-  .action(async (name: string, type: string, options: GlobalOptions & { as: string }) => {
-    const { encodeQuestion, explainedAnswer, explainedText } = await import("./cli/dns.js");
+  .action(async (name: string, type: string, given: unknown) => {
+    const flags = queryFlags(given);
+    const [{ explanationAnswer }, { encodeQuestion, explainedAnswer, explainedText }] = await Promise.all([
+      answers(),
+      import("./cli/dns.js"),
+    ]);
     const query = encodeQuestion(name, type);
-    const explanation = await (await client(options)).post("/v1/dns/query", { container: options.as, query });
-    print(
-      options,
-      explainedAnswer(`${name} ${type}`, explanation as Parameters<typeof explainedAnswer>[1]),
-      explainedText,
-    );
+    const explanation = await (await client(flags)).post("/v1/dns/query", { container: flags.as, query });
+    print(flags, explainedAnswer(`${name} ${type}`, explanationAnswer(explanation)), explainedText);
   });
 
 command(dns, "flush", "forget what upstream servers have answered")
   .argument("[name]", "the name to forget; every name without")
-  .action(async (name: string | undefined, options: GlobalOptions) => {
-    const { flushRequest, flushText } = await import("./cli/dns.js");
-    print(options, await (await client(options)).post("/v1/dns/flush", flushRequest(name)), flushText);
+  .action(async (name: string | undefined, given: unknown) => {
+    const flags = globalFlags(given);
+    const [{ flushAnswer }, { flushRequest, flushText }] = await Promise.all([answers(), import("./cli/dns.js")]);
+    print(flags, flushAnswer(await (await client(flags)).post("/v1/dns/flush", flushRequest(name))), flushText);
   });
 
 const specSyntax = "[IP:][HOST:]PORT[/tcp|udp|sctp], as for docker run -p; ports may be ranges";
 
-command(program, "publish", "publish ports of a container, running or not; all of them or none")
+const publish = command(program, "publish", "publish ports of a container, running or not; all of them or none")
   .argument("<container>", "the container: its name or id")
   .argument("[spec...]", specSyntax)
   .option("-P, --all", "publish every exposed port on a free one")
-  .option("--ip <address>", "address of this host, for specs that name none", addressOption)
-  .addOption(
-    new Option(
-      "--proxy-protocol <version>",
-      "tell the container its clients' addresses with the PROXY protocol",
-    ).choices(["v1", "v2"]),
-  )
-  .option(
-    "--accept-proxy-protocol <network>",
-    "expect the PROXY protocol from these clients (repeatable)",
-    networkOption,
-  )
-  .option("--allow <network>", "serve only clients of these networks (repeatable)", networkOption)
-  .option("--max-connections <number>", "connections at a time; 0 for as many as can be", countOption)
-  .option("--drain <seconds>", "how long connections may go on once it is published no more", secondsOption)
-  .option("--connect-timeout <seconds>", "how long the container may take to accept a connection", someSecondsOption)
-  .option(
-    "--udp-idle <seconds>",
-    "until a UDP client that is silent in both directions is forgotten",
-    someSecondsOption,
-  )
-  .action(async (container: string, specs: string[], options: GlobalOptions & PublishFlags, self: Command) => {
-    if (specs.length === 0 && !options.all)
-      self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
-    const { lineText, publishRequest } = await import("./cli/ports.js");
-    const request = publishRequest(container, specs, options);
-    printLines(options, await (await client(options)).post("/v1/ports/publish", request), lineText);
-  });
+  .option("--ip <address>", "address of this host, for specs that name none", addressOption);
+for (const option of publishOptions()) publish.addOption(option);
+publish.action(async (container: string, specs: string[], given: unknown, self: Command) => {
+  const flags = publishFlags(given);
+  if (specs.length === 0 && !flags.all)
+    self.error("error: what to publish is missing: give a port such as 8080:80, or --all", { exitCode: 2 });
+  const { lineText, publishRequest } = await import("./cli/ports.js");
+  const request = publishRequest(container, specs, flags);
+  printLines(flags, await rowsOf((await client(flags)).post("/v1/ports/publish", request)), lineText);
+});
 
 command(program, "unpublish", "take back ports that pontoon publish published")
   .argument("<container>", "the container: its name or id")
   .argument("[spec...]", "as given to publish, or only the container's port; none for all of the container")
-  .action(async (container: string, specs: string[], options: GlobalOptions) => {
+  .action(async (container: string, specs: string[], given: unknown) => {
+    const flags = globalFlags(given);
     const { lineText, unpublishRequest } = await import("./cli/ports.js");
     const request = unpublishRequest(container, specs);
-    printLines(options, await (await client(options)).post("/v1/ports/unpublish", request), lineText);
+    printLines(flags, await rowsOf((await client(flags)).post("/v1/ports/unpublish", request)), lineText);
   });
 
 command(program, "port", "show published ports, Docker's own included")
   .argument("[container]", "the container: its name or id; all without")
   .argument("[port]", "only where this port of the container is published: PORT[/PROTO]")
   .option("--long", "a table with state, target, connections and bytes")
-  .action(
-    async (container: string | undefined, port: string | undefined, options: GlobalOptions & { long?: boolean }) => {
-      const { addressText, failedText, isBound, lineText, longText, namedLineText, portsPath, rowsOfPort } =
-        await import("./cli/ports.js");
-      const all = (await (await client(options)).get(portsPath(container))) as readonly PortRow[];
-      const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
-      if (options.json || options.long) return print(options, rows, longText);
-      printLines(
-        options,
-        rows.filter(isBound),
-        port !== undefined ? addressText : container !== undefined ? lineText : namedLineText,
-      );
-      for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
-    },
-  );
+  .action(async (container: string | undefined, port: string | undefined, given: unknown) => {
+    const flags = portFlags(given);
+    const { addressText, failedText, isBound, lineText, longText, namedLineText, portsPath, rowsOfPort } =
+      await import("./cli/ports.js");
+    const all = await rowsOf((await client(flags)).get(portsPath(container)));
+    const rows = container === undefined || port === undefined ? all : rowsOfPort(all, container, port);
+    if (flags.json || flags.long) return print(flags, rows, longText);
+    const text = port !== undefined ? addressText : container !== undefined ? lineText : namedLineText;
+    printLines(flags, rows.filter(isBound), text);
+    for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
+  });
 
 try {
   await program.parseAsync();
@@ -186,19 +154,29 @@ function recordType(value: string): string {
   return value.toUpperCase();
 }
 
-async function client({ runDir }: GlobalOptions) {
+async function client({ runDir }: GlobalFlags) {
   const { ControlClient } = await import("./control/client.js");
   return new ControlClient(`${runDir}/control.sock`);
 }
 
-function print<Data>(options: GlobalOptions, data: unknown, text: (data: Data) => readonly string[]): void {
-  if (options.json) writeJson(data);
-  else writeLines(text(data as Data));
+/** What the daemon's answers are read with. */
+function answers() {
+  return import("./control/answers.js");
+}
+
+async function rowsOf(answer: Promise<unknown>): Promise<readonly PortRow[]> {
+  const [{ portsAnswer }, rows] = await Promise.all([answers(), answer]);
+  return portsAnswer(rows);
+}
+
+function print<Data>({ json }: GlobalFlags, data: Data, text: (data: Data) => readonly string[]): void {
+  if (json) writeJson(data);
+  else writeLines(text(data));
 }
 
 /** A line for each row, and nothing at all for none, as `docker port` does. */
-function printLines(options: GlobalOptions, rows: unknown, text: (row: PortRow) => string): void {
-  print(options, rows, (data: readonly PortRow[]) => data.map(text));
+function printLines(flags: GlobalFlags, rows: readonly PortRow[], text: (row: PortRow) => string): void {
+  print(flags, rows, (data) => data.map(text));
 }
 
 async function runDaemon(flags: DaemonFlags): Promise<void> {

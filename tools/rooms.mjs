@@ -112,7 +112,7 @@ export const rooms = {
   "proxy/source-ports": {
     files: ["proxy/dial/source-ports.ts"],
     holds: "which ports of the host UDP flows may have",
-    imports: ["proxy/publication"],
+    imports: ["common"],
   },
   "proxy/dial": {
     files: ["proxy/dial/**"],

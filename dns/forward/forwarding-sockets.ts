@@ -1,3 +1,4 @@
+import type { Family } from "../../common/address.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, outgoingSocket, udpSocket } from "../../linux/socket.js";
 import { UdpPool } from "./udp-pool.js";
@@ -6,12 +7,6 @@ const hostSocketsAtMost = 512;
 /** TCP sockets of one container at once, in each family, and how many questions may wait for one. */
 export const tcpSocketsAtMost = 16;
 export const tcpWaitingAtMost = 64;
-
-export type Family = "ipv4" | "ipv6";
-
-export function familyOf(ip: string): Family {
-  return ip.includes(":") ? "ipv6" : "ipv4";
-}
 
 /** UDP and TCP sockets of one namespace and address family from which questions are forwarded. */
 export interface ForwardingSockets {

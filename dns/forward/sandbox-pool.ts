@@ -1,12 +1,7 @@
+import { familyOf, type Family } from "../../common/address.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor, disconnectSocket } from "../../linux/socket.js";
-import {
-  familyOf,
-  tcpSocketsAtMost,
-  tcpWaitingAtMost,
-  type Family,
-  type ForwardingSockets,
-} from "./forwarding-sockets.js";
+import { tcpSocketsAtMost, tcpWaitingAtMost, type ForwardingSockets } from "./forwarding-sockets.js";
 import { UdpPool } from "./udp-pool.js";
 
 /** UDP sockets of one namespace to forward from; questions share them beyond that. */

@@ -1,6 +1,6 @@
 import { randomFillSync } from "node:crypto";
+import type { SocketAddress } from "../../common/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
-import type { SocketAddress } from "../../linux/address.js";
 import type { Poller, Watch } from "../../linux/poller.js";
 import {
   closeDescriptor,

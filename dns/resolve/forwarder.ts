@@ -1,6 +1,7 @@
+import { familyOf, type Family } from "../../common/address.js";
 import type { AnswerCache, Cached } from "../cache/answer-cache.js";
 import { Forward, FORWARD_TIME, type ForwardOutcome, type ForwardTools, type Why } from "../forward/forward.js";
-import { familyOf, type Family, type ForwardingSockets, type HostSockets } from "../forward/forwarding-sockets.js";
+import type { ForwardingSockets, HostSockets } from "../forward/forwarding-sockets.js";
 import { likelyZoneOf, type NameKey } from "../wire/name.js";
 import type { Source, Upstream } from "../protocol.js";
 import { RecentNames } from "../cache/recent-names.js";

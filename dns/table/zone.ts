@@ -1,4 +1,4 @@
-import { encodeIPv4, encodeIPv6 } from "../../linux/address.js";
+import { encodeIPv4, encodeIPv6 } from "../../common/address.js";
 import { keyOfText, reverseKey, type NameKey } from "../wire/name.js";
 import type { EndpointRecord, NetworkRecord } from "../protocol.js";
 

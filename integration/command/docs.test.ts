@@ -59,13 +59,26 @@ t.test("each word of the glossary is there once, and what carries it in code is 
   t.end();
 });
 
-t.test("every link between documents leads somewhere", (t) => {
+t.test("every link between documents leads to a document, and to a heading in it", (t) => {
   const documents = ["README.md", ...readdirSync(join(repositoryRoot, "docs")).map((name) => `docs/${name}`)];
   for (const document of documents)
-    for (const [, target] of read(document).matchAll(/\]\(([^)#:]+)(?:#[^)]*)?\)/g))
-      t.doesNotThrow(() => read(join(document, "..", target!)), `${document} → ${target}`);
+    for (const [, file, heading] of read(document).matchAll(/\]\(([^)#:]*)(?:#([^)]*))?\)/g)) {
+      const target = file === "" ? document : join(document, "..", file!);
+      t.doesNotThrow(() => read(target), `${document} → ${file}`);
+      if (heading !== undefined) t.ok(anchorsOf(read(target)).includes(heading), `${document} → ${file}#${heading}`);
+    }
   t.end();
 });
+
+/** What headings are called in links, as GitHub makes them. */
+function anchorsOf(text: string): string[] {
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+    heading!
+      .toLowerCase()
+      .replaceAll(/[^\p{L}\p{N}_ -]/gu, "")
+      .replaceAll(" ", "-"),
+  );
+}
 
 t.test("every document that the sources name is there", (t) => {
   const texts = programFolders.flatMap(sources).join("\n");

@@ -2,7 +2,8 @@
 // Its argument says how. Tells its process id when that is so, and goes on until it is killed.
 import type { AttributeWriter } from "../../linux/netlink/attributes.js";
 import { Nfnetlink } from "../../linux/netlink/nfnetlink.js";
-import { accept, mark, service, udp } from "../../linux/netlink/nftables/statements.js";
+import { mark, service } from "../../linux/netlink/nftables/data-types.js";
+import { accept, udp } from "../../linux/netlink/nftables/statements.js";
 import { Transaction, type ChainName } from "../../linux/netlink/nftables/transaction.js";
 
 export type Hardship =

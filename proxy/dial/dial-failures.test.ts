@@ -1,5 +1,6 @@
 import { createSocket } from "node:dgram";
 import t from "tap";
+import type { SocketAddress } from "../../common/address.js";
 import {
   bindSocket,
   closeDescriptor,
@@ -8,7 +9,7 @@ import {
   localAddress,
   tcpSocket,
 } from "../../linux/socket.js";
-import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { Protocol, PublicationOptions } from "../publication/publication.js";
 import { listener, TestClient, TestProxy, until } from "../testing/proxy.js";
 
 /** Where nobody listens. */

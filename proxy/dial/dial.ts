@@ -1,8 +1,6 @@
-import { isIPv4 } from "node:net";
+import type { Family } from "../../common/address.js";
 import { errorCode } from "../../common/errors.js";
 import { congestionControl, outgoingSocket, setCongestionControl, setNoDelay } from "../../linux/socket.js";
-
-type Family = "ipv4" | "ipv6";
 
 /** Spaces packets out by timers, which between processes of one host takes time and gains nothing. */
 const pacing = /^bbr/;
@@ -41,10 +39,6 @@ export class Dialer {
     this.#spare[family] = undefined;
     return fd;
   }
-}
-
-export function familyOf(ip: string): Family {
-  return isIPv4(ip) ? "ipv4" : "ipv6";
 }
 
 /** Whether an errno's name means that the process or the system has no more to give for now. */

@@ -1,5 +1,6 @@
+import { formatAddress, type SocketAddress } from "../../common/address.js";
 import type { TimerWheel } from "../../linux/timer-wheel.js";
-import { addressText, type SocketAddress, type Publication } from "../publication/publication.js";
+import type { Publication } from "../publication/publication.js";
 
 /** The same message is logged once in this time, ms, and for so many publications. */
 const sameAgain = 60_000;
@@ -23,7 +24,7 @@ export class Shortage {
     if (this.#saidAt.has(id) || this.#saidAt.size >= saidAtMost) return;
     this.#saidAt.set(id, now);
     this.say(
-      `${protocol} port ${addressText(listen)}: ${what[protocol]} is left towards ${addressText(target)}, so ${whatThen[protocol]}`,
+      `${protocol} port ${formatAddress(listen)}: ${what[protocol]} is left towards ${formatAddress(target)}, so ${whatThen[protocol]}`,
     );
   }
 }

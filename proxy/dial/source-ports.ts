@@ -1,4 +1,4 @@
-import type { SocketAddress } from "../publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
 
 /** Ports from the first to the last of them. */
 export interface PortSpan {

@@ -1,45 +1,19 @@
 import { isIP } from "node:net";
+import type { SocketAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
 import { Networks } from "./networks.js";
+import {
+  defaults,
+  optionNames,
+  publicationOptions,
+  type OptionKind,
+  type OptionName,
+  type PublicationOptions,
+} from "./options.js";
+
+export { defaults, type PublicationOptions } from "./options.js";
 
 export type Protocol = "tcp" | "udp";
-
-/** A socket address, as linux/address.ts has it. */
-export interface SocketAddress {
-  readonly ip: string;
-  readonly port: number;
-}
-
-export function addressText({ ip, port }: SocketAddress): string {
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
-}
-
-/** Version of the PROXY protocol the container is told its clients' addresses with. */
-export type ProxyProtocol = "none" | "v1" | "v2";
-
-/** What may be chosen for a publication. Times in ms; what is left out has the value of {@link defaults}. */
-export interface PublicationOptions {
-  /** Until a container that does not answer counts as one that refused. */
-  readonly connectTimeoutMs?: number;
-  /** Until a connection that is closed in one direction and silent in the other is ended. */
-  readonly halfClosedIdleMs?: number;
-  /** Connections at a time; more wait in the kernel's queue. 0: as many as a publication's share of the descriptors allows. */
-  readonly maxConnections?: number;
-  /** TCP only. */
-  readonly proxyProtocol?: ProxyProtocol;
-  /** Networks (`10.0.0.0/8`, `fd00::/8`, single addresses) whose connections begin with a PROXY protocol header. TCP only. */
-  readonly acceptProxyProtocolFrom?: readonly string[];
-  /** Until a connection from one of those networks is ended that has brought no whole header. */
-  readonly proxyHeaderMs?: number;
-  /** Networks whose clients are served; empty: all. */
-  readonly allowFrom?: readonly string[];
-  /** Until a UDP flow without a datagram in either direction is forgotten. */
-  readonly udpIdleMs?: number;
-  /** UDP flows at a time; beyond that the one that was idle longest goes. */
-  readonly udpFlows?: number;
-  /** How long connections may go on after the publication was closed. */
-  readonly drainMs?: number;
-}
 
 /** To whom a publication belongs: kept for the daemon that opened it, and given back to the next one. */
 export interface PublicationOwner {
@@ -61,23 +35,6 @@ export interface Publication {
   readonly owner?: PublicationOwner | undefined;
 }
 
-/** Times in ms. */
-export const defaults: Required<PublicationOptions> = {
-  // Longer than the kernel tries (net.ipv4.tcp_syn_retries: 127 s), as with Docker: a container whose queue is full may yet take it.
-  connectTimeoutMs: 130_000,
-  // Long: a client that is really gone is found by keepalive within two minutes.
-  halfClosedIdleMs: 3_600_000,
-  maxConnections: 0,
-  proxyProtocol: "none",
-  acceptProxyProtocolFrom: [],
-  proxyHeaderMs: 5_000,
-  allowFrom: [],
-  // What a port that Docker's NAT serves has (net.netfilter.nf_conntrack_udp_timeout_stream); docker-proxy has 90 s.
-  udpIdleMs: 120_000,
-  udpFlows: 4096,
-  drainMs: 10_000,
-};
-
 /** Throws PUBLICATION_INVALID with what is wrong. @returns the options, complete */
 export function checkPublication({ id, protocol, listen, target, options }: Publication): Required<PublicationOptions> {
   const wrong = (what: string) => new PontoonError("PUBLICATION_INVALID", id, `publication ${id}: ${what}`);
@@ -87,18 +44,42 @@ export function checkPublication({ id, protocol, listen, target, options }: Publ
   }
   if (target?.port === 0) throw wrong("the container's port is missing");
   const complete = { ...defaults, ...options };
-  for (const name of ["connectTimeoutMs", "halfClosedIdleMs", "proxyHeaderMs", "udpIdleMs", "udpFlows"] as const)
-    if (!(complete[name] > 0)) throw wrong(`${name} must be more than 0, not ${complete[name]}`);
-  for (const name of ["maxConnections", "drainMs"] as const)
-    if (!(complete[name] >= 0)) throw wrong(`${name} must not be less than 0: ${complete[name]}`);
-  if (protocol === "udp" && (complete.proxyProtocol !== "none" || complete.acceptProxyProtocolFrom.length > 0))
-    throw wrong("the PROXY protocol is for TCP only");
-  for (const name of ["allowFrom", "acceptProxyProtocolFrom"] as const) {
-    try {
-      new Networks(complete[name]);
-    } catch (error) {
-      throw wrong(`${name}: ${(error as Error).message}`);
-    }
+  for (const name of optionNames) {
+    const fault = faultOfOption(name, complete[name], protocol);
+    if (fault !== undefined) throw wrong(fault);
   }
   return complete;
+}
+
+function faultOfOption(name: OptionName, value: unknown, protocol: Protocol): string | undefined {
+  const option: OptionKind = publicationOptions[name];
+  if (protocol === "udp" && option.tcpOnly !== undefined && isChosen(option, value))
+    return `${option.tcpOnly} is for TCP only`;
+  switch (option.kind) {
+    case "time":
+    case "count":
+      return faultOfNumber(name, value as number, option.mayBeZero);
+    case "networks":
+      return faultOfNetworks(name, value as readonly string[]);
+    case "choice":
+      return undefined; // whoever sent another word was not understood
+  }
+}
+
+function isChosen(option: OptionKind, value: unknown): boolean {
+  return option.kind === "networks" ? (value as readonly string[]).length > 0 : value !== option.default;
+}
+
+function faultOfNumber(name: string, value: number, mayBeZero: boolean): string | undefined {
+  if (mayBeZero) return value >= 0 ? undefined : `${name} must not be less than 0: ${value}`;
+  return value > 0 ? undefined : `${name} must be more than 0, not ${value}`;
+}
+
+function faultOfNetworks(name: string, networks: readonly string[]): string | undefined {
+  try {
+    new Networks(networks);
+    return undefined;
+  } catch (error) {
+    return `${name}: ${(error as Error).message}`;
+  }
 }

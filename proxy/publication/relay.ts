@@ -1,4 +1,5 @@
-import type { SocketAddress, Protocol } from "./publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Protocol } from "./publication.js";
 
 /** What has happened on a publication since it was opened. */
 export interface PublicationReport {

@@ -1,5 +1,6 @@
 // The command line of docker-proxy as Go's flag package reads it, for the TypeScript entry; `shim/flags.c` is the same in C.
-import { isIP, isIPv4, isIPv6 } from "node:net";
+import { isIPv4 } from "node:net";
+import { isAddress, unspecified } from "../../common/address.js";
 
 /** What dockerd asks for, unchecked. */
 export interface Flags {
@@ -81,10 +82,10 @@ export function parseFlags(args: readonly string[]): ParsedFlags {
 
 /** An address as Go's net.ParseIP takes it: IPv4 mapped into IPv6 is IPv4. @returns undefined if it is not an address */
 export function parseAddress(text: string): string | undefined {
-  if (text === "") return "0.0.0.0";
+  if (text === "") return unspecified.ipv4;
   const plain = text.replace(/^::ffff:/i, "");
   if (isIPv4(plain)) return plain;
-  return isIPv6(text) && !text.includes("%") && isIP(text) ? text : undefined;
+  return isAddress(text) ? text : undefined;
 }
 
 /** strconv.ParseBool. */

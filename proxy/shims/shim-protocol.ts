@@ -1,6 +1,5 @@
-import { isIP, isIPv4 } from "node:net";
-import { decodeIPv6, encodeIPv6 } from "../../linux/address.js";
-import type { SocketAddress, Protocol } from "../publication/publication.js";
+import { decodeIPv6, encodeIPv6, familyOf, isAddress, type SocketAddress } from "../../common/address.js";
+import type { Protocol } from "../publication/publication.js";
 
 /** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
 export const PROTOCOL = 1;
@@ -72,9 +71,9 @@ function readRequest(fields: string[]): ShimRequest | undefined {
 }
 
 function readEndpoint(ip: string, port: string): SocketAddress | undefined {
-  if (isIP(ip) === 0 || ip.includes("%") || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
+  if (!isAddress(ip) || !/^\d{1,5}$/.test(port) || Number(port) > 65535) return undefined;
   // One text for one address: it is compared with what the kernel says, and with other shims' arguments.
-  return { ip: isIPv4(ip) ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };
+  return { ip: familyOf(ip) === "ipv4" ? ip : decodeIPv6(encodeIPv6(ip), 0), port: Number(port) };
 }
 
 function nonsense(reason: string): ShimMessage {

@@ -18,7 +18,8 @@ import {
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
 import { readShimMessage } from "./shim-protocol.js";
 import type { Publication, PublicationOwner } from "../publication/publication.js";
-import { Shims, type PortServer, type ShimsOptions } from "./shims.js";
+import type { PortServer } from "./port-server.js";
+import { Shims, type ShimsOptions } from "./shims.js";
 
 interface Tap {
   teardown(work: () => void): void;

@@ -3,30 +3,14 @@ import { EPOLLIN } from "../../linux/constants.js";
 import { namespaceInode, ownNamespacePath } from "../../linux/netns.js";
 import { receivePacket, sendPacket, type Packet } from "../../linux/packet-connection.js";
 import type { Poller, Watch } from "../../linux/poller.js";
-import { acceptSocket, closeDescriptor, localAddress, peerCredentials, WOULD_BLOCK } from "../../linux/socket.js";
-import { socketKind } from "../../linux/socket-kind.js";
+import { closeDescriptor } from "../../linux/socket.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
-import { readShimMessage, requestKey, type ShimMessage, type ShimRequest } from "./shim-protocol.js";
-import {
-  defaults,
-  type SocketAddress,
-  type Protocol,
-  type Publication,
-  type PublicationOwner,
-} from "../publication/publication.js";
-
-/** What serves the ports; see `proxy/publications.ts`. `open` owns the descriptor once it has returned, and not if it throws. */
-export interface PortServer {
-  open(publication: Publication, descriptor: number): void;
-  /** @param untilTheirEnd connections go on for as long as they like, rather than for a while */
-  close(id: string, untilTheirEnd?: boolean): void;
-  /** Closes it with its connections. */
-  cutOff(id: string): void;
-  /** Frees UDP ports that flows are sent from. */
-  vacate(ports: ReadonlySet<number>): void;
-  /** The owner of the publication that keeps others from binding a port; undefined when no daemon's does. */
-  ownerOf?(protocol: Protocol, listen: SocketAddress): PublicationOwner | undefined;
-}
+import { KeptListeners, type Served } from "./kept-listeners.js";
+import type { PortServer } from "./port-server.js";
+import { ShimAcceptor } from "./shim-acceptor.js";
+import { readShimMessage, type ShimMessage, type ShimRequest } from "./shim-protocol.js";
+import { unfit } from "./socket-fit.js";
+import { defaults, type Protocol, type PublicationOwner } from "../publication/publication.js";
 
 export interface ShimsOptions {
   /** Shims connected at once. */
@@ -44,13 +28,8 @@ export function isOfShim(id: string): boolean {
   return id.startsWith(idPrefix);
 }
 
-/** Shims accepted in one go before others get a turn. */
-const acceptsAtOnce = 64;
-/** A shim that has connected must say something within this time, ms. */
+/** A shim that connected has said something by then, ms. */
 const handshakeTime = 10_000;
-/** How long accepting pauses when descriptors are used up, instead of failing without end, ms. */
-const pauseTime = 100;
-const exhausted = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
 interface Shim {
   readonly fd: number;
@@ -59,18 +38,6 @@ interface Shim {
   patience: Timer | undefined;
   /** What it has handed over. */
   served: Served | undefined;
-}
-
-interface Served {
-  readonly id: string;
-  readonly request: ShimRequest;
-}
-
-/** A listener whose shim ended with its dockerd: served on, and given back to the shim that asks with the same arguments. */
-interface Kept {
-  readonly served: Served;
-  readonly descriptor: number;
-  readonly deadline: Timer;
 }
 
 /**
@@ -84,12 +51,11 @@ export class Shims {
   /** Whether a daemon tells when a container is gone. Without one connections end with their port, as those of Docker's own docker-proxy do. */
   hasDaemon = false;
   readonly #shims = new Set<Shim>();
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept: KeptListeners;
+  readonly #acceptor: ShimAcceptor;
   readonly #namespace = namespaceInode(ownNamespacePath);
   readonly #options: Required<ShimsOptions>;
   #lastId = 0;
-  #listener: number | undefined;
-  #watch: Watch | undefined;
 
   constructor(
     private readonly poller: Poller,
@@ -98,6 +64,9 @@ export class Shims {
     options: ShimsOptions = {},
   ) {
     this.#options = { shimsAtMost: 20_000, keepTime: 60_000, onDeclined: () => undefined, ...options };
+    this.#kept = new KeptListeners(timers, publications, this.#options.keepTime);
+    const hasRoom = () => this.#shims.size < this.#options.shimsAtMost;
+    this.#acceptor = new ShimAcceptor(poller, timers, hasRoom, (fd) => this.#attach(fd));
   }
 
   /** Shims that are connected. */
@@ -112,22 +81,12 @@ export class Shims {
 
   /** Accepts shims on a listening socket, which stays the caller's. */
   listen(descriptor: number): void {
-    this.#listener = descriptor;
-    const watch = (this.#watch = this.poller.watch(descriptor, EPOLLIN, () => {
-      try {
-        for (let count = 0; count < acceptsAtOnce && this.#acceptOne(descriptor); count++);
-      } catch (error) {
-        if (errorCode(error) === "ECONNABORTED") return;
-        if (!exhausted.has(errorCode(error) ?? "")) throw error;
-        watch.update(0);
-        this.timers.schedule(pauseTime, () => watch.update(EPOLLIN));
-      }
-    }));
+    this.#acceptor.listen(descriptor);
   }
 
   /** Gives every port back: each shim becomes Docker's own docker-proxy. For when pontoon goes for good. */
   release(reason: string): void {
-    for (const key of [...this.#kept.keys()]) this.#dropKept(key);
+    this.#kept.dropAll();
     for (const shim of [...this.#shims]) this.#decline(shim, reason);
   }
 
@@ -136,26 +95,9 @@ export class Shims {
    * What is kept for the shim of a dockerd that returns is closed.
    */
   leave(): void {
-    this.#watch?.close();
-    if (this.#listener !== undefined) this.#acceptAll(this.#listener); // nobody else would answer them
-    for (const key of [...this.#kept.keys()]) this.#dropKept(key);
+    this.#acceptor.finish();
+    this.#kept.dropAll();
     for (const shim of [...this.#shims]) this.#drop(shim);
-  }
-
-  #acceptAll(listener: number): void {
-    try {
-      while (this.#acceptOne(listener));
-    } catch {
-      // descriptors are used up: shims that were not accepted look elsewhere after a while
-    }
-  }
-
-  #acceptOne(listener: number): boolean {
-    const fd = acceptSocket(listener);
-    if (fd === WOULD_BLOCK) return false;
-    if (peerCredentials(fd).uid !== 0 || this.#shims.size >= this.#options.shimsAtMost) closeDescriptor(fd);
-    else this.#attach(fd);
-    return true;
   }
 
   #attach(fd: number): void {
@@ -205,7 +147,7 @@ export class Shims {
   #onAsk(shim: Shim, request: ShimRequest): void {
     const objection = this.#objection(shim, request);
     if (objection !== undefined) return this.#decline(shim, objection);
-    if (this.#giveBack(shim, requestKey(request))) return;
+    if (this.#giveBack(shim, request)) return;
     this.#makeRoom(request);
     this.#answer(shim, "ready");
   }
@@ -268,50 +210,25 @@ export class Shims {
     const [descriptor] = descriptors;
     shim.served = undefined;
     if (served && descriptor !== undefined && this.#kept.size < this.#options.shimsAtMost) {
-      this.#keep(served, descriptor);
+      this.#kept.keep(served, descriptor);
       descriptors.shift();
     } else if (served) this.publications.close(served.id, true);
     this.#drop(shim);
     return descriptors;
   }
 
-  #keep(served: Served, descriptor: number): void {
-    const key = requestKey(served.request);
-    this.#dropKept(key, true);
-    this.#kept.set(key, {
-      served,
-      descriptor,
-      deadline: this.timers.schedule(this.#options.keepTime, () => this.#dropKept(key, true)),
-    });
-  }
-
-  /** Passes a kept listener on to the shim that asks for the same: it has been served all the time, and goes on. */
-  #giveBack(shim: Shim, key: string): boolean {
-    const kept = this.#kept.get(key);
+  #giveBack(shim: Shim, request: ShimRequest): boolean {
+    const kept = this.#kept.take(request);
     if (!kept) return false;
-    this.#kept.delete(key);
-    kept.deadline.cancel();
     shim.served = kept.served;
     this.#answer(shim, "kept", [kept.descriptor]);
     closeDescriptor(kept.descriptor);
     return true;
   }
 
-  /** A shim that asks for a port with other arguments is about to bind it. */
-  #makeRoom({ protocol, host }: ShimRequest): void {
-    if (protocol === "udp") this.publications.vacate(new Set([host.port]));
-    for (const [key, { served }] of [...this.#kept])
-      if (served.request.protocol === protocol && served.request.host.port === host.port) this.#dropKept(key);
-  }
-
-  /** @param untilTheirEnd the container goes on, as far as is known, and so do its connections */
-  #dropKept(key: string, untilTheirEnd = false): void {
-    const kept = this.#kept.get(key);
-    if (!kept) return;
-    this.#kept.delete(key);
-    kept.deadline.cancel();
-    closeDescriptor(kept.descriptor);
-    this.publications.close(kept.served.id, untilTheirEnd);
+  #makeRoom(request: ShimRequest): void {
+    if (request.protocol === "udp") this.publications.vacate(new Set([request.host.port]));
+    this.#kept.makeRoom(request);
   }
 
   #objection(shim: Shim, request: ShimRequest): string | undefined {
@@ -375,20 +292,5 @@ function receive(fd: number): Packet | "closed" | undefined {
     // A shim that ends without having read our answer; what it said before has not been lost.
     if (errorCode(error) === "ECONNRESET") return receive(fd);
     return "closed"; // longer than any message of a shim, or its descriptors exceed our limit
-  }
-}
-
-/** Why a descriptor is not the socket it should be; undefined if it is. */
-function unfit(descriptor: number, { protocol, host }: ShimRequest): string | undefined {
-  try {
-    const kind = socketKind(descriptor);
-    if (kind.type !== (protocol === "tcp" ? "stream" : "datagram")) return `the descriptor is not a ${protocol} socket`;
-    if (protocol === "tcp" && !kind.listening) return "the socket does not listen";
-    const bound = localAddress(descriptor);
-    if (bound.port !== host.port || bound.ip !== host.ip)
-      return `the socket is bound to ${bound.ip}:${bound.port}, not to ${host.ip}:${host.port}`;
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
   }
 }

@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import t, { type Test } from "tap";
+import type { SocketAddress } from "../../common/address.js";
 import { localAddress } from "../../linux/socket.js";
 import { ECONNRESET, SHUT_WR } from "../../linux/constants.js";
 import { sendAny, shutdownSocket } from "../../linux/stream.js";
 import { connected, type Peer } from "../testing/peer.js";
 import { ProxyProcess } from "../testing/process.js";
 import { TestProxy, until } from "../testing/proxy.js";
-import type { SocketAddress } from "../publication/publication.js";
 
 // What was cut off must not look complete, however much of it has not been taken yet.
 

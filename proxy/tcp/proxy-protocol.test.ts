@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import t from "tap";
-import { decodeIPv4, decodeIPv6 } from "../../linux/address.js";
+import { decodeIPv4, decodeIPv6 } from "../../common/address.js";
 import { encodeHeader, HEADER_AT_MOST, readHeader, type Ends } from "./proxy-protocol.js";
 
 const port = fc.integer({ min: 0, max: 65535 });

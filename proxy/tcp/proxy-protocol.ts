@@ -1,7 +1,6 @@
 // The PROXY protocol, versions 1 and 2, as HAProxy's proxy-protocol.txt describes it. Pure.
 import { isIPv4, isIPv6 } from "node:net";
-import { decodeIPv4, decodeIPv6, encodeIPv4, encodeIPv6, type SocketAddress } from "../../linux/address.js";
-import { unmapped } from "../publication/networks.js";
+import { decodeIPv4, decodeIPv6, encodeIPv4, encodeIPv6, unmapped, type SocketAddress } from "../../common/address.js";
 
 /** The two ends of a client's connection, as a header tells them. */
 export interface Ends {

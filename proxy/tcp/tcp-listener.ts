@@ -1,8 +1,8 @@
+import type { SocketAddress } from "../../common/address.js";
 import { EMFILE, ENFILE, ENOBUFS, EPOLLIN, SHUT_RD, SO_REUSEADDR, SOL_SOCKET } from "../../linux/constants.js";
 import type { Poller, Watch } from "../../linux/poller.js";
 import { closeDescriptor, listenSocket, setKeepalive, setNoDelay, setOption } from "../../linux/socket.js";
 import { acceptedFrom, acceptStream, acceptStreamFrom, AGAIN, shutdownSocket } from "../../linux/stream.js";
-import type { SocketAddress } from "../publication/publication.js";
 import { keepalive } from "./tcp-connection.js";
 
 /** Connections accepted in a turn, so that a flood of them on one port leaves the others their turn. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
 import t, { type Test } from "tap";
+import type { SocketAddress } from "../../common/address.js";
 import {
   IPPROTO_TCP,
   SO_KEEPALIVE,
@@ -11,7 +12,6 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
 } from "../../linux/constants.js";
-import type { SocketAddress } from "../../linux/address.js";
 import {
   acceptSocket,
   bindSocket,

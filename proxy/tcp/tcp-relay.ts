@@ -1,3 +1,4 @@
+import { familyOf, type SocketAddress } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EADDRNOTAVAIL } from "../../linux/constants.js";
 import type { Poller } from "../../linux/poller.js";
@@ -5,13 +6,13 @@ import { localAddress, peerAddress, resetAndClose } from "../../linux/socket.js"
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import type { BulkTaker, HandedOver } from "./bulk.js";
 import { DialFailures } from "../dial/dial-failures.js";
-import { familyOf, type Dialer } from "../dial/dial.js";
+import type { Dialer } from "../dial/dial.js";
 import type { DescriptorWaiters } from "./descriptor-waiters.js";
 import { HeaderWait } from "./header-wait.js";
 import { Networks } from "../publication/networks.js";
 import type { Pipes } from "./pipes.js";
 import { encodeHeader, type Ends } from "./proxy-protocol.js";
-import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
+import type { Publication, PublicationOptions } from "../publication/publication.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 import { TcpConnection, type ConnectionOwner } from "./tcp-connection.js";
 import { TcpListener } from "./tcp-listener.js";

@@ -1,3 +1,4 @@
+import type { SocketAddress } from "../../common/address.js";
 import {
   acceptSocket,
   closeDescriptor,
@@ -8,7 +9,6 @@ import {
   WOULD_BLOCK,
 } from "../../linux/socket.js";
 import { AGAIN, isAtUrgent, peek, receiveShared, receiveUrgent, sendAny, shared } from "../../linux/stream.js";
-import type { SocketAddress } from "../publication/publication.js";
 import { listener, until, type TestLike } from "./proxy.js";
 
 /** One end of a connection: what it has received, and where in it a byte was marked urgent. */

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { SocketAddress } from "../../common/address.js";
 import { NodePoller } from "../../linux/node-poller.js";
 import { PacketChannel } from "../../linux/packet-channel.js";
 import {
@@ -16,7 +17,7 @@ import {
 } from "../../linux/socket.js";
 import type { FirstToServer, HeldAll, Hello } from "../../common/handshake.js";
 import { PROTOCOL, type HeldPublication, type Report, type ToDaemon, type ToProxy } from "../protocol.js";
-import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { Protocol, PublicationOptions } from "../publication/publication.js";
 import { listener, until, type TestLike } from "./proxy.js";
 
 const program = fileURLToPath(new URL("../main.js", import.meta.url));

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import type { SocketAddress } from "../../common/address.js";
 import { SO_REUSEADDR, SOL_SOCKET } from "../../linux/constants.js";
 import { Reactor } from "../../linux/reactor.js";
 import { bindSocket, listenSocket, localAddress, setOption, tcpSocket, udpSocket } from "../../linux/socket.js";
@@ -7,7 +8,7 @@ import { noBulkTaker, type BulkTaker } from "../tcp/bulk.js";
 import { Dialer } from "../dial/dial.js";
 import { DescriptorWaiters } from "../tcp/descriptor-waiters.js";
 import { Pipes } from "../tcp/pipes.js";
-import type { SocketAddress, Protocol, PublicationOptions } from "../publication/publication.js";
+import type { Protocol, PublicationOptions } from "../publication/publication.js";
 import { Publications } from "../publications.js";
 import type { PublicationReport } from "../publication/relay.js";
 import { SourcePorts } from "../dial/source-ports.js";

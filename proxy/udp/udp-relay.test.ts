@@ -2,11 +2,11 @@ import { createSocket, type Socket } from "node:dgram";
 import { once } from "node:events";
 import t from "tap";
 import { readFileSync } from "node:fs";
+import type { SocketAddress } from "../../common/address.js";
 import { SO_RCVBUF, SOL_SOCKET } from "../../linux/constants.js";
 import { bindSocket, closeDescriptor, getOption, localAddress, setReuse, udpSocket } from "../../linux/socket.js";
 import { socketKind } from "../../linux/socket-kind.js";
 import { openDescriptors } from "../../linux/testing/loop.js";
-import type { SocketAddress } from "../publication/publication.js";
 import { listener, TestProxy, until, type TestLike } from "../testing/proxy.js";
 
 interface Heard {

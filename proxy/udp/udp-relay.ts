@@ -1,12 +1,7 @@
+import { familyOf, unspecified, type Family, type SocketAddress } from "../../common/address.js";
 import { encodeAddress } from "../../linux/address.js";
 import { EPOLLIN } from "../../linux/constants.js";
-import {
-  ClientBatch,
-  ReplyBatch,
-  tellLocalAddress,
-  type ReturnPath,
-  type SentBatch,
-} from "../../linux/datagram-batch.js";
+import { ClientBatch, ReplyBatch, type ReturnPath, type SentBatch } from "../../linux/datagram-batch.js";
 import { acceptClients, rejectClients } from "../../linux/listener.js";
 import type { Poller, Ready, Watch } from "../../linux/poller.js";
 import {
@@ -15,16 +10,17 @@ import {
   localAddress,
   setReceiveBuffer,
   setReuseByOwn,
+  tellDestinations,
   udpSocket,
 } from "../../linux/socket.js";
 import { AGAIN, startConnecting } from "../../linux/stream.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import { errorCode } from "../../common/errors.js";
 import { DialFailures } from "../dial/dial-failures.js";
-import { familyOf, isExhausted } from "../dial/dial.js";
+import { isExhausted } from "../dial/dial.js";
 import { FlowTable, type Listed } from "./flow-table.js";
 import { Networks } from "../publication/networks.js";
-import type { SocketAddress, Publication, PublicationOptions } from "../publication/publication.js";
+import type { Publication, PublicationOptions } from "../publication/publication.js";
 import type { SourcePorts } from "../dial/source-ports.js";
 import { noCounters, type PublicationReport, type Relay } from "../publication/relay.js";
 
@@ -101,7 +97,7 @@ export class UdpRelay implements Relay {
     private readonly options: Required<PublicationOptions>,
     private readonly fd: number,
   ) {
-    tellLocalAddress(fd);
+    tellDestinations(fd);
     this.#allowed = new Networks(options.allowFrom);
     this.#reviewEvery = Math.min(reviewAtMost, Math.max(reviewAtLeast, options.udpIdleMs / 8));
     this.#target = publication.target;
@@ -273,7 +269,7 @@ export class UdpRelay implements Relay {
     this.tools.onNoSourcePort(this.publication, target);
   }
 
-  #socket(family: "ipv4" | "ipv6"): number | undefined {
+  #socket(family: Family): number | undefined {
     for (;;) {
       try {
         return udpSocket(family);
@@ -329,7 +325,7 @@ export class UdpRelay implements Relay {
 function bindFlow(fd: number, target: SocketAddress, port: number, isShared: boolean): boolean {
   try {
     if (isShared) setReuseByOwn(fd, true);
-    bindSocket(fd, { ip: familyOf(target.ip) === "ipv4" ? "0.0.0.0" : "::", port });
+    bindSocket(fd, { ip: unspecified[familyOf(target.ip)], port });
     if (!isShared) setReuseByOwn(fd, true);
     return true;
   } catch (error) {

@@ -1,4 +1,5 @@
 import { hostDnsRule } from "../names/takeovers/namespace-rules.js";
+import { statusAnswer } from "../control/answers.js";
 import { ControlClient } from "../control/client.js";
 import { loadConfig } from "../config.js";
 import type { Status } from "../status.js";
@@ -10,7 +11,7 @@ import type { DaemonFacts, Facts, FolderFacts, HostFacts } from "./facts.js";
 import { findingsOf, isWell, type Finding } from "./findings.js";
 import { probeKernel } from "./kernel.js";
 import { probeLeftovers, removeLeftovers } from "./leftovers.js";
-import { heldBy, holdersOf, listenersAt } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt } from "../../linux/listening-sockets.js";
 
 export interface CheckOptions {
   readonly runDir: string;
@@ -88,7 +89,7 @@ function probeConfig(path: string | undefined): {
 
 async function probeDaemon(runDir: string): Promise<{ daemon: DaemonFacts; status: Status | undefined }> {
   try {
-    const status = (await new ControlClient(`${runDir}/control.sock`).get("/v1/status")) as Status;
+    const status = statusAnswer(await new ControlClient(`${runDir}/control.sock`).get("/v1/status"));
     const { version, pid, observe, docker, dns } = status;
     return { daemon: { kind: "running", version, pid, observe, docker, dns }, status };
   } catch (error) {
@@ -100,7 +101,7 @@ function withoutStatus(error: unknown, runDir: string): DaemonFacts {
   const code = errorCode(error);
   if (code === "NOT_ALLOWED") return { kind: "not-allowed" };
   // One that is there and does not answer is told by its cause.
-  return code === "NO_DAEMON" && (error as Error).cause === undefined
+  return code === "NO_DAEMON" && error instanceof PontoonError && error.cause === undefined
     ? { kind: "none", runDir }
     : { kind: "silent", reason: describeError(error) };
 }

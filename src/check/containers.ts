@@ -4,10 +4,11 @@ import type { Status } from "../status.js";
 import { describeError, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container } from "../inventory/types.js";
+import { namespacePath } from "../../linux/proc.js";
 import { namespaceInode } from "../../linux/netns.js";
 import { decide } from "../names/records.js";
 import type { ContainerFacts, Seen } from "./facts.js";
-import { heldBy, holdersOf, listenersAt, type Listener } from "./sockets.js";
+import { heldBy, holdersOf, listenersAt, type Listener } from "../../linux/listening-sockets.js";
 
 const dnsPort = 53;
 const nobody = { upstreams: [], forwardSingleLabels: true, search: [] };
@@ -65,7 +66,7 @@ async function workedOut(
 
 /** Why a daemon would leave a container to its own rules. */
 async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | undefined> {
-  const path = `/proc/${pid}/ns/net`;
+  const path = namespacePath(pid, "net");
   try {
     const inode = namespaceInode(path);
     const foreign = (await rulesOf(path, inode)).foreign ?? (await foreignLegacyRule(path, inode));

@@ -1,6 +1,7 @@
 import { daemonSettingsOf } from "../docker/daemon-dns.js";
 import { parseDockerAddress } from "../docker/address.js";
 import { Engine } from "../docker/engine.js";
+import { withDeadline } from "../../common/deadline.js";
 import { describeError, errorCode } from "../../common/errors.js";
 import { Inventory } from "../inventory/inventory.js";
 import { isAsleep, placeOfDockerd, refusalAt } from "../docker/dockerd.js";
@@ -57,9 +58,5 @@ async function inTurns(ids: readonly string[], look: (id: string) => Promise<voi
 }
 
 async function soon<Value>(answer: Promise<Value>): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${answerTime / 1000} s`)), answerTime);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  return withDeadline(answerTime, answer, () => new Error(`no answer within ${answerTime / 1000} s`));
 }

@@ -1,7 +1,8 @@
 // What `pontoon check` has found out, as plain data. Probes fill it in; findings.ts alone says what it means.
 import type { KernelFeature } from "../../linux/selftest.js";
+import type { LeftoverTables } from "../names/leftovers.js";
 import type { WritingFault } from "../../common/own-folder.js";
-import type { Holder } from "./sockets.js";
+import type { Holder } from "../../linux/listening-sockets.js";
 
 /** Something that was looked at, or why it could not be. */
 export type Seen<Value> =
@@ -85,27 +86,9 @@ export interface HostFacts {
 /** Things of pontoon's that nobody uses any more. */
 export interface LeftoverFacts {
   /** Tables in namespaces in which no server listens at the port they lead to. */
-  readonly tables: Seen<{ readonly found: readonly LeftoverTable[]; readonly unread: readonly UnreadNamespace[] }>;
+  readonly tables: Seen<LeftoverTables>;
   /** Sockets that nobody answers, a pid file and last words of a server that has ended, locks that nobody holds. */
   readonly files: readonly string[];
   /** pontoon-dns processes that no daemon steers. */
   readonly servers: readonly number[];
-}
-
-/** A network namespace that could not be looked into. */
-export interface UnreadNamespace {
-  /** A process in it. */
-  readonly pid: number;
-  readonly container: string | undefined;
-  readonly reason: string;
-}
-
-export interface LeftoverTable {
-  /** A process in the namespace. */
-  readonly pid: number;
-  readonly inode: number;
-  /** The container's name, when it is one of this dockerd's. */
-  readonly container: string | undefined;
-  /** Still in effect: its seconds are not over yet. */
-  readonly armed: boolean;
 }

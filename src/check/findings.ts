@@ -1,3 +1,4 @@
+import { bracketed } from "../../common/address.js";
 import type {
   ContainerFacts,
   DaemonFacts,
@@ -7,7 +8,7 @@ import type {
   HostFacts,
   LeftoverFacts,
 } from "./facts.js";
-import type { Holder } from "./sockets.js";
+import type { Holder } from "../../linux/listening-sockets.js";
 
 /** `problem`: pontoon cannot work. `warning`: it can, but somebody should know. */
 export type Level = "ok" | "warning" | "problem";
@@ -249,7 +250,7 @@ function describeHolder({ pid, command, listeners }: Holder): string {
     ...new Set(listeners.filter((listener) => listener.ip === ip).map(({ transport }) => transport)),
   ];
   const places = [...new Set(listeners.map(({ ip }) => ip))].map(
-    (ip) => `${transportsAt(ip).join("+")} ${ip.includes(":") ? `[${ip}]` : ip}`,
+    (ip) => `${transportsAt(ip).join("+")} ${bracketed(ip)}`,
   );
   return `${who} listens at ${places.join(", ")}`;
 }

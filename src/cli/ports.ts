@@ -1,38 +1,22 @@
+import { formatAddress } from "../../common/address.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
 import { PontoonError } from "../../common/errors.js";
 import { matcherOf, parsePortSpec } from "../ports/spec.js";
+import type { PublishFlags } from "./flags.js";
+import { askedOptions } from "./publish-options.js";
 import { formatTable } from "./table.js";
 
-/** Options of `pontoon publish`, as commander gives them. Times in ms. */
-export interface PublishFlags {
-  readonly all?: boolean;
-  readonly ip?: string;
-  readonly proxyProtocol?: "v1" | "v2";
-  readonly acceptProxyProtocol?: readonly string[];
-  readonly allow?: readonly string[];
-  readonly maxConnections?: number;
-  readonly drain?: number;
-  readonly connectTimeout?: number;
-  readonly udpIdle?: number;
-}
-
-/** The request to publish. Throws PORT_SPEC_INVALID. */
+/** What the daemon is asked to publish. Throws PORT_SPEC_INVALID. */
 export function publishRequest(container: string, specs: readonly string[], flags: PublishFlags): PublishRequest {
   for (const spec of specs) parsePortSpec(spec);
-  const options = given({
-    proxyProtocol: flags.proxyProtocol,
-    acceptProxyProtocolFrom: flags.acceptProxyProtocol,
-    allowFrom: flags.allow,
-    maxConnections: flags.maxConnections,
-    drainMs: flags.drain,
-    connectTimeoutMs: flags.connectTimeout,
-    udpIdleMs: flags.udpIdle,
-  });
+  const { all, ip } = flags;
+  const options = askedOptions(flags);
   return {
     container,
     specs,
-    ...given({ all: flags.all, ip: flags.ip }),
-    ...(Object.keys(options).length > 0 ? { options } : {}),
+    ...(all !== undefined && { all }),
+    ...(ip !== undefined && { ip }),
+    ...(Object.keys(options).length > 0 && { options }),
   };
 }
 
@@ -63,7 +47,7 @@ export function rowsOfPort(rows: readonly PortRow[], container: string, port: st
 
 /** What `docker port CONTAINER PORT` prints: `0.0.0.0:8080`, `[::]:8080`. */
 export function addressText({ ip, hostPort }: PortRow): string {
-  return `${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
+  return formatAddress({ ip, port: hostPort });
 }
 
 /** What `docker port CONTAINER` prints: `80/tcp -> 0.0.0.0:8080`. */
@@ -151,11 +135,4 @@ function portText({ containerPort, transport }: PortRow): string {
 
 function reasonText({ reason }: PortRow): string {
   return reason ?? "no reason is known";
-}
-
-type Given<Values> = { [Key in keyof Values]?: Exclude<Values[Key], undefined> };
-
-/** Without what is undefined. */
-function given<Values extends object>(values: Values): Given<Values> {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as Given<Values>;
 }

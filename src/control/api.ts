@@ -7,7 +7,13 @@ import { z } from "zod";
 import type { Explanation } from "../../dns/protocol.js";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { removeFile } from "../../common/files.js";
-import type { PortRow, PublishRequest, UnpublishRequest } from "../ports/contract.js";
+import {
+  publishRequest,
+  unpublishRequest,
+  type PortRow,
+  type PublishRequest,
+  type UnpublishRequest,
+} from "../ports/contract.js";
 import type { RecordRow } from "../names/record-rows.js";
 import type { Status } from "../status.js";
 
@@ -31,28 +37,6 @@ const queryBody = z.strictObject({ container: z.string().min(1), query: z.base64
 const answerTime = 2000;
 
 const portsQuery = z.strictObject({ container: z.string().min(1).optional() });
-const ms = z.number().int().min(0).max(1_000_000_000).exactOptional();
-const networks = z.array(z.string()).max(1000).exactOptional();
-const publishBody = z
-  .strictObject({
-    container: z.string().min(1),
-    specs: z.array(z.string()).max(10_000),
-    all: z.boolean().exactOptional(),
-    ip: z.union([z.ipv4(), z.ipv6()]).exactOptional(),
-    options: z
-      .strictObject({
-        proxyProtocol: z.enum(["v1", "v2"]).exactOptional(),
-        acceptProxyProtocolFrom: networks,
-        allowFrom: networks,
-        maxConnections: z.number().int().min(0).exactOptional(),
-        drainMs: ms,
-        connectTimeoutMs: ms,
-        udpIdleMs: ms,
-      })
-      .exactOptional(),
-  })
-  .refine(({ specs, all }) => specs.length > 0 || all === true, "no port is named");
-const unpublishBody = z.strictObject({ container: z.string().min(1), specs: z.array(z.string()).max(10_000) });
 
 /** The control API: HTTP on a unix socket that only root may open. */
 export class ControlApi {
@@ -79,8 +63,8 @@ export class ControlApi {
       forgotten: await sources.flush(flushBody.parse(request.body).name),
     }));
     this.#server.get("/v1/ports", (request) => sources.ports(portsQuery.parse(request.query).container));
-    this.#server.post("/v1/ports/publish", (request) => sources.publish(publishBody.parse(request.body)));
-    this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishBody.parse(request.body)));
+    this.#server.post("/v1/ports/publish", (request) => sources.publish(publishRequest.parse(request.body)));
+    this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishRequest.parse(request.body)));
     this.#server.setErrorHandler((error, _request, reply) => {
       const code = errorCode(error) ?? "INTERNAL";
       void reply.status(statusOfError(error)).send({ code, message: describeError(error) });

@@ -1,4 +1,5 @@
-import { readProcFile, readRegularFile } from "../../common/files.js";
+import { readRegularFile } from "../../common/files.js";
+import { aboutProcess, argumentsOf } from "../../linux/proc.js";
 import { pathInRoot } from "./root-path.js";
 import type { DaemonDns } from "./upstreams.js";
 
@@ -20,7 +21,7 @@ export interface DaemonSettings {
  * @param pid of dockerd; undefined when it is not known
  */
 export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonSettings> {
-  const words = pid === undefined ? [] : readOfProcess(pid, "cmdline").split("\0");
+  const words = pid === undefined ? [] : argumentsOf(pid, textAtMost);
   const path = valuesOf(words, "--config-file")[0] ?? defaultConfigOf(pid);
   const config = parseObject(await readConfig(pid === undefined ? path : pathInRoot(`/proc/${pid}/root`, path)));
   const list = (flag: string, key: string) => {
@@ -36,7 +37,7 @@ export async function daemonSettingsOf(pid: number | undefined): Promise<DaemonS
 
 /** A rootless dockerd's file is in its user's home. */
 function defaultConfigOf(pid: number | undefined): string {
-  const variables = pid === undefined ? "" : readOfProcess(pid, "environ");
+  const variables = pid === undefined ? "" : (aboutProcess(pid, "environ", textAtMost) ?? "");
   const environment = new Map(
     variables.split("\0").map((entry) => [entry.slice(0, entry.indexOf("=")), entry.slice(entry.indexOf("=") + 1)]),
   );
@@ -63,14 +64,6 @@ function isOn(words: readonly string[], flag: string, inFile: unknown): boolean 
   const given = words.findLast((word) => word === flag || word.startsWith(`${flag}=`));
   if (given === undefined) return inFile !== false;
   return !/=(false|f|0)$/i.test(given);
-}
-
-function readOfProcess(pid: number, file: "cmdline" | "environ"): string {
-  try {
-    return readProcFile(`/proc/${pid}/${file}`, textAtMost).text;
-  } catch {
-    return ""; // dockerd has just ended
-  }
 }
 
 /** A file that is too long is not JSON once it is cut, so it counts as missing. */

@@ -1,14 +1,15 @@
-import { statSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { isIP } from "node:net";
 import { hostname, networkInterfaces } from "node:os";
 import { basename } from "node:path";
+import { isLoopback } from "../../common/address.js";
+import { commandOf, namespaceOf, processes } from "../../linux/proc.js";
 import type { DockerAddress } from "./address.js";
 import type { Engine } from "./engine.js";
 import { refusalOf, type DockerdPlace } from "./place.js";
 import { errorCode } from "../../common/errors.js";
 import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { commandOf, eachHolder, eachLine, processes } from "../../linux/proc-sockets.js";
+import { eachHolder, listeningUnixSockets } from "../../linux/proc-sockets.js";
 import { closeDescriptor, connectUnix, peerCredentials, streamSocket } from "../../linux/socket.js";
 
 const init = 1;
@@ -30,7 +31,7 @@ export async function placeOfDockerd(address: DockerAddress): Promise<DockerdPla
 
 /** The name may be this machine's. If it is not, no container there passes for one of ours. */
 async function placeByName(host: string): Promise<DockerdPlace> {
-  if (host === "localhost" || host.startsWith("127.") || host === "::1" || host === hostname()) return placeOfOnly();
+  if (host === "localhost" || isLoopback(host) || host === hostname()) return placeOfOnly();
   if (isIP(host) === 0) return { kind: "untold" };
   return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ address }) => address === host))
     ? placeOfOnly()
@@ -66,14 +67,6 @@ function placeOf(pid: number): DockerdPlace {
   return { kind: "seen", pid, shares: { pid: shares("pid"), net: shares("net"), mnt: shares("mnt") } };
 }
 
-function namespaceOf(pid: number | string, kind: "pid" | "net" | "mnt"): number | undefined {
-  try {
-    return statSync(`/proc/${pid}/ns/${kind}`).ino;
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * Whether a unix socket is held by systemd alone. A connection would start dockerd then, which somebody may just have
  * stopped. A running dockerd holds the socket too.
@@ -93,13 +86,11 @@ async function listenersAt(path: string): Promise<Set<number>> {
   const wanted = await realpath(path).catch(() => path); // not there at the moment
   const bound = new Map<string, number[]>();
   await inSlices(
-    eachLine("/proc/self/net/unix", (line) => {
-      // Num RefCount Protocol Flags Type St Inode Path; unix(7), and __SO_ACCEPTCON of linux/net.h
-      const [, , , flags = "", , , inode = "", place = ""] = line.split(/ +/, 8);
-      if (!(parseInt(flags, 16) & 0x10000) || (place !== wanted && basename(place) !== basename(wanted))) return;
+    listeningUnixSockets((place, inode) => {
+      if (place !== wanted && basename(place) !== basename(wanted)) return;
       const known = bound.get(place);
-      if (known) known.push(Number(inode));
-      else if (bound.size < placesAtMost || place === wanted) bound.set(place, [Number(inode)]);
+      if (known) known.push(inode);
+      else if (bound.size < placesAtMost || place === wanted) bound.set(place, [inode]);
     }),
   );
   const inodes = new Set(bound.get(wanted));

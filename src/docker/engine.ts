@@ -1,5 +1,6 @@
 import { get, type Agent } from "node:http";
 import type Dockerode from "dockerode";
+import { withDeadline } from "../../common/deadline.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
@@ -228,11 +229,7 @@ function limit(): AbortSignal {
 
 /** Fails when dockerd does not answer in time; what comes later is not used. */
 async function within<Value>(answer: Promise<Value>, what: string): Promise<Value> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: no answer within ${requestTime / 1000} s`)), requestTime);
-  });
-  return Promise.race([answer, late]).finally(() => clearTimeout(timer));
+  return withDeadline(requestTime, answer, () => new Error(`${what}: no answer within ${requestTime / 1000} s`));
 }
 
 async function orGone<Value>(inspect: () => Promise<Value>): Promise<Value | undefined> {

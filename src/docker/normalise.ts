@@ -2,7 +2,7 @@ import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import { gatewayBridge } from "../inventory/inventory.js";
 import { limits, nameLength } from "../inventory/limits.js";
-import { canonicalAddress } from "../../common/address.js";
+import { canonicalAddress, unspecified, type Family } from "../../common/address.js";
 import type {
   DockerPort,
   Container,
@@ -165,12 +165,12 @@ function publishing(options: Readonly<Record<string, string>>): Pick<Network, "h
   const hostBinding = canonicalAddress(options[`${bridgeOption}.host_binding_ipv4`] ?? "");
   const unbound = { ...unboundIn("ipv4", options), ...unboundIn("ipv6", options) };
   return {
-    ...(hostBinding !== undefined && hostBinding !== "0.0.0.0" && { hostBinding }),
+    ...(hostBinding !== undefined && hostBinding !== unspecified.ipv4 && { hostBinding }),
     ...(Object.keys(unbound).length > 0 && { unbound }),
   };
 }
 
-function unboundIn(family: "ipv4" | "ipv6", options: Readonly<Record<string, string>>): Network["unbound"] {
+function unboundIn(family: Family, options: Readonly<Record<string, string>>): Network["unbound"] {
   const mode = options[`${bridgeOption}.gateway_mode_${family}`];
   return mode === "routed" || mode === "isolated" ? { [family]: mode satisfies UnboundMode } : {};
 }
@@ -228,7 +228,7 @@ function publishedPorts(raw: unknown): DockerPort[] {
     const [port] = exposedPorts({ [key]: {} });
     if (!port || !Array.isArray(bindings)) return [];
     return bindings.map(object).flatMap(({ HostIp, HostPort }) => {
-      const [ip, hostPort] = [text(HostIp) || "0.0.0.0", Number(text(HostPort))];
+      const [ip, hostPort] = [text(HostIp) || unspecified.ipv4, Number(text(HostPort))];
       return hostPort > 0 && hostPort <= 65_535 ? [{ transport: port[1], ip, hostPort, containerPort: port[0] }] : [];
     });
   });

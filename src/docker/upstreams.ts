@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
-import { isIP, isIPv4 } from "node:net";
+import { isIP } from "node:net";
+import { familyOf, leadsToLoopback } from "../../common/address.js";
 import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "./resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
 import { describeError, errorCode } from "../../common/errors.js";
@@ -221,10 +222,10 @@ export function chooseUpstreams(
   const configured = container.length > 0 ? container : daemon;
   if (configured.length > 0)
     return configured.filter((ip) => isIP(ip) !== 0).map((ip) => upstream(ip, "container", rule));
-  const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => isIPv4(ip));
+  const usable = engineMajor >= 26 ? hostFile : hostFile.filter((ip) => familyOf(ip) === "ipv4");
   const servers = usable.length === 0 && engineMajor < 25 ? defaultServers : usable;
   return servers.map((ip) =>
-    upstream(ip, engineMajor >= 28 || isLoopback(ip) || !isIPv4(ip) ? "host" : "container", rule),
+    upstream(ip, engineMajor >= 28 || leadsToLoopback(ip) || familyOf(ip) === "ipv6" ? "host" : "container", rule),
   );
 }
 
@@ -233,9 +234,9 @@ export function chooseUpstreams(
  * nothing overrides it
  */
 function upstream(ip: string, dockers: Upstream["from"], { forwardFrom }: DialRule): Upstream {
-  return { ip, port: 53, from: forwardFrom === "docker" || isLoopback(ip) || ip.includes("%") ? dockers : forwardFrom };
-}
-
-function isLoopback(ip: string): boolean {
-  return /^(127\.|0\.0\.0\.0$|::1?$)/.test(ip); // the unspecified address leads to the loopback one
+  return {
+    ip,
+    port: 53,
+    from: forwardFrom === "docker" || leadsToLoopback(ip) || ip.includes("%") ? dockers : forwardFrom,
+  };
 }

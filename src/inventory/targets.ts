@@ -1,10 +1,9 @@
-import { isIPv6 } from "node:net";
+import { familyOf, unspecified, type Family } from "../../common/address.js";
 import { gatewayBridge, type Inventory } from "./inventory.js";
 import { compareJoined, type Joined } from "./naming.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
 /** Of each family. */
-const allAddresses = ["0.0.0.0", "::"] as const;
 
 /** Drivers whose containers the host itself cannot reach at their addresses, and why. */
 const unreachableDrivers: Readonly<Record<string, string>> = {
@@ -53,7 +52,7 @@ export function addressesOf({ running, endpoints }: Container, gateway?: Joined)
 }
 
 /** The address at which the host reaches a container, of the same family as its clients if it has one; undefined while it has none, or is down. */
-export function addressIn(inventory: Inventory, container: Container, family: "ipv4" | "ipv6"): string | undefined {
+export function addressIn(inventory: Inventory, container: Container, family: Family): string | undefined {
   const reach = reachOf(inventory, container);
   if (reach.kind !== "reached") return undefined;
   return reach[family] ?? reach[family === "ipv4" ? "ipv6" : "ipv4"];
@@ -104,9 +103,9 @@ export function defaultAddresses(
       "name an address, such as 127.0.0.1:8080:80, to publish it all the same",
   });
   if (network?.internal === true) return nothing(`its network ${network.name} is internal`);
-  const isBound = (ip: string) => network?.unbound?.[isIPv6(ip) ? "ipv6" : "ipv4"] === undefined;
+  const isBound = (ip: string) => network?.unbound?.[familyOf(ip)] === undefined;
   const hasWay = reach.kind === "reached" && reach.ipv6 !== undefined;
-  const everywhere = hasIPv6 && (userlandProxy || hasWay) ? [...allAddresses] : [allAddresses[0]];
+  const everywhere = hasIPv6 && (userlandProxy || hasWay) ? [unspecified.ipv4, unspecified.ipv6] : [unspecified.ipv4];
   const ips = (network?.hostBinding === undefined ? everywhere : [network.hostBinding]).filter(isBound);
   return ips.length > 0
     ? { ips }
@@ -115,7 +114,7 @@ export function defaultAddresses(
 
 /** Whether an address is covered by others: it is among them, or all addresses of its family are. */
 export function isWithin(ip: string, ips: readonly string[]): boolean {
-  return ips.includes(ip) || ips.includes(allAddresses[isIPv6(ip) ? 1 : 0]);
+  return ips.includes(ip) || ips.includes(unspecified[familyOf(ip)]);
 }
 
 /** By name, id, or the beginning of an id (four letters at least). */

@@ -1,13 +1,13 @@
 import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
-import { isIPv4 } from "node:net";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
+import { encodeIPv6, familyOf } from "../../common/address.js";
+import { readProcFile } from "../../linux/proc.js";
 import { correctLinks, restoreOwnLines, type LinkedHost } from "./hosts-file.js";
 import { describeError, PontoonError } from "../../common/errors.js";
-import { openRegularFile, readProcFile } from "../../common/files.js";
+import { openRegularFile } from "../../common/files.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint } from "../inventory/types.js";
-import { encodeIPv6 } from "../../linux/address.js";
 
 /** Docker's reserved name of the only network whose links are lines in a file. */
 const defaultBridge = "bridge";
@@ -207,7 +207,9 @@ function correct(content: Buffer, { links, hostname, addresses }: Wanted, pid: n
 function inNamespace(pid: number, addresses: readonly string[]): string[] {
   const ipv4 = readProcFile(`/proc/${pid}/net/fib_trie`, addressesAtMost).text;
   const isThere = (address: string) =>
-    isIPv4(address) ? ipv4.includes(`|-- ${address}\n`) : ipv6().includes(encodeIPv6(address).toString("hex"));
+    familyOf(address) === "ipv4"
+      ? ipv4.includes(`|-- ${address}\n`)
+      : ipv6().includes(encodeIPv6(address).toString("hex"));
   let read: string | undefined;
   const ipv6 = () => (read ??= readProcFile(`/proc/${pid}/net/if_inet6`, addressesAtMost).text);
   return addresses.filter(isThere);

@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { formatAddress, type SocketAddress } from "../../common/address.js";
 import { errorCode, PontoonError } from "../../common/errors.js";
 import type { PortRange } from "./spec.js";
 import { openListener } from "../../linux/listener.js";
@@ -175,6 +175,6 @@ function explained(protocol: Protocol, address: { ip: string; port: number }, er
   }
 }
 
-function textOf(protocol: Protocol, { ip, port }: { readonly ip: string; readonly port: number }): string {
-  return `${protocol} port ${isIPv6(ip) ? `[${ip}]` : ip}:${port}`;
+function textOf(protocol: Protocol, address: SocketAddress): string {
+  return `${protocol} port ${formatAddress(address)}`;
 }

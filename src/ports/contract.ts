@@ -1,35 +1,39 @@
+import { z } from "zod";
 import type { Transport } from "../inventory/types.js";
+import { chosenOptions } from "./option-schemas.js";
 
 // What the control API takes and gives about published ports.
 
-/** `POST /v1/ports/publish`. Answered with the rows that were published, in the order of the specs. */
-export interface PublishRequest {
-  /** Name, or id, or its beginning. */
-  readonly container: string;
-  /** Docker's `-p` syntax. */
-  readonly specs: readonly string[];
-  /** Publish every exposed port on a free one, as Docker's `-P` does. */
-  readonly all?: boolean;
-  /** For specs that name no address; instead of the configuration's. */
-  readonly ip?: string;
-  readonly options?: {
-    readonly proxyProtocol?: "v1" | "v2";
-    readonly acceptProxyProtocolFrom?: readonly string[];
-    readonly allowFrom?: readonly string[];
-    readonly maxConnections?: number;
-    /** Ms. */
-    readonly drainMs?: number;
-    readonly connectTimeoutMs?: number;
-    readonly udpIdleMs?: number;
-  };
-}
+const nameOrId = z.string().min(1);
+/** Docker's `-p` syntax. */
+const specs = z.array(z.string()).max(10_000).readonly();
 
-/** `POST /v1/ports/unpublish`. Answered with the rows that are gone. */
-export interface UnpublishRequest {
-  readonly container: string;
+/** `POST /v1/ports/publish`. */
+export const publishRequest = z
+  .strictObject({
+    /** Name, or id, or its beginning. */
+    container: nameOrId,
+    specs,
+    /** Publish every exposed port on a free one, as Docker's `-P` does. */
+    all: z.boolean().exactOptional(),
+    /** For specs that name no address; instead of the configuration's. */
+    ip: z.union([z.ipv4(), z.ipv6()]).exactOptional(),
+    options: chosenOptions.exactOptional(),
+  })
+  .refine(({ specs, all }) => specs.length > 0 || all === true, "nothing is to be published");
+
+/** Answered with the rows that were published, in the order of the specs. */
+export type PublishRequest = Readonly<z.infer<typeof publishRequest>>;
+
+/** `POST /v1/ports/unpublish`. */
+export const unpublishRequest = z.strictObject({
+  container: nameOrId,
   /** As given to publish, or only the container's side (`80`, `80/udp`); empty: everything `pontoon publish` published of it. */
-  readonly specs: readonly string[];
-}
+  specs,
+});
+
+/** Answered with the rows that are gone. */
+export type UnpublishRequest = Readonly<z.infer<typeof unpublishRequest>>;
 
 /** One published port of the host: `GET /v1/ports`, sorted by container, container's port, transport, address. */
 export interface PortRow {

@@ -5,12 +5,14 @@ import type { Report } from "../../proxy/protocol.js";
 import { dialFailureText } from "./dial-failures.js";
 import { portRows, rowOfEntry } from "./rows.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "./contract.js";
+import { withDeadline } from "../../common/deadline.js";
 import { describeError, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Poller } from "../../linux/poller.js";
 import { PublicationStore } from "./store.js";
 import { LostAddresses } from "./lost-addresses.js";
-import { ProxyClient, type Inherited } from "./proxy-client.js";
+import { ProxyClient } from "./proxy-client.js";
+import type { Inherited } from "./served-ports.js";
 import { proxyFiles, proxyServer } from "./program.js";
 import { PublishedPorts } from "./published-ports.js";
 import { Publisher } from "./publisher.js";
@@ -180,7 +182,7 @@ export class PortsController {
   /** As {@link Publisher.publish}. */
   async publish(request: PublishRequest): Promise<PortRow[]> {
     await this.#ready();
-    await within(
+    await withDeadline(
       completeTime,
       this.#whenComplete,
       () =>
@@ -229,17 +231,10 @@ export class PortsController {
         "ports",
         "publishing is switched off (ports.enabled in the configuration, or --observe); switch it on and restart the daemon",
       );
-    await within(
+    await withDeadline(
       beginTime,
       this.#whenBegun,
       () => new PontoonError("SERVER_SILENT", "pontoon-proxy", "pontoon-proxy is not running; see `pontoon status`"),
     );
   }
-}
-
-/** Rejects with `late` when something takes longer, ms. */
-async function within(time: number, something: Promise<void>, late: () => PontoonError): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const tooLate = new Promise<never>((_, reject) => (timer = setTimeout(() => reject(late()), time)));
-  await Promise.race([something, tooLate]).finally(() => clearTimeout(timer));
 }

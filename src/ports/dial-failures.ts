@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { formatAddress } from "../../common/address.js";
 
 /** What errors of a connection to a container mean. */
 const meanings: Readonly<Record<string, string>> = {
@@ -16,7 +16,7 @@ export function dialFailureText(
   reason: string,
   target: { readonly ip: string; readonly port: number } | undefined,
 ): string {
-  const where = target === undefined ? "" : ` to ${isIPv6(target.ip) ? `[${target.ip}]` : target.ip}:${target.port}`;
+  const where = target === undefined ? "" : ` to ${formatAddress(target)}`;
   const meaning = Object.hasOwn(meanings, reason) ? `: ${meanings[reason]}` : "";
   return `the last connection that failed${where} ended with ${reason}${meaning}`;
 }

@@ -1,13 +1,16 @@
 import type { Logger } from "pino";
+import type { SocketAddress } from "../../common/address.js";
 import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
-import { spawnWorker, workersWanted } from "../../proxy/bulk/spawn-workers.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";
 import { acceptClients } from "../../linux/listener.js";
 import { closeDescriptor } from "../../linux/socket.js";
+import { AwaitedAnswers } from "./awaited-answers.js";
 import { proxyFiles, proxyServer, type HeldPublication, type ProxyLanguage } from "./program.js";
+import type { Inherited } from "./served-ports.js";
+import { WorkerStarter } from "./worker-starter.js";
 import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 
 /** Until pontoon-proxy has said that a publication is open, or closed, ms. */
@@ -19,9 +22,6 @@ const reasonsAtMost = 100;
 const slice = 100;
 const backlogAtMost = 500;
 const backlogLookedAtEvery = 5; // ms
-/** Bulk workers are started no more often than this; ms. */
-const workersAtMost = 8;
-const workersWithin = 60_000;
 
 export interface ProxyClientOptions {
   readonly runDir: string;
@@ -31,13 +31,6 @@ export interface ProxyClientOptions {
 
 interface Served {
   publication: Publication;
-  readonly descriptor: number;
-}
-
-/** A publication that pontoon-proxy serves for an earlier daemon. */
-export interface Inherited {
-  readonly publication: Publication;
-  /** Its socket; the receiver's from now on. */
   readonly descriptor: number;
 }
 
@@ -59,14 +52,12 @@ export class ProxyClient {
   readonly #served = new Map<string, Served>();
   /** Ids the connected server has. */
   readonly #told = new Set<string>();
-  readonly #awaited = new Map<string, (failure: PontoonError | undefined) => void>();
+  readonly #awaited = new AwaitedAnswers(answerTime);
   #avoided: ReadonlySet<number> = new Set();
   readonly #declined = new Map<string, number>();
   /** When it was told lately why connections fail. */
   #dialFailures: number[] = [];
-  /** When bulk workers were started lately. */
-  #workers: number[] = [];
-  #lacksWorkers = false;
+  readonly #workers: WorkerStarter;
   #connected = false;
   /** Of the present connection. */
   #session: object | undefined;
@@ -78,6 +69,7 @@ export class ProxyClient {
     private readonly log: Logger,
     private readonly events: ProxyClientEvents,
   ) {
+    this.#workers = new WorkerStarter(log);
     this.#client = new ServerClient(
       proxyServer,
       poller,
@@ -127,7 +119,7 @@ export class ProxyClient {
     const { id } = publication;
     this.#served.set(id, { publication, descriptor });
     if (!this.#connected) return;
-    const answer = this.#awaits(id);
+    const answer = this.#awaited.next(id);
     this.#tellOpen(publication, descriptor);
     const failure = await answer;
     if (!failure) return;
@@ -166,7 +158,7 @@ export class ProxyClient {
   /** The port is free when this resolves; connections may go on for a while. */
   async close(id: string): Promise<void> {
     if (!this.#forget(id) || !this.#told.delete(id)) return;
-    const answer = this.#awaits(id);
+    const answer = this.#awaited.next(id);
     this.#client.send({ kind: "close", id });
     await answer;
   }
@@ -243,19 +235,14 @@ export class ProxyClient {
     this.#connected = false;
     this.#session = undefined;
     this.#told.clear();
-    const silent = new PontoonError(
-      "SERVER_SILENT",
-      proxyServer.name,
-      "pontoon-proxy has just ended; see `pontoon status`",
-    );
-    for (const id of [...this.#awaited.keys()]) this.#answer(id, silent);
+    this.#awaited.settleAll();
   }
 
   #onMessage(message: ToDaemon): void {
     switch (message.kind) {
       case "opened":
       case "closed":
-        return this.#answer(message.id, undefined);
+        return this.#awaited.settle(message.id, undefined);
       case "failed":
         return this.#onFailed(message);
       case "declined":
@@ -276,7 +263,7 @@ export class ProxyClient {
 
   #onFailed({ id, code, message }: Extract<ToDaemon, { kind: "failed" }>): void {
     this.#told.delete(id);
-    if (this.#awaited.has(id)) return this.#answer(id, new PontoonError(code, id, message));
+    if (this.#awaited.has(id)) return this.#awaited.settle(id, new PontoonError(code, id, message));
     if (!this.#forget(id)) return;
     this.log.error(
       { publication: id, code, reason: message },
@@ -304,47 +291,14 @@ export class ProxyClient {
     this.events.onFailedDials?.(id, reason);
   }
 
-  /** Only a process of root's can start one. */
   #addWorker(): void {
-    const now = Date.now();
-    this.#workers = this.#workers.filter((at) => now - at < workersWithin);
-    if (this.#workers.length >= workersAtMost) {
-      if (!this.#lacksWorkers)
-        this.log.error("bulk workers of pontoon-proxy die: bulk is relayed among everything else");
-      this.#lacksWorkers = true;
-      return;
-    }
-    this.#lacksWorkers = false;
-    this.#workers.push(now);
-    const channel = spawnWorker(proxyServer.user, workersWanted(), "ignore");
+    const channel = this.#workers.start();
+    if (channel === undefined) return;
     try {
       this.#client.send({ kind: "worker" }, [channel]);
     } finally {
       closeDescriptor(channel);
     }
-  }
-
-  #awaits(id: string): Promise<PontoonError | undefined> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(
-        () =>
-          this.#answer(
-            id,
-            new PontoonError("SERVER_SILENT", proxyServer.name, "pontoon-proxy does not answer; see `pontoon status`"),
-          ),
-        answerTime,
-      );
-      this.#awaited.set(id, (failure) => {
-        clearTimeout(timer);
-        resolve(failure);
-      });
-    });
-  }
-
-  #answer(id: string, failure: PontoonError | undefined): void {
-    const settle = this.#awaited.get(id);
-    this.#awaited.delete(id);
-    settle?.(failure);
   }
 
   #forget(id: string): boolean {

@@ -1,6 +1,7 @@
 import { pino } from "pino";
 import t, { type Test } from "tap";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
+import type { SocketAddress } from "../../common/address.js";
+import type { Publication } from "../../proxy/publication/publication.js";
 import { defaultSourcePorts } from "../../proxy/dial/source-ports.js";
 import { PontoonError } from "../../common/errors.js";
 import { bindPort } from "./bind.js";
@@ -11,7 +12,8 @@ import { container, endpoint, network } from "../inventory/testing/containers.js
 import { duplicateDescriptor } from "../../linux/descriptors.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { openDescriptors } from "../../linux/testing/loop.js";
-import { idOf, PublishedPorts, type BoundEntry } from "./published-ports.js";
+import { idOf, type BoundEntry } from "./entry.js";
+import { PublishedPorts } from "./published-ports.js";
 
 /** A pontoon-proxy and a state directory that only take notes. */
 class Bench {

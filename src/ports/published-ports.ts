@@ -1,61 +1,25 @@
-import { isIPv6 } from "node:net";
 import type { Logger } from "pino";
+import { overlap } from "../../common/address.js";
 import type { PortSpan } from "../../proxy/dial/source-ports.js";
-import type { SocketAddress, Publication } from "../../proxy/publication/publication.js";
 import { bindPort, hasIPv6, PortTaken } from "./bind.js";
 import { describeError } from "../../common/errors.js";
+import { idOf, type Binding, type BoundEntry, type Entry, type Way } from "./entry.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PortRange } from "./spec.js";
 import type { PublishedPort } from "./published-port.js";
-import {
-  addressesOf,
-  addressIn,
-  defaultAddresses,
-  isWithin,
-  unpublishable,
-  type HostAddresses,
-} from "../inventory/targets.js";
+import { addressesOf, defaultAddresses } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { udpBuffer } from "../../linux/listener.js";
-import { closeDescriptor, forceReceiveBuffer, localAddress } from "../../linux/socket.js";
-import { socketKind } from "../../linux/socket-kind.js";
-import { publishedPortOf, type PublicationStore } from "./store.js";
-import type { Inherited, ProxyClient } from "./proxy-client.js";
+import { closeDescriptor } from "../../linux/socket.js";
+import type { PublicationStore } from "./store.js";
+import type { ProxyClient } from "./proxy-client.js";
+import { portOf, publicationOf, trueSockets, type Inherited } from "./served-ports.js";
 import { portsIn } from "./wanted-ports.js";
-import { overlap, TakenPorts } from "./taken-ports.js";
+import { TakenPorts } from "./taken-ports.js";
+import { wayOf } from "./way.js";
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
 const openedAtOnce = 100;
-
-/** One published port, and how it is. */
-export interface Entry {
-  readonly port: PublishedPort;
-  /** Why it could not be bound; it is tried again. */
-  failure: string | undefined;
-  target: SocketAddress | undefined;
-  /** Why clients are refused although the container runs. */
-  refusal?: string | undefined;
-}
-
-/** Where a port leads, or why it does not. */
-type Way = Pick<Entry, "target" | "refusal">;
-
-/** Where ports are bound that name no address. */
-export interface Binding extends HostAddresses {
-  /** Whether that is Docker's choice, and not named by anybody. */
-  readonly byDefault: boolean;
-}
-
-/** A published port with its socket. */
-export interface BoundEntry {
-  readonly port: PublishedPort;
-  readonly descriptor: number;
-}
-
-export function idOf({ transport, ip, hostPort }: Pick<PublishedPort, "transport" | "ip" | "hostPort">): string {
-  return `${transport} ${ip} ${hostPort}`;
-}
 
 /**
  * The ports pontoon publishes itself: bound, remembered, served by pontoon-proxy, and always led to where their container
@@ -123,12 +87,7 @@ export class PublishedPorts {
    * anew else. Never rejects.
    */
   async restore(inherited: readonly Inherited[]): Promise<void> {
-    const left = new Map<string, Inherited>();
-    for (const each of inherited) {
-      // A server that was broken into could pass on anything.
-      if (isSocketOf(each)) left.set(each.publication.id, withBuffer(each));
-      else closeDescriptor(each.descriptor);
-    }
+    const left = trueSockets(inherited);
     const unbound: Entry[] = [];
     for (const port of this.#remembered) {
       const id = idOf(port);
@@ -148,7 +107,7 @@ export class PublishedPorts {
   #takeFromProxy(left: Map<string, Inherited>): void {
     const taken: Entry[] = [];
     for (const [id, { publication, descriptor }] of left) {
-      const port = this.#portOf(publication);
+      const port = portOf(publication, this.settings.drainMs);
       if (!port || idOf(port) !== id) continue;
       left.delete(id);
       const entry: Entry = { port, failure: undefined, target: publication.target };
@@ -166,21 +125,6 @@ export class PublishedPorts {
     } catch (error) {
       this.log.error({ reason: describeError(error) }, "what is published cannot be remembered");
     }
-  }
-
-  #portOf({ protocol, listen, options: { drainMs, ...options }, owner }: Publication): PublishedPort | undefined {
-    if (!owner) return undefined;
-    const { container, containerPort, source, byDefault } = owner;
-    return publishedPortOf({
-      container,
-      transport: protocol,
-      ip: listen.ip,
-      hostPort: listen.port,
-      containerPort,
-      source,
-      ...(byDefault === true && { byDefault }),
-      options: { ...options, ...(drainMs !== undefined && drainMs !== this.settings.drainMs && { drainMs }) },
-    });
   }
 
   /** Remembers and serves these, all or none. The descriptors are its from now on. Rejects with STORE_UNWRITABLE, or as {@link ProxyClient.open}. */
@@ -213,7 +157,9 @@ export class PublishedPorts {
       const results = await Promise.allSettled(
         entries
           .slice(at, at + openedAtOnce)
-          .map((entry, index) => this.proxy.open(this.#publicationOf(entry), bound[at + index]!.descriptor)),
+          .map((entry, index) =>
+            this.proxy.open(publicationOf(entry, this.settings.drainMs), bound[at + index]!.descriptor),
+          ),
       );
       const failed = results.find((result) => result.status === "rejected");
       if (!failed) continue;
@@ -384,64 +330,17 @@ export class PublishedPorts {
 
   async #serve(entry: Entry, descriptor: number): Promise<void> {
     try {
-      await this.proxy.open(this.#publicationOf(entry), descriptor);
+      await this.proxy.open(publicationOf(entry, this.settings.drainMs), descriptor);
     } catch (error) {
       this.failed(idOf(entry.port), describeError(error));
     }
   }
 
-  #publicationOf({ port, target }: Entry): Publication {
-    const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
-    const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
-    return {
-      id: idOf(port),
-      protocol: transport,
-      listen: { ip, port: hostPort },
-      options: { drainMs: this.settings.drainMs, ...options },
-      owner,
-      ...(target && { target }),
-    };
-  }
-
-  #wayOf({ container: name, ip, containerPort, byDefault }: PublishedPort): Way {
-    const container = this.inventory.named(name);
-    if (!container) return { target: undefined, refusal: undefined };
-    const none = (refusal: string | undefined) => ({ target: undefined, refusal });
-    if (byDefault === true) {
-      // Nobody is let in by an address that Docker would not bind, not even until another is bound.
-      const { ips, reason } = defaultAddresses(this.inventory, container, {
-        hasIPv6: true,
-        userlandProxy: this.userlandProxy(),
-      });
-      if (!isWithin(ip, ips))
-        return none(reason ?? `Docker would publish it at ${ips.join(" and ")}, where it is about to be`);
-    }
-    const address = addressIn(this.inventory, container, isIPv6(ip) ? "ipv6" : "ipv4");
-    return address === undefined
-      ? none(unpublishable(this.inventory, container))
-      : { target: { ip: address, port: containerPort }, refusal: undefined };
+  #wayOf(port: PublishedPort): Way {
+    return wayOf(this.inventory, port, this.userlandProxy());
   }
 
   #save(): void {
     this.store.save(this.all.map(({ port }) => port));
-  }
-}
-
-/** An earlier version may have opened it. */
-function withBuffer(inherited: Inherited): Inherited {
-  if (inherited.publication.protocol === "udp") forceReceiveBuffer(inherited.descriptor, udpBuffer);
-  return inherited;
-}
-
-function isSocketOf({ publication: { protocol, listen }, descriptor }: Inherited): boolean {
-  try {
-    const { ip, port } = localAddress(descriptor);
-    return (
-      ip === listen.ip &&
-      port === listen.port &&
-      socketKind(descriptor).type === (protocol === "tcp" ? "stream" : "datagram")
-    );
-  } catch {
-    return false;
   }
 }

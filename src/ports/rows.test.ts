@@ -3,7 +3,7 @@ import type { Report } from "../../proxy/protocol.js";
 import type { PublicationReport } from "../../proxy/publication/relay.js";
 import { Inventory } from "../inventory/inventory.js";
 import { container } from "../inventory/testing/containers.js";
-import type { Entry } from "./published-ports.js";
+import type { Entry } from "./entry.js";
 import { portRows, type PortSources } from "./rows.js";
 
 const entry = (given: Partial<Entry["port"]>, state: Partial<Omit<Entry, "port">> = {}): Entry => ({

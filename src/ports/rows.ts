@@ -1,10 +1,11 @@
+import { formatAddress } from "../../common/address.js";
 import type { PublicationReport } from "../../proxy/publication/relay.js";
 import type { Report } from "../../proxy/protocol.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { containerNamed } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
-import { idOf, type Entry } from "./published-ports.js";
-import type { LabelFailure } from "./publisher.js";
+import { idOf, type Entry } from "./entry.js";
+import type { LabelFailure } from "./label-plan.js";
 import { PontoonError } from "../../common/errors.js";
 import { mappingsOf, parsePortSpec } from "./spec.js";
 import { dialFailureText } from "./dial-failures.js";
@@ -57,7 +58,7 @@ export function rowOfEntry({ port, failure, target, refusal }: Entry, report?: P
   const row = { container, containerPort, transport, ip, hostPort, by: "pontoon", source } as const;
   if (failure !== undefined) return { ...row, state: "failed", reason: failure };
   const way = target
-    ? ({ state: "open", target: addressText(target) } as const)
+    ? ({ state: "open", target: formatAddress(target) } as const)
     : ({ state: "refusing", ...(refusal !== undefined && { reason: refusal }) } as const);
   return { ...row, ...way, ...(report && happened(report)) };
 }
@@ -111,7 +112,7 @@ function rowOfDocker(container: string, port: DockerPort, reports: ReadonlyMap<s
     by: report ? "pontoon" : "docker",
     source: "docker",
     state: "open",
-    ...(target && { target: addressText(target) }),
+    ...(target && { target: formatAddress(target) }),
     ...(report && happened(report)),
   };
 }
@@ -129,10 +130,6 @@ function happened({
 }: PublicationReport): Partial<PortRow> {
   const why = target !== undefined && dialFailure !== undefined ? { reason: dialFailureText(dialFailure, target) } : {};
   return { connections, accepted, refused, failedDials, withoutSourcePort, bytesToContainer, bytesToClients, ...why };
-}
-
-function addressText({ ip, port }: { readonly ip: string; readonly port: number }): string {
-  return ip.includes(":") ? `[${ip}]:${port}` : `${ip}:${port}`;
 }
 
 function compareRows(a: PortRow, b: PortRow): number {

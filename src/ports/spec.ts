@@ -91,6 +91,9 @@ export function matcherOf(text: string): (port: BoundPort) => boolean {
   };
 }
 
+/** The label of a container that says what is to be published of it. */
+export const publishLabel = "pontoon.publish";
+
 /** The specs of a label `pontoon.publish`: `8443:443/tcp, 9000:9000`. They are not checked. */
 export function portLabel(value: string): string[] {
   return value

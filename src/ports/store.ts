@@ -9,11 +9,12 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { isIP } from "node:net";
 import { join } from "node:path";
 import { z } from "zod";
+import { isAddress } from "../../common/address.js";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { createFile, readRegularFileSync } from "../../common/files.js";
+import { rememberedOptions } from "./option-schemas.js";
 import type { PublishedPort } from "./published-port.js";
 import { faultOfFolder } from "../../common/own-folder.js";
 
@@ -21,30 +22,13 @@ const version = 1;
 const fileAtMost = 16 * 1024 * 1024; // bytes, some 80,000 ports
 
 const port = z.number().int().min(1).max(65_535);
-const time = z.number().positive();
-const count = z.number().int().nonnegative();
-const networks = z.array(z.string()).readonly();
-
-const optionsSchema = z.strictObject({
-  connectTimeoutMs: time.exactOptional(),
-  halfClosedIdleMs: time.exactOptional(),
-  maxConnections: count.exactOptional(),
-  proxyProtocol: z.enum(["none", "v1", "v2"]).exactOptional(),
-  acceptProxyProtocolFrom: networks.exactOptional(),
-  proxyHeaderMs: time.exactOptional(),
-  allowFrom: networks.exactOptional(),
-  udpIdleMs: time.exactOptional(),
-  udpFlows: count.positive().exactOptional(),
-  drainMs: z.number().nonnegative().exactOptional(),
-});
-
 const portSchema = z.strictObject({
   container: z.string().min(1),
   transport: z.enum(["tcp", "udp"]),
-  ip: z.string().refine((ip) => isIP(ip) !== 0 && !ip.includes("%"), "is no address"),
+  ip: z.string().refine((ip) => isAddress(ip), "is no address"),
   hostPort: port,
   containerPort: port,
-  options: optionsSchema,
+  options: rememberedOptions,
   byDefault: z.literal(true).exactOptional(),
   source: z.enum(["command", "label"]),
 }) satisfies z.ZodType<PublishedPort>;

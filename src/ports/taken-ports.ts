@@ -1,4 +1,4 @@
-import { isIPv6 } from "node:net";
+import { overlap } from "../../common/address.js";
 import { PortTaken, withHolders } from "./bind.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
@@ -100,10 +100,4 @@ export function takenBy(transport: string, hostPort: number, by: string): Pontoo
     `${transport} port ${hostPort}`,
     `${transport} port ${hostPort} is taken: ${by}; choose another`,
   );
-}
-
-/** Whether two addresses cannot be bound to one port. */
-export function overlap(one: string, other: string): boolean {
-  if (isIPv6(one) !== isIPv6(other)) return false;
-  return one === other || [one, other].some((ip) => ip === "0.0.0.0" || ip === "::");
 }

@@ -1,4 +1,5 @@
 import type { Logger } from "pino";
+import { formatAddress } from "../../common/address.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
 import type { DockerPort } from "../inventory/types.js";
 import { inSlices } from "../../linux/pieces.js";
@@ -72,7 +73,7 @@ export class UnboundPorts {
 }
 
 function textOf({ transport, ip, hostPort }: DockerPort, holder: string): string {
-  const port = `${transport} port ${ip.includes(":") ? `[${ip}]` : ip}:${hostPort}`;
+  const port = `${transport} port ${formatAddress({ ip, port: hostPort })}`;
   return holder === ""
     ? `${port} was taken when dockerd tried to start the container; start it again`
     : `${port} is taken${holder}; free it, and start the container again`;

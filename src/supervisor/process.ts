@@ -1,14 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, constants, fstatSync, readSync, renameSync } from "node:fs";
 import { errorCode, PontoonError } from "../../common/errors.js";
-import {
-  createFile,
-  openRegularFile,
-  readProcFile,
-  readRegularFileSync,
-  removeFile,
-  replaceFile,
-} from "../../common/files.js";
+import { createFile, openRegularFile, readRegularFileSync, removeFile, replaceFile } from "../../common/files.js";
+import { aboutProcess, fieldsOf } from "../../linux/proc.js";
 import { LinuxError } from "../../linux/ffi.js";
 import { confineWhatIsStarted } from "../../linux/privileges.js";
 import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../../linux/socket.js";
@@ -42,7 +36,6 @@ const daemonsAtOnce = 8;
 const othersAtOnce = 1024;
 /** Bytes that are read: of a pid file, of a process's status, and the last of a log, which a server writes what it likes to. */
 const pidAtMost = 32;
-const statusAtMost = 16 * 1024;
 const logAtMost = 64 * 1024;
 /** Letters of last words. */
 const wordsAtMost = 500;
@@ -149,12 +142,8 @@ export function pidOfServer(program: ServerProgram, pidPath: string): number | u
  * has root, and signals none of another user.
  */
 export function isServer({ user }: ServerProgram, pid: number): boolean {
-  try {
-    const status = readProcFile(`/proc/${pid}/status`, statusAtMost).text;
-    return new RegExp(`^Uid:\\s+${user}\\s`, "m").test(status) && !/^State:\s+Z/m.test(status);
-  } catch {
-    return false; // it has ended
-  }
+  const fields = fieldsOf(aboutProcess(pid, "status") ?? ""); // it may have ended
+  return fields.get("Uid")?.split("\t")[0] === String(user) && fields.get("State")?.startsWith("Z") === false;
 }
 
 export function signalServer(program: ServerProgram, pid: number, signal: NodeJS.Signals): void {

@@ -5,7 +5,9 @@ import { insideNewNamespace } from "../../netns.js";
 import { nft, nftObjects, nftPrograms, skipWithoutNft } from "../../testing/nft.js";
 import { Budget } from "../budget.js";
 import { withNfnetlink } from "../nfnetlink.js";
+import { ipv4, mark, protocol, service } from "./data-types.js";
 import type { Expression } from "./expressions.js";
+import { concat, type Statement } from "./fields.js";
 import { Ruleset } from "./ruleset.js";
 import * as s from "./statements.js";
 import { concatenated, Transaction, type ChainHook, type Element, type NewSet } from "./transaction.js";
@@ -13,7 +15,7 @@ import { concatenated, Transaction, type ChainHook, type Element, type NewSet } 
 const plenty = () => new Budget("the test", { bytes: 64 << 20, objects: 1_000_000, time: 30_000 });
 const skip = skipWithoutNft;
 
-type Case = readonly [words: string, statements: readonly s.Statement[]];
+type Case = readonly [words: string, statements: readonly Statement[]];
 
 /** Rules as both have them, each in a table of `family` with the sets and hook given. */
 function sameRules(
@@ -75,7 +77,7 @@ function plain(expression: Expression): Record<string, unknown>[] {
 
 const output: ChainHook = { type: "filter", hook: "output", priority: -310 };
 const names = "set names { type inet_service; size 4; flags timeout,dynamic; }";
-const namesSet = { set: "names", key: [s.service], size: 4, flags: ["timeout", "dynamic"] } as const;
+const namesSet = { set: "names", key: [service], size: 4, flags: ["timeout", "dynamic"] } as const;
 
 t.test("what a takeover needs", { skip }, (t) => {
   sameRules(
@@ -148,7 +150,7 @@ t.test("isolation and refusal", { skip }, (t) => {
 
 t.test("translation of addresses", { skip }, (t) => {
   const ports = "map ports { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }";
-  const portsSet = { set: "ports", key: [s.ipv4, s.protocol, s.service], data: [s.ipv4, s.service] } as const;
+  const portsSet = { set: "ports", key: [ipv4, protocol, service], data: [ipv4, service] } as const;
   sameRules(
     t,
     "ip",
@@ -162,7 +164,7 @@ t.test("translation of addresses", { skip }, (t) => {
       ["udp dport 53 redirect to :5353", [s.udp.dport.is(53), s.redirectTo(5353)]],
       [
         "dnat ip to ip daddr . meta l4proto . th dport map @ports",
-        [s.dnatByMap(s.concat(s.ip.daddr, s.meta.l4proto, s.transport.dport), "ports", 4)],
+        [s.dnatByMap(concat(s.ip.daddr, s.meta.l4proto, s.transport.dport), "ports", 4)],
       ],
     ],
     [[ports, portsSet]],
@@ -193,14 +195,14 @@ t.test("concatenations, maps of verdicts, and the family of bridges", { skip }, 
     [
       [
         "ip saddr . ip daddr . tcp dport @pairs accept",
-        [s.concat(s.ip.saddr, s.ip.daddr, s.tcp.dport).isIn("pairs"), s.accept],
+        [concat(s.ip.saddr, s.ip.daddr, s.tcp.dport).isIn("pairs"), s.accept],
       ],
       ["tcp dport vmap @ways", [s.tcp.dport.verdictFrom("ways")]],
       ["ip6 saddr fd00::1 drop", [s.ip6.saddr.is("fd00::1"), s.drop]],
     ],
     [
-      [pairs, { set: "pairs", key: [s.ipv4, s.ipv4, s.service] }],
-      [ways, { set: "ways", key: [s.service], data: "verdict" }],
+      [pairs, { set: "pairs", key: [ipv4, ipv4, service] }],
+      [ways, { set: "ways", key: [service], data: "verdict" }],
     ],
   );
   t.end();
@@ -211,45 +213,45 @@ t.test("elements and comments", { skip }, (t) => {
   const cases: [words: string, set: Omit<NewSet, "family" | "table">, elements: Element[]][] = [
     [
       'set a { type ipv4_addr; comment "who"; elements = { 10.0.0.1 comment "one", 10.0.0.2 } }',
-      { set: "a", key: [s.ipv4], comment: "who" },
-      [{ key: s.ipv4.encode("10.0.0.1"), comment: "one" }, { key: s.ipv4.encode("10.0.0.2") }],
+      { set: "a", key: [ipv4], comment: "who" },
+      [{ key: ipv4.encode("10.0.0.1"), comment: "one" }, { key: ipv4.encode("10.0.0.2") }],
     ],
     [
       "set b { type inet_service; flags interval; elements = { 1000-1999 } }",
-      { set: "b", key: [s.service], flags: ["interval"] },
-      [{ key: s.service.encode(1000) }, { key: s.service.encode(2000), endsRange: true }],
+      { set: "b", key: [service], flags: ["interval"] },
+      [{ key: service.encode(1000) }, { key: service.encode(2000), endsRange: true }],
     ],
     [
       "map c { type inet_service : verdict; elements = { 53 : jump d, 80 : drop } }",
-      { set: "c", key: [s.service], data: "verdict" },
+      { set: "c", key: [service], data: "verdict" },
       [
-        { key: s.service.encode(53), data: { verdict: "jump", chain: "d" } },
-        { key: s.service.encode(80), data: { verdict: "drop" } },
+        { key: service.encode(53), data: { verdict: "jump", chain: "d" } },
+        { key: service.encode(80), data: { verdict: "drop" } },
       ],
     ],
     [
       "map e { type ipv4_addr . inet_service : ipv4_addr . inet_service; elements = { 10.0.0.1 . 80 : 10.1.0.1 . 8080 } }",
-      { set: "e", key: [s.ipv4, s.service], data: [s.ipv4, s.service] },
+      { set: "e", key: [ipv4, service], data: [ipv4, service] },
       [
         {
-          key: concatenated(s.ipv4.encode("10.0.0.1"), s.service.encode(80)),
-          data: { bytes: concatenated(s.ipv4.encode("10.1.0.1"), s.service.encode(8080)) },
+          key: concatenated(ipv4.encode("10.0.0.1"), service.encode(80)),
+          data: { bytes: concatenated(ipv4.encode("10.1.0.1"), service.encode(8080)) },
         },
       ],
     ],
     [
       "set f { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0-10.0.0.255 . 80-90 } }",
-      { set: "f", key: [s.ipv4, s.service], flags: ["interval"] },
+      { set: "f", key: [ipv4, service], flags: ["interval"] },
       [
         {
-          key: concatenated(s.ipv4.encode("10.0.0.0"), s.service.encode(80)),
-          keyEnd: concatenated(s.ipv4.encode("10.0.0.255"), s.service.encode(90)),
+          key: concatenated(ipv4.encode("10.0.0.0"), service.encode(80)),
+          keyEnd: concatenated(ipv4.encode("10.0.0.255"), service.encode(90)),
         },
       ],
     ],
     [
       "set g { type mark; timeout 90s; size 100; flags timeout; }",
-      { set: "g", key: [s.mark], timeout: 90_000, size: 100, flags: ["timeout"] },
+      { set: "g", key: [mark], timeout: 90_000, size: 100, flags: ["timeout"] },
       [],
     ],
   ];
@@ -294,21 +296,21 @@ t.test("an element is found by its key, be it in a range, and deleted", { skip }
         set a { type ipv4_addr . inet_service; flags interval; elements = { 10.0.0.0/8 . 50-60 } }
         set n { type inet_service; }
       }`);
-      t.ok(rules.element(set, s.service.encode(1500)));
-      t.notOk(rules.element(set, s.service.encode(2000)));
-      t.ok(rules.element({ ...set, set: "a" }, concatenated(s.ipv4.encode("10.9.9.9"), s.service.encode(53))));
-      t.notOk(rules.element({ ...set, set: "a" }, concatenated(s.ipv4.encode("10.9.9.9"), s.service.encode(61))));
-      t.notOk(rules.element({ ...set, set: "none" }, s.service.encode(1)), "of a set that is not there");
+      t.ok(rules.element(set, service.encode(1500)));
+      t.notOk(rules.element(set, service.encode(2000)));
+      t.ok(rules.element({ ...set, set: "a" }, concatenated(ipv4.encode("10.9.9.9"), service.encode(53))));
+      t.notOk(rules.element({ ...set, set: "a" }, concatenated(ipv4.encode("10.9.9.9"), service.encode(61))));
+      t.notOk(rules.element({ ...set, set: "none" }, service.encode(1)), "of a set that is not there");
       const plainSet = { ...set, set: "n" };
       const many = Array.from({ length: 1000 }, (_, port) => ({
-        key: s.service.encode(port),
+        key: service.encode(port),
         comment: `number ${port}`,
       }));
       new Transaction().addElements(plainSet, many).commit(nfnetlink);
       t.equal(rules.elements(plainSet, plenty()).length, 1000);
       new Transaction().deleteElements(plainSet, many.slice(1)).commit(nfnetlink);
       t.match(rules.elements(plainSet, plenty()), [{ comment: "number 0" }]);
-      t.throws(() => new Transaction().deleteElements(plainSet, [{ key: s.service.encode(7) }]).commit(nfnetlink), {
+      t.throws(() => new Transaction().deleteElements(plainSet, [{ key: service.encode(7) }]).commit(nfnetlink), {
         code: "ENOENT",
       });
     }),

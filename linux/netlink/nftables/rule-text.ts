@@ -1,4 +1,4 @@
-import { decodeIPv4, decodeIPv6 } from "../../address.js";
+import { decodeIPv4, decodeIPv6 } from "../../../common/address.js";
 import type { Data, Expression, ExpressionOf } from "./expressions.js";
 import { COMPARE, INVERTED, META, NAT, PAYLOAD_BASE, REGISTER } from "./numbers.js";
 import { dportsOfMatch, type PortRange } from "./xt.js";

@@ -24,7 +24,8 @@ import {
   type Family,
   type Hook,
 } from "./numbers.js";
-import { roundUp, rule, type DataType, type Statement } from "./statements.js";
+import type { DataType } from "./data-types.js";
+import { roundUp, rule, type Statement } from "./fields.js";
 import { commentData } from "./user-data.js";
 
 export interface TableName {

@@ -1,4 +1,4 @@
-import { readProcFile } from "../../../common/files.js";
+import { readProcFile } from "../../../linux/proc.js";
 
 const ownFiles = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 /** What is read of each file, bytes. A container with CAP_SYS_ADMIN can mount 100,000 file systems; Docker's mounts come first. */

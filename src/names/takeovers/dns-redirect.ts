@@ -1,4 +1,4 @@
-import { isIPv4 } from "node:net";
+import { familyOf } from "../../../common/address.js";
 import type { Budget } from "../../../linux/netlink/budget.js";
 import type { Expression } from "../../../linux/netlink/nftables/expressions.js";
 import { HOOK, NAT, type Family } from "../../../linux/netlink/nftables/numbers.js";
@@ -34,7 +34,8 @@ export function findDnsRedirect(
   isKnown: (chain: ChainName) => boolean,
   budget: Budget,
 ): string | undefined {
-  const families: Family[] = resolver === undefined ? ["ip", "inet", "ip6"] : [isIPv4(resolver) ? "ip" : "ip6", "inet"];
+  const families: Family[] =
+    resolver === undefined ? ["ip", "inet", "ip6"] : [familyOf(resolver) === "ipv4" ? "ip" : "ip6", "inet"];
   // What is asked on the loopback is redirected on its way out, or not at all: one connection, one translation.
   const hooks: number[] = resolver === undefined ? [HOOK.output, HOOK.prerouting] : [HOOK.output];
   const known = remembering(source);

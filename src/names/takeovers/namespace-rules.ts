@@ -4,6 +4,7 @@ import { Budget, type Limits } from "../../../linux/netlink/budget.js";
 import { Nfnetlink, withNfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
 import type { ChainName, Transaction } from "../../../linux/netlink/nftables/transaction.js";
+import { withDeadline } from "../../../common/deadline.js";
 import { PontoonError } from "../../../common/errors.js";
 import { Turns } from "./turns.js";
 import { findDnsRedirect } from "./dns-redirect.js";
@@ -116,27 +117,13 @@ export function patiently(work: () => Promise<void>): Promise<void> {
 
 /** Does `work` when it is its turn, and waits for it no longer than that. Rejects with RULES_BUSY. */
 export async function within<Value>(turns: Turns, work: () => Promise<Value>): Promise<Value> {
-  const done = turns.run(work);
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(
-          new PontoonError(
-            "RULES_BUSY",
-            "the network namespace",
-            "somebody in the network namespace keeps its firewall rules locked",
-          ),
-        ),
-      busyTime,
+  const busy = () =>
+    new PontoonError(
+      "RULES_BUSY",
+      "the network namespace",
+      "somebody in the network namespace keeps its firewall rules locked",
     );
-  });
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    clearTimeout(timer);
-    done.catch(() => undefined);
-  }
+  return withDeadline(busyTime, turns.run(work), busy);
 }
 
 export function budget(): Budget {

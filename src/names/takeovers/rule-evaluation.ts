@@ -1,4 +1,4 @@
-import { encodeIPv4, encodeIPv6 } from "../../../linux/address.js";
+import { encodeIPv4, encodeIPv6 } from "../../../common/address.js";
 import type { Budget } from "../../../linux/netlink/budget.js";
 import type { Data, Expression, ExpressionOf } from "../../../linux/netlink/nftables/expressions.js";
 import {

@@ -4,7 +4,9 @@ import { insideNewNamespace } from "../../../linux/netns.js";
 import { withNfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
 import { writeExpressions } from "../../../linux/netlink/nftables/expressions.js";
-import { accept, ip, mark, notrack, rule, udp } from "../../../linux/netlink/nftables/statements.js";
+import { mark } from "../../../linux/netlink/nftables/data-types.js";
+import { rule } from "../../../linux/netlink/nftables/fields.js";
+import { accept, ip, notrack, udp } from "../../../linux/netlink/nftables/statements.js";
 import { Transaction } from "../../../linux/netlink/nftables/transaction.js";
 import {
   bindSocket,

@@ -2,18 +2,9 @@ import { DOCKER_RESOLVER_MARK, LETTING_GO_TTL, RESOLVER_ADDRESS, RESOLVER_PORT }
 import type { Budget } from "../../../linux/netlink/budget.js";
 import type { Expression } from "../../../linux/netlink/nftables/expressions.js";
 import type { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
-import {
-  accept,
-  dnatTo,
-  ip,
-  meta,
-  rule,
-  service,
-  snatTo,
-  tcp,
-  udp,
-  update,
-} from "../../../linux/netlink/nftables/statements.js";
+import { service } from "../../../linux/netlink/nftables/data-types.js";
+import { rule } from "../../../linux/netlink/nftables/fields.js";
+import { accept, dnatTo, ip, meta, snatTo, tcp, udp, update } from "../../../linux/netlink/nftables/statements.js";
 import {
   Transaction,
   type ChainName,

@@ -1,5 +1,7 @@
+import type { Family } from "../../../common/address.js";
 import { DOCKER_RESOLVER_MARK, RESOLVER_ADDRESS } from "../../../dns/protocol.js";
 import { errorCode, PontoonError } from "../../../common/errors.js";
+import { namespacePath } from "../../../linux/proc.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../../../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../../../linux/netns.js";
@@ -161,7 +163,7 @@ export interface ForwardingSockets {
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
 export function openForwardingSockets(
   { pid, inode }: Pick<Takeover, "pid" | "inode">,
-  family: "ipv4" | "ipv6",
+  family: Family,
   udp: number,
   tcp: number,
 ): ForwardingSockets {
@@ -190,7 +192,7 @@ export function openServerSockets(
 
 type Open = (make: () => number) => number;
 
-function forwardingSockets(open: Open, family: "ipv4" | "ipv6", udp: number, tcp: number): ForwardingSockets {
+function forwardingSockets(open: Open, family: Family, udp: number, tcp: number): ForwardingSockets {
   return {
     udp: Array.from({ length: udp }, () => open(() => udpSocket(family))),
     tcp: Array.from({ length: tcp }, () => open(() => outgoingSocket(family))),
@@ -198,7 +200,7 @@ function forwardingSockets(open: Open, family: "ipv4" | "ipv6", udp: number, tcp
 }
 
 function namespaceOf(pid: number): string {
-  return `/proc/${pid}/ns/net`;
+  return namespacePath(pid, "net");
 }
 
 /**

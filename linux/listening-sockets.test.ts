@@ -5,8 +5,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
-import { atOnce } from "../../linux/pieces.js";
-import { heldBy, holdersOf, listenersAt, listenersIn } from "./sockets.js";
+import { atOnce } from "./pieces.js";
+import { heldBy, holdersOf, listenersAt, listenersIn } from "./listening-sockets.js";
 
 t.test("addresses, ports and states are read from /proc/net", (t) => {
   const folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));

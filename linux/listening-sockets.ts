@@ -1,6 +1,7 @@
-import { errorCode } from "../../common/errors.js";
-import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { boundSockets, commandOf, eachHolder, processes } from "../../linux/proc-sockets.js";
+import { errorCode } from "../common/errors.js";
+import { inSlices, type Pieces } from "./pieces.js";
+import { commandOf, processes } from "./proc.js";
+import { boundSockets, eachHolder, waitingState } from "./proc-sockets.js";
 
 /** A socket that waits for queries: UDP bound and not connected, or TCP listening. */
 export interface Listener {
@@ -23,8 +24,6 @@ const files = [
   ["tcp", "tcp"],
   ["tcp", "tcp6"],
 ] as const;
-/** States in /proc/net: UDP unconnected, TCP listening. */
-const waiting = { udp: 0x07, tcp: 0x0a } as const;
 /** A namespace with more of them on one port is somebody's jest. */
 const listenersAtMost = 1000;
 
@@ -42,7 +41,7 @@ export function* listenersIn(folder: string, port: number): Pieces<Listener[]> {
         `${folder}/${file}`,
         (other) => other === port,
         ({ address, state, inode }) => {
-          if (state === waiting[transport] && listeners.length < listenersAtMost)
+          if (state === waitingState[transport] && listeners.length < listenersAtMost)
             listeners.push({ transport, ...address, inode });
         },
       );
