@@ -38,6 +38,22 @@ const importRule = {
   },
 };
 
+const match = "CallExpression[callee.object.name='t'][callee.property.name='match']";
+/** A pattern that an array of any length satisfies is a test that cannot fail. */
+const wholeArrays = {
+  files: ["**/*.test.ts", "integration/**/*.ts"],
+  rules: {
+    "no-restricted-syntax": [
+      "error",
+      {
+        selector: `:matches(${match} > ArrayExpression:nth-child(2), ${match} > ObjectExpression:nth-child(2) ArrayExpression)`,
+        message:
+          "t.match compares arrays by their beginning only: use t.same, t.matchOnly, or { length: 2, 0: …, 1: … }",
+      },
+    ],
+  },
+};
+
 /** Plain JavaScript with types in comments. What JSON files and compiled modules hold is typed where it is read. */
 const tools = [
   ...tseslint.configs.recommendedTypeChecked.map((config) => ({ ...config, files: ["tools/**/*.mjs"] })),
@@ -94,6 +110,7 @@ export default tseslint.config(
   },
   ...tools,
   ...lineLength,
+  wholeArrays,
   {
     files: ["src/main.ts", "src/cli/**/*.ts"],
     ignores: ["src/cli/output.ts", "**/*.test.ts"],

@@ -1,8 +1,8 @@
 import { DaemonLink, SLICE, taken, type HeldMessage, type Known } from "../server/daemon-link.js";
 import { DaemonSilence } from "../server/daemon-silence.js";
+import type { Family } from "../common/address.js";
 import type { Timer } from "../linux/timer-wheel.js";
 import { closeDescriptor } from "../linux/socket.js";
-import type { Family } from "../common/address.js";
 import { readToServer } from "./messages.js";
 import { keyOfText } from "./wire/name.js";
 import { PROTOCOL, type Gap, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";
@@ -205,7 +205,7 @@ export class Control implements ServerEvents {
       dockerResolver !== undefined &&
       forwarding.length === message.udp + message.tcp;
     if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
-    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver: dockerResolver, port: message.port });
+    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver, port: message.port });
     this.#addForwarding(message, forwarding);
     if (this.#synced) this.server.serve(sandbox);
   }

@@ -169,8 +169,8 @@ t.test("a busy descriptor does not starve Node's own loop", async (t) => {
   let rounds = 0;
   reactor.poller.watch(b, EPOLLIN, () => rounds++); // never reads, so it stays ready
   reactor.start();
-  await new Promise<void>((resolve) => setTimeout(resolve, 5));
-  t.ok(rounds > 0);
+  for (let timers = 0; timers < 5 || rounds < 5; timers++) await new Promise<void>((resolve) => setTimeout(resolve, 1));
+  t.pass("timers and its rounds come in turn");
 });
 
 t.test("one that keeps its token is told, until it gives it back; a descriptor that lives on can be taken out", (t) => {

@@ -83,11 +83,11 @@ t.test(
     const seen = JSON.parse(output) as { threads: number };
     t.ok(seen.threads > 1, "there are several");
     t.match(seen, {
-      uid: [new RegExp(`^${uid}\\t${uid}\\t${uid}\\t${uid}$`)],
-      capabilities: ["0000000000000000"],
-      permitted: ["0000000000000000"],
-      noNewPrivileges: ["1"],
-      seccomp: ["2"],
+      uid: { length: 1, 0: new RegExp(`^${uid}\\t${uid}\\t${uid}\\t${uid}$`) },
+      capabilities: { length: 1, 0: "0000000000000000" },
+      permitted: { length: 1, 0: "0000000000000000" },
+      noNewPrivileges: { length: 1, 0: "1" },
+      seccomp: { length: 1, 0: "2" },
       root: /^(EPERM|ERR_INVALID_STATE)$/, // the latter of a Node that does not try
       unix: "EAFNOSUPPORT",
       tcp: "allowed",

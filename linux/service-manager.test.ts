@@ -44,6 +44,6 @@ t.test("without systemd nobody is told; a systemd that is gone is an error that 
   ServiceManager.fromEnvironment({}, fail).ready();
   const errors: unknown[] = [];
   ServiceManager.fromEnvironment({ NOTIFY_SOCKET: "/nowhere/notify" }, (error) => errors.push(error)).ready();
-  t.match(errors, [{ code: "ENOENT" }]);
+  t.match(errors, { length: 1, 0: { code: "ENOENT" } });
   t.end();
 });

@@ -219,7 +219,7 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     } catch (error) {
       log.logger.error(
         { code: errorCode(error), reason: describeError(error) },
-        "the configuration cannot be taken up; what was read before goes on",
+        "the configuration cannot be used; the one that was read before stays in effect",
       );
     }
   });

@@ -46,6 +46,6 @@ t.test("every key there is is one or the other, those of later versions, too", (
       .sort(),
   );
   t.ok(applied.every((name) => name === "log-level" || name.startsWith("dns.")));
-  t.match(merged, { later: { deep: [1], same: [2], added: undefined } });
+  t.match(merged, { later: { deep: { length: 1, 0: 1 }, same: { length: 1, 0: 2 }, added: undefined } });
   t.end();
 });

@@ -1,47 +1,13 @@
 import t from "tap";
 import type { SandboxRecord } from "../dns/protocol.js";
 import { Inventory } from "./inventory/inventory.js";
-import type { Container, Endpoint, Network } from "./inventory/types.js";
+import { container as anyContainer, endpoint as anyEndpoint, network } from "./inventory/testing/containers.js";
+import type { Container, Endpoint } from "./inventory/types.js";
 import { statusOf, type StatusSources } from "./status.js";
 
-const network = (id: string, given: Partial<Network> = {}): Network => ({
-  id,
-  name: id,
-  driver: "bridge",
-  internal: false,
-  predefined: false,
-  shared: false,
-  ...given,
-});
-const endpoint = (networkId: string): Endpoint => ({
-  networkId,
-  networkName: networkId,
-  aliases: [],
-  links: [],
-  ipv4: "10.0.0.2",
-  ipv6: undefined,
-  hasGateway: { ipv4: true, ipv6: false },
-  gatewayPriority: 0,
-});
-const container = (id: string, given: Partial<Container> = {}): Container => ({
-  id,
-  name: id,
-  hostname: "",
-  labels: {},
-  running: true,
-  sandbox: undefined,
-  networkMode: { kind: "own" },
-  ports: [],
-  published: [],
-  dns: { servers: [], options: [], search: [] },
-  endpoints: [endpoint("front")],
-  hostsPath: "",
-  resolvConfPath: "",
-  legacyLinks: [],
-  partial: false,
-  excess: undefined,
-  ...given,
-});
+const endpoint = (networkId: string): Endpoint => anyEndpoint(networkId, "10.0.0.2");
+const container = (id: string, given: Partial<Container> = {}): Container =>
+  anyContainer(id, { endpoints: [endpoint("front")], ...given });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
   id,
   container: id,
@@ -153,7 +119,11 @@ t.test("what is published is counted, dockerd's own apart", (t) => {
 t.test("a resolver that is switched off wants nothing", (t) => {
   const status = statusOf(sources({}, { enabled: false, server: { kind: "stopped" }, answering: new Set() }));
   t.equal(status.dns.state, "off");
-  t.match(status.containers, [{ resolver: "docker", wanted: false, reason: "dns.enabled is false" }, {}]);
+  t.match(status.containers, {
+    length: 2,
+    0: { resolver: "docker", wanted: false, reason: "dns.enabled is false" },
+    1: {},
+  });
   t.end();
 });
 
@@ -172,10 +142,11 @@ t.test("what servers do that this daemon does not steer is told, and who answers
       /earlier daemon, pid 77, still answers in one container; a daemon that takes over adopts it/,
     );
     t.match(orphan.ports.detail, /earlier daemon, pid 78, still serves; .* `kill 78` ends it/);
-    t.match(orphan.containers, [
-      { name: "db", resolver: "docker" },
-      { name: "web", resolver: "pontoon", reason: "by a pontoon-dns that this daemon does not steer" },
-    ]);
+    t.match(orphan.containers, {
+      length: 2,
+      0: { name: "db", resolver: "docker" },
+      1: { name: "web", resolver: "pontoon", reason: "by a pontoon-dns that this daemon does not steer" },
+    });
     t.match(
       statusOf(sources({ observe }, { ...off, ...answering("web", "db") })).dns.detail,
       "the pontoon-dns of another daemon answers in 2 containers",
@@ -210,11 +181,11 @@ t.test("running containers are listed with who answers them and whom they would 
   t.match(one({}, "web"), {
     resolver: "pontoon",
     reason: "",
-    upstreams: ["host(10.0.0.53)", "8.8.8.8"],
-    networks: [{ name: "front", ipv4: "10.0.0.2", names: ["web"] }],
+    upstreams: { length: 2, 0: "host(10.0.0.53)", 1: "8.8.8.8" },
+    networks: { length: 1, 0: { name: "front", ipv4: "10.0.0.2", names: { length: 1, 0: "web" } } },
     counters: undefined,
   });
-  t.match(one({}, "db"), { resolver: "docker", reason: "not taken over yet", upstreams: [] });
+  t.match(one({}, "db"), { resolver: "docker", reason: "not taken over yet", upstreams: { length: 0 } });
   t.end();
 });
 
@@ -224,7 +195,7 @@ t.test("whoever Docker answers is told why", (t) => {
       { decisions: new Map([["web", { kind: "leave", reason: "label pontoon.dns=off" }]]), answering: new Set() },
       "web",
     ),
-    { resolver: "docker", reason: "label pontoon.dns=off", upstreams: [] },
+    { resolver: "docker", reason: "label pontoon.dns=off", upstreams: { length: 0 } },
   );
   t.match(one({ failures: new Map([["db", { code: "EPERM", reason: "setns: EPERM" }]]) }, "db"), {
     resolver: "docker",

@@ -1,6 +1,7 @@
 // Builds bin/pontoon-docker-proxy, the program dockerd starts for each published port: static and tiny, from proxy/shim/.
 // With musl (Debian: musl-tools) it takes 24 KB; the system's own C library does as well, with 700 KB on disk.
-// Without a compiler bin/pontoon-docker-proxy starts the TypeScript entry instead.
+// Without a compiler bin/pontoon-docker-proxy starts the TypeScript entry instead. Uses nothing but Node itself, as does the
+// build it is part of, which comes before npm packages can be loaded.
 import { chmodSync, existsSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -8,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { root, say } from "./prepare.mjs";
 
 const folder = join(root, "proxy", "shim");
+const protocol = join(root, "proxy", "shims", "shim-protocol.ts");
 const output = join(root, "bin", "pontoon-docker-proxy");
 const flags = [
   ...["-std=gnu11", "-Os", "-Wall", "-Wextra", "-static", "-fno-pie", "-no-pie", "-s"],
@@ -20,17 +22,20 @@ const flags = [
 export function requireShim() {
   const sources = readdirSync(folder).map((name) => join(folder, name));
   const newest = Math.max(
-    ...[...sources, fileURLToPath(import.meta.url), join(root, "package.json")].map((file) => statSync(file).mtimeMs),
+    ...[...sources, protocol, fileURLToPath(import.meta.url), join(root, "package.json")].map(
+      (file) => statSync(file).mtimeMs,
+    ),
   );
   if (existsSync(output) && statSync(output).mtimeMs > newest && isStatic()) return "static";
   /** @type {{version: string}} */
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   /** @type {string[]} */
   const problems = [];
+  const macros = [`-DPONTOON_VERSION="${version}"`, `-DPONTOON_SHIM_PROTOCOL="${protocolNumber()}"`];
   for (const compiler of ["musl-gcc", "gcc"]) {
     // Under another name first: dockerd may start the one before at any moment.
     const files = sources.filter((file) => file.endsWith(".c"));
-    const result = spawnSync(compiler, [...flags, `-DPONTOON_VERSION="${version}"`, "-o", `${output}.new`, ...files], {
+    const result = spawnSync(compiler, [...flags, ...macros, "-o", `${output}.new`, ...files], {
       encoding: "utf8",
     });
     if (result.status === 0) {
@@ -45,6 +50,13 @@ export function requireShim() {
     `bin/pontoon-docker-proxy takes 40 MB a port, since ${why}; install gcc (Debian: gcc libc6-dev, or musl-tools) and run this again for 24 KB`,
   );
   return "launcher";
+}
+
+/** The shim in C speaks what pontoon-proxy does. */
+function protocolNumber() {
+  const [, number] = /^export const PROTOCOL = (\d+);$/m.exec(readFileSync(protocol, "utf8")) ?? [];
+  if (number === undefined) throw new Error(`${protocol} does not say which protocol it is`);
+  return number;
 }
 
 function isStatic() {

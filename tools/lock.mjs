@@ -1,4 +1,5 @@
 // A lock between runs of these tools. The kernel lets go of it when its holder ends, however it does, so none is ever left behind.
+// It is taken before npm packages are installed, so it uses nothing but Node itself.
 // Node has no flock(2): flock(1) locks a descriptor it is handed, and the lock, which belongs to the open file, stays with us.
 import {
   closeSync,

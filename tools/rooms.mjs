@@ -19,6 +19,7 @@ const proxyRooms = [
   "proxy/tcp",
   "proxy/udp",
   "proxy/bulk",
+  "proxy/shim-protocol",
   "proxy/shims",
   "proxy/shim",
 ];
@@ -144,15 +145,20 @@ export const rooms = {
     holds: "processes that move large transfers",
     imports: ["proxy/protocol", "proxy/tcp", ...ground],
   },
+  "proxy/shim-protocol": {
+    files: ["proxy/shims/shim-protocol.ts"],
+    holds: "what shims and pontoon-proxy say to each other",
+    imports: ["proxy/publication", ...ground],
+  },
   "proxy/shims": {
     files: ["proxy/shims/**"],
     holds: "pontoon-proxy's end of the shims dockerd starts",
-    imports: ["proxy/publication", ...ground],
+    imports: ["proxy/publication", "proxy/shim-protocol", ...ground],
   },
   "proxy/shim": {
     files: ["proxy/shim/**"],
     holds: "the program dockerd starts for each port, in C and in TypeScript",
-    imports: ["proxy/publication", ...ground],
+    imports: ["proxy/publication", "proxy/shim-protocol", ...ground],
   },
   proxy: {
     files: ["proxy/**"],

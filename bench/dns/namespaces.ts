@@ -33,6 +33,7 @@ done`;
  * starts none that may make a namespace.
  */
 export class Namespaces {
+  /** Not started by execa: it is spoken with line by line, for as long as there are places. */
   readonly #maker = spawn("sh", ["-c", maker], { stdio: ["pipe", "pipe", "inherit"] });
   readonly #wanted = new Map<string, (pid: number) => void>();
   readonly #pids = new Set<number>();

@@ -47,6 +47,7 @@ async function publish(
 ): Promise<void> {
   const host = ["-host-ip", hostIp, "-host-port", String(hostPort)];
   const container = ["-container-ip", containerIp, "-container-port", String(containerPort)];
+  // Not by execa, as in all that is measured: nothing but the program itself is to be started and counted.
   const child = spawn(program, ["-proto", protocol, ...host, ...container], {
     env: { ...process.env, ...env },
     stdio: ["ignore", "ignore", "ignore", "pipe"],

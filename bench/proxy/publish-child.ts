@@ -24,6 +24,7 @@ const tooLong = 60_000; // ms
 
 answerRequests(async ({ command, lastPort }: PublishRequest): Promise<PublishReply> => {
   const begun = performance.now();
+  // Not by execa: its start is measured.
   const child = spawn(command[0]!, command.slice(1), { stdio: ["ignore", "ignore", "pipe"] });
   const said = text(child.stderr);
   const ending = once(child, "close").then(() => performance.now() - begun);

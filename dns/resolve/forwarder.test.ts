@@ -85,12 +85,12 @@ t.test("what the query says is what the client asked", async (t) => {
         flag_rd: true,
         flag_ad: false,
         flag_cd: false,
-        additionals: [{ type: "OPT", udpPayloadSize: 1232, flag_do: false, options: [] }],
+        additionals: { length: 1, 0: { type: "OPT", udpPayloadSize: 1232, flag_do: false, options: { length: 0 } } },
       },
     ],
     [
       { flags: 0x0110, dnssecOk: true },
-      { flag_rd: true, flag_cd: true, additionals: [{ flag_do: true }] },
+      { flag_rd: true, flag_cd: true, additionals: { length: 1, 0: { flag_do: true } } },
     ],
     [{ flags: 0x0120 }, { flag_rd: true, flag_ad: true, flag_cd: false }],
     [{ flags: 0 }, { flag_rd: false }],
@@ -98,7 +98,15 @@ t.test("what the query says is what the client asked", async (t) => {
       { flags: 0xffff },
       { flag_qr: false, flag_aa: false, flag_tc: false, flag_rd: true, flag_ra: false, flag_z: false },
     ],
-    [{ clientSubnet }, { additionals: [{ options: [{ code: 8, ip: "192.0.2.0", sourcePrefixLength: 24 }] }] }],
+    [
+      { clientSubnet },
+      {
+        additionals: {
+          length: 1,
+          0: { options: { length: 1, 0: { code: 8, ip: "192.0.2.0", sourcePrefixLength: 24 } } },
+        },
+      },
+    ],
   ];
   for (const [index, [given, expected]] of cases.entries()) {
     await bench.answer(bench.ask(bench.sandbox(`s${index}`, [fake.upstream]), { ...web, ...given }));
@@ -196,7 +204,7 @@ t.test(
     t.same([first.answers.length, second.answers.length], [0, 0]);
     bench.loop.pass(20);
     t.same([addressOf(first.answers[0]), addressOf(second.answers[0])], ["10.0.0.7", "10.0.0.7"]);
-    t.match(first.answers, [{ stale: true, source: { cached: true } }]);
+    t.match(first.answers, { length: 1, 0: { stale: true, source: { cached: true } } });
     for (let count = 0; count < 3; count++) t.match(bench.forwarder.cached(sandbox, web), { stale: true });
     await bench.asked(fake, 3);
     await bench.settle();
@@ -220,7 +228,7 @@ t.test("what another name's question came to says nothing of this one", async (t
     bench.loop.pass(FORWARD_TIME);
     t.match(await bench.answer(asked), { kind: "failed" });
   }
-  t.match(bench.health.report(), [{ down: true }]);
+  t.match(bench.health.report(), { length: 1, 0: { down: true } });
   t.equal(bench.forwarder.cached(sandbox, web), undefined, "it is asked");
   t.match(await bench.answer(bench.ask(sandbox, web)), { stale: false });
   t.equal(askedOf(fake).at(-1), "web.example A");

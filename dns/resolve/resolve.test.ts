@@ -291,7 +291,10 @@ t.test("what is kept is given at once, and says how long it lasts", async (t) =>
   bench.pass(1500);
   const decided = bench.resolver.decide(bench.asked("OUT.example"));
   t.equal(decided?.lasts, 1000, "whole seconds: at most one over");
-  t.match(dnsPacket.decode(decided!.reply), { questions: [{ name: "OUT.example" }], answers: [{ ttl: 1 }] });
+  t.match(dnsPacket.decode(decided!.reply), {
+    questions: { length: 1, 0: { name: "OUT.example" } },
+    answers: { length: 1, 0: { ttl: 1 } },
+  });
   t.equal(bench.sandbox.counters.cached, 2);
   bench.pass(1000);
   t.equal(bench.resolver.decide(bench.asked("out.example")), undefined);
@@ -307,7 +310,7 @@ t.test("an answer that has expired says so, and lasts 30 s", async (t) => {
   await bench.forwarder.asked(bench.upstream, 2);
   bench.pass(FORWARD_TIME + 10);
   const late = await bench.end(ends);
-  t.match(dnsPacket.decode(late.reply).answers, [{ data: "10.0.0.9", ttl: 30 }]);
+  t.match(dnsPacket.decode(late.reply).answers, { length: 1, 0: { data: "10.0.0.9", ttl: 30 } });
   t.match(errorIn(late), /^3 /);
   const atOnce = bench.resolver.decide(bench.asked("out.example", { edns: true }))!;
   t.match(errorIn(atOnce), /^3 /);
@@ -610,13 +613,13 @@ t.test("a long reply of Docker's resolver is given whole over TCP, and as trunca
   t.match(dnsPacket.decode((await bench.end(bench.begin("many"))).reply), { flag_tc: true });
   t.equal(docker.received.length, 1);
   const whole = await bench.end(bench.beginWith({ ...bench.asked("many"), transport: "tcp", limit: 65535 }));
-  t.match(dnsPacket.decode(whole.reply), { flag_tc: false, answers: [{ data: "10.1.0.9" }] });
+  t.match(dnsPacket.decode(whole.reply), { flag_tc: false, answers: { length: 1, 0: { data: "10.1.0.9" } } });
   t.equal(docker.received.length, 3);
 });
 
 t.test("an address of Docker's may be kept for five seconds, not its ten minutes", async (t) => {
   const bench = await Bench.start(t, { docker: { "new.example": { a: ["10.1.0.9"], ttl: 600 } } });
-  t.match(dnsPacket.decode((await bench.end(bench.begin("new.example"))).reply).answers, [{ ttl: 5 }]);
+  t.match(dnsPacket.decode((await bench.end(bench.begin("new.example"))).reply).answers, { length: 1, 0: { ttl: 5 } });
 });
 
 /** Docker's resolver says nothing of a name, and is waited for for as long as a join may take. */
@@ -780,7 +783,10 @@ t.test("letting a sandbox go ends what it asked, unheard", async (t) => {
 t.test("an answer that a client cannot take whole is cut", async (t) => {
   const many = Array.from({ length: 25 }, (_, index) => `10.0.1.${index}`);
   const bench = await Bench.start(t, { names: { "many.example": { a: many } } });
-  t.match(dnsPacket.decode((await bench.end(bench.begin("many.example"))).reply), { flag_tc: true, answers: [] });
+  t.match(dnsPacket.decode((await bench.end(bench.begin("many.example"))).reply), {
+    flag_tc: true,
+    answers: { length: 17 },
+  });
   const edns = bench.begin("many.example", { edns: true });
   t.equal(dnsPacket.decode((await bench.end(edns)).reply).answers?.length, 25);
 });
@@ -791,10 +797,13 @@ t.test("the reply of one question is not another's", async (t) => {
   });
   const bench = await Bench.start(t, { forwarding: { kind: "upstreams", upstreams: [fake.upstream] } });
   const [lower, mixed] = [bench.begin("out.example"), bench.begin("OUT.Example", { edns: true })];
-  t.match(dnsPacket.decode((await bench.end(lower)).reply), { questions: [{ name: "out.example" }], additionals: [] });
+  t.match(dnsPacket.decode((await bench.end(lower)).reply), {
+    questions: { length: 1, 0: { name: "out.example" } },
+    additionals: { length: 0 },
+  });
   t.match(dnsPacket.decode((await bench.end(mixed)).reply), {
-    questions: [{ name: "OUT.Example" }],
-    additionals: [{ type: "OPT" }],
+    questions: { length: 1, 0: { name: "OUT.Example" } },
+    additionals: { length: 1, 0: { type: "OPT" } },
   });
   t.equal(fake.received.length, 1);
 });
@@ -869,7 +878,7 @@ t.test("every bit and option of a question: what is passed on, and what is not",
   t.match(await ask(0x0110), { reply: { flag_cd: true }, sent: { flag_cd: true } });
   t.match(await ask(0), { reply: { flag_rd: false }, sent: { flag_rd: false } }, "no recursion desired");
   t.match(await ask(0x0100, [{ code: "CLIENT_SUBNET", ip: "192.0.2.0", sourcePrefixLength: 24, family: 1 }]), {
-    sent: { additionals: [{ options: [{ code: 8 }] }] },
+    sent: { additionals: { length: 1, 0: { options: { length: 1, 0: { code: 8 } } } } },
   });
   const unheard = await ask(0x0100, [
     { code: 10, data: Buffer.alloc(8) },

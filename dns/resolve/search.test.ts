@@ -137,7 +137,7 @@ t.test("a family that could not be asked of the name that there is, is not denie
     await reply(packed(query, type === "A" ? { rcode: 2 } : { aaaa: ["fd00::1"] }, type));
   }
   await bench.loop.until("the end of the search", () => ends.length > 0);
-  t.match(ends, [{ found: undefined, failed: { kind: "failed", why: "failed" }, exists: true }]);
+  t.match(ends, { length: 1, 0: { found: undefined, failed: { kind: "failed", why: "failed" }, exists: true } });
 });
 
 t.test("a name without any address is not it", async (t) => {
@@ -209,7 +209,7 @@ t.test("a name too long, a suffix that is none and more than six are left out", 
     ".",
     long.slice(0, 249),
   ]);
-  t.match(await find("nas"), [/CNAME/, /10\.0\.0\.1/]);
+  t.matchOnly(await find("nas"), [/CNAME/, /10\.0\.0\.1/]);
   t.equal(fake.received.length, 2, "253 characters are a name");
   const many = await searching(t, {}, ["a", "b", "c", "d", "e", "f", "g"]);
   await many.find("nas");

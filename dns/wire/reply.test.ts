@@ -73,7 +73,7 @@ t.test("a reply echoes id, question and spelling, and answers with the question'
     flag_tc: false,
   });
   t.same(reply.questions, [{ name: "wEb.FronT", type: "A", class: "IN" }]);
-  t.match(reply.answers, [{ name: "wEb.FronT", type: "A", class: "IN", ttl: 5, data: "10.0.0.7" }]);
+  t.match(reply.answers, { length: 1, 0: { name: "wEb.FronT", type: "A", class: "IN", ttl: 5, data: "10.0.0.7" } });
   t.same(reply.additionals, []);
   t.end();
 });
@@ -97,9 +97,10 @@ t.test("a reply carries EDNS when the query did, and only then", (t) => {
   for (const dnssecOk of [false, true]) {
     const { message, question } = ask({ size: 4096, dnssecOk });
     const { additionals } = decode(buildReply(message, question, ok([address(1)]), 512));
-    t.match(additionals, [
-      { type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0, flag_do: dnssecOk },
-    ]);
+    t.match(additionals, {
+      length: 1,
+      0: { type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, extendedRcode: 0, flag_do: dnssecOk },
+    });
   }
   t.end();
 });
@@ -152,14 +153,15 @@ t.test("additional records are left out when they do not fit, without TC", (t) =
   const { message, question } = ask({ size: 4096 });
   const extra = [address(1, "one.front"), address(2, "two.front")];
   const whole = buildReply(message, question, ok([address(9)], extra), 4096);
-  t.match(withoutOpt(decode(whole).additionals), [
-    { name: "one.front", data: "10.0.0.1" },
-    { name: "two.front", data: "10.0.0.2" },
-  ]);
+  t.match(withoutOpt(decode(whole).additionals), {
+    length: 2,
+    0: { name: "one.front", data: "10.0.0.1" },
+    1: { name: "two.front", data: "10.0.0.2" },
+  });
   const cut = decode(buildReply(message, question, ok([address(9)], extra), whole.length - 1));
   t.equal(cut.flag_tc, false);
   t.same(dataOf(cut.answers), ["10.0.0.9"]);
-  t.match(withoutOpt(cut.additionals), [{ name: "one.front" }]);
+  t.match(withoutOpt(cut.additionals), { length: 1, 0: { name: "one.front" } });
   t.equal(cut.additionals?.length, 2, "EDNS is always there");
   const truncated = decode(buildReply(message, question, ok(addresses(300), extra), 512));
   t.same(withoutOpt(truncated.additionals), [], "nor are there any beside answers that are cut");
@@ -183,7 +185,7 @@ t.test("each rotation begins with another answer and loses none", (t) => {
 t.test("a name that does not exist has no answers", (t) => {
   const { message, question } = ask({ size: 1232 });
   const reply = decode(buildReply(message, question, { rcode: RCODE.NXDOMAIN, records: [], additional: [] }, 512));
-  t.match(reply, { rcode: "NXDOMAIN", answers: [], authorities: [] });
+  t.match(reply, { rcode: "NXDOMAIN", answers: { length: 0 }, authorities: { length: 0 } });
   t.end();
 });
 
@@ -197,12 +199,17 @@ t.test("a refusal echoes the question where there is one", (t) => {
     type: "response",
     rcode: "REFUSED",
     flag_rd: true,
-    questions: [{ name: "Web.Front" }],
-    answers: [],
-    additionals: [],
+    questions: { length: 1, 0: { name: "Web.Front" } },
+    answers: { length: 0 },
+    additionals: { length: 0 },
   });
   const bare = buildRefusal(message, { kind: "refusal", rcode: RCODE.FORMERR, end: 12, hasEdns: false });
-  t.match(decode(bare), { rcode: "FORMERR", questions: [], answers: [], additionals: [] });
+  t.match(decode(bare), {
+    rcode: "FORMERR",
+    questions: { length: 0 },
+    answers: { length: 0 },
+    additionals: { length: 0 },
+  });
   t.equal(bare.length, 12);
   t.end();
 });
@@ -224,8 +231,8 @@ t.test("BADVERS is told in its two halves", (t) => {
   const reply = decode(buildRefusal(message, query));
   t.match(reply, {
     rcode: "NOERROR",
-    questions: [{ name: "Web.Front" }],
-    additionals: [{ type: "OPT", extendedRcode: 1, ednsVersion: 0 }],
+    questions: { length: 1, 0: { name: "Web.Front" } },
+    additionals: { length: 1, 0: { type: "OPT", extendedRcode: 1, ednsVersion: 0 } },
   });
   t.end();
 });
@@ -282,10 +289,10 @@ t.test("a kept reply is given out under the client's id and in its spelling", (t
     flag_rd: true,
     flag_ra: true,
     flag_tc: false,
-    additionals: [],
+    additionals: { length: 0 },
   });
   t.same(reply.questions, [{ name: "wEb.FronT", type: "A", class: "IN" }]);
-  t.match(reply.answers, [{ data: "10.0.0.1", ttl: 60 }]);
+  t.match(reply.answers, { length: 1, 0: { data: "10.0.0.1", ttl: 60 } });
   t.end();
 });
 
@@ -308,7 +315,7 @@ t.test("TTLs of a kept reply count down to nothing, and may be changed", (t) => 
   t.end();
 });
 
-t.test("a kept reply that does not fit is cut to its question, with TC, and with EDNS", (t) => {
+t.test("a kept reply that does not fit is cut to the answers that do, with TC, and with EDNS", (t) => {
   const stored = forwarder({
     answers: Array.from({ length: 40 }, (_, index) => record(60, `10.0.0.${index}`)),
     authorities: [record(5)],
@@ -321,10 +328,11 @@ t.test("a kept reply that does not fit is cut to its question, with TC, and with
       id: 0xbeef,
       flag_tc: true,
       rcode: "NOERROR",
-      questions: [{ name: "Web.Front" }],
-      answers: [],
-      authorities: [],
+      questions: { length: 1, 0: { name: "Web.Front" } },
+      answers: { length: size === undefined ? 19 : 18, 0: { data: "10.0.0.0" } },
+      authorities: { length: 0 },
     });
+    t.ok(bytes.length <= 512);
     t.same(
       reply.additionals?.map(({ type }) => type),
       size === undefined ? [] : ["OPT"],
@@ -335,7 +343,7 @@ t.test("a kept reply that does not fit is cut to its question, with TC, and with
   t.equal(decode(renderReply(message, question, stored, whole, { age: 1 })).flag_tc, false, "it just fits");
   t.match(
     decode(renderReply(message, question, stored, whole - 1, { age: 1 })),
-    { flag_tc: false, authorities: [] },
+    { flag_tc: false, authorities: { length: 0 } },
     "what was not asked for goes first",
   );
   t.equal(
@@ -478,7 +486,7 @@ t.test("an extended error is for clients with EDNS", (t) => {
   ];
   for (const reply of replies(withEdns)) {
     t.same(errorIn(reply), [[15, 22, "no answer from 10.0.0.1"]]);
-    t.match(reply.additionals, [{ type: "OPT", udpPayloadSize: 1232, flag_do: true }]);
+    t.match(reply.additionals, { length: 1, 0: { type: "OPT", udpPayloadSize: 1232, flag_do: true } });
   }
   for (const reply of replies(ask())) t.same(reply.additionals, []);
   t.end();

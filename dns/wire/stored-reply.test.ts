@@ -62,8 +62,9 @@ t.test("a reply is kept with all its records but OPT", (t) => {
   };
   for (const additionals of [sections.additionals, [...sections.additionals, opt]]) {
     const reply = stored({ ...sections, additionals });
+    const { answers, authorities, additionals: kept } = decode(reply);
     t.match(decode(reply), sections);
-    t.equal(decode(reply).additionals?.length, 1);
+    t.same([answers?.length, authorities?.length, kept?.length], [2, 1, 1]);
     const bytes = Buffer.from(reply.bytes, "latin1");
     t.same(
       reply.ttlOffsets.map((at) => bytes.readUInt32BE(at)),
@@ -76,7 +77,10 @@ t.test("a reply is kept with all its records but OPT", (t) => {
 
 t.test("what stands behind OPT goes with it", (t) => {
   const reply = stored({ answers: [address(60)], additionals: [address(5, "10.0.0.8"), opt, address(5, "10.0.0.9")] });
-  t.match(decode(reply), { answers: [{ data: "10.0.0.1" }], additionals: [{ data: "10.0.0.8" }] });
+  t.match(decode(reply), {
+    answers: { length: 1, 0: { data: "10.0.0.1" } },
+    additionals: { length: 1, 0: { data: "10.0.0.8" } },
+  });
   t.equal(decode(reply).additionals?.length, 1);
   t.equal(reply.ttlOffsets.length, 2);
   t.end();
@@ -254,8 +258,11 @@ t.test("our own query", (t) => {
       flag_rd: true,
       flag_cd: flags === 0x0110,
       flag_ad: false,
-      questions: [{ name: "web.example", type: "AAAA", class: "IN" }],
-      additionals: [{ type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, flag_do: dnssecOk }],
+      questions: { length: 1, 0: { name: "web.example", type: "AAAA", class: "IN" } },
+      additionals: {
+        length: 1,
+        0: { type: "OPT", name: ".", udpPayloadSize: 1232, ednsVersion: 0, flag_do: dnssecOk },
+      },
     });
     t.equal(end, query.length - 11);
   }
@@ -263,7 +270,7 @@ t.test("our own query", (t) => {
     dnsPacket.decode(
       buildQuery({ key: "", type: TYPE.NS, class: 1, flags: 0x0100, dnssecOk: false, clientSubnet: "" }).query,
     ),
-    { questions: [{ name: ".", type: "NS" }] },
+    { questions: { length: 1, 0: { name: ".", type: "NS" } } },
     "the root",
   );
   t.end();

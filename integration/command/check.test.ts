@@ -134,7 +134,7 @@ t.test("what a daemon that was killed leaves is named, lapses, and can be remove
   const server = await serverPid(first);
   await first.kill();
   const orphaned = worries(await check(host));
-  t.match(orphaned, [
+  t.matchOnly(orphaned, [
     /no pontoon daemon runs/,
     new RegExp(`leftovers: pontoon-dns \\(pid ${server}\\) goes on without a daemon`),
     /files of a daemon that has ended: \/run\/pontoon\/control\.sock, \/run\/pontoon-[0-9a-f]{8}\.lock, \/run\/pontoon-[0-9a-f]{8}\.lock$/,
@@ -146,7 +146,7 @@ t.test("what a daemon that was killed leaves is named, lapses, and can be remove
   t.same(worries(await check(host)), []);
   await second.killEverything();
   const killed = await check(host);
-  t.match(worries(killed), [
+  t.matchOnly(worries(killed), [
     /no pontoon daemon runs/,
     /leftovers: table pontoon in web/,
     /leftovers: files of a daemon that has ended: .*control\.sock, .*dns\.sock, .*proxy\.sock, .*proxy-control\.sock, .*dns\.pid, .*dns\.log, .*proxy\.pid, .*proxy\.log, .*\.lock$/,

@@ -88,6 +88,21 @@ t.test("every document that the sources name is there", (t) => {
   t.end();
 });
 
+t.test("every file that architecture.md names is there", (t) => {
+  const files = [...programFolders, "integration", "bench"].flatMap((folder) =>
+    readdirSync(join(repositoryRoot, folder), { recursive: true, encoding: "utf8" }).map(
+      (name) => `/${folder}/${name}`,
+    ),
+  );
+  const named = new Set([...read("docs/architecture.md").matchAll(/`([\w./-]+\.(?:ts|c))`/g)].map(([, file]) => file!));
+  t.ok(named.size > 0);
+  t.same(
+    [...named].filter((name) => !files.some((file) => file.endsWith(`/${name}`))),
+    [],
+  );
+  t.end();
+});
+
 t.test("the rooms are told as lint has them", async (t) => {
   const { roomsAsText } = (await import(join(repositoryRoot, "tools", "rooms.mjs"))) as { roomsAsText: () => string[] };
   const [, told] = /<!-- rooms:.*?-->\n([\s\S]*)<!-- end of rooms -->/.exec(read("docs/architecture.md"))!;

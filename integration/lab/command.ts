@@ -1,5 +1,5 @@
-import { spawn } from "node:child_process";
 import { constants } from "node:os";
+import { execa } from "execa";
 
 /** How a command is run. */
 export interface CommandOptions {
@@ -39,33 +39,31 @@ export const hostEnvironment: Readonly<Record<string, string>> = {
 };
 
 /** Runs a command to its end. */
-export function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
   const { input = "", timeoutMs = 30_000, reject = true } = options;
-  return new Promise((resolve, fail) => {
-    // A process group of its own, so that a timeout reaches the command behind nsenter too.
-    const child = spawn(argv[0]!, argv.slice(1), { env: hostEnvironment, detached: true, stdio: "pipe" });
-    const output = { stdout: "", stderr: "" };
-    for (const stream of ["stdout", "stderr"] as const)
-      child[stream].setEncoding("utf8").on("data", (chunk: string) => (output[stream] += chunk));
-    child.stdin.on("error", () => {}); // the command may end without reading its input
-    child.stdin.end(input);
-
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-    }, timeoutMs);
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      fail(new CommandError(argv, { ...output, exitCode: 127 }, error.message));
-    });
-    child.on("close", (code, signal) => {
-      clearTimeout(timer);
-      const exitCode = code ?? 128 + constants.signals[signal!];
-      const result = { ...output, exitCode };
-      if (late) fail(new CommandError(argv, result, `still running after ${timeoutMs} ms`));
-      else if (reject && exitCode !== 0) fail(new CommandError(argv, result, `exit code ${exitCode}`));
-      else resolve(result);
-    });
+  const [command = "", ...args] = argv;
+  const child = execa(command, args, {
+    env: hostEnvironment,
+    extendEnv: false,
+    input,
+    detached: true, // a process group of its own, so that a timeout reaches the command behind nsenter too
+    reject: false,
+    stripFinalNewline: false,
   });
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+  }, timeoutMs);
+  const { stdout, stderr, exitCode, signal, originalMessage } = await child;
+  clearTimeout(timer);
+  const result = {
+    stdout,
+    stderr,
+    exitCode: exitCode ?? (signal === undefined ? 127 : 128 + constants.signals[signal]),
+  };
+  if (late) throw new CommandError(argv, result, `still running after ${timeoutMs} ms`);
+  if (exitCode === undefined && signal === undefined) throw new CommandError(argv, result, `${originalMessage}`);
+  if (reject && result.exitCode !== 0) throw new CommandError(argv, result, `exit code ${result.exitCode}`);
+  return result;
 }

@@ -141,6 +141,7 @@ export class DockerHost {
    */
   async startProgram(argv: readonly string[], { netns }: { netns?: Container } = {}): Promise<number> {
     const [command = "", ...args] = this.namespaces.enter(argv, await netns?.netns());
+    // Its first line is waited for, and never its end: execa would gather what nobody reads.
     const child = spawn(command, args, { detached: true, stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(child, "exit").then(() => Promise.reject(new Error(`it ended at once: ${argv.join(" ")}`)));
     const [line] = (await Promise.race([once(child.stdout, "data"), ended])) as [Buffer];

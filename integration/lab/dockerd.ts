@@ -86,6 +86,7 @@ export class Dockerd {
       ...extraArgs,
     ]);
     try {
+      // Not by execa, which would wait for its end: it is let go of, with a descriptor of its own to log to.
       return spawn(argv[0]!, argv.slice(1), {
         env: { ...hostEnvironment, ...this.env },
         stdio: ["ignore", log, log],

@@ -22,6 +22,7 @@ export class HelperProcess<Request, Reply> {
 
   /** Starts the helper with the command line that brings it into its namespace. */
   constructor(argv: readonly string[]) {
+    // Not by execa: requests and their replies are matched here, and its end is an event among others.
     this.#child = spawn(argv[0]!, argv.slice(1), {
       env: hostEnvironment,
       detached: true,

@@ -1,13 +1,12 @@
-import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { promisify } from "node:util";
+import { execa } from "execa";
 
 const block = 512;
 const busybox = "/bin/busybox";
 
 /** A tar archive to import as an image: the machine's static busybox and a link for each of its commands. */
 export async function busyboxArchive(): Promise<Buffer> {
-  const [program, list] = await Promise.all([readFile(busybox), promisify(execFile)(busybox, ["--list-full"])]);
+  const [program, list] = await Promise.all([readFile(busybox), execa(busybox, ["--list-full"])]);
   const links = list.stdout.split("\n").filter((path) => path !== "" && path !== "bin/busybox");
   const folders = ["bin", "sbin", "usr", "usr/bin", "usr/sbin", "etc", "root", "tmp"];
   return Buffer.concat([

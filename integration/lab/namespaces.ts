@@ -27,6 +27,7 @@ export class Namespaces {
     const name = `testhost-${process.pid}-${++made}`;
     const script = join(repositoryRoot, "integration", "lab", "host.sh");
     // A session of its own: Ctrl-C must not end the script before it has cleaned up.
+    // Not by execa, which would wait for its end: it lives until its standard input ends, however that comes about.
     const keeper = spawn("sh", [script, name, init], { detached: true, stdio: ["pipe", "pipe", "pipe"] });
     const pid = await readInit(keeper);
     return new Namespaces(name, pid, keeper);

@@ -68,6 +68,7 @@ export class Pontoon {
     // The shell tells the process id the daemon has inside the host.
     const argv = namespaces.enter(["sh", "-c", `echo "$$"; exec "$@" ${options.output ?? ""}`, "sh", ...daemon]);
     const env = { ...hostEnvironment, ...options.env };
+    // Not by execa: a server that lives on keeps these pipes open, so that it would wait for ever.
     const child = spawn(argv[0]!, argv.slice(1), { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     const pontoon = new Pontoon(namespaces, child);
     await pontoon.#untilReady(options.readyMs ?? 10_000, options.untilReady ?? true);

@@ -106,7 +106,7 @@ for (const [what, count] of [
     );
     t.match(
       (status as unknown as Told).containers.filter(({ name }) => name !== "large"),
-      [{ resolver: "pontoon" }, { resolver: "pontoon" }],
+      { length: 2, 0: { resolver: "pontoon" }, 1: { resolver: "pontoon" } },
     );
     for (const name of ["large", aliases[0]!.slice(0, 60), aliases.at(-1)!.slice(0, 60), "neighbour"])
       await until(async () => (await neighbour.dig(name, "A", { timeoutMs: 5000 })).answers.length === 1, {

@@ -1,5 +1,3 @@
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
 import {
   chmodSync,
   chownSync,
@@ -19,7 +17,7 @@ import {
 } from "node:fs";
 import { constants } from "node:os";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
+import { execa } from "execa";
 import t, { type Test } from "tap";
 import { Clone, until } from "../lab/index.js";
 import { repositoryRoot } from "../lab/root.js";
@@ -27,15 +25,23 @@ import { repositoryRoot } from "../lab/root.js";
 type Tool = "install-host" | "uninstall-host";
 
 interface Run {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ readonly code: number | null; readonly said: string }>;
+  readonly child: ReturnType<typeof startTool>;
+  readonly ended: Promise<{ readonly code: number | undefined; readonly said: string }>;
 }
 
 function start(tool: Tool, root: string, { clone = repositoryRoot, build = false } = {}): Run {
-  const args = [join(clone, "tools", `${tool}.mjs`), `--root=${root}`, ...(build ? [] : ["--no-build"])];
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "pipe"] });
-  const ended = Promise.all([once(child, "exit") as Promise<[number | null]>, text(child.stderr)]);
-  return { child, ended: ended.then(([[code], said]) => ({ code, said })) };
+  const child = startTool([join(clone, "tools", `${tool}.mjs`), `--root=${root}`, ...(build ? [] : ["--no-build"])]);
+  return { child, ended: child.then(({ exitCode, stderr }) => ({ code: exitCode, said: stderr })) };
+}
+
+function startTool(args: readonly string[]) {
+  return execa(process.execPath, args, {
+    stdin: "ignore",
+    stdout: "ignore",
+    reject: false,
+    stripFinalNewline: false,
+    forceKillAfterDelay: false, // how long it takes to end is its own affair
+  });
 }
 
 function newRoot(t: Test): string {
@@ -224,7 +230,7 @@ t.test("builds of one clone come one after the other, and end with who wanted th
   await until(() => existsSync(building), { what: "the first builds" });
   const second = start("install-host", newRoot(t), { clone: clone.root, build: true });
   const said = new Promise<string>((resolve) =>
-    second.child.stderr!.once("data", (words: Buffer) => resolve(words.toString())),
+    second.child.stderr.once("data", (words: Buffer) => resolve(words.toString())),
   );
   t.equal(await said, `pontoon: waiting until install-host (pid ${first.child.pid}) has finished building\n`);
   writeFileSync(mayEnd, "");

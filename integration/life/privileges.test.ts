@@ -67,7 +67,7 @@ async function hasNoPrivilege(t: Test, host: DockerHost, pid: number, user: numb
     "no ring, which would act with the privileges it was made with",
   );
   const session = await host.exec(["ps", "-o", "sid=,pgid=", "-p", String(pid)]);
-  t.match(session.stdout.trim().split(/\s+/), [String(pid), String(pid)], "a session of its own");
+  t.match(session.stdout.trim().split(/\s+/), { length: 2, 0: String(pid), 1: String(pid) }, "a session of its own");
 }
 
 t.test("no server has a privilege on any thread", async (t) => {

@@ -34,7 +34,7 @@ t.test("SIGHUP: the configuration is read again, and nothing that goes on is dis
 
   await reload(
     "dns:\n  tll: 3\n",
-    /"code":"CONFIG_INVALID","reason":"\S+: unknown key dns.tll.*"msg":"the configuration cannot be taken up; what was read before goes on"/,
+    /"code":"CONFIG_INVALID","reason":"\S+: unknown key dns.tll.*"msg":"the configuration cannot be used; the one that was read before stays in effect"/,
   );
   await reload("dns: [", /"code":"CONFIG_INVALID".*not YAML/);
   await host.exec(["rm", "/etc/pontoon/pontoon.yaml"]);

@@ -56,9 +56,10 @@ t.test("answers follow what happens to containers", async (t) => {
           );
           t.same((await client.dig(from)).addresses, [], "the old name is gone with it");
           t.ok(await watch.has(`${to}.red`, ip));
-          t.match((await client.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
-            { data: `${to}.red` },
-          ]);
+          t.match((await client.dig(`${ip.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, {
+            length: 1,
+            0: { data: `${to}.red` },
+          });
           t.ok(await watch.has(alias, ip), "its aliases stay");
         }
         tell(t, times);
@@ -128,9 +129,10 @@ t.test("answers follow what happens to containers", async (t) => {
           if (thief === undefined) continue;
           t.not(ip, before, "it has another address now");
           t.ok(await watch.has("thief", before));
-          t.match((await client.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, [
-            { data: "thief.red" },
-          ]);
+          t.match((await client.dig(`${before.split(".").reverse().join(".")}.in-addr.arpa`, "PTR")).answers, {
+            length: 1,
+            0: { data: "thief.red" },
+          });
           await thief.remove();
         }
         await container.restart();

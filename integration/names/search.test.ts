@@ -41,14 +41,19 @@ t.test("a single label that no container has is looked up under the container's 
       for (const client of [plain, dotted]) {
         const answer = await client.dig(name.toUpperCase());
         t.match(answer, { rcode: "NOERROR", questionName: name.toUpperCase() });
-        t.match(answer.answers, [
-          { name: name.toUpperCase(), type: "CNAME", data: full },
-          ...addresses.map(() => ({ name: full, type: "A" })),
-        ]);
+        t.match(answer.answers[0], { name: name.toUpperCase(), type: "CNAME", data: full });
+        t.same(
+          answer.answers.slice(1).map(({ name, type }) => ({ name, type })),
+          addresses.map(() => ({ name: full, type: "A" })),
+        );
         t.same(answer.addresses.sort(), addresses);
         t.same((await client.dig(name, "A", { tcp: true })).addresses.sort(), addresses, "over TCP");
       }
-    t.match(await bare.dig("last"), { rcode: "NXDOMAIN", answers: [] }, "not for a container without suffixes");
+    t.match(
+      await bare.dig("last"),
+      { rcode: "NXDOMAIN", answers: { length: 0 } },
+      "not for a container without suffixes",
+    );
   });
 
   await t.test("under all of them at once", async (t) => {
@@ -67,8 +72,11 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("mixed.one.test", "AAAA", "2001:db8::1");
     await upstream.answer("mixed.two.test", "A", "192.0.2.2");
     const both = async () => [await plain.dig("mixed", "A"), await plain.dig("mixed", "AAAA")];
-    for (const answer of await both())
-      t.match(answer, { rcode: "NOERROR", answers: [{ type: "CNAME", data: "mixed.one.test" }] });
+    for (const [index, answer] of (await both()).entries())
+      t.match(answer, {
+        rcode: "NOERROR",
+        answers: { length: 1 + index, 0: { type: "CNAME", data: "mixed.one.test" } },
+      });
     t.same(
       (await both()).map(({ addresses }) => addresses),
       [[], ["2001:db8::1"]],
@@ -90,7 +98,7 @@ t.test("a single label that no container has is looked up under the container's 
       for (const name of ["plain", "PLAIN", "plain.blue"]) {
         const { answers, addresses } = await client.dig(name);
         t.same(addresses, [await plain.ip("blue")]);
-        t.match(answers, [{ type: "A" }]);
+        t.match(answers, { length: 1, 0: { type: "A" } });
         t.same((await client.dig(name, "AAAA")).addresses, [await plain.ip6("blue")]);
       }
     t.same(await upstream.queries(), []);
@@ -99,10 +107,18 @@ t.test("a single label that no container has is looked up under the container's 
   await t.test("found nowhere, it is treated as Docker does", async (t) => {
     await fresh();
     await upstream.answer("nas", "A", "192.0.2.77");
-    t.match((await plain.dig("nas")).answers, [{ name: "nas", type: "A", data: "192.0.2.77" }], "asked for as it is");
-    t.match(await plain.dig("nowhere"), { rcode: "NXDOMAIN", authority: [{ type: "SOA" }] });
+    t.match(
+      (await plain.dig("nas")).answers,
+      { length: 1, 0: { name: "nas", type: "A", data: "192.0.2.77" } },
+      "asked for as it is",
+    );
+    t.match(await plain.dig("nowhere"), { rcode: "NXDOMAIN", authority: { length: 1, 0: { type: "SOA" } } });
     for (const type of ["A", "AAAA"])
-      t.match(await dotted.dig("nas", type), { rcode: "NOERROR", answers: [] }, "without data when ndots is set");
+      t.match(
+        await dotted.dig("nas", type),
+        { rcode: "NOERROR", answers: { length: 0 } },
+        "without data when ndots is set",
+      );
     await upstream.clear();
     await dotted.dig("nas2");
     t.same(
@@ -137,7 +153,7 @@ t.test("a single label that no container has is looked up under the container's 
         t.same((await client.dig(name, "A")).addresses, ["127.0.0.1"]);
         t.same((await client.dig(name, "AAAA")).addresses, ["::1"]);
         for (const type of ["TXT", "MX", "SRV"])
-          t.match(await client.dig(name, type), { rcode: "NOERROR", answers: [] });
+          t.match(await client.dig(name, type), { rcode: "NOERROR", answers: { length: 0 } });
       }
     t.notOk(
       (await asked(upstream)).some((name) => name.toLowerCase() === "localhost"),
@@ -176,7 +192,7 @@ t.test("a single label that no container has is looked up under the container's 
           t.same(await found("plain"), [await plain.ip("blue"), await plain.ip6("blue")], "a container");
           t.same(await found("nas"), dots === 0 ? ["192.0.2.77"] : [], "a single label that only the upstream knows");
           t.same(await found("nowhere"), []);
-          t.match(await found("x.localhost"), ["127.0.0.1"]);
+          t.same(await found("x.localhost"), ["127.0.0.1", "::1"]);
           // musl before 1.2.4 does not ask over TCP for what was cut off.
           const addresses = await found("crowd.test");
           if (library === "glibc") t.same(addresses, many, "a large answer");
@@ -200,7 +216,8 @@ t.test("a single label that no container has is looked up under the container's 
     await upstream.answer("found.two.test", "A", "192.0.2.2");
     await upstream.rcode("flaky.one.test", "SERVFAIL");
     for (const client of [plain, dotted, bare])
-      for (const type of ["A", "AAAA"]) t.match(await client.dig("nas", type), { rcode: "NXDOMAIN", answers: [] });
+      for (const type of ["A", "AAAA"])
+        t.match(await client.dig("nas", type), { rcode: "NXDOMAIN", answers: { length: 0 } });
     for (const client of [plain, dotted])
       t.same((await client.dig("found")).addresses, ["192.0.2.2"], "the suffixes are still tried");
     t.equal((await plain.dig("flaky")).rcode, "SERVFAIL", "what could not be looked up is not denied");

@@ -1,7 +1,7 @@
 // The program that dockerd starts, and what it alone promises beyond the contract.
-import { spawn } from "node:child_process";
 import { closeSync, copyFileSync, existsSync, linkSync, mkdirSync, openSync, symlinkSync } from "node:fs";
 import { join } from "node:path";
+import { execa } from "execa";
 import t from "tap";
 import { testContract } from "./suites/docker-proxy-contract.js";
 import {
@@ -31,7 +31,7 @@ t.test("its memory is counted in pages, and SIGTERM from anybody but its parent 
   t.equal(await proxy.verdict(), "0\n");
   t.equal(proxy.executable, program);
   t.ok(privateMemory(proxy.pid) <= 64, `${privateMemory(proxy.pid)} kB of its own`);
-  spawn("kill", ["-TERM", String(proxy.pid)]);
+  await execa("kill", ["-TERM", String(proxy.pid)]);
   t.equal(await proxy.end(), 0);
 });
 

@@ -106,7 +106,7 @@ t.test("networks of all kinds", async (t) => {
     await pontoon.cli("publish", "six", "8080:80", "8053:53/udp");
     await client.answers("127.0.0.1", 8080);
     await client.answers("::1", 8080);
-    t.match(
+    t.matchOnly(
       [await targetOf(pontoon, "six", "0.0.0.0"), await targetOf(pontoon, "six", "::")],
       [/^10\.90\.6\.\d+:80$/, /^\[fd00:6::\d+\]:80$/],
     );

@@ -25,10 +25,11 @@ t.test("labels", { buffered: true }, async (t) => {
     await client.answers("127.0.0.1", 8080);
     await client.answers("::1", 8080);
     await until(async () => (await client.datagram("127.0.0.1", 8053)).size === 10, { what: "UDP answers" });
-    t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), [
-      { source: "label", by: "pontoon" },
-      {},
-    ]);
+    t.match(JSON.parse((await pontoon.cli("port", "web", "80", "--json")).stdout), {
+      length: 2,
+      0: { source: "label", by: "pontoon" },
+      1: {},
+    });
     const before = await lines(pontoon);
     await pontoon.killEverything();
     pontoon = await host.pontoon();
@@ -99,15 +100,20 @@ t.test("labels", { buffered: true }, async (t) => {
     }[];
     t.match(
       rows.filter(({ state }) => state === "failed"),
-      [{ reason: /http:80/ }, { hostPort: 8091, reason: /held by/ }, { transport: "sctp", reason: /SCTP/ }],
+      {
+        length: 3,
+        0: { reason: /http:80/ },
+        1: { hostPort: 8091, reason: /held by/ },
+        2: { transport: "sctp", reason: /SCTP/ },
+      },
     );
-    t.match((await pontoon.cli("port", "--long")).stdout, /^bad .*failed .*http is no port/m);
+    t.match((await pontoon.cli("port", "--long")).stdout, /^bad .*failed .*http is not a port/m);
     const { stderr } = await pontoon.cli("port", "bad");
     t.match(
       stderr,
       /^pontoon: bad 80\/tcp -> 127\.0\.0\.1:8091 is not published: tcp port 127\.0\.0\.1:8091 is taken \(held by [^\n]*$/m,
     );
-    t.match(stderr, /^pontoon: bad: port http:80: http is no port/m);
+    t.match(stderr, /^pontoon: bad: port http:80: http is not a port/m);
     await client.vacate();
     await client.answers("127.0.0.1", 8091);
     t.equal(failures().length, 3, "each was told once");

@@ -70,10 +70,7 @@ t.test("where dockerd or the network has another default address than all", asyn
     await until(async () => (await rows(pontoon, "wrong")).every(({ failedDials }) => (failedDials ?? 0) > 0), {
       what: "both have failed",
     });
-    t.match(await rows(pontoon, "wrong"), [
-      { state: "open", reason },
-      { state: "open", reason },
-    ]);
+    t.match(await rows(pontoon, "wrong"), { length: 2, 0: { state: "open", reason }, 1: { state: "open", reason } });
     t.match((await pontoon.cli("port", "wrong", "--long")).stdout, reason);
     await until(
       () =>
@@ -123,7 +120,7 @@ t.test("whom the host does not reach at the address of his network", async (t) =
       await service(host, { name: "lone", networks: ["lan"], options: ["--label=pontoon.publish=8090:80"] });
       const reason = /the host cannot reach lone on lan \(macvlan\): .*; connect it to a bridge network as well/;
       t.match(await pontoon.cli("publish", "lone", "8080:80"), { exitCode: 1, stderr: reason });
-      t.match(await rows(pontoon, "lone"), [{ source: "label", state: "failed", reason }]);
+      t.match(await rows(pontoon, "lone"), { length: 1, 0: { source: "label", state: "failed", reason } });
       await host.docker("network", "connect", "bridge", "lone");
       await client.answers("127.0.0.1", 8090);
       t.match(await pontoon.cli("publish", "lone", "127.0.0.1:8080:80"), { exitCode: 0 });
@@ -131,7 +128,7 @@ t.test("whom the host does not reach at the address of his network", async (t) =
       await client.refused("127.0.0.1", 8080);
       t.match(
         (await rows(pontoon, "lone")).filter(({ source }) => source === "command"),
-        [{ state: "refusing", reason }],
+        { length: 1, 0: { state: "refusing", reason } },
       );
       t.match((await pontoon.cli("port", "lone", "--long")).stdout, reason);
       await pontoon.cli("unpublish", "lone");

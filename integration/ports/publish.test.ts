@@ -45,17 +45,18 @@ t.test("a port of a running container", async (t) => {
   await t.test("is listed", async (t) => {
     t.same(lines(await pontoon.cli("port", "web")), ["80/tcp -> 0.0.0.0:8080", "80/tcp -> [::]:8080"]);
     t.same(lines(await pontoon.cli("port", "web", "80")), ["0.0.0.0:8080", "[::]:8080"]);
-    t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), [
-      { container: "web", state: "open", by: "pontoon", source: "command", accepted: Number },
-      {},
-    ]);
+    t.match(JSON.parse((await pontoon.cli("port", "--json")).stdout), {
+      length: 2,
+      0: { container: "web", state: "open", by: "pontoon", source: "command", accepted: Number },
+      1: {},
+    });
     t.match((await pontoon.cli("status")).stdout, /^pontoon-proxy {2}running, pid \d+, \d+ MB; 2 sockets published/m);
   });
 
   await t.test("is refused while the container is down, and follows it", async (t) => {
     await host.docker("stop", "--time=0", "web");
     await until(() => refused(host, 8080), { what: "it is refused" });
-    t.match(await listening(host), []);
+    t.same(await listening(host), []);
     await host.docker("start", "web");
     await answers(host, "127.0.0.1", 8080);
     await host.docker("rm", "--force", "web");

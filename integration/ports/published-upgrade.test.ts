@@ -103,9 +103,9 @@ for (const mode of [natMode, proxyMode])
       t.match(await visitor.calm(), { refused: 0, broken: 0 });
       t.equal(await visit.say("still"), "still");
       await visit.end();
-      t.match(
-        await rowsOf(pontoon, "web"),
-        Array.from({ length: portsEach + 2 }, () => ({ state: "open" })),
+      t.same(
+        (await rowsOf(pontoon, "web")).map(({ state }) => state),
+        Array.from({ length: portsEach + 2 }, () => "open"),
       );
     });
 

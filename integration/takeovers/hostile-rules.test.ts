@@ -1,8 +1,7 @@
 // Containers that may change their own firewall rules make them hard to look at. That is their loss, and nobody else's.
-import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { text } from "node:stream/consumers";
+import { execa } from "execa";
 import t from "tap";
 import { DockerHost, until, type Container, type Pontoon } from "../lab/index.js";
 import type { Hardship } from "../lab/rules-child.js";
@@ -20,12 +19,9 @@ function idleLoop(t: { teardown(work: () => unknown): void }): { end(): Promise<
     const delay = require("node:perf_hooks").monitorEventLoopDelay({ resolution: 1 });
     delay.enable();
     process.stdin.resume().on("end", () => console.log(delay.max / 1e6));`;
-  const child = spawn("nice", ["-n", "-5", process.execPath, "--eval", program], {
-    stdio: ["pipe", "pipe", "inherit"],
-  });
+  const child = execa("nice", ["-n", "-5", process.execPath, "--eval", program], { stderr: "inherit", reject: false });
   t.teardown(() => child.kill());
-  const told = text(child.stdout);
-  return { end: async () => (child.stdin.end(), Number(await told)) };
+  return { end: async () => (child.stdin.end(), Number((await child).stdout)) };
 }
 
 interface Seen {

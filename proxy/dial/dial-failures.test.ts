@@ -58,7 +58,7 @@ t.test("why connections to a container fail is counted, and told, but not each t
     t.match(proxy.report(id), { failedDials: 2, dialFailure: reason }, id);
     t.match(
       told.filter((line) => line.startsWith(`${id} E`)).map((line) => line.slice(id.length + 1)),
-      [reason],
+      { length: 1, 0: reason },
       `${id}: told once`,
     );
   }

@@ -23,6 +23,9 @@
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
+#ifndef PONTOON_SHIM_PROTOCOL
+#error "tools/build-shim.mjs says which protocol this is, from proxy/shims/shim-protocol.ts"
+#endif
 #ifndef PONTOON_VERSION
 #define PONTOON_VERSION "unknown"
 #endif
@@ -114,12 +117,12 @@ static void add_endpoint(struct text *message, const char *ip, int port) {
 }
 
 /** `1 ask tcp HOSTIP PORT CONTAINERIP PORT NETNS 0`: protocol version, kind, arguments, namespace, whether inherited. */
-static bool send_wish(const char *wish, int port, int passed) {
+static bool send_request(const char *kind, int port, int passed) {
   struct stat namespace;
   if (stat("/proc/self/ns/net", &namespace) != 0) namespace.st_ino = 0;
   struct text message = {0};
-  add(&message, "1 ");
-  add(&message, wish);
+  add(&message, PONTOON_SHIM_PROTOCOL " ");
+  add(&message, kind);
   add(&message, shim.wanted.tcp ? " tcp" : " udp");
   add_endpoint(&message, shim.wanted.host_ip, port);
   add_endpoint(&message, shim.wanted.container_ip, shim.wanted.container_port);
@@ -133,7 +136,7 @@ static bool send_wish(const char *wish, int port, int passed) {
 static void add_owner(struct text *problem) {
   if (shim.connection < 0) shim.connection = connect_packets(shim.socket_path);
   struct pollfd watched = {shim.connection, POLLIN, 0};
-  if (shim.connection < 0 || !send_wish("who", ntohs(shim.wanted.host.v4.sin_port), -1) || poll(&watched, 1, who_time) <= 0) return;
+  if (shim.connection < 0 || !send_request("who", ntohs(shim.wanted.host.v4.sin_port), -1) || poll(&watched, 1, who_time) <= 0) return;
   char answer[256];
   int passed, length = receive_packet(shim.connection, answer, sizeof answer, &passed);
   if (passed >= 0) close(passed);
@@ -182,13 +185,13 @@ static void lose(void) {
 static void hand_over(void) {
   shim.state = HANDING;
   shim.deadline = now() + hand_over_time;
-  if (!send_wish("serve", port_of(shim.listener), shim.listener)) lose();
+  if (!send_request("serve", port_of(shim.listener), shim.listener)) lose();
 }
 
 static void ask(void) {
   shim.state = ASKING;
   shim.deadline = shim.give_up_at;
-  if (!send_wish("ask", ntohs(shim.wanted.host.v4.sin_port), -1)) lose();
+  if (!send_request("ask", ntohs(shim.wanted.host.v4.sin_port), -1)) lose();
 }
 
 static bool is_late(void) {

@@ -10,6 +10,7 @@ import { closeDescriptor, connectUnix, localAddress, packetSocket } from "../../
 import { shutdownSocket } from "../../linux/stream.js";
 import type { SocketAddress } from "../../common/address.js";
 import type { Protocol } from "../publication/publication.js";
+import { shimMessage } from "../shims/shim-protocol.js";
 import { becomeDockerProxy } from "./exec-docker-proxy.js";
 import { adoptListener, bindListener } from "./listener.js";
 import { fail, replaceVerdictDescriptor, tellStarted } from "./verdict.js";
@@ -85,13 +86,13 @@ export class Shim {
   #ask(): void {
     this.#state = "asking";
     this.#after(Math.max(0, this.#giveUpAt - performance.now()), () => this.#fallBack(undefined));
-    this.#send(this.#wish("ask", this.host.port));
+    this.#send(this.#request("ask", this.host.port));
   }
 
   #handOver(listener: number): void {
     this.#state = "handing";
     this.#after(handOverTime, () => this.#onHandOverLate());
-    this.#send(this.#wish("serve", localAddress(listener).port), [listener]);
+    this.#send(this.#request("serve", localAddress(listener).port), [listener]);
   }
 
   #onHandOverLate(): void {
@@ -106,7 +107,7 @@ export class Shim {
   #owner(): string {
     const connection = this.#connection;
     if (!connection) return "";
-    this.#send(this.#wish("who", this.host.port));
+    this.#send(this.#request("who", this.host.port));
     const pause = new Int32Array(new SharedArrayBuffer(4));
     for (const giveUpAt = performance.now() + whoTime; performance.now() < giveUpAt; Atomics.wait(pause, 0, 0, 2)) {
       const packet = this.#connection && receivePacket(connection.fd);
@@ -117,10 +118,11 @@ export class Shim {
     return "";
   }
 
-  #wish(kind: "ask" | "who" | "serve", port: number): string {
-    const { host, container } = this;
+  /** @param port of the host: of a listener, the one it is bound to */
+  #request(kind: "ask" | "who" | "serve", port: number): string {
+    const { protocol, container, inherited } = this;
     const namespace = namespaceInode(ownNamespacePath);
-    return `1 ${kind} ${this.protocol} ${host.ip} ${port} ${container.ip} ${container.port} ${namespace} ${this.inherited ? 1 : 0}`;
+    return shimMessage(kind, { protocol, host: { ip: this.host.ip, port }, container, namespace, inherited });
   }
 
   #send(text: string, descriptors: readonly number[] = []): void {

@@ -1,7 +1,7 @@
 import { decodeIPv6, encodeIPv6, familyOf, isAddress, type SocketAddress } from "../../common/address.js";
 import type { Protocol } from "../publication/publication.js";
 
-/** Version of what shims and pontoon-proxy say to each other. The shim's end is `proxy/shim/pontoon-docker-proxy.c`. */
+/** Version of what shims and pontoon-proxy say to each other. `tools/build-shim.mjs` reads it here for the shim in C. */
 export const PROTOCOL = 1;
 
 /** Bytes of the longest message: a shim never sends a longer one. */
@@ -53,6 +53,13 @@ export function readShimMessage(bytes: Buffer): ShimMessage {
   if (kind !== "ask" && kind !== "who" && kind !== "serve") return nonsense("the message is of an unknown kind");
   const request = readRequest(rest);
   return request ? { kind, request: request } : nonsense("the arguments make no sense");
+}
+
+/** A request as {@link readShimMessage} reads it. */
+export function shimMessage(kind: "ask" | "who" | "serve", request: ShimRequest): string {
+  const { protocol, host, container, namespace, inherited } = request;
+  const addresses = `${host.ip} ${host.port} ${container.ip} ${container.port}`;
+  return `${PROTOCOL} ${kind} ${protocol} ${addresses} ${namespace} ${inherited ? 1 : 0}`;
 }
 
 /** Two shims have this in common if one takes over from the other. */

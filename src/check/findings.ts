@@ -76,7 +76,7 @@ function aboutFolder({ option, path, fault }: FolderFacts): Finding[] {
     return [
       warning(
         "state folder",
-        `${text}: what is published cannot be remembered, so nothing more can be`,
+        `${text}: what is published cannot be remembered, so nothing more can be published`,
         "permit writing there or make room, or give another --state-dir",
       ),
     ];

@@ -27,7 +27,7 @@ function takeoverProblem(): string | undefined {
       withNfnetlink((nfnetlink) => {
         takeoverTable(somePort, false).commit(nfnetlink);
         if (loadedTable(new Ruleset(nfnetlink), budget())?.port !== somePort)
-          throw new Error("the kernel tells another table than it was given");
+          throw new Error("the kernel shows another table than it was given");
       });
     }),
   );

@@ -17,6 +17,6 @@ export function filesOfDockerd(
     daemonDns: async () => admission.settings?.dns ?? daemonDnsOf(undefined),
     interfaceNumber,
     onUnfit: (file, reason) =>
-      log.warn({ file, reason }, "a resolv.conf cannot be read; whom it names is not asked, and no suffix of it tried"),
+      log.warn({ file, reason }, "a resolv.conf cannot be read; its servers are not asked, and its suffixes not tried"),
   };
 }

@@ -2,6 +2,7 @@ import { mock } from "node:test";
 import { pino } from "pino";
 import t from "tap";
 import { Inventory } from "../inventory/inventory.js";
+import { container, endpoint as anyEndpoint, network } from "../inventory/testing/containers.js";
 import type { Container, Endpoint, ListedEndpoint, Network } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
 import type { DockerEvent } from "./events.js";
@@ -11,49 +12,8 @@ import { Feed } from "./feed.js";
 
 const minute = 60_000;
 
-function endpoint(network: string, ipv4?: string): Endpoint {
-  return {
-    networkId: network,
-    networkName: network,
-    aliases: [],
-    links: [],
-    ipv4,
-    ipv6: undefined,
-    hasGateway: { ipv4: ipv4 !== undefined, ipv6: false },
-    gatewayPriority: 0,
-  };
-}
-
-function container(id: string, given: Partial<Container> = {}): Container {
-  return {
-    id,
-    name: id,
-    hostname: "",
-    labels: {},
-    running: true,
-    sandbox: undefined,
-    networkMode: { kind: "own" },
-    ports: [],
-    published: [],
-    dns: { servers: [], options: [], search: [] },
-    endpoints: [],
-    hostsPath: "",
-    resolvConfPath: "",
-    legacyLinks: [],
-    partial: false,
-    excess: undefined,
-    ...given,
-  };
-}
-
-const network = (id: string): Network => ({
-  id,
-  name: id,
-  driver: "bridge",
-  internal: false,
-  predefined: false,
-  shared: false,
-});
+const endpoint = (network: string, ipv4?: string): Endpoint =>
+  anyEndpoint(network, ipv4, { hasGateway: { ipv4: ipv4 !== undefined, ipv6: false } });
 const listed = (id: string, ipv4: string): ListedEndpoint => ({ container: id, name: id, ipv4, ipv6: undefined });
 
 /** What dockerd knows, and how it answers. An answer is what is true when it is asked, whenever it is let go. */

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
+import { container } from "../inventory/testing/containers.js";
 import type { Container } from "../inventory/types.js";
 import { chooseUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
 
@@ -111,11 +112,9 @@ class Host {
   }
 
   async of(resolvConfPath: string, dns: Partial<Container["dns"]> = {}) {
-    const { upstreams, forwardSingleLabels } = await this.upstreams.of({
-      id: "c",
-      resolvConfPath,
-      dns: { servers: [], options: [], search: [], ...dns },
-    } as unknown as Container);
+    const { upstreams, forwardSingleLabels } = await this.upstreams.of(
+      container("c", { resolvConfPath, dns: { servers: [], options: [], search: [], ...dns } }),
+    );
     return { upstreams: shown(upstreams), forwardSingleLabels };
   }
 }
@@ -256,7 +255,7 @@ t.test("a file that is none says nothing, is told once, and nobody waits for it"
   for (const name of ["fifo", "zero", "c"]) {
     for (let round = 0; round < 2; round++)
       t.same((await host.of(join(folder, name))).upstreams, ["host(10.1.1.1)"], name);
-    t.match(host.unfit.splice(0), [{ file: join(folder, name), reason: /not a regular file/ }], name);
+    t.match(host.unfit.splice(0), { length: 1, 0: { file: join(folder, name), reason: /not a regular file/ } }, name);
   }
   t.same((await host.of(join(folder, "link"))).upstreams, ["10.2.2.2"], "a user's own may be a link");
   t.same(
@@ -264,7 +263,7 @@ t.test("a file that is none says nothing, is told once, and nobody waits for it"
     ["host(10.1.1.1)"],
     "in Docker's own folder there is none",
   );
-  t.match(host.unfit, [{ reason: /a symbolic link/ }]);
+  t.match(host.unfit, { length: 1, 0: { reason: /a symbolic link/ } });
   const large = host.write("large", `${"#".repeat(65_000)}\n${"search cut.".repeat(1000)}`);
   t.same((await host.of(large)).upstreams, ["host(10.1.1.1)"]);
 });

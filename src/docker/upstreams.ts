@@ -1,5 +1,6 @@
 import { statSync } from "node:fs";
 import { isIP } from "node:net";
+import { LRUCache } from "lru-cache";
 import { familyOf, leadsToLoopback } from "../../common/address.js";
 import { parseExternalServers, parseResolvConf, type ExternalServer, type ResolvConf } from "./resolv-conf.js";
 import type { Upstream } from "../../dns/protocol.js";
@@ -59,10 +60,10 @@ const nothing: Said = { nameservers: [], search: [], options: [], external: unde
 
 /** Finds out which servers dockerd's resolver would ask for a container, and from which namespace. */
 export class Upstreams {
-  readonly #files = new Map<string, { readonly at: number; readonly said: Promise<Said> }>();
+  readonly #files = new LRUCache<string, Promise<Said>>({ max: filesAtMost, ttl: remembered });
 
   /** Why, by file. */
-  readonly #unfit = new Map<string, string>();
+  readonly #unfit = new LRUCache<string, string>({ max: filesAtMost });
   /** Servers the host's file named when it last named any. */
   #hostServers: readonly string[] = [];
   /** As last known. */
@@ -148,10 +149,9 @@ export class Upstreams {
 
   async #read(path: string, opening: Opening): Promise<Said> {
     const known = this.#files.get(path);
-    if (known && Date.now() - known.at < remembered) return known.said;
-    this.#files.delete(path);
+    if (known) return known;
     const said = this.#readAnew(path, opening);
-    remember(this.#files, path, { at: Date.now(), said });
+    this.#files.set(path, said);
     return said;
   }
 
@@ -170,16 +170,9 @@ export class Upstreams {
 
   #passOver(path: string, reason: string): void {
     if (this.#unfit.get(path) === reason) return;
-    remember(this.#unfit, path, reason);
+    this.#unfit.set(path, reason);
     this.host.onUnfit(path, reason);
   }
-}
-
-/** In the place of the oldest, if there are many. */
-function remember<Value>(files: Map<string, Value>, path: string, value: Value): void {
-  const [oldest] = files.keys();
-  if (oldest !== undefined && files.size >= filesAtMost) files.delete(oldest);
-  files.set(path, value);
 }
 
 /** What decides from where an upstream is asked. */

@@ -1,40 +1,14 @@
 import t from "tap";
 import { compareJoined, namesOf, type Joined } from "./naming.js";
+import { container as anyContainer, endpoint as anyEndpoint } from "./testing/containers.js";
 import type { Container, Endpoint } from "./types.js";
 
 const id = "0123456789abcdef".repeat(4);
 
-const endpoint = (given: Partial<Endpoint> = {}): Endpoint => ({
-  networkId: "n",
-  networkName: "n",
-  aliases: [],
-  links: [],
-  ipv4: undefined,
-  ipv6: undefined,
-  hasGateway: { ipv4: true, ipv6: false },
-  gatewayPriority: 0,
-  ...given,
-});
+const endpoint = (given: Partial<Endpoint> = {}): Endpoint => anyEndpoint("n", undefined, given);
 
-const container = (given: Partial<Container>): Container => ({
-  id,
-  name: "web1",
-  hostname: "0123456789ab",
-  labels: {},
-  running: true,
-  sandbox: undefined,
-  networkMode: { kind: "own" },
-  ports: [],
-  published: [],
-  dns: { servers: [], options: [], search: [] },
-  endpoints: [],
-  hostsPath: "",
-  resolvConfPath: "",
-  legacyLinks: [],
-  partial: false,
-  excess: undefined,
-  ...given,
-});
+const container = (given: Partial<Container>): Container =>
+  anyContainer(id, { name: "web1", hostname: "0123456789ab", ...given });
 
 t.test("a container has its name, its aliases, its short id and its hostname, each once", (t) => {
   const cases: [what: string, container: Partial<Container>, aliases: string[], expected: string[]][] = [

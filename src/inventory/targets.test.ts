@@ -158,7 +158,7 @@ t.test("and nowhere where Docker publishes nothing", (t) => {
   ] as const) {
     const { inventory, web } = on(["n", given]);
     t.match(defaultAddresses(inventory, web, everyone), {
-      ips: [],
+      ips: { length: 0 },
       reason: /^Docker publishes nothing of web on the host: .*name an address/,
     });
     t.equal(unpublishable(inventory, web), undefined, "who names an address has his way");

@@ -5,7 +5,8 @@ import { setImmediate as nextTurn, setTimeout as pause } from "node:timers/promi
 import { pino } from "pino";
 import t, { type Test } from "tap";
 import { Inventory } from "../inventory/inventory.js";
-import type { Container, Endpoint } from "../inventory/types.js";
+import { container as anyContainer, endpoint as on } from "../inventory/testing/containers.js";
+import type { Container } from "../inventory/types.js";
 import { HostsKeeper } from "./hosts-keeper.js";
 
 const head = "127.0.0.1\tlocalhost\n";
@@ -118,10 +119,11 @@ t.test("a file that is odd is refused, said once, and stops nothing", async (t) 
   writeFileSync(path, head.repeat(10_000));
   inventory.putContainer({ ...parent, labels: { big: "1" } });
   await nextTurn();
-  t.match(logs, [
-    { container: "linked", reason: /is a symbolic link, not a regular file/ },
-    { container: "parent", reason: /edits up to 65536/ },
-  ]);
+  t.match(logs, {
+    length: 2,
+    0: { container: "linked", reason: /is a symbolic link, not a regular file/ },
+    1: { container: "parent", reason: /edits up to 65536/ },
+  });
   t.equal(logs.length, 2);
 });
 
@@ -155,42 +157,11 @@ t.test("many large files are mended with turns for others in between, and a fifo
   t.ok(turns > 5, `${turns} turns`);
   t.match(
     logs.filter(({ reason }) => reason !== undefined),
-    [{ container: "parent7", reason: /a fifo/ }],
+    { length: 1, 0: { container: "parent7", reason: /a fifo/ } },
   );
   keeper.stop();
 });
 
-function on(network: string, ipv4: string): Endpoint {
-  return {
-    networkId: network,
-    networkName: network,
-    aliases: [],
-    links: [],
-    ipv4,
-    ipv6: undefined,
-    hasGateway: { ipv4: true, ipv6: false },
-    gatewayPriority: 0,
-  };
-}
-
 function container(given: Partial<Container>): Container {
-  return {
-    id: "",
-    name: "",
-    hostname: "",
-    labels: {},
-    running: true,
-    sandbox: { id: "s", pid: process.pid },
-    networkMode: { kind: "own" },
-    ports: [],
-    published: [],
-    dns: { servers: [], options: [], search: [] },
-    endpoints: [],
-    hostsPath: "",
-    resolvConfPath: "",
-    legacyLinks: [],
-    partial: false,
-    excess: undefined,
-    ...given,
-  };
+  return anyContainer("", { sandbox: { id: "s", pid: process.pid }, ...given });
 }

@@ -1,44 +1,18 @@
 import t from "tap";
 import { Inventory } from "../inventory/inventory.js";
+import {
+  container as anyContainer,
+  endpoint as anyEndpoint,
+  network as anyNetwork,
+} from "../inventory/testing/containers.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
 import { recordRows } from "./record-rows.js";
 
-const network = (id: string, name: string, predefined = false): Network => ({
-  id,
-  name,
-  driver: "bridge",
-  internal: false,
-  predefined,
-  shared: false,
-});
-const endpoint = (networkId: string, ipv4: string | undefined, aliases: string[] = []): Endpoint => ({
-  networkId,
-  networkName: networkId,
-  aliases,
-  links: [],
-  ipv4,
-  ipv6: undefined,
-  hasGateway: { ipv4: true, ipv6: false },
-  gatewayPriority: 0,
-});
-const container = (name: string, endpoints: Endpoint[], labels = {}): Container => ({
-  id: name.repeat(64).slice(0, 64),
-  name,
-  hostname: "",
-  labels,
-  running: true,
-  sandbox: undefined,
-  networkMode: { kind: "own" },
-  ports: [],
-  published: [],
-  dns: { servers: [], options: [], search: [] },
-  endpoints,
-  hostsPath: "",
-  resolvConfPath: "",
-  legacyLinks: [],
-  partial: false,
-  excess: undefined,
-});
+const network = (id: string, name: string, predefined = false): Network => anyNetwork(id, { name, predefined });
+const endpoint = (networkId: string, ipv4: string | undefined, aliases: string[] = []): Endpoint =>
+  anyEndpoint(networkId, ipv4, { aliases });
+const container = (name: string, endpoints: Endpoint[], labels = {}): Container =>
+  anyContainer(name.repeat(64).slice(0, 64), { name, endpoints, labels });
 
 t.test("every name that is answered is listed, by network and name", (t) => {
   const inventory = new Inventory();

@@ -1,6 +1,7 @@
 import t from "tap";
 import type { ForwardingSettings } from "../docker/upstreams.js";
 import { Inventory } from "../inventory/inventory.js";
+import { container as anyContainer, endpoint as anyEndpoint, network } from "../inventory/testing/containers.js";
 import type { Container, Endpoint, Network } from "../inventory/types.js";
 import { decide, endpointRecords, networkRecord, ttlOf } from "./records.js";
 
@@ -10,45 +11,16 @@ const outside: ForwardingSettings = {
   search: ["lan"],
 };
 
-const network = (id: string, given: Partial<Network> = {}): Network => ({
-  id,
-  name: id,
-  driver: "bridge",
-  internal: false,
-  predefined: false,
-  shared: false,
-  ...given,
-});
-const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint => ({
-  networkId,
-  networkName: networkId,
-  aliases: [],
-  links: [],
-  ipv4: "10.0.0.2",
-  ipv6: undefined,
-  hasGateway: { ipv4: true, ipv6: false },
-  gatewayPriority: 0,
-  ...given,
-});
-const container = (given: Partial<Container> = {}): Container => ({
-  id: "c".repeat(64),
-  name: "web",
-  hostname: "",
-  labels: {},
-  running: true,
-  sandbox: { id: "s1", pid: 42 },
-  networkMode: { kind: "own" },
-  ports: [[80, "tcp"]],
-  published: [],
-  dns: { servers: [], options: [], search: [] },
-  endpoints: [endpoint("n1")],
-  hostsPath: "",
-  resolvConfPath: "",
-  legacyLinks: [],
-  partial: false,
-  excess: undefined,
-  ...given,
-});
+const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint =>
+  anyEndpoint(networkId, "10.0.0.2", given);
+const container = (given: Partial<Container> = {}): Container =>
+  anyContainer("c".repeat(64), {
+    name: "web",
+    sandbox: { id: "s1", pid: 42 },
+    ports: [[80, "tcp"]],
+    endpoints: [endpoint("n1")],
+    ...given,
+  });
 
 function inventory(...networks: Network[]): Inventory {
   const made = new Inventory();

@@ -89,7 +89,7 @@ t.test("the first of a range that is free everywhere and not kept", (t) => {
 t.test("an address of another host", (t) => {
   t.throws(() => bindPort("udp", ["198.51.100.7"], undefined), {
     code: "ADDRESS_NOT_HERE",
-    message: /^198\.51\.100\.7 is no address of this host/,
+    message: /^198\.51\.100\.7 is not an address of this host/,
   });
   t.throws(() => bindPort("udp", ["127.0.0.1", "198.51.100.7"], { first: 5353, last: 5360 }), {
     code: "ADDRESS_NOT_HERE",

@@ -159,7 +159,7 @@ function explained(protocol: Protocol, address: { ip: string; port: number }, er
       return new PontoonError(
         "ADDRESS_NOT_HERE",
         at,
-        `${address.ip} is no address of this host; choose one that \`ip address\` shows`,
+        `${address.ip} is not an address of this host; choose one that \`ip address\` shows`,
       );
     case "EMFILE":
     case "ENFILE":

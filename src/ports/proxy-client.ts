@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { Logger } from "pino";
 import type { SocketAddress } from "../../common/address.js";
 import { GONE_AT_MOST, type Report, type Settings, type ToDaemon } from "../../proxy/protocol.js";
@@ -54,7 +55,7 @@ export class ProxyClient {
   readonly #told = new Set<string>();
   readonly #awaited = new AwaitedAnswers(answerTime);
   #avoided: ReadonlySet<number> = new Set();
-  readonly #declined = new Map<string, number>();
+  readonly #declined = new LRUCache<string, true>({ max: reasonsAtMost, ttl: sameReasonAgain });
   /** When it was told lately why connections fail. */
   #dialFailures: number[] = [];
   readonly #workers: WorkerStarter;
@@ -273,13 +274,9 @@ export class ProxyClient {
   }
 
   #onDeclined(reason: string): void {
-    const now = Date.now();
-    for (const [known, at] of this.#declined) {
-      if (now - at < sameReasonAgain) break; // the oldest come first
-      this.#declined.delete(known);
-    }
-    if (this.#declined.has(reason) || this.#declined.size >= reasonsAtMost) return;
-    this.#declined.set(reason, now);
+    this.#declined.purgeStale();
+    if (this.#declined.has(reason) || this.#declined.size >= reasonsAtMost) return; // no reason makes room for another
+    this.#declined.set(reason, true);
     this.log.warn({ reason }, "a port that dockerd publishes is left to Docker's own docker-proxy");
   }
 

@@ -109,7 +109,7 @@ function shortForm(text: string): string {
   for (const part of text.split(",")) {
     const [, name, value] = /^([^=]+)=(.*)$/.exec(part) ?? [];
     if (name === undefined || value === undefined)
-      throw new Fault(`${part === "" ? "an empty part" : part} is no NAME=VALUE`, example);
+      throw new Fault(`${part === "" ? "an empty part" : part} is not NAME=VALUE`, example);
     if (!Object.hasOwn(known, name)) throw new Fault(`${name} is not known here`, example);
     known[name] = value;
   }
@@ -139,7 +139,7 @@ function parseTransport(text: string): Transport {
   const protocol = text.toLowerCase();
   if (protocol === "tcp" || protocol === "udp" || protocol === "sctp") return protocol;
   if (protocol === "") return "tcp";
-  throw new Fault(`${text} is no protocol`, "/tcp, /udp or /sctp");
+  throw new Fault(`${text} is not a protocol`, "/tcp, /udp or /sctp");
 }
 
 function parseAddress(text: string, spec: string): string {
@@ -152,9 +152,9 @@ function parseAddress(text: string, spec: string): string {
     throw new Fault("the host's port is missing", `${whole}::${port} for a free one, or ${whole}:8080:${port}`);
   if (text.includes("%")) throw new Fault(`${text} has a zone`, "the address without it");
   if (/[:[\]]/.test(text))
-    throw new Fault(`${text} is no IP address`, "[::1]:8080:80 or [::1]::80 for an IPv6 address");
+    throw new Fault(`${text} is not an IP address`, "[::1]:8080:80 or [::1]::80 for an IPv6 address");
   throw new Fault(
-    `${text} is no IP address`,
+    `${text} is not an IP address`,
     /[a-z]/i.test(text)
       ? "an address of this host instead of a name, such as 127.0.0.1:8080:80"
       : "an address of this host, such as 127.0.0.1:8080:80",
@@ -179,7 +179,7 @@ function parseHostPorts(text: string, containerPorts: string): PortRange {
 function parsePorts(text: string): PortRange {
   const [first = "", last = first, ...more] = text.split("-");
   const range = { first: parsePort(first, text), last: parsePort(last, text) };
-  if (more.length > 0) throw new Fault(`${text} is no range of ports`, "FIRST-LAST");
+  if (more.length > 0) throw new Fault(`${text} is not a range of ports`, "FIRST-LAST");
   if (range.last < range.first)
     throw new Fault(`the range ${text} ends before it begins`, `${range.last}-${range.first}`);
   return range;
@@ -187,9 +187,9 @@ function parsePorts(text: string): PortRange {
 
 function parsePort(text: string, ports: string): number {
   if (text === "" && ports !== "") throw new Fault(`the range ${ports} lacks an end`, "FIRST-LAST");
-  if (!/^[0-9]+$/.test(text)) throw new Fault(`${text} is no port`, forms);
+  if (!/^[0-9]+$/.test(text)) throw new Fault(`${text} is not a port`, forms);
   const port = Number(text);
-  if (port > 65535) throw new Fault(`${text} is no port`, "one from 1 to 65535");
+  if (port > 65535) throw new Fault(`${text} is not a port`, "one from 1 to 65535");
   return port;
 }
 

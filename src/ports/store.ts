@@ -25,7 +25,7 @@ const port = z.number().int().min(1).max(65_535);
 const portSchema = z.strictObject({
   container: z.string().min(1),
   transport: z.enum(["tcp", "udp"]),
-  ip: z.string().refine((ip) => isAddress(ip), "is no address"),
+  ip: z.string().refine((ip) => isAddress(ip), "is not an address"),
   hostPort: port,
   containerPort: port,
   options: rememberedOptions,

@@ -34,7 +34,11 @@ t.test("who has ports is found out for many at once, told for five minutes, and 
   time.now = 4 * minutes;
   for (const reason of await reasons()) t.match(reason, held, "it is not looked up again");
   ports.forget(taken[0]!);
-  t.match((await reasons()).slice(0, 2), [/cannot be seen from here/, held], "but one that was free meanwhile");
+  t.match(
+    (await reasons()).slice(0, 2),
+    { length: 2, 0: /cannot be seen from here/, 1: held },
+    "but one that was free meanwhile",
+  );
   time.now = 6 * minutes;
   for (const reason of (await reasons()).slice(1)) t.match(reason, /cannot be seen from here/);
 

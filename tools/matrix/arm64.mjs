@@ -1,4 +1,5 @@
-// Unit tests on another processor, as far as qemu-user carries them.
+// Unit tests on another processor, as far as qemu-user carries them. Loaded before npm packages are
+// installed, so it uses nothing but Node itself.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

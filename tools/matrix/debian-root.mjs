@@ -1,4 +1,5 @@
-// Root file systems of Debian suites, for the dockerd and the Node that these have.
+// Root file systems of Debian suites, for the dockerd and the Node that these have. Loaded before npm packages are
+// installed, so it uses nothing but Node itself.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

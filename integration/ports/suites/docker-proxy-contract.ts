@@ -5,6 +5,7 @@ import { closeSync, existsSync, openSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { Worker } from "node:worker_threads";
+import { execa } from "execa";
 import type { Test } from "tap";
 import { IPPROTO_IPV6, IPV6_V6ONLY, SO_RCVBUF, SO_REUSEADDR, SOL_SOCKET } from "../../../linux/constants.js";
 import { udpBuffer } from "../../../linux/listener.js";
@@ -95,10 +96,12 @@ export function testContract(t: Test, command: readonly string[]): void {
     }
     for (const flag of ["-v", "--version", "-v=true"]) {
       const [file, ...rest] = command;
-      const child = spawn(file!, [...rest, flag], { stdio: ["ignore", "pipe", "inherit"] });
-      const exit = once(child, "exit");
-      t.match(await readAll(child.stdout as never), /^docker-proxy \(commit \S+\) version \S+\n$/);
-      t.same(await exit, [0, null]);
+      const { stdout } = await execa(file!, [...rest, flag], {
+        stdin: "ignore",
+        stderr: "inherit",
+        stripFinalNewline: false,
+      });
+      t.match(stdout, /^docker-proxy \(commit \S+\) version \S+\n$/);
     }
   });
 

@@ -92,6 +92,7 @@ export class Proxy {
     const { read, write } = verdictPipe(folder);
     this.#verdict = read;
     const argv = [...wrapper, ...command, ...args];
+    // Not by execa: it is handed descriptors as dockerd hands them, and nothing else of it is waited for here.
     this.#child = spawn(argv[0]!, argv.slice(1), {
       env: {
         ...hostEnvironment,

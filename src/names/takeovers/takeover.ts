@@ -185,7 +185,7 @@ export function openServerSockets(
     openingAll((open) => {
       const dockerResolver = open(udpSocket);
       setMark(dockerResolver, DOCKER_RESOLVER_MARK);
-      return { dockerResolver: dockerResolver, ...forwardingSockets(open, "ipv4", udp, tcp) };
+      return { dockerResolver, ...forwardingSockets(open, "ipv4", udp, tcp) };
     }),
   );
 }

@@ -1,5 +1,5 @@
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { pino } from "pino";
 import t, { type Test } from "tap";
 import { takeoverOf } from "./takeover.js";
@@ -248,7 +248,8 @@ t.test(
     ];
     execFileSync("nsenter", [`--target=${pid}`, "--net", "iptables-legacy", ...redirect]);
     process.kill(gone, "SIGKILL");
-    await new Promise((resolve) => setTimeout(resolve, 200)); // it is gone, and this loop has not heard of it
+    // It is gone, and this loop has not heard of it.
+    while (existsSync(`/proc/${gone}/ns/net`)) await new Promise((resolve) => setTimeout(resolve, 5));
     for (
       const giveUpAt = performance.now() + 20_000;
       told.length === 0 && performance.now() < giveUpAt;
