@@ -123,7 +123,7 @@ export class Control implements ServerEvents {
    */
   #letGoOfAll(): void {
     const sandboxes = [...this.server.sandboxes.values()];
-    for (const sandbox of sandboxes) this.server.release(sandbox);
+    for (const sandbox of sandboxes) sandbox.release();
     this.#orphaned = this.server.reactor.timers.schedule(lapseTime, this.identity.stop);
   }
 
@@ -185,7 +185,7 @@ export class Control implements ServerEvents {
 
   #onRelease(id: string): void {
     const sandbox = this.server.sandboxes.get(id);
-    if (sandbox) this.server.release(sandbox);
+    if (sandbox) sandbox.release();
     this.#daemon.tell({ kind: "releasing", sandbox: id });
   }
 

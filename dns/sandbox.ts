@@ -1,12 +1,19 @@
-import { randomBytes } from "node:crypto";
 import { canonicalForm, leadsToLoopback } from "../common/address.js";
 import type { Poller, Watch } from "../linux/poller.js";
-import { closeDescriptor } from "../linux/socket.js";
+import { closeDescriptor, setTimeToLive } from "../linux/socket.js";
 import { upstreamKey } from "./forward/upstreams.js";
 import { DockerSilence, type DockerFlight } from "./forward/docker-silence.js";
 import { ClientView } from "./table/lookup.js";
 import { PacketCache, type SharedRoom } from "./cache/packet-cache.js";
-import { HEARTBEAT_SIZE, RESOLVER_ADDRESS, type Counters, type SandboxRecord, type Upstream } from "./protocol.js";
+import { Heartbeat, USUAL_TTL } from "./heartbeat.js";
+import {
+  LETTING_GO_TTL,
+  RESOLVER_ADDRESS,
+  RESOLVER_PORT,
+  type Counters,
+  type SandboxRecord,
+  type Upstream,
+} from "./protocol.js";
 import { RecentNames } from "./cache/recent-names.js";
 import { UdpChannel } from "./forward/udp-channel.js";
 import type { SandboxPool } from "./forward/sandbox-pool.js";
@@ -30,7 +37,7 @@ export interface SandboxSockets {
 export type Phase = "waiting" | "serving" | "releasing" | "draining";
 
 /** Questions of one sandbox under way. */
-const underWayAtMost = 1024;
+const questionsAtMost = 1024;
 /**
  * Questions to upstreams that use one sandbox's sockets. A searched label is up to thirteen of them, and one may go on
  * when nobody waits for it any more, so that its answer is cached.
@@ -46,14 +53,15 @@ export interface ClientConnection {
   close(): void;
 }
 
+/** What is under way, and can be given up. */
+export interface Running {
+  cancel(): void;
+}
+
 /** A network namespace this server answers in, with everything it holds there. */
 export class Sandbox {
-  phase: Phase = "waiting";
-  /** Whether the last heartbeats came back through the takeover. */
-  answering = false;
-  heartbeatsMissed = 0;
-  /** What it sends to itself. */
-  readonly heartbeat = randomBytes(HEARTBEAT_SIZE);
+  #phase: Phase = "waiting";
+  readonly heartbeat = new Heartbeat();
   view: ClientView;
   /** Servers to ask, without those that are ourselves. */
   upstreams: readonly Upstream[];
@@ -66,7 +74,7 @@ export class Sandbox {
   readonly dockerFlights = new Map<string, DockerFlight>();
   /** Names Docker's resolver gave in a gap: it may have known them before the event that brings them to the table. */
   readonly fromGap = new RecentNames(FROM_GAP_LASTS);
-  readonly watches: Watch[] = [];
+  readonly #watches: Watch[] = [];
   readonly cache: PacketCache;
   readonly counters: Counters = {
     queries: 0,
@@ -79,11 +87,11 @@ export class Sandbox {
     tcpConnections: 0,
   };
   /** Questions being asked of others on this sandbox's behalf. */
-  readonly underWay = new Set<{ cancel(): void }>();
+  readonly #questions = new Set<Running>();
   /** Questions to upstreams that use this sandbox's sockets, whoever waits for them. */
-  readonly flights = new Set<{ cancel(): void }>();
+  readonly #flights = new Set<Running>();
   /** Open TCP connections of clients, the one idle for longest first; closed with the sandbox. */
-  readonly connections = new Set<ClientConnection>();
+  readonly #connections = new Set<ClientConnection>();
 
   constructor(
     public record: SandboxRecord,
@@ -108,9 +116,102 @@ export class Sandbox {
     this.cache.clear();
   }
 
+  get phase(): Phase {
+    return this.#phase;
+  }
+
+  get isServing(): boolean {
+    return this.#phase === "serving";
+  }
+
+  /** @returns the sockets to serve from now on; undefined when it is served already, is not to be served, or has none */
+  startServing(): SandboxSockets | undefined {
+    if (this.#phase !== "waiting" || !this.sockets) return undefined;
+    this.#phase = "serving";
+    return this.sockets;
+  }
+
+  /** Stops renewing the takeover, so that it can be ended without losing what was asked before. */
+  release(): void {
+    if (this.#phase === "releasing") return;
+    this.#phase = "releasing";
+    if (this.sockets) setTimeToLive(this.sockets.udp, LETTING_GO_TTL);
+  }
+
+  /** Renews again what was being let go of. @returns whether it was */
+  resume(): boolean {
+    if (this.#phase !== "releasing" || !this.sockets) return false;
+    this.#phase = "serving";
+    setTimeToLive(this.sockets.udp, USUAL_TTL);
+    return true;
+  }
+
+  /** Another server reads the sockets from now on: nothing here is watched any more. */
+  drain(): void {
+    this.#phase = "draining";
+    this.#unwatch();
+  }
+
+  /** Closes a watch with the sandbox, or when it is drained. */
+  closeAtEnd(watch: Watch): void {
+    this.#watches.push(watch);
+  }
+
+  #unwatch(): void {
+    for (const watch of this.#watches.splice(0)) watch.close();
+  }
+
+  /** A question is being asked of others on its behalf. */
+  began(question: Running): void {
+    this.#questions.add(question);
+  }
+
+  ended(question: Running): void {
+    this.#questions.delete(question);
+  }
+
+  /** A question to an upstream uses its sockets. */
+  tookOff(flight: Running): void {
+    this.#flights.add(flight);
+  }
+
+  landed(flight: Running): void {
+    this.#flights.delete(flight);
+  }
+
+  /** How many questions are being asked of others on its behalf. */
+  get questions(): number {
+    return this.#questions.size;
+  }
+
+  /** How many questions to upstreams use its sockets. */
+  get flights(): number {
+    return this.#flights.size;
+  }
+
   /** Whether one more question may be asked of others on its behalf. */
   get hasRoom(): boolean {
-    return this.underWay.size < underWayAtMost && this.flights.size < flightsAtMost;
+    return this.questions < questionsAtMost && this.flights < flightsAtMost;
+  }
+
+  /** Open TCP connections of clients, the one idle for longest first. */
+  get connections(): ReadonlySet<ClientConnection> {
+    return this.#connections;
+  }
+
+  /** A connection is open, and has just been used: those before it have been idle for longer. */
+  used(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    this.#connections.add(connection);
+  }
+
+  closed(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  /** Nothing that was asked is unfinished. */
+  get isIdle(): boolean {
+    return this.questions === 0 && this.#connections.size === 0;
   }
 
   isOn(network: string): boolean {
@@ -120,14 +221,14 @@ export class Sandbox {
   hold(poller: Poller, sockets: SandboxSockets): void {
     this.sockets = sockets;
     this.dockerResolver = new UdpChannel(poller, sockets.dockerResolver);
-    this.dockerResolver.connect({ ip: RESOLVER_ADDRESS, port: 53 });
+    this.dockerResolver.connect({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
   }
 
   /** Closes every descriptor held in the namespace. Can be called twice. */
   letGo(): void {
-    for (const watch of this.watches.splice(0)) watch.close();
-    for (const connection of [...this.connections]) connection.close();
-    for (const question of [...this.underWay, ...this.flights]) question.cancel();
+    this.#unwatch();
+    for (const connection of [...this.#connections]) connection.close();
+    for (const question of [...this.#questions, ...this.#flights]) question.cancel();
     this.pool.close();
     this.cache.clear();
     const sockets = this.sockets;

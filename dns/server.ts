@@ -1,14 +1,8 @@
 import type { Family } from "../common/address.js";
-import { sendDatagram } from "../linux/datagram.js";
-import { encodeAddress } from "../linux/address.js";
 import { EPOLLIN } from "../linux/constants.js";
 import type { Reactor } from "../linux/reactor.js";
-import { setTimeToLive } from "../linux/socket.js";
 import { monotonicNow } from "../linux/timer-wheel.js";
 import {
-  LETTING_GO_TTL,
-  RESOLVER_ADDRESS,
-  RESOLVER_PORT,
   type Explanation,
   type Gap,
   type Report,
@@ -33,13 +27,8 @@ import { UpstreamHealth } from "./forward/upstreams.js";
 import { Zones } from "./table/zone.js";
 
 const heartbeatEvery = 2000; // ms; a third of the takeover's 6 s
-/** What Linux gives a socket's packets (net.ipv4.ip_default_ttl). */
-const USUAL_TTL = 64;
-const heartbeatsMissedAtMost = 2;
 /** What a server that another has replaced may take to finish, ms: longer than any question, as long as an idle connection. */
 const drainTime = 10_000;
-const ownResolver = encodeAddress({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
-
 /** What the server tells whoever steers it. */
 export interface ServerEvents {
   /** @returns false when there is nobody to ask */
@@ -119,7 +108,7 @@ export class DnsServer {
   }
 
   #watchProcess(sandbox: Sandbox, { pidfd }: SandboxSockets): void {
-    sandbox.watches.push(this.reactor.poller.watch(pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
+    sandbox.closeAtEnd(this.reactor.poller.watch(pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
   }
 
   /** More sockets in a sandbox's namespace to forward from. */
@@ -135,34 +124,22 @@ export class DnsServer {
   /** Answers in every sandbox that has sockets, and takes it over with a first heartbeat. */
   serveAll(): void {
     for (const sandbox of this.sandboxes.values()) {
-      if (sandbox.phase === "serving") this.events.answering(sandbox.record.id, sandbox.answering);
+      if (sandbox.isServing) this.#tellAnswering(sandbox);
       else this.serve(sandbox);
     }
   }
 
   serve(sandbox: Sandbox): void {
-    if (sandbox.phase !== "waiting" || !sandbox.sockets) return;
-    sandbox.phase = "serving";
-    this.#udp.serve(sandbox, sandbox.sockets.udp);
-    this.#tcp.serve(sandbox, sandbox.sockets.tcp);
+    const sockets = sandbox.startServing();
+    if (!sockets) return;
+    this.#udp.serve(sandbox, sockets.udp);
+    this.#tcp.serve(sandbox, sockets.tcp);
     this.#beat(sandbox);
-  }
-
-  /** Stops renewing the takeover, so that it can be ended without losing what was asked before. */
-  release(sandbox: Sandbox): void {
-    if (sandbox.phase === "releasing") return;
-    sandbox.phase = "releasing";
-    if (sandbox.sockets) setTimeToLive(sandbox.sockets.udp, LETTING_GO_TTL);
   }
 
   /** Renews again what was being let go of. */
   resumeAll(): void {
-    for (const sandbox of this.sandboxes.values()) {
-      if (sandbox.phase !== "releasing" || !sandbox.sockets) continue;
-      sandbox.phase = "serving";
-      setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
-      this.#beat(sandbox);
-    }
+    for (const sandbox of this.sandboxes.values()) if (sandbox.resume()) this.#beat(sandbox);
   }
 
   /**
@@ -171,15 +148,12 @@ export class DnsServer {
    */
   drain(done: () => void): void {
     for (const sandbox of this.sandboxes.values()) {
-      sandbox.phase = "draining";
-      for (const watch of sandbox.watches.splice(0)) watch.close();
+      sandbox.drain();
       if (sandbox.sockets) this.#watchProcess(sandbox, sandbox.sockets);
     }
     const began = monotonicNow();
     const look = () => {
-      const isDone = [...this.sandboxes.values()].every(
-        ({ underWay, connections }) => underWay.size === 0 && connections.size === 0,
-      );
+      const isDone = [...this.sandboxes.values()].every(({ isIdle }) => isIdle);
       if (isDone || monotonicNow() - began > drainTime) return done();
       this.reactor.timers.schedule(20, look);
     };
@@ -188,11 +162,11 @@ export class DnsServer {
 
   /** Finishes what is under way, then closes everything held for a sandbox. */
   close(sandbox: Sandbox): void {
-    this.release(sandbox);
+    sandbox.release();
     const { id } = sandbox.record;
     const finish = () => {
       if (this.sandboxes.get(id) !== sandbox) return;
-      if (sandbox.underWay.size > 0) return void this.reactor.timers.schedule(20, finish);
+      if (sandbox.questions > 0) return void this.reactor.timers.schedule(20, finish);
       this.drop(sandbox);
       this.events.released(id);
     };
@@ -229,7 +203,8 @@ export class DnsServer {
 
   /** One after the other: some may go meanwhile. */
   *sandboxReports(): Generator<SandboxReport, undefined> {
-    for (const { record, answering, counters } of this.sandboxes.values()) yield { id: record.id, answering, counters };
+    for (const { record, heartbeat, counters } of this.sandboxes.values())
+      yield { id: record.id, answering: heartbeat.comesBack, counters };
     return undefined;
   }
 
@@ -262,35 +237,18 @@ export class DnsServer {
 
   #beatAll(): void {
     this.reactor.timers.schedule(heartbeatEvery, () => this.#beatAll());
-    for (const sandbox of this.sandboxes.values()) if (sandbox.phase === "serving") this.#beat(sandbox);
+    for (const sandbox of this.sandboxes.values()) if (sandbox.isServing) this.#beat(sandbox);
   }
 
-  /**
-   * One datagram to our own resolver address: on its way out it renews the takeover, and it comes back only if the
-   * takeover works. Sent by this loop, so a hung server stops renewing by itself.
-   */
   #beat(sandbox: Sandbox): void {
-    if (!sandbox.sockets) return;
-    // Said again as long as it lasts: one repair may fail, or come too late.
-    if (sandbox.heartbeatsMissed >= heartbeatsMissedAtMost) {
-      sandbox.heartbeatsMissed = 0;
-      this.#setAnswering(sandbox, false);
-    }
-    // A server that was replaced may have been letting go meanwhile, and this is one socket in both.
-    if (sandbox.heartbeatsMissed > 0) setTimeToLive(sandbox.sockets.udp, USUAL_TTL);
-    sandbox.heartbeatsMissed++;
-    sendDatagram(sandbox.sockets.udp, sandbox.heartbeat, ownResolver);
-    // The first arms the takeover on its way out; the second is the first that can come back through it.
-    if (!sandbox.answering) sendDatagram(sandbox.sockets.udp, sandbox.heartbeat, ownResolver);
+    if (sandbox.sockets && sandbox.heartbeat.send(sandbox.sockets.udp)) this.#tellAnswering(sandbox);
   }
 
   #onHeartbeat(sandbox: Sandbox): void {
-    sandbox.heartbeatsMissed = 0;
-    if (!sandbox.answering) this.#setAnswering(sandbox, true);
+    if (sandbox.heartbeat.cameBack()) this.#tellAnswering(sandbox);
   }
 
-  #setAnswering(sandbox: Sandbox, answering: boolean): void {
-    sandbox.answering = answering;
-    this.events.answering(sandbox.record.id, answering);
+  #tellAnswering({ record, heartbeat }: Sandbox): void {
+    this.events.answering(record.id, heartbeat.comesBack);
   }
 }

@@ -80,7 +80,7 @@ export const rooms = {
     imports: ["dns/protocol", "dns/wire", ...ground],
   },
   "dns/sandbox": {
-    files: ["dns/sandbox.ts"],
+    files: ["dns/{sandbox,heartbeat}.ts"],
     holds: "one container's namespace, as pontoon-dns has it",
     imports: ["dns/protocol", "dns/wire", "dns/table", "dns/cache", "dns/forward", ...ground],
   },

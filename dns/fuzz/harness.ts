@@ -120,13 +120,13 @@ export class Harness {
   #fault(sandbox: Sandbox, query: Buffer, transport: "udp" | "tcp", replies: Buffer[]): string | undefined {
     this.#answer(sandbox, query, transport, (reply) => replies.push(reply));
     // What is under way ends, and whatever waits for a moment longer gets that.
-    for (let turns = 0; this.#pending.length > 0 || (turns < 200 && sandbox.underWay.size > 0); turns++) {
+    for (let turns = 0; this.#pending.length > 0 || (turns < 200 && sandbox.questions > 0); turns++) {
       const next = this.#pending.splice(this.#random.below(this.#pending.length), 1)[0];
       if (next) next();
       else this.#timers.turn((this.#now += 100));
     }
     if (this.#questions > questionsAtMost) return `${this.#questions} questions for one query`;
-    if (sandbox.underWay.size > 0) return "a question without an end";
+    if (sandbox.questions > 0) return "a question without an end";
     if (replies.length > 1) return `${replies.length} replies`;
     const question = readQuery(query, 0, query.length);
     const limit =

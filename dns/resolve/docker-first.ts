@@ -9,7 +9,7 @@ import { askDocker } from "./docker-resolver.js";
 import { SHORT_TIME, type Gaps } from "./gaps.js";
 import { lookUp } from "./local.js";
 import { dockerResolver, failure, isSearched, UNKNOWN_SERVICE, type Asked, type Resolved } from "./resolved.js";
-import type { Running } from "./search-race.js";
+import type { Running } from "../sandbox.js";
 
 /**
  * Milliseconds for which Docker's answer about a name that the table has, too, is given out again: Docker's resolver is

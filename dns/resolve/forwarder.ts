@@ -134,19 +134,19 @@ export class Forwarder {
       this.#onOutcome(flight, outcome);
     };
     // It counts for as long as it uses the leader's sockets.
-    const forward = new Forward(this.tools, request, onOutcome, () => leader.flights.delete(running));
+    const forward = new Forward(this.tools, request, onOutcome, () => leader.landed(running));
     const running = {
       cancel: () => (landed ? forward.cancel() : this.#leaderLeaves(flight, forward)),
       again: () => forward.again(),
     };
     flight.running = running;
-    leader.flights.add(running);
+    leader.tookOff(running);
   }
 
   /** The sandbox whose sockets are used is let go: another that waits takes the question over. */
   #leaderLeaves(flight: Flight, forward: Forward): void {
     forward.cancel();
-    if (flight.running) flight.leader.flights.delete(flight.running);
+    if (flight.running) flight.leader.landed(flight.running);
     for (const waiter of flight.waiters) if (waiter.sandbox === flight.leader) flight.waiters.delete(waiter);
     // The upstreams of a sandbox may have changed since it asked: their answer must not be cached as one of the old ones.
     const next = [...flight.waiters].find(({ sandbox }) => keyOf(sandbox, flight.question) === flight.cacheKey);

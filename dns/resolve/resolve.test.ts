@@ -361,13 +361,15 @@ t.test("NXDOMAIN and empty answers by policy carry no error", async (t) => {
 
 t.test("too many questions of one container fail, and no more", async (t) => {
   const bench = await Bench.start(t, { names: { "out.example": silent } });
-  for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
+  const questions = Array.from({ length: 1024 }, () => ({ cancel: () => undefined }));
+  questions.forEach((question) => bench.sandbox.began(question));
   t.equal(textOf(await bench.end(bench.begin("out.example"))).split(" ")[0], "SERVFAIL");
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
-  bench.sandbox.underWay.clear();
-  for (let count = 0; count < 4096; count++) bench.sandbox.flights.add({ cancel: () => undefined });
+  questions.forEach((question) => bench.sandbox.ended(question));
+  const flights = Array.from({ length: 4096 }, () => ({ cancel: () => undefined }));
+  flights.forEach((flight) => bench.sandbox.tookOff(flight));
   t.match(await bench.resolve("out.example"), /^SERVFAIL /, "what goes on without anybody waiting counts, too");
-  bench.sandbox.flights.clear();
+  flights.forEach((flight) => bench.sandbox.landed(flight));
 });
 
 t.test("where Docker's resolver is asked, what it says holds, and nobody else is asked", async (t) => {
@@ -455,7 +457,7 @@ t.test(
       t.same(ends, []);
       bench.pass(20);
       t.match(textOf(await bench.end(ends)), /^SERVFAIL/);
-      t.equal(bench.sandbox.underWay.size, 0);
+      t.equal(bench.sandbox.questions, 0);
     }
   },
 );
@@ -560,7 +562,7 @@ t.test("the same question, asked of Docker's resolver by many at once, is asked 
   for (const each of ends) t.equal(textOf(await bench.end(each)), "NOERROR 10.1.0.7 docker");
   t.equal(bench.docker!.received.length, 1);
   t.equal((await bench.end(bench.begin("web"))).lasts, 250, "and its answer may be given again for a moment");
-  t.equal(bench.sandbox.underWay.size, 0);
+  t.equal(bench.sandbox.questions, 0);
   t.equal(bench.sandbox.dockerFlights.size, 0);
   bench.resolver.gap = { everywhere: false, networks: ["front"] };
   const late = bench.begin("late");
@@ -592,9 +594,10 @@ t.test("who asks when the question is under way already is not denied a name tha
 
 t.test("a name of the table has an answer however many questions are under way", async (t) => {
   const bench = await Bench.start(t, { docker: { web: silent } });
-  for (let count = 0; count < 1024; count++) bench.sandbox.underWay.add({ cancel: () => undefined });
+  const questions = Array.from({ length: 1024 }, () => ({ cancel: () => undefined }));
+  questions.forEach((question) => bench.sandbox.began(question));
   t.equal(await bench.resolve("web"), "NOERROR 10.1.0.2 local");
-  bench.sandbox.underWay.clear();
+  questions.forEach((question) => bench.sandbox.ended(question));
 });
 
 t.test("a long reply of Docker's resolver is given whole over TCP, and as truncated over UDP", async (t) => {

@@ -24,7 +24,8 @@ import {
 } from "./resolved.js";
 import { rcodeOf } from "../wire/reply-check.js";
 import { searchCached } from "./search.js";
-import { SearchRace, type Running } from "./search-race.js";
+import { SearchRace } from "./search-race.js";
+import type { Running } from "../sandbox.js";
 
 /** Milliseconds a ready reply with counted-down TTLs may be given out again as it is. */
 const REPLY_LASTS = 1000;
@@ -75,11 +76,11 @@ export class Resolver {
     let over = false;
     const finish = (resolved: Resolved) => {
       over = true;
-      if (running) sandbox.underWay.delete(running);
+      if (running) sandbox.ended(running);
       done(this.#orLoopback(asked, resolved));
     };
     running = this.#gaps.mayAskDocker(asked) ? this.#askDockerFirst(asked, finish) : this.#goOn(asked, finish);
-    if (!over && running) sandbox.underWay.add(running);
+    if (!over && running) sandbox.began(running);
   }
 
   #decideAlone(asked: Asked): Resolved | undefined {

@@ -1,11 +1,7 @@
 import type { Forwarder } from "./forwarder.js";
 import { forwardedQuestion, foundUnderSuffix, notUnderSuffix, type Asked, type Resolved } from "./resolved.js";
+import type { Running } from "../sandbox.js";
 import { searchSuffixes, type Searched } from "./search.js";
-
-/** What is under way, and can be given up. */
-export interface Running {
-  cancel(): void;
-}
 
 /** Asks for the suffixes and, unless that is known, for the label itself at once; the suffixes come first. */
 export class SearchRace implements Running {

@@ -221,9 +221,7 @@ export class TcpConnection implements ClientConnection {
     if (!this.#open) return;
     this.#idle.cancel();
     this.#idle = this.tools.timers.schedule(IDLE_TIME, () => this.#onIdle());
-    const { connections } = this.shared.sandbox;
-    connections.delete(this);
-    connections.add(this); // behind those that have been idle for longer
+    this.shared.sandbox.used(this);
   }
 
   #onIdle(): void {

@@ -40,7 +40,7 @@ export class TcpService {
         this.tools.timers.schedule(100, () => watch.update(EPOLLIN));
       }
     });
-    sandbox.watches.push(watch);
+    sandbox.closeAtEnd(watch);
   }
 
   #accept(sandbox: Sandbox, fd: number, share: MessageShare): void {
@@ -57,7 +57,7 @@ export class TcpService {
 
   #take(sandbox: Sandbox, fd: number, share: MessageShare): void {
     const onClosed = (closed: ClientConnection) => {
-      sandbox.connections.delete(closed);
+      sandbox.closed(closed);
       this.#owners.delete(closed);
     };
     let connection: TcpConnection;
@@ -70,7 +70,7 @@ export class TcpService {
       throw error;
     }
     sandbox.counters.tcpConnections++;
-    sandbox.connections.add(connection);
+    sandbox.used(connection);
     this.#owners.set(connection, sandbox);
   }
 

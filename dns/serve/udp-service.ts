@@ -3,7 +3,7 @@ import { EPOLLIN } from "../../linux/constants.js";
 import { MessageBatch } from "../../linux/mmsg.js";
 import type { Poller } from "../../linux/poller.js";
 import { monotonicNow } from "../../linux/timer-wheel.js";
-import { HEARTBEAT_SIZE, RESOLVER_PORT } from "../protocol.js";
+import { RESOLVER_PORT } from "../protocol.js";
 import type { QueryLog } from "./query-log.js";
 import { QUERY_LIMIT, readQuery, type Question } from "../wire/query.js";
 import { buildRefusal, UDP_REPLY_LIMIT, udpLimit } from "../wire/reply.js";
@@ -40,7 +40,7 @@ export class UdpService {
 
   /** Serves the sandbox's UDP socket from now on. */
   serve(sandbox: Sandbox, fd: number): void {
-    sandbox.watches.push(this.poller.watch(fd, EPOLLIN, () => this.#onReadable(sandbox, fd)));
+    sandbox.closeAtEnd(this.poller.watch(fd, EPOLLIN, () => this.#onReadable(sandbox, fd)));
   }
 
   #onReadable(sandbox: Sandbox, fd: number): void {
@@ -90,7 +90,7 @@ export class UdpService {
     const batch = this.#batch;
     const length = batch.length(slot);
     const start = slot * batch.slotSize;
-    if (length === HEARTBEAT_SIZE && this.#isHeartbeat(sandbox, slot, start)) {
+    if (this.#isHeartbeat(sandbox, slot, start, length)) {
       this.onHeartbeat(sandbox);
       return 0;
     }
@@ -127,12 +127,12 @@ export class UdpService {
     return 0;
   }
 
-  #isHeartbeat(sandbox: Sandbox, slot: number, start: number): boolean {
+  #isHeartbeat(sandbox: Sandbox, slot: number, start: number, length: number): boolean {
     const batch = this.#batch;
     return (
+      sandbox.heartbeat.is(batch.bytes, start, length) &&
       batch.senderPort(slot) === RESOLVER_PORT &&
-      batch.senderIPv4(slot) === resolverAddress &&
-      sandbox.heartbeat.compare(batch.bytes, start, start + HEARTBEAT_SIZE) === 0
+      batch.senderIPv4(slot) === resolverAddress
     );
   }
 }

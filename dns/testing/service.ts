@@ -51,7 +51,7 @@ export class ServiceBench {
     listenSocket(listener, 512);
     this.tcp.serve(sandbox, listener);
     this.#ports.set(sandbox, localAddress(listener).port);
-    sandbox.watches.push({ update: () => undefined, close: () => closeDescriptor(listener) }); // after it is watched no more
+    sandbox.closeAtEnd({ update: () => undefined, close: () => closeDescriptor(listener) }); // after it is watched no more
     return sandbox;
   }
 

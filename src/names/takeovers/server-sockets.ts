@@ -1,3 +1,4 @@
+import type { Family } from "../../../common/address.js";
 import type { ToServer } from "../../../dns/protocol.js";
 import { closeDescriptor } from "../../../linux/socket.js";
 import type { HeldTakeovers } from "./held-takeovers.js";
@@ -76,7 +77,7 @@ export class ServerSockets {
 
 interface SocketRequest {
   readonly sandbox: string;
-  readonly family?: "ipv4" | "ipv6";
+  readonly family?: Family;
   readonly udp: number;
   readonly tcp: number;
 }
