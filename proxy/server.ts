@@ -25,7 +25,7 @@ export class ProxyServer {
   readonly publications: Publications;
   readonly shims: Shims;
   readonly sourcePorts = new SourcePorts();
-  readonly #exhaustion: DescriptorWaiters;
+  readonly #descriptorWaiters: DescriptorWaiters;
 
   /**
    * @param limits `descriptors`: how many this process may have; `workers`: bulk workers it should have
@@ -51,13 +51,13 @@ export class ProxyServer {
       start: (count) => events.onWorkersWanted(count),
     });
     const shortage = new Shortage(timers, (reason) => events.onNotice(reason));
-    this.#exhaustion = new DescriptorWaiters(poller, timers);
+    this.#descriptorWaiters = new DescriptorWaiters(poller, timers);
     this.publications = new Publications({
       poller,
       timers: timers,
       pipes: new Pipes(ownPipeMemory),
       dialer: new Dialer(),
-      descriptorWaiters: this.#exhaustion,
+      descriptorWaiters: this.#descriptorWaiters,
       bulk: this.workers,
       sourcePorts: this.sourcePorts,
       onNoSourcePort: (publication, target) => shortage.tell(publication, target),
@@ -92,7 +92,7 @@ export class ProxyServer {
       draining: this.publications.draining,
       shims,
       workers: this.workers.size,
-      waitingForDescriptors: this.#exhaustion.waiting,
+      waitingForDescriptors: this.#descriptorWaiters.waiting,
       residentMemory: process.memoryUsage.rss(),
     };
   }

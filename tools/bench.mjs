@@ -2,7 +2,7 @@
 import { requireProgram } from "./build.mjs";
 import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.mjs";
 
-/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[], program?: string}} Benchmark */
+/** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[]}} Benchmark */
 
 /** @type {Record<string, Benchmark>} */
 const benchmarks = {
@@ -42,7 +42,6 @@ const benchmarks = {
   },
   memory: {
     about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
-    program: "footprint",
     packages: [
       { command: "nft", package: "nftables" },
       { command: "ip", package: "iproute2" },
@@ -77,13 +76,13 @@ function list() {
  * @param {Benchmark} benchmark
  * @param {readonly string[]} options
  */
-async function run(name, { packages, program: built = name }, options) {
+async function run(name, { packages }, options) {
   requirePlatform();
   requireRoot(`npm run bench -- ${name}`);
   process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
   await requireDebianPackages(packages);
   await requireProgram({ development: true });
-  const program = new URL(`../dist/bench/${built}.js`, import.meta.url);
+  const program = new URL(`../dist/bench/${name}.js`, import.meta.url);
   process.argv = [process.execPath, program.pathname, ...options];
   await import(program.href);
 }

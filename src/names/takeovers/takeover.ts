@@ -81,14 +81,14 @@ export async function openTakeover(
         `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`,
       );
     // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
-    const inode = namespaceInode(namespaceOf(pid));
+    const inode = namespaceInode(namespacePath(pid, "net"));
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError(
         "HOST_NAMESPACE",
         `process ${pid}`,
         `process ${pid} lives in the host's own network namespace`,
       );
-    const { nfnetlink, ...inside } = insideNamespace(namespaceOf(pid), inode, () => {
+    const { nfnetlink, ...inside } = insideNamespace(namespacePath(pid, "net"), inode, () => {
       onNamespace();
       return openInside(pid, open);
     });
@@ -98,7 +98,7 @@ export async function openTakeover(
     }
     const { replaces, ...listeners } = inside;
     try {
-      requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
+      requireNone(await foreignLegacyRule(namespacePath(pid, "net"), inode), pid);
     } catch (error) {
       await patiently(() => nfnetlink.closeAside());
       throw error;
@@ -117,7 +117,7 @@ export async function openTakeover(
  * @returns false when the table was right
  */
 export async function repairTakeover({ pid, inode, port }: Takeover): Promise<boolean> {
-  const path = namespaceOf(pid);
+  const path = namespacePath(pid, "net");
   if (await isLoaded(path, inode, port)) return false;
   const replaces = await readRules(path, inode, hasTakeoverTable);
   await changeRules(path, inode, takeoverTable(port, replaces));
@@ -138,7 +138,7 @@ async function isLoaded(path: string, inode: number, port: number): Promise<bool
 /** New queries go to Docker's resolver from now on; replies on their way still pass. Rejects with RULES_BUSY. */
 export async function disarmTakeover({ pid, inode }: Takeover): Promise<void> {
   try {
-    await changeRules(namespaceOf(pid), inode, disarm());
+    await changeRules(namespacePath(pid, "net"), inode, disarm());
   } catch (error) {
     // Not armed, or already lapsed: Docker's resolver answers, which is what is wanted.
     if (!(error instanceof NetlinkError) || error.code !== "ENOENT") throw error;
@@ -147,7 +147,7 @@ export async function disarmTakeover({ pid, inode }: Takeover): Promise<void> {
 
 /** Removes the table: the namespace is as it was. Rejects with RULES_BUSY. */
 export function removeTakeover({ pid, inode }: Takeover): Promise<void> {
-  return changeRules(namespaceOf(pid), inode, removeTable());
+  return changeRules(namespacePath(pid, "net"), inode, removeTable());
 }
 
 /** Closes every descriptor of a takeover. */
@@ -167,7 +167,7 @@ export function openForwardingSockets(
   udp: number,
   tcp: number,
 ): ForwardingSockets {
-  return insideNamespace(namespaceOf(pid), inode, () =>
+  return insideNamespace(namespacePath(pid, "net"), inode, () =>
     openingAll((open) => forwardingSockets(open, family, udp, tcp)),
   );
 }
@@ -181,7 +181,7 @@ export function openServerSockets(
   udp: number,
   tcp: number,
 ): ForwardingSockets & { dockerResolver: number } {
-  return insideNamespace(namespaceOf(pid), inode, () =>
+  return insideNamespace(namespacePath(pid, "net"), inode, () =>
     openingAll((open) => {
       const dockerResolver = open(udpSocket);
       setMark(dockerResolver, DOCKER_RESOLVER_MARK);
@@ -197,10 +197,6 @@ function forwardingSockets(open: Open, family: Family, udp: number, tcp: number)
     udp: Array.from({ length: udp }, () => open(() => udpSocket(family))),
     tcp: Array.from({ length: tcp }, () => open(() => outgoingSocket(family))),
   };
-}
-
-function namespaceOf(pid: number): string {
-  return namespacePath(pid, "net");
 }
 
 /**
@@ -240,19 +236,19 @@ function requireNone(rule: string | undefined, pid: number): void {
  * RULES_CHANGING when that cannot be found out, RULES_BUSY when its rules are locked.
  */
 export async function requireTakeable({ pid, inode }: Takeover): Promise<void> {
-  await readRules(namespaceOf(pid), inode, (rules) => requireNoRedirect(rules, pid));
-  requireNone(await foreignLegacyRule(namespaceOf(pid), inode), pid);
+  await readRules(namespacePath(pid, "net"), inode, (rules) => requireNoRedirect(rules, pid));
+  requireNone(await foreignLegacyRule(namespacePath(pid, "net"), inode), pid);
 }
 
 /** The rules of the namespace of which nobody tells when they change. Throws when the process is gone. The caller closes it. */
 export function legacyRulesOf(pid: number): LegacyRules {
-  const path = namespaceOf(pid);
+  const path = namespacePath(pid, "net");
   return new LegacyRules(path, namespaceInode(path));
 }
 
 /** Runs `work` inside the namespace: see {@link insideNamespace}. */
 export function insideTakeover<Result>({ pid, inode }: Takeover, work: () => Result): Result {
-  return insideNamespace(namespaceOf(pid), inode, work);
+  return insideNamespace(namespacePath(pid, "net"), inode, work);
 }
 
 /** One free port for both UDP and TCP. */
@@ -290,7 +286,7 @@ export function takeoverOf(port: number, descriptors: readonly number[]): Takeov
   try {
     const pid = pidOfPidfd(pidfd);
     if (pid <= 0) return undefined;
-    const inode = namespaceInode(namespaceOf(pid));
+    const inode = namespaceInode(namespacePath(pid, "net"));
     const isRight =
       inode !== namespaceInode(ownNamespacePath) &&
       isListener(udp, "datagram", port, inode) &&

@@ -1,8 +1,8 @@
 // `npm run bench -- memory`: what pontoon costs while nothing happens, beside a dockerd with its docker-proxies.
 import { DockerHost } from "../integration/lab/index.js";
-import { measureIdle } from "./footprint/idle.js";
-import { readOptions, usage } from "./footprint/options.js";
-import { measureStatus } from "./footprint/status.js";
+import { measureIdle } from "./memory/idle.js";
+import { readOptions, usage } from "./memory/options.js";
+import { measureStatus } from "./memory/status.js";
 import { describeMachine } from "./lib/machine.js";
 import { runProgram } from "./lib/program.js";
 

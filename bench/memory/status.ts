@@ -5,13 +5,13 @@ import { ratioRow } from "../lib/goals.js";
 import type { Bench, Outcome } from "../lib/measure.js";
 import type { CommandsReply, CommandsRequest } from "./commands-child.js";
 import { deployPontoon } from "./deployment.js";
-import type { FootprintOptions } from "./options.js";
+import type { MemoryOptions } from "./options.js";
 
 const goal = { kind: "at most", value: 1.8, unit: "×" } as const;
 const bare = "node -e 0";
 
 /** Times `pontoon status` beside a Node that does nothing. */
-export async function measureStatus({ options, progress, undo }: Bench<FootprintOptions>): Promise<Outcome> {
+export async function measureStatus({ options, progress, undo }: Bench<MemoryOptions>): Promise<Outcome> {
   progress.show("pontoon status");
   const { host, pontoon } = await deployPontoon(undo, options.containers);
   const child = host.helper<CommandsRequest, CommandsReply>(

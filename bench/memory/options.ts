@@ -9,7 +9,7 @@ export const measures = {
 export type MeasureName = keyof typeof measures;
 
 /** What a run measures, and how much. */
-export interface FootprintOptions {
+export interface MemoryOptions {
   readonly only: readonly MeasureName[];
   readonly rounds: number;
   /** Seconds in which nothing happens. */
@@ -28,11 +28,11 @@ export const usage = `options:
   --quick           a glance while developing: 1 round of 20 s, 10 turns`;
 
 const all = Object.keys(measures) as MeasureName[];
-const thorough: FootprintOptions = { only: all, rounds: 3, seconds: 60, containers: 20, commands: 30 };
-const quick: FootprintOptions = { ...thorough, rounds: 1, seconds: 20, commands: 10 };
+const thorough: MemoryOptions = { only: all, rounds: 3, seconds: 60, containers: 20, commands: 30 };
+const quick: MemoryOptions = { ...thorough, rounds: 1, seconds: 20, commands: 10 };
 
 /** Reads the command line. Throws a UsageError. */
-export function readOptions(args: readonly string[]): FootprintOptions {
+export function readOptions(args: readonly string[]): MemoryOptions {
   const numbers = ["rounds", "seconds", "containers", "commands"] as const;
   const values = parseOptions(args, numbers);
   const defaults = values["quick"] === true ? quick : thorough;

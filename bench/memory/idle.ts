@@ -7,7 +7,7 @@ import { proportionalSetSize } from "../proxy/process.js";
 import { median } from "../lib/statistics.js";
 import { aligned } from "../lib/table.js";
 import { deployDockerd, deployPontoon, type Deployment } from "./deployment.js";
-import type { FootprintOptions } from "./options.js";
+import type { MemoryOptions } from "./options.js";
 import { kinds, processesOf, type Kind } from "./processes.js";
 
 const memoryGoals: Partial<Record<Kind, number>> = {
@@ -35,7 +35,7 @@ interface Held {
 type KindsHeld = Readonly<Partial<Record<Kind, Held>>>;
 
 /** Leaves two hosts alone for a while, one with pontoon and one without; then the same with hosts made anew. */
-export async function measureIdle({ options, progress, undo }: Bench<FootprintOptions>): Promise<Outcome> {
+export async function measureIdle({ options, progress, undo }: Bench<MemoryOptions>): Promise<Outcome> {
   const rounds: { pontoon: KindsHeld; dockerd: KindsHeld }[] = [];
   for (let round = 0; round < options.rounds; round++) {
     progress.show(`idle: round ${round + 1} of ${options.rounds}`);
