@@ -11,9 +11,7 @@ import {
   type DaemonFlags,
   type GlobalFlags,
 } from "./cli/flags.js";
-import { addressOption } from "./cli/options.js";
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
-import { publishOptions } from "./cli/publish-options.js";
 import type { Config } from "./config.js";
 import type { PortRow } from "./ports/contract.js";
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
@@ -95,9 +93,13 @@ const specSyntax = "[IP:][HOST:]PORT[/tcp|udp|sctp], as for docker run -p; ports
 const publish = command(program, "publish", "publish ports of a container, running or not; all of them or none")
   .argument("<container>", "the container: its name or id")
   .argument("[spec...]", specSyntax)
-  .option("-P, --all", "publish every exposed port on a free one")
-  .option("--ip <address>", "address of this host, for specs that name none", addressOption);
-for (const option of publishOptions()) publish.addOption(option);
+  .option("-P, --all", "publish every exposed port on a free one");
+// Only this command has so many options that they are worth loading for it alone.
+program.hook("preSubcommand", async (_, used) => {
+  if (used !== publish) return;
+  const { publishOptions } = await import("./cli/publish-options.js");
+  for (const option of publishOptions()) publish.addOption(option);
+});
 publish.action(async (container: string, specs: string[], given: unknown, self: Command) => {
   const flags = publishFlags(given);
   if (specs.length === 0 && !flags.all)

@@ -10,11 +10,14 @@ import {
   type PublishOptionName,
   type PublishOptions,
 } from "../../proxy/publication/options.js";
-import { countOption, networkOption, secondsOption, someSecondsOption } from "./options.js";
+import { addressOption, countOption, networkOption, secondsOption, someSecondsOption } from "./options.js";
 
-/** The flags of `pontoon publish` that choose something for what is published. */
+/** The flags of `pontoon publish` that take a value. */
 export function publishOptions(): Option[] {
-  return publishOptionNames.map((name) => withValues(optionOf(name), publicationOptions[name]));
+  return [
+    new Option("--ip <address>", "address of this host, for specs that name none").argParser(addressOption),
+    ...publishOptionNames.map((name) => withValues(optionOf(name), publicationOptions[name])),
+  ];
 }
 
 /** What was chosen with them. @param flags as commander gives them */
