@@ -36,8 +36,8 @@ export async function measureOnSite(bench: Bench): Promise<Outcome> {
 
 async function measurePeers({ options, progress }: Bench, site: Site, pontoon: Peer): Promise<Outcome> {
   const { host, local, outside } = site;
-  const bare = await dnsmasqPeer(site, site.bareAsker, "dnsmasq, no NAT");
-  const peers = [pontoon, dockerdPeer(site), await dnsmasqPeer(site, site.plainAsker), await aardvarkPeer(site)];
+  const bare = await dnsmasqPeer(site, site.bareClient, "dnsmasq, no NAT");
+  const peers = [pontoon, dockerdPeer(site), await dnsmasqPeer(site, site.plainClient), await aardvarkPeer(site)];
   const outcomes: Outcome[] = [];
   if (options.only.includes("local")) {
     const localNames = await measureThroughput(host, [...peers, bare], "local names", local, options, progress);

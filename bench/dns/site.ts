@@ -38,9 +38,9 @@ export interface Site {
   readonly network: string;
   readonly members: readonly Member[];
   readonly client: Container;
-  readonly plainAsker: Container;
+  readonly plainClient: Container;
   /** On Docker's default bridge: its namespace has neither a resolver nor any NAT rules. */
-  readonly bareAsker: Container;
+  readonly bareClient: Container;
   /** The names of the members. */
   readonly local: QuestionSet;
   /** Names that only the host's upstream knows. */
@@ -53,13 +53,13 @@ export async function buildSite(host: DockerHost): Promise<Site> {
   await startUpstream(host, outside);
   await host.network(network, { subnet: "172.30.0.0/16", ipv6: "fd00:30::/64" });
   const client = await host.container({ name: "client", networks: [network] });
-  const plainAsker = await host.container({
+  const plainClient = await host.container({
     name: "plain-client",
     networks: [network],
     options: ["--label=pontoon.dns=off"],
   });
-  const bareAsker = await host.container({ name: "bare-client" });
-  const containers = [client, plainAsker];
+  const bareClient = await host.container({ name: "bare-client" });
+  const containers = [client, plainClient];
   for (const name of names.slice(0, membersOnNetwork - containers.length))
     containers.push(await host.container({ name, networks: [network] }));
   const members = await Promise.all(containers.map((container) => memberOf(container)));
@@ -69,8 +69,8 @@ export async function buildSite(host: DockerHost): Promise<Site> {
     network,
     members,
     client,
-    plainAsker,
-    bareAsker,
+    plainClient: plainClient,
+    bareClient: bareClient,
     local,
     outside: writeQuestions(host, "outside", upstreamNames),
   };

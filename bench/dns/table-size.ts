@@ -21,7 +21,7 @@ const target = { address: "127.0.0.11", port: 53 };
 const costGoal = { kind: "at most", value: 1.1, unit: "×" } as const;
 const latencyGoal = { kind: "at most", value: 1.5, unit: "×" } as const;
 /** Numbers of the clients among the made-up containers. */
-const askerNumbers = { one: 0x100_000, all: 0x100_001, few: 0x100_002 };
+const clientNumbers = { one: 0x100_000, all: 0x100_001, few: 0x100_002 };
 
 /** Somebody who asks, and a pontoon-dns that answers. */
 interface Case {
@@ -43,16 +43,16 @@ export async function measureTableSize(bench: Bench): Promise<Outcome> {
   progress.show("a table of 10,000 names");
   const one = await client(large, "one");
   const all = await client(large, "all");
-  const fewAsker = await client(small, "few");
+  const fewClient = await client(small, "few");
   const everywhere = Array.from({ length: networks }, (_, network) => network);
-  const smallServer = await fill(small, 1, [...members(0, few), await made("few", fewAsker, [0])]);
+  const smallServer = await fill(small, 1, [...members(0, few), await made("few", fewClient, [0])]);
   const largeServer = await fill(large, networks, [
     ...everywhere.flatMap((network) => members(network, containersOnEach)),
     await made("one", one, [0]),
     await made("all", all, everywhere),
   ]);
   const cases = {
-    few: await caseOf("10 names", small, smallServer.pid, fewAsker, members(0, few)),
+    few: await caseOf("10 names", small, smallServer.pid, fewClient, members(0, few)),
     one: await caseOf("10,000 names, client on 1 network", large, largeServer.pid, one, members(0, containersOnEach)),
     all: await caseOf(
       "10,000 names, client on 500 networks",
@@ -176,13 +176,13 @@ async function client(host: DockerHost, name: string): Promise<Container> {
 }
 
 async function made(
-  which: keyof typeof askerNumbers,
+  which: keyof typeof clientNumbers,
   container: Container,
   networks: readonly number[],
 ): Promise<Made> {
   return {
     name: `client-${which}`,
-    number: askerNumbers[which],
+    number: clientNumbers[which],
     networks,
     sandbox: { id: container.id, pid: await container.pid() },
   };

@@ -5,7 +5,7 @@ import type { Peer } from "./peer.js";
 export function dockerdPeer(site: Site): Peer {
   return {
     name: "dockerd",
-    client: site.plainAsker,
+    client: site.plainClient,
     target: { address: "127.0.0.11", port: 53 },
     processes: [site.host.dockerd.pid],
     stop: () => Promise.resolve(),

@@ -15,7 +15,7 @@ export async function pontoonPeer(site: Site, pontoon: Pontoon): Promise<Peer> {
   const status = await pontoon.waitUntil((now) => {
     const answering = now as unknown as PontoonStatus;
     return (
-      resolverOf(answering, site.client.id) === "pontoon" && resolverOf(answering, site.plainAsker.id) === "docker"
+      resolverOf(answering, site.client.id) === "pontoon" && resolverOf(answering, site.plainClient.id) === "docker"
     );
   });
   const { dns } = status as unknown as PontoonStatus;

@@ -226,7 +226,7 @@ t.test("what is not a container's name goes to the host's upstreams", async (t) 
     await fresh();
     const names = [
       "client",
-      "ASKER",
+      "CLIENT",
       "client.blue",
       "Client.Blue",
       client.id.slice(0, 12),
