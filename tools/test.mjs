@@ -18,6 +18,11 @@ const ownNode = process.env.PONTOON_TEST_NODE?.split(" ") ?? [process.execPath];
 const tellingOfNode = /^linux\/|^integration\/(life\/privileges|names\/names)\./;
 const unitOnly = process.argv.includes("--unit");
 const filters = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+const unknown = process.argv.slice(2).find((word) => word.startsWith("-") && word !== "--" && word !== "--unit");
+if (unknown !== undefined) {
+  say(`${unknown}: not an option of this; known: --unit, and words that paths of test files hold`);
+  process.exit(2);
+}
 
 requirePlatform();
 if (!unitOnly) {
