@@ -150,7 +150,17 @@ export class Pontoon {
         if (!error.message.includes("No such process")) throw error;
       });
     await exit;
-    await until(() => this.processes().length === 0, { what: "pontoon's processes are gone" });
+    const areGone = () => this.processes().length === 0 && pids.every((pid) => this.#hasEnded(pid));
+    await until(areGone, { what: "pontoon's processes are gone" });
+  }
+
+  /** Whether a process that was killed holds nothing any more: its first thread may end before the others. */
+  #hasEnded(pid: number): boolean {
+    try {
+      return readdirSync(join(this.namespaces.path("/proc"), String(pid), "task")).length <= 1;
+    } catch {
+      return true;
+    }
   }
 
   /** The process ids, inside the host, of the daemon and its servers. @param name of one kind only */

@@ -121,6 +121,18 @@ t.test("a server that asks for more sockets than any of ours is told on, and not
 
 const nft = (pid: number, rules: string) => void execFileSync("nsenter", [`--net=/proc/${pid}/ns/net`, "nft", rules]);
 
+/** How many are open once what earlier tests close in threads is closed. */
+async function settledDescriptors(): Promise<number> {
+  let count = openDescriptors();
+  for (let same = 0; same < 20;) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    const now = openDescriptors();
+    same = now === count ? same + 1 : 0;
+    count = now;
+  }
+  return count;
+}
+
 t.test(
   "who comes to redirect its own questions is found out, however its rules change, and only then",
   root,
@@ -129,7 +141,7 @@ t.test(
     const pid = await processElsewhere(t);
     const { port, udp, tcp } = inside(pid, sockets);
     const told: string[] = [];
-    const before = openDescriptors();
+    const before = await settledDescriptors();
     const takeovers = new Takeovers(
       loop.poller,
       pino({ level: "silent" }),
