@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { quietly, lastLine } from "./prepare.mjs";
+import { npmReason, quietly } from "./prepare.mjs";
 
 /** The newest release with long-term support: what the tests run on besides the machine's own. */
 export const newestLts = 24;
@@ -41,6 +41,6 @@ export async function nodeOf(major, arch = process.arch, packages = []) {
   ]);
   if (result.ok && existsSync(binary)) return { binary, folder };
   return {
-    problem: `Node ${major} could not be installed: ${lastLine(result.output)}; run: npm install --prefix ${folder} ${name}@${major}`,
+    problem: `Node ${major} could not be installed: ${npmReason(result.output)}; run: npm install --prefix ${folder} ${name}@${major}`,
   };
 }

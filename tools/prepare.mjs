@@ -78,7 +78,7 @@ export async function requireNodeModules({ development }) {
   if (have[0] === wanted && (have[1] === "all" || !development)) return;
   const doing = "installing npm packages from package-lock.json";
   const result = await quietly(doing, "npm", ["ci", "--ignore-scripts", ...(development ? [] : ["--omit=dev"])]);
-  if (!result.ok) refuse(`npm ci failed: ${lastLine(result.output)}; run it by hand in ${root} to see why`);
+  if (!result.ok) refuse(`npm ci failed: ${npmReason(result.output)}; run it by hand in ${root} to see why`);
   writeFileSync(stamp, `${wanted}\n${development ? "all" : "production"}\n`);
 }
 
@@ -195,6 +195,15 @@ export function codeOf(error) {
 /** @param {unknown} error */
 export function messageOf(error) {
   return error instanceof Error ? error.message : String(error);
+}
+
+/**
+ * What npm says is wrong. It stands before what it says of its cause, of proxies and of its log.
+ * @param {string} output
+ */
+export function npmReason(output) {
+  const said = output.split("\n").flatMap((line) => /^npm (?:error|ERR!) (\S.*)$/.exec(line)?.[1] ?? []);
+  return said.find((line) => !/^(code|errno|syscall|path|dest) /.test(line)) ?? lastLine(output);
 }
 
 /** @param {string} output */
