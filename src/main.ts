@@ -94,12 +94,11 @@ const publish = command(program, "publish", "publish ports of a container, runni
   .argument("<container>", "the container: its name or id")
   .argument("[spec...]", specSyntax)
   .option("-P, --all", "publish every exposed port on a free one");
-// Only this command has so many options that they are worth loading for it alone.
-program.hook("preSubcommand", async (_, used) => {
-  if (used !== publish) return;
+// Only this command has so many options that they are worth loading for it alone; `pontoon help publish` shows them, too.
+if (process.argv.includes("publish")) {
   const { publishOptions } = await import("./cli/publish-options.js");
   for (const option of publishOptions()) publish.addOption(option);
-});
+}
 publish.action(async (container: string, specs: string[], given: unknown, self: Command) => {
   const flags = publishFlags(given);
   if (specs.length === 0 && !flags.all)

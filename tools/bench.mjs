@@ -4,19 +4,31 @@ import { requireDebianPackages, requirePlatform, requireRoot } from "./prepare.m
 
 /** @typedef {{about: string, packages: import("./prepare.mjs").WantedCommand[]}} Benchmark */
 
+/** What it takes to make hosts. */
+const hosts = [
+  { command: "nft", package: "nftables" },
+  { command: "ip", package: "iproute2" },
+  { command: "iptables", package: "iptables" },
+  { command: "dockerd", package: "docker.io" },
+  { command: "busybox", package: "busybox-static" },
+  { command: "nsenter", package: "util-linux" },
+  { command: "ps", package: "procps" },
+];
+/** What the shim is built with. */
+const compilers = [
+  { command: "gcc", package: "gcc" },
+  { command: "musl-gcc", package: "musl-tools" },
+];
+const curl = { command: "curl", package: "curl" };
+const dnsperf = { command: "dnsperf", package: "dnsperf" };
+
 /** @type {Record<string, Benchmark>} */
 const benchmarks = {
   dns: {
     about: "the resolver beside Docker's own, dnsmasq and aardvark-dns",
     packages: [
-      { command: "nft", package: "nftables" },
-      { command: "ip", package: "iproute2" },
-      { command: "iptables", package: "iptables" },
-      { command: "dockerd", package: "docker.io" },
-      { command: "busybox", package: "busybox-static" },
-      { command: "nsenter", package: "util-linux" },
-      { command: "ps", package: "procps" },
-      { command: "dnsperf", package: "dnsperf" },
+      ...hosts,
+      dnsperf,
       { command: "dnsmasq", package: "dnsmasq-base" },
       { command: "aardvark-dns", package: "aardvark-dns" },
     ],
@@ -24,36 +36,18 @@ const benchmarks = {
   proxy: {
     about: "published ports beside Docker's own docker-proxy",
     packages: [
-      { command: "nft", package: "nftables" },
-      { command: "ip", package: "iproute2" },
+      ...hosts,
       { command: "ss", package: "iproute2" },
-      { command: "iptables", package: "iptables" },
-      { command: "dockerd", package: "docker.io" },
-      { command: "busybox", package: "busybox-static" },
-      { command: "nsenter", package: "util-linux" },
-      { command: "ps", package: "procps" },
-      { command: "curl", package: "curl" },
+      curl,
       { command: "wrk", package: "wrk" },
       { command: "iperf3", package: "iperf3" },
-      { command: "dnsperf", package: "dnsperf" },
-      { command: "gcc", package: "gcc" },
-      { command: "musl-gcc", package: "musl-tools" },
+      dnsperf,
+      ...compilers,
     ],
   },
   memory: {
     about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
-    packages: [
-      { command: "nft", package: "nftables" },
-      { command: "ip", package: "iproute2" },
-      { command: "iptables", package: "iptables" },
-      { command: "dockerd", package: "docker.io" },
-      { command: "busybox", package: "busybox-static" },
-      { command: "nsenter", package: "util-linux" },
-      { command: "ps", package: "procps" },
-      { command: "curl", package: "curl" },
-      { command: "gcc", package: "gcc" },
-      { command: "musl-gcc", package: "musl-tools" },
-    ],
+    packages: [...hosts, curl, ...compilers],
   },
 };
 

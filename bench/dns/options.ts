@@ -1,4 +1,4 @@
-import { namesIn, numbersIn, parseOptions } from "../lib/command-line.js";
+import { optionsReader } from "../lib/command-line.js";
 
 /** What can be measured, in the order in which it is. */
 export const measures = {
@@ -63,9 +63,4 @@ const quick: Options = {
 };
 
 /** Reads the command line. Throws a UsageError. */
-export function readOptions(args: readonly string[]): Options {
-  const numbers = ["rounds", "seconds", "starts", "changes"] as const;
-  const values = parseOptions(args, numbers);
-  const defaults = values["quick"] === true ? quick : thorough;
-  return { ...defaults, ...numbersIn(values, numbers), only: namesIn(values, all) };
-}
+export const readOptions = optionsReader(thorough, quick, ["rounds", "seconds", "starts", "changes"]);

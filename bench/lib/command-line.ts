@@ -6,10 +6,40 @@ export class UsageError extends Error {
 }
 
 /** What stood on a command line, by option. */
-export type Values = Readonly<Record<string, string | boolean | undefined>>;
+type Values = Readonly<Record<string, string | boolean | undefined>>;
 
-/** Reads `--only`, `--quick` and options that take a number. Throws a UsageError. */
-export function parseOptions(args: readonly string[], numbers: readonly string[]): Values {
+/** Fields of options that are numbers, such as `churnSeconds`: `--churn-seconds` on the command line. */
+type NumberOf<Options> = {
+  [Field in keyof Options]: Options[Field] extends number ? Field & string : never;
+}[keyof Options];
+
+/**
+ * Makes what reads a benchmark's command line: `--only`, `--quick`, and numbers. It throws a UsageError.
+ * @param thorough what is not given; its measures are all there are, in the order in which they are made
+ * @param quick the same with `--quick`
+ * @param numbers fields that can be given
+ */
+export function optionsReader<Options extends { readonly only: readonly string[] }>(
+  thorough: Options,
+  quick: Options,
+  numbers: readonly NumberOf<Options>[],
+): (args: readonly string[]) => Options {
+  return (args) => {
+    const values = parseOptions(args, numbers.map(optionOf));
+    const given = numbers.flatMap((field) => {
+      const text = values[optionOf(field)];
+      return typeof text === "string" ? [[field, wholeNumber(optionOf(field), text)] as const] : [];
+    });
+    const defaults = values["quick"] === true ? quick : thorough;
+    return { ...defaults, ...Object.fromEntries(given), only: namesIn(values, thorough.only) };
+  };
+}
+
+function optionOf(field: string): string {
+  return field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+}
+
+function parseOptions(args: readonly string[], numbers: readonly string[]): Values {
   const options: NonNullable<ParseArgsConfig["options"]> = { only: { type: "string" }, quick: { type: "boolean" } };
   for (const name of numbers) options[name] = { type: "string" };
   try {
@@ -19,19 +49,10 @@ export function parseOptions(args: readonly string[], numbers: readonly string[]
   }
 }
 
-/** The numbers that were given. Throws a UsageError. */
-export function numbersIn<Name extends string>(values: Values, names: readonly Name[]): Partial<Record<Name, number>> {
-  const given = names.flatMap((name) =>
-    typeof values[name] === "string" ? [[name, wholeNumber(name, values[name])] as const] : [],
-  );
-  return Object.fromEntries(given) as Partial<Record<Name, number>>;
-}
-
-/** The measures that `--only` names, all without it, in the order in which they are made. Throws a UsageError. */
-export function namesIn<Name extends string>({ only }: Values, all: readonly Name[]): readonly Name[] {
+function namesIn({ only }: Values, all: readonly string[]): readonly string[] {
   if (typeof only !== "string") return all;
   const wanted = only.split(",");
-  const unknown = wanted.find((name) => !(all as readonly string[]).includes(name));
+  const unknown = wanted.find((name) => !all.includes(name));
   if (unknown !== undefined)
     throw new UsageError(`--only knows no measure called ${JSON.stringify(unknown)}; there are ${all.join(", ")}`);
   return all.filter((name) => wanted.includes(name));

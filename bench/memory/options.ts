@@ -1,4 +1,4 @@
-import { namesIn, numbersIn, parseOptions } from "../lib/command-line.js";
+import { optionsReader } from "../lib/command-line.js";
 
 /** What can be measured, in the order in which it is. */
 export const measures = {
@@ -32,9 +32,4 @@ const thorough: MemoryOptions = { only: all, rounds: 3, seconds: 60, containers:
 const quick: MemoryOptions = { ...thorough, rounds: 1, seconds: 20, commands: 10 };
 
 /** Reads the command line. Throws a UsageError. */
-export function readOptions(args: readonly string[]): MemoryOptions {
-  const numbers = ["rounds", "seconds", "containers", "commands"] as const;
-  const values = parseOptions(args, numbers);
-  const defaults = values["quick"] === true ? quick : thorough;
-  return { ...defaults, ...numbersIn(values, numbers), only: namesIn(values, all) };
-}
+export const readOptions = optionsReader(thorough, quick, ["rounds", "seconds", "containers", "commands"]);

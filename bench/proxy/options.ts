@@ -1,4 +1,4 @@
-import { namesIn, numbersIn, parseOptions } from "../lib/command-line.js";
+import { optionsReader } from "../lib/command-line.js";
 
 /** What can be measured, in the order in which it is. */
 export const measures = {
@@ -65,10 +65,11 @@ const quick: ProxyOptions = {
 };
 
 /** Reads the command line. Throws a UsageError. */
-export function readOptions(args: readonly string[]): ProxyOptions {
-  const numbers = ["rounds", "seconds", "ports", "range", "connections", "churn-seconds"] as const;
-  const values = parseOptions(args, numbers);
-  const { "churn-seconds": churnSeconds, ...given } = numbersIn(values, numbers);
-  const defaults = values["quick"] === true ? quick : thorough;
-  return { ...defaults, ...given, ...(churnSeconds === undefined ? {} : { churnSeconds }), only: namesIn(values, all) };
-}
+export const readOptions = optionsReader(thorough, quick, [
+  "rounds",
+  "seconds",
+  "ports",
+  "range",
+  "connections",
+  "churnSeconds",
+]);

@@ -87,6 +87,13 @@ t.test("publish says what it published as docker port does", async (t) => {
   ]);
 });
 
+t.test("the options of publish are shown by either way of asking for help", async (t) => {
+  const { run } = await command(t, []);
+  const help = await run("publish", "--help");
+  t.match(help, { code: 0, out: /--proxy-protocol <version>[^]*--udp-idle <seconds>/, err: "" });
+  t.same(await run("help", "publish"), help);
+});
+
 t.test("unpublish says what is gone", async (t) => {
   const { run, asked } = await command(t, [web]);
   t.same(await run("unpublish", "web", "80"), { code: 0, out: "80/tcp -> 0.0.0.0:49154\n", err: "" });

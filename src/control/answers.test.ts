@@ -90,6 +90,26 @@ t.test("what the daemon answers is understood, and given back whole", (t) => {
   t.end();
 });
 
+t.test("an earlier daemon, which calls a counter otherwise, is understood until it is restarted", (t) => {
+  const counters = {
+    queries: 7,
+    local: 5,
+    cached: 0,
+    forwarded: 2,
+    bridged: 0,
+    failed: 1,
+    refused: 0,
+    tcpConnections: 0,
+  };
+  const earlier = { ...status, containers: [{ ...status.containers[0], counters }] };
+  t.same(statusAnswer(overTheWire(earlier)), overTheWire(earlier));
+  for (const missing of ["queries", "failed"]) {
+    const container = { ...status.containers[0], counters: { ...counters, [missing]: undefined } };
+    t.throws(() => statusAnswer(overTheWire({ ...status, containers: [container] })), { code: "INTERNAL" });
+  }
+  t.end();
+});
+
 t.test("what it never answers is told as such", (t) => {
   const wrong = [
     [statusAnswer, "/v1/status", [null, {}, [], { ...status, pid: "10" }, { ...status, containers: [{}] }]],

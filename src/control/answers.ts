@@ -13,8 +13,8 @@ import {
   type Fields,
   type Shape,
 } from "../../common/shape.js";
-import { counters, explanation, upstreamReport } from "../../dns/messages.js";
-import type { Explanation } from "../../dns/protocol.js";
+import { explanation, upstreamReport } from "../../dns/messages.js";
+import type { Counters, Explanation } from "../../dns/protocol.js";
 import type { RecordRow } from "../names/record-rows.js";
 import type { PortRow } from "../ports/contract.js";
 import type { ContainerStatus, NetworkStatus, Status } from "../status.js";
@@ -27,6 +27,18 @@ const list = (shape: Shape) => listOf(shape, Infinity);
 function of<Record>(fields: Fields<Record>): Shape {
   return record(fields);
 }
+
+/** People are shown two. Of the others earlier daemons, which may run until they are restarted, have one by another name. */
+const counters = of<Counters>({
+  queries: count,
+  failed: count,
+  local: optional(count),
+  cached: optional(count),
+  forwarded: optional(count),
+  dockerResolver: optional(count),
+  refused: optional(count),
+  tcpConnections: optional(count),
+});
 
 const server = {
   state: words,
