@@ -1,11 +1,12 @@
 import t, { type Test } from "tap";
+import { ECONNRESET } from "../../linux/constants.js";
 import { receivePacket, sendPacket } from "../../linux/packet-connection.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
 import { TimerWheel } from "../../linux/timer-wheel.js";
 import { BulkWorkers } from "./bulk-workers.js";
 import type { ToWorker } from "./bulk-protocol.js";
-import { sendAny } from "../../linux/stream.js";
+import { peek, sendAny } from "../../linux/stream.js";
 import { connected, type Peer } from "../testing/peer.js";
 import { TestProxy, until } from "../testing/proxy.js";
 
@@ -112,6 +113,23 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   t.same(asked, []);
   await bulk();
   t.same(asked, [1], "the next bulk has another started");
+  closeDescriptor(theirs);
+});
+
+t.test("a connection one of whose ends is lost is not given away", async (t) => {
+  const { workers, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, { kind: "ready" });
+  await until("it is ready", () => workers.size === 1);
+  const { client, service } = await connection();
+  await client.send(Buffer.alloc((4 << 20) - 100_000), () => service.read());
+  await until("it is through", () => (service.read(), service.length === (4 << 20) - 100_000));
+  sendAny(service.fd, Buffer.from("x")); // what tells the proxy, before it has read all
+  sendAny(client.fd, Buffer.alloc(200_000));
+  client.reset();
+  await until("it is over, or elsewhere", () => (service.read(), service.isOver || peek(theirs) > 0));
+  t.same([heard(theirs), service.ended, service.error], [[], false, ECONNRESET]);
   closeDescriptor(theirs);
 });
 

@@ -135,12 +135,12 @@ export class TcpConnection {
     return { client: stateOf(this.client), container: stateOf(this.container) };
   }
 
-  /** Whether it can be detached: it is open, and all bytes on the way are in memory and without an urgent mark. */
+  /** Whether it can be detached: it is open, neither end is lost, and all bytes on the way are in memory and without an urgent mark. */
   get isDetachable(): boolean {
     return (
       this.#phase === Phase.Open &&
       [this.client, this.container].every(
-        ({ pipe, needsCare, isUnsentUrgent }) => pipe === undefined && !needsCare && !isUnsentUrgent,
+        ({ pipe, needsCare, isUnsentUrgent, isLost }) => pipe === undefined && !needsCare && !isUnsentUrgent && !isLost,
       )
     );
   }
