@@ -133,6 +133,20 @@ t.test("a connection one of whose ends is lost is not given away", async (t) => 
   closeDescriptor(theirs);
 });
 
+t.test("a worker that does not get ready is let go after a minute, so that another can be started", async (t) => {
+  const { workers, asked, bulk, pass } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  pass(minute - 1000);
+  await bulk();
+  t.same(asked, [], "it may still get ready");
+  pass(2000);
+  t.equal(receivePacket(theirs), "closed");
+  await bulk();
+  t.same(asked, [1]);
+  closeDescriptor(theirs);
+});
+
 t.test("a worker more than is wanted ends", (t) => {
   const { workers } = start(t, { wanted: 1 });
   const pairs = [packetPair(), packetPair()] as const;

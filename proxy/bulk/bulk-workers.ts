@@ -11,7 +11,9 @@ import type { EndState, TcpConnection } from "../tcp/tcp-connection.js";
 const backlogAtMost = 64;
 /** Without a bulk connection for so long, workers are ended; ms. */
 const idleTime = 60_000;
-/** How long one may take to start, and how soon others may be asked for again, ms. */
+/** One that is not ready by then hangs, and would keep others from being started, ms. */
+const readyTime = 60_000;
+/** How long bulk waits for one to start, and how soon others may be asked for again, ms. */
 const startTime = 5000;
 const askedAgainAfter = 10_000;
 
@@ -73,6 +75,9 @@ export class BulkWorkers implements BulkTaker {
       }),
     };
     this.#workers.add(worker);
+    this.timers.schedule(readyTime, () => {
+      if (!worker.isReady) this.#letGo(worker);
+    });
     this.#endWhenIdle();
   }
 
@@ -82,10 +87,7 @@ export class BulkWorkers implements BulkTaker {
     const said = descriptors.length === 0 ? readFromWorker(message) : undefined;
     if (said?.kind === "ready") return this.#onReady(worker);
     const share = said && this.#shares.get(said.publication);
-    if (said === undefined || (share && said.ended > share.openAt(worker))) {
-      worker.channel.close();
-      return this.#onGone(worker);
-    }
+    if (said === undefined || (share && said.ended > share.openAt(worker))) return this.#letGo(worker);
     share?.onProgress(worker, said);
     this.#endWhenIdle();
   }
@@ -94,6 +96,11 @@ export class BulkWorkers implements BulkTaker {
     worker.isReady = true;
     this.#start?.cancel();
     this.#start = undefined;
+  }
+
+  #letGo(worker: Worker): void {
+    worker.channel.close();
+    this.#onGone(worker);
   }
 
   #onGone(worker: Worker): void {
