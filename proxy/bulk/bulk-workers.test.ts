@@ -1,5 +1,8 @@
 import t, { type Test } from "tap";
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { ECONNRESET } from "../../linux/constants.js";
+import { duplicateDescriptor } from "../../linux/descriptors.js";
 import { receivePacket, sendPacket } from "../../linux/packet-connection.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
@@ -116,6 +119,71 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   closeDescriptor(theirs);
 });
 
+t.test("a worker that does not get ready is let go after a minute, so that another can be started", async (t) => {
+  const { workers, asked, bulk, pass } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  pass(minute - 1000);
+  await bulk();
+  t.same(asked, [], "it may still get ready");
+  pass(2000);
+  t.equal(receivePacket(theirs), "closed");
+  await bulk();
+  t.same(asked, [1]);
+  closeDescriptor(theirs);
+});
+
+t.test("a connection goes on when the worker it is about to be given to has just died", async (t) => {
+  const [ours, theirs] = packetPair();
+  let lives = true;
+  const die = () => {
+    if (lives) closeDescriptor(theirs);
+    lives = false;
+    return true;
+  };
+  // That is asked for the second worker right before the first is given the connection.
+  const { proxy, workers, asked, bulk } = start(t, { wanted: 2, canStart: die });
+  workers.add(ours);
+  say(theirs, { kind: "ready" });
+  await until("it is ready", () => workers.size === 1);
+  const one = await bulk();
+  t.same([lives, workers.size, asked], [false, 0, [1]]);
+  await moves(one, 5 << 20);
+  t.equal(proxy.report().connections, 1);
+});
+
+t.test("a connection goes on when no descriptor is left to give it away with", async (t) => {
+  const { workers, begin, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, { kind: "ready" });
+  await until("it is ready", () => workers.size === 1);
+  const one = await connection();
+  await moves(one, 3 << 20);
+  // Until the next message has to wait for the worker.
+  for (let count = messagesThatFit({ kind: "end", publication: 1 }); count >= 0; count--) begin().end();
+  const giveBack = takeDescriptors();
+  try {
+    await moves(one, 5 << 20);
+  } finally {
+    giveBack();
+  }
+  t.ok(heard(theirs).every(({ kind }) => kind === "end"));
+  closeDescriptor(theirs);
+});
+
+t.test("what a worker has not taken yet is reset when it dies", async (t) => {
+  const { workers, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, { kind: "ready" });
+  const one = await connection();
+  await until("it is given the connection", () => (move(one), peek(theirs) > 0));
+  closeDescriptor(theirs);
+  await until("it is over", () => (one.client.read(), one.client.isOver));
+  t.same([one.client.ended, one.client.error], [false, ECONNRESET], "what was cut off does not look complete");
+});
+
 t.test("a connection one of whose ends is lost is not given away", async (t) => {
   const { workers, connection } = start(t, { wanted: 1 });
   const [ours, theirs] = packetPair();
@@ -130,20 +198,6 @@ t.test("a connection one of whose ends is lost is not given away", async (t) => 
   client.reset();
   await until("it is over, or elsewhere", () => (service.read(), service.isOver || peek(theirs) > 0));
   t.same([heard(theirs), service.ended, service.error], [[], false, ECONNRESET]);
-  closeDescriptor(theirs);
-});
-
-t.test("a worker that does not get ready is let go after a minute, so that another can be started", async (t) => {
-  const { workers, asked, bulk, pass } = start(t, { wanted: 1 });
-  const [ours, theirs] = packetPair();
-  workers.add(ours);
-  pass(minute - 1000);
-  await bulk();
-  t.same(asked, [], "it may still get ready");
-  pass(2000);
-  t.equal(receivePacket(theirs), "closed");
-  await bulk();
-  t.same(asked, [1]);
   closeDescriptor(theirs);
 });
 
@@ -186,6 +240,8 @@ function start(t: Test, { wanted, canStart = () => true }: { wanted: number; can
     proxy,
     workers: workers!,
     asked,
+    /** Another publication. */
+    begin: () => workers!.begin(1000, () => undefined),
     /** Some time goes by. */
     pass: (ms: number) => {
       for (const end = now + ms; now < end; timers.turn(now)) now = Math.min(end, now + 1000);
@@ -222,6 +278,32 @@ async function moves(moving: Moving, bytes: number): Promise<void> {
 
 function say(fd: number, message: unknown): void {
   sendPacket(fd, Buffer.from(JSON.stringify(message)));
+}
+
+/** How many of them a worker may leave unread before one has to wait. */
+function messagesThatFit(message: ToWorker): number {
+  const pair = packetPair();
+  let count = 0;
+  while (sendPacket(pair[0], Buffer.from(JSON.stringify(message)))) count++;
+  pair.forEach(closeDescriptor);
+  return count;
+}
+
+/** Leaves this process no descriptor. @returns what gives them back */
+function takeDescriptors(): () => void {
+  const limit = (value: string) => execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${value}:`]);
+  const before = execFileSync("prlimit", ["--pid", String(process.pid), "--nofile", "--output=SOFT", "--noheadings"]);
+  const taken: number[] = [];
+  limit(String(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 1));
+  try {
+    for (;;) taken.push(duplicateDescriptor(0));
+  } catch {
+    // none is left
+  }
+  return () => {
+    taken.forEach(closeDescriptor);
+    limit(String(before).trim());
+  };
 }
 
 /** What a worker has been told since the last call; the connections it was given are closed. */
