@@ -8,11 +8,12 @@ import { closeDescriptor, packetPair } from "../../linux/socket.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
 import { TimerWheel } from "../../linux/timer-wheel.js";
 import { BulkWorkers } from "./bulk-workers.js";
-import type { ToWorker } from "./bulk-protocol.js";
+import { PROTOCOL, type ToWorker } from "./bulk-protocol.js";
 import { peek, sendAny } from "../../linux/stream.js";
 import { connected, type Peer } from "../testing/peer.js";
 import { TestProxy, until } from "../testing/proxy.js";
 
+const ready = { kind: "ready", protocol: PROTOCOL };
 const progress = { kind: "progress", publication: 1, ended: 0, bytesToContainer: 5, bytesToClients: 7 };
 const minute = 60_000;
 const block = Buffer.alloc(1 << 20, ".");
@@ -22,6 +23,7 @@ for (const [what, message] of [
   ["ends less than none", { ...progress, ended: -5 }],
   ["counts what is not a number", { ...progress, bytesToClients: null }],
   ["counts backwards", { ...progress, bytesToContainer: -1 }],
+  ["speaks another version of the protocol", { ...ready, protocol: PROTOCOL + 1 }],
   ["says something else", { kind: "take" }],
   ["says nothing at all", null],
 ] as const)
@@ -36,7 +38,7 @@ for (const [what, message] of [
     });
     const share = workers.begin(1000, () => t.fail("no connection has ended"));
     workers.add(ours);
-    say(theirs, { kind: "ready" });
+    say(theirs, ready);
     say(theirs, progress);
     await loop.until("progress is heard", () => share.counters.bytesToClients === 7);
     t.equal(workers.size, 1);
@@ -57,7 +59,7 @@ t.test("bulk goes on where it is until workers are ready, of which one set is st
   workers.add(ours);
   for (const each of moving) await moves(each, 5 << 20);
   t.same(heard(theirs), [], "one that is not ready is given nothing");
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   let given = 0;
   await until("it is given all", () => {
     moving.forEach(move);
@@ -97,7 +99,7 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   const { proxy, workers, asked, connection, bulk, pass } = start(t, { wanted: 1, canStart: () => canStart });
   const [ours, theirs] = packetPair();
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   await until("it is ready", () => workers.size === 1);
   pass(10 * minute);
   t.equal(workers.size, 1, "nobody would start another");
@@ -144,7 +146,7 @@ t.test("a connection goes on when the worker it is about to be given to has just
   // That is asked for the second worker right before the first is given the connection.
   const { proxy, workers, asked, bulk } = start(t, { wanted: 2, canStart: die });
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   await until("it is ready", () => workers.size === 1);
   const one = await bulk();
   t.same([lives, workers.size, asked], [false, 0, [1]]);
@@ -156,7 +158,7 @@ t.test("a connection goes on when no descriptor is left to give it away with", a
   const { workers, begin, connection } = start(t, { wanted: 1 });
   const [ours, theirs] = packetPair();
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   await until("it is ready", () => workers.size === 1);
   const one = await connection();
   await moves(one, 3 << 20);
@@ -176,7 +178,7 @@ t.test("what a worker has not taken yet is reset when it dies", async (t) => {
   const { workers, connection } = start(t, { wanted: 1 });
   const [ours, theirs] = packetPair();
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   const one = await connection();
   await until("it is given the connection", () => (move(one), peek(theirs) > 0));
   closeDescriptor(theirs);
@@ -188,7 +190,7 @@ t.test("a connection one of whose ends is lost is not given away", async (t) => 
   const { workers, connection } = start(t, { wanted: 1 });
   const [ours, theirs] = packetPair();
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   await until("it is ready", () => workers.size === 1);
   const { client, service } = await connection();
   await client.send(Buffer.alloc((4 << 20) - 100_000), () => service.read());
