@@ -51,6 +51,23 @@ function packet(fd: number): Packet {
 const isCloseOnExec = (fd: number) =>
   (parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, "utf8"))![1]!, 8) & O_CLOEXEC) !== 0;
 
+t.test("what a peer has said is heard, although it ended without having read everything", async (t) => {
+  const [a, b] = connection(t);
+  const loop = new TestLoop();
+  const heard: unknown[] = [];
+  let reason: string | undefined;
+  const channel = new PacketChannel<unknown, unknown>(loop.poller, a, {
+    onMessage: (message) => heard.push(message),
+    onClose: (why) => (reason = why),
+  });
+  channel.send("unread");
+  sendPacket(b, Buffer.from('"its last words"'));
+  closeDescriptor(b);
+  await loop.until("it is over", () => reason !== undefined);
+  t.same([heard, reason], [["its last words"], "closed"]);
+  loop.poller.close();
+});
+
 t.test("messages keep their boundaries and their order", (t) => {
   const [a, b] = connection(t);
   t.equal(receivePacket(b), undefined, "none waits");

@@ -2,6 +2,7 @@ import { addressOf, arena, bind, lastErrno, LinuxError } from "./ffi.js";
 import { CMSGHDR, IOVEC, MSGHDR } from "./layout.js";
 import {
   EAGAIN,
+  ECONNRESET,
   MSG_CMSG_CLOEXEC,
   MSG_CTRUNC,
   MSG_DONTWAIT,
@@ -69,6 +70,8 @@ export function receivePacket(fd: number, allowLostDescriptors = false): Packet 
   if (length < 0) {
     const errno = lastErrno();
     if (errno === EAGAIN) return undefined;
+    // The other side has ended without having read all of ours. It is said once; what came before is still to be received.
+    if (errno === ECONNRESET) return receivePacket(fd, allowLostDescriptors);
     throw new LinuxError(errno, "recvmsg", "");
   }
   const descriptors = readRights(Number(header.readBigUInt64LE(MSGHDR.controlLength)));

@@ -59,11 +59,11 @@ function work(workers: number): void {
     process.exit(0),
   );
   dropPrivileges(user);
-  worker.begin();
   // While pontoon-proxy runs, it decides when connections end. A signal to all processes of a service is meant for it.
   process.on("SIGTERM", () => {
     if (worker.isOrphan) process.exit(0);
   });
+  worker.begin();
 }
 
 function exit(): void {

@@ -1,4 +1,4 @@
-import { clientAddress } from "./site.js";
+import { clientAddress, iperfIsFree } from "./site.js";
 import type { World } from "./world.js";
 
 export interface IperfLoad {
@@ -34,6 +34,7 @@ export async function runIperf(
     String(streams),
     "--json",
   ];
+  await iperfIsFree(world);
   const { stdout } = await world.run([...argv, ...(fromTarget ? ["--reverse"] : [])], {
     timeoutMs: seconds * 1000 + 30_000,
     reject: false,

@@ -14,10 +14,17 @@ export const clientAddress = "127.0.0.1";
 export async function worldWithTarget(undo: Undo): Promise<World> {
   const world = await World.start(undo);
   await world.helper<TargetPorts, object>(childProgram("target-child.js"), { inTarget: true }).call(targetPorts);
-  const isBound = async () =>
-    (await world.run(["ss", "-ltn", `sport = :${targetPorts.bulk}`], { inTarget: true })).stdout.includes("LISTEN");
-  await until(isBound, { timeoutMs: 20_000, what: "iperf3 listens" });
+  await iperfIsFree(world);
   return world;
+}
+
+/** After each test iperf3 closes its listener for a moment: a client that comes then is refused, or reset by whoever passes it on. */
+export async function iperfIsFree(world: World): Promise<void> {
+  const isFree = async () => {
+    const { stdout } = await world.run(["ss", "-tan", `sport = :${targetPorts.bulk}`], { inTarget: true });
+    return stdout.includes("LISTEN") && !/ESTAB|CLOSE-WAIT/.test(stdout);
+  };
+  await until(isFree, { timeoutMs: 20_000, what: "iperf3 waits for a client" });
 }
 
 /** One of those that take turns, and where it has published the target's services. */

@@ -1,5 +1,11 @@
 // What pontoon-proxy and its bulk workers say to each other, over a SOCK_SEQPACKET pair.
 
+/**
+ * Version of it. During an upgrade a daemon may start workers from files that are newer than it and its pontoon-proxy are, and
+ * a connection given to one that does not understand would be lost.
+ */
+export const PROTOCOL = 1;
+
 /** One end of a connection at the time it is handed over; `unsent` in base64. */
 export interface EndRecord {
   readonly ended: boolean;
@@ -30,4 +36,4 @@ export interface Progress {
 }
 
 /** A worker says once that it is ready: what it were given before would wait for its start. */
-export type FromWorker = { readonly kind: "ready" } | Progress;
+export type FromWorker = { readonly kind: "ready"; readonly protocol: typeof PROTOCOL } | Progress;

@@ -1,7 +1,7 @@
 import { PacketChannel } from "../../linux/packet-channel.js";
 import type { Reactor } from "../../linux/reactor.js";
 import type { Timer } from "../../linux/timer-wheel.js";
-import type { EndRecord, FromWorker } from "./bulk-protocol.js";
+import { PROTOCOL, type EndRecord, type FromWorker } from "./bulk-protocol.js";
 import { readToWorker } from "./bulk-messages.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import type { Pipes } from "../tcp/pipes.js";
@@ -37,7 +37,7 @@ export class BulkWorker {
 
   /** Says that it can be given connections. */
   begin(): void {
-    this.#channel.send({ kind: "ready" });
+    this.#channel.send({ kind: "ready", protocol: PROTOCOL });
   }
 
   /** Nobody steers it any more. */

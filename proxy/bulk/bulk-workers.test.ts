@@ -1,14 +1,19 @@
 import t, { type Test } from "tap";
+import { execFileSync } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { ECONNRESET } from "../../linux/constants.js";
+import { duplicateDescriptor } from "../../linux/descriptors.js";
 import { receivePacket, sendPacket } from "../../linux/packet-connection.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
 import { TimerWheel } from "../../linux/timer-wheel.js";
 import { BulkWorkers } from "./bulk-workers.js";
-import type { ToWorker } from "./bulk-protocol.js";
-import { sendAny } from "../../linux/stream.js";
+import { PROTOCOL, type ToWorker } from "./bulk-protocol.js";
+import { peek, sendAny } from "../../linux/stream.js";
 import { connected, type Peer } from "../testing/peer.js";
 import { TestProxy, until } from "../testing/proxy.js";
 
+const ready = { kind: "ready", protocol: PROTOCOL };
 const progress = { kind: "progress", publication: 1, ended: 0, bytesToContainer: 5, bytesToClients: 7 };
 const minute = 60_000;
 const block = Buffer.alloc(1 << 20, ".");
@@ -18,6 +23,7 @@ for (const [what, message] of [
   ["ends less than none", { ...progress, ended: -5 }],
   ["counts what is not a number", { ...progress, bytesToClients: null }],
   ["counts backwards", { ...progress, bytesToContainer: -1 }],
+  ["speaks another version of the protocol", { ...ready, protocol: PROTOCOL + 1 }],
   ["says something else", { kind: "take" }],
   ["says nothing at all", null],
 ] as const)
@@ -32,7 +38,7 @@ for (const [what, message] of [
     });
     const share = workers.begin(1000, () => t.fail("no connection has ended"));
     workers.add(ours);
-    say(theirs, { kind: "ready" });
+    say(theirs, ready);
     say(theirs, progress);
     await loop.until("progress is heard", () => share.counters.bytesToClients === 7);
     t.equal(workers.size, 1);
@@ -53,7 +59,7 @@ t.test("bulk goes on where it is until workers are ready, of which one set is st
   workers.add(ours);
   for (const each of moving) await moves(each, 5 << 20);
   t.same(heard(theirs), [], "one that is not ready is given nothing");
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   let given = 0;
   await until("it is given all", () => {
     moving.forEach(move);
@@ -93,7 +99,7 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   const { proxy, workers, asked, connection, bulk, pass } = start(t, { wanted: 1, canStart: () => canStart });
   const [ours, theirs] = packetPair();
   workers.add(ours);
-  say(theirs, { kind: "ready" });
+  say(theirs, ready);
   await until("it is ready", () => workers.size === 1);
   pass(10 * minute);
   t.equal(workers.size, 1, "nobody would start another");
@@ -112,6 +118,88 @@ t.test("workers are ended after a minute without bulk, if others could be starte
   t.same(asked, []);
   await bulk();
   t.same(asked, [1], "the next bulk has another started");
+  closeDescriptor(theirs);
+});
+
+t.test("a worker that does not get ready is let go after a minute, so that another can be started", async (t) => {
+  const { workers, asked, bulk, pass } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  pass(minute - 1000);
+  await bulk();
+  t.same(asked, [], "it may still get ready");
+  pass(2000);
+  t.equal(receivePacket(theirs), "closed");
+  await bulk();
+  t.same(asked, [1]);
+  closeDescriptor(theirs);
+});
+
+t.test("a connection goes on when the worker it is about to be given to has just died", async (t) => {
+  const [ours, theirs] = packetPair();
+  let lives = true;
+  const die = () => {
+    if (lives) closeDescriptor(theirs);
+    lives = false;
+    return true;
+  };
+  // That is asked for the second worker right before the first is given the connection.
+  const { proxy, workers, asked, bulk } = start(t, { wanted: 2, canStart: die });
+  workers.add(ours);
+  say(theirs, ready);
+  await until("it is ready", () => workers.size === 1);
+  const one = await bulk();
+  t.same([lives, workers.size, asked], [false, 0, [1]]);
+  await moves(one, 5 << 20);
+  t.equal(proxy.report().connections, 1);
+});
+
+t.test("a connection goes on when no descriptor is left to give it away with", async (t) => {
+  const { workers, begin, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, ready);
+  await until("it is ready", () => workers.size === 1);
+  const one = await connection();
+  await moves(one, 3 << 20);
+  // Until the next message has to wait for the worker.
+  for (let count = messagesThatFit({ kind: "end", publication: 1 }); count >= 0; count--) begin().end();
+  const giveBack = takeDescriptors();
+  try {
+    await moves(one, 5 << 20);
+  } finally {
+    giveBack();
+  }
+  t.ok(heard(theirs).every(({ kind }) => kind === "end"));
+  closeDescriptor(theirs);
+});
+
+t.test("what a worker has not taken yet is reset when it dies", async (t) => {
+  const { workers, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, ready);
+  const one = await connection();
+  await until("it is given the connection", () => (move(one), peek(theirs) > 0));
+  closeDescriptor(theirs);
+  await until("it is over", () => (one.client.read(), one.client.isOver));
+  t.same([one.client.ended, one.client.error], [false, ECONNRESET], "what was cut off does not look complete");
+});
+
+t.test("a connection one of whose ends is lost is not given away", async (t) => {
+  const { workers, connection } = start(t, { wanted: 1 });
+  const [ours, theirs] = packetPair();
+  workers.add(ours);
+  say(theirs, ready);
+  await until("it is ready", () => workers.size === 1);
+  const { client, service } = await connection();
+  await client.send(Buffer.alloc((4 << 20) - 100_000), () => service.read());
+  await until("it is through", () => (service.read(), service.length === (4 << 20) - 100_000));
+  sendAny(service.fd, Buffer.from("x")); // what tells the proxy, before it has read all
+  sendAny(client.fd, Buffer.alloc(200_000));
+  client.reset();
+  await until("it is over, or elsewhere", () => (service.read(), service.isOver || peek(theirs) > 0));
+  t.same([heard(theirs), service.ended, service.error], [[], false, ECONNRESET]);
   closeDescriptor(theirs);
 });
 
@@ -154,6 +242,8 @@ function start(t: Test, { wanted, canStart = () => true }: { wanted: number; can
     proxy,
     workers: workers!,
     asked,
+    /** Another publication. */
+    begin: () => workers!.begin(1000, () => undefined),
     /** Some time goes by. */
     pass: (ms: number) => {
       for (const end = now + ms; now < end; timers.turn(now)) now = Math.min(end, now + 1000);
@@ -190,6 +280,32 @@ async function moves(moving: Moving, bytes: number): Promise<void> {
 
 function say(fd: number, message: unknown): void {
   sendPacket(fd, Buffer.from(JSON.stringify(message)));
+}
+
+/** How many of them a worker may leave unread before one has to wait. */
+function messagesThatFit(message: ToWorker): number {
+  const pair = packetPair();
+  let count = 0;
+  while (sendPacket(pair[0], Buffer.from(JSON.stringify(message)))) count++;
+  pair.forEach(closeDescriptor);
+  return count;
+}
+
+/** Leaves this process no descriptor. @returns what gives them back */
+function takeDescriptors(): () => void {
+  const limit = (value: string) => execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${value}:`]);
+  const before = execFileSync("prlimit", ["--pid", String(process.pid), "--nofile", "--output=SOFT", "--noheadings"]);
+  const taken: number[] = [];
+  limit(String(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 1));
+  try {
+    for (;;) taken.push(duplicateDescriptor(0));
+  } catch {
+    // none is left
+  }
+  return () => {
+    taken.forEach(closeDescriptor);
+    limit(String(before).trim());
+  };
 }
 
 /** What a worker has been told since the last call; the connections it was given are closed. */

@@ -1,6 +1,7 @@
+import { LinuxError } from "../../linux/ffi.js";
 import { PacketChannel } from "../../linux/packet-channel.js";
 import type { Poller } from "../../linux/poller.js";
-import { closeDescriptor } from "../../linux/socket.js";
+import { closeDescriptor, setReset } from "../../linux/socket.js";
 import type { Timer, TimerWheel } from "../../linux/timer-wheel.js";
 import type { BulkTaker, HandedOver, Taken } from "../tcp/bulk.js";
 import type { EndRecord, Progress, ToWorker } from "./bulk-protocol.js";
@@ -11,7 +12,9 @@ import type { EndState, TcpConnection } from "../tcp/tcp-connection.js";
 const backlogAtMost = 64;
 /** Without a bulk connection for so long, workers are ended; ms. */
 const idleTime = 60_000;
-/** How long one may take to start, and how soon others may be asked for again, ms. */
+/** One that is not ready by then hangs, and would keep others from being started, ms. */
+const readyTime = 60_000;
+/** How long bulk waits for one to start, and how soon others may be asked for again, ms. */
 const startTime = 5000;
 const askedAgainAfter = 10_000;
 
@@ -73,6 +76,9 @@ export class BulkWorkers implements BulkTaker {
       }),
     };
     this.#workers.add(worker);
+    this.timers.schedule(readyTime, () => {
+      if (!worker.isReady) this.#letGo(worker);
+    });
     this.#endWhenIdle();
   }
 
@@ -82,10 +88,7 @@ export class BulkWorkers implements BulkTaker {
     const said = descriptors.length === 0 ? readFromWorker(message) : undefined;
     if (said?.kind === "ready") return this.#onReady(worker);
     const share = said && this.#shares.get(said.publication);
-    if (said === undefined || (share && said.ended > share.openAt(worker))) {
-      worker.channel.close();
-      return this.#onGone(worker);
-    }
+    if (said === undefined || (share && said.ended > share.openAt(worker))) return this.#letGo(worker);
     share?.onProgress(worker, said);
     this.#endWhenIdle();
   }
@@ -94,6 +97,11 @@ export class BulkWorkers implements BulkTaker {
     worker.isReady = true;
     this.#start?.cancel();
     this.#start = undefined;
+  }
+
+  #letGo(worker: Worker): void {
+    worker.channel.close();
+    this.#onGone(worker);
   }
 
   #onGone(worker: Worker): void {
@@ -177,23 +185,38 @@ class Share implements HandedOver {
   take(connection: TcpConnection): Taken {
     const worker = this.workers.pick();
     if (typeof worker === "string") return worker;
-    const { client, container, to } = connection;
-    const state = connection.detach();
+    const descriptors = [connection.client.fd, connection.container.fd];
+    // Should the worker die, also before it has read this, what is cut off must not look complete.
+    for (const fd of descriptors) setReset(fd, true);
+    if (!this.#send(worker, connection, descriptors)) {
+      for (const fd of descriptors) setReset(fd, false);
+      return worker.channel.isOpen ? "no" : this.take(connection);
+    }
+    connection.detach();
     this.#add(worker, 1);
-    worker.channel.send(
-      {
-        kind: "take",
-        publication: this.id,
-        halfClosedIdleMs: this.halfClosedIdleMs,
-        to,
-        client: recordOf(state.client),
-        container: recordOf(state.container),
-      },
-      [client.fd, container.fd],
-    );
-    closeDescriptor(client.fd);
-    closeDescriptor(container.fd);
+    descriptors.forEach(closeDescriptor);
     return "taken";
+  }
+
+  /** @returns false when nothing was sent: the worker has just ended, or there is no descriptor to keep ours with until it reads */
+  #send(worker: Worker, { client, container, to }: TcpConnection, descriptors: readonly number[]): boolean {
+    try {
+      worker.channel.send(
+        {
+          kind: "take",
+          publication: this.id,
+          halfClosedIdleMs: this.halfClosedIdleMs,
+          to,
+          client: recordOf(client),
+          container: recordOf(container),
+        },
+        descriptors,
+      );
+    } catch (error) {
+      if (!(error instanceof LinuxError)) throw error;
+      return false;
+    }
+    return worker.channel.isOpen; // of one that has ended, its connections are gone already
   }
 
   /** They count until their workers say that they are over. */

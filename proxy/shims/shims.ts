@@ -288,9 +288,7 @@ function ownerText(protocol: Protocol, { container, containerPort, source }: Pub
 function receive(fd: number): Packet | "closed" | undefined {
   try {
     return receivePacket(fd);
-  } catch (error) {
-    // A shim that ends without having read our answer; what it said before has not been lost.
-    if (errorCode(error) === "ECONNRESET") return receive(fd);
+  } catch {
     return "closed"; // longer than any message of a shim, or its descriptors exceed our limit
   }
 }

@@ -116,31 +116,28 @@ export class TcpConnection {
     this.container.token = this.owner.poller.add(this.container.fd, watched, this.container);
   }
 
-  /** Goes on with a connection that another process began. */
+  /** Goes on with a connection that another process began, and whose sockets are reset when the last process that has them closes them. */
   adopt(client: EndState, container: EndState): void {
     Object.assign(this.client, client);
     Object.assign(this.container, container);
     this.#probe();
     this.#phase = Phase.Open;
-    // Should this process die, what is cut off must not look complete.
-    for (const end of [this.client, this.container]) setReset(end.fd, true);
     this.#resetsOnClose = true;
     for (const end of [this.client, this.container]) end.token = this.owner.poller.add(end.fd, watched, end);
   }
 
-  /** Lets go of both descriptors without closing them, for another process to go on. Nothing may be in a pipe. */
-  detach(): { readonly client: EndState; readonly container: EndState } {
+  /** Lets go of both descriptors without closing them: another process goes on with them. Only if it is detachable. */
+  detach(): void {
     this.#phase = Phase.Over;
     for (const end of [this.client, this.container]) this.owner.poller.remove(end.fd, end.token);
-    return { client: stateOf(this.client), container: stateOf(this.container) };
   }
 
-  /** Whether it can be detached: it is open, and all bytes on the way are in memory and without an urgent mark. */
+  /** Whether it can be detached: it is open, neither end is lost, and all bytes on the way are in memory and without an urgent mark. */
   get isDetachable(): boolean {
     return (
       this.#phase === Phase.Open &&
       [this.client, this.container].every(
-        ({ pipe, needsCare, isUnsentUrgent }) => pipe === undefined && !needsCare && !isUnsentUrgent,
+        ({ pipe, needsCare, isUnsentUrgent, isLost }) => pipe === undefined && !needsCare && !isUnsentUrgent && !isLost,
       )
     );
   }
@@ -344,8 +341,4 @@ export class TcpConnection {
     }
     this.owner.onEnd(this);
   }
-}
-
-function stateOf({ ended, shut, unsent }: End): EndState {
-  return { ended, shut, unsent };
 }
