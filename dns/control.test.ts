@@ -4,20 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
-import { openPidfd } from "../linux/pidfd.js";
-import {
-  bindSocket,
-  bindUnix,
-  closeDescriptor,
-  connectUnix,
-  listenSocket,
-  localAddress,
-  packetSocket,
-  tcpSocket,
-  udpSocket,
-} from "../linux/socket.js";
+import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket, udpSocket } from "../linux/socket.js";
 import { openDescriptors, TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
+import { giveSandbox } from "./testing/served-sandbox.js";
 import { DnsServer } from "./server.js";
 import { PROTOCOL, type ToServer } from "./protocol.js";
 
@@ -69,29 +59,10 @@ class Bench {
       packet.descriptors.forEach(closeDescriptor);
   }
 
-  /** Has the server hold sockets for a sandbox. */
+  /** Has the server serve a sandbox. */
   serve(id: string): void {
-    const { server } = this;
-    server.putSandbox({
-      id,
-      container: id,
-      containerName: "web",
-      networks: [],
-      forwarding: { kind: "never" },
-      singleLabels: "deny",
-      sharesAnswers: false,
-      search: [],
-    });
-    const [udp, tcp] = [udpSocket(), tcpSocket()];
-    bindSocket(udp, { ip: "127.0.0.1", port: 0 });
-    server.giveSockets(id, {
-      pidfd: openPidfd(process.pid),
-      udp,
-      tcp,
-      dockerResolver: udpSocket(),
-      port: localAddress(udp).port,
-    });
-    server.serveAll();
+    giveSandbox(this.server, id);
+    this.server.serveAll();
   }
 
   get isGapOpen(): boolean {

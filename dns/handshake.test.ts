@@ -4,22 +4,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
-import { openPidfd } from "../linux/pidfd.js";
-import {
-  bindSocket,
-  bindUnix,
-  closeDescriptor,
-  connectUnix,
-  listenSocket,
-  localAddress,
-  packetSocket,
-  tcpSocket,
-  udpSocket,
-} from "../linux/socket.js";
+import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket } from "../linux/socket.js";
 import { TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
 import { DnsServer } from "./server.js";
 import { PROTOCOL } from "./protocol.js";
+import { giveSandbox } from "./testing/served-sandbox.js";
 
 t.test(
   "a server hands back what it holds to a daemon of any version, and drains when told to",
@@ -35,7 +25,7 @@ t.test(
     listenSocket(listener, 1);
     control.listen(listener);
     connectUnix(daemon, join(folder, "dns.sock"));
-    const port = serveSandbox(server, "c0ffee");
+    const port = giveSandbox(server, "c0ffee");
 
     const heard: { text: string; descriptors: number }[] = [];
     const hear = () => {
@@ -73,22 +63,3 @@ t.test(
     [listener, daemon].forEach(closeDescriptor);
   },
 );
-
-/** Has the server hold sockets for a sandbox. @returns their port */
-function serveSandbox(server: DnsServer, id: string): number {
-  server.putSandbox({
-    id,
-    container: id,
-    containerName: "web",
-    networks: [],
-    forwarding: { kind: "never" },
-    singleLabels: "deny",
-    sharesAnswers: false,
-    search: [],
-  });
-  const [udp, tcp] = [udpSocket(), tcpSocket()];
-  bindSocket(udp, { ip: "127.0.0.1", port: 0 });
-  const { port } = localAddress(udp);
-  server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, dockerResolver: udpSocket(), port });
-  return port;
-}

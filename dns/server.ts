@@ -56,13 +56,13 @@ export class DnsServer {
     readonly reactor: Pick<Reactor, "poller" | "timers">,
     private readonly events: ServerEvents,
   ) {
-    const { poller, timers: timers } = reactor;
+    const { poller, timers } = reactor;
     this.zones = new Zones((network) => this.#forgetAnswers(network));
     const fromHost = { ipv4: new HostSockets(poller, "ipv4"), ipv6: new HostSockets(poller, "ipv6") };
-    this.#outside = new Forwarder({ poller, timers: timers, health: this.#health }, fromHost, this.#cache);
+    this.#outside = new Forwarder({ poller, timers, health: this.#health }, fromHost, this.#cache);
     this.resolver = new Resolver(timers, this.#outside);
     this.#udp = new UdpService(poller, this.resolver, this.log, (sandbox) => this.#onHeartbeat(sandbox));
-    this.#tcp = new TcpService({ poller, timers: timers, resolver: this.resolver, log: this.log });
+    this.#tcp = new TcpService({ poller, timers, resolver: this.resolver, log: this.log });
     timers.schedule(heartbeatEvery, () => this.#beatAll());
   }
 

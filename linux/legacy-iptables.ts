@@ -35,8 +35,8 @@ export interface LegacyTableInfo {
 
 /** Which tables a process's network namespace has. Keeps the namespace alive until it is closed. */
 export class LegacyTables {
-  /** Undefined where the kernel has no such tables, or there is no such process. */
-  readonly #fd: number | undefined;
+  /** Undefined where the kernel has no such tables, or there is no such process; and when it is closed. */
+  #fd: number | undefined;
   readonly #names = Buffer.alloc(1024);
 
   /** @param netPath e.g. `/proc/4711/net` */
@@ -55,8 +55,10 @@ export class LegacyTables {
     return this.#names.toString("latin1", 0, bytesRead).split("\n").includes(table);
   }
 
+  /** Can be called twice. */
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
+    this.#fd = undefined;
   }
 }
 

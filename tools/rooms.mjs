@@ -61,7 +61,11 @@ export const rooms = {
     holds: "what tests of pontoon-dns share",
     imports: ["dns", ...dnsRooms, ...ground],
   },
-  "dns/fuzz": { files: ["dns/fuzz/**"], holds: "the mutation fuzzer", imports: [...dnsRooms, ...ground] },
+  "dns/fuzz": {
+    files: ["dns/fuzz/**"],
+    holds: "the mutation fuzzer",
+    imports: ["dns/testing", ...dnsRooms, ...ground],
+  },
   "dns/protocol": {
     files: ["dns/{protocol,messages}.ts"],
     holds: "what the daemon and pontoon-dns say to each other",

@@ -73,7 +73,7 @@ export class Attempt {
     private readonly sockets: ForwardingSockets,
     private readonly onEnd: (end: AttemptEnd) => void,
   ) {
-    const { health, timers: timers } = tools;
+    const { health, timers } = tools;
     health.asked(upstream);
     if (!this.#hasEdns || this.#edns.isPlain(timers.now())) this.#plain = "known";
     if (question.overTcp) {
@@ -104,7 +104,7 @@ export class Attempt {
   }
 
   #beginUdp(): void {
-    const { health, timers: timers } = this.tools;
+    const { health, timers } = this.tools;
     this.#askUdp(this.#plain ? "plain" : "edns");
     if (!this.#plain && !this.#edns.isProven)
       this.#timer = timers.schedule(health.patience * otherWayAfter, () => this.#tryPlain());

@@ -111,7 +111,7 @@ export class Forward {
   }
 
   #await(standing: Standing): void {
-    const { timers: timers, health } = this.tools;
+    const { timers, health } = this.tools;
     standing.passed = false;
     this.#begin(standing);
     this.#timers.add(timers.schedule(health.patience * EARLY, () => this.#askNextEarly(standing)));

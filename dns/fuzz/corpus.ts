@@ -1,4 +1,5 @@
 import dnsPacket, { type Answer } from "dns-packet";
+import { optRecord } from "../testing/opt-record.js";
 import type { Random } from "./random.js";
 
 // Good messages of every kind, to be spoilt.
@@ -36,13 +37,13 @@ export function goodQuery(random: Random): Buffer {
     dnsPacket.name.encode(random.pick(names)),
     numbers(random.pick(types), random.oneIn(20) ? 255 : 1),
   ]);
-  const opt = random.oneIn(2) ? optRecord(random) : Buffer.alloc(0);
+  const opt = random.oneIn(2) ? anyOpt(random) : Buffer.alloc(0);
   const flags = random.pick([0x0100, 0x0100, 0x0120, 0x0110, 0x0130, 0]);
   return Buffer.concat([numbers(random.below(65536), flags, 1, 0, 0, opt.length > 0 ? 1 : 0), question, opt]);
 }
 
 /** EDNS with options clients send: none, a cookie, a subnet, padding, a keep-alive, an unknown one. */
-function optRecord(random: Random): Buffer {
+function anyOpt(random: Random): Buffer {
   const option = (code: number, data: Buffer) => Buffer.concat([numbers(code, data.length), data]);
   const options = random.pick([
     () => Buffer.alloc(0),
@@ -68,16 +69,7 @@ export function goodReply(random: Random, query: Buffer, questionEnd: number): B
     ttl,
     data: { mname: "ns.example", rname: "admin.example", serial: 1, refresh: 2, retry: 3, expire: 4, minimum: ttl },
   };
-  const opt: Answer = {
-    type: "OPT",
-    name: ".",
-    udpPayloadSize: 1232,
-    extendedRcode: 0,
-    ednsVersion: 0,
-    flags: 0,
-    flag_do: false,
-    options: [],
-  };
+  const opt = optRecord();
   const addresses = (count: number): Answer[] =>
     Array.from({ length: count }, (_, index) => ({ type: "A", name, ttl, data: `192.0.2.${index & 255}` }));
   const sixes = (count: number): Answer[] =>

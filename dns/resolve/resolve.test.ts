@@ -1,4 +1,4 @@
-import dnsPacket, { type Answer } from "dns-packet";
+import dnsPacket from "dns-packet";
 import t, { type Test } from "tap";
 import { udpSocket } from "../../linux/socket.js";
 import { FORWARD_TIME } from "../forward/forward.js";
@@ -9,6 +9,7 @@ import { Resolver } from "./resolve.js";
 import type { Asked, Resolved } from "./resolved.js";
 import type { Sandbox } from "../sandbox.js";
 import { ForwarderBench, askedOf, knowing, packed, type Meaning } from "../testing/forwarder.js";
+import { optRecord } from "../testing/opt-record.js";
 import { FakeUpstream, deadUpstream, type TestLike } from "../testing/upstream.js";
 import { UdpChannel } from "../forward/udp-channel.js";
 
@@ -70,22 +71,12 @@ class Bench {
   }
 
   asked(name: string, { type = "A", edns = false }: Client = {}): Asked {
-    const opt: Answer = {
-      type: "OPT",
-      name: ".",
-      udpPayloadSize: 1232,
-      extendedRcode: 0,
-      ednsVersion: 0,
-      flags: 0,
-      flag_do: false,
-      options: [],
-    };
     const message = dnsPacket.encode({
       type: "query",
       id: 0xbeef,
       flags: dnsPacket.RECURSION_DESIRED,
       questions: [{ name, type }],
-      additionals: edns ? [opt] : [],
+      additionals: edns ? [optRecord()] : [],
     });
     const question = readQuery(message, 0, message.length);
     if (question.kind !== "question") throw new Error("not a question");
@@ -842,22 +833,12 @@ t.test("the addresses of a kept answer are given out in turn, over UDP and TCP",
 t.test("every bit and option of a question: what is passed on, and what is not", async (t) => {
   const bench = await Bench.start(t, { names: { "out.example": { a: ["10.0.0.9"], ttl: 60 } } });
   const ask = async (flags: number, options: object[] = []) => {
-    const opt = {
-      type: "OPT",
-      name: ".",
-      udpPayloadSize: 1232,
-      extendedRcode: 0,
-      ednsVersion: 0,
-      flags: 0,
-      flag_do: false,
-      options,
-    } as unknown as Answer;
     const message = dnsPacket.encode({
       type: "query",
       id: 0xbeef,
       flags,
       questions: [{ name: "out.example", type: "A" }],
-      additionals: options.length > 0 ? [opt] : [],
+      additionals: options.length > 0 ? [optRecord({ options })] : [],
     });
     const question = readQuery(message, 0, message.length);
     if (question.kind !== "question") throw new Error("not a question");

@@ -8,6 +8,7 @@ import type { SandboxRecord, Upstream } from "../protocol.js";
 import { CLASS, TYPE } from "../wire/query.js";
 import { SandboxPool } from "../forward/sandbox-pool.js";
 import { Sandbox } from "../sandbox.js";
+import { optRecord } from "./opt-record.js";
 import { FakeUpstream, type Received, type TestLike } from "./upstream.js";
 import { UpstreamHealth } from "../forward/upstreams.js";
 import { Zones } from "../table/zone.js";
@@ -33,10 +34,10 @@ export class ForwarderBench {
   readonly #sandboxes: Sandbox[] = [];
 
   constructor(t: TestLike) {
-    const { poller, timers: timers } = this.loop;
+    const { poller, timers } = this.loop;
     const ipv4 = new HostSockets(poller, "ipv4");
     this.forwarder = new Forwarder(
-      { poller, timers: timers, health: this.health },
+      { poller, timers, health: this.health },
       { ipv4, ipv6: new HostSockets(poller, "ipv6") },
       this.cache,
     );
@@ -146,16 +147,7 @@ export function packed(
             data: { mname: "ns", rname: "admin", serial: 1, refresh: 1, retry: 1, expire: 1, minimum: soa },
           },
         ];
-  const optional: Answer = {
-    type: "OPT",
-    name: ".",
-    udpPayloadSize: 1232,
-    extendedRcode: 0,
-    ednsVersion: 0,
-    flags: 0,
-    flag_do: false,
-    options: [],
-  };
+  const optional = optRecord();
   return dnsPacket.encode({
     type: "response",
     id: id ?? 0,

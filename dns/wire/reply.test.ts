@@ -6,6 +6,7 @@ import type { AnswerRecord } from "./records.js";
 import { recordsIn } from "./record-offsets.js";
 import { buildRefusal, buildReply, renderReply, udpLimit } from "./reply.js";
 import { storeReply, type StoredReply } from "./stored-reply.js";
+import { optRecord } from "../testing/opt-record.js";
 
 type Decoded = DecodedPacket & { rcode: string };
 
@@ -21,22 +22,12 @@ function ask({ name = "Web.Front", size, dnssecOk = false, flags = dnsPacket.REC
   message: Buffer;
   question: Question;
 } {
-  const edns: Answer = {
-    type: "OPT",
-    name: ".",
-    udpPayloadSize: size ?? 0,
-    extendedRcode: 0,
-    ednsVersion: 0,
-    flags: dnssecOk ? 0x8000 : 0,
-    flag_do: dnssecOk,
-    options: [],
-  };
   const message = dnsPacket.encode({
     type: "query",
     id: 0xbeef,
     flags,
     questions: [{ name, type: "A" }],
-    additionals: size === undefined ? [] : [edns],
+    additionals: size === undefined ? [] : [optRecord({ udpPayloadSize: size, dnssecOk })],
   });
   const question = readQuery(message, 0, message.length);
   if (question.kind !== "question") throw new Error(`not a question: ${JSON.stringify(question)}`);

@@ -4,6 +4,7 @@ import t from "tap";
 import { keyOfText } from "./name.js";
 import { TYPE } from "./query.js";
 import { addressesIn, buildQuery, storeReply, type StoredReply } from "./stored-reply.js";
+import { optRecord } from "../testing/opt-record.js";
 import { queryFor } from "../testing/upstream.js";
 
 interface Parts {
@@ -23,16 +24,7 @@ const soa = (ttl: number, minimum: number): Answer => ({
   data: { mname: "ns.example", rname: "admin.example", serial: 1, refresh: 2, retry: 3, expire: 4, minimum },
 });
 const server = (ttl: number): Answer => ({ type: "NS", name: "example", ttl, data: "ns.example" });
-const opt: Answer = {
-  type: "OPT",
-  name: ".",
-  udpPayloadSize: 4096,
-  extendedRcode: 0,
-  ednsVersion: 0,
-  flags: 0,
-  flag_do: false,
-  options: [],
-};
+const opt = optRecord({ udpPayloadSize: 4096 });
 const NXDOMAIN = 3;
 const TC = 0x0200;
 

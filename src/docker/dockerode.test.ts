@@ -14,3 +14,9 @@ t.test("dockerode comes without gRPC and without a client of ssh", (t) => {
   );
   t.end();
 });
+
+t.test("dockerode is loaded, too, when it does without what is left out", (t) => {
+  const leftOut = { dockerode: ["a-module-that-is-not-there"], "a-library-that-is-not-there": ["ssh2"] };
+  t.equal(loadDockerode(leftOut), loadDockerode());
+  t.end();
+});

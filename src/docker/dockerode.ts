@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import type Dockerode from "dockerode";
+import { errorCode } from "../../common/errors.js";
 
 /**
  * What the library loads and we never use: gRPC, which it builds images with, and a client of ssh, for which we start the
@@ -10,17 +11,35 @@ const unused = {
   "docker-modem": ["ssh2"],
 } as const;
 
-/** Loads the library, with nothing in the place of what is not used. Whoever else requires those gets nothing, too. */
-export function loadDockerode(): typeof Dockerode {
-  let require = createRequire(import.meta.url);
-  for (const [library, modules] of Object.entries(unused)) {
-    require = createRequire(require.resolve(library));
-    for (const name of modules) leaveOut(require, require.resolve(name));
+/**
+ * Loads the library, with nothing in the place of what is not used. Whoever else requires those gets nothing, too. What a
+ * version of the library does without is passed over.
+ * @param leftOut modules, by the library that requires them; each library is required by the one before it
+ */
+export function loadDockerode(leftOut: Readonly<Record<string, readonly string[]>> = unused): typeof Dockerode {
+  const own = createRequire(import.meta.url);
+  let require = own;
+  for (const [library, modules] of Object.entries(leftOut)) {
+    const entry = placeOf(require, library);
+    if (entry === undefined) break;
+    require = createRequire(entry);
+    for (const name of modules) leaveOut(require, name);
   }
-  return require("dockerode") as typeof Dockerode;
+  return own("dockerode") as typeof Dockerode;
 }
 
-function leaveOut(require: NodeJS.Require, filename: string): void {
+function leaveOut(require: NodeJS.Require, name: string): void {
+  const filename = placeOf(require, name);
+  if (filename === undefined) return;
   const empty: Partial<NodeJS.Module> = { id: filename, filename, loaded: true, exports: {}, children: [], paths: [] };
   require.cache[filename] ??= empty as NodeJS.Module;
+}
+
+function placeOf(require: NodeJS.Require, name: string): string | undefined {
+  try {
+    return require.resolve(name);
+  } catch (error) {
+    if (errorCode(error) === "MODULE_NOT_FOUND") return undefined;
+    throw error;
+  }
 }

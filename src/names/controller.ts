@@ -1,13 +1,12 @@
 import type { Logger } from "pino";
 import type { Explanation, Gap, Report, ToDaemon } from "../../dns/protocol.js";
-import type { ForwardingSettings } from "../docker/upstreams.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
-import type { Container } from "../inventory/types.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
-import { decide, type Decision } from "./records.js";
+import { Decisions, type ForwardingSettingsOf } from "./decisions.js";
+import type { Decision } from "./records.js";
 import type { DnsState } from "./dns-state.js";
 import { GapKeeper } from "./gap.js";
 import { QueryLog } from "./query-log.js";
@@ -53,16 +52,13 @@ type State =
   /** Nothing is taken over any more. */
   | { readonly kind: "ending"; readonly isComplete: boolean };
 
-/** Finds out whom to forward to for a container; may read files. */
-export type ForwardingSettingsOf = (container: Container) => Promise<ForwardingSettings>;
-
 /**
  * The resolver role: from the inventory to what pontoon-dns knows and to which namespaces are taken over.
  * Decides nothing about names itself; that is the server's.
  */
 export class DnsController {
-  readonly decisions = new Map<string, Decision>();
   readonly answering = new Set<string>();
+  readonly #decisions: Decisions;
   readonly #mirror = new TableMirror();
   readonly #client: ServerClient<DnsLanguage>;
   readonly takeovers: Takeovers;
@@ -81,10 +77,14 @@ export class DnsController {
   constructor(
     poller: Poller,
     private readonly inventory: Inventory,
-    private readonly forwardingSettingsOf: ForwardingSettingsOf,
+    forwardingSettingsOf: ForwardingSettingsOf,
     private options: DnsControllerOptions,
     private readonly log: Logger,
   ) {
+    this.#decisions = new Decisions(inventory, forwardingSettingsOf, () => this.options, log, {
+      onLeft: (sandbox) => this.#letGo(sandbox),
+      onDecided: (decision) => this.#act(decision),
+    });
     this.#records = new TableRecords(inventory, this.#mirror);
     this.#queryLog = new QueryLog(log);
     this.#client = new ServerClient(
@@ -109,6 +109,11 @@ export class DnsController {
     this.#putSettings();
     this.setGap({ everywhere: true, networks: [] });
     inventory.onChange((change) => this.#reviewQueue.request(change));
+  }
+
+  /** By container. */
+  get decisions(): ReadonlyMap<string, Decision> {
+    return this.#decisions.all;
   }
 
   get server(): ServerState {
@@ -161,7 +166,7 @@ export class DnsController {
     if (this.#state.kind !== "listing") return; // meanwhile
     const { held } = this.#state;
     this.#state = { kind: "apart" };
-    for (const decision of this.decisions.values()) this.#act(decision);
+    this.#actOnAll();
     if (held) this.#connect(held);
   }
 
@@ -236,9 +241,7 @@ export class DnsController {
     if (!this.options.takeOver) return this.#isComplete;
     return (
       this.#state.kind === "connected" &&
-      [...this.decisions.values()].every(
-        (decision) => decision.kind !== "serve" || this.#isSettled(decision.sandbox.id),
-      )
+      [...this.#decisions.toServe()].every(({ sandbox }) => this.#isSettled(sandbox.id))
     );
   }
 
@@ -260,37 +263,13 @@ export class DnsController {
     const container = this.inventory.containers.get(id);
     const { defaultTtl } = this.options;
     for (const network of this.#records.reviewContainer(id, container, defaultTtl)) this.#reviewNetwork(network);
-    if (container) return this.#reviewSandbox(container);
-    this.#leave(id);
+    if (container) return this.#decisions.review(container);
+    this.#decisions.forget(id);
     return undefined;
   }
 
-  async #reviewSandbox(container: Container): Promise<void> {
-    try {
-      const outside = await this.forwardingSettingsOf(container);
-      const current = this.inventory.containers.get(container.id);
-      if (current !== container) return; // overtaken: the newer state is reviewed on its own
-      const decision = decide(this.inventory, container, outside, this.options);
-      const before = this.decisions.get(container.id);
-      if (before?.kind === "serve" && (decision.kind !== "serve" || decision.sandbox.id !== before.sandbox.id))
-        this.#letGo(before.sandbox.id);
-      if (
-        decision.kind === "leave" &&
-        decision.code !== undefined &&
-        (before?.kind !== "leave" || before.reason !== decision.reason)
-      )
-        this.log.warn(
-          { container: container.name, code: decision.code, reason: decision.reason },
-          "a container is left to Docker's resolver",
-        );
-      this.decisions.set(container.id, decision);
-      this.#act(decision);
-    } catch (error) {
-      this.log.warn(
-        { container: container.name, reason: describeError(error) },
-        "could not work out a container's resolver; left as it is",
-      );
-    }
+  #actOnAll(): void {
+    for (const decision of this.#decisions.toServe()) this.#act(decision);
   }
 
   #act(decision: Decision): void {
@@ -300,12 +279,6 @@ export class DnsController {
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
     // Not before a server is there, and has said what it holds from an earlier daemon.
     if (kind === "connected") this.takeovers.want(sandbox.id, { pid, container: sandbox.container });
-  }
-
-  #leave(container: string): void {
-    const decision = this.decisions.get(container);
-    this.decisions.delete(container);
-    if (decision?.kind === "serve") this.#letGo(decision.sandbox.id);
   }
 
   #letGo(sandbox: string): void {
@@ -326,8 +299,8 @@ export class DnsController {
 
   /** It was wanted again while it was being let go of: the server has forgotten it by now, record and all. */
   #wantedAgain(sandbox: string): void {
-    for (const decision of this.decisions.values()) {
-      if (decision.kind !== "serve" || decision.sandbox.id !== sandbox || this.takeovers.has(sandbox)) continue;
+    for (const decision of this.#decisions.toServe(sandbox)) {
+      if (this.takeovers.has(sandbox)) continue;
       this.#mirror.remove(`sandbox ${sandbox}`);
       this.#act(decision);
     }
@@ -347,14 +320,14 @@ export class DnsController {
 
   /** Sends the whole table, then the sockets: the server serves when it is told that nothing is missing. */
   #connect(held: readonly HeldSandbox[]): void {
-    this.takeovers.adopt(held, (sandbox, pid) => this.#pidOf(sandbox) === pid);
+    this.takeovers.adopt(held, (sandbox, pid) => this.#firstProcessOf(sandbox) === pid);
     if (this.#state.kind !== "ending") this.#state = { kind: "connected" };
     const known = new Set(held.filter(({ inherited }) => !inherited).map(({ sandbox }) => sandbox));
     const send = this.#client.send.bind(this.#client);
     this.#mirror.connect(send, () => {
       this.takeovers.connect(send, known);
       this.#client.synced({ kind: "synced" });
-      for (const decision of this.decisions.values()) this.#act(decision);
+      this.#actOnAll();
     });
   }
 
@@ -400,14 +373,12 @@ export class DnsController {
     const { failures } = this.takeovers;
     if (failures.size === 0) return;
     const now = performance.now();
-    for (const decision of this.decisions.values())
-      if (decision.kind === "serve" && (failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now)
-        this.#act(decision);
+    for (const decision of this.#decisions.toServe())
+      if ((failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now) this.#act(decision);
   }
 
-  #pidOf(sandbox: string): number | undefined {
-    for (const decision of this.decisions.values())
-      if (decision.kind === "serve" && decision.sandbox.id === sandbox) return decision.pid;
-    return undefined;
+  #firstProcessOf(sandbox: string): number | undefined {
+    const [decision] = this.#decisions.toServe(sandbox);
+    return decision?.pid;
   }
 }

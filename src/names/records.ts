@@ -6,13 +6,21 @@ import type { Container, Endpoint, Network } from "../inventory/types.js";
 
 /** What pontoon does about one container's resolver, and why. */
 export type Decision =
-  | { readonly kind: "serve"; readonly sandbox: SandboxRecord; readonly pid: number }
+  | ServeDecision
   /** Docker's resolver keeps it. */
   | {
       readonly kind: "leave";
       readonly reason: string;
       /** Of the error for which it is left (docs/errors.md), if it is one. */ readonly code?: string;
     };
+
+/** Pontoon answers in the container's sandbox. */
+export interface ServeDecision {
+  readonly kind: "serve";
+  readonly sandbox: SandboxRecord;
+  /** The container's first process. */
+  readonly pid: number;
+}
 
 /** Label that leaves a container's resolver to Docker when it says `off`. */
 const offLabel = "pontoon.dns";

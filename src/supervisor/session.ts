@@ -98,7 +98,7 @@ export class ServerLink<L extends Language> {
     this.#turns = setInterval(() => this.#turn(), turnEvery);
   }
 
-  /** Whether it is of this daemon's version; any other is spoken to in handshake only. */
+  /** Whether it is of this daemon's version; with any other there is only the handshake. */
   get isOurs(): boolean {
     return this.hello?.protocol === this.kind.protocol && this.hello.version === this.version;
   }
