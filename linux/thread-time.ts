@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { arena, bind, check } from "./ffi.js";
 
 const clockGettime = bind("int clock_gettime(int, void *)");
@@ -11,4 +12,17 @@ const time = arena(16); // struct timespec
 export function threadTime(): number {
   check(clockGettime(CLOCK_THREAD_CPUTIME_ID, time), "clock_gettime");
   return Number(time.readBigInt64LE(0)) * 1000 + Number(time.readBigInt64LE(8)) / 1e6;
+}
+
+/**
+ * How long the calling thread was ready to run while others had the processor, ms; 0 always on a kernel that does not tell
+ * (proc(5), schedstat; CONFIG_SCHED_INFO).
+ */
+export function threadWait(): number {
+  try {
+    const [, waited] = readFileSync("/proc/thread-self/schedstat", "latin1").split(" ");
+    return Number(waited) / 1e6;
+  } catch {
+    return 0;
+  }
 }

@@ -1,4 +1,5 @@
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { createHistogram } from "node:perf_hooks";
+import { threadWait } from "../linux/thread-time.js";
 
 const resolution = 1; // ms
 
@@ -9,13 +10,18 @@ export interface LoopDelay {
 }
 
 /**
- * Measures how long the event loop is held up, once a millisecond: too often to be done all the time.
+ * Measures how long the event loop is held up by the process's own work, once a millisecond: too often to be done all the
+ * time. What it waits for a processor that others use does not count.
  * @returns tells what was seen since the start
  */
 export function watchLoopDelay(): () => LoopDelay {
-  const delay = monitorEventLoopDelay({ resolution });
-  delay.enable();
-  // What is recorded is the time between two of its timers, which it takes even when nothing holds them up.
-  const beyond = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - resolution);
-  return () => ({ p99: beyond(delay.percentile(99)), max: beyond(delay.max) });
+  const held = createHistogram(); // µs
+  let [then, waitedThen] = [performance.now(), threadWait()];
+  setInterval(() => {
+    const [now, waited] = [performance.now(), threadWait()];
+    const microseconds = (now - then - resolution - (waited - waitedThen)) * 1000;
+    held.record(Math.max(1, Math.round(microseconds)));
+    [then, waitedThen] = [now, waited];
+  }, resolution).unref();
+  return () => ({ p99: held.percentile(99) / 1000, max: held.max / 1000 });
 }

@@ -198,7 +198,7 @@ export const rooms = {
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
-    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "common"],
+    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", ...ground],
   },
   "src/config": {
     files: ["src/config.ts"],

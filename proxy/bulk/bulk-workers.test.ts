@@ -1,10 +1,8 @@
 import t, { type Test } from "tap";
-import { execFileSync } from "node:child_process";
-import { readdirSync } from "node:fs";
 import { ECONNRESET } from "../../linux/constants.js";
-import { duplicateDescriptor } from "../../linux/descriptors.js";
 import { receivePacket, sendPacket } from "../../linux/packet-connection.js";
 import { closeDescriptor, packetPair } from "../../linux/socket.js";
+import { takeDescriptors } from "../../linux/testing/descriptors.js";
 import { openDescriptors, TestLoop } from "../../linux/testing/loop.js";
 import { TimerWheel } from "../../linux/timer-wheel.js";
 import { BulkWorkers } from "./bulk-workers.js";
@@ -289,23 +287,6 @@ function messagesThatFit(message: ToWorker): number {
   while (sendPacket(pair[0], Buffer.from(JSON.stringify(message)))) count++;
   pair.forEach(closeDescriptor);
   return count;
-}
-
-/** Leaves this process no descriptor. @returns what gives them back */
-function takeDescriptors(): () => void {
-  const limit = (value: string) => execFileSync("prlimit", ["--pid", String(process.pid), `--nofile=${value}:`]);
-  const before = execFileSync("prlimit", ["--pid", String(process.pid), "--nofile", "--output=SOFT", "--noheadings"]);
-  const taken: number[] = [];
-  limit(String(Math.max(...readdirSync("/proc/self/fd").map(Number)) + 1));
-  try {
-    for (;;) taken.push(duplicateDescriptor(0));
-  } catch {
-    // none is left
-  }
-  return () => {
-    taken.forEach(closeDescriptor);
-    limit(String(before).trim());
-  };
 }
 
 /** What a worker has been told since the last call; the connections it was given are closed. */

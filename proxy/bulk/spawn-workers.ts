@@ -11,14 +11,20 @@ export function workersWanted(): number {
   return Math.min(4, Math.max(1, Math.floor(availableParallelism() / 2)));
 }
 
+/** What becomes of a worker, with the reason. */
+export interface WorkerEvents {
+  onUnstartable(reason: string): void;
+  /** It has ended otherwise than by itself. */
+  onDeath(how: string): void;
+}
+
 /**
  * Starts a bulk worker in a session of its own: it finishes its connections when pontoon-proxy has ended. Called by the daemon,
  * which can start no program with capabilities from then on; pontoon-proxy can start none at all.
  * @param nodeFlags as pontoon-proxy has them
- * @param onDeath called when it ends otherwise than by itself
  * @returns the channel to it
  */
-export function spawnWorker(user: number, nodeFlags: readonly string[], onDeath: (how: string) => void): number {
+export function spawnWorker(user: number, nodeFlags: readonly string[], events: WorkerEvents): number {
   const [ours, theirs] = packetPair();
   try {
     confineWhatIsStarted();
@@ -28,8 +34,8 @@ export function spawnWorker(user: number, nodeFlags: readonly string[], onDeath:
       argv0: "pontoon-proxy-bulk",
       cwd: "/",
     });
-    child.on("error", (error) => onDeath(error.message));
-    child.on("exit", (code, signal) => code !== 0 && onDeath(signal ?? `exit code ${code}`));
+    child.on("error", (error) => events.onUnstartable(error.message));
+    child.on("exit", (code, signal) => code !== 0 && events.onDeath(signal ?? `exit code ${code}`));
     child.unref();
   } catch (error) {
     closeDescriptor(ours);

@@ -17,7 +17,7 @@ export class WorkerStarter {
 
   /** Only a process of root's can start one. @returns the channel to it, the caller's; undefined when none is started */
   start(): number | undefined {
-    const now = Date.now();
+    const now = performance.now();
     this.#workers = this.#workers.filter((at) => now - at < workersWithin);
     if (this.#workers.length >= workersAtMost) {
       if (!this.#lacksWorkers)
@@ -29,14 +29,21 @@ export class WorkerStarter {
     this.#workers.push(now);
     const { user, nodeFlags } = proxyServer;
     try {
-      return spawnWorker(user, nodeFlags, (how) => this.#onDeath(how));
+      return spawnWorker(user, nodeFlags, {
+        onUnstartable: (reason) => this.#cannotStart(reason),
+        onDeath: (reason) =>
+          this.log.warn({ reason }, "a bulk worker of pontoon-proxy has ended; what it carried was reset"),
+      });
     } catch (error) {
-      this.#onDeath(describeError(error));
+      this.#cannotStart(describeError(error));
       return undefined;
     }
   }
 
-  #onDeath(reason: string): void {
-    this.log.warn({ reason }, "a bulk worker of pontoon-proxy has ended; what it carried was reset");
+  #cannotStart(reason: string): void {
+    this.log.error(
+      { reason },
+      "a bulk worker of pontoon-proxy cannot be started: bulk is relayed among everything else",
+    );
   }
 }
