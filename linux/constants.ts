@@ -3,6 +3,7 @@
 export const EAGAIN = 11;
 export const EINTR = 4;
 export const ENXIO = 6;
+export const ENODEV = 19;
 export const EINVAL = 22;
 export const ENFILE = 23;
 export const EMFILE = 24;
