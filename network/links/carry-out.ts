@@ -1,0 +1,162 @@
+import { linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
+import { closeSync, fstatSync, openSync } from "node:fs";
+import { addAddress, addRoute, deleteAddress, deleteRoute } from "../../linux/netlink/rtnetlink/addresses.js";
+import {
+  changeLink,
+  deleteGroup,
+  deleteLink,
+  linkNamed,
+  newBridge,
+  newVeth,
+  type Link,
+} from "../../linux/netlink/rtnetlink/links.js";
+import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
+import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
+import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
+import { NetworkError } from "../errors.js";
+import type { RetiredEnd, Step } from "../plan/steps.js";
+import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
+import { inNamespaceOf } from "./look.js";
+
+/** Links that are to be deleted, which is done for all of them at once. A number nobody else is likely to have chosen. */
+export const retiredGroup = 0x706e;
+
+type StepOf<Kind extends Step["kind"]> = Step & { readonly kind: Kind };
+
+/** Carries out steps in the kernel. */
+export class Links {
+  /** @param host rtnetlink of the host's namespace */
+  constructor(private readonly host: Rtnetlink) {}
+
+  /** Throws NetlinkError, LinuxError or NetworkError. */
+  carryOut(step: Step): void {
+    switch (step.kind) {
+      case "make-namespace":
+        return this.#makeNamespace(step.sandbox);
+      case "link-namespace":
+        return linkNamespace(step.sandbox.path, step.sandbox.target!);
+      case "remove-namespace":
+        return removeNamedNamespace(step.path);
+      case "make-bridge":
+        return this.host.request(newBridge({ name: step.network.bridge, mac: step.network.mac }));
+      case "set-bridge":
+        return this.#setBridge(step.network);
+      case "add-bridge-address":
+        return this.host.request(addAddress(this.#link(step.bridge).index, step.address));
+      case "delete-link":
+        return this.host.request(deleteLink(step.link));
+      case "make-veth":
+        return this.#makeVeth(step.endpoint, step.sandbox);
+      case "set-inside":
+        return setInside(step);
+      case "attach":
+        return this.#attach(step);
+      case "retire":
+        return this.#retire(step.index, step.inside);
+    }
+  }
+
+  /** Deletes what was retired: some 20 ms, however many there are. */
+  deleteRetired(): void {
+    const [failure] = this.host.requestEach([deleteGroup(retiredGroup)]);
+    if (failure && failure.error.code !== "ENODEV") throw failure.error;
+  }
+
+  #makeNamespace({ path, hasIPv6 }: WantedSandbox): void {
+    makeNamedNamespace(path, () => {
+      if (!hasIPv6) for (const which of ["all", "default"]) setIPv6(which, false);
+      const rtnetlink = new Rtnetlink();
+      try {
+        rtnetlink.request(changeLink("lo", { isUp: true }));
+      } finally {
+        rtnetlink.close();
+      }
+    });
+  }
+
+  #setBridge(network: WantedNetwork): void {
+    const { bridge, mac, mtu, hasIPv6 } = network;
+    setIPv6(bridge, hasIPv6);
+    ignoreRouters(bridge);
+    this.host.request(changeLink(bridge, { alias: aliasOf.network(network), mac, mtu, isUp: true }));
+  }
+
+  #makeVeth({ hostLink, ifname, mac, mtu }: WantedEndpoint, { path, inode }: WantedSandbox): void {
+    // The peer is born inside, so that the host never has a link of that name.
+    const namespace = openSync(path, "r");
+    try {
+      requireInode(namespace, path, inode);
+      this.host.request(newVeth({ name: hostLink, mtu }, { name: ifname, mac, mtu, namespace }));
+    } finally {
+      closeSync(namespace);
+    }
+  }
+
+  /** IPv6 on the port of a bridge does nothing but slow the kernel down, more with each. */
+  #attach({ endpoint, bridge }: StepOf<"attach">): void {
+    const { hostLink, mtu } = endpoint;
+    setIPv6(hostLink, false);
+    const master = this.#link(bridge).index;
+    this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, isUp: true }));
+  }
+
+  #retire(index: number, inside: RetiredEnd | undefined): void {
+    this.host.request(
+      changeLink(index, { isUp: false, master: 0, group: retiredGroup }),
+      changeLink(index, { name: retiredName(index) }),
+    );
+    if (inside) retireInside(inside);
+  }
+
+  #link(name: string): Link {
+    const link = linkNamed(this.host, name);
+    if (link) return link;
+    throw new NetworkError("NO_LINK", name, `there is no link ${name} on this host`);
+  }
+}
+
+function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): void {
+  inNamespaceOf(sandbox, (rtnetlink) => {
+    const { ifname, mtu, mac } = endpoint;
+    const end = requireEnd(rtnetlink, sandbox, ifname);
+    if (endpoint.addresses.some(({ ip }) => ip.includes(":"))) setIPv6(ifname, true);
+    const { index } = end;
+    rtnetlink.request(
+      ...remove.rules.map(deleteRule),
+      ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
+      ...remove.addresses.map((address) => deleteAddress(index, address)),
+      changeLink(index, { isUp: true, mtu, mac }),
+      ...add.addresses.map((address) => addAddress(index, address)),
+      ...add.routes.map((route) => addRoute({ ...route, link: index })),
+      ...add.rules.map(addRule),
+    );
+  });
+}
+
+function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {
+  const end = linkNamed(rtnetlink, ifname);
+  if (end) return end;
+  throw new NetworkError("NO_LINK", ifname, `there is no link ${ifname} in sandbox ${name}`);
+}
+
+/** Out of the way of one that comes in its place: without name, addresses and routes. */
+function retireInside({ path, inode, index, rules }: RetiredEnd): void {
+  inNamespaceOf({ path, inode }, (rtnetlink) => {
+    const failures = rtnetlink.requestEach([
+      changeLink(index, { isUp: false }),
+      changeLink(index, { name: retiredName(index) }),
+      ...rules.map(deleteRule),
+    ]);
+    // Somebody may have been faster.
+    const failure = failures.find(({ error }) => error.code !== "ENODEV" && error.code !== "ENOENT");
+    if (failure) throw failure.error;
+  });
+}
+
+function requireInode(namespace: number, path: string, inode: number | undefined): void {
+  const found = fstatSync(namespace).ino;
+  if (inode !== undefined && found !== inode)
+    throw new NetworkError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
+}
+
+const retiredName = (index: number): string => `ptx${index}`;

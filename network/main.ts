@@ -1,0 +1,41 @@
+// The backend's thread: does all work in the kernel, so that the daemon's event loop never waits for it.
+import { parentPort } from "node:worker_threads";
+import { describeError } from "../common/errors.js";
+import { killAtStep } from "./fault.js";
+import type { FromBackend, ToBackend } from "./protocol.js";
+import { Work } from "./work.js";
+
+/** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one. */
+const deleteRetiredAfter = 50;
+
+const port = parentPort;
+if (!port) throw new Error("the backend runs in a thread of the daemon");
+let deletion: NodeJS.Timeout | undefined;
+
+const work = new Work({
+  ...killAtStep(process.env.PONTOON_KILL_AT_STEP),
+  onRetired: () => {
+    deletion ??= setTimeout(() => {
+      deletion = undefined;
+      tryTo("delete links", () => work.deleteRetired());
+    }, deleteRetiredAfter);
+  },
+});
+
+port.on("message", ({ id, request }: ToBackend) => {
+  let answer: FromBackend;
+  try {
+    answer = { kind: "outcome", id, outcome: work.do(request) };
+  } catch (error) {
+    answer = { kind: "fault", id, message: describeError(error) };
+  }
+  port.postMessage(answer);
+});
+
+function tryTo(what: string, act: () => void): void {
+  try {
+    act();
+  } catch (error) {
+    port!.postMessage({ kind: "warning", message: `${what}: ${describeError(error)}` } satisfies FromBackend);
+  }
+}

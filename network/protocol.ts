@@ -1,0 +1,51 @@
+import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
+import type { ObjectRef } from "./plan/steps.js";
+
+// What the daemon and the backend's thread say to each other.
+
+/** What is wanted otherwise from now on. */
+export interface Change {
+  readonly networks?: readonly WantedNetwork[];
+  readonly sandboxes?: readonly WantedSandbox[];
+  readonly endpoints?: readonly WantedEndpoint[];
+  /** Ids of what is not wanted any more. */
+  readonly removed?: {
+    readonly networks?: readonly string[];
+    readonly sandboxes?: readonly string[];
+    readonly endpoints?: readonly string[];
+  };
+}
+
+export type Request =
+  | { readonly kind: "change"; readonly change: Change }
+  /** Looks at everything, and mends it; what carries an alias of ours and is not wanted is removed. */
+  | { readonly kind: "repair" };
+
+export interface ToBackend {
+  readonly id: number;
+  readonly request: Request;
+}
+
+/** Why an object is not as it is wanted. */
+export interface Failure {
+  readonly object: ObjectRef;
+  readonly code: string;
+  readonly subject: string;
+  readonly message: string;
+}
+
+/** What a request has come to. */
+export interface Outcome {
+  readonly failures: readonly Failure[];
+  /** Namespaces of sandboxes that were looked at, by inode; 0 for one that is not there. */
+  readonly inodes: ReadonlyMap<string, number>;
+  /** How many steps it took. */
+  readonly steps: number;
+}
+
+export type FromBackend =
+  | { readonly kind: "outcome"; readonly id: number; readonly outcome: Outcome }
+  /** Something unforeseen: the request has come to nothing. */
+  | { readonly kind: "fault"; readonly id: number; readonly message: string }
+  /** What was to be done later has failed. */
+  | { readonly kind: "warning"; readonly message: string };

@@ -1,0 +1,161 @@
+import { describeError, errorCode } from "../common/errors.js";
+import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
+import { Links } from "./links/carry-out.js";
+import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
+import { leftovers } from "./plan/leftovers.js";
+import { planEndpoints, planGround, type Scope } from "./plan/plan.js";
+import type { ObjectRef, ObjectSteps, Step } from "./plan/steps.js";
+import type { Change, Failure, Outcome, Request } from "./protocol.js";
+import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
+import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
+
+export interface WorkEvents {
+  /** Called before each step, by which a test may end the process. */
+  onStep?(step: Step): void;
+  /** Links were retired: {@link Work.deleteRetired} is to be called when there is time. */
+  onRetired(): void;
+}
+
+/** The backend's work: knows what is wanted, looks at what is, and does what lacks. Everything is synchronous: it has a thread of its own. */
+export class Work {
+  readonly #networks = new Map<string, WantedNetwork>();
+  readonly #sandboxes = new Map<string, WantedSandbox>();
+  readonly #endpoints = new Map<string, WantedEndpoint>();
+  readonly #host = new Rtnetlink();
+  readonly #links = new Links(this.#host);
+
+  constructor(private readonly events: WorkEvents) {}
+
+  close(): void {
+    this.#host.close();
+  }
+
+  /** What fails is part of the outcome. */
+  do(request: Request): Outcome {
+    return request.kind === "change" ? this.#change(request.change) : this.#repair();
+  }
+
+  deleteRetired(): void {
+    this.#links.deleteRetired();
+  }
+
+  #change({ networks = [], sandboxes = [], endpoints = [], removed = {} }: Change): Outcome {
+    const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
+    const removals: Scope["removed"] = {
+      networks: taken(this.#networks, removed.networks),
+      sandboxes: taken(this.#sandboxes, removed.sandboxes),
+      endpoints: endpointsToGo,
+    };
+    for (const network of networks) this.#networks.set(network.id, network);
+    for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, sandbox);
+    for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
+    const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
+    return this.#bringAbout(scope, (withAddresses) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses));
+  }
+
+  #takenEndpoints(ids: readonly string[] = []): [WantedEndpoint, WantedSandbox][] {
+    return taken(this.#endpoints, ids).flatMap((endpoint) => {
+      const sandbox = this.#sandboxes.get(endpoint.sandbox);
+      return sandbox ? [[endpoint, sandbox] as [WantedEndpoint, WantedSandbox]] : [];
+    });
+  }
+
+  #repair(): Outcome {
+    const everything: Scope = {
+      networks: [...this.#networks.values()],
+      sandboxes: [...this.#sandboxes.values()],
+      endpoints: [...this.#endpoints.values()],
+      removed: { networks: [], sandboxes: [], endpoints: [] },
+    };
+    this.#links.deleteRetired();
+    const look = () => lookAtHost(this.#host);
+    const strays = leftovers(look(), this.#networks, this.#endpoints);
+    const failures = this.#carryOut(strays);
+    const outcome = this.#bringAbout(everything, look);
+    return { ...outcome, failures: [...failures, ...outcome.failures], steps: outcome.steps + count(strays) };
+  }
+
+  #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost): Outcome {
+    const sandboxes = new Map<string, SeenSandbox>();
+    const lookInto = (sandbox: WantedSandbox) => sandboxes.set(sandbox.id, lookInside(sandbox));
+    for (const sandbox of scope.sandboxes) lookInto(sandbox);
+    for (const sandbox of scope.removed.sandboxes) lookInto(sandbox);
+    for (const [, sandbox] of scope.removed.endpoints) lookInto(sandbox);
+    const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
+    const ground = planGround(scope, seen);
+    const failures = this.#carryOut(ground);
+
+    for (const { object } of ground) {
+      const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
+      if (made) lookInto(made);
+    }
+    for (const { sandbox: id } of scope.endpoints) {
+      const sandbox = this.#sandboxes.get(id);
+      if (sandbox && !sandboxes.has(id)) lookInto(sandbox);
+    }
+    const host = ground.length > 0 && scope.endpoints.length > 0 ? lookAtHostAgain(false) : seen.host;
+    const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes });
+    failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
+    return { failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
+  }
+
+  get #wanted() {
+    return { networks: this.#networks, sandboxes: this.#sandboxes, endpoints: this.#endpoints };
+  }
+
+  #linksOf({ networks, endpoints, removed }: Scope): Set<string> {
+    return new Set([
+      ...[...networks, ...removed.networks].map(({ bridge }) => bridge),
+      ...endpoints.flatMap(({ hostLink, network }) => [hostLink, this.#networks.get(network)?.bridge ?? hostLink]),
+      ...removed.endpoints.map(([{ hostLink }]) => hostLink),
+    ]);
+  }
+
+  #carryOut(all: readonly ObjectSteps[]): Failure[] {
+    const failures: Failure[] = [];
+    for (const { object, steps } of all)
+      try {
+        for (const step of steps) {
+          this.events.onStep?.(step);
+          this.#links.carryOut(step);
+          if (step.kind === "retire") this.events.onRetired();
+        }
+      } catch (error) {
+        failures.push(failureOf(object, error));
+      }
+    return failures;
+  }
+}
+
+function taken<Value>(all: Map<string, Value>, ids: readonly string[] = []): Value[] {
+  return ids.flatMap((id) => {
+    const value = all.get(id);
+    all.delete(id);
+    return value === undefined ? [] : [value];
+  });
+}
+
+function failureOf(object: ObjectRef, error: unknown): Failure {
+  const subject = typeof error === "object" && error !== null && "subject" in error ? String(error.subject) : object.id;
+  return { object, code: errorCode(error) ?? "UNKNOWN", subject, message: describeError(error) };
+}
+
+/** Endpoints whose sandbox is not there: they wait for it. */
+function absent(endpoints: readonly WantedEndpoint[], sandboxes: ReadonlyMap<string, SeenSandbox>): Failure[] {
+  return endpoints
+    .filter(({ sandbox }) => sandboxes.get(sandbox)?.kind !== "there")
+    .map(({ id, sandbox }) => ({
+      object: { kind: "endpoint", id },
+      code: "SANDBOX_GONE",
+      subject: sandbox,
+      message: "the sandbox's network namespace is not there",
+    }));
+}
+
+function inodesOf(sandboxes: ReadonlyMap<string, SeenSandbox>): Map<string, number> {
+  return new Map([...sandboxes].map(([id, seen]) => [id, seen.kind === "there" ? seen.inode : 0]));
+}
+
+function count(all: readonly ObjectSteps[]): number {
+  return all.reduce((sum, { steps }) => sum + steps.length, 0);
+}
