@@ -1,0 +1,132 @@
+import { z } from "zod";
+
+// What the control API takes and gives about networks and sandboxes.
+
+/** As Docker has it, and fit for the name of a file. */
+const name = z
+  .string()
+  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/, "a name is 1 to 63 letters, digits, `_`, `.` and `-`, and begins with a letter or digit");
+/** A name, or an id, or its beginning. */
+const nameOrId = z.string().min(1).max(64);
+const labels = z.record(z.string().min(1).max(4096), z.string().max(65_536));
+const texts = z.array(z.string().min(1).max(1024)).max(1000);
+
+/** `POST /v1/networks`. */
+export const createNetworkRequest = z.strictObject({
+  name,
+  driver: z.string().default("bridge"),
+  subnets: texts.default([]),
+  /** Each belongs to the subnet it is in. */
+  gateways: texts.default([]),
+  ipRanges: texts.default([]),
+  ipv6: z.boolean().default(false),
+  internal: z.boolean().default(false),
+  icc: z.boolean().default(true),
+  mtu: z.number().int().exactOptional(),
+  masquerade: z.boolean().default(true),
+  snatAddresses: texts.default([]),
+  hostBinding: z.string().exactOptional(),
+  bridge: z.string().exactOptional(),
+  firewall: z.boolean().default(true),
+  labels: labels.default({}),
+});
+export type CreateNetworkRequest = Readonly<z.infer<typeof createNetworkRequest>>;
+
+/** `POST /v1/networks/connect`. */
+export const connectRequest = z.strictObject({
+  network: nameOrId,
+  sandbox: nameOrId,
+  ips: texts.default([]),
+  mac: z.string().exactOptional(),
+  ifname: z.string().exactOptional(),
+  aliases: z.array(name).max(1000).default([]),
+  /** `SANDBOX:ALIAS`, or only `SANDBOX`. */
+  links: texts.default([]),
+  gatewayPriority: z.number().int().min(-(2 ** 31)).max(2 ** 31 - 1).default(0),
+});
+export type ConnectRequest = Readonly<z.infer<typeof connectRequest>>;
+
+/** `POST /v1/networks/disconnect`. */
+export const disconnectRequest = z.strictObject({ network: nameOrId, sandbox: nameOrId });
+export type DisconnectRequest = Readonly<z.infer<typeof disconnectRequest>>;
+
+/** `POST /v1/networks/remove`, `POST /v1/sandboxes/remove`. */
+export const removeRequest = z.strictObject({ names: z.array(nameOrId).min(1).max(1000) });
+export type RemoveRequest = Readonly<z.infer<typeof removeRequest>>;
+
+/** `POST /v1/sandboxes`. */
+export const createSandboxRequest = z.strictObject({
+  name,
+  /** Names, in order; the network `default` without any. */
+  networks: z.array(nameOrId).max(100).default([]),
+  /** For the first of its networks. */
+  ips: texts.default([]),
+  mac: z.string().exactOptional(),
+  aliases: z.array(name).max(1000).default([]),
+  links: texts.default([]),
+  /** A namespace that is there already: the path of one. */
+  adopt: z.string().max(4096).exactOptional(),
+  hostname: z.string().regex(/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/, "not a hostname").exactOptional(),
+  /** `80`, `53/udp`, `8000-8010/tcp`. */
+  exposed: texts.default([]),
+  dns: texts.default([]),
+  dnsSearch: texts.default([]),
+  dnsOptions: texts.default([]),
+  /** `NAME:ADDRESS`. */
+  extraHosts: texts.default([]),
+  labels: labels.default({}),
+});
+export type CreateSandboxRequest = Readonly<z.infer<typeof createSandboxRequest>>;
+
+/** A network, with fields as `docker network inspect` has them. */
+export interface NetworkAnswer {
+  readonly Name: string;
+  readonly Id: string;
+  readonly Created: string;
+  readonly Scope: "local";
+  readonly Driver: string;
+  readonly EnableIPv6: boolean;
+  readonly IPAM: {
+    readonly Driver: string;
+    readonly Config: readonly { readonly Subnet: string; readonly Gateway: string; readonly IPRange?: string }[];
+  };
+  readonly Internal: boolean;
+  readonly Containers: Readonly<
+    Record<
+      string,
+      {
+        readonly Name: string;
+        readonly EndpointID: string;
+        readonly MacAddress: string;
+        readonly IPv4Address: string;
+        readonly IPv6Address: string;
+      }
+    >
+  >;
+  readonly Options: Readonly<Record<string, string>>;
+  readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** A sandbox, with what belongs to it. */
+export interface SandboxAnswer {
+  readonly name: string;
+  readonly id: string;
+  readonly created: string;
+  /** `up`, or `gone` while its namespace is not there. */
+  readonly state: "up" | "gone";
+  readonly path: string;
+  readonly adopted: string | null;
+  readonly hostname: string;
+  readonly exposed: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly networks: readonly {
+    readonly network: string;
+    readonly endpoint: string;
+    readonly link: string;
+    readonly hostLink: string;
+    readonly mac: string;
+    readonly ipv4: string | null;
+    readonly ipv6: string | null;
+    readonly aliases: readonly string[];
+  }[];
+}

@@ -1,0 +1,122 @@
+import type { z } from "zod";
+import { PontoonError } from "../../common/errors.js";
+import type { Change, Kind, Store } from "../store/store.js";
+import {
+  endpointRecord,
+  networkRecord,
+  sandboxRecord,
+  type EndpointRecord,
+  type NetworkRecord,
+  type SandboxRecord,
+} from "./records.js";
+
+/** What there is to change. */
+export interface RegistryChange {
+  readonly networks?: readonly NetworkRecord[];
+  readonly sandboxes?: readonly SandboxRecord[];
+  readonly endpoints?: readonly EndpointRecord[];
+  readonly removed?: { readonly networks?: readonly string[]; readonly sandboxes?: readonly string[]; readonly endpoints?: readonly string[] };
+}
+
+interface Identified {
+  readonly id: string;
+}
+
+/** Pontoon's own networks, sandboxes and endpoints, as the store has them. */
+export class Registry {
+  readonly networks = new Map<string, NetworkRecord>();
+  readonly sandboxes = new Map<string, SandboxRecord>();
+  readonly endpoints = new Map<string, EndpointRecord>();
+
+  constructor(private readonly store: Store) {}
+
+  /** Reads what there is. What makes no sense is put aside, with what belongs to it. Throws STORE_UNREADABLE. */
+  load(): void {
+    this.#read("network", networkRecord, this.networks);
+    this.#read("sandbox", sandboxRecord, this.sandboxes);
+    this.#read("endpoint", endpointRecord, this.endpoints);
+    for (const { id, network, sandbox } of [...this.endpoints.values()]) {
+      if (this.networks.has(network) && this.sandboxes.has(sandbox)) continue;
+      this.endpoints.delete(id);
+      this.store.putAside("endpoint", id, "its network or its sandbox is not there");
+    }
+  }
+
+  #read<Record extends Identified>(kind: Kind, schema: z.ZodType<Record>, into: Map<string, Record>): void {
+    for (const [key, value] of this.store.all(kind)) {
+      const read = schema.safeParse(value);
+      if (read.success && read.data.id === key) into.set(key, read.data);
+      else this.store.putAside(kind, key, read.error?.issues[0]?.message ?? "its id is another one");
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.networks.size === 0 && this.sandboxes.size === 0;
+  }
+
+  /** All of it or none, in the store first. Throws STORE_UNWRITABLE, STATE_DIR_UNFIT. */
+  commit({ networks = [], sandboxes = [], endpoints = [], removed = {} }: RegistryChange): void {
+    const put = (kind: Kind, records: readonly Identified[]): Change[] =>
+      records.map((record) => ({ kind, key: record.id, value: record }));
+    const remove = (kind: Kind, ids: readonly string[] = []): Change[] =>
+      ids.map((key) => ({ kind, key, value: undefined }));
+    this.store.write([
+      ...put("network", networks),
+      ...put("sandbox", sandboxes),
+      ...put("endpoint", endpoints),
+      ...remove("endpoint", removed.endpoints),
+      ...remove("sandbox", removed.sandboxes),
+      ...remove("network", removed.networks),
+    ]);
+    for (const record of networks) this.networks.set(record.id, record);
+    for (const record of sandboxes) this.sandboxes.set(record.id, record);
+    for (const record of endpoints) this.endpoints.set(record.id, record);
+    for (const id of removed.endpoints ?? []) this.endpoints.delete(id);
+    for (const id of removed.sandboxes ?? []) this.sandboxes.delete(id);
+    for (const id of removed.networks ?? []) this.networks.delete(id);
+  }
+
+  /** By name, id, or the beginning of an id. Throws NETWORK_UNKNOWN. */
+  network(nameOrId: string): NetworkRecord {
+    return required(this.networks, nameOrId, "NETWORK_UNKNOWN", "network", "pontoon network ls");
+  }
+
+  /** By name, id, or the beginning of an id. Throws SANDBOX_UNKNOWN. */
+  sandbox(nameOrId: string): SandboxRecord {
+    return required(this.sandboxes, nameOrId, "SANDBOX_UNKNOWN", "sandbox", "pontoon sandbox ls");
+  }
+
+  endpointsOf(which: { readonly network?: string; readonly sandbox?: string }): EndpointRecord[] {
+    return [...this.endpoints.values()].filter(
+      ({ network, sandbox }) =>
+        (which.network === undefined || network === which.network) &&
+        (which.sandbox === undefined || sandbox === which.sandbox),
+    );
+  }
+}
+
+/** Letters of an id that stand for the whole, at least. */
+const idAtLeast = 4;
+
+export function named<Record extends { readonly id: string; readonly name: string }>(
+  all: ReadonlyMap<string, Record>,
+  nameOrId: string,
+): Record | undefined {
+  const records = [...all.values()];
+  const byName = records.find(({ name }) => name === nameOrId);
+  if (byName || nameOrId.length < idAtLeast) return byName;
+  const byId = records.filter(({ id }) => id.startsWith(nameOrId));
+  return byId.length === 1 ? byId[0] : undefined;
+}
+
+function required<Record extends { readonly id: string; readonly name: string }>(
+  all: ReadonlyMap<string, Record>,
+  nameOrId: string,
+  code: string,
+  what: string,
+  command: string,
+): Record {
+  const record = named(all, nameOrId);
+  if (record) return record;
+  throw new PontoonError(code, nameOrId, `there is no ${what} ${nameOrId}; \`${command}\` shows those there are`);
+}
