@@ -1,6 +1,6 @@
 // IP addresses as text and as bytes, and what is asked of them. What is an address at all is for Node to say: its parser takes
-// neither octal nor short forms. ipaddr.js takes both, and for `::1.2.3.4` it gives 1.2.3.4; what reckons with subnets
-// (network/addresses) gives it only what has passed here. The servers and the command do without it: see docs/decisions.md.
+// neither octal nor short forms. ipaddr.js takes both, and `::1.2.3.4` for `::ffff:1.2.3.4`; network/addresses, which reckons with
+// subnets, gives it only what has passed here. The servers and the command do without it: docs/decisions.md tells why.
 import { isIP, isIPv6 } from "node:net";
 
 export type Family = "ipv4" | "ipv6";

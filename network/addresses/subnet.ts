@@ -85,12 +85,13 @@ export class Subnet {
 
   /** Whether all addresses of the other one are in it. */
   encloses(other: Subnet): boolean {
-    return other.prefix >= this.prefix && this.contains(other.network);
+    return other.prefix >= this.prefix && this.overlaps(other);
   }
 
-  /** Whether they have an address in common: of two subnets that have, one encloses the other. */
+  /** Whether they have an address in common: of two subnets that have, one encloses the other. Cheap enough for a table of routes. */
   overlaps(other: Subnet): boolean {
-    return this.encloses(other) || other.encloses(this);
+    const isApart = other.#base + other.size <= this.#base || this.#base + this.size <= other.#base;
+    return other.family === this.family && !isApart;
   }
 
   /** One of the equal parts it can be divided into. Throws a RangeError for a part that does not exist. */
