@@ -13,6 +13,7 @@ import {
   isAddress,
   leadsToLoopback,
   overlap,
+  parsePrefix,
   unmapped,
 } from "./address.js";
 
@@ -50,6 +51,31 @@ t.test("octal and short forms of IPv4 are not addresses, nor is one with a zone"
   for (const text of [...wrong, "::ffff:1.2.3", "::ffff:01.2.3.4", "[::1]", "1::2::3", "fe80::1%eth0"])
     t.notOk(isAddress(text), text);
   for (const text of ["1.2.3.4", "0.0.0.0", "::", "::FFFF:1.2.3.4"]) t.ok(isAddress(text), text);
+  t.end();
+});
+
+t.test("a prefix is an address, and how many of its bits count", (t) => {
+  const cases: [text: string, prefix: ReturnType<typeof parsePrefix>][] = [
+    ["10.0.0.0/8", { ip: "10.0.0.0", family: "ipv4", length: 8 }],
+    ["10.1.2.3/0", { ip: "10.1.2.3", family: "ipv4", length: 0 }],
+    ["10.1.2.3", { ip: "10.1.2.3", family: "ipv4", length: 32 }],
+    ["FD00::/8", { ip: "FD00::", family: "ipv6", length: 8 }],
+    ["fd00::1", { ip: "fd00::1", family: "ipv6", length: 128 }],
+  ];
+  for (const [text, prefix] of cases) t.same(parsePrefix(text), prefix, text);
+  const wrong = [
+    "",
+    "/",
+    "/8",
+    "10.0.0.0/",
+    "10.0.0.0/33",
+    "fd00::/129",
+    "10.0.0.0/8/8",
+    "10.0.0.0/+8",
+    "10.0.0.0/1e1",
+  ];
+  for (const text of [...wrong, "10.0.0.0/0008", "10/8", "0x0a.0.0.0/8", "010.0.0.0/8", "fe80::%lo/64", "web/8"])
+    t.equal(parsePrefix(text), undefined, text);
   t.end();
 });
 

@@ -1,5 +1,6 @@
 // IP addresses as text and as bytes, and what is asked of them. What is an address at all is for Node to say: its parser takes
-// neither octal nor short forms. ipaddr.js takes both, and for `::1.2.3.4` it gives 1.2.3.4.
+// neither octal nor short forms. ipaddr.js takes both, and `::1.2.3.4` for `::ffff:1.2.3.4`; network/addresses, which reckons with
+// subnets, gives it only what has passed here. The servers and the command do without it: docs/decisions.md tells why.
 import { isIP, isIPv6 } from "node:net";
 
 export type Family = "ipv4" | "ipv6";
@@ -9,6 +10,9 @@ export interface SocketAddress {
   readonly ip: string;
   readonly port: number;
 }
+
+/** How many bits an address of a family has. */
+export const addressBits: Readonly<Record<Family, number>> = { ipv4: 32, ipv6: 128 };
 
 /** What stands for all addresses of a family. */
 export const unspecified: Readonly<Record<Family, string>> = { ipv4: "0.0.0.0", ipv6: "::" };
@@ -70,6 +74,35 @@ export function unmapped(ip: string): string {
   if (!/ffff:/i.test(ip)) return ip; // asked for every client
   const raw = encodeIPv6(ip);
   return isMapped(raw) ? decodeIPv4(raw, 12) : ip;
+}
+
+/** The first bits of an address, as `10.0.0.0/8` has them (RFC 4632 section 3.1, RFC 4291 section 2.3). */
+export interface Prefix {
+  /** As it was written; bits behind the prefix may be set. */
+  readonly ip: string;
+  readonly family: Family;
+  /** In bits. */
+  readonly length: number;
+}
+
+/** @returns undefined for what is not `ADDRESS/BITS`; an address alone is a prefix with all of its bits */
+export function parsePrefix(text: string): Prefix | undefined {
+  const [ip = "", digits, ...rest] = text.split("/");
+  if (!isAddress(ip) || rest.length > 0) return undefined;
+  const family = familyOf(ip);
+  if (digits === undefined) return { ip, family, length: addressBits[family] };
+  const length = /^\d{1,3}$/.test(digits) ? Number(digits) : Infinity;
+  return length <= addressBits[family] ? { ip, family, length } : undefined;
+}
+
+/** Four or sixteen bytes of an address in text form. */
+export function encodeIP(ip: string): Buffer {
+  return familyOf(ip) === "ipv4" ? encodeIPv4(ip) : encodeIPv6(ip);
+}
+
+/** The canonical text form of an address of four or sixteen bytes. */
+export function decodeIP(raw: Buffer): string {
+  return raw.length === 4 ? decodeIPv4(raw, 0) : decodeIPv6(raw, 0);
 }
 
 /** Four bytes of an IPv4 address in text form. */

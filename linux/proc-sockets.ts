@@ -1,6 +1,6 @@
 // Sockets and who holds them, from /proc. There may be hundreds of thousands, so everything is done in pieces, and for many at once.
 import { readlinkSync } from "node:fs";
-import { decodeIPv4, decodeIPv6, type SocketAddress } from "../common/address.js";
+import { decodeIP, type SocketAddress } from "../common/address.js";
 import type { Pieces } from "./pieces.js";
 import { eachLine, namesIn } from "./proc.js";
 
@@ -48,7 +48,7 @@ function boundSocket(line: string, wants: (port: number) => boolean): BoundSocke
   if (colon < 8 || !wants(port)) return undefined;
   const bytes = Buffer.from(local.slice(0, colon), "hex").swap32();
   return {
-    address: { ip: bytes.length === 4 ? decodeIPv4(bytes, 0) : decodeIPv6(bytes, 0), port },
+    address: { ip: decodeIP(bytes), port },
     state: parseInt(state, 16),
     inode: Number(inode),
   };

@@ -170,6 +170,12 @@ export const rooms = {
     imports: [...proxyRooms, "proxy/source-ports", "proxy/bulk/start", "server", ...ground],
   },
 
+  "network/addresses": {
+    files: ["network/addresses/**"],
+    holds: "subnets, address pools, who has which address, and the MAC that follows; no I/O",
+    imports: ["common"],
+  },
+
   "src/inventory": {
     files: ["src/inventory/**"],
     holds: "containers, networks, endpoints as plain data; naming and order",

@@ -2,6 +2,7 @@ import { createSocket, type Socket as DatagramSocket } from "node:dgram";
 import { once } from "node:events";
 import { createServer, type Server, type Socket } from "node:net";
 import dnsPacket from "dns-packet";
+import { encodeIPv4 } from "../../common/address.js";
 import { errorCode } from "../../common/errors.js";
 import type { Upstream } from "../protocol.js";
 
@@ -137,7 +138,7 @@ export interface ReplyShape {
 /** A reply to a query, with one address where all is well. */
 export function replyTo(query: Buffer, { rcode = 0, truncated = false, ip = "10.0.0.1" }: ReplyShape = {}): Buffer {
   const hasAnswer = rcode === 0 && !truncated;
-  const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...ip.split(".").map(Number)]);
+  const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, ...encodeIPv4(ip)]);
   const reply = hasAnswer ? Buffer.concat([query, record]) : Buffer.from(query);
   reply.writeUInt16BE(0x8180 | (truncated ? 0x0200 : 0) | rcode, 2);
   reply.writeUInt16BE(hasAnswer ? 1 : 0, 6);

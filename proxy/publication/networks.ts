@@ -1,5 +1,5 @@
 import { BlockList } from "node:net";
-import { familyOf, isAddress, unmapped } from "../../common/address.js";
+import { familyOf, parsePrefix, unmapped } from "../../common/address.js";
 
 /** A set of networks, given as CIDRs or single addresses. */
 export class Networks {
@@ -19,13 +19,8 @@ export class Networks {
   }
 
   #add(cidr: string): void {
-    const [ip = "", length, ...rest] = cidr.split("/");
-    const family = familyOf(ip);
-    const bits = family === "ipv4" ? 32 : 128;
-    const prefix = length === undefined ? bits : Number(length);
-    const isWhole = length === undefined || /^\d{1,3}$/.test(length);
-    if (!isAddress(ip) || rest.length > 0 || !isWhole || prefix > bits)
-      throw new RangeError(`${cidr} is not a network such as 10.0.0.0/8 or fd00::/8`);
-    this.#list.addSubnet(ip, prefix, family);
+    const prefix = parsePrefix(cidr);
+    if (!prefix) throw new RangeError(`${cidr} is not a network such as 10.0.0.0/8 or fd00::/8`);
+    this.#list.addSubnet(prefix.ip, prefix.length, prefix.family);
   }
 }
