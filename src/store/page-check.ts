@@ -39,6 +39,7 @@ export function pageFault(size: number, read: (at: number, length: number) => Bu
     const pages: Pages = {
       size: meta.pageSize,
       count: pageCount,
+      transaction: meta.transaction,
       used: new Set(),
       page: (number) => read(number * meta.pageSize, meta.pageSize),
       range: (number, length) => read(number * meta.pageSize + headerSize, length),

@@ -4,6 +4,8 @@
 export const headerSize = 24;
 const nodeSize = 8;
 const depthAtMost = 32;
+/** Free pages are listed by numbers (MDB_INTEGERKEY); the file is no folder (MDB_NOSUBDIR). */
+const freeFlags = 0x4008;
 const noPage = 0xffff_ffff_ffff_ffffn;
 const flag = { branch: 0x01, leaf: 0x02, overflow: 0x04, kinds: 0x7f } as const;
 const inOtherPages = 0x01;
@@ -24,6 +26,8 @@ export interface Pages {
   /** Bytes of each. */
   readonly size: number;
   readonly count: number;
+  /** The last transaction: what seems to be of a later one counts as not written yet. */
+  readonly transaction: bigint;
   /** Those that were reached. */
   readonly used: Set<number>;
   page(number: number): Buffer;
@@ -49,8 +53,8 @@ interface Node {
 
 /** Throws {@link Fault}. */
 export function checkTree(pages: Pages, tree: Tree, what: "records" | "free pages"): void {
-  // Free pages are listed by numbers (MDB_INTEGERKEY); the size of a page stands where other trees have nothing.
-  if (what === "records" && tree.flags !== 0) throw damaged("its records are sorted in another way");
+  const flags = what === "records" ? 0 : freeFlags;
+  if (tree.flags !== flags) throw damaged(`the tree of ${what} is of another kind (flags ${tree.flags})`);
   if (tree.root === noPage) {
     if (tree.depth !== 0) throw damaged(`the tree of ${what} has no pages`);
     return;
@@ -68,7 +72,7 @@ function checkPage(
 ): void {
   take(pages, number, 1);
   const page = pages.page(number);
-  if (page.length !== pages.size || page.readBigUInt64LE(0) !== BigInt(number)) throw notThere(number);
+  requireOwn(pages, page, number);
   const isBranch = levels > 1;
   if ((page.readUInt16LE(18) & flag.kinds) !== (isBranch ? flag.branch : flag.leaf)) throw notThere(number);
   const nodes = nodesOf(page, number);
@@ -77,6 +81,11 @@ function checkPage(
     if (isBranch)
       checkPage(pages, pageNumber(pages, BigInt(node.low) | (BigInt(node.flags) << 32n)), levels - 1, onLeaf);
     else onLeaf(pages, page, node);
+}
+
+function requireOwn({ size, transaction }: Pages, page: Buffer, number: number): void {
+  if (page.length !== size || page.readBigUInt64LE(0) !== BigInt(number) || page.readBigUInt64LE(8) > transaction)
+    throw notThere(number);
 }
 
 function nodesOf(page: Buffer, number: number): Node[] {
@@ -121,9 +130,9 @@ function dataOf(pages: Pages, page: Buffer, { low: size, flags, dataAt }: Node):
   if (inline) return page.subarray(dataAt, dataAt + size);
   const first = pageNumber(pages, page.readBigUInt64LE(dataAt));
   const header = pages.page(first);
-  const count = header.length === pages.size ? header.readUInt32LE(20) : 0;
-  if ((header.readUInt16LE(18) & flag.kinds) !== flag.overflow || header.readBigUInt64LE(0) !== BigInt(first))
-    throw notThere(first);
+  requireOwn(pages, header, first);
+  if ((header.readUInt16LE(18) & flag.kinds) !== flag.overflow) throw notThere(first);
+  const count = header.readUInt32LE(20);
   if (count * pages.size < headerSize + size) throw damaged("a record goes beyond its pages");
   take(pages, first, count);
   return pages.range(first, size);
