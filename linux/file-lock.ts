@@ -57,6 +57,11 @@ export class FileLock {
     }
   }
 
+  /** Releases the lock, and leaves the file for the next that takes it. */
+  letGo(): void {
+    closeSync(this.fd);
+  }
+
   /** Throws what unlink(2) says; the lock is released all the same. */
   release(): void {
     try {

@@ -29,6 +29,7 @@ const daemonRooms = [
   "src/inventory",
   "src/docker",
   "src/supervisor",
+  "src/store",
   "src/names",
   "src/ports",
   "src/status",
@@ -191,6 +192,11 @@ export const rooms = {
     holds: "keeps a server program running and speaks with it",
     imports: ground,
   },
+  "src/store": {
+    files: ["src/store/**"],
+    holds: "what outlives a restart, behind one interface: lmdb",
+    imports: ground,
+  },
   "src/names": {
     files: ["src/names/**"],
     holds: "what pontoon-dns is told: records, takeovers, hosts files",
@@ -199,7 +205,7 @@ export const rooms = {
   "src/ports": {
     files: ["src/ports/**"],
     holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
-    imports: [...proxyProtocol, "src/inventory", "src/supervisor", ...ground],
+    imports: [...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
   },
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
@@ -259,7 +265,7 @@ export const rooms = {
 };
 
 /** Who may import these packages. */
-export const keptTo = { koffi: ["linux"], dockerode: ["src/docker"] };
+export const keptTo = { koffi: ["linux"], dockerode: ["src/docker"], lmdb: ["src/store"] };
 
 /** What docs/architecture.md says of the rooms. */
 export function roomsAsText() {

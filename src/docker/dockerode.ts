@@ -1,6 +1,6 @@
 import { createRequire } from "node:module";
 import type Dockerode from "dockerode";
-import { errorCode } from "../../common/errors.js";
+import { leaveOut, placeOf } from "../../common/left-out-modules.js";
 
 /**
  * What the library loads and we never use: gRPC, which it builds images with, and a client of ssh, for which we start the
@@ -23,23 +23,7 @@ export function loadDockerode(leftOut: Readonly<Record<string, readonly string[]
     const entry = placeOf(require, library);
     if (entry === undefined) break;
     require = createRequire(entry);
-    for (const name of modules) leaveOut(require, name);
+    leaveOut(require, modules);
   }
   return own("dockerode") as typeof Dockerode;
-}
-
-function leaveOut(require: NodeJS.Require, name: string): void {
-  const filename = placeOf(require, name);
-  if (filename === undefined) return;
-  const empty: Partial<NodeJS.Module> = { id: filename, filename, loaded: true, exports: {}, children: [], paths: [] };
-  require.cache[filename] ??= empty as NodeJS.Module;
-}
-
-function placeOf(require: NodeJS.Require, name: string): string | undefined {
-  try {
-    return require.resolve(name);
-  } catch (error) {
-    if (errorCode(error) === "MODULE_NOT_FOUND") return undefined;
-    throw error;
-  }
 }

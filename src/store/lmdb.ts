@@ -1,0 +1,51 @@
+import { createRequire } from "node:module";
+import type { open as openLmdb, RootDatabase } from "lmdb";
+import { leaveOut, placeOf } from "../../common/left-out-modules.js";
+
+/** Records by place, as text. */
+export type Environment = RootDatabase<string, string>;
+
+/** Bytes of address space, so of the file, at most. */
+const mapSize = 256 * 1024 * 1024;
+/** Processes and threads that read at once, at most. */
+const readersAtMost = 4;
+
+/** Bytes that the file of locks has to have: written beforehand, since lmdb maps it, and a full disk would end the process. */
+export const lockFileSize = 4096;
+
+/** What the library reads and writes its own encoding with. We store text. */
+const unused = ["msgpackr"];
+
+let loaded: typeof openLmdb | undefined;
+
+/** Loads the library and its binary, once. Throws what dlopen(3) says, as on systems with a libc that is too old. */
+export function loadLmdb(): typeof openLmdb {
+  if (loaded) return loaded;
+  const own = createRequire(import.meta.url);
+  const entry = placeOf(own, "lmdb");
+  if (entry !== undefined) leaveOut(createRequire(entry), unused);
+  loaded = (own("lmdb") as { readonly open: typeof openLmdb }).open;
+  return loaded;
+}
+
+/**
+ * Opens a file, which is made if it is not there. Throws what lmdb says.
+ *
+ * A transaction is written to new pages, those are flushed (one fdatasync), then the page that says where they are is written
+ * and not flushed (MDB_NOMETASYNC): after a loss of power it may still say what it said before, so the last transaction may
+ * be lost, and nothing else. What another process reads is in the kernel's cache, whatever becomes of this one.
+ */
+export function openEnvironment(path: string, { readOnly }: { readonly readOnly: boolean }): Environment {
+  return loadLmdb()<string, string>({
+    path,
+    noSubdir: true,
+    readOnly,
+    encoding: "string",
+    mapSize,
+    maxReaders: readersAtMost,
+    cache: false,
+    overlappingSync: false,
+    noMetaSync: true,
+    permissionsMode: 0o600,
+  } as Parameters<typeof openLmdb>[0]) as Environment;
+}
