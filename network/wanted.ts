@@ -23,12 +23,13 @@ export interface WantedSandbox {
   readonly name: string;
   /** Where its namespace is opened: a file below /run/netns. */
   readonly path: string;
-  /** What `path` is a link to, for a namespace that is somebody else's; undefined for one of our own, which is made if it is not there. */
+  /**
+   * Of a namespace that is somebody else's: what `path` is a link to, or `path` itself where they gave it the name. Undefined
+   * for one of our own, which is made if it is not there.
+   */
   readonly target: string | undefined;
   /** Tells the namespace from another that comes to be in its place; undefined for whichever is there. */
   readonly inode: number | undefined;
-  /** Of the namespaces we make: whether links have IPv6 at all. */
-  readonly hasIPv6: boolean;
 }
 
 /** A sandbox's place on a network: a veth pair. */

@@ -12,6 +12,7 @@ import {
   type GlobalFlags,
 } from "./cli/flags.js";
 import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cli/output.js";
+import type { CommandTools } from "./cli/command-tools.js";
 import type { Config } from "./config.js";
 import type { PortRow } from "./ports/contract.js";
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
@@ -134,6 +135,17 @@ command(program, "port", "show published ports, Docker's own included")
     for (const row of rows) if (!isBound(row)) writeProblem(failedText(row));
   });
 
+// Commands with so many options are loaded when one of them is called, or help is asked for.
+for (const [name, description] of [
+  ["network", "make and look at networks of pontoon's own"],
+  ["sandbox", "make and look at network namespaces that are on them"],
+] as const) {
+  const parent = program.command(name).description(description).enablePositionalOptions();
+  if (!process.argv.includes(name)) continue;
+  if (name === "network") (await import("./cli/network-commands.js")).addNetworkCommands(parent, tools());
+  else (await import("./cli/sandbox-commands.js")).addSandboxCommands(parent, tools());
+}
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -143,6 +155,15 @@ try {
 /** A subcommand that speaks with the daemon. */
 function command(parent: Command, name: string, description: string): Command {
   return parent.command(name).description(description).addOption(runDirOption()).option("--json", "print JSON");
+}
+
+function tools(): CommandTools {
+  return {
+    command,
+    get: async (flags, path) => (await client(flags)).get(path),
+    post: async (flags, path, body) => (await client(flags)).post(path, body),
+    print,
+  };
 }
 
 function runDirOption(): Option {

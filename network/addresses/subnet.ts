@@ -55,6 +55,11 @@ export class Subnet {
     return new Subnet(network, prefix.length);
   }
 
+  /** The subnet that an address with its prefix is in, as interfaces have them. @param ip an address, which is not looked at again */
+  static around(ip: string, prefix: number): Subnet {
+    return new Subnet(networkOf(canonicalForm(ip), prefix), prefix);
+  }
+
   /** The first address that an endpoint may have: not the network's own address, except where there are only one or two. */
   get first(): string {
     return this.at(this.usable.first);

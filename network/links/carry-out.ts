@@ -1,5 +1,6 @@
 import { linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
 import { closeSync, fstatSync, openSync } from "node:fs";
+import { familyOf } from "../../common/address.js";
 import { addAddress, addRoute, deleteAddress, deleteRoute } from "../../linux/netlink/rtnetlink/addresses.js";
 import {
   changeLink,
@@ -19,7 +20,7 @@ import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } 
 import { inNamespaceOf } from "./look.js";
 
 /** Links that are to be deleted, which is done for all of them at once. A number nobody else is likely to have chosen. */
-export const retiredGroup = 0x706e;
+export const retiredGroup = 0x706f;
 
 type StepOf<Kind extends Step["kind"]> = Step & { readonly kind: Kind };
 
@@ -62,9 +63,10 @@ export class Links {
     if (failure && failure.error.code !== "ENODEV") throw failure.error;
   }
 
-  #makeNamespace({ path, hasIPv6 }: WantedSandbox): void {
+  /** Without IPv6, until an endpoint has it: links cost the kernel less. */
+  #makeNamespace({ path }: WantedSandbox): void {
     makeNamedNamespace(path, () => {
-      if (!hasIPv6) for (const which of ["all", "default"]) setIPv6(which, false);
+      for (const which of ["all", "default"]) setIPv6(which, false);
       const rtnetlink = new Rtnetlink();
       try {
         rtnetlink.request(changeLink("lo", { isUp: true }));
@@ -119,7 +121,7 @@ function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): vo
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
     const end = requireEnd(rtnetlink, sandbox, ifname);
-    if (endpoint.addresses.some(({ ip }) => ip.includes(":"))) setIPv6(ifname, true);
+    if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6")) for (const link of ["lo", ifname]) setIPv6(link, true);
     const { index } = end;
     rtnetlink.request(
       ...remove.rules.map(deleteRule),

@@ -49,13 +49,13 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
 }
 
 function planSandbox(sandbox: WantedSandbox, seen: SeenSandbox): Step[] {
-  if (seen.kind !== "gone") return [];
+  if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
   return [sandbox.target === undefined ? { kind: "make-namespace", sandbox } : { kind: "link-namespace", sandbox }];
 }
 
 /** A namespace that has come in the place of ours is not ours to remove. */
-function planSandboxRemoval({ path }: WantedSandbox, seen: SeenSandbox): Step[] {
-  return seen.kind === "other" ? [] : [{ kind: "remove-namespace", path }];
+function planSandboxRemoval({ path, target }: WantedSandbox, seen: SeenSandbox): Step[] {
+  return seen.kind === "other" || target === path ? [] : [{ kind: "remove-namespace", path }];
 }
 
 function of(kind: ObjectSteps["object"]["kind"], id: string, steps: readonly Step[]): ObjectSteps {

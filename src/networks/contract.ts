@@ -51,8 +51,6 @@ export const disconnectRequest = z.strictObject({ network: nameOrId, sandbox: na
 export type DisconnectRequest = Readonly<z.infer<typeof disconnectRequest>>;
 
 /** `POST /v1/networks/remove`, `POST /v1/sandboxes/remove`. */
-export const removeRequest = z.strictObject({ names: z.array(nameOrId).min(1).max(1000) });
-export type RemoveRequest = Readonly<z.infer<typeof removeRequest>>;
 
 /** `POST /v1/sandboxes`. */
 export const createSandboxRequest = z.strictObject({

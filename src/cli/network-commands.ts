@@ -1,0 +1,147 @@
+import { InvalidArgumentError, Option, type Command } from "commander";
+import type { NetworkAnswer, SandboxAnswer } from "../networks/contract.js";
+import type { CommandTools } from "./command-tools.js";
+import { globalFlags } from "./flags.js";
+import { formatTable } from "./table.js";
+import { labelsOf, list, withoutUndefined } from "./values.js";
+
+/** `pontoon network …`. */
+export function addNetworkCommands(network: Command, { command, get, post, print }: CommandTools): void {
+  command(network, "create", "make a network")
+    .argument("<name>", "its name")
+    .addOption(new Option("-d, --driver <driver>", "what it is made of").default("bridge"))
+    .option("--subnet <cidr>", "its addresses; several, of either family", list, [])
+    .option("--gateway <address>", "the bridge's own address in a subnet", list, [])
+    .option("--ip-range <cidr>", "the part of a subnet from which addresses are given", list, [])
+    .option("--ipv6", "with IPv6 as well")
+    .option("--internal", "nothing comes in or goes out")
+    .addOption(new Option("--icc <on>", "whether its sandboxes reach one another").argParser(onOff).default(true))
+    .option("--mtu <bytes>", "largest packet; that of the host's way out, if not given", wholeNumber)
+    .option("--no-masquerade", "what leaves keeps its own address")
+    .option("--snat-address <address>", "what leaves has this address", list, [])
+    .option("--host-binding <address>", "where ports are published that name no address")
+    .option("--bridge-name <link>", "name of the bridge; one that is there is adopted")
+    .option("--no-firewall", "without rules in the host's firewall")
+    .option("--label <key=value>", "a label", list, [])
+    .action(async (name: string, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const made = await post(flags, "/v1/networks", {
+        ...withoutUndefined({
+          name,
+          driver: given.driver,
+          subnets: given.subnet,
+          gateways: given.gateway,
+          ipRanges: given.ipRange,
+          ipv6: given.ipv6,
+          internal: given.internal,
+          icc: given.icc,
+          mtu: given.mtu,
+          masquerade: given.masquerade,
+          snatAddresses: given.snatAddress,
+          hostBinding: given.hostBinding,
+          bridge: given.bridgeName,
+          firewall: given.firewall,
+        }),
+        labels: labelsOf(given.label as string[]),
+      });
+      print(flags, made as NetworkAnswer, ({ Id }) => [Id]);
+    });
+
+  command(network, "ls", "list networks").action(async (given: Record<string, unknown>) => {
+    const flags = commonFlags(given);
+    print(flags, (await get(flags, "/v1/networks")) as NetworkAnswer[], networksText);
+  });
+
+  command(network, "inspect", "show networks whole")
+    .argument("<network...>", "names or ids")
+    .action(async (names: string[], given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const found: NetworkAnswer[] = [];
+      for (const name of names)
+        found.push(...((await get(flags, `/v1/networks?name=${encodeURIComponent(name)}`)) as NetworkAnswer[]));
+      print(flags, found, (networks) => JSON.stringify(networks, undefined, 4).split("\n"));
+    });
+
+  command(network, "rm", "remove networks that no sandbox is on")
+    .argument("<network...>", "names or ids")
+    .action(async (names: string[], given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const removed: NetworkAnswer[] = [];
+      for (const name of names) removed.push((await post(flags, "/v1/networks/remove", { name })) as NetworkAnswer);
+      print(flags, removed, (networks) => networks.map(({ Name }) => Name));
+    });
+
+  command(network, "prune", "remove every network that no sandbox is on").action(
+    async (given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const removed = (await post(flags, "/v1/networks/prune", {})) as NetworkAnswer[];
+      print(flags, removed, (networks) => networks.map(({ Name }) => Name));
+    },
+  );
+
+  addConnectOptions(command(network, "connect", "connect a sandbox to a network, while it runs"))
+    .argument("<network>", "name or id")
+    .argument("<sandbox>", "name or id")
+    .option("--ifname <link>", "name of the link in the sandbox")
+    .option("--gw-priority <number>", "the highest is the way out", wholeNumber)
+    .action(async (name: string, sandbox: string, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const answer = await post(flags, "/v1/networks/connect", {
+        network: name,
+        sandbox,
+        ...connectRequest(given),
+        ...withoutUndefined({ ifname: given.ifname, gatewayPriority: given.gwPriority }),
+      });
+      print(flags, answer as SandboxAnswer, () => []);
+    });
+
+  command(network, "disconnect", "disconnect a sandbox from a network, while it runs")
+    .argument("<network>", "name or id")
+    .argument("<sandbox>", "name or id")
+    .action(async (name: string, sandbox: string, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      print(flags, (await post(flags, "/v1/networks/disconnect", { network: name, sandbox })) as SandboxAnswer, () => []);
+    });
+}
+
+/** Of a sandbox's place on a network. */
+export function addConnectOptions(command: Command): Command {
+  return command
+    .option("--ip <address>", "its address; one of each family", list, [])
+    .option("--mac <address>", "the link's MAC address")
+    .option("--alias <name>", "another name there", list, [])
+    .option("--link <sandbox:alias>", "another sandbox, by a name of one's own", list, []);
+}
+
+export function connectRequest({ ip, mac, alias, link }: Record<string, unknown>): Record<string, unknown> {
+  return withoutUndefined({ ips: ip, mac, aliases: alias, links: link });
+}
+
+/** Of every command; commander has checked the rest. */
+export function commonFlags({ runDir, json }: Record<string, unknown>) {
+  return globalFlags(withoutUndefined({ runDir, json }));
+}
+
+function networksText(networks: readonly NetworkAnswer[]): readonly string[] {
+  const rows = networks.map(({ Id, Name, Driver, IPAM, Internal, Options, Containers }) => [
+    Id.slice(0, 12),
+    Name,
+    Driver,
+    Options["com.docker.network.bridge.name"] ?? "",
+    IPAM.Config.map(({ Subnet }) => Subnet).join(", "),
+    String(Object.keys(Containers).length),
+    Internal ? "internal" : "",
+  ]);
+  return formatTable(["NETWORK ID", "NAME", "DRIVER", "BRIDGE", "SUBNETS", "SANDBOXES", ""], rows);
+}
+
+function onOff(text: string): boolean {
+  if (text === "true" || text === "on") return true;
+  if (text === "false" || text === "off") return false;
+  throw new InvalidArgumentError("it is true or false.");
+}
+
+function wholeNumber(text: string): number {
+  if (/^-?\d{1,10}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("it is a whole number.");
+}

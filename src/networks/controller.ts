@@ -1,0 +1,351 @@
+import { randomBytes } from "node:crypto";
+import type { Logger } from "pino";
+import { PontoonError } from "../../common/errors.js";
+import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import type { Change, Outcome } from "../../network/protocol.js";
+import type { Store } from "../store/store.js";
+import { Backend } from "./backend.js";
+import { networkAnswer, sandboxAnswer } from "./answers.js";
+import type {
+  ConnectRequest,
+  CreateNetworkRequest,
+  CreateSandboxRequest,
+  DisconnectRequest,
+  NetworkAnswer,
+  SandboxAnswer,
+} from "./contract.js";
+import { createNetworkRequest } from "./contract.js";
+import { defineEndpoint } from "./define-endpoint.js";
+import { defineNetwork } from "./define-network.js";
+import { defineSandbox } from "./define-sandbox.js";
+import { hostFacts } from "./host-facts.js";
+import { NetworkAddresses } from "./network-addresses.js";
+import { Queue } from "./queue.js";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
+import { Registry } from "./registry.js";
+import { removeSandboxFiles, writeSandboxFiles } from "./sandbox-files.js";
+import { takenSubnets, type SubnetUsers } from "./taken.js";
+import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
+
+/** The network of sandboxes that name none. */
+export const defaultNetwork = { name: "default", bridge: "pontoon0" } as const;
+/** Names of networks that are always there and are no bridges. */
+export const fixedNetworks = ["host", "none"] as const;
+
+/** A Linux bridge takes so many ports (`BR_MAX_PORTS` less one that is never used). */
+const portsAtMost = 1023;
+
+export interface NetworksControllerOptions {
+  /** Subnets of Docker's networks, as far as they are known. */
+  readonly dockerSubnets: () => SubnetUsers["dockerSubnets"];
+}
+
+export interface NetworksEvents {
+  /** Networks or sandboxes may be other ones now. */
+  onChange(): void;
+}
+
+/** The network backend role: pontoon's own networks, sandboxes and endpoints. Commands are carried out one after the other. */
+export class NetworksController {
+  readonly registry: Registry;
+  readonly #addresses = new NetworkAddresses();
+  readonly #queue = new Queue();
+  readonly #backend: Backend;
+
+  /** Makes the backend's thread: see {@link Backend}. */
+  constructor(
+    store: Store,
+    private readonly options: NetworksControllerOptions,
+    private readonly log: Logger,
+    private readonly events: NetworksEvents,
+  ) {
+    this.registry = new Registry(store);
+    this.#backend = new Backend({
+      onWarning: (reason) => log.warn({ reason }, "something of the network backend failed"),
+      onEnd: (reason) =>
+        log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
+    });
+  }
+
+  /** Reads what there is to be, before anything is started. Throws STORE_UNREADABLE. */
+  load(): void {
+    this.registry.load();
+    for (const network of this.registry.networks.values()) this.#addAddresses(network);
+  }
+
+  /** Brings about what is to be, and mends what is not as it should be. Never rejects. */
+  start(): Promise<void> {
+    if (this.registry.isEmpty) return Promise.resolve();
+    return this.#queue.run(async () => {
+      try {
+        const { networks, sandboxes } = this.registry;
+        await this.#backend.request({
+          kind: "change",
+          change: {
+            networks: [...networks.values()].map(wantedNetwork),
+            sandboxes: [...sandboxes.values()].map(wantedSandbox),
+            endpoints: [...sandboxes.keys()].flatMap((id) => this.#wantedEndpointsOf(id)),
+          },
+        });
+        this.#note(await this.#backend.request({ kind: "repair" }));
+        for (const sandbox of sandboxes.values()) writeSandboxFiles(this.registry, sandbox);
+      } catch (error) {
+        this.log.error({ reason: (error as Error).message }, "networks could not be set up");
+      }
+      this.events.onChange();
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#queue.run(() => this.#backend.stop());
+  }
+
+  networks(): NetworkAnswer[] {
+    return [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+  }
+
+  network(nameOrId: string): NetworkAnswer {
+    return networkAnswer(this.registry, this.registry.network(nameOrId));
+  }
+
+  sandboxes(): SandboxAnswer[] {
+    return [...this.registry.sandboxes.values()].map((sandbox) => sandboxAnswer(this.registry, sandbox));
+  }
+
+  sandbox(nameOrId: string): SandboxAnswer {
+    return sandboxAnswer(this.registry, this.registry.sandbox(nameOrId));
+  }
+
+  /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
+  createNetwork(request: CreateNetworkRequest): Promise<NetworkAnswer> {
+    return this.#queue.run(async () => networkAnswer(this.registry, await this.#createNetwork(request)));
+  }
+
+  async #createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord> {
+    const { networks } = this.registry;
+    this.#requireFreeNetworkName(request.name);
+    const facts = hostFacts(request.bridge);
+    const network = defineNetwork(request, {
+      ...facts,
+      id: newId(),
+      created: new Date().toISOString(),
+      pools: { ipv4: defaultPools, ipv6: [uniqueLocalPool("pontoon")] },
+      taken: takenSubnets({
+        ...facts,
+        networks: networks.values(),
+        dockerSubnets: this.options.dockerSubnets(),
+      }),
+      bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
+    });
+    this.registry.commit({ networks: [network] });
+    try {
+      await this.#change({ networks: [wantedNetwork(network)] });
+    } catch (error) {
+      await this.#undo({ networks: [network.id] });
+      throw error;
+    }
+    this.#addAddresses(network);
+    this.events.onChange();
+    return network;
+  }
+
+  #requireFreeNetworkName(name: string): void {
+    const isFixed = (fixedNetworks as readonly string[]).includes(name);
+    if (!isFixed && ![...this.registry.networks.values()].some((network) => network.name === name)) return;
+    throw new PontoonError("NAME_TAKEN", name, `there is a network ${name} already; choose another name, or remove it first`);
+  }
+
+  /** Rejects with NETWORK_IN_USE while sandboxes are on it. */
+  removeNetwork(nameOrId: string): Promise<NetworkAnswer> {
+    return this.#queue.run(async () => {
+      requireNotFixed(nameOrId);
+      const network = this.registry.network(nameOrId);
+      const [endpoint, ...others] = this.registry.endpointsOf({ network: network.id });
+      if (endpoint) {
+        const { name } = this.registry.sandboxes.get(endpoint.sandbox)!;
+        const more = others.length > 0 ? ` and ${others.length} more` : "";
+        throw new PontoonError(
+          "NETWORK_IN_USE",
+          network.name,
+          `network ${network.name} is in use by sandbox ${name}${more}; disconnect what is on it first`,
+        );
+      }
+      return this.#removeNetwork(network);
+    });
+  }
+
+  async #removeNetwork(network: NetworkRecord): Promise<NetworkAnswer> {
+    const answer = networkAnswer(this.registry, network);
+    await this.#change({ removed: { networks: [network.id] } });
+    this.registry.commit({ removed: { networks: [network.id] } });
+    this.#addresses.remove(network.id);
+    this.events.onChange();
+    return answer;
+  }
+
+  /** Removes networks that no sandbox is on. */
+  pruneNetworks(): Promise<NetworkAnswer[]> {
+    return this.#queue.run(async () => {
+      const unused = [...this.registry.networks.values()].filter(
+        ({ id }) => this.registry.endpointsOf({ network: id }).length === 0,
+      );
+      const removed: NetworkAnswer[] = [];
+      for (const network of unused) removed.push(await this.#removeNetwork(network));
+      return removed;
+    });
+  }
+
+  /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
+  createSandbox(request: CreateSandboxRequest): Promise<SandboxAnswer> {
+    return this.#queue.run(async () => {
+      const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
+      const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
+      const networks: NetworkRecord[] = [];
+      for (const name of names) if (name !== "none") networks.push(await this.#networkToJoin(name));
+      this.registry.commit({ sandboxes: [sandbox] });
+      try {
+        const outcome = await this.#change({ sandboxes: [wantedSandbox(sandbox)] });
+        this.#note(outcome);
+        for (const [index, network] of networks.entries())
+          await this.#connect(network, this.registry.sandbox(sandbox.id), {
+            network: network.id,
+            sandbox: sandbox.id,
+            ips: index === 0 ? request.ips : [],
+            aliases: request.aliases,
+            links: request.links,
+            gatewayPriority: 0,
+            ...(index === 0 && request.mac !== undefined && { mac: request.mac }),
+          });
+      } catch (error) {
+        await this.#removeSandbox(sandbox);
+        throw error;
+      }
+      writeSandboxFiles(this.registry, sandbox);
+      this.events.onChange();
+      return sandboxAnswer(this.registry, this.registry.sandbox(sandbox.id));
+    });
+  }
+
+  /** The default network is made when it is first asked for. */
+  async #networkToJoin(nameOrId: string): Promise<NetworkRecord> {
+    requireNotFixed(nameOrId, "cannot be connected to");
+    const isDefault = nameOrId === defaultNetwork.name && ![...this.registry.networks.values()].some(({ name }) => name === nameOrId);
+    if (!isDefault) return this.registry.network(nameOrId);
+    return this.#createNetwork(createNetworkRequest.parse(defaultNetwork));
+  }
+
+  removeSandbox(nameOrId: string): Promise<SandboxAnswer> {
+    return this.#queue.run(async () => {
+      const sandbox = this.registry.sandbox(nameOrId);
+      const answer = sandboxAnswer(this.registry, sandbox);
+      await this.#removeSandbox(sandbox);
+      return answer;
+    });
+  }
+
+  async #removeSandbox(sandbox: SandboxRecord): Promise<void> {
+    const endpoints = this.registry.endpointsOf({ sandbox: sandbox.id });
+    const removed = { endpoints: endpoints.map(({ id }) => id), sandboxes: [sandbox.id] };
+    await this.#change({ removed });
+    this.registry.commit({ removed });
+    for (const endpoint of endpoints) this.#addresses.release(endpoint.network, endpoint);
+    removeSandboxFiles(sandbox);
+    this.events.onChange();
+  }
+
+  connect(request: ConnectRequest): Promise<SandboxAnswer> {
+    return this.#queue.run(async () => {
+      const sandbox = this.registry.sandbox(request.sandbox);
+      await this.#connect(await this.#networkToJoin(request.network), sandbox, request);
+      writeSandboxFiles(this.registry, sandbox);
+      this.events.onChange();
+      return sandboxAnswer(this.registry, sandbox);
+    });
+  }
+
+  async #connect(network: NetworkRecord, sandbox: SandboxRecord, request: ConnectRequest): Promise<void> {
+    const endpoints = this.registry.endpointsOf({ network: network.id });
+    if (endpoints.some((endpoint) => endpoint.sandbox === sandbox.id))
+      throw new PontoonError("ALREADY_CONNECTED", sandbox.name, `sandbox ${sandbox.name} is on network ${network.name} already`);
+    if (endpoints.length >= portsAtMost)
+      throw new PontoonError(
+        "NETWORK_FULL",
+        network.name,
+        `network ${network.name} has ${portsAtMost} sandboxes, and a Linux bridge has no more ports; use another network beside it`,
+      );
+    const given = this.#addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
+    let endpoint: EndpointRecord | undefined;
+    try {
+      endpoint = defineEndpoint(request, this.registry, { network, sandbox, given, id: newId() });
+      this.registry.commit({ endpoints: [endpoint] });
+      await this.#change({ endpoints: this.#wantedEndpointsOf(sandbox.id) });
+    } catch (error) {
+      if (endpoint) await this.#undo({ endpoints: [endpoint.id] });
+      this.#addresses.release(network.id, given);
+      throw error;
+    }
+  }
+
+  disconnect(request: DisconnectRequest): Promise<SandboxAnswer> {
+    return this.#queue.run(async () => {
+      const [network, sandbox] = [this.registry.network(request.network), this.registry.sandbox(request.sandbox)];
+      const [endpoint] = this.registry.endpointsOf({ network: network.id, sandbox: sandbox.id });
+      if (!endpoint)
+        throw new PontoonError("NOT_CONNECTED", sandbox.name, `sandbox ${sandbox.name} is not on network ${network.name}`);
+      const removed = { endpoints: [endpoint.id] };
+      this.registry.commit({ removed });
+      await this.#change({ removed, endpoints: this.#wantedEndpointsOf(sandbox.id) });
+      this.#addresses.release(network.id, endpoint);
+      writeSandboxFiles(this.registry, sandbox);
+      this.events.onChange();
+      return sandboxAnswer(this.registry, sandbox);
+    });
+  }
+
+  #addAddresses(network: NetworkRecord): void {
+    this.#addresses.add(
+      network,
+      this.registry.endpointsOf({ network: network.id }),
+      ({ sandbox }) => `sandbox ${this.registry.sandboxes.get(sandbox)?.name}`,
+    );
+  }
+
+  #wantedEndpointsOf(sandbox: string) {
+    return wantedEndpoints(this.registry.endpointsOf({ sandbox }), (id) => this.registry.networks.get(id));
+  }
+
+  /** Has it done. Rejects with the first failure. */
+  async #change(change: Change): Promise<Outcome> {
+    const outcome = await this.#backend.request({ kind: "change", change });
+    const [failure] = outcome.failures;
+    if (failure) throw new PontoonError(failure.code, failure.subject, failure.message);
+    return outcome;
+  }
+
+  /** What has failed is taken back; what cannot be is tried again at the next start. */
+  async #undo(removed: { networks?: string[]; endpoints?: string[] }): Promise<void> {
+    this.registry.commit({ removed });
+    const { failures } = await this.#backend.request({ kind: "change", change: { removed } });
+    for (const { message } of failures) this.log.warn({ reason: message }, "what failed could not be taken back as a whole");
+  }
+
+  /** Which namespaces there are, as it was seen. */
+  #note({ failures, inodes }: Outcome): void {
+    for (const { object, code, message } of failures)
+      this.log.warn({ [object.kind]: object.id.slice(0, 12), code, reason: message }, "not everything is as it should be");
+    const changed = [...inodes].flatMap(([id, inode]) => {
+      const sandbox = this.registry.sandboxes.get(id);
+      return sandbox && sandbox.inode !== inode ? [{ ...sandbox, inode }] : [];
+    });
+    if (changed.length > 0) this.registry.commit({ sandboxes: changed });
+  }
+}
+
+function newId(): string {
+  return randomBytes(32).toString("hex");
+}
+
+function requireNotFixed(name: string, what = "cannot be removed"): void {
+  if (!(fixedNetworks as readonly string[]).includes(name)) return;
+  throw new PontoonError("NETWORK_FIXED", name, `the network ${name} is always there and ${what}`);
+}

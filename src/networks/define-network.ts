@@ -1,0 +1,132 @@
+import { canonicalAddress, familyOf, isAddress, type Family } from "../../common/address.js";
+import { PontoonError } from "../../common/errors.js";
+import { chooseSubnet, requireFree, type AddressPool, type Taken } from "../../network/addresses/pools.js";
+import { Subnet } from "../../network/addresses/subnet.js";
+import { AddressAllocator } from "../../network/addresses/allocator.js";
+import type { CreateNetworkRequest } from "./contract.js";
+import type { NetworkRecord, SubnetRecord } from "./records.js";
+
+export interface NetworkGround {
+  readonly id: string;
+  readonly created: string;
+  readonly pools: Readonly<Record<Family, readonly AddressPool[]>>;
+  readonly taken: readonly Taken[];
+  /** Of the link through which the host leaves. */
+  readonly uplinkMtu: number;
+  /** Of the bridge that is asked for, if there is one of that name. */
+  readonly bridge: BridgeFacts | undefined;
+  readonly bridgesInUse: ReadonlyMap<string, string>;
+}
+
+/** A link of the host that may become a network's bridge. */
+export interface BridgeFacts {
+  readonly kind: string | undefined;
+  /** `10.0.0.1/24`, of both families. */
+  readonly addresses: readonly string[];
+  readonly mtu: number;
+  /** Docker gives addresses out on it. */
+  readonly isDockers: boolean;
+}
+
+const linkName = /^[^\s/:]{1,15}$/;
+const mtuAtLeast = { ipv4: 68, ipv6: 1280 } as const; // RFC 791, RFC 8200
+const mtuAtMost = 65_535;
+
+/** The network that a request comes to. Throws when it cannot be; nothing is done yet. */
+export function defineNetwork(request: CreateNetworkRequest, ground: NetworkGround): NetworkRecord {
+  const { name } = request;
+  if (request.driver !== "bridge")
+    throw new PontoonError(
+      "DRIVER_UNKNOWN",
+      request.driver,
+      `there is no network driver ${request.driver}; pontoon's own networks have the driver bridge`,
+    );
+  const bridge = request.bridge ?? `pt-${ground.id.slice(0, 12)}`;
+  requireBridgeName(bridge, ground);
+  const subnets = subnetsOf(request, ground);
+  return {
+    id: ground.id,
+    name,
+    created: ground.created,
+    bridge,
+    isAdopted: ground.bridge !== undefined,
+    subnets,
+    internal: request.internal,
+    icc: request.icc,
+    masquerade: request.masquerade,
+    snatAddresses: request.snatAddresses.map((ip) => requireAddress(ip, "--snat-address")),
+    mtu: mtuOf(request, ground, subnets),
+    ...(request.hostBinding !== undefined && { hostBinding: requireAddress(request.hostBinding, "--host-binding") }),
+    firewall: request.firewall,
+    labels: request.labels,
+  };
+}
+
+function requireBridgeName(bridge: string, { bridge: facts, bridgesInUse }: NetworkGround): void {
+  if (!linkName.test(bridge) || bridge === "." || bridge === "..")
+    throw new PontoonError("LINK_NAME_INVALID", bridge, `${bridge} cannot be a link's name; it has 1 to 15 characters, without spaces, / and :`);
+  const user = bridgesInUse.get(bridge);
+  if (user !== undefined)
+    throw new PontoonError("BRIDGE_TAKEN", bridge, `the bridge ${bridge} belongs to network ${user} already; choose another name`);
+  if (facts && facts.kind !== "bridge")
+    throw new PontoonError("BRIDGE_TAKEN", bridge, `the host's link ${bridge} is not a bridge; choose another name`);
+}
+
+function subnetsOf(request: CreateNetworkRequest, ground: NetworkGround): SubnetRecord[] {
+  const given = request.subnets.map((text) => Subnet.parse(text));
+  const adopted = ground.bridge ? ground.bridge.addresses.map(subnetOfInterface) : [];
+  for (const [index, subnet] of given.entries()) {
+    if (adopted.some((other) => other.text === subnet.text)) continue;
+    requireFree(subnet, ground.taken);
+    requireFree(subnet, given.slice(0, index).map((other) => ({ subnet: other, by: "the same network" })));
+  }
+  const chosen = [...(given.length > 0 ? given : adopted)];
+  const has = (family: Family) => chosen.some((subnet) => subnet.family === family);
+  if (!has("ipv4") && given.length === 0) chosen.unshift(chooseSubnet(ground.pools.ipv4, ground.taken));
+  if (request.ipv6 && !has("ipv6")) chosen.push(chooseSubnet(ground.pools.ipv6, ground.taken));
+  const gateways = request.gateways.map((ip) => requireAddress(ip, "--gateway"));
+  const ranges = request.ipRanges.map((text) => Subnet.parse(text));
+  const subnets = chosen.map((subnet) => subnetRecordOf(subnet, gateways, ranges, ground.bridge));
+  const isOf = (test: (subnet: Subnet) => boolean) => chosen.some(test);
+  const strayGateway = gateways.find((ip) => !isOf((subnet) => subnet.contains(ip)));
+  if (strayGateway !== undefined)
+    throw new PontoonError("GATEWAY_OUTSIDE", strayGateway, `the gateway ${strayGateway} is in none of the network's subnets (${listed(chosen)})`);
+  const strayRange = ranges.find((range) => !isOf((subnet) => subnet.encloses(range)));
+  if (strayRange)
+    throw new PontoonError("RANGE_OUTSIDE", strayRange.text, `the range ${strayRange.text} is in none of the network's subnets (${listed(chosen)})`);
+  return subnets;
+}
+
+function subnetRecordOf(
+  subnet: Subnet,
+  gateways: readonly string[],
+  ranges: readonly Subnet[],
+  bridge: BridgeFacts | undefined,
+): SubnetRecord {
+  const own = bridge?.addresses.map((text) => text.split("/")[0]!).find((ip) => subnet.contains(ip));
+  const gateway = gateways.find((ip) => subnet.contains(ip)) ?? own ?? subnet.first;
+  const ipRange = ranges.find((range) => subnet.encloses(range));
+  new AddressAllocator({ subnet, ipRange, reserved: [{ address: gateway, owner: "the gateway" }] }); // refuses what cannot be
+  return { subnet: subnet.text, gateway, ...(ipRange && { ipRange: ipRange.text }) };
+}
+
+function mtuOf({ mtu }: CreateNetworkRequest, { uplinkMtu, bridge }: NetworkGround, subnets: readonly SubnetRecord[]): number {
+  if (mtu === undefined) return bridge?.mtu ?? uplinkMtu;
+  const least = Math.max(...subnets.map(({ subnet }) => mtuAtLeast[familyOf(subnet)]));
+  if (mtu >= least && mtu <= mtuAtMost) return mtu;
+  throw new PontoonError("MTU_INVALID", String(mtu), `an MTU of ${mtu} bytes cannot be; give one from ${least} to ${mtuAtMost}`);
+}
+
+function subnetOfInterface(text: string): Subnet {
+  const [ip, prefix] = text.split("/") as [string, string];
+  return Subnet.around(ip, Number(prefix));
+}
+
+function requireAddress(text: string, flag: string): string {
+  if (isAddress(text)) return canonicalAddress(text)!;
+  throw new PontoonError("ADDRESS_INVALID", text, `${flag} ${text} is not an IP address`);
+}
+
+function listed(subnets: readonly Subnet[]): string {
+  return subnets.map(({ text }) => text).join(", ");
+}

@@ -1,0 +1,69 @@
+import { existsSync } from "node:fs";
+import { canonicalAddress, isAddress } from "../../common/address.js";
+import { PontoonError } from "../../common/errors.js";
+import { isNamespace } from "../../linux/named-namespace.js";
+import type { CreateSandboxRequest } from "./contract.js";
+import type { SandboxRecord } from "./records.js";
+import type { Registry } from "./registry.js";
+import { namespacePathOf } from "./wanted.js";
+
+const exposedAtMost = 40_000;
+
+/** The sandbox that a request comes to. Throws when it cannot be; nothing is done yet. */
+export function defineSandbox(
+  request: CreateSandboxRequest,
+  registry: Registry,
+  id: string,
+  created: string,
+): SandboxRecord {
+  const { name, adopt } = request;
+  if ([...registry.sandboxes.values()].some((sandbox) => sandbox.name === name))
+    throw new PontoonError("NAME_TAKEN", name, `there is a sandbox ${name} already; choose another name, or remove it first`);
+  const path = namespacePathOf(name);
+  if (adopt !== undefined && !isNamespace(adopt))
+    throw new PontoonError("NAMESPACE_UNKNOWN", adopt, `${adopt} is not a network namespace; give the path of one, such as /proc/PID/ns/net`);
+  if (adopt !== path && existsSync(path))
+    throw new PontoonError(
+      "NAME_TAKEN",
+      path,
+      `there is a network namespace ${name} already (${path}); adopt it with \`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
+    );
+  return {
+    id,
+    name,
+    created,
+    namespace: adopt === undefined ? { kind: "own" } : { kind: "adopted", target: adopt },
+    inode: 0,
+    hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
+    exposed: request.exposed.flatMap(exposedPorts),
+    dns: {
+      servers: request.dns.map((ip) => requireAddress(ip, "--dns")),
+      search: request.dnsSearch,
+      options: request.dnsOptions,
+    },
+    extraHosts: request.extraHosts.map(extraHost),
+    labels: request.labels,
+  };
+}
+
+function exposedPorts(text: string): SandboxRecord["exposed"] {
+  const [, first, last = first, transport = "tcp"] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
+  const [from, to] = [Number(first), Number(last)];
+  if (!(from >= 1 && to >= from && to <= 65_535))
+    throw new PontoonError("PORT_INVALID", text, `${text} is not a port; write it as 80, 53/udp or 8000-8010/tcp`);
+  if (to - from >= exposedAtMost)
+    throw new PontoonError("PORT_INVALID", text, `${text} are more ports than one sandbox may expose (${exposedAtMost})`);
+  return Array.from({ length: to - from + 1 }, (_, index) => [from + index, transport as "tcp" | "udp" | "sctp"]);
+}
+
+function extraHost(text: string): [string, string] {
+  const at = text.indexOf(":");
+  const [name, ip] = [text.slice(0, at), text.slice(at + 1)];
+  if (at > 0 && /^[a-zA-Z0-9_.-]{1,253}$/.test(name)) return [name, requireAddress(ip, "--add-host")];
+  throw new PontoonError("HOST_INVALID", text, `${text} is not a line for a hosts file; write it as NAME:ADDRESS`);
+}
+
+function requireAddress(text: string, flag: string): string {
+  if (isAddress(text)) return canonicalAddress(text)!;
+  throw new PontoonError("ADDRESS_INVALID", text, `${flag}: ${text} is not an IP address`);
+}

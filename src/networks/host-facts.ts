@@ -1,0 +1,49 @@
+import { readFileSync } from "node:fs";
+import { addressesOf, mainTable, routesOf } from "../../linux/netlink/rtnetlink/addresses.js";
+import { linksOf } from "../../linux/netlink/rtnetlink/links.js";
+import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
+import type { BridgeFacts } from "./define-network.js";
+import type { SubnetUsers } from "./taken.js";
+
+/** What a new network has to know of the host. */
+export interface HostFacts extends Pick<SubnetUsers, "routes" | "resolvers"> {
+  readonly uplinkMtu: number;
+  readonly bridge: BridgeFacts | undefined;
+}
+
+const usualMtu = 1500;
+
+/** @param bridge name of the bridge that is asked for */
+export function hostFacts(bridge: string | undefined): HostFacts {
+  const rtnetlink = new Rtnetlink();
+  try {
+    const links = linksOf(rtnetlink);
+    const routes = routesOf(rtnetlink);
+    const nameOf = (index: number | undefined) => links.find((link) => link.index === index)?.name ?? "";
+    const way = routes.find(({ destination, table }) => destination.prefix === 0 && table === mainTable);
+    const link = bridge === undefined ? undefined : links.find(({ name }) => name === bridge);
+    return {
+      routes: routes.map((route) => ({ ...route, linkName: nameOf(route.link) })),
+      resolvers: resolversOfHost(),
+      uplinkMtu: links.find(({ index }) => index === way?.link)?.mtu ?? usualMtu,
+      bridge: link && {
+        kind: link.kind,
+        mtu: link.mtu,
+        isDockers: /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/.test(link.name),
+        addresses: addressesOf(rtnetlink)
+          .filter(({ index, isLinkLocal }) => index === link.index && !isLinkLocal)
+          .map(({ ip, prefix }) => `${ip}/${prefix}`),
+      },
+    };
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+function resolversOfHost(): string[] {
+  try {
+    return [...readFileSync("/etc/resolv.conf", "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, ip]) => ip!);
+  } catch {
+    return []; // a host without one
+  }
+}

@@ -1,0 +1,70 @@
+import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { SandboxRecord } from "./records.js";
+import type { Registry } from "./registry.js";
+
+// hosts, hostname and resolv.conf of a sandbox, in the folder whose files `ip netns exec` mounts over those of /etc.
+
+const folderOf = (name: string): string => join("/etc/netns", name);
+const mode = 0o644;
+const files = ["hosts", "hostname", "resolv.conf"] as const;
+const loopback = [
+  "127.0.0.1\tlocalhost",
+  "::1\tlocalhost ip6-localhost ip6-loopback",
+  "fe00::\tip6-localnet",
+  "ff00::\tip6-mcastprefix",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/** Writes them anew. An open file stays the same one: it may be mounted somewhere. */
+export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): void {
+  const folder = folderOf(sandbox.name);
+  mkdirSync(folder, { recursive: true });
+  const write = (file: (typeof files)[number], lines: readonly string[]) =>
+    writeFileSync(join(folder, file), lines.map((line) => `${line}\n`).join(""), { mode });
+  write("hosts", hostsLines(registry, sandbox));
+  write("hostname", [sandbox.hostname]);
+  write("resolv.conf", resolvConfLines(sandbox));
+}
+
+export function removeSandboxFiles({ name }: SandboxRecord): void {
+  const folder = folderOf(name);
+  for (const file of files) rmSync(join(folder, file), { force: true });
+  try {
+    if (readdirSync(folder).length === 0) rmdirSync(folder);
+  } catch {
+    // it was never made, or somebody has files of their own there
+  }
+}
+
+/** As Docker writes them: what always counts, what was asked for, links, then the sandbox itself on each of its networks. */
+export function hostsLines(registry: Registry, sandbox: SandboxRecord): string[] {
+  const endpoints = registry.endpointsOf({ sandbox: sandbox.id });
+  const own = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((ip) => ip !== undefined));
+  const links = endpoints.flatMap(({ network, links }) =>
+    links.flatMap(([target, alias]) => {
+      const other = [...registry.sandboxes.values()].find(({ name }) => name === target);
+      const there = other && registry.endpointsOf({ network, sandbox: other.id })[0];
+      const names = [...new Set([alias, other?.hostname, target])].join(" ");
+      return [there?.ipv4, there?.ipv6].flatMap((ip) => (ip === undefined ? [] : [`${ip}\t${names}`]));
+    }),
+  );
+  const short = sandbox.hostname.split(".")[0]!;
+  const names = short === sandbox.hostname ? short : `${sandbox.hostname} ${short}`;
+  return [
+    ...loopback,
+    ...sandbox.extraHosts.map(([name, ip]) => `${ip}\t${name}`),
+    ...links,
+    ...own.map((ip) => `${ip}\t${names}`),
+  ];
+}
+
+export function resolvConfLines({ dns }: SandboxRecord): string[] {
+  const options = dns.options.some((option) => option.startsWith("ndots:")) ? dns.options : [...dns.options, "ndots:0"];
+  return [
+    "nameserver 127.0.0.11",
+    ...(dns.search.length > 0 && !dns.search.includes(".") ? [`search ${dns.search.join(" ")}`] : []),
+    `options ${options.join(" ")}`,
+  ];
+}

@@ -1,0 +1,89 @@
+import { familyOf } from "../../common/address.js";
+import { Subnet } from "../../network/addresses/subnet.js";
+import { macOf } from "../../network/addresses/mac.js";
+import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "../../network/wanted.js";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
+
+// What records mean for the kernel.
+
+/** Where `ip netns` and pontoon keep namespaces with names. */
+export const namespacePathOf = (name: string): string => `/run/netns/${name}`;
+
+export function wantedNetwork({ id, name, bridge, isAdopted, subnets, mtu }: NetworkRecord): WantedNetwork {
+  return {
+    id,
+    name,
+    bridge,
+    isAdopted,
+    addresses: subnets.map(({ subnet, gateway }) => ({ ip: gateway, prefix: Subnet.parse(subnet).prefix })),
+    mac: macOf(subnets[0]?.gateway ?? "0.0.0.0"),
+    mtu,
+    hasIPv6: subnets.some(({ gateway }) => familyOf(gateway) === "ipv6"),
+  };
+}
+
+export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): WantedSandbox {
+  return {
+    id,
+    name,
+    path: namespacePathOf(name),
+    target: namespace.kind === "own" ? undefined : namespace.target,
+    inode: namespace.kind === "own" || inode === 0 ? undefined : inode,
+  };
+}
+
+/** Routing tables of a sandbox's ways out are numbered from here on. */
+const firstTable = 1000;
+
+/** All endpoints of one sandbox: which is its way out depends on the others. */
+export function wantedEndpoints(
+  endpoints: readonly EndpointRecord[],
+  networkOf: (id: string) => NetworkRecord | undefined,
+): WantedEndpoint[] {
+  const ordered = endpoints.flatMap((endpoint) => {
+    const network = networkOf(endpoint.network);
+    return network ? [{ endpoint, network, gateways: gatewaysOf(endpoint, network) }] : [];
+  });
+  // As libnetwork has it: the highest priority, then the network that comes first by name.
+  ordered.sort(
+    (a, b) => b.endpoint.gatewayPriority - a.endpoint.gatewayPriority || (a.network.name < b.network.name ? -1 : 1),
+  );
+  const waysOut = ordered.filter(({ gateways }) => gateways.length > 0);
+  const first = (family: "ipv4" | "ipv6") =>
+    waysOut.find(({ gateways }) => gateways.some((ip) => familyOf(ip) === family))?.endpoint.id;
+  const [defaultIPv4, defaultIPv6] = [first("ipv4"), first("ipv6")];
+  return ordered.map(({ endpoint, network, gateways }) => ({
+    id: endpoint.id,
+    network: network.id,
+    sandbox: endpoint.sandbox,
+    hostLink: endpoint.hostLink,
+    ifname: endpoint.ifname,
+    mac: endpoint.mac,
+    mtu: network.mtu,
+    addresses: addressesOf(endpoint, network),
+    gateways,
+    isDefault: { ipv4: endpoint.id === defaultIPv4, ipv6: endpoint.id === defaultIPv6 },
+    table: waysOut.length > 1 && gateways.length > 0 ? tableOf(endpoint) : undefined,
+  }));
+}
+
+/** The same for as long as the endpoint is there, and another for each link of the sandbox. */
+function tableOf({ ifname, id }: EndpointRecord): number {
+  const number = /^eth(\d{1,4})$/.exec(ifname)?.[1];
+  return number === undefined ? 0x100000 + parseInt(id.slice(0, 6), 16) : firstTable + Number(number);
+}
+
+function gatewaysOf({ ipv4, ipv6 }: EndpointRecord, { internal, subnets }: NetworkRecord): string[] {
+  if (internal) return [];
+  return [ipv4, ipv6].flatMap((ip) => {
+    const own = ip === undefined ? undefined : subnets.find(({ subnet }) => Subnet.parse(subnet).contains(ip));
+    return own ? [own.gateway] : [];
+  });
+}
+
+function addressesOf({ ipv4, ipv6 }: EndpointRecord, { subnets }: NetworkRecord): { ip: string; prefix: number }[] {
+  return [ipv4, ipv6].flatMap((ip) => {
+    const own = ip === undefined ? undefined : subnets.find(({ subnet }) => Subnet.parse(subnet).contains(ip));
+    return ip === undefined || !own ? [] : [{ ip, prefix: Subnet.parse(own.subnet).prefix }];
+  });
+}
