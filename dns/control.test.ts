@@ -62,7 +62,7 @@ class Bench {
   /** Has the server serve a sandbox. */
   serve(id: string): void {
     giveSandbox(this.server, id);
-    this.server.serveAll();
+    this.server.serveAll("docker");
   }
 
   get isGapOpen(): boolean {

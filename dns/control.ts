@@ -5,7 +5,15 @@ import type { Timer } from "../linux/timer-wheel.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { readToServer } from "./messages.js";
 import { keyOfText } from "./wire/name.js";
-import { PROTOCOL, type Gap, type HeldSandbox, type ToDaemon, type ToServer } from "./protocol.js";
+import {
+  PROTOCOL,
+  sources,
+  type Gap,
+  type HeldSandbox,
+  type SourceName,
+  type ToDaemon,
+  type ToServer,
+} from "./protocol.js";
 import type { DnsServer, ServerEvents } from "./server.js";
 
 const logEvery = 100; // ms
@@ -19,8 +27,13 @@ export class Control implements ServerEvents {
   readonly #silence: DaemonSilence;
   /** As the daemon has told it. */
   #gap = everywhere;
-  #synced = false;
+  /** Sources that some daemon has told completely: their sandboxes are served. */
+  readonly #synced = new Set<SourceName>();
+  /** Those that the present daemon has told completely. */
+  readonly #told = new Set<SourceName>();
   #orphaned: Timer | undefined;
+  /** Without a daemon for so long that only namespaces are served in which nobody else would answer. */
+  #hasLetGo = false;
   /** Another server has taken over: this one only finishes what it was asked. */
   #draining = false;
 
@@ -35,7 +48,7 @@ export class Control implements ServerEvents {
       held: () => this.#held(),
       read: readToServer,
       onAttached: () => this.#onAttached(),
-      onHello: () => this.#silence.begin(),
+      onHello: () => this.#onHello(),
       onDetached: () => this.#onDetached(),
       onMessage: (message, descriptors) => this.#onMessage(message, descriptors),
       drain: () => this.#drain(),
@@ -56,6 +69,7 @@ export class Control implements ServerEvents {
 
   ended(sandbox: string): void {
     this.#daemon.tell({ kind: "ended", sandbox });
+    if (this.#hasLetGo) this.#stopIfIdle();
   }
 
   released(sandbox: string): void {
@@ -67,12 +81,14 @@ export class Control implements ServerEvents {
   }
 
   *#held(): Generator<HeldMessage<HeldSandbox>, undefined> {
-    for (const [sandbox, { sockets }] of this.server.sandboxes)
-      if (sockets)
+    for (const [sandbox, { sockets, record }] of this.server.sandboxes)
+      if (sockets) {
+        const { port, path, end, udp, tcp } = sockets;
         yield {
-          message: { kind: "held", sandbox, port: sockets.port },
-          descriptors: [sockets.pidfd, sockets.udp, sockets.tcp],
+          message: { kind: "held", sandbox, port, source: record.source, ...(path !== undefined && { path }) },
+          descriptors: [end, udp, tcp],
         };
+      }
     return undefined;
   }
 
@@ -81,10 +97,16 @@ export class Control implements ServerEvents {
     this.#resume();
   }
 
+  #onHello(): void {
+    this.#told.clear();
+    this.#silence.begin();
+  }
+
   /** A daemon is there. What was being released for lack of one is kept: the daemon says which of it is wanted. */
   #resume(): void {
     this.#orphaned?.cancel();
     this.#orphaned = undefined;
+    this.#hasLetGo = false;
     this.server.resumeAll();
   }
 
@@ -105,9 +127,9 @@ export class Control implements ServerEvents {
     );
   }
 
-  /** Without news, and until the table is complete, it counts as behind Docker whatever gap the daemon has told. */
+  /** Without news, and until all of Docker's is told, the table counts as behind Docker whatever gap the daemon has told. */
   #applyGap(): void {
-    this.server.gap = this.#orphaned || this.#daemon.isBeingTold ? everywhere : this.#gap;
+    this.server.gap = this.#orphaned || !this.#told.has("docker") ? everywhere : this.#gap;
   }
 
   /** Messages come in order, so all the daemon's news up to this pulse is here. */
@@ -119,12 +141,20 @@ export class Control implements ServerEvents {
 
   /**
    * Nobody has brought news for too long, and what the table says may be true no more. Without renewals the takeovers
-   * lapse; until then what is asked is still answered.
+   * lapse; until then what is asked is still answered. Where nobody else would answer, this server goes on.
    */
   #letGoOfAll(): void {
-    const sandboxes = [...this.server.sandboxes.values()];
-    for (const sandbox of sandboxes) sandbox.release();
-    this.#orphaned = this.server.reactor.timers.schedule(lapseTime, this.identity.stop);
+    for (const sandbox of this.server.sandboxes.values()) if (sandbox.hasDockerResolver) sandbox.release();
+    this.#orphaned = this.server.reactor.timers.schedule(lapseTime, () => {
+      for (const sandbox of [...this.server.sandboxes.values()])
+        if (sandbox.hasDockerResolver) this.server.drop(sandbox);
+      this.#hasLetGo = true;
+      this.#stopIfIdle();
+    });
+  }
+
+  #stopIfIdle(): void {
+    if (this.server.sandboxes.size === 0) this.identity.stop();
   }
 
   #onMessage(message: ToServer, descriptors: number[]): void {
@@ -159,7 +189,7 @@ export class Control implements ServerEvents {
       case "alive":
         return this.#onAlive();
       case "synced":
-        return this.#onSynced();
+        return this.#onSynced(message.source);
       case "explain": {
         const { request, sandbox, query } = message;
         return server.explain(
@@ -196,18 +226,20 @@ export class Control implements ServerEvents {
   }
 
   #onSockets(message: ToServer & { kind: "sockets" }, descriptors: number[]): void {
-    const [pidfd, udp, tcp, dockerResolver, ...forwarding] = descriptors;
+    const { port, path, hasDockerResolver } = message;
+    const [end, udp, tcp, ...rest] = descriptors;
+    const [dockerResolver] = hasDockerResolver ? rest.splice(0, 1) : [];
     const sandbox = this.server.sandboxes.get(message.sandbox);
     const isWhole =
-      pidfd !== undefined &&
+      end !== undefined &&
       udp !== undefined &&
       tcp !== undefined &&
-      dockerResolver !== undefined &&
-      forwarding.length === message.udp + message.tcp;
+      (dockerResolver !== undefined) === hasDockerResolver &&
+      rest.length === message.udp + message.tcp;
     if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
-    this.server.giveSockets(message.sandbox, { pidfd, udp, tcp, dockerResolver, port: message.port });
-    this.#addForwarding(message, forwarding);
-    if (this.#synced) this.server.serve(sandbox);
+    this.server.giveSockets(message.sandbox, { end, path, udp, tcp, dockerResolver, port });
+    this.#addForwarding(message, rest);
+    if (this.#synced.has(sandbox.record.source)) this.server.serve(sandbox);
   }
 
   #onMoreSockets(message: ToServer & { kind: "more-sockets" }, descriptors: number[]): void {
@@ -241,22 +273,26 @@ export class Control implements ServerEvents {
     this.server.addForwardingSockets(sandbox, family, descriptors.slice(0, udp), descriptors.slice(udp));
   }
 
-  /** What the daemon did not mention is gone. From here on the table is complete, and what can be served is. */
-  #onSynced(): void {
-    this.#synced = true;
-    this.#daemon.allTold(this.#known());
+  /** What of a source the daemon did not mention is gone. From here on the table has all of it, and what can be served is. */
+  #onSynced(source: SourceName): void {
+    this.#synced.add(source);
+    this.#told.add(source);
+    if (this.#told.size === sources.length) this.#daemon.allTold(this.#known(source));
+    else this.#daemon.partTold(this.#known(source));
     this.#applyGap();
-    this.server.serveAll();
+    this.server.serveAll(source);
   }
 
-  *#known(): Generator<Known> {
+  *#known(source: SourceName): Generator<Known> {
     const { zones, sandboxes } = this.server;
-    for (const [id, sandbox] of [...sandboxes]) yield { key: sandboxKey(id), forget: () => this.server.drop(sandbox) };
+    for (const [id, sandbox] of [...sandboxes])
+      if (sandbox.record.source === source) yield { key: sandboxKey(id), forget: () => this.server.drop(sandbox) };
     for (const [id, network] of [...zones.networks]) {
-      const containers = [...network.endpoints.keys()];
-      yield { key: networkKey(id), forget: () => zones.removeNetwork(id) };
-      for (const container of containers)
-        yield { key: endpointKey(id, container), forget: () => zones.removeEndpoint(id, container) };
+      const endpoints = [...network.endpoints];
+      if (network.record.source === source) yield { key: networkKey(id), forget: () => zones.removeNetwork(id) };
+      for (const [container, { record }] of endpoints)
+        if (record.source === source)
+          yield { key: endpointKey(id, container), forget: () => zones.removeEndpoint(id, container) };
     }
   }
 

@@ -15,6 +15,7 @@ import {
   type Fields,
   type Shape,
 } from "../common/shape.js";
+import { sources } from "./protocol.js";
 import type {
   EndpointRecord,
   Explanation,
@@ -48,6 +49,8 @@ const port = integer(1, 65_535);
 const count = integer(0);
 const request = integer(0);
 const family = optional(oneOf("ipv4", "ipv6"));
+const sourceName = oneOf(...sources);
+const path = optional(text(nameLength));
 const list = (shape: Shape) => listOf(shape, many);
 
 function of<Record>(fields: Fields<Record>): Shape {
@@ -124,11 +127,14 @@ export const readToDaemon = messageReader<ToDaemon>({
 });
 
 /** What a server of whatever version says it holds. */
-export const readHeld = messageReader<HeldSandbox>({ held: { sandbox: id, port } });
+export const readHeld = messageReader<HeldSandbox>({
+  held: { sandbox: id, port, path, source: optional(sourceName) },
+});
 
 const transport = oneOf("tcp", "udp", "sctp");
 const endpoint = of<EndpointRecord>({
   network: id,
+  source: sourceName,
   container: id,
   names: list(name),
   ipv4: optional(word(64)),
@@ -142,6 +148,7 @@ const forwarding = anyOf(
 );
 const sandbox = of<SandboxRecord>({
   id,
+  source: sourceName,
   container: id,
   containerName: name,
   networks: list(of<SandboxRecord["networks"][number]>({ id, links: list(tuple(name, name)) })),
@@ -156,17 +163,17 @@ export const readToServer = messageReader<ToServer>({
   settings: {
     settings: of<Settings>({ orphanAfter: amount, queryLog: flag, cacheSize: count, patience: integer(1, 60_000) }),
   },
-  network: { network: of<NetworkRecord>({ id, name, shared: flag }) },
+  network: { network: of<NetworkRecord>({ id, source: sourceName, name, shared: flag }) },
   "network-gone": { id },
   endpoint: { endpoint },
   "endpoint-gone": { network: id, container: id },
   sandbox: { sandbox },
-  sockets: { sandbox: id, port, udp: integer(0, 200), tcp: integer(0, 200) },
+  sockets: { sandbox: id, port, path, hasDockerResolver: flag, udp: integer(0, 200), tcp: integer(0, 200) },
   "more-sockets": { sandbox: id, family, udp: integer(0, 200), tcp: integer(0, 200) },
   release: { sandbox: id },
   close: { sandbox: id },
   gap: { gap: of<Gap>({ everywhere: flag, networks: list(id) }) },
-  synced: {},
+  synced: { source: sourceName },
   alive: {},
   explain: { request, sandbox: id, query: text(100_000) },
   report: { request },

@@ -3,7 +3,7 @@ import type { Family, SocketAddress } from "../common/address.js";
 // Descriptors that come along are named in the message, in their order. The handshake is in common/handshake.ts.
 
 /** After the handshake, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 4;
+export const PROTOCOL = 5;
 
 /** Mark (SO_MARK) of packets that pass the takeover table and reach Docker's resolver. */
 export const DOCKER_RESOLVER_MARK = 0x706e;
@@ -17,9 +17,15 @@ export const RESOLVER_PORT = 53;
 
 export type Transport = "tcp" | "udp" | "sctp";
 
+/** Who tells of networks and containers: dockerd, or pontoon of its own sandboxes. Each is complete, and forgotten, by itself. */
+export const sources = ["docker", "pontoon"] as const;
+export type SourceName = (typeof sources)[number];
+
 /** A container's place on one network, with everything that may be asked about it. */
 export interface EndpointRecord {
   readonly network: string;
+  /** The container's. */
+  readonly source: SourceName;
   /** Full container id. */
   readonly container: string;
   /** Container name first: it is what PTR and SRV answer with. Then aliases, short id, hostname. As users wrote them. */
@@ -33,6 +39,7 @@ export interface EndpointRecord {
 
 export interface NetworkRecord {
   readonly id: string;
+  readonly source: SourceName;
   readonly name: string;
   /** Names on it are not in the table: of endpoints on other hosts, or of a container here that has too many. */
   readonly shared: boolean;
@@ -58,6 +65,7 @@ export type SingleLabels = "forward" | "no-data" | "deny";
 /** A network namespace whose 127.0.0.11 is answered, and what its client may see. */
 export interface SandboxRecord {
   readonly id: string;
+  readonly source: SourceName;
   readonly container: string;
   readonly containerName: string;
   /** In the order in which they are asked for a name, which is libnetwork's (`Endpoint.Less`); links are `[alias, target]`, private to the client. */
@@ -83,7 +91,10 @@ export interface Settings {
   readonly patience: number;
 }
 
-/** When the table may be behind Docker: then Docker's own resolver is asked for what is unknown. */
+/**
+ * When the table may be behind Docker: then Docker's own resolver is asked for what is unknown, in namespaces that have it.
+ * Elsewhere there is no gap.
+ */
 export interface Gap {
   /** The inventory is being listed, or the event stream is down. */
   readonly everywhere: boolean;
@@ -91,11 +102,18 @@ export interface Gap {
   readonly networks: readonly string[];
 }
 
-/** A sandbox served for an earlier daemon, by its container's id. Descriptors: pidfd, UDP listener, TCP listener. */
+/**
+ * A sandbox served for an earlier daemon. Descriptors: what tells its end (a pidfd, or for a namespace with a name a
+ * descriptor of it), UDP listener, TCP listener.
+ */
 export interface HeldSandbox {
   readonly kind: "held";
   readonly sandbox: string;
   readonly port: number;
+  /** The namespace's name, if it has one: e.g. `/run/netns/web`. */
+  readonly path?: string;
+  /** Docker's if it is left out. */
+  readonly source?: SourceName;
 }
 
 /** What a daemon says after the handshake. */
@@ -106,11 +124,16 @@ export type ToServer =
   | { readonly kind: "endpoint"; readonly endpoint: EndpointRecord }
   | { readonly kind: "endpoint-gone"; readonly network: string; readonly container: string }
   | { readonly kind: "sandbox"; readonly sandbox: SandboxRecord }
-  /** Descriptors: pidfd, UDP listener, TCP listener, marked UDP socket, then `udp` and `tcp` sockets to forward from. */
+  /**
+   * Descriptors: what tells the namespace's end (a pidfd, or a descriptor of the namespace that is called `path`), UDP
+   * listener, TCP listener, marked UDP socket if there is Docker's resolver, then `udp` and `tcp` sockets to forward from.
+   */
   | {
       readonly kind: "sockets";
       readonly sandbox: string;
       readonly port: number;
+      readonly path?: string;
+      readonly hasDockerResolver: boolean;
       readonly udp: number;
       readonly tcp: number;
     }
@@ -127,8 +150,8 @@ export type ToServer =
   /** No query comes any more: finish what is being asked, then close everything there; answered with `released`. */
   | { readonly kind: "close"; readonly sandbox: string }
   | { readonly kind: "gap"; readonly gap: Gap }
-  /** The table is complete: what was not mentioned since `hello` is gone. Serving begins here. */
-  | { readonly kind: "synced" }
+  /** All of a source has been told: what of it was not mentioned since `hello` is gone. Serving its sandboxes begins here. */
+  | { readonly kind: "synced"; readonly source: SourceName }
   /** The pulse, sent every second. A daemon without it hangs, and brings no more news than one that is gone. */
   | { readonly kind: "alive" }
   | { readonly kind: "explain"; readonly request: number; readonly sandbox: string; readonly query: string }
@@ -147,7 +170,7 @@ export type ToDaemon =
     }
   | { readonly kind: "releasing"; readonly sandbox: string }
   | { readonly kind: "released"; readonly sandbox: string }
-  /** The sandbox's first process ended; everything there is closed. */
+  /** The sandbox's first process ended, or its name is gone; everything there is closed. */
   | { readonly kind: "ended"; readonly sandbox: string }
   /** Whether heartbeats come back through the takeover. */
   | { readonly kind: "answering"; readonly sandbox: string; readonly answering: boolean }

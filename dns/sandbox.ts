@@ -21,11 +21,14 @@ import type { Zones } from "./table/zone.js";
 
 /** Descriptors the daemon opened inside the sandbox's namespace. */
 export interface SandboxSockets {
-  readonly pidfd: number;
+  /** Tells the namespace's end: its process's pidfd, or a descriptor of the namespace that its name is compared with. */
+  readonly end: number;
+  /** The namespace's name in the file system, if it is not known by a process. */
+  readonly path: string | undefined;
   readonly udp: number;
   readonly tcp: number;
-  /** Marked UDP socket that reaches Docker's resolver. */
-  readonly dockerResolver: number;
+  /** Marked UDP socket that reaches Docker's resolver; undefined where there is none. */
+  readonly dockerResolver: number | undefined;
   /** The port both listeners are bound to. */
   readonly port: number;
 }
@@ -74,7 +77,7 @@ export class Sandbox {
   readonly dockerFlights = new Map<string, DockerFlight>();
   /** Names Docker's resolver gave in a gap: it may have known them before the event that brings them to the table. */
   readonly fromGap = new RecentNames(FROM_GAP_LASTS);
-  readonly #watches: Watch[] = [];
+  readonly #watches: Pick<Watch, "close">[] = [];
   readonly cache: PacketCache;
   readonly counters: Counters = {
     queries: 0,
@@ -116,6 +119,11 @@ export class Sandbox {
     this.cache.clear();
   }
 
+  /** Whether Docker's resolver answers in the namespace when this server does not, as far as is known. */
+  get hasDockerResolver(): boolean {
+    return this.sockets === undefined || this.sockets.dockerResolver !== undefined;
+  }
+
   get phase(): Phase {
     return this.#phase;
   }
@@ -153,7 +161,7 @@ export class Sandbox {
   }
 
   /** Closes a watch with the sandbox, or when it is drained. */
-  closeAtEnd(watch: Watch): void {
+  closeAtEnd(watch: Pick<Watch, "close">): void {
     this.#watches.push(watch);
   }
 
@@ -220,6 +228,7 @@ export class Sandbox {
 
   hold(poller: Poller, sockets: SandboxSockets): void {
     this.sockets = sockets;
+    if (sockets.dockerResolver === undefined) return;
     this.dockerResolver = new UdpChannel(poller, sockets.dockerResolver);
     this.dockerResolver.connect({ ip: RESOLVER_ADDRESS, port: RESOLVER_PORT });
   }
@@ -235,7 +244,7 @@ export class Sandbox {
     this.sockets = undefined;
     this.dockerResolver?.close();
     this.dockerResolver = undefined;
-    if (sockets) for (const fd of [sockets.udp, sockets.tcp, sockets.pidfd]) closeDescriptor(fd);
+    if (sockets) for (const fd of [sockets.udp, sockets.tcp, sockets.end]) closeDescriptor(fd);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Family } from "../common/address.js";
 import { EPOLLIN } from "../linux/constants.js";
+import { NamespaceFiles } from "../linux/namespace-files.js";
 import type { Reactor } from "../linux/reactor.js";
 import { monotonicNow } from "../linux/timer-wheel.js";
 import {
@@ -9,6 +10,7 @@ import {
   type SandboxRecord,
   type SandboxReport,
   type Settings,
+  type SourceName,
 } from "./protocol.js";
 import type { NameKey } from "./wire/name.js";
 import { QueryLog, describeSource } from "./serve/query-log.js";
@@ -48,6 +50,7 @@ export class DnsServer {
   readonly #cache = new AnswerCache(monotonicNow);
   readonly #outside: Forwarder;
   readonly #room = new SharedRoom();
+  readonly #namespaceFiles = new NamespaceFiles();
   readonly #udp: UdpService;
   readonly #tcp: TcpService;
   #settings: Settings = { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 };
@@ -104,11 +107,16 @@ export class DnsServer {
     const sandbox = this.sandboxes.get(id);
     if (!sandbox) throw new Error(`sockets for an unknown sandbox ${id}`);
     sandbox.hold(this.reactor.poller, sockets);
-    this.#watchProcess(sandbox, sockets);
+    this.#watchEnd(sandbox, sockets);
   }
 
-  #watchProcess(sandbox: Sandbox, { pidfd }: SandboxSockets): void {
-    sandbox.closeAtEnd(this.reactor.poller.watch(pidfd, EPOLLIN, () => this.#onProcessEnded(sandbox)));
+  #watchEnd(sandbox: Sandbox, { end, path }: SandboxSockets): void {
+    const onEnd = () => this.#onEnded(sandbox);
+    sandbox.closeAtEnd(
+      path === undefined
+        ? this.reactor.poller.watch(end, EPOLLIN, onEnd)
+        : this.#namespaceFiles.watch(path, end, onEnd),
+    );
   }
 
   /** More sockets in a sandbox's namespace to forward from. */
@@ -121,9 +129,10 @@ export class DnsServer {
     for (const { pool } of this.sandboxes.values()) pool.forgetAsking();
   }
 
-  /** Answers in every sandbox that has sockets, and takes it over with a first heartbeat. */
-  serveAll(): void {
+  /** Answers in every sandbox of a source that has sockets, and takes it over with a first heartbeat. */
+  serveAll(source: SourceName): void {
     for (const sandbox of this.sandboxes.values()) {
+      if (sandbox.record.source !== source) continue;
       if (sandbox.isServing) this.#tellAnswering(sandbox);
       else this.serve(sandbox);
     }
@@ -149,7 +158,7 @@ export class DnsServer {
   drain(done: () => void): void {
     for (const sandbox of this.sandboxes.values()) {
       sandbox.drain();
-      if (sandbox.sockets) this.#watchProcess(sandbox, sandbox.sockets);
+      if (sandbox.sockets) this.#watchEnd(sandbox, sandbox.sockets);
     }
     const began = monotonicNow();
     const look = () => {
@@ -229,8 +238,8 @@ export class DnsServer {
     for (const sandbox of this.sandboxes.values()) if (sandbox.isOn(network)) sandbox.cache.clear();
   }
 
-  /** The container's first process has ended: nothing of ours may keep its namespace. */
-  #onProcessEnded(sandbox: Sandbox): void {
+  /** The container's first process has ended, or the namespace's name is gone: nothing of ours may keep the namespace. */
+  #onEnded(sandbox: Sandbox): void {
     this.drop(sandbox);
     this.events.ended(sandbox.record.id);
   }

@@ -116,11 +116,16 @@ export class DaemonLink<Held, ToServer, ToDaemon> {
     this.#mentioned?.add(key);
   }
 
+  /** The daemon has told everything of some kind, and goes on with others: what it did not mention of that is forgotten. */
+  partTold(known: Iterable<Known>): void {
+    const mentioned = this.#mentioned;
+    if (mentioned) for (const { key, forget } of known) if (!mentioned.has(key)) forget();
+  }
+
   /** The daemon has told everything: what it did not mention is forgotten. */
   allTold(known: Iterable<Known>): void {
-    const mentioned = this.#mentioned;
+    this.partTold(known);
     this.#mentioned = undefined;
-    if (mentioned) for (const { key, forget } of known) if (!mentioned.has(key)) forget();
   }
 
   #attach(fd: number): void {

@@ -57,7 +57,7 @@ const portsSchema = z
 
 const schema = z
   .strictObject({
-    /** The dockerd to follow, as DOCKER_HOST may hold it. */
+    /** The dockerd to follow, as DOCKER_HOST may hold it; `none` to run without Docker. */
     docker: z.string().optional(),
     "log-level": z.enum(logLevels).default("info"),
     /** Take over nothing; `pontoon status` shows what would be. */

@@ -7,11 +7,8 @@ import { dnsOptions, portsOptions, publishes, takesOver } from "./controller-opt
 import { explain } from "./names/explain.js";
 import { recordRows } from "./names/record-rows.js";
 import { statusOf, type Status } from "./status.js";
-import { parseDockerAddress } from "./docker/address.js";
-import { Admission } from "./docker/admission.js";
+import { Docker, WITHOUT_DOCKER } from "./docker/docker.js";
 import { filesOfDockerd } from "./docker/dockerd-files.js";
-import { Engine } from "./docker/engine.js";
-import { Feed } from "./docker/feed.js";
 import { rootOf } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams } from "./docker/upstreams.js";
@@ -32,7 +29,7 @@ import { warnOfRunDir, warnOfStateDir, warnOfUnsteered } from "./warnings.js";
 export interface DaemonOptions {
   /** With what flags say in place of what the file does. */
   readonly config: Config;
-  /** As DOCKER_HOST may hold it. */
+  /** As DOCKER_HOST may hold it, or {@link WITHOUT_DOCKER}. */
   readonly dockerHost: string;
   readonly runDir: string;
   readonly stateDir: string;
@@ -48,14 +45,13 @@ export class Daemon {
   readonly #log: Logger;
   readonly #poller = new NodePoller();
   readonly #manager: ServiceManager;
-  readonly #admission: Admission;
-  readonly #engine: Engine;
   readonly #inventory = new Inventory();
-  readonly #feed: Feed;
+  /** Undefined on a host without Docker. */
+  readonly #docker: Docker | undefined;
   readonly #upstreams: Upstreams;
   readonly #dns: DnsController;
   readonly #ports: PortsController;
-  readonly #hosts: HostsKeeper;
+  readonly #hosts: HostsKeeper | undefined;
   readonly #api: ControlApi;
   #unwatch: (() => void) | undefined;
   #stopPulse: (() => void) | undefined;
@@ -69,12 +65,14 @@ export class Daemon {
     this.#manager = ServiceManager.fromEnvironment(process.env, (error) =>
       log.warn({ reason: describeError(error) }, "systemd could not be told how pontoon is"),
     );
-    const docker = parseDockerAddress(dockerHost, process.env);
-    this.#admission = new Admission(dockerHost, docker, config.observe);
-    this.#engine = new Engine(dockerHost, docker, this.#admission);
+    const docker =
+      dockerHost === WITHOUT_DOCKER
+        ? undefined
+        : new Docker(dockerHost, config.observe, this.#inventory, log, () => this.#onFeedState());
+    this.#docker = docker;
     this.#upstreams = new Upstreams({
-      ...filesOfDockerd(this.#admission, log),
-      engineMajor: () => this.#feed.engineMajor,
+      ...filesOfDockerd(docker?.admission, log),
+      engineMajor: () => docker?.feed.engineMajor ?? 0,
       forwardFrom: () => this.#config.dns["forward-from"],
     });
     this.#dns = new DnsController(
@@ -92,16 +90,18 @@ export class Daemon {
         runDir,
         stateDir,
         version,
-        userlandProxy: () => this.#admission.settings?.userlandProxy ?? true,
+        userlandProxy: () => docker?.admission.settings?.userlandProxy ?? true,
       },
       log,
     );
-    this.#hosts = new HostsKeeper(this.#inventory, log, (file) =>
-      pathInRoot(rootOf(this.#admission.place), file, { followLink: false }),
-    );
-    this.#feed = new Feed(this.#engine, this.#inventory, log, {
-      onState: () => this.#onFeedState(),
-      admit: () => this.#admission.admit(this.#engine),
+    this.#hosts =
+      docker &&
+      new HostsKeeper(this.#inventory, log, (file) =>
+        pathInRoot(rootOf(docker.admission.place), file, { followLink: false }),
+      );
+    this.#inventory.onComplete((source) => {
+      void this.#dns.mayTakeOver(source);
+      void this.#ports.inventoryIsComplete();
     });
     this.#api = this.#makeApi();
   }
@@ -123,10 +123,10 @@ export class Daemon {
     const { runDir, stateDir, dockerHost, watchLoop } = this.options;
     prepareProcess();
     requireShortPath(runDir);
-    await this.#admission.admit(this.#engine);
+    await this.#docker?.admit();
     makeRunDir(runDir);
     warnOfRunDir(this.#log, runDir);
-    this.#admission.lock();
+    this.#docker?.admission.lock();
     this.#ports.load();
     if (publishes(this.#config)) warnOfStateDir(this.#log, stateDir);
     await this.#api.start();
@@ -142,16 +142,25 @@ export class Daemon {
     this.#poller.start();
     this.#dns.start();
     this.#ports.start(() => this.#dns.isReady);
-    if (!this.#config.observe) this.#hosts.start();
-    this.#feed.start();
+    if (!this.#config.observe) this.#hosts?.start();
+    this.#startSources();
     this.#stopPulse = startPulse(
       () => this.#dns.beat(),
-      () => this.#feed.catchUp(),
+      () => this.#docker?.feed.catchUp(),
     );
     this.#unwatch = this.#upstreams.watch(() => {
       this.#log.info("the host's resolv.conf has changed");
       this.#dns.reconsiderAll();
     });
+  }
+
+  /** Own sandboxes are known at once, and Docker's containers as soon as dockerd tells; without Docker there are none. */
+  #startSources(): void {
+    this.#inventory.source("pontoon").complete();
+    if (this.#docker) return this.#docker.feed.start();
+    this.#manager.status("running without Docker");
+    this.#dns.setGap({ everywhere: false, networks: [] });
+    this.#inventory.source("docker").complete();
   }
 
   /**
@@ -203,8 +212,8 @@ export class Daemon {
   #stopFollowing(): void {
     this.#manager.stopping();
     this.#unwatch?.();
-    this.#feed.stop();
-    this.#hosts.stop();
+    this.#docker?.feed.stop();
+    this.#hosts?.stop();
   }
 
   async #close(files: readonly string[]): Promise<void> {
@@ -212,26 +221,25 @@ export class Daemon {
     this.#stopPulse?.();
     this.#poller.stop();
     tidyUp(this.#log, [
-      ...this.#admission.locks.map((lock) => () => lock.release()),
+      ...(this.#docker?.admission.locks ?? []).map((lock) => () => lock.release()),
       ...files.map((name) => () => rmSync(`${this.options.runDir}/${name}`, { force: true })),
     ]);
   }
 
+  /** A gap is Docker's alone: own sandboxes are in none while dockerd is away. */
   #onFeedState(): void {
-    const { state, joins } = this.#feed;
+    if (!this.#docker) return;
+    const { state, joins, isBehind } = this.#docker.feed;
     if (state.kind === "waiting") this.#manager.status(`waiting for dockerd at ${this.options.dockerHost}`);
     if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
-    const isComplete = state.kind === "following";
-    this.#dns.setGap({ everywhere: !isComplete || this.#feed.isBehind, networks: joins.networks() });
-    if (!isComplete) return;
-    void this.#dns.mayTakeOver();
-    void this.#ports.inventoryIsComplete();
+    this.#dns.setGap({ everywhere: state.kind !== "following" || isBehind, networks: joins.networks() });
   }
 
-  /** dockerd is waited for, or every container is answered and every port served. */
+  /** Every port is served, and every container and sandbox answered; of those of a dockerd that is waited for nothing is known. */
   get #isReady(): boolean {
-    const { kind } = this.#feed.state;
-    return this.#ports.isReady && (kind === "waiting" || (kind === "following" && this.#dns.isReady));
+    const kind = this.#docker?.feed.state.kind ?? "following";
+    const namesAreReady = kind === "waiting" ? this.#dns.isSettled("pontoon") : kind === "following" && this.#dns.isReady;
+    return this.#ports.isReady && namesAreReady;
   }
 
   async #status(): Promise<Status> {
@@ -244,7 +252,7 @@ export class Daemon {
       observe: this.#config.observe,
       dockerHost,
       stateDir,
-      feed: this.#feed.state,
+      feed: this.#docker?.feed.state ?? { kind: "none" },
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
       ports: { enabled: publishes(this.#config), server, unsteered, report: proxyReport },

@@ -28,7 +28,7 @@ const program = new Command("pontoon")
 program
   .command("daemon")
   .description("run the daemon in the foreground")
-  .option("--docker <address>", "the dockerd to follow, as DOCKER_HOST may hold it")
+  .option("--docker <address>", "the dockerd to follow, as DOCKER_HOST may hold it; none to run without Docker")
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
   .addOption(runDirOption())
   .addOption(new Option("--state-dir <folder>", "folder for what outlives a restart").default("/var/lib/pontoon"))

@@ -9,6 +9,7 @@ const endpoint = (networkId: string): Endpoint => anyEndpoint(networkId, "10.0.0
 const container = (id: string, given: Partial<Container> = {}): Container =>
   anyContainer(id, { endpoints: [endpoint("front")], ...given });
 const sandbox = (id: string, given: Partial<SandboxRecord> = {}): SandboxRecord => ({
+  source: "docker",
   id,
   container: id,
   containerName: id,
@@ -48,11 +49,11 @@ const proxy = (given: Partial<StatusSources["ports"]> = {}): StatusSources["port
 function sources(given: Partial<StatusSources> = {}, dns: Partial<StatusSources["dns"]> = {}): StatusSources {
   const inventory = new Inventory();
   for (const entry of [network("front"), network("back", { internal: true }), network("bridge", { predefined: true })])
-    inventory.putNetwork(entry);
+    inventory.source("docker").putNetwork(entry);
   for (const entry of [container("web"), container("db"), container("stopped", { running: false })])
-    inventory.putContainer(entry);
+    inventory.source("docker").putContainer(entry);
   const serve = (id: string, given?: Partial<SandboxRecord>) =>
-    [id, { kind: "serve", sandbox: sandbox(id, given), pid: 1 }] as const;
+    [id, { kind: "serve", sandbox: sandbox(id, given), place: { kind: "process", pid: 1 }, hasDockerResolver: true }] as const;
   return {
     ready: true,
     version: "1.2.3",

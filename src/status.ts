@@ -4,7 +4,7 @@ import type { FeedState } from "./docker/feed.js";
 import type { LoopDelay } from "./loop-delay.js";
 import type { Inventory } from "./inventory/inventory.js";
 import { namesOf } from "./inventory/naming.js";
-import type { Container } from "./inventory/types.js";
+import type { Container, SourceName } from "./inventory/types.js";
 import type { DnsState } from "./names/dns-state.js";
 
 /** What `pontoon status --json` prints. */
@@ -14,7 +14,8 @@ export interface Status {
   readonly pid: number;
   readonly observe: boolean;
   readonly stateDir: string;
-  readonly docker: { readonly host: string; readonly state: FeedState["kind"]; readonly detail: string };
+  /** `none` on a host without Docker. */
+  readonly docker: { readonly host: string; readonly state: FeedState["kind"] | "none"; readonly detail: string };
   readonly dns: {
     readonly state: string;
     readonly pid: number | undefined;
@@ -50,9 +51,10 @@ export interface NetworkStatus {
   readonly endpoints: number;
 }
 
-/** Who answers 127.0.0.11 in a container; one that uses another's network asks as that one. */
+/** Who answers 127.0.0.11 in a container or sandbox; one that uses another's network asks as that one. */
 export interface ContainerStatus {
   readonly id: string;
+  readonly source: SourceName;
   readonly name: string;
   readonly networks: readonly {
     readonly name: string;
@@ -60,7 +62,8 @@ export interface ContainerStatus {
     readonly ipv6: string | undefined;
     readonly names: readonly string[];
   }[];
-  readonly resolver: "pontoon" | "docker";
+  /** In an own sandbox there is no Docker resolver: nobody answers when pontoon does not. */
+  readonly resolver: "pontoon" | "docker" | "nobody";
   readonly reason: string;
   /** Whether pontoon should answer here. */
   readonly wanted: boolean;
@@ -86,13 +89,13 @@ interface PortsState {
 }
 
 export interface StatusSources {
-  /** dockerd is waited for, or followed and every container that should be answered is. */
+  /** dockerd is waited for, or followed, or there is none; and everybody who should be answered is, as far as is known. */
   readonly ready: boolean;
   readonly version: string;
   readonly observe: boolean;
   readonly dockerHost: string;
   readonly stateDir: string;
-  readonly feed: FeedState;
+  readonly feed: FeedState | { readonly kind: "none" };
   readonly inventory: Inventory;
   readonly dns: { readonly enabled: boolean } & DnsState;
   readonly ports: { readonly enabled: boolean } & PortsState;
@@ -199,6 +202,7 @@ function containerStatus(
   };
   return {
     id: container.id,
+    source: container.source,
     name: container.name,
     networks: container.endpoints.map((endpoint) => ({
       name: endpoint.networkName,
@@ -206,7 +210,7 @@ function containerStatus(
       ipv6: endpoint.ipv6,
       names: namesOf(container, endpoint),
     })),
-    resolver: answers || byOther ? "pontoon" : "docker",
+    resolver: answers || byOther ? "pontoon" : container.source === "docker" ? "docker" : "nobody",
     reason: reason(),
     wanted: dns.enabled && sandbox !== undefined,
     code: failure?.code ?? (decision?.kind === "leave" ? decision.code : undefined),
@@ -220,12 +224,14 @@ function upstreamsOf(forwarding: Forwarding): string[] {
   return forwarding.upstreams.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
 }
 
-function describeFeed(state: FeedState): string {
+function describeFeed(state: StatusSources["feed"]): string {
   switch (state.kind) {
     case "following":
       return `Docker ${state.version}, followed since ${state.since.toISOString()}`;
     case "waiting":
       return state.reason;
+    case "none":
+      return "without Docker";
     case "listing":
     case "stopped":
       return "";

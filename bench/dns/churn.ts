@@ -1,5 +1,5 @@
 import type { Inventory } from "../../src/inventory/inventory.js";
-import type { SandboxPlace } from "../../src/inventory/types.js";
+import type { ProcessPlace } from "./namespaces.js";
 import type { DnsController } from "../../src/names/controller.js";
 import { madeAddresses, madeContainer } from "./stand-in-inventory.js";
 
@@ -25,7 +25,7 @@ export interface ChurnLoad {
  */
 export class Churn {
   started = 0;
-  readonly #free: SandboxPlace[];
+  readonly #free: ProcessPlace[];
   readonly #joining = new Set<string>();
   readonly #timer: NodeJS.Timeout;
   readonly #living = new Set<Promise<void>>();
@@ -34,8 +34,8 @@ export class Churn {
   constructor(
     private readonly inventory: Inventory,
     private readonly dns: DnsController,
-    places: readonly SandboxPlace[],
-    private readonly endProcess: (place: SandboxPlace) => void,
+    places: readonly ProcessPlace[],
+    private readonly endProcess: (place: ProcessPlace) => void,
     private readonly load: ChurnLoad,
   ) {
     this.#free = [...places];
@@ -56,7 +56,7 @@ export class Churn {
     this.#living.add(living);
   }
 
-  async #live(turn: number, place: SandboxPlace): Promise<void> {
+  async #live(turn: number, place: ProcessPlace): Promise<void> {
     const network = this.load.networks[turn % this.load.networks.length]!;
     const container = madeContainer({
       name: `brief${turn}`,
@@ -66,17 +66,17 @@ export class Churn {
     });
     const { networkId } = container.endpoints[0]!;
     this.#setJoining(networkId, true);
-    this.inventory.putListed(this.inventory.networks.get(networkId)!, [
+    this.inventory.source("docker").putListed(this.inventory.networks.get(networkId)!, [
       { container: container.id, name: container.name, ...madeAddresses(firstNumber + turn) },
     ]);
     await pause(joinTakes);
-    this.inventory.putContainer(container);
+    this.inventory.source("docker").putContainer(container);
     this.#setJoining(networkId, false);
     await pause(lives);
     this.endProcess(place);
     await pause(leaveTakes);
-    this.inventory.removeEndpoint(container.id, networkId);
-    this.inventory.removeContainer(container.id);
+    this.inventory.source("docker").removeEndpoint(container.id, networkId);
+    this.inventory.source("docker").removeContainer(container.id);
   }
 
   #setJoining(network: string, joins: boolean): void {

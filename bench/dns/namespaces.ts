@@ -3,6 +3,9 @@ import { randomBytes } from "node:crypto";
 import { createInterface } from "node:readline";
 import { encodeQuery } from "../../integration/lab/dns-message.js";
 import type { SandboxPlace } from "../../src/inventory/types.js";
+
+/** The namespace of a process that does nothing. */
+export type ProcessPlace = SandboxPlace & { readonly kind: "process" };
 import { encodeAddress } from "../../linux/address.js";
 import { sendDatagram } from "../../linux/datagram.js";
 import { insideNamespace } from "../../linux/netns.js";
@@ -48,14 +51,14 @@ export class Namespaces {
   }
 
   /** Makes this many more. */
-  async make(count: number): Promise<SandboxPlace[]> {
+  async make(count: number): Promise<ProcessPlace[]> {
     const making = Array.from({ length: count }, () => this.#makeOne());
     await until(() => this.#wanted.size === 0, { timeoutMs: 60_000, what: `${count} network namespaces are made` });
     return Promise.all(making);
   }
 
   /** Asks 127.0.0.11 for each of the names from inside, and waits until all are answered. */
-  async ask({ pid }: SandboxPlace, names: readonly string[]): Promise<void> {
+  async ask({ pid }: ProcessPlace, names: readonly string[]): Promise<void> {
     const fd = insideNamespace(`/proc/${pid}/ns/net`, undefined, () => udpSocket());
     try {
       for (const name of names) sendDatagram(fd, encodeQuery(name, "A"), resolver);
@@ -74,7 +77,7 @@ export class Namespaces {
   }
 
   /** Ends a place's process, and with it the namespace. */
-  end({ pid }: SandboxPlace): void {
+  end({ pid }: ProcessPlace): void {
     if (this.#pids.delete(pid)) process.kill(pid, "SIGKILL");
   }
 
@@ -84,9 +87,11 @@ export class Namespaces {
     this.#pids.clear();
   }
 
-  #makeOne(): Promise<SandboxPlace> {
+  #makeOne(): Promise<ProcessPlace> {
     const id = randomBytes(32).toString("hex");
-    const made = new Promise<SandboxPlace>((resolve) => this.#wanted.set(id, (pid) => resolve({ id, pid })));
+    const made = new Promise<ProcessPlace>((resolve) =>
+      this.#wanted.set(id, (pid) => resolve({ kind: "process", id, pid })),
+    );
     this.#maker.stdin.write(`${id}\n`);
     return made;
   }

@@ -4,6 +4,7 @@ import { mkdirSync } from "node:fs";
 import { answerRequests } from "../../integration/lab/helper-child.js";
 import { until } from "../../integration/lab/until.js";
 import { Inventory } from "../../src/inventory/inventory.js";
+import { sourceNames } from "../../src/inventory/types.js";
 import { NodePoller } from "../../linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "../../linux/privileges.js";
 import { createLog } from "../../src/log.js";
@@ -54,8 +55,9 @@ answerRequests(async (request: StandInRequest): Promise<StandInReply> => {
       await start(request.runDir);
       break;
     case "fill":
-      for (let number = 0; number < request.networks; number++) inventory.putNetwork(madeNetwork(number));
-      for (const made of request.containers) inventory.putContainer(madeContainer(made));
+      for (let number = 0; number < request.networks; number++)
+        inventory.source("docker").putNetwork(madeNetwork(number));
+      for (const made of request.containers) inventory.source("docker").putContainer(madeContainer(made));
       await ready();
       break;
     case "serve":
@@ -103,7 +105,7 @@ async function start(runDir: string): Promise<void> {
   dns = new DnsController(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();
-  await dns.mayTakeOver();
+  for (const source of sourceNames) await dns.mayTakeOver(source);
   await ready();
 }
 
@@ -126,7 +128,7 @@ async function serve({ first, count, network }: StandInRequest & { do: "serve" }
     networks: [network + Math.floor(index / neighbours)],
     sandbox,
   }));
-  for (const each of made) inventory.putContainer(madeContainer(each));
+  for (const each of made) inventory.source("docker").putContainer(madeContainer(each));
   await ready();
   for (const { sandbox, networks } of made)
     await namespaces.ask(

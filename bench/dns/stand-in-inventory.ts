@@ -12,6 +12,7 @@ export interface Made {
 /** A user-defined network by its number. */
 export function madeNetwork(number: number): Network {
   return {
+    source: "docker",
     id: madeId("a", number),
     name: networkName(number),
     driver: "bridge",
@@ -25,6 +26,7 @@ export function madeNetwork(number: number): Network {
 export function madeContainer({ name, number, networks, sandbox }: Made): Container {
   const id = sandbox?.id ?? madeId("c", number);
   return {
+    source: "docker",
     id,
     name,
     hostname: id.slice(0, 12),

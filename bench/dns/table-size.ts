@@ -184,7 +184,7 @@ async function made(
     name: `client-${which}`,
     number: clientNumbers[which],
     networks,
-    sandbox: { id: container.id, pid: await container.pid() },
+    sandbox: { kind: "process", id: container.id, pid: await container.pid() },
   };
 }
 

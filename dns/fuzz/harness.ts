@@ -65,9 +65,10 @@ export class Harness {
   #pending: (() => void)[] = [];
 
   constructor(private readonly seed: number) {
-    this.#zones.putNetwork({ id: "front", name: "front", shared: false });
+    this.#zones.putNetwork({ source: "docker", id: "front", name: "front", shared: false });
     for (let index = 0; index < 60; index++)
       this.#zones.putEndpoint({
+        source: "docker",
         network: "front",
         container: `c${index}`,
         names: index === 2 ? ["web", "wide"] : ["wide"],
@@ -222,6 +223,7 @@ export class Harness {
 
   #sandbox(given: Partial<SandboxRecord>): Sandbox {
     const record: SandboxRecord = {
+      source: "docker",
       id: "one",
       container: "one",
       containerName: "one",

@@ -77,13 +77,15 @@ export class DockerFirst implements Running {
     const { asked, gaps } = this;
     if (dockers.found) {
       gaps.found(asked);
-      return void this.#finish(gaps.isUnfed && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers);
+      return void this.#finish(
+        gaps.isUnfed(this.asked.sandbox) && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers,
+      );
     }
     const rcode = rcodeOf(dockers.reply);
     if (rcode !== RCODE.NOERROR && rcode !== RCODE.NXDOMAIN) return this.others.goOn(this.#finish);
     // Fed, the table may have learnt the name meanwhile.
     const local = lookUp(asked);
-    if (local && !gaps.isUnfed) return void this.#finish(this.others.local(local));
+    if (local && !gaps.isUnfed(this.asked.sandbox)) return void this.#finish(this.others.local(local));
     if (rcode === RCODE.NOERROR) return void this.#finish(dockers);
     return local ? this.#confirm(local, dockers) : this.#onDenied(dockers);
   }
@@ -92,7 +94,7 @@ export class DockerFirst implements Running {
   #onDenied(dockers: Resolved): Running | undefined {
     const { asked, gaps } = this;
     const { sandbox, question } = asked;
-    if (gaps.isUnfed && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key))
+    if (gaps.isUnfed(this.asked.sandbox) && question.type === TYPE.SRV && sandbox.view.isOwnService(question.key))
       return void this.#finish(failure(asked, "no-upstream", UNKNOWN_SERVICE));
     return isSearched(asked) ? this.others.search(dockers, this.#finish) : void this.#finish(dockers);
   }

@@ -22,9 +22,9 @@ export class Gaps {
 
   constructor(private readonly timers: TimerWheel) {}
 
-  /** Nobody tells what has changed: the table knows what was, Docker's resolver what is. */
-  get isUnfed(): boolean {
-    return this.told.everywhere;
+  /** Nobody tells what has changed: the table knows what was, Docker's resolver what is. There is no gap where that is not. */
+  isUnfed({ dockerResolver }: Sandbox): boolean {
+    return this.told.everywhere && dockerResolver !== undefined;
   }
 
   /** Docker's resolver forwards what it does not know, so asking it is forwarding: it is asked only in gaps. */

@@ -43,8 +43,9 @@ class Bench {
   ) {
     this.forwarder = new ForwarderBench(t);
     const { zones, loop } = this.forwarder;
-    zones.putNetwork({ id: "front", name: "front", shared: false });
+    zones.putNetwork({ source: "docker", id: "front", name: "front", shared: false });
     zones.putEndpoint({
+      source: "docker",
       network: "front",
       container: "web",
       names: ["web"],
@@ -114,7 +115,7 @@ class Bench {
   /** Other hosts have names on its network, too; nothing else is the matter. */
   share(): void {
     this.resolver.gap = noGap;
-    this.forwarder.zones.putNetwork({ id: "front", name: "front", shared: true });
+    this.forwarder.zones.putNetwork({ source: "docker", id: "front", name: "front", shared: true });
   }
 
   pass(ms: number): void {
@@ -191,6 +192,7 @@ t.test("other classes than the Internet's are for the upstreams", async (t) => {
 t.test("a container named localhost keeps its name", async (t) => {
   const bench = await Bench.start(t);
   bench.forwarder.zones.putEndpoint({
+    source: "docker",
     network: "front",
     container: "l",
     names: ["localhost"],
@@ -524,6 +526,7 @@ t.test("while nobody feeds the table, nothing is denied that it cannot know: ser
   for (const forwarding of [undefined, never]) {
     const bench = await Bench.start(t, { names, docker: {}, ...(forwarding && { forwarding }) });
     bench.forwarder.zones.putEndpoint({
+      source: "docker",
       network: "front",
       container: "web",
       names: ["web"],
@@ -558,6 +561,7 @@ t.test("the same question, asked of Docker's resolver by many at once, is asked 
   bench.resolver.gap = { everywhere: false, networks: ["front"] };
   const late = bench.begin("late");
   bench.forwarder.zones.putEndpoint({
+    source: "docker",
     network: "front",
     container: "late",
     names: ["late"],
@@ -637,6 +641,7 @@ t.test("what the table learns meanwhile beats a denial", async (t) => {
     const ends = bench.begin("new.front");
     await bench.forwarder.asked(bench.docker!);
     bench.forwarder.zones.putEndpoint({
+      source: "docker",
       network: "front",
       container: "new",
       names: ["new"],
@@ -749,7 +754,7 @@ t.test(
     bench.resolver.gap = { everywhere: false, networks: ["front"] };
     t.equal(await asksDocker("d.example"), true);
     bench.resolver.gap = noGap;
-    bench.forwarder.zones.putNetwork({ id: "front", name: "front", shared: true });
+    bench.forwarder.zones.putNetwork({ source: "docker", id: "front", name: "front", shared: true });
     t.equal(await asksDocker("e.example"), true);
   },
 );

@@ -86,7 +86,11 @@ export class Resolver {
   #decideAlone(asked: Asked): Resolved | undefined {
     if (!this.#gaps.mayAskDocker(asked))
       return this.#decideLocally(asked) ?? this.#decideByPolicy(asked) ?? this.#decideFromCache(asked);
-    if (this.#gaps.isUnfed && !isLocalhost(asked) && !(lookUp(asked) && !dockersTypes.includes(asked.question.type)))
+    if (
+      this.#gaps.isUnfed(asked.sandbox) &&
+      !isLocalhost(asked) &&
+      !(lookUp(asked) && !dockersTypes.includes(asked.question.type))
+    )
       return undefined;
     return this.#decideLocally(asked) ?? this.#decideInJoin(asked);
   }
@@ -98,12 +102,12 @@ export class Resolver {
 
   #local(asked: Asked, local: LocalAnswer): Resolved {
     // A port that was not exposed at the last news of it may be exposed by now.
-    if (!local.exists && this.#gaps.isUnfed) return failure(asked, "no-upstream", UNKNOWN_SERVICE);
+    if (!local.exists && this.#gaps.isUnfed(asked.sandbox)) return failure(asked, "no-upstream", UNKNOWN_SERVICE);
     return {
       reply: localReply(asked, local, asked.sandbox.counters.local++),
       source: local.source,
       found: local.exists,
-      ...(!this.#gaps.isUnfed && { local }),
+      ...(!this.#gaps.isUnfed(asked.sandbox) && { local }),
     };
   }
 

@@ -18,12 +18,13 @@ class Table {
   readonly zones = new Zones();
 
   network(id: string, given: Partial<NetworkRecord> = {}): this {
-    this.zones.putNetwork({ id, name: id, shared: false, ...given });
+    this.zones.putNetwork({ source: "docker", id, name: id, shared: false, ...given });
     return this;
   }
 
   put(network: string, container: string, given: Partial<EndpointRecord> = {}): this {
     this.zones.putEndpoint({
+      source: "docker",
       network,
       container,
       names: [container],
@@ -53,6 +54,7 @@ class Client {
     const forwarding = { kind: "never" } as const;
     this.view = new ClientView(
       {
+        source: "docker",
         id: "s",
         container: "client",
         containerName: "client",
@@ -475,7 +477,7 @@ t.test("a client on many networks gets what one on few gets: links first, then i
   table.zones.removeNetwork("n5");
   t.equal(client.ask("web"), "not ours");
   t.equal(client.ask("web.n5"), "not ours");
-  table.zones.putNetwork({ id: "n6", name: "renamed", shared: false });
+  table.zones.putNetwork({ source: "docker", id: "n6", name: "renamed", shared: false });
   t.same(client.ask("db.renamed"), ["A 10.0.0.6"]);
   t.equal(client.ask("db.n6"), "not ours");
   t.end();

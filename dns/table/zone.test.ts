@@ -4,6 +4,7 @@ import type { EndpointRecord } from "../protocol.js";
 import { Zones } from "./zone.js";
 
 const endpoint = (container: string, given: Partial<EndpointRecord> = {}): EndpointRecord => ({
+  source: "docker",
   network: "n1",
   container,
   names: [container],
@@ -17,7 +18,7 @@ const endpoint = (container: string, given: Partial<EndpointRecord> = {}): Endpo
 function zones(): { zones: Zones; changes: string[] } {
   const changes: string[] = [];
   const zones = new Zones((network) => changes.push(network));
-  zones.putNetwork({ id: "n1", name: "front", shared: false });
+  zones.putNetwork({ source: "docker", id: "n1", name: "front", shared: false });
   return { zones, changes };
 }
 
@@ -31,7 +32,7 @@ t.test("every change names its network", (t) => {
   const { zones: table, changes } = zones();
   table.putEndpoint(endpoint("web"));
   table.removeEndpoint("n1", "web");
-  table.putNetwork({ id: "n2", name: "back", shared: false });
+  table.putNetwork({ source: "docker", id: "n2", name: "back", shared: false });
   table.removeNetwork("n2");
   t.same(changes, ["n1", "n1", "n1", "n2", "n2"]);
   table.removeNetwork("n2");
@@ -81,7 +82,7 @@ t.test("a name DNS cannot carry costs that name only", (t) => {
 t.test("a network keeps its endpoints through a change of its record", (t) => {
   const { zones: table } = zones();
   table.putEndpoint(endpoint("a"));
-  table.putNetwork({ id: "n1", name: "renamed", shared: true });
+  table.putNetwork({ source: "docker", id: "n1", name: "renamed", shared: true });
   t.same(holdersOf(table, "a"), ["a"]);
   t.equal(table.networks.get("n1")?.key, keyOfText("renamed"));
   t.equal(table.networks.get("n1")?.record.shared, true);

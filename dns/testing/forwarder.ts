@@ -53,6 +53,7 @@ export class ForwarderBench {
   sandbox(id: string, upstreams: readonly Upstream[], given: Partial<SandboxRecord> = {}): Sandbox {
     const forwarding = { kind: "upstreams", upstreams } as const;
     const record: SandboxRecord = {
+      source: "docker",
       id,
       container: id,
       containerName: id,

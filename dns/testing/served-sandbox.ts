@@ -6,6 +6,7 @@ import type { DnsServer } from "../server.js";
 export function giveSandbox(server: DnsServer, id: string): number {
   server.putSandbox({
     id,
+    source: "docker",
     container: id,
     containerName: "web",
     networks: [],
@@ -17,6 +18,6 @@ export function giveSandbox(server: DnsServer, id: string): number {
   const [udp, tcp] = [udpSocket(), tcpSocket()];
   bindSocket(udp, { ip: "127.0.0.1", port: 0 });
   const { port } = localAddress(udp);
-  server.giveSockets(id, { pidfd: openPidfd(process.pid), udp, tcp, dockerResolver: udpSocket(), port });
+  server.giveSockets(id, { end: openPidfd(process.pid), path: undefined, udp, tcp, dockerResolver: udpSocket(), port });
   return port;
 }

@@ -30,9 +30,10 @@ export class ServiceBench {
       { poller: loop.poller, timers: loop.timers, resolver: this.resolver, log: new QueryLog() },
       limits,
     );
-    zones.putNetwork({ id: "front", name: "front", shared: false });
+    zones.putNetwork({ source: "docker", id: "front", name: "front", shared: false });
     for (let index = 0; index < 250; index++)
       zones.putEndpoint({
+        source: "docker",
         network: "front",
         container: `c${index}`,
         names: index === 0 ? ["web", "wide"] : ["wide"],
@@ -51,7 +52,7 @@ export class ServiceBench {
     listenSocket(listener, 512);
     this.tcp.serve(sandbox, listener);
     this.#ports.set(sandbox, localAddress(listener).port);
-    sandbox.closeAtEnd({ update: () => undefined, close: () => closeDescriptor(listener) }); // after it is watched no more
+    sandbox.closeAtEnd({ close: () => closeDescriptor(listener) }); // after it is watched no more
     return sandbox;
   }
 

@@ -3,8 +3,8 @@ import { rulesOf } from "../names/takeovers/namespace-rules.js";
 import type { Status } from "../status.js";
 import { describeError, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
-import type { Container } from "../inventory/types.js";
-import { namespacePath } from "../../linux/proc.js";
+import type { Container, NamespacePlace } from "../inventory/types.js";
+import { pathOf } from "../names/takeovers/place.js";
 import { namespaceInode } from "../../linux/netns.js";
 import { decide } from "../names/records.js";
 import type { ContainerFacts, Seen } from "./facts.js";
@@ -28,7 +28,10 @@ export async function probeContainers(
   const facts = toldOnly.map((container): ContainerFacts => ({
     name: container.name,
     resolver: asTold(container),
-    holders: { kind: "unseen", reason: "dockerd does not answer" },
+    holders:
+      container.source === "pontoon"
+        ? { kind: "seen", value: [] } // what listens there is its own affair
+        : { kind: "unseen", reason: "dockerd does not answer" },
   }));
   for (const [index, container] of known.entries()) {
     const status = told.get(container.id);
@@ -60,13 +63,13 @@ async function workedOut(
       ? { kind: "left", reason: decision.reason }
       : { kind: "failed", code: decision.code, reason: decision.reason };
   return (
-    (isRoot ? await failureIn(decision.pid) : undefined) ?? { kind: "waiting", reason: "pontoon would answer them" }
+    (isRoot ? await failureIn(decision.place) : undefined) ?? { kind: "waiting", reason: "pontoon would answer them" }
   );
 }
 
 /** Why a daemon would leave a container to its own rules. */
-async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | undefined> {
-  const path = namespacePath(pid, "net");
+async function failureIn(place: NamespacePlace): Promise<ContainerFacts["resolver"] | undefined> {
+  const path = pathOf(place);
   try {
     const inode = namespaceInode(path);
     const foreign = (await rulesOf(path, inode)).foreign ?? (await foreignLegacyRule(path, inode));
@@ -85,7 +88,7 @@ async function failureIn(pid: number): Promise<ContainerFacts["resolver"] | unde
 
 /** Only of a container with a network namespace of its own: the host's is looked at once. */
 async function listenersOf({ sandbox, networkMode }: Container): Promise<Seen<readonly Listener[]>> {
-  if (!sandbox || networkMode.kind !== "own") return { kind: "seen", value: [] };
+  if (sandbox?.kind !== "process" || networkMode.kind !== "own") return { kind: "seen", value: [] };
   try {
     return { kind: "seen", value: await listenersAt(dnsPort, sandbox.pid) };
   } catch (error) {

@@ -1,5 +1,6 @@
 import { daemonSettingsOf } from "../docker/daemon-dns.js";
 import { parseDockerAddress } from "../docker/address.js";
+import { WITHOUT_DOCKER } from "../docker/docker.js";
 import { Engine } from "../docker/engine.js";
 import { withDeadline } from "../../common/deadline.js";
 import { describeError, errorCode } from "../../common/errors.js";
@@ -12,6 +13,7 @@ const atOnce = 32;
 
 /** Asks dockerd who it is, and how it was started. Throws DOCKER_HOST_INVALID, DOCKER_CERTIFICATES. */
 export async function probeDocker(host: string): Promise<{ facts: DockerFacts; inventory: Inventory | undefined }> {
+  if (host === WITHOUT_DOCKER) return { facts: { kind: "none", host }, inventory: undefined };
   const address = parseDockerAddress(host, process.env);
   const engine = new Engine(host, address);
   try {
@@ -43,11 +45,11 @@ async function inventoryOf(engine: Engine): Promise<Inventory> {
   const [networks, containers] = await soon(Promise.all([engine.networkIds(), engine.containerIds()]));
   await inTurns(networks, async (id) => {
     const found = await soon(engine.network(id));
-    if (found) inventory.putNetwork(found.network);
+    if (found) inventory.source("docker").putNetwork(found.network);
   });
   await inTurns(containers, async (id) => {
     const found = await soon(engine.container(id)).catch(() => undefined); // it is being started: dockerd holds its lock
-    if (found) inventory.putContainer(found);
+    if (found) inventory.source("docker").putContainer(found);
   });
   return inventory;
 }

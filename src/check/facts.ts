@@ -45,7 +45,9 @@ export type DockerFacts =
   /** It cannot be served from here. */
   | { readonly kind: "refused"; readonly host: string; readonly reason: string }
   | { readonly kind: "unreachable"; readonly host: string; readonly reason: string }
-  | { readonly kind: "not-allowed"; readonly host: string };
+  | { readonly kind: "not-allowed"; readonly host: string }
+  /** The host is to be run without. */
+  | { readonly kind: "none"; readonly host: string };
 
 /** The daemon behind the control socket. */
 export type DaemonFacts =

@@ -92,6 +92,8 @@ function aboutDocker(docker: DockerFacts): Finding {
       return problem("docker", docker.reason);
     case "unreachable":
       return problem("docker", `no dockerd answers at ${docker.host} (${docker.reason})`, "start it, or give --docker");
+    case "none":
+      return ok("docker", "none is followed (docker: none)");
     case "not-allowed":
       return warning("docker", `${docker.host} may not be opened by this user`, needsRoot);
   }
@@ -154,13 +156,13 @@ function aboutServer({ dns, observe }: DaemonFacts & { kind: "running" }): Findi
 function aboutFollowing(daemon: DaemonFacts & { kind: "running" }, docker: DockerFacts): Finding[] {
   const { host, state, detail } = daemon.docker;
   const findings: Finding[] = [];
-  if (state !== "following")
+  if (state !== "following" && state !== "none")
     findings.push(warning("daemon", `it is ${state} for dockerd at ${host}${detail === "" ? "" : ` (${detail})`}`));
   if (host !== docker.host)
     findings.push(
       warning(
         "daemon",
-        `it follows ${host}, not ${docker.host}`,
+        state === "none" ? "it runs without Docker" : `it follows ${host}, not ${docker.host}`,
         `give --docker ${host}, or start a daemon for the other with a --run-dir of its own`,
       ),
     );

@@ -35,6 +35,7 @@ const counters = {
 };
 const container = {
   id: "c",
+  source: "docker" as const,
   name: "web",
   networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: "fd00::2", names: ["web"] }],
   resolver: "docker" as const,

@@ -27,6 +27,7 @@ const base: Status = {
 };
 const container: ContainerStatus = {
   id: "c",
+  source: "docker",
   name: "web",
   networks: [
     { name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] },

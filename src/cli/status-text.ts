@@ -11,7 +11,7 @@ export function statusText(status: Status): string[] {
 
 function heading(status: Status): string[] {
   const docker =
-    status.docker.state === "following"
+    status.docker.state === "following" || status.docker.state === "none"
       ? status.docker.detail
       : `${status.docker.state} for dockerd at ${status.docker.host} (${status.docker.detail})`;
   const loop = status.loopDelay && `, event loop held up ${status.loopDelay.max.toFixed(1)} ms at most`;

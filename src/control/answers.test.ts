@@ -20,6 +20,7 @@ const status: Status = {
   containers: [
     {
       id: "c",
+      source: "docker",
       name: "web",
       networks: [{ name: "front", ipv4: "10.0.0.2", ipv6: undefined, names: ["web"] }],
       resolver: "pontoon",

@@ -56,7 +56,7 @@ const status = of<Status>({
   stateDir: words,
   docker: of<Status["docker"]>({
     host: words,
-    state: oneOf("waiting", "listing", "following", "stopped"),
+    state: oneOf("waiting", "listing", "following", "stopped", "none"),
     detail: words,
   }),
   dns: of<Status["dns"]>(server),
@@ -67,6 +67,7 @@ const status = of<Status>({
   containers: list(
     of<ContainerStatus>({
       id: words,
+      source: optional(oneOf("docker", "pontoon")), // earlier daemons know only Docker's
       name: words,
       networks: list(
         of<ContainerStatus["networks"][number]>({
@@ -76,7 +77,7 @@ const status = of<Status>({
           names: list(words),
         }),
       ),
-      resolver: oneOf("pontoon", "docker"),
+      resolver: oneOf("pontoon", "docker", "nobody"),
       reason: words,
       wanted: flag,
       code: optional(words),

@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../../common/errors.js";
-import { gatewayBridge, type Inventory } from "../inventory/inventory.js";
+import type { Inventory } from "../inventory/inventory.js";
+import { gatewayBridge, type Source } from "../inventory/source.js";
 import type { Container } from "../inventory/types.js";
 import type { Engine } from "./engine.js";
 import type { DockerEvent } from "./events.js";
@@ -40,6 +41,8 @@ export class Feed {
   isBehind = false;
   readonly #containers: InspectQueue;
   readonly #networks: InspectQueue;
+  /** What dockerd tells goes here, and nothing of other sources is touched. */
+  readonly #source: Source;
   readonly #leaving = new Map<string, NodeJS.Timeout>();
   #subscription: { close(): void } | undefined;
   #reconnect: NodeJS.Timeout | undefined;
@@ -57,6 +60,7 @@ export class Feed {
     private readonly log: Logger,
     private readonly events: FeedEvents,
   ) {
+    this.#source = inventory.source("docker");
     this.joins = new Joins(() => events.onState());
     this.#containers = new InspectQueue(
       (id) => this.#lookAtContainer(id),
@@ -121,6 +125,7 @@ export class Feed {
       this.#failures = 0;
       this.#refusal = undefined;
       this.#setState({ kind: "following", since: new Date(), version });
+      this.#source.complete();
       this.log.info(
         { docker: version, containers: this.inventory.containers.size, networks: this.inventory.networks.size },
         "following dockerd",
@@ -176,7 +181,7 @@ export class Feed {
   }
 
   async #list(isCurrent: () => boolean): Promise<void> {
-    const knownBefore = new Set([...this.inventory.containers.keys(), ...this.inventory.networks.keys()]);
+    const knownBefore = new Set(this.#source.ids);
     const [networks, containers] = await Promise.all([this.engine.networkIds(), this.engine.containerIds()]);
     if (!isCurrent()) return;
     const present = new Set([...networks, ...containers]);
@@ -192,8 +197,8 @@ export class Feed {
     clearTimeout(this.#leaving.get(id));
     this.#leaving.delete(id);
     this.joins.end(id);
-    this.inventory.removeContainer(id);
-    this.inventory.removeNetwork(id);
+    this.#source.removeContainer(id);
+    this.#source.removeNetwork(id);
   }
 
   #onEvent(event: DockerEvent): void {
@@ -209,7 +214,7 @@ export class Feed {
       this.joins.begin(container, id);
       this.#networks.request(id);
     } else if (action === "disconnect") {
-      this.inventory.removeEndpoint(container, id);
+      this.#source.removeEndpoint(container, id);
       this.joins.end(container);
       // A look at the network that is under way may still show the endpoint.
       this.#networks.request(id);
@@ -228,11 +233,11 @@ export class Feed {
     const gateway = container && this.#mayHaveGateway(container) ? await this.engine.network(gatewayBridge) : undefined;
     return () => {
       if (!container) return this.#forget(id);
-      if (gateway) this.inventory.putGateways(gateway.network, gateway.endpoints);
-      else if (!this.#needsGateway(container)) this.inventory.removeGateway(id);
+      if (gateway) this.#source.putGateways(gateway.network, gateway.endpoints);
+      else if (!this.#needsGateway(container)) this.#source.removeGateway(id);
       // A container that is too large to be inspected is known from its networks alone.
       const endpoints = container.partial ? (this.inventory.containers.get(id)?.endpoints ?? []) : container.endpoints;
-      this.inventory.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
+      this.#source.putContainer(this.#withoutStaleEndpoints({ ...container, endpoints }));
       if (container.running) this.joins.end(id);
     };
   }
@@ -266,10 +271,10 @@ export class Feed {
     const found = await this.engine.network(id);
     return () => {
       if (!found) return this.#forget(id);
-      if (found.network.name === gatewayBridge) return this.inventory.putGateways(found.network, found.endpoints);
+      if (found.network.name === gatewayBridge) return this.#source.putGateways(found.network, found.endpoints);
       const isNew = !this.inventory.networks.has(id);
-      this.inventory.putNetwork(found.network);
-      this.inventory.putListed(found.network, found.endpoints);
+      this.#source.putNetwork(found.network);
+      this.#source.putListed(found.network, found.endpoints);
       const listed = new Set(found.endpoints.map(({ container }) => container));
       // While a network was not known, it was not known either whether its containers have a gateway there.
       const isNews = isNew && this.state.kind === "following" && found.network.driver !== "bridge";

@@ -1,6 +1,6 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
-import { gatewayBridge } from "../inventory/inventory.js";
+import { gatewayBridge } from "../inventory/source.js";
 import { limits, nameLength } from "../inventory/limits.js";
 import { canonicalAddress, unspecified, type Family } from "../../common/address.js";
 import type {
@@ -39,11 +39,12 @@ export function containerOf(info: ContainerInspectInfo): Container {
   const networks = kept.first(Object.entries(object(settings.Networks)), limits.networks, "networks");
   return {
     id,
+    source: "docker",
     name: text(raw.Name).replace(/^\//, ""),
     hostname: text(config.Hostname),
     labels: ownLabels(config.Labels),
     running,
-    sandbox: running && pid > 0 && sandboxId !== "" ? { id: sandboxId, pid } : undefined,
+    sandbox: running && pid > 0 && sandboxId !== "" ? { kind: "process", id: sandboxId, pid } : undefined,
     networkMode: mode,
     ports: kept.first(
       exposedPorts(config.ExposedPorts),
@@ -123,8 +124,9 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
     driver === "null" ||
     options[`${bridgeOption}.default_bridge`] === "true" ||
     name === gatewayBridge;
-  const network = {
+  const network: Network = {
     id,
+    source: "docker",
     name,
     driver,
     internal: raw.Internal === true,

@@ -58,7 +58,7 @@ interface Said extends ResolvConf {
 
 const nothing: Said = { nameservers: [], search: [], options: [], external: undefined };
 
-/** Finds out which servers dockerd's resolver would ask for a container, and from which namespace. */
+/** Finds out which servers are asked for a container, and from which namespace: for one of Docker's, those that dockerd's resolver would ask. */
 export class Upstreams {
   readonly #files = new LRUCache<string, Promise<Said>>({ max: filesAtMost, ttl: remembered });
 
@@ -71,7 +71,24 @@ export class Upstreams {
 
   constructor(private readonly host: DockerHostFiles) {}
 
-  async of(container: Container): Promise<ForwardingSettings> {
+  of(container: Container): Promise<ForwardingSettings> {
+    return container.source === "docker" ? this.#ofContainer(container) : this.#ofSandbox(container);
+  }
+
+  /** An own sandbox has what it was made with, and else what the host has, asked from where the host asks. */
+  async #ofSandbox({ dns }: Container): Promise<ForwardingSettings> {
+    const parsed = await this.#read(this.host.resolvConf(), { followLink: true });
+    const upstreams = sandboxUpstreams(dns.servers, this.#serversOfHost(parsed), this.host.forwardFrom());
+    const options = dns.options.length > 0 ? dns.options : parsed.options;
+    const search = dns.search.length > 0 ? dns.search : parsed.search;
+    return {
+      upstreams: upstreams.slice(0, upstreamsAtMost),
+      forwardSingleLabels: !options.some((option) => option.startsWith("ndots:")),
+      search: search.filter((domain) => domain !== "."),
+    };
+  }
+
+  async #ofContainer(container: Container): Promise<ForwardingSettings> {
     const [own, parsed, daemon] = await Promise.all([
       this.#ownFile(container),
       this.#read(this.host.resolvConf(), { followLink: true }),
@@ -220,6 +237,17 @@ export function chooseUpstreams(
   return servers.map((ip) =>
     upstream(ip, engineMajor >= 28 || leadsToLoopback(ip) || familyOf(ip) === "ipv6" ? "host" : "container", rule),
   );
+}
+
+/** Servers of an own sandbox's settings, asked from inside it; without any those of the host's file, asked from the host. */
+export function sandboxUpstreams(
+  own: readonly string[],
+  hostFile: readonly string[],
+  forwardFrom: ForwardFrom,
+): Upstream[] {
+  const rule: DialRule = { engineMajor: 0, forwardFrom };
+  const usual = own.length > 0 ? "container" : "host";
+  return (own.length > 0 ? own.filter((ip) => isIP(ip) !== 0) : hostFile).map((ip) => upstream(ip, usual, rule));
 }
 
 /**

@@ -12,7 +12,7 @@ const endpoint = (given: Partial<Endpoint> = {}): Endpoint =>
 /** An inventory with two networks, and what its listeners were told since. */
 function followed(): { inventory: Inventory; changes: string[] } {
   const inventory = new Inventory();
-  for (const id of ["n1", "n2"]) inventory.putNetwork(network(id));
+  for (const id of ["n1", "n2"]) inventory.source("docker").putNetwork(network(id));
   const changes: string[] = [];
   inventory.onChange(({ containers, networks }) =>
     changes.push(...[...containers].map((id) => `container ${id}`), ...[...networks].map((id) => `network ${id}`)),
@@ -22,15 +22,15 @@ function followed(): { inventory: Inventory; changes: string[] } {
 
 t.test("a change is told once, and what stays the same is not", (t) => {
   const { inventory, changes } = followed();
-  inventory.putContainer(container("a"));
-  inventory.putContainer(container("a"));
-  inventory.putContainer(container("a", { name: "renamed" }));
-  inventory.putNetwork(network("n1"));
-  inventory.putNetwork(network("n1", { name: "renamed" }));
-  inventory.removeContainer("a");
-  inventory.removeContainer("a");
-  inventory.removeNetwork("n2");
-  inventory.removeNetwork("n2");
+  inventory.source("docker").putContainer(container("a"));
+  inventory.source("docker").putContainer(container("a"));
+  inventory.source("docker").putContainer(container("a", { name: "renamed" }));
+  inventory.source("docker").putNetwork(network("n1"));
+  inventory.source("docker").putNetwork(network("n1", { name: "renamed" }));
+  inventory.source("docker").removeContainer("a");
+  inventory.source("docker").removeContainer("a");
+  inventory.source("docker").removeNetwork("n2");
+  inventory.source("docker").removeNetwork("n2");
   t.same(changes, ["container a", "container a", "network n1", "container a", "network n2"]);
   t.end();
 });
@@ -39,16 +39,18 @@ t.test("a listener can leave", (t) => {
   const { inventory } = followed();
   let told = 0;
   const stop = inventory.onChange(() => told++);
-  inventory.putContainer(container("a"));
+  inventory.source("docker").putContainer(container("a"));
   stop();
-  inventory.removeContainer("a");
+  inventory.source("docker").removeContainer("a");
   t.equal(told, 1);
   t.end();
 });
 
 t.test("a container only a network lists is known in part", (t) => {
   const { inventory, changes } = followed();
-  inventory.putListed(network("n1"), [{ container: "a", name: "web", ipv4: "10.0.0.2", ipv6: undefined }]);
+  inventory
+    .source("docker")
+    .putListed(network("n1"), [{ container: "a", name: "web", ipv4: "10.0.0.2", ipv6: undefined }]);
   t.match(inventory.containers.get("a"), {
     name: "web",
     partial: true,
@@ -86,8 +88,8 @@ t.test("a network's list gives addresses to containers that are known", (t) => {
     ["on none", [], [{ networkId: "n1", ipv4: "10.0.0.9" }]],
   ];
   for (const [what, endpoints, expected] of cases) {
-    inventory.putContainer(container("a", { endpoints, labels: { kept: "yes" } }));
-    inventory.putListed(network("n1"), [given]);
+    inventory.source("docker").putContainer(container("a", { endpoints, labels: { kept: "yes" } }));
+    inventory.source("docker").putListed(network("n1"), [given]);
     t.match(
       inventory.containers.get("a"),
       { endpoints: expected, partial: false, excess: undefined, labels: { kept: "yes" } },
@@ -100,12 +102,14 @@ t.test("a network's list gives addresses to containers that are known", (t) => {
 
 t.test("leaving a network costs the address there, and no other", (t) => {
   const { inventory, changes } = followed();
-  inventory.putContainer(
-    container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }),
-  );
-  inventory.removeEndpoint("a", "n1");
-  inventory.removeEndpoint("a", "n1");
-  inventory.removeEndpoint("nosuch", "n1");
+  inventory
+    .source("docker")
+    .putContainer(
+      container("a", { endpoints: [endpoint({ aliases: ["x"] }), endpoint({ networkId: "n2", ipv4: "10.2.0.2" })] }),
+    );
+  inventory.source("docker").removeEndpoint("a", "n1");
+  inventory.source("docker").removeEndpoint("a", "n1");
+  inventory.source("docker").removeEndpoint("nosuch", "n1");
   t.match(inventory.containers.get("a")?.endpoints, {
     length: 2,
     0: { ipv4: undefined, aliases: { length: 1, 0: "x" } },

@@ -26,7 +26,7 @@ t.test("a container has its name, its aliases, its short id and its hostname, ea
 t.test("networks are asked in Docker's order", (t) => {
   const joined = (name: string, given: Partial<Endpoint> = {}, internal = false): Joined => ({
     endpoint: endpoint(given),
-    network: { id: name, name, driver: "bridge", internal, predefined: false, shared: false },
+    network: { source: "docker", id: name, name, driver: "bridge", internal, predefined: false, shared: false },
   });
   const inOrder = [
     joined("z-prior", { gatewayPriority: 10 }),

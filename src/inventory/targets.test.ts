@@ -6,8 +6,9 @@ import type { Container, Network } from "./types.js";
 
 function inventoryOf(...containers: Container[]): Inventory {
   const inventory = new Inventory();
-  for (const each of [network("n1"), network("n2"), network("lan", { driver: "macvlan" })]) inventory.putNetwork(each);
-  for (const each of containers) inventory.putContainer(each);
+  for (const each of [network("n1"), network("n2"), network("lan", { driver: "macvlan" })])
+    inventory.source("docker").putNetwork(each);
+  for (const each of containers) inventory.source("docker").putContainer(each);
   return inventory;
 }
 
@@ -31,7 +32,7 @@ function on(...networks: readonly (readonly [id: string, given: Partial<Network>
     ),
   });
   const inventory = inventoryOf(web);
-  for (const [id, given] of networks) inventory.putNetwork(network(id, given));
+  for (const [id, given] of networks) inventory.source("docker").putNetwork(network(id, given));
   return { inventory, web };
 }
 
@@ -56,7 +57,7 @@ t.test("what the host cannot reach is never the address, and is said when there 
       unpublishable(inventory, web),
       /^the host cannot reach web on x \((macvlan|ipvlan|overlay|bridge)\): .*; connect it to a bridge network as well$/,
     );
-    inventory.putContainer({ ...web, running: false });
+    inventory.source("docker").putContainer({ ...web, running: false });
     const isCertain = "driver" in given && given.driver !== "overlay";
     t.equal(
       unpublishable(inventory, inventory.containers.get("web")!) !== undefined,
@@ -72,27 +73,29 @@ t.test("without a way of its own a container is reached by docker_gwbridge", (t)
   t.equal(addressIn(inventory, web, "ipv4"), "10.0.1.2");
   const heard: string[] = [];
   inventory.onChange(({ containers }) => heard.push(...containers));
-  inventory.putGateways(gatewayNetwork, [
+  inventory.source("docker").putGateways(gatewayNetwork, [
     { container: "web", name: "gateway_1", ipv4: "172.18.0.3", ipv6: undefined },
     { container: "ingress-sbox", name: "gateway_ingress-sbox", ipv4: "172.18.0.2", ipv6: undefined },
   ]);
   t.equal(addressIn(inventory, web, "ipv4"), "172.18.0.3", "by which Docker publishes its ports, too");
   t.same(defaultAddresses(inventory, web, everyone), { ips: ["0.0.0.0", "::"] });
-  inventory.putGateways({ ...gatewayNetwork, hostBinding: "10.1.1.1" }, [
-    { container: "web", name: "gateway_1", ipv4: "172.18.0.4", ipv6: undefined },
-  ]);
+  inventory
+    .source("docker")
+    .putGateways({ ...gatewayNetwork, hostBinding: "10.1.1.1" }, [
+      { container: "web", name: "gateway_1", ipv4: "172.18.0.4", ipv6: undefined },
+    ]);
   t.equal(addressIn(inventory, web, "ipv4"), "172.18.0.4");
   t.same(defaultAddresses(inventory, web, everyone), { ips: ["10.1.1.1"] });
   t.same(heard, ["web", "web"], "whoever moves is told");
   const guest = container("guest", { networkMode: { kind: "container", of: "web" } });
   t.equal(addressIn(inventory, guest, "ipv4"), "172.18.0.4");
-  inventory.putContainer({ ...web, endpoints: [...web.endpoints, endpoint("n1", "10.0.9.2")] });
+  inventory.source("docker").putContainer({ ...web, endpoints: [...web.endpoints, endpoint("n1", "10.0.9.2")] });
   t.equal(
     addressIn(inventory, inventory.containers.get("web")!, "ipv4"),
     "10.0.9.2",
     "a network of its own that is a way comes first",
   );
-  inventory.removeNetwork("gw");
+  inventory.source("docker").removeNetwork("gw");
   t.equal(inventory.gatewayOf("web"), undefined);
   t.end();
 });
@@ -138,7 +141,7 @@ t.test("ports that name no address are where Docker would bind them", (t) => {
     const { inventory, web } = on(...networks);
     t.same(defaultAddresses(inventory, web, { ...everyone, ...host }), { ips: expected }, what);
     const down = { ...web, running: false, endpoints: web.endpoints.map((each) => ({ ...each, ipv4: undefined })) };
-    inventory.putContainer(down);
+    inventory.source("docker").putContainer(down);
     t.same(
       defaultAddresses(inventory, down, { ...everyone, ...host }),
       { ips: expected },

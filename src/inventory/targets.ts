@@ -1,6 +1,7 @@
 import { familyOf, unspecified, type Family } from "../../common/address.js";
-import { gatewayBridge, type Inventory } from "./inventory.js";
+import type { Inventory } from "./inventory.js";
 import { compareJoined, type Joined } from "./naming.js";
+import { gatewayBridge } from "./source.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
 /** Of each family. */

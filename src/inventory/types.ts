@@ -2,6 +2,12 @@
 
 export type Transport = "tcp" | "udp" | "sctp";
 
+/** Who tells of containers and networks, in the order in which they have a name that several give. */
+export const sourceNames = ["pontoon", "docker"] as const;
+
+/** Whose a container or network is: dockerd's, or one of pontoon's own sandboxes and networks. */
+export type SourceName = (typeof sourceNames)[number];
+
 /** A port Docker publishes itself, as `docker port` shows it. */
 export interface DockerPort {
   readonly transport: Transport;
@@ -12,6 +18,7 @@ export interface DockerPort {
 
 export interface Network {
   readonly id: string;
+  readonly source: SourceName;
   readonly name: string;
   readonly driver: string;
   readonly internal: boolean;
@@ -51,14 +58,22 @@ export type NetworkMode =
   | { readonly kind: "container"; readonly of: string };
 
 /** Where a running container's namespace is found. */
-export interface SandboxPlace {
+export type SandboxPlace = NamespacePlace & {
+  /** Another for each namespace: a name or a container that gets a new one gets a new id with it. */
   readonly id: string;
-  /** Process id of the container's first process. */
-  readonly pid: number;
-}
+};
 
+/** How a network namespace is reached, and what its end is for us. */
+export type NamespacePlace =
+  /** It is that of a process, a container's first as a rule, and ends with it. */
+  | { readonly kind: "process"; readonly pid: number }
+  /** It has a name, e.g. `/run/netns/web`, and ends when that is gone or stands for another. A namespace has one inode as long as it lives. */
+  | { readonly kind: "named"; readonly path: string; readonly inode: number };
+
+/** A container, or a sandbox of pontoon's own. */
 export interface Container {
   readonly id: string;
+  readonly source: SourceName;
   /** Without the leading slash. */
   readonly name: string;
   readonly hostname: string;

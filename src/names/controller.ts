@@ -2,11 +2,12 @@ import type { Logger } from "pino";
 import type { Explanation, Gap, Report, ToDaemon } from "../../dns/protocol.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
+import { sourceNames, type NamespacePlace, type SourceName } from "../inventory/types.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
 import { Decisions, type ForwardingSettingsOf } from "./decisions.js";
-import type { Decision } from "./records.js";
+import type { Decision, ServeDecision } from "./records.js";
 import type { DnsState } from "./dns-state.js";
 import { GapKeeper } from "./gap.js";
 import { QueryLog } from "./query-log.js";
@@ -15,6 +16,8 @@ import { ServerClient, type ServerState } from "../supervisor/supervisor.js";
 import { pidOfServer } from "../supervisor/process.js";
 import { TableMirror } from "./table-mirror.js";
 import { TableRecords } from "./table-records.js";
+import { isSamePlace } from "./takeovers/place.js";
+import type { Takeover } from "./takeovers/takeover.js";
 import { Takeovers } from "./takeovers/takeovers.js";
 import { takenOver } from "./unsteered.js";
 
@@ -39,22 +42,10 @@ export interface DnsControllerOptions {
 }
 
 /**
- * How far the controller has come. Nothing is taken over before the inventory is complete, and no server is told anything
- * before that: what it holds from an earlier daemon is known to be wanted, or not, only then.
- */
-type State =
-  /** The inventory is not complete. `held`: what the server that is connected holds; undefined while none is. */
-  | { readonly kind: "listing"; readonly held?: readonly HeldSandbox[] | undefined }
-  /** It is complete, and no server is connected. */
-  | { readonly kind: "apart" }
-  /** A server has been told everything, or is just being told. */
-  | { readonly kind: "connected" }
-  /** Nothing is taken over any more. */
-  | { readonly kind: "ending"; readonly isComplete: boolean };
-
-/**
  * The resolver role: from the inventory to what pontoon-dns knows and to which namespaces are taken over.
- * Decides nothing about names itself; that is the server's.
+ * Decides nothing about names itself; that is the server's. Nothing of a source is taken over before the source is complete,
+ * and no server is told anything of it before that: what it holds from an earlier daemon is known to be wanted, or not, only
+ * then.
  */
 export class DnsController {
   readonly answering = new Set<string>();
@@ -70,7 +61,15 @@ export class DnsController {
   readonly #gap = new GapKeeper((gap) => this.#mirror.put("gap", { kind: "gap", gap }));
   readonly #records: TableRecords;
   readonly #queryLog: QueryLog;
-  #state: State = { kind: "listing" };
+  /** Sources that are complete, and have been looked at. */
+  readonly #complete = new Set<SourceName>();
+  /** Of these, those of which the server that is connected has been told all. */
+  readonly #told = new Set<SourceName>();
+  #isConnected = false;
+  /** Nothing is taken over any more. */
+  #isEnding = false;
+  /** What the server that is connected holds of sources that are not complete. */
+  #unseen: readonly HeldSandbox[] = [];
   #retry: NodeJS.Timeout | undefined;
   #silentChanges: NodeJS.Timeout | undefined;
 
@@ -102,7 +101,7 @@ export class DnsController {
     this.takeovers = new Takeovers(
       poller,
       log,
-      (sandbox) => this.#onEnded(sandbox),
+      (sandbox, takeover) => this.#onEnded(sandbox, takeover),
       (what) => this.#client.refuse(what),
       (sandbox, error) => this.#giveBack(sandbox, error),
     );
@@ -149,25 +148,24 @@ export class DnsController {
   }
 
   #end(): void {
-    this.#state = { kind: "ending", isComplete: this.#isComplete };
+    this.#isEnding = true;
     clearInterval(this.#retry);
     clearInterval(this.#silentChanges);
   }
 
-  /** Whether it has been heard what there is on this host. */
-  get #isComplete(): boolean {
-    return this.#state.kind === "ending" ? this.#state.isComplete : this.#state.kind !== "listing";
+  /** A source is complete: from now on its namespaces are taken over, and what a server held before is known or not. */
+  async mayTakeOver(source: SourceName): Promise<void> {
+    if (this.#complete.has(source) || this.#isEnding) return;
+    await this.#reviewQueue.settled();
+    if (this.#complete.has(source) || this.#hasEnded()) return; // meanwhile
+    this.#complete.add(source);
+    this.#actOnAll(source);
+    if (this.#isConnected) this.#tell(source);
   }
 
-  /** The inventory is complete: from now on namespaces are taken over, and what a server held before is known or not. */
-  async mayTakeOver(): Promise<void> {
-    if (this.#state.kind !== "listing") return;
-    await this.#reviewQueue.settled();
-    if (this.#state.kind !== "listing") return; // meanwhile
-    const { held } = this.#state;
-    this.#state = { kind: "apart" };
-    this.#actOnAll();
-    if (held) this.#connect(held);
+  /** Asked anew after waiting. */
+  #hasEnded(): boolean {
+    return this.#isEnding;
   }
 
   /** Takes up other options while everything runs, but for those the server was started with. */
@@ -236,12 +234,17 @@ export class DnsController {
     return { ...parts.at(-1)!.report, sandboxes: parts.flatMap(({ report }) => report.sandboxes) };
   }
 
-  /** Whether every container that should be answered is, or cannot be for a reason that `failures` tells. */
+  /** Whether every source is complete, and every container that should be answered is, or cannot be for a reason that `failures` tells. */
   get isReady(): boolean {
-    if (!this.options.takeOver) return this.#isComplete;
+    const reached = this.options.takeOver ? this.#told : this.#complete;
+    return sourceNames.every((source) => reached.has(source) && this.isSettled(source));
+  }
+
+  /** Whether a source is complete, and every sandbox of it that should be answered is, or cannot be. */
+  isSettled(source: SourceName): boolean {
+    const mine = [...this.#decisions.toServe()].filter(({ sandbox }) => sandbox.source === source);
     return (
-      this.#state.kind === "connected" &&
-      [...this.#decisions.toServe()].every(({ sandbox }) => this.#isSettled(sandbox.id))
+      this.#complete.has(source) && (!this.options.takeOver || mine.every(({ sandbox }) => this.#isSettled(sandbox.id)))
     );
   }
 
@@ -268,17 +271,18 @@ export class DnsController {
     return undefined;
   }
 
-  #actOnAll(): void {
-    for (const decision of this.#decisions.toServe()) this.#act(decision);
+  #actOnAll(source: SourceName): void {
+    for (const decision of this.#decisions.toServe()) if (decision.sandbox.source === source) this.#act(decision);
   }
 
   #act(decision: Decision): void {
-    const { kind } = this.#state;
-    if (decision.kind !== "serve" || !this.options.takeOver || kind === "listing" || kind === "ending") return;
-    const { sandbox, pid } = decision;
+    if (decision.kind !== "serve" || !this.options.takeOver || this.#isEnding) return;
+    const { sandbox, place, hasDockerResolver } = decision;
+    if (!this.#complete.has(sandbox.source)) return;
     this.#mirror.put(`sandbox ${sandbox.id}`, { kind: "sandbox", sandbox });
-    // Not before a server is there, and has said what it holds from an earlier daemon.
-    if (kind === "connected") this.takeovers.want(sandbox.id, { pid, container: sandbox.container });
+    // Not before a server is there, has said what it holds from an earlier daemon, and knows the sandbox.
+    const container = sandbox.source === "docker" ? sandbox.container : undefined;
+    if (this.#told.has(sandbox.source)) this.takeovers.want(sandbox.id, { place, container, hasDockerResolver });
   }
 
   #letGo(sandbox: string): void {
@@ -306,34 +310,45 @@ export class DnsController {
     }
   }
 
-  /** The container's first process has ended; nothing is left to let go of. */
-  #onEnded(sandbox: string): void {
+  /** The container's first process has ended, or the namespace's name is gone; nothing is left to let go of. */
+  #onEnded(sandbox: string, { place }: Takeover): void {
     this.#mirror.remove(`sandbox ${sandbox}`);
     this.answering.delete(sandbox);
+    // The server sees a process end as surely as we do, but of names it may have had no news.
+    if (place.kind === "named" && this.#isConnected) this.#client.send({ kind: "close", sandbox });
   }
 
   #onConnected(held: readonly HeldSandbox[]): void {
-    if (this.#isComplete) this.#connect(held);
-    else if (this.#state.kind === "ending") this.#adoptUnseen(held);
-    else this.#state = { kind: "listing", held };
+    this.#isConnected = true;
+    this.#unseen = held;
+    this.#mirror.connect(this.#client.send.bind(this.#client));
+    for (const source of this.#complete) this.#tell(source);
+    if (this.#isEnding) this.#adoptUnseen([]);
   }
 
-  /** Sends the whole table, then the sockets: the server serves when it is told that nothing is missing. */
-  #connect(held: readonly HeldSandbox[]): void {
-    this.takeovers.adopt(held, (sandbox, pid) => this.#firstProcessOf(sandbox) === pid);
-    if (this.#state.kind !== "ending") this.#state = { kind: "connected" };
+  /** Sends all of a source, then the sockets: the server serves when it is told that nothing is missing. */
+  #tell(source: SourceName): void {
+    const held = this.#takeUnseen(source);
+    this.takeovers.adopt(held, (sandbox, place) => this.#wantedIn(sandbox, place));
     const known = new Set(held.filter(({ inherited }) => !inherited).map(({ sandbox }) => sandbox));
     const send = this.#client.send.bind(this.#client);
-    this.#mirror.connect(send, () => {
-      this.takeovers.connect(send, known);
-      this.#client.synced({ kind: "synced" });
-      this.#actOnAll();
+    this.#mirror.tell(source, () => {
+      const told = this.#sourcesOfSandboxes();
+      this.takeovers.connect(send, known, (sandbox) => (told.get(sandbox) ?? "docker") === source);
+      this.#told.add(source);
+      this.#client.synced({ kind: "synced", source });
+      this.#actOnAll(source);
     });
+  }
+
+  #sourcesOfSandboxes(): Map<string, SourceName> {
+    return new Map([...this.#decisions.toServe()].map(({ sandbox }) => [sandbox.id, sandbox.source]));
   }
 
   #onLost(): void {
     for (const { descriptors } of this.#takeUnseen()) descriptors.forEach(closeDescriptor);
-    if (this.#state.kind === "connected") this.#state = { kind: "apart" };
+    this.#isConnected = false;
+    this.#told.clear();
     this.#mirror.disconnect();
     this.takeovers.disconnect();
     this.answering.clear();
@@ -346,15 +361,15 @@ export class DnsController {
 
   /** What an earlier daemon took over is ours to give back, also while nothing has told whether it is wanted. */
   #adoptUnseen(held: readonly HeldSandbox[]): void {
-    this.takeovers.adopt([...this.#takeUnseen(), ...held], () => true);
+    this.takeovers.adopt([...this.#takeUnseen(), ...held], () => ({ hasDockerResolver: true }));
   }
 
-  /** What the server that is connected holds, and has not been told yet whether it is wanted. */
-  #takeUnseen(): readonly HeldSandbox[] {
-    if (this.#state.kind !== "listing") return [];
-    const { held = [] } = this.#state;
-    this.#state = { kind: "listing" };
-    return held;
+  /** What the server that is connected holds, of one source or of all, and has not been told yet whether it is wanted. */
+  #takeUnseen(source?: SourceName): readonly HeldSandbox[] {
+    const isMeant = (held: HeldSandbox) => source === undefined || (held.source ?? "docker") === source;
+    const taken = this.#unseen.filter(isMeant);
+    this.#unseen = this.#unseen.filter((held) => !isMeant(held));
+    return taken;
   }
 
   #onMessage(message: ToDaemon): void {
@@ -377,8 +392,9 @@ export class DnsController {
       if ((failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now) this.#act(decision);
   }
 
-  #firstProcessOf(sandbox: string): number | undefined {
+  /** @returns undefined when a sandbox is not to be served, or is another namespace by now */
+  #wantedIn(sandbox: string, place: NamespacePlace): ServeDecision | undefined {
     const [decision] = this.#decisions.toServe(sandbox);
-    return decision?.pid;
+    return decision && isSamePlace(decision.place, place) ? decision : undefined;
   }
 }

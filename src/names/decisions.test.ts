@@ -10,7 +10,11 @@ import type { NamePolicy } from "./records.js";
 const outside: ForwardingSettings = { upstreams: [], forwardSingleLabels: true, search: [] };
 
 const web = (given: Partial<Container> = {}): Container =>
-  container("web", { sandbox: { id: "s1", pid: 42 }, endpoints: [endpoint("front", "10.0.0.2")], ...given });
+  container("web", {
+    sandbox: { kind: "process", id: "s1", pid: 42 },
+    endpoints: [endpoint("front", "10.0.0.2")],
+    ...given,
+  });
 
 class Bench {
   readonly inventory = new Inventory();
@@ -24,7 +28,7 @@ class Bench {
 
   constructor() {
     const log = pino({ base: null, timestamp: false }, { write: (line: string) => void this.logged.push(line) });
-    this.inventory.putNetwork(network("front"));
+    this.inventory.source("docker").putNetwork(network("front"));
     this.decisions = new Decisions(
       this.inventory,
       () => this.settings(),
@@ -41,7 +45,7 @@ class Bench {
   }
 
   put(given: Partial<Container> = {}): Promise<void> {
-    this.inventory.putContainer(web(given));
+    this.inventory.source("docker").putContainer(web(given));
     return this.decisions.review(this.inventory.containers.get("web")!); // that of before, if it is the same
   }
 }
@@ -52,11 +56,11 @@ t.test("a container that is served in another sandbox, or no more, leaves the on
   await bench.put();
   await bench.put();
   t.same(told.splice(0), ["serve", "serve"]);
-  await bench.put({ sandbox: { id: "s2", pid: 43 } });
+  await bench.put({ sandbox: { kind: "process", id: "s2", pid: 43 } });
   t.same(told.splice(0), ["left s1", "serve"]);
   t.same(
-    [...decisions.toServe()].map(({ pid }) => pid),
-    [43],
+    [...decisions.toServe()].map(({ place }) => place),
+    [{ kind: "process", id: "s2", pid: 43 }],
   );
   t.same([...decisions.toServe("s1")], []);
   await bench.put({ running: false, sandbox: undefined });

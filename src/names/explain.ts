@@ -30,7 +30,8 @@ export async function explain(
   const decision = explainer.decisions.get(container.id);
   if (decision?.kind !== "serve") {
     const reason = decision?.reason ?? "not looked at yet";
-    throw notServed(name, `${name} is answered by Docker's resolver, not by pontoon: ${reason}`);
+    const who = container.source === "docker" ? "answered by Docker's resolver, not by pontoon" : "not answered";
+    throw notServed(name, `${name} is ${who}: ${reason}`);
   }
   const explanation = await explainer.explain(decision.sandbox.id, query);
   if (!explanation) throw notServed(name, `pontoon-dns does not serve ${name} yet; see \`pontoon status\``);

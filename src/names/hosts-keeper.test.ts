@@ -32,8 +32,8 @@ function bench(t: Test) {
   });
   const child = container({ id: "c", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.2")] });
   writeFileSync(path, head + line("172.17.0.2", "db c1 child"));
-  inventory.putContainer(parent);
-  inventory.putContainer(child);
+  inventory.source("docker").putContainer(parent);
+  inventory.source("docker").putContainer(child);
   keeper.start();
   return { inventory, keeper, logs, path, parent, child, text: () => readFileSync(path, "utf8") };
 }
@@ -42,17 +42,17 @@ t.test("a renamed or moved child is followed, also when Docker has forgotten the
   const { inventory, path, parent, child, text } = bench(t);
   await nextTurn();
   const { ino } = statSync(path);
-  inventory.putContainer({ ...child, name: "kid" });
+  inventory.source("docker").putContainer({ ...child, name: "kid" });
   await nextTurn();
   t.equal(text(), head + line("172.17.0.2", "db c1 kid"));
-  inventory.putContainer({ ...parent, legacyLinks: [] });
-  inventory.putContainer({ ...child, name: "kid", endpoints: [on("bridge", "172.17.0.33")] });
+  inventory.source("docker").putContainer({ ...parent, legacyLinks: [] });
+  inventory.source("docker").putContainer({ ...child, name: "kid", endpoints: [on("bridge", "172.17.0.33")] });
   await nextTurn();
   t.equal(text(), head + line("172.17.0.33", "db c1 kid"));
-  inventory.putContainer(
-    container({ id: "d", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.9")] }),
-  );
-  inventory.removeContainer("c");
+  inventory
+    .source("docker")
+    .putContainer(container({ id: "d", name: "child", hostname: "c1", endpoints: [on("bridge", "172.17.0.9")] }));
+  inventory.source("docker").removeContainer("c");
   await nextTurn();
   t.equal(text(), head + line("172.17.0.33", "db c1 kid"), "the line of a child that is gone is left to Docker");
   t.equal(statSync(path).ino, ino);
@@ -62,9 +62,9 @@ t.test("nothing is written", (t) => {
   t.test("for a child that is stopped or off the bridge", async (t) => {
     const { inventory, child, text } = bench(t);
     await nextTurn();
-    inventory.putContainer({ ...child, name: "kid", running: false });
+    inventory.source("docker").putContainer({ ...child, name: "kid", running: false });
     await nextTurn();
-    inventory.putContainer({ ...child, name: "kid", endpoints: [on("n1", "172.18.0.2")] });
+    inventory.source("docker").putContainer({ ...child, name: "kid", endpoints: [on("n1", "172.18.0.2")] });
     await nextTurn();
     t.equal(text(), head + line("172.17.0.2", "db c1 child"));
   });
@@ -72,17 +72,17 @@ t.test("nothing is written", (t) => {
     const { inventory, path, parent } = bench(t);
     utimesSync(path, 1000, 1000);
     await nextTurn();
-    inventory.putContainer({ ...parent, labels: { a: "b" } });
+    inventory.source("docker").putContainer({ ...parent, labels: { a: "b" } });
     await nextTurn();
     t.equal(statSync(path).mtimeMs, 1_000_000);
   });
   t.test("into a user's own hosts file, or after stop", async (t) => {
     const { inventory, keeper, parent, child, text } = bench(t);
-    inventory.removeContainer("p");
-    inventory.putContainer({ ...parent, id: "q" }); // its path is not that of container q
-    inventory.putContainer({ ...child, name: "kid" });
+    inventory.source("docker").removeContainer("p");
+    inventory.source("docker").putContainer({ ...parent, id: "q" }); // its path is not that of container q
+    inventory.source("docker").putContainer({ ...child, name: "kid" });
     await nextTurn();
-    inventory.putContainer(parent);
+    inventory.source("docker").putContainer(parent);
     keeper.stop();
     await nextTurn();
     t.equal(text(), head + line("172.17.0.2", "db c1 child"));
@@ -93,7 +93,7 @@ t.test("nothing is written", (t) => {
 t.test("an edit of Docker's that overtook ours is made good a little later", async (t) => {
   const { inventory, path, child, text } = bench(t);
   await nextTurn();
-  inventory.putContainer({ ...child, name: "kid" });
+  inventory.source("docker").putContainer({ ...child, name: "kid" });
   await nextTurn();
   writeFileSync(path, head + line("172.17.0.2", "db c1 child"));
   for (const deadline = Date.now() + 5000; !text().includes("kid") && Date.now() < deadline;) await pause(5);
@@ -103,7 +103,9 @@ t.test("an edit of Docker's that overtook ours is made good a little later", asy
 t.test("own lines come back for addresses the namespace has", async (t) => {
   const { inventory, path, parent, text } = bench(t);
   writeFileSync(path, "# none\n");
-  inventory.putContainer({ ...parent, endpoints: [on("bridge", "127.0.0.1"), on("n1", "192.0.2.77")] });
+  inventory
+    .source("docker")
+    .putContainer({ ...parent, endpoints: [on("bridge", "127.0.0.1"), on("n1", "192.0.2.77")] });
   await nextTurn();
   t.equal(text(), `# none\n${line("127.0.0.1", "box")}`);
 });
@@ -113,11 +115,13 @@ t.test("a file that is odd is refused, said once, and stops nothing", async (t) 
   const other = path.replace("/p/", "/q/");
   mkdirSync(other.replace("/hosts", ""));
   symlinkSync(path, other);
-  inventory.putContainer({ ...parent, id: "q", name: "linked", hostsPath: other });
+  inventory.source("docker").putContainer({ ...parent, id: "q", name: "linked", hostsPath: other });
   await nextTurn();
-  inventory.putContainer({ ...parent, id: "q", name: "linked", hostsPath: other, labels: { again: "1" } });
+  inventory
+    .source("docker")
+    .putContainer({ ...parent, id: "q", name: "linked", hostsPath: other, labels: { again: "1" } });
   writeFileSync(path, head.repeat(10_000));
-  inventory.putContainer({ ...parent, labels: { big: "1" } });
+  inventory.source("docker").putContainer({ ...parent, labels: { big: "1" } });
   await nextTurn();
   t.match(logs, {
     length: 2,
@@ -136,7 +140,7 @@ t.test("many large files are mended with turns for others in between, and a fifo
     mkdirSync(dirname(path));
     if (index === 7) spawnSync("mkfifo", [path]);
     else writeFileSync(path, large);
-    inventory.putContainer(
+    inventory.source("docker").putContainer(
       container({
         id: `p${index}`,
         name: `parent${index}`,
@@ -148,7 +152,7 @@ t.test("many large files are mended with turns for others in between, and a fifo
     return path;
   });
   await nextTurn();
-  inventory.putContainer({ ...child, name: "kid" });
+  inventory.source("docker").putContainer({ ...child, name: "kid" });
   const mended = () =>
     paths.filter((path, index) => index !== 7 && readFileSync(path, "latin1").endsWith("kid\n")).length;
   let turns = 0;
@@ -163,5 +167,5 @@ t.test("many large files are mended with turns for others in between, and a fifo
 });
 
 function container(given: Partial<Container>): Container {
-  return anyContainer("", { sandbox: { id: "s", pid: process.pid }, ...given });
+  return anyContainer("", { sandbox: { kind: "process", id: "s", pid: process.pid }, ...given });
 }

@@ -25,6 +25,8 @@ const settled = 200;
 /** A container with links, from one start to its end. */
 interface Parent {
   readonly sandbox: string;
+  /** Of the container's first process. */
+  readonly pid: number;
   /**
    * Ids by alias. Docker names a child by its present name, so that after a rename the last look at the parent has the
    * old one; a dockerd that is restarted then forgets all links of the parent, and never edits its file again.
@@ -127,11 +129,18 @@ export class HostsKeeper {
     const known = this.#parents.get(id);
     if (!sandbox || known?.sandbox !== sandbox.id) this.#parents.delete(id);
     // With a user's own file mounted at /etc/hosts, that is the path Docker tells.
-    if (!sandbox || !container.hostsPath.endsWith(`/${id}/hosts`) || !bridgeEndpoint(container)) return undefined;
+    if (sandbox?.kind !== "process" || !container.hostsPath.endsWith(`/${id}/hosts`) || !bridgeEndpoint(container))
+      return undefined;
     const parent =
       known?.sandbox === sandbox.id
         ? known
-        : { sandbox: sandbox.id, children: new Map<string, string>(), wanted: "", problem: undefined };
+        : {
+            sandbox: sandbox.id,
+            pid: sandbox.pid,
+            children: new Map<string, string>(),
+            wanted: "",
+            problem: undefined,
+          };
     for (const [name, alias] of container.legacyLinks.slice(0, linksAtMost))
       if (!parent.children.has(alias)) this.#bind(parent, name, alias);
     if (parent.children.size === 0) return undefined;
@@ -166,7 +175,7 @@ export class HostsKeeper {
     parent.wanted = JSON.stringify(wanted);
     try {
       const { repaired, bytes } = editInPlace(this.pathOf(container.hostsPath), (content) =>
-        correct(content, wanted, container.sandbox!.pid),
+        correct(content, wanted, parent.pid),
       );
       if (repaired)
         this.log.info(

@@ -40,7 +40,7 @@ export async function leftoverTables(inventory: Inventory | undefined): Promise<
   const own = namespaceInode(ownNamespacePath);
   const names = new Map<number, string>();
   for (const { sandbox, name } of inventory?.containers.values() ?? []) {
-    const inode = sandbox && namespaceOf(sandbox.pid, "net");
+    const inode = sandbox?.kind === "process" ? namespaceOf(sandbox.pid, "net") : sandbox?.inode;
     if (inode !== undefined) names.set(inode, name);
   }
   const found: LeftoverTable[] = [];

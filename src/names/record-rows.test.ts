@@ -17,13 +17,17 @@ const container = (name: string, endpoints: Endpoint[], labels = {}): Container 
 t.test("every name that is answered is listed, by network and name", (t) => {
   const inventory = new Inventory();
   for (const entry of [network("n1", "front"), network("n2", "back"), network("n0", "bridge", true)])
-    inventory.putNetwork(entry);
-  inventory.putContainer(
-    container("w", [endpoint("n1", "10.0.0.2", ["web"]), endpoint("n0", "172.17.0.2"), endpoint("n2", undefined)]),
-  );
-  inventory.putContainer(
-    container("a", [endpoint("n1", "10.0.0.3", ["web"]), endpoint("n2", "10.2.0.3")], { "pontoon.dns.ttl": "30" }),
-  );
+    inventory.source("docker").putNetwork(entry);
+  inventory
+    .source("docker")
+    .putContainer(
+      container("w", [endpoint("n1", "10.0.0.2", ["web"]), endpoint("n0", "172.17.0.2"), endpoint("n2", undefined)]),
+    );
+  inventory
+    .source("docker")
+    .putContainer(
+      container("a", [endpoint("n1", "10.0.0.3", ["web"]), endpoint("n2", "10.2.0.3")], { "pontoon.dns.ttl": "30" }),
+    );
   const rows = recordRows(inventory, 5).map(
     ({ network, name, container, ipv4, ttl }) => `${network} ${name} ${container} ${ipv4} ${ttl}`,
   );

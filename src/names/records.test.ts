@@ -16,7 +16,7 @@ const endpoint = (networkId: string, given: Partial<Endpoint> = {}): Endpoint =>
 const container = (given: Partial<Container> = {}): Container =>
   anyContainer("c".repeat(64), {
     name: "web",
-    sandbox: { id: "s1", pid: 42 },
+    sandbox: { kind: "process", id: "s1", pid: 42 },
     ports: [[80, "tcp"]],
     endpoints: [endpoint("n1")],
     ...given,
@@ -32,7 +32,7 @@ function inventory(...networks: Network[]): Inventory {
     network("over", { shared: true }),
     ...networks,
   ])
-    made.putNetwork(entry);
+    made.source(entry.source).putNetwork(entry);
   return made;
 }
 
@@ -158,14 +158,16 @@ t.test("a network is told by id, name and whether others share it", (t) => {
   const inventory = new Inventory();
   t.same(networkRecord(inventory, network("n1", { shared: true })), { id: "n1", name: "n1", shared: true });
   const own = network("n1");
-  inventory.putNetwork(own);
-  inventory.putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})] }));
+  inventory.source("docker").putNetwork(own);
+  inventory.source("docker").putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})] }));
   t.same(networkRecord(inventory, own).shared, false);
-  inventory.putContainer(
-    container({ id: "c1", endpoints: [endpoint("n1", {})], excess: { reason: "too much", names: true } }),
-  );
+  inventory
+    .source("docker")
+    .putContainer(
+      container({ id: "c1", endpoints: [endpoint("n1", {})], excess: { reason: "too much", names: true } }),
+    );
   t.same(networkRecord(inventory, own).shared, true, "somebody on it has names that are not in the table");
-  inventory.removeContainer("c1");
+  inventory.source("docker").removeContainer("c1");
   t.same(networkRecord(inventory, own).shared, false);
   t.end();
 });

@@ -2,7 +2,7 @@ import type { EndpointRecord, Forwarding, NetworkRecord, SandboxRecord } from ".
 import type { ForwardingSettings } from "../docker/upstreams.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { compareJoined, namesOf, type Joined } from "../inventory/naming.js";
-import type { Container, Endpoint, Network } from "../inventory/types.js";
+import type { Container, Endpoint, NamespacePlace, Network } from "../inventory/types.js";
 
 /** What pontoon does about one container's resolver, and why. */
 export type Decision =
@@ -18,8 +18,9 @@ export type Decision =
 export interface ServeDecision {
   readonly kind: "serve";
   readonly sandbox: SandboxRecord;
-  /** The container's first process. */
-  readonly pid: number;
+  readonly place: NamespacePlace;
+  /** Whether Docker's resolver answers there when pontoon does not. */
+  readonly hasDockerResolver: boolean;
 }
 
 /** Label that leaves a container's resolver to Docker when it says `off`. */
@@ -30,13 +31,14 @@ const ttlAtMost = 86_400;
 
 export function networkRecord(inventory: Inventory, network: Network): NetworkRecord {
   const { id, name } = network;
-  return { id, name, shared: inventory.hasMoreNames(network) };
+  return { id, source: network.source, name, shared: inventory.hasMoreNames(network) };
 }
 
 /** What the networks of a container say about it: one record for each address it has. */
 export function endpointRecords(inventory: Inventory, container: Container, defaultTtl: number): EndpointRecord[] {
   return joinedOf(inventory, container).map(({ endpoint, network }) => ({
     network: network.id,
+    source: container.source,
     container: container.id,
     names: namesOf(container, endpoint),
     ipv4: endpoint.ipv4,
@@ -68,7 +70,7 @@ export function decide(
   if (container.excess) return { kind: "leave", reason: container.excess.reason, code: "CONTAINER_TOO_LARGE" };
   if (!container.sandbox) return leave("has no network namespace yet");
   const joined = joinedOf(inventory, container).sort(compareJoined);
-  if (joined.length === 0) return leave("on no user-defined network");
+  if (joined.length === 0) return leave(container.source === "docker" ? "on no user-defined network" : "on no network");
   const forwarding = forwardingOf(inventory, container, outside);
   // Its resolver must neither forward nor say no for names other hosts may have: only Docker's knows them.
   if (forwarding.kind === "never") {
@@ -79,6 +81,7 @@ export function decide(
   }
   const sandbox: SandboxRecord = {
     id: container.sandbox.id,
+    source: container.source,
     container: container.id,
     containerName: container.name,
     networks: joined.map(({ endpoint, network }) => ({
@@ -90,7 +93,7 @@ export function decide(
     sharesAnswers,
     search: outside.search,
   };
-  return { kind: "serve", sandbox, pid: container.sandbox.pid };
+  return { kind: "serve", sandbox, place: container.sandbox, hasDockerResolver: container.source === "docker" };
 }
 
 /** TTL of a container's records, seconds. A label that is not a whole number of seconds is ignored. */

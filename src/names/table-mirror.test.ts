@@ -2,10 +2,22 @@ import t from "tap";
 import type { ToServer } from "../../dns/protocol.js";
 import { TableMirror } from "./table-mirror.js";
 
-const network = (id: string, name = id): ToServer => ({ kind: "network", network: { id, name, shared: false } });
+const network = (id: string, name = id): ToServer => ({
+  kind: "network",
+  network: { source: "docker", id, name, shared: false },
+});
 const endpoint = (container: string, ttl = 5): ToServer => ({
   kind: "endpoint",
-  endpoint: { network: "n", container, names: [container], ipv4: undefined, ipv6: undefined, ports: [], ttl },
+  endpoint: {
+    source: "docker",
+    network: "n",
+    container,
+    names: [container],
+    ipv4: undefined,
+    ipv6: undefined,
+    ports: [],
+    ttl,
+  },
 });
 const gone = (container: string): ToServer => ({ kind: "endpoint-gone", network: "n", container });
 
@@ -21,10 +33,8 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 function connected(mirror = new TableMirror()) {
   const sent: ToServer[] = [];
   const state = { done: 0 };
-  mirror.connect(
-    (message) => sent.push(message),
-    () => state.done++,
-  );
+  mirror.connect((message) => sent.push(message));
+  mirror.tell("docker", () => state.done++);
   return { mirror, sent, state };
 }
 

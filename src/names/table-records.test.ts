@@ -6,14 +6,13 @@ import { TableRecords } from "./table-records.js";
 
 function made() {
   const [inventory, mirror, sent] = [new Inventory(), new TableMirror(), [] as string[]];
-  mirror.connect(
-    (message) =>
-      sent.push(
-        `${message.kind} ${"endpoint" in message ? message.endpoint.network : "id" in message ? message.id : ""}`.trim(),
-      ),
-    () => undefined,
+  mirror.connect((message) =>
+    sent.push(
+      `${message.kind} ${"endpoint" in message ? message.endpoint.network : "id" in message ? message.id : ""}`.trim(),
+    ),
   );
-  for (const id of ["front", "back"]) inventory.putNetwork(network(id));
+  mirror.tell("docker", () => undefined);
+  for (const id of ["front", "back"]) inventory.source("docker").putNetwork(network(id));
   const records = new TableRecords(inventory, mirror);
   const review = (id: string) => records.reviewContainer(id, inventory.containers.get(id), 600);
   return { inventory, records, sent, review, take: () => sent.splice(0) };
@@ -21,17 +20,17 @@ function made() {
 
 t.test("a container's endpoints come and go with its networks, and only what is new is told", (t) => {
   const { inventory, review, take } = made();
-  inventory.putContainer(
-    container("web", { endpoints: [endpoint("front", "10.0.0.2"), endpoint("back", "10.1.0.2")] }),
-  );
+  inventory
+    .source("docker")
+    .putContainer(container("web", { endpoints: [endpoint("front", "10.0.0.2"), endpoint("back", "10.1.0.2")] }));
   t.same(review("web"), []);
   t.same(take().sort(), ["endpoint back", "endpoint front"]);
   review("web");
   t.same(take(), []);
-  inventory.putContainer(container("web", { endpoints: [endpoint("front", "10.0.0.2")] }));
+  inventory.source("docker").putContainer(container("web", { endpoints: [endpoint("front", "10.0.0.2")] }));
   review("web");
   t.same(take(), ["endpoint-gone"]);
-  inventory.removeContainer("web");
+  inventory.source("docker").removeContainer("web");
   review("web");
   t.same(take(), ["endpoint-gone"]);
   review("web");
@@ -41,10 +40,10 @@ t.test("a container's endpoints come and go with its networks, and only what is 
 
 t.test("networks of Docker's own have no names, and one that is gone is told once", (t) => {
   const { inventory, records, take } = made();
-  inventory.putNetwork(network("bridge", { predefined: true }));
+  inventory.source("docker").putNetwork(network("bridge", { predefined: true }));
   for (const id of ["front", "bridge", "nowhere"]) records.reviewNetwork(id);
   t.same(take(), ["network"]);
-  inventory.removeNetwork("front");
+  inventory.source("docker").removeNetwork("front");
   records.reviewNetwork("front");
   records.reviewNetwork("front");
   t.same(take(), ["network-gone front"]);
@@ -55,12 +54,12 @@ t.test("networks on which a container comes to have too many names, or has no mo
   const { inventory, review } = made();
   const endpoints = [endpoint("front", "10.0.0.2"), endpoint("back", "10.1.0.2")];
   const excess = { names: true } as never;
-  inventory.putContainer(container("web", { endpoints, excess }));
+  inventory.source("docker").putContainer(container("web", { endpoints, excess }));
   t.same(review("web"), ["front", "back"]);
   t.same(review("web"), []);
-  inventory.putContainer(container("web", { endpoints: endpoints.slice(0, 1), excess }));
+  inventory.source("docker").putContainer(container("web", { endpoints: endpoints.slice(0, 1), excess }));
   t.same(review("web"), ["back"]);
-  inventory.removeContainer("web");
+  inventory.source("docker").removeContainer("web");
   t.same(review("web"), ["front"]);
   t.end();
 });

@@ -1,5 +1,5 @@
-import { namespacePath } from "../../linux/proc.js";
 import { takeoverOf } from "./takeovers/namespace-rules.js";
+import { pathOf } from "./takeovers/place.js";
 import { namespaceInode } from "../../linux/netns.js";
 import type { Decision } from "./records.js";
 
@@ -8,7 +8,7 @@ export async function takenOver(decisions: Iterable<Decision>): Promise<Set<stri
   const found = new Set<string>();
   for (const decision of decisions) {
     if (decision.kind !== "serve") continue;
-    const path = namespacePath(decision.pid, "net");
+    const path = pathOf(decision.place);
     const takeover = await takeoverIn(path).catch(() => undefined);
     if (takeover?.armed === true) found.add(decision.sandbox.id);
   }

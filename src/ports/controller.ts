@@ -8,6 +8,7 @@ import type { PortRow, PublishRequest, UnpublishRequest } from "./contract.js";
 import { withDeadline } from "../../common/deadline.js";
 import { describeError, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
+import { containerNamed } from "../inventory/targets.js";
 import type { Poller } from "../../linux/poller.js";
 import { PublicationStore } from "./store.js";
 import { LostAddresses } from "./lost-addresses.js";
@@ -171,12 +172,12 @@ export class PortsController {
     this.#proxy.leave();
   }
 
-  /** The inventory is complete: from now on ports follow their containers. */
+  /** Some source of the inventory is complete: from now on ports follow its containers. */
   async inventoryIsComplete(): Promise<void> {
     if (!this.options.enabled) return;
     await this.#whenBegun;
     this.#publisher.inventoryIsComplete();
-    this.#completed();
+    if (this.inventory.isComplete()) this.#completed();
   }
 
   /** As {@link Publisher.publish}. */
@@ -184,7 +185,7 @@ export class PortsController {
     await this.#ready();
     await withDeadline(
       completeTime,
-      this.#whenComplete,
+      this.#whenKnown(request.container),
       () =>
         new PontoonError(
           "DOCKERD_SILENT",
@@ -193,6 +194,12 @@ export class PortsController {
         ),
     );
     return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
+  }
+
+  /** Resolves when it is known which container that is, or that there is none. */
+  async #whenKnown(nameOrId: string): Promise<void> {
+    const container = containerNamed(this.inventory, nameOrId);
+    if (!this.inventory.isComplete(container && [container.source])) await this.#whenComplete;
   }
 
   /** As {@link Publisher.unpublish}. */

@@ -22,7 +22,7 @@ export class DefaultBindings {
     );
     for (const name of new Set(movable.map(({ port }) => port.container))) {
       const container = this.inventory.named(name);
-      if (!container || !this.#isReached(container)) continue;
+      if (!container || !this.ports.knows(name) || !this.#isReached(container)) continue;
       try {
         await this.#rebind(
           movable.filter(({ port }) => port.container === name),

@@ -31,11 +31,15 @@ export class LabelPublisher {
   /** Looks again at the labels of these containers, and of those that have gone. Never rejects. */
   async review(names: ReadonlySet<string>): Promise<void> {
     const forgotten = this.ports.all
-      .filter(({ port }) => port.source === "label" && !this.inventory.named(port.container))
+      .filter(({ port }) => port.source === "label" && this.#isGone(port.container))
       .map(({ port }) => port.container);
     let hasFreed = false;
     for (const name of new Set([...names, ...forgotten])) if (await this.#review(name)) hasFreed = true;
     if (hasFreed) for (const name of [...this.#failures.keys()]) await this.#review(name); // others may have waited for it
+  }
+
+  #isGone(container: string): boolean {
+    return !this.inventory.named(container) && this.ports.knows(container);
   }
 
   /** Tries again what failed. */
@@ -46,7 +50,7 @@ export class LabelPublisher {
   /** @returns whether ports are free now */
   async #review(name: string): Promise<boolean> {
     const container = this.inventory.named(name);
-    if (container?.partial === true) return false; // its labels are not known yet
+    if (container?.partial === true || !this.ports.knows(name)) return false; // its labels are not known yet
     try {
       return await this.#follow(name, container);
     } catch (error) {

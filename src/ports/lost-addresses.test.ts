@@ -9,14 +9,16 @@ class Bench {
   readonly #lost: string[] = [];
 
   constructor() {
-    for (const id of ["n1", "n2"]) this.inventory.putNetwork(network(id));
+    for (const id of ["n1", "n2"]) this.inventory.source("docker").putNetwork(network(id));
     new LostAddresses(this.inventory, (addresses) => this.#lost.push(...addresses));
   }
 
   put(id: string, addresses: Record<string, string>, running = true): string[] {
-    this.inventory.putContainer(
-      container(id, { running, endpoints: Object.entries(addresses).map(([of, ip]) => endpoint(of, ip)) }),
-    );
+    this.inventory
+      .source("docker")
+      .putContainer(
+        container(id, { running, endpoints: Object.entries(addresses).map(([of, ip]) => endpoint(of, ip)) }),
+      );
     return this.told();
   }
 
@@ -33,10 +35,10 @@ t.test("whoever ends, leaves a network or is gone has lost its addresses there",
   t.same(bench.put("web", {}, false), []);
   t.same(bench.put("web", { n1: "10.0.0.2" }, false), [], "it is about to start");
   t.same(bench.put("web", { n1: "10.0.0.2" }), []);
-  bench.inventory.removeEndpoint("web", "n1");
+  bench.inventory.source("docker").removeEndpoint("web", "n1");
   t.same(bench.told(), ["10.0.0.2"], "it is disconnected");
   bench.put("web", { n1: "10.0.0.3" });
-  bench.inventory.removeContainer("web");
+  bench.inventory.source("docker").removeContainer("web");
   t.same(bench.told(), ["10.0.0.3"], "it is removed");
   t.end();
 });
@@ -45,9 +47,11 @@ t.test("a network more, another name, or another state of what stays loses nothi
   const bench = new Bench();
   bench.put("web", { n1: "10.0.0.2" });
   t.same(bench.put("web", { n1: "10.0.0.2", n2: "10.0.1.2" }), []);
-  bench.inventory.putContainer(
-    container("web", { name: "other", endpoints: [endpoint("n1", "10.0.0.2"), endpoint("n2", "10.0.1.2")] }),
-  );
+  bench.inventory
+    .source("docker")
+    .putContainer(
+      container("web", { name: "other", endpoints: [endpoint("n1", "10.0.0.2"), endpoint("n2", "10.0.1.2")] }),
+    );
   t.same(bench.told(), []);
   t.end();
 });
@@ -65,8 +69,10 @@ t.test("an address that has become another's is lost once, whoever is seen first
 
 t.test("both families count", (t) => {
   const bench = new Bench();
-  bench.inventory.putContainer(container("web", { endpoints: [endpoint("n1", "10.0.0.2", { ipv6: "fd00::2" })] }));
-  bench.inventory.putContainer(container("web", { endpoints: [endpoint("n1", "10.0.0.2")] }));
+  bench.inventory
+    .source("docker")
+    .putContainer(container("web", { endpoints: [endpoint("n1", "10.0.0.2", { ipv6: "fd00::2" })] }));
+  bench.inventory.source("docker").putContainer(container("web", { endpoints: [endpoint("n1", "10.0.0.2")] }));
   t.same(bench.told(), ["fd00::2"]);
   t.end();
 });
@@ -74,7 +80,7 @@ t.test("both families count", (t) => {
 t.test("an address on docker_gwbridge is lost as any other", (t) => {
   const bench = new Bench();
   const gateway = (...listed: [string, string][]) => {
-    bench.inventory.putGateways(
+    bench.inventory.source("docker").putGateways(
       network("gw", { name: "docker_gwbridge" }),
       listed.map(([id, ipv4]) => ({ container: id, name: "", ipv4, ipv6: undefined })),
     );
@@ -86,7 +92,7 @@ t.test("an address on docker_gwbridge is lost as any other", (t) => {
   t.same(bench.put("far", { n1: "10.0.0.2" }, false).sort(), ["10.0.0.2", "172.18.0.4"], "it has ended");
   bench.put("near", { n2: "10.0.1.2" });
   gateway(["near", "172.18.0.4"]);
-  bench.inventory.removeGateway("near");
+  bench.inventory.source("docker").removeGateway("near");
   t.same(bench.told(), ["172.18.0.4"], "it has another way now");
   t.end();
 });

@@ -7,6 +7,7 @@ import { PontoonError } from "../../common/errors.js";
 import { bindPort } from "./bind.js";
 import { atOnce } from "../../linux/pieces.js";
 import { Inventory } from "../inventory/inventory.js";
+import { sourceNames } from "../inventory/types.js";
 import type { PublishedPort } from "./published-port.js";
 import { container, endpoint, network } from "../inventory/testing/containers.js";
 import { duplicateDescriptor } from "../../linux/descriptors.js";
@@ -18,6 +19,12 @@ import { PublishedPorts } from "./published-ports.js";
 /** A pontoon-proxy and a state directory that only take notes. */
 class Bench {
   readonly inventory = new Inventory();
+
+  followContainers(): void {
+    for (const name of sourceNames) this.inventory.source(name).complete();
+    this.ports.retarget(() => true);
+  }
+
   readonly said: string[] = [];
   readonly descriptors = new Map<string, number>();
   saved: readonly PublishedPort[] = [];
@@ -35,7 +42,7 @@ class Bench {
   readonly ports: PublishedPorts;
 
   constructor(t: Test) {
-    this.inventory.putNetwork(network("n1"));
+    this.inventory.source("docker").putNetwork(network("n1"));
     const proxy = {
       open: (publication: Publication, descriptor: number) => {
         const { id, target } = publication;
@@ -84,7 +91,9 @@ class Bench {
   }
 
   web(ipv4: string | undefined): void {
-    this.inventory.putContainer(container("web", { running: ipv4 !== undefined, endpoints: [endpoint("n1", ipv4)] }));
+    this.inventory
+      .source("docker")
+      .putContainer(container("web", { running: ipv4 !== undefined, endpoints: [endpoint("n1", ipv4)] }));
   }
 }
 
@@ -95,7 +104,7 @@ t.test("what is added is remembered and served where its container is, and follo
   bench.web("10.0.0.2");
   const bound = bench.bind();
   const id = idOf(bound.port);
-  bench.ports.followContainers();
+  bench.followContainers();
   await bench.ports.add([bound]);
   t.same(bench.saved, [bound.port]);
   bench.web(undefined);
@@ -169,18 +178,20 @@ t.test("what was remembered: inherited, bound anew, or tried again until it can 
   bench.web("10.0.0.2");
   bench.ports.retarget(() => true);
   t.equal(bench.said.length, 3, "nothing moves before all containers are known");
-  bench.ports.followContainers();
+  bench.followContainers();
   t.equal(bench.said.filter((line) => line.startsWith("retarget") && line.endsWith("10.0.0.2:80")).length, 3);
   t.end();
 });
 
 t.test("connections to where a container was are over, but not while it is there as well", async (t) => {
   const bench = new Bench(t);
-  bench.inventory.putNetwork(network("a"));
+  bench.inventory.source("docker").putNetwork(network("a"));
   const at = (...endpoints: [string, string][]) =>
-    bench.inventory.putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
+    bench.inventory
+      .source("docker")
+      .putContainer(container("web", { endpoints: endpoints.map(([of, ip]) => endpoint(of, ip)) }));
   at(["n1", "10.0.0.2"]);
-  bench.ports.followContainers();
+  bench.followContainers();
   await bench.ports.add([bench.bind()]);
   const gone = () => bench.said.filter((line) => line.startsWith("gone"));
   at(["a", "10.0.1.2"], ["n1", "10.0.0.2"]);
@@ -215,7 +226,7 @@ t.test("where a container was before the daemon started counts as well", async (
     },
   ]);
   bench.web("10.0.0.2");
-  bench.ports.followContainers();
+  bench.followContainers();
   t.ok(bench.said.includes("gone 10.0.0.9"));
   await bench.ports.remove(bench.ports.all);
 });
@@ -244,7 +255,7 @@ t.test("when the list was lost or damaged, what pontoon-proxy serves stays publi
   for (const hasLost of [true, false]) {
     const before = new Bench(t);
     before.web("10.0.0.2");
-    before.ports.followContainers();
+    before.followContainers();
     const [kept, lost, foreign] = [before.bind(), before.bind(), before.bind()];
     const rich: BoundEntry = {
       ...lost,
@@ -276,7 +287,7 @@ t.test("when the list was lost or damaged, what pontoon-proxy serves stays publi
     );
     t.equal(openDescriptors(), open - (hasLost ? 1 : 2), "what nobody knows is closed");
     bench.said.length = 0;
-    bench.ports.followContainers();
+    bench.followContainers();
     t.same(
       bench.said.filter((line) => line.startsWith("retarget")).length,
       bench.ports.all.length,

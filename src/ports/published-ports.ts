@@ -30,8 +30,6 @@ export class PublishedPorts {
   /** Who has the ports that cannot be bound. */
   readonly taken: TakenPorts;
   #remembered: readonly PublishedPort[] = [];
-  /** Until the inventory is complete, targets are what an earlier daemon left. */
-  #knowsContainers = false;
 
   constructor(
     private readonly inventory: Inventory,
@@ -220,19 +218,20 @@ export class PublishedPorts {
     await this.#bindAll(entries);
   }
 
-  /** From now on the inventory tells where every container is. */
-  followContainers(): void {
-    if (this.#knowsContainers) return;
-    this.#knowsContainers = true;
-    this.retarget(() => true);
+  /**
+   * Whether it is known where a container is, or that there is none of that name: whoever tells of it has told everything.
+   * Until then targets are what an earlier daemon left.
+   */
+  knows(container: string): boolean {
+    const known = this.inventory.named(container);
+    return this.inventory.isComplete(known && [known.source]);
   }
 
-  /** Looks again where these containers are. */
+  /** Looks again where these containers are, as far as that is known. */
   retarget(concerns: (container: string) => boolean): void {
-    if (!this.#knowsContainers) return;
     const left = new Set<string>();
     for (const entry of this.#entries.values()) {
-      if (!concerns(entry.port.container)) continue;
+      if (!concerns(entry.port.container) || !this.knows(entry.port.container)) continue;
       const { target, refusal } = this.#wayOf(entry.port);
       entry.refusal = refusal;
       if (target?.ip === entry.target?.ip) continue;

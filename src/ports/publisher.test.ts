@@ -3,6 +3,7 @@ import { defaultSourcePorts } from "../../proxy/dial/source-ports.js";
 import t, { type Test } from "tap";
 import type { Publication } from "../../proxy/publication/publication.js";
 import { Inventory } from "../inventory/inventory.js";
+import { sourceNames } from "../inventory/types.js";
 import type { PublishedPort } from "./published-port.js";
 import { container, endpoint, network } from "../inventory/testing/containers.js";
 import type { Container } from "../inventory/types.js";
@@ -17,6 +18,12 @@ const first = 10_000 + (process.pid % 20_000);
 
 class Bench {
   readonly inventory = new Inventory();
+
+  complete(): void {
+    for (const name of sourceNames) this.inventory.source(name).complete();
+    this.publisher.inventoryIsComplete();
+  }
+
   readonly logged: string[] = [];
   readonly publisher: Publisher;
   readonly ports: PublishedPorts;
@@ -48,7 +55,7 @@ class Bench {
       vacate: () => Promise.resolve(),
     };
     const log = pino({ level: "warn" }, { write: (line: string) => void this.logged.push(line) });
-    this.inventory.putNetwork(network("n1"));
+    this.inventory.source("docker").putNetwork(network("n1"));
     this.ports = new PublishedPorts(
       this.inventory,
       proxy,
@@ -67,7 +74,7 @@ class Bench {
   }
 
   put(id: string, given: Partial<Container> = {}): void {
-    this.inventory.putContainer(container(id, { endpoints: [endpoint("n1", "10.0.0.2")], ...given }));
+    this.inventory.source("docker").putContainer(container(id, { endpoints: [endpoint("n1", "10.0.0.2")], ...given }));
   }
 
   labelled(id: string, value: string, given: Partial<Container> = {}): void {
@@ -148,7 +155,7 @@ t.test("a port that waits to be bound is nobody else's", async (t) => {
 
 t.test("takes back what was asked for by command", async (t) => {
   const bench = new Bench(t);
-  bench.publisher.inventoryIsComplete();
+  bench.complete();
   bench.labelled("web", `${first}:80`);
   await bench.settled();
   await bench.publisher.publish({ container: "web", specs: [`${first + 1}:80`, `${first + 2}:81`] });
@@ -161,7 +168,7 @@ t.test("takes back what was asked for by command", async (t) => {
     message: /does not publish 99/,
   });
   t.equal(bench.listed.length, 3);
-  bench.inventory.removeContainer("web");
+  bench.inventory.source("docker").removeContainer("web");
   t.equal(
     (await bench.publisher.unpublish({ container: "web", specs: [] })).length,
     2,
@@ -178,7 +185,7 @@ t.test("follows labels", async (t) => {
   const bench = new Bench(t);
   bench.labelled("web", `${first}:80, ${first + 1}:81/udp`, { running: false });
   t.same(await bench.settled(), [], "not before all containers are known");
-  bench.publisher.inventoryIsComplete();
+  bench.complete();
   t.same(await bench.settled(), ["web 0:80/tcp", "web 1:81/udp"]);
   bench.labelled("web", `${first}:80,${first + 2}:82`);
   t.same(await bench.settled(), ["web 0:80/tcp", "web 2:82/tcp"]);
@@ -186,7 +193,7 @@ t.test("follows labels", async (t) => {
   t.same(await bench.settled(), ["web 0:80/tcp", "web 2:82/tcp"], "what is known in part only has no labels yet");
   bench.labelled("web", `${first}:80`, { name: "renamed" });
   t.same(await bench.settled(), ["renamed 0:80/tcp"]);
-  bench.inventory.removeContainer("web");
+  bench.inventory.source("docker").removeContainer("web");
   t.same(await bench.settled(), []);
   t.same(bench.logged, []);
 });
@@ -195,7 +202,7 @@ t.test(
   "a label that cannot be followed is told once, and followed as soon as what was in its way has gone",
   async (t) => {
     const bench = new Bench(t);
-    bench.publisher.inventoryIsComplete();
+    bench.complete();
     bench.labelled("one", `${first}:80`);
     bench.labelled("two", `${first}:80,nonsense,${first + 1}:81`);
     t.same(await bench.settled(), ["one 0:80/tcp", "two 1:81/tcp"]);
@@ -208,10 +215,10 @@ t.test(
     bench.labelled("two", `${first}:80,nonsense,${first + 1}:81`, { running: false });
     await bench.settled();
     t.equal(bench.logged.length, 2);
-    bench.inventory.removeContainer("one");
+    bench.inventory.source("docker").removeContainer("one");
     t.same(await bench.settled(), ["two 0:80/tcp", "two 1:81/tcp"]);
     t.equal(bench.publisher.labelFailures.get("two")?.length, 1);
-    bench.inventory.removeContainer("two");
+    bench.inventory.source("docker").removeContainer("two");
     t.same(await bench.settled(), []);
     t.equal(bench.publisher.labelFailures.size, 0);
   },
@@ -223,7 +230,7 @@ t.test("ports of labels whose containers went while there was no daemon are give
     { container: "gone", transport: "tcp", ip, hostPort: first + 1, containerPort: 80, options: {}, source: "command" },
   ]);
   t.equal(bench.listed.length, 2);
-  bench.publisher.inventoryIsComplete();
+  bench.complete();
   t.same(await bench.settled(), ["gone 1:80/tcp"], "what was asked for by command waits for its container");
 });
 
@@ -237,7 +244,7 @@ t.test(
       code: "TOO_MANY_PORTS",
     });
     t.equal(openDescriptors(), before);
-    bench.publisher.inventoryIsComplete();
+    bench.complete();
     bench.labelled("large", `${first}:80,20000-30000:20000-30000,${first + 1}:81`);
     bench.labelled("many", Array<string>(1001).fill("nonsense").join());
     bench.labelled("long", "80,".repeat(30_000));
@@ -263,10 +270,10 @@ t.test(
   "by command and by label: what names no address is where Docker would bind it, and moves with the container's networks",
   async (t) => {
     const bench = new Bench(t, [], null);
-    bench.inventory.putNetwork(network("home", { hostBinding: "127.0.0.1" }));
-    bench.inventory.putNetwork(network("other", { hostBinding: "127.0.0.2" }));
-    bench.inventory.putNetwork(network("closed", { internal: true }));
-    bench.publisher.inventoryIsComplete();
+    bench.inventory.source("docker").putNetwork(network("home", { hostBinding: "127.0.0.1" }));
+    bench.inventory.source("docker").putNetwork(network("other", { hostBinding: "127.0.0.2" }));
+    bench.inventory.source("docker").putNetwork(network("closed", { internal: true }));
+    bench.complete();
     const move = (id: string, ipv4: string, value = "") =>
       bench.labelled("web", value, { endpoints: [endpoint(id, ipv4)] });
     for (const value of ["", `${first}:80`]) {
@@ -324,11 +331,11 @@ t.test(
 
 t.test("a port of a label is bound when its network is known", async (t) => {
   const bench = new Bench(t, [], null);
-  bench.publisher.inventoryIsComplete();
+  bench.complete();
   bench.labelled("web", `${first}:80`, { endpoints: [endpoint("late", "10.0.4.2")] });
   await bench.settled();
   t.same(found(bench), []);
-  bench.inventory.putNetwork(network("late", { hostBinding: "127.0.0.1" }));
+  bench.inventory.source("docker").putNetwork(network("late", { hostBinding: "127.0.0.1" }));
   await bench.settled();
   t.same(found(bench), ["127.0.0.1 0 → 10.0.4.2"]);
 });
@@ -339,8 +346,8 @@ t.test("an address of the configuration or of the command wins over Docker's", a
     [null, { ip: "127.0.0.5" }],
   ] as const) {
     const bench = new Bench(t, [], address);
-    bench.inventory.putNetwork(network("home", { hostBinding: "127.0.0.1" }));
-    bench.publisher.inventoryIsComplete();
+    bench.inventory.source("docker").putNetwork(network("home", { hostBinding: "127.0.0.1" }));
+    bench.complete();
     bench.put("web", { endpoints: [endpoint("home", "10.0.1.2")] });
     await bench.publisher.publish({ container: "web", specs: [`${first}:80`], ...request });
     bench.put("web", { endpoints: [endpoint("n1", "10.0.0.2")] });
@@ -352,7 +359,7 @@ t.test("an address of the configuration or of the command wins over Docker's", a
 
 t.test("without a userland proxy Docker binds IPv6 only for who has it", async (t) => {
   const bench = new Bench(t, [], null, false);
-  bench.publisher.inventoryIsComplete();
+  bench.complete();
   bench.put("web");
   await bench.publisher.publish({ container: "web", specs: [`${first}:80`] });
   t.same(found(bench), ["0.0.0.0 0 → 10.0.0.2"]);
@@ -364,8 +371,8 @@ t.test("without a userland proxy Docker binds IPv6 only for who has it", async (
 t.test("a container that the host cannot reach is refused, and one that comes to be so shows why", async (t) => {
   for (const driver of ["macvlan", "ipvlan", "overlay"]) {
     const bench = new Bench(t);
-    bench.inventory.putNetwork(network("far", { driver }));
-    bench.publisher.inventoryIsComplete();
+    bench.inventory.source("docker").putNetwork(network("far", { driver }));
+    bench.complete();
     bench.labelled("far", `${first + 5}:80`, { endpoints: [endpoint("far", "10.0.7.2")] });
     await t.rejects(bench.publisher.publish({ container: "far", specs: [`${first}:80`] }), {
       code: "NOT_PUBLISHABLE",
@@ -380,7 +387,7 @@ t.test("a container that the host cannot reach is refused, and one that comes to
     await bench.settled();
     t.same(found(bench), []);
     t.match(bench.ports.all, { length: 1, 0: { failure: undefined, refusal: /the host cannot reach web on far/ } });
-    bench.inventory.putGateways(network("gw", { name: "docker_gwbridge" }), [
+    bench.inventory.source("docker").putGateways(network("gw", { name: "docker_gwbridge" }), [
       { container: "web", name: "gateway_1", ipv4: "172.18.0.3", ipv6: undefined },
       { container: "far", name: "gateway_2", ipv4: "172.18.0.4", ipv6: undefined },
     ]);

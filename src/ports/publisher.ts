@@ -57,11 +57,10 @@ export class Publisher {
     await this.#queue;
   }
 
-  /** The inventory is complete: whoever is not in it does not exist. */
+  /** Some source of the inventory is complete: whoever it alone can tell of, and does not, does not exist. */
   inventoryIsComplete(): void {
-    if (this.#complete) return;
     this.#complete = true;
-    this.ports.followContainers();
+    this.ports.retarget(() => true);
     for (const { id } of this.inventory.containers.values()) this.#changed.add(id);
     this.#reviewSoon();
   }

@@ -39,8 +39,8 @@ const reportOf = (given: Partial<PublicationReport>): PublicationReport => ({
 
 function sources(given: Partial<PortSources> & { readonly reports?: readonly PublicationReport[] }): PortSources {
   const inventory = new Inventory();
-  inventory.putContainer(container("c1", { name: "web" }));
-  inventory.putContainer(
+  inventory.source("docker").putContainer(container("c1", { name: "web" }));
+  inventory.source("docker").putContainer(
     container("c2", {
       name: "dockers",
       published: [{ transport: "tcp", ip: "::", hostPort: 9090, containerPort: 90 }],
@@ -118,7 +118,7 @@ t.test("Docker's own, served by whom", (t) => {
 
 t.test("what dockerd could not bind is no port, but shown with the reason", (t) => {
   const inventory = new Inventory();
-  inventory.putContainer(
+  inventory.source("docker").putContainer(
     container("c3", {
       name: "late",
       running: false,

@@ -46,7 +46,7 @@ t.test("who has ports is found out for many at once, told for five minutes, and 
   own.push({ container: "web", transport: "tcp", ip: "0.0.0.0", hostPort: port, containerPort: 80 });
   t.match((await reasons(true))[0], `tcp port ${port} is taken: pontoon publishes it for web (80/tcp)`);
   own.pop();
-  inventory.putContainer(
+  inventory.source("docker").putContainer(
     container("db", {
       published: [
         { transport: "tcp", ip: "::", hostPort: port, containerPort: 1 },

@@ -22,8 +22,8 @@ function bench(holder: string) {
     () => new Promise<void>((resolve) => pauses.push(resolve)),
   );
   const fails = (id: string, hostPort: number) =>
-    inventory.putContainer(container(id, { running: false, unboundPort: port(hostPort) }));
-  const creates = (id: string) => inventory.putContainer(container(id, { running: false }));
+    inventory.source("docker").putContainer(container(id, { running: false, unboundPort: port(hostPort) }));
+  const creates = (id: string) => inventory.source("docker").putContainer(container(id, { running: false }));
   return { inventory, ports, said, looks, pauses, fails, creates };
 }
 
@@ -31,7 +31,9 @@ t.test("a start that fails is told once, with who holds the port", async (t) => 
   const { ports, said, pauses, fails, creates, inventory } = bench(" (held by nginx, pid 7)");
   creates("web");
   fails("web", 80);
-  inventory.putContainer(container("web", { running: false, unboundPort: port(80), hostname: "other" }));
+  inventory
+    .source("docker")
+    .putContainer(container("web", { running: false, unboundPort: port(80), hostname: "other" }));
   await turn();
   t.match(said, {
     length: 1,
@@ -46,13 +48,13 @@ t.test("a start that fails is told once, with who holds the port", async (t) => 
     [...(await ports.reasons())],
     [["web", "tcp port 0.0.0.0:80 is taken (held by nginx, pid 7); free it, and start the container again"]],
   );
-  inventory.putContainer(container("web"));
+  inventory.source("docker").putContainer(container("web"));
   t.same([...(await ports.reasons())], [], "it runs");
   fails("web", 80);
   pauses.shift()!();
   await turn();
   t.equal(said.length, 2, "another start has failed");
-  inventory.removeContainer("web");
+  inventory.source("docker").removeContainer("web");
   t.same([...(await ports.reasons())], []);
 });
 

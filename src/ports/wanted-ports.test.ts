@@ -10,7 +10,7 @@ t.test(
     const told: number[][] = [];
     new WantedPorts(inventory, { first: 2000, last: 2099 }, (ports) => told.push([...ports].sort()));
     const put = (id: string, wantedUdp: { first: number; last: number }[], running = false) =>
-      inventory.putContainer(container(id, { running, wantedUdp }));
+      inventory.source("docker").putContainer(container(id, { running, wantedUdp }));
     put("other", [
       { first: 53, last: 53 },
       { first: 2100, last: 2200 },
@@ -29,8 +29,8 @@ t.test(
       true,
     );
     put("dns", [{ first: 2005, last: 2006 }]);
-    inventory.removeContainer("web");
-    inventory.removeContainer("dns");
+    inventory.source("docker").removeContainer("web");
+    inventory.source("docker").removeContainer("dns");
     t.same(told, [[2005, 2098, 2099], [2005, 2006, 2098, 2099], [2005, 2006], []]);
     t.end();
   },

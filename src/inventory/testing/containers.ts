@@ -3,6 +3,7 @@ import type { Container, Endpoint, Network } from "../types.js";
 
 export const network = (id: string, given: Partial<Network> = {}): Network => ({
   id,
+  source: "docker",
   name: id,
   driver: "bridge",
   internal: false,
@@ -29,6 +30,7 @@ export function endpoint(networkId: string, ipv4: string | undefined, given: Par
 export function container(id: string, given: Partial<Container> = {}): Container {
   return {
     id,
+    source: "docker",
     name: id,
     hostname: "",
     labels: {},

@@ -1,5 +1,5 @@
-import { EPOLLIN } from "../../../linux/constants.js";
-import type { Poller, Watch } from "../../../linux/poller.js";
+import type { FileWatch } from "../../../linux/namespace-files.js";
+import type { NamespaceEnds } from "./namespace-ends.js";
 import { closeTakeover, type Takeover } from "./takeover.js";
 
 /** Steps of letting go that a server acknowledges. */
@@ -42,14 +42,14 @@ export class HeldTakeover {
   }
 }
 
-/** What is held, by sandbox. Nothing here outlives a container's first process. */
+/** What is held, by sandbox. Nothing here outlives a container's first process, or the name of a namespace. */
 export class HeldTakeovers {
-  readonly #held = new Map<string, { readonly held: HeldTakeover; readonly watch: Watch }>();
+  readonly #held = new Map<string, { readonly held: HeldTakeover; readonly watch: FileWatch }>();
 
-  /** @param onEnded the container's first process has ended, and nothing is held there any more */
+  /** @param onEnded a namespace has ended, and nothing is held there any more */
   constructor(
-    private readonly poller: Poller,
-    private readonly onEnded: (sandbox: string) => void,
+    private readonly ends: NamespaceEnds,
+    private readonly onEnded: (sandbox: string, takeover: Takeover) => void,
   ) {}
 
   get sandboxes(): string[] {
@@ -70,9 +70,9 @@ export class HeldTakeovers {
 
   hold(sandbox: string, takeover: Takeover): void {
     const held = new HeldTakeover(takeover);
-    const watch = this.poller.watch(takeover.pidfd, EPOLLIN, () => {
+    const watch = this.ends.watch(takeover.place, takeover.end, () => {
       this.drop(sandbox, held);
-      this.onEnded(sandbox);
+      this.onEnded(sandbox, takeover);
     });
     this.#held.set(sandbox, { held, watch });
   }

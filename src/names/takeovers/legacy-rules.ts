@@ -26,13 +26,13 @@ export class LegacyRules {
 
   /**
    * @param path e.g. `/proc/4711/ns/net`
-   * @param inode which namespace is meant: what is asked rejects when the path stands for another one by now
+   * @param inode which namespace is meant: throws, and what is asked rejects, when the path stands for another one by now
    */
   constructor(
     private readonly path: string,
     private readonly inode: number,
   ) {
-    this.#tables = new LegacyTables(`${path.slice(0, path.lastIndexOf("/ns/"))}/net`);
+    this.#tables = insideNamespace(path, inode, () => new LegacyTables("/proc/thread-self/net"));
   }
 
   /**

@@ -2,7 +2,9 @@ import type { Logger } from "pino";
 import { describeError, errorCode } from "../../../common/errors.js";
 import type { Poller } from "../../../linux/poller.js";
 import { GivenBack } from "./failures.js";
+import type { NamespacePlace } from "../../inventory/types.js";
 import type { HeldTakeover, HeldTakeovers } from "./held-takeovers.js";
+import type { NamespaceEnds } from "./namespace-ends.js";
 import { RuleLooks } from "./rule-looks.js";
 import { RuleWatch } from "./rule-watch.js";
 import { insideTakeover, requireTakeable, type Takeover } from "./takeover.js";
@@ -39,6 +41,7 @@ export class RuleGuard {
 
   constructor(
     private readonly poller: Poller,
+    private readonly ends: NamespaceEnds,
     private readonly log: Logger,
     private readonly held: HeldTakeovers,
     private readonly events: RuleGuardEvents,
@@ -49,12 +52,13 @@ export class RuleGuard {
   }
 
   /** Called inside the namespace, before its rules are read. */
-  watch(sandbox: string, pid: number): void {
+  watch(sandbox: string, place: NamespacePlace): void {
     const known = this.#watched.get(sandbox);
     if (known) return known.rules.forget();
     const rules = new RuleWatch(
       this.poller,
-      pid,
+      this.ends,
+      place,
       () => this.#onChanged(sandbox),
       () => this.unwatch(sandbox),
     );
@@ -63,7 +67,7 @@ export class RuleGuard {
 
   /** What an earlier daemon took over may redirect DNS itself by now. */
   watchAdopted(sandbox: string, takeover: Takeover): void {
-    insideTakeover(takeover, () => this.watch(sandbox, takeover.pid));
+    insideTakeover(takeover, () => this.watch(sandbox, takeover.place));
     this.#looks.soon(sandbox);
   }
 

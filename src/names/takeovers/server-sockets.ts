@@ -24,10 +24,14 @@ export class ServerSockets {
     private readonly onMisuse: (what: string) => void,
   ) {}
 
-  /** Sends the server its sockets: all but those of `known`, which it has. */
-  connect(send: SendToServer & {}, known: ReadonlySet<string>): void {
+  /** As `Takeovers.connect`. */
+  connect(
+    send: SendToServer & {},
+    known: ReadonlySet<string>,
+    isTold: (sandbox: string) => boolean = () => true,
+  ): void {
     this.#send = send;
-    for (const sandbox of this.held.sandboxes) if (!known.has(sandbox)) this.give(sandbox);
+    for (const sandbox of this.held.sandboxes) if (!known.has(sandbox) && isTold(sandbox)) this.give(sandbox);
   }
 
   disconnect(): void {
@@ -45,10 +49,11 @@ export class ServerSockets {
     if (!send || !takeover) return;
     void this.inNamespace(sandbox, () => {
       const { dockerResolver, udp, tcp } = openServerSockets(takeover, forwardingUdp, forwardingTcp);
-      const { pidfd, port } = takeover;
-      sendingAway([dockerResolver, ...udp, ...tcp], (opened) =>
-        send({ kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length }, [
-          pidfd,
+      const { end, place, port, hasDockerResolver } = takeover;
+      const message = { kind: "sockets", sandbox, port, udp: udp.length, tcp: tcp.length, hasDockerResolver } as const;
+      sendingAway([...(dockerResolver === undefined ? [] : [dockerResolver]), ...udp, ...tcp], (opened) =>
+        send({ ...message, ...(place.kind === "named" && { path: place.path }) }, [
+          end,
           takeover.udp,
           takeover.tcp,
           ...opened,

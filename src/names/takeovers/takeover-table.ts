@@ -29,10 +29,11 @@ const port53 = { key: service.encode(RESOLVER_PORT) };
  * that is gone or hangs lets go by itself. Ports are changed before connections are tracked on the way to us, and behind
  * everything on the way back: what the container's own firewall sees is tracked, as with Docker's resolver, and nothing
  * outlives the takeover. No NAT rule of the container's is asked about what has been led to us.
+ * @param lapses false where nobody else would answer: the table then acts as long as it is there
  * @param replaces whether the table of a crashed daemon may be there, which then goes in the same transaction. Only
  * where need be: when something is deleted, the kernel waits for all processors, 10 ms and more on a busy machine
  */
-export function takeoverTable(port: number, replaces: boolean): Transaction {
+export function takeoverTable(port: number, replaces: boolean, lapses = true): Transaction {
   const transaction = replaces ? removeTable() : new Transaction();
   return transaction
     .addTable(table)
@@ -42,8 +43,8 @@ export function takeoverTable(port: number, replaces: boolean): Transaction {
     .addChain({ ...stay, at: { type: "nat", hook: "postrouting", priority: 99 } })
     .addChain({ ...back, at: { type: "filter", hook: "postrouting", priority: 310 } })
     .addRule(chain, [meta.mark.is(DOCKER_RESOLVER_MARK), accept])
-    .addRule(chain, toUs(udp.dport, port))
-    .addRule(chain, toUs(tcp.dport, port))
+    .addRule(chain, toUs(udp.dport, port, lapses))
+    .addRule(chain, toUs(tcp.dport, port, lapses))
     .addRule(chain, [...fromUs(udp.sport, port), isToResolver, udp.dport.is(RESOLVER_PORT), udp.dport.set(port)]) // the first heartbeat
     .addRule(claim, [isToResolver, udp.dport.is(port), dnatTo({ ip: RESOLVER_ADDRESS, port })])
     .addRule(claim, [isToResolver, tcp.dport.is(port), dnatTo({ ip: RESOLVER_ADDRESS, port })])
@@ -56,8 +57,8 @@ export function takeoverTable(port: number, replaces: boolean): Transaction {
 const isToResolver = ip.daddr.is(RESOLVER_ADDRESS);
 const isFromResolver = ip.saddr.is(RESOLVER_ADDRESS);
 
-function toUs(dport: typeof udp.dport, port: number) {
-  return [isToResolver, dport.isIn(armed.set), dport.set(port)];
+function toUs(dport: typeof udp.dport, port: number, lapses: boolean) {
+  return [isToResolver, lapses ? dport.isIn(armed.set) : dport.is(RESOLVER_PORT), dport.set(port)];
 }
 
 function fromUs(sport: typeof udp.sport, port: number) {
@@ -84,6 +85,8 @@ export interface LoadedTable {
   readonly armed: boolean;
   /** Its rules are those of this version. */
   readonly current: boolean;
+  /** It acts only while it is renewed. */
+  readonly lapses: boolean;
 }
 
 /** @returns undefined when there is no table of ours; one of that name with other rules is not ours */
@@ -91,16 +94,17 @@ export function loadedTable(rules: Ruleset, budget: Budget): LoadedTable | undef
   if (!hasTakeoverTable(rules)) return undefined;
   const found = rules
     .rules(chain, budget)
-    .map(({ expressions }) => ({ port: portOf(expressions), expressions }))
-    .find(({ port }) => port !== undefined);
-  if (found?.port === undefined) return undefined;
+    .map(({ expressions }) => ({ leads: leadOf(expressions), expressions }))
+    .find(({ leads }) => leads !== undefined);
+  if (found?.leads === undefined) return undefined;
+  const { port, lapses } = found.leads;
   const current =
-    JSON.stringify(stripped(found.expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, found.port))));
-  return { port: found.port, armed: rules.element(armed, port53.key) !== undefined, current };
+    JSON.stringify(stripped(found.expressions)) === JSON.stringify(stripped(rule("ip", toUs(udp.dport, port, lapses))));
+  return { port, armed: !lapses || rules.element(armed, port53.key) !== undefined, current, lapses };
 }
 
 /** The port of the rule that leads questions over UDP to us, or did in an earlier version, which mended checksums in another way or did not track. */
-function portOf(expressions: readonly Expression[]): number | undefined {
+function leadOf(expressions: readonly Expression[]): Pick<LoadedTable, "port" | "lapses"> | undefined {
   const bytes = expressions.flatMap((expression) =>
     expression.kind === "immediate" && expression.data && "bytes" in expression.data ? [expression.data.bytes] : [],
   )[0];
@@ -112,7 +116,10 @@ function portOf(expressions: readonly Expression[]): number | undefined {
         Object.entries(field).filter(([name]) => !name.startsWith("checksum")),
       ),
     );
-  return isAlike([...expressions]) === isAlike(rule("ip", toUs(udp.dport, port))) ? port : undefined;
+  const lapses = [true, false].find(
+    (lapses) => isAlike([...expressions]) === isAlike(rule("ip", toUs(udp.dport, port, lapses))),
+  );
+  return lapses === undefined ? undefined : { port, lapses };
 }
 
 /** Without fields the kernel tells as 0 where they were left out. */

@@ -1,7 +1,8 @@
+import { closeSync, fstatSync, openSync } from "node:fs";
 import type { Family } from "../../../common/address.js";
 import { DOCKER_RESOLVER_MARK, RESOLVER_ADDRESS } from "../../../dns/protocol.js";
 import { errorCode, PontoonError } from "../../../common/errors.js";
-import { namespacePath } from "../../../linux/proc.js";
+import type { NamespacePlace } from "../../inventory/types.js";
 import { isProcessOf } from "./container-process.js";
 import { LinuxError } from "../../../linux/ffi.js";
 import { insideNamespace, namespaceInode, ownNamespacePath } from "../../../linux/netns.js";
@@ -31,6 +32,7 @@ import {
   readRules,
   takeoverOf as takeoverTableOf,
 } from "./namespace-rules.js";
+import { describePlace, pathOf } from "./place.js";
 import { disarm, hasTakeoverTable, removeTable, takeoverTable } from "./takeover-table.js";
 
 /**
@@ -44,26 +46,35 @@ const bindTries = 16;
 /** A namespace whose resolver is taken over, with every descriptor of ours in it. They are close-on-exec. */
 export interface Takeover {
   readonly inode: number;
-  /** Process whose end is the namespace's end for us. */
-  readonly pid: number;
-  readonly pidfd: number;
+  readonly place: NamespacePlace;
+  /** Tells the namespace's end: the process's pidfd, or a descriptor of the namespace that the name is compared with. */
+  readonly end: number;
+  /** Whether Docker's resolver answers there when ours does not. */
+  readonly hasDockerResolver: boolean;
   readonly udp: number;
   readonly tcp: number;
   readonly port: number;
 }
 
+/** A namespace to be taken over. */
+export interface Wanted {
+  readonly place: NamespacePlace;
+  /** Full id of the container that a process must be in; undefined for one that is known to be meant. */
+  readonly container: string | undefined;
+  /** Whether Docker's resolver answers there when ours does not: without it, whatever is asked there comes to us for good. */
+  readonly hasDockerResolver: boolean;
+}
+
 /**
- * Opens our sockets in the namespace of a container's first process and loads the takeover table, not armed yet: the
+ * Opens our sockets in a namespace and loads the takeover table, not armed yet: the
  * server arms it when it is ready. Some 2 ms of the event loop; the kernel's own work is done beside it.
  * Rejects with FOREIGN_DNS_RULES when the namespace redirects DNS itself, RULES_TOO_MANY or RULES_CHANGING when that cannot be
  * found out, RULES_BUSY when the table cannot be loaded for now, CONTAINER_ELSEWHERE when the process is not the container's,
- * ESRCH when there is none.
- * @param container full id
+ * ESRCH when there is none, NAMESPACE_GONE when the name is gone or stands for another namespace.
  * @param onNamespace called inside the namespace, before its rules are looked at
  */
 export async function openTakeover(
-  pid: number,
-  container: string,
+  { place, container, hasDockerResolver }: Wanted,
   onNamespace: () => void = () => undefined,
 ): Promise<Takeover> {
   const opened: number[] = [];
@@ -73,24 +84,18 @@ export async function openTakeover(
     return fd;
   };
   try {
-    const pidfd = open(() => openPidfd(pid));
-    if (!isProcessOf(pid, container))
-      throw new PontoonError(
-        "CONTAINER_ELSEWHERE",
-        `process ${pid}`,
-        `process ${pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`,
-      );
-    // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
-    const inode = namespaceInode(namespacePath(pid, "net"));
+    const { end, inode } = openEnd(place, container, open);
     if (inode === namespaceInode(ownNamespacePath))
       throw new PontoonError(
         "HOST_NAMESPACE",
-        `process ${pid}`,
-        `process ${pid} lives in the host's own network namespace`,
+        describePlace(place),
+        place.kind === "process"
+          ? `process ${place.pid} lives in the host's own network namespace`
+          : `${place.path} is the host's own network namespace`,
       );
-    const { nfnetlink, ...inside } = insideNamespace(namespacePath(pid, "net"), inode, () => {
+    const { nfnetlink, ...inside } = insideNamespace(pathOf(place), inode, () => {
       onNamespace();
-      return openInside(pid, open);
+      return openInside(place, open);
     });
     if ("refusal" in inside) {
       await patiently(() => nfnetlink.closeAside());
@@ -98,17 +103,54 @@ export async function openTakeover(
     }
     const { replaces, ...listeners } = inside;
     try {
-      requireNone(await foreignLegacyRule(namespacePath(pid, "net"), inode), pid);
+      requireNone(await foreignLegacyRule(pathOf(place), inode), place);
     } catch (error) {
       await patiently(() => nfnetlink.closeAside());
       throw error;
     }
-    await applyAside(nfnetlink, takeoverTable(listeners.port, replaces));
-    return { inode, pid, pidfd, ...listeners };
+    await applyAside(nfnetlink, takeoverTable(listeners.port, replaces, hasDockerResolver));
+    return { inode, place, end, hasDockerResolver, ...listeners };
   } catch (error) {
     opened.forEach(closeDescriptor);
     throw error;
   }
+}
+
+/** What tells the end of a namespace, and which one it is. Throws as {@link openTakeover} rejects. */
+function openEnd(place: NamespacePlace, container: string | undefined, open: Open): { end: number; inode: number } {
+  if (place.kind === "process") {
+    const end = open(() => openPidfd(place.pid));
+    if (container !== undefined && !isProcessOf(place.pid, container))
+      throw new PontoonError(
+        "CONTAINER_ELSEWHERE",
+        `process ${place.pid}`,
+        `process ${place.pid} of this machine is not in the container: its dockerd runs on another machine, or in a container; run pontoon beside it`,
+      );
+    // The pid cannot be reused while the pidfd says it lives; the inode is checked again inside.
+    return { end, inode: namespaceInode(pathOf(place)) };
+  }
+  const end = open(() => openNamed(place.path));
+  const { ino: inode } = fstatSync(end);
+  if (inode !== place.inode) throw namespaceGone(place.path);
+  return { end, inode };
+}
+
+/** Close-on-exec, as whatever Node opens. */
+function openNamed(path: string): number {
+  try {
+    return openSync(path, "r");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") throw namespaceGone(path);
+    throw error;
+  }
+}
+
+function namespaceGone(path: string): PontoonError {
+  return new PontoonError(
+    "NAMESPACE_GONE",
+    path,
+    `${path} is gone, or stands for another network namespace by now; make the sandbox anew`,
+  );
 }
 
 /**
@@ -116,18 +158,18 @@ export async function openTakeover(
  * Rejects as {@link openTakeover} does when it cannot be loaded.
  * @returns false when the table was right
  */
-export async function repairTakeover({ pid, inode, port }: Takeover): Promise<boolean> {
-  const path = namespacePath(pid, "net");
-  if (await isLoaded(path, inode, port)) return false;
+export async function repairTakeover({ place, inode, port, hasDockerResolver }: Takeover): Promise<boolean> {
+  const path = pathOf(place);
+  if (await isLoaded(path, inode, port, hasDockerResolver)) return false;
   const replaces = await readRules(path, inode, hasTakeoverTable);
-  await changeRules(path, inode, takeoverTable(port, replaces));
+  await changeRules(path, inode, takeoverTable(port, replaces, hasDockerResolver));
   return true;
 }
 
-async function isLoaded(path: string, inode: number, port: number): Promise<boolean> {
+async function isLoaded(path: string, inode: number, port: number, lapses: boolean): Promise<boolean> {
   try {
     const loaded = await takeoverTableOf(path, inode);
-    return loaded?.port === port && loaded.current;
+    return loaded?.port === port && loaded.current && loaded.lapses === lapses;
   } catch (error) {
     // Somebody has made far more of our table than it is, or goes on changing it.
     if (errorCode(error) === "RULES_TOO_MANY" || errorCode(error) === "RULES_CHANGING") return false;
@@ -135,10 +177,11 @@ async function isLoaded(path: string, inode: number, port: number): Promise<bool
   }
 }
 
-/** New queries go to Docker's resolver from now on; replies on their way still pass. Rejects with RULES_BUSY. */
-export async function disarmTakeover({ pid, inode }: Takeover): Promise<void> {
+/** New queries go to Docker's resolver from now on, if it is there; replies on their way still pass. Rejects with RULES_BUSY. */
+export async function disarmTakeover({ place, inode, hasDockerResolver }: Takeover): Promise<void> {
+  if (!hasDockerResolver) return;
   try {
-    await changeRules(namespacePath(pid, "net"), inode, disarm());
+    await changeRules(pathOf(place), inode, disarm());
   } catch (error) {
     // Not armed, or already lapsed: Docker's resolver answers, which is what is wanted.
     if (!(error instanceof NetlinkError) || error.code !== "ENOENT") throw error;
@@ -146,13 +189,13 @@ export async function disarmTakeover({ pid, inode }: Takeover): Promise<void> {
 }
 
 /** Removes the table: the namespace is as it was. Rejects with RULES_BUSY. */
-export function removeTakeover({ pid, inode }: Takeover): Promise<void> {
-  return changeRules(namespacePath(pid, "net"), inode, removeTable());
+export function removeTakeover({ place, inode }: Takeover): Promise<void> {
+  return changeRules(pathOf(place), inode, removeTable());
 }
 
 /** Closes every descriptor of a takeover. */
-export function closeTakeover({ pidfd, udp, tcp }: Takeover): void {
-  for (const fd of [pidfd, udp, tcp]) closeDescriptor(fd);
+export function closeTakeover({ end, udp, tcp }: Takeover): void {
+  for (const fd of [end, udp, tcp]) closeDescriptor(fd);
 }
 
 export interface ForwardingSockets {
@@ -162,29 +205,27 @@ export interface ForwardingSockets {
 
 /** Sockets in the namespace to ask upstreams from. The caller owns them. */
 export function openForwardingSockets(
-  { pid, inode }: Pick<Takeover, "pid" | "inode">,
+  { place, inode }: Pick<Takeover, "place" | "inode">,
   family: Family,
   udp: number,
   tcp: number,
 ): ForwardingSockets {
-  return insideNamespace(namespacePath(pid, "net"), inode, () =>
-    openingAll((open) => forwardingSockets(open, family, udp, tcp)),
-  );
+  return insideNamespace(pathOf(place), inode, () => openingAll((open) => forwardingSockets(open, family, udp, tcp)));
 }
 
 /**
  * What a server needs in the namespace for itself alone: sockets to ask upstreams from (IPv4), and the marked one that
- * reaches Docker's resolver; two servers with one of these would take each other's replies. The caller owns them.
+ * reaches Docker's resolver, where that is; two servers with one of these would take each other's replies. The caller owns them.
  */
 export function openServerSockets(
-  { pid, inode }: Pick<Takeover, "pid" | "inode">,
+  { place, inode, hasDockerResolver }: Pick<Takeover, "place" | "inode" | "hasDockerResolver">,
   udp: number,
   tcp: number,
-): ForwardingSockets & { dockerResolver: number } {
-  return insideNamespace(namespacePath(pid, "net"), inode, () =>
+): ForwardingSockets & { dockerResolver: number | undefined } {
+  return insideNamespace(pathOf(place), inode, () =>
     openingAll((open) => {
-      const dockerResolver = open(udpSocket);
-      setMark(dockerResolver, DOCKER_RESOLVER_MARK);
+      const dockerResolver = hasDockerResolver ? open(udpSocket) : undefined;
+      if (dockerResolver !== undefined) setMark(dockerResolver, DOCKER_RESOLVER_MARK);
       return { dockerResolver, ...forwardingSockets(open, "ipv4", udp, tcp) };
     }),
   );
@@ -204,13 +245,13 @@ function forwardingSockets(open: Open, family: Family, udp: number, tcp: number)
  * @returns with a connection to change its rules, which is the caller's to close, beside the event loop
  */
 function openInside(
-  pid: number,
+  place: NamespacePlace,
   open: Open,
 ): { nfnetlink: Nfnetlink } & ({ refusal: Error } | (Pick<Takeover, "udp" | "tcp" | "port"> & { replaces: boolean })) {
   const nfnetlink = new Nfnetlink();
   try {
     const rules = new Ruleset(nfnetlink);
-    requireNoRedirect(rules, pid);
+    requireNoRedirect(rules, place);
     return { nfnetlink, replaces: hasTakeoverTable(rules), ...bindListeners(open) };
   } catch (error) {
     return { nfnetlink, refusal: error as Error };
@@ -218,15 +259,15 @@ function openInside(
 }
 
 /** Throws FOREIGN_DNS_RULES, RULES_TOO_MANY, RULES_CHANGING. */
-function requireNoRedirect(rules: Ruleset, pid: number): void {
-  requireNone(foreignDnsRule(rules), pid);
+function requireNoRedirect(rules: Ruleset, place: NamespacePlace): void {
+  requireNone(foreignDnsRule(rules), place);
 }
 
-function requireNone(rule: string | undefined, pid: number): void {
+function requireNone(rule: string | undefined, place: NamespacePlace): void {
   if (rule !== undefined)
     throw new PontoonError(
       "FOREIGN_DNS_RULES",
-      `process ${pid}`,
+      describePlace(place),
       `the container redirects DNS with rules of its own (${rule}); left to them`,
     );
 }
@@ -235,20 +276,20 @@ function requireNone(rule: string | undefined, pid: number): void {
  * Looks once more whether the namespace redirects DNS itself. Rejects with FOREIGN_DNS_RULES when it does by now, RULES_TOO_MANY or
  * RULES_CHANGING when that cannot be found out, RULES_BUSY when its rules are locked.
  */
-export async function requireTakeable({ pid, inode }: Takeover): Promise<void> {
-  await readRules(namespacePath(pid, "net"), inode, (rules) => requireNoRedirect(rules, pid));
-  requireNone(await foreignLegacyRule(namespacePath(pid, "net"), inode), pid);
+export async function requireTakeable({ place, inode }: Takeover): Promise<void> {
+  await readRules(pathOf(place), inode, (rules) => requireNoRedirect(rules, place));
+  requireNone(await foreignLegacyRule(pathOf(place), inode), place);
 }
 
-/** The rules of the namespace of which nobody tells when they change. Throws when the process is gone. The caller closes it. */
-export function legacyRulesOf(pid: number): LegacyRules {
-  const path = namespacePath(pid, "net");
+/** The rules of the namespace of which nobody tells when they change. Throws when it is gone. The caller closes it. */
+export function legacyRulesOf(place: NamespacePlace): LegacyRules {
+  const path = pathOf(place);
   return new LegacyRules(path, namespaceInode(path));
 }
 
 /** Runs `work` inside the namespace: see {@link insideNamespace}. */
-export function insideTakeover<Result>({ pid, inode }: Takeover, work: () => Result): Result {
-  return insideNamespace(namespacePath(pid, "net"), inode, work);
+export function insideTakeover<Result>({ place, inode }: Takeover, work: () => Result): Result {
+  return insideNamespace(pathOf(place), inode, work);
 }
 
 /** One free port for both UDP and TCP. */
@@ -275,25 +316,59 @@ function boundListeners(open: Open): { udp: number; tcp: number; port: number } 
   return { udp, tcp, port };
 }
 
+/** What a server says of a takeover that it held for an earlier daemon. */
+export interface HeldClaim {
+  readonly port: number;
+  /** The name of a namespace that has one. */
+  readonly path?: string;
+}
+
 /**
- * A takeover made of the pidfd and the listeners that a server held for an earlier daemon. A server that was broken into
- * could hand back anything, so each is looked at.
- * @returns undefined when the process is gone, or they are not what a takeover of its namespace has
+ * A takeover made of what tells its end and the listeners that a server held for an earlier daemon. A server that was broken
+ * into could hand back anything, so each is looked at.
+ * @returns undefined when the namespace is gone, or they are not what a takeover of it has
  */
-export function takeoverOf(port: number, descriptors: readonly number[]): Takeover | undefined {
-  const [pidfd, udp, tcp] = descriptors;
-  if (pidfd === undefined || udp === undefined || tcp === undefined || descriptors.length > 3) return undefined;
+export function takeoverOf(
+  { port, path }: HeldClaim,
+  descriptors: readonly number[],
+): Omit<Takeover, "hasDockerResolver"> | undefined {
+  const [end, udp, tcp] = descriptors;
+  if (end === undefined || udp === undefined || tcp === undefined || descriptors.length > 3) return undefined;
   try {
-    const pid = pidOfPidfd(pidfd);
-    if (pid <= 0) return undefined;
-    const inode = namespaceInode(namespacePath(pid, "net"));
+    const found = path === undefined ? processOf(end) : namedBy(path, end);
     const isRight =
-      inode !== namespaceInode(ownNamespacePath) &&
-      isListener(udp, "datagram", port, inode) &&
-      isListener(tcp, "stream", port, inode);
-    return isRight ? { pid, port, pidfd, udp, tcp, inode } : undefined;
+      found !== undefined &&
+      found.inode !== namespaceInode(ownNamespacePath) &&
+      isListener(udp, "datagram", port, found.inode) &&
+      isListener(tcp, "stream", port, found.inode);
+    return isRight ? { ...found, port, end, udp, tcp } : undefined;
   } catch {
     return undefined; // it has just ended, or one of them is something else altogether
+  }
+}
+
+type Found = Pick<Takeover, "place" | "inode">;
+
+function processOf(pidfd: number): Found | undefined {
+  const pid = pidOfPidfd(pidfd);
+  if (pid <= 0) return undefined;
+  const place: NamespacePlace = { kind: "process", pid };
+  return { place, inode: namespaceInode(pathOf(place)) };
+}
+
+/** @param end must be of the very namespace that the name stands for now */
+function namedBy(path: string, end: number): Found | undefined {
+  const [held, named] = [fstatSync(end), openedStat(path)];
+  if (held.dev !== named.dev || held.ino !== named.ino) return undefined;
+  return { place: { kind: "named", path, inode: held.ino }, inode: held.ino };
+}
+
+function openedStat(path: string): { readonly dev: number; readonly ino: number } {
+  const fd = openSync(path, "r");
+  try {
+    return fstatSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 

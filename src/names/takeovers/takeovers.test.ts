@@ -54,8 +54,8 @@ t.test("what a server hands back is believed only if it is a takeover of that ve
   const wrongAddress = inside(pid, () => sockets("127.0.0.12"));
   const here = sockets();
   const own = openPidfd(process.pid);
-  t.match(takeoverOf(right.port, [pidfd, right.udp, right.tcp]), {
-    pid,
+  t.match(takeoverOf({ port: right.port }, [pidfd, right.udp, right.tcp]), {
+    place: { kind: "process", pid },
     port: right.port,
     inode: statSync(`/proc/${pid}/ns/net`).ino,
   });
@@ -73,7 +73,7 @@ t.test("what a server hands back is believed only if it is a takeover of that ve
     ["one too few", right.port, [pidfd, right.udp]],
     ["one too many", right.port, [pidfd, right.udp, right.tcp, here.udp]],
   ] as const)
-    t.equal(takeoverOf(port, descriptors), undefined, what);
+    t.equal(takeoverOf({ port }, descriptors), undefined, what);
   for (const { udp, tcp } of [right, elsewhere, wrongAddress, here]) [udp, tcp].forEach(closeDescriptor);
   [pidfd, own].forEach(closeDescriptor);
 });
@@ -91,7 +91,7 @@ t.test("a server that asks for more sockets than any of ours is told on, and not
   );
   takeovers.adopt(
     [{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }],
-    () => true,
+    () => ({ hasDockerResolver: true }),
   );
   t.ok(takeovers.has("c0ffee"));
   takeovers.connect((_, descriptors = []) => given.push(descriptors.length), new Set(["c0ffee"]));
@@ -151,7 +151,7 @@ t.test(
     );
     takeovers.adopt(
       [{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }],
-      () => true,
+      () => ({ hasDockerResolver: true }),
     );
     const until = async (holds: () => boolean) => {
       for (
@@ -199,7 +199,7 @@ t.test("a namespace that ends is let go of at once, news of its rules included",
   );
   takeovers.adopt(
     [{ kind: "held", sandbox: "c0ffee", port, descriptors: [openPidfd(pid), udp, tcp], inherited: false }],
-    () => true,
+    () => ({ hasDockerResolver: true }),
   );
   const until = async (holds: () => boolean) => {
     for (
@@ -240,7 +240,7 @@ t.test(
       const { port, udp, tcp } = inside(process, sockets);
       takeovers.adopt(
         [{ kind: "held", sandbox, port, descriptors: [openPidfd(process), udp, tcp], inherited: false }],
-        () => true,
+        () => ({ hasDockerResolver: true }),
       );
     }
     await takeovers.lookForSilentChanges();

@@ -9,8 +9,20 @@ import { HeldTakeovers, type HeldTakeover } from "./held-takeovers.js";
 import { namespaceWork, type NamespaceWork } from "./namespace-work.js";
 import { OWN_RULES, RuleGuard } from "./rule-guard.js";
 import { ServerSockets, type SendToServer } from "./server-sockets.js";
-import { closeTakeover, disarmTakeover, openTakeover, removeTakeover, repairTakeover, takeoverOf } from "./takeover.js";
-import { WorkQueue, type Opening, type Wanted } from "./work-queue.js";
+import type { NamespacePlace } from "../../inventory/types.js";
+import { NamespaceEnds } from "./namespace-ends.js";
+import { describePlace } from "./place.js";
+import {
+  closeTakeover,
+  disarmTakeover,
+  openTakeover,
+  removeTakeover,
+  repairTakeover,
+  takeoverOf,
+  type Takeover,
+  type Wanted,
+} from "./takeover.js";
+import { WorkQueue, type Opening } from "./work-queue.js";
 
 /** A table is looked at again no sooner, ms, whatever the server says: it says so every six seconds at most. */
 const repairEvery = 2000;
@@ -19,7 +31,7 @@ const releasingTime = 500; // ms until a server that does not acknowledge counts
 
 /**
  * The namespaces taken over, with the daemon's duplicates of every descriptor in them: a server that dies loses no
- * packet, and nothing here outlives a container's first process.
+ * packet, and nothing here outlives a container's first process, or the name of a namespace.
  */
 export class Takeovers {
   readonly #failures = new Failures();
@@ -32,25 +44,26 @@ export class Takeovers {
   constructor(
     poller: Poller,
     private readonly log: Logger,
-    onEnded: (sandbox: string) => void,
+    onEnded: (sandbox: string, takeover: Takeover) => void,
     /** The server has asked for what none of ours asks. */
     onMisuse: (what: string) => void,
     /** A namespace that is held redirects DNS itself by now: {@link giveBack} is to follow. */
     onOwnRules: (sandbox: string, error: unknown) => void = (sandbox, error) => void this.giveBack(sandbox, error),
   ) {
     this.#inNamespace = namespaceWork(log);
-    this.#held = new HeldTakeovers(poller, (sandbox) => {
+    const ends = new NamespaceEnds(poller);
+    this.#held = new HeldTakeovers(ends, (sandbox, takeover) => {
       this.#guard.unwatch(sandbox);
-      onEnded(sandbox);
+      onEnded(sandbox, takeover);
     });
     this.#sockets = new ServerSockets(this.#held, this.#inNamespace, onMisuse);
-    this.#guard = new RuleGuard(poller, log, this.#held, {
+    this.#guard = new RuleGuard(poller, ends, log, this.#held, {
       onChanged: (sandbox) => this.#failures.rulesChanged(sandbox),
       onOwnRules,
     });
     this.#queue = new WorkQueue({
       isHeld: (sandbox) => this.#held.has(sandbox),
-      takeOver: (sandbox, process, opening) => this.#takeOver(sandbox, process, opening),
+      takeOver: (sandbox, wanted, opening) => this.#takeOver(sandbox, wanted, opening),
       repair: (sandbox) => this.#repair(sandbox),
     });
   }
@@ -69,9 +82,9 @@ export class Takeovers {
   }
 
   /** Takes over a namespace soon, unless it is already. */
-  want(sandbox: string, process: Wanted): void {
+  want(sandbox: string, wanted: Wanted): void {
     this.#guard.want(sandbox);
-    this.#queue.want(sandbox, process);
+    this.#queue.want(sandbox, wanted);
   }
 
   /** Gives a namespace back to Docker: no query is lost, and what is being asked is finished first. */
@@ -131,11 +144,19 @@ export class Takeovers {
     this.#guard.unwatchAll();
   }
 
-  /** Keeps what a server held for an earlier daemon; what is not wanted any more is given back to Docker at once. */
-  adopt(held: readonly HeldSandbox[], isWanted: (sandbox: string, pid: number) => boolean): void {
-    for (const { sandbox, port, descriptors } of held) {
-      const takeover = this.#held.has(sandbox) ? undefined : takeoverOf(port, descriptors);
-      if (takeover && isWanted(sandbox, takeover.pid)) {
+  /**
+   * Keeps what a server held for an earlier daemon; what is not wanted any more is given back to Docker at once.
+   * @param wantedOf undefined when a sandbox is not wanted, or not in that namespace
+   */
+  adopt(
+    held: readonly HeldSandbox[],
+    wantedOf: (sandbox: string, place: NamespacePlace) => Pick<Wanted, "hasDockerResolver"> | undefined,
+  ): void {
+    for (const { sandbox, descriptors, ...claim } of held) {
+      const found = this.#held.has(sandbox) ? undefined : takeoverOf(claim, descriptors);
+      const wanted = found && wantedOf(sandbox, found.place);
+      const takeover = found && { ...found, hasDockerResolver: wanted?.hasDockerResolver ?? true };
+      if (takeover && wanted) {
         this.#held.hold(sandbox, takeover);
         this.#repairSoon(sandbox); // its rules may be those of another version
         continue;
@@ -145,9 +166,12 @@ export class Takeovers {
     }
   }
 
-  /** Sends the server its sockets: all but those of `known`, which it has. */
-  connect(send: SendToServer & {}, known: ReadonlySet<string>): void {
-    this.#sockets.connect(send, known);
+  /**
+   * Sends the server its sockets: all but those of `known`, which it has.
+   * @param isTold whether the server has been told of a sandbox: the others are sent later
+   */
+  connect(send: SendToServer & {}, known: ReadonlySet<string>, isTold?: (sandbox: string) => boolean): void {
+    this.#sockets.connect(send, known, isTold);
   }
 
   disconnect(): void {
@@ -167,9 +191,10 @@ export class Takeovers {
     return this.#guard.lookForSilentChanges();
   }
 
-  async #takeOver(sandbox: string, { pid, container }: Wanted, opening: Opening): Promise<void> {
+  async #takeOver(sandbox: string, wanted: Wanted, opening: Opening): Promise<void> {
+    const { place } = wanted;
     try {
-      const takeover = await openTakeover(pid, container, () => this.#guard.watch(sandbox, pid));
+      const takeover = await openTakeover(wanted, () => this.#guard.watch(sandbox, place));
       this.#failures.forget(sandbox);
       if (!opening.wanted) {
         this.#guard.unwatch(sandbox);
@@ -183,20 +208,23 @@ export class Takeovers {
       const code = errorCode(error) ?? "UNKNOWN";
       if (opening.wanted && code === OWN_RULES) this.#guard.listen(sandbox);
       else this.#guard.unwatch(sandbox);
-      if (opening.wanted) this.#fail(sandbox, pid, code, error);
+      if (opening.wanted) this.#fail(sandbox, wanted, code, error);
     }
   }
 
-  #fail(sandbox: string, pid: number, code: string, error: unknown): void {
-    if (code === "ESRCH" || code === "ENOENT") {
+  #fail(sandbox: string, { place, hasDockerResolver }: Wanted, code: string, error: unknown): void {
+    if (place.kind === "process" && (code === "ESRCH" || code === "ENOENT")) {
       // The container has just ended, and dockerd is about to say so; or it has never been here.
-      const reason = `there is no process ${pid} on this machine; if the container runs, its dockerd is elsewhere`;
+      const reason = `there is no ${describePlace(place)} on this machine; if the container runs, its dockerd is elsewhere`;
       this.#failures.failed(sandbox, "CONTAINER_ELSEWHERE", reason);
       return;
     }
     const reason = describeError(error);
     if (this.#failures.failed(sandbox, code, reason))
-      this.log.warn({ sandbox: sandbox.slice(0, 12), code, reason }, "a container is left to Docker's resolver");
+      this.log.warn(
+        { sandbox: sandbox.slice(0, 12), code, reason },
+        hasDockerResolver ? "a container is left to Docker's resolver" : "nobody answers in a sandbox",
+      );
   }
 
   /** Heartbeats do not come back: somebody has removed or changed the table. */

@@ -1,9 +1,4 @@
-/** A container's first process, as its dockerd says. */
-export interface Wanted {
-  readonly pid: number;
-  /** Full id. */
-  readonly container: string;
-}
+import type { Wanted } from "./takeover.js";
 
 /** A takeover under way. */
 export interface Opening {
@@ -15,7 +10,7 @@ export interface NamespaceWorker {
   /** Whether it is taken over already. */
   isHeld(sandbox: string): boolean;
   /** Never rejects. */
-  takeOver(sandbox: string, process: Wanted, opening: Opening): Promise<void>;
+  takeOver(sandbox: string, wanted: Wanted, opening: Opening): Promise<void>;
   repair(sandbox: string): Promise<void>;
 }
 
@@ -39,11 +34,11 @@ export class WorkQueue {
   constructor(private readonly worker: NamespaceWorker) {}
 
   /** A sandbox is to be taken over, unless it is. */
-  want(sandbox: string, process: Wanted): void {
+  want(sandbox: string, wanted: Wanted): void {
     const opening = this.#opening.get(sandbox);
     if (opening) opening.wanted = true;
     if (opening || this.worker.isHeld(sandbox) || this.#wanted.has(sandbox)) return;
-    this.#wanted.set(sandbox, process);
+    this.#wanted.set(sandbox, wanted);
     this.#work();
   }
 
@@ -81,12 +76,12 @@ export class WorkQueue {
   #takeOverNext(): boolean {
     const [next] = this.#wanted;
     if (!next) return false;
-    const [sandbox, process] = next;
+    const [sandbox, wanted] = next;
     this.#wanted.delete(sandbox);
     if (this.worker.isHeld(sandbox)) return true;
     const opening = { wanted: true, done: Promise.resolve() };
     this.#opening.set(sandbox, opening);
-    opening.done = this.worker.takeOver(sandbox, process, opening).finally(() => {
+    opening.done = this.worker.takeOver(sandbox, wanted, opening).finally(() => {
       this.#opening.delete(sandbox);
       this.#work();
     });
