@@ -25,7 +25,7 @@ export class EmbeddedStore implements Store {
   #lock: FileLock | undefined;
   #environment: Environment | undefined;
   #isReadOnly = false;
-  #wasEmpty = true;
+  #hasLost = true;
   #unread: PontoonError | undefined;
 
   /**
@@ -40,8 +40,8 @@ export class EmbeddedStore implements Store {
     this.#lockPath = `${this.#path}-lock`; // lmdb's name for it
   }
 
-  get wasEmpty(): boolean {
-    return this.#wasEmpty;
+  get hasLost(): boolean {
+    return this.#hasLost;
   }
 
   /**
@@ -53,7 +53,7 @@ export class EmbeddedStore implements Store {
     try {
       this.#requireLibrary();
       if (!this.#isThere()) return;
-      this.#wasEmpty = false;
+      this.#hasLost = false;
       this.#openToRead();
       this.#refuseNewer();
     } catch (error) {
@@ -103,6 +103,7 @@ export class EmbeddedStore implements Store {
     const place = `${kind}/${key}`;
     const text = this.#environment?.get(place);
     if (text === undefined) return;
+    this.#hasLost = true;
     this.onDamage({ kind, key, reason, text: text.slice(0, toldOfText) });
     try {
       this.#commit((environment) => {
@@ -213,7 +214,9 @@ export class EmbeddedStore implements Store {
     if (this.#isThere()) throw this.#unreadable("has come while pontoon ran; restart the daemon, which will read it");
     try {
       this.#openToWrite();
-      this.#environment!.transactionSync(() => this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())));
+      this.#environment!.transactionSync(() =>
+        this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())),
+      );
       syncFolder(this.folder);
     } catch (error) {
       this.#closeNow();

@@ -20,9 +20,7 @@ interface Meta {
 /** What is wrong with a file, in words that come after its name; undefined when nothing is. */
 export type PageFault =
   /** Nothing was ever written into it. */
-  | "blank"
-  | { readonly reason: string; readonly isNewer: boolean }
-  | undefined;
+  "blank" | { readonly reason: string; readonly isNewer: boolean } | undefined;
 
 /**
  * @param size bytes of the file

@@ -5,10 +5,7 @@ import { keyAtMost, kinds, type Kind } from "./store.js";
 export const asidePrefix = "damaged/";
 
 /** What a record's text says: a value, or why there is none. */
-export type ReadRecord =
-  | { readonly value: unknown }
-  | { readonly newerVersion: number }
-  | { readonly damage: string };
+export type ReadRecord = { readonly value: unknown } | { readonly newerVersion: number } | { readonly damage: string };
 
 /** The place of a record in the store. Throws RangeError for a key that no record may have. */
 export function placeOf(kind: Kind, key: string): string {

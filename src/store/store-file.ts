@@ -1,5 +1,15 @@
 // The two files of a store, beside what lmdb does with them: whether they may be opened, and that one process does.
-import { closeSync, fsyncSync, fstatSync, lstatSync, mkdirSync, openSync, readSync, constants, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  constants,
+  writeSync,
+} from "node:fs";
 import { errorCode, PontoonError } from "../../common/errors.js";
 import { openRegularFile, removeFile } from "../../common/files.js";
 import { faultOfFolder } from "../../common/own-folder.js";
