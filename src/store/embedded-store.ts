@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { removeFile } from "../../common/files.js";
 import type { FileLock } from "../../linux/file-lock.js";
 import { systemCode } from "./system-code.js";
 import { loadLmdb, openEnvironment, type Environment } from "./lmdb.js";
@@ -11,6 +12,9 @@ import { randomUUID } from "node:crypto";
 
 /** Letters of a damaged record that are told. */
 const toldOfText = 200;
+
+/** Bytes of the file, from which on nothing more is written: some 100,000 records are in a tenth of it. */
+const fileAtMost = 256 * 1024 * 1024;
 
 /** The file of the state directory that everything is in. */
 export const storeFile = "store.mdb";
@@ -205,6 +209,8 @@ export class EmbeddedStore implements Store {
     checkFolder(this.folder);
     if (!this.#environment || this.#isReadOnly) this.#prepareToWrite();
     const environment = this.#environment!;
+    const size = statSync(this.#path).size;
+    if (size > fileAtMost) throw new Error(`it has ${size} bytes already, ${fileAtMost} are allowed`);
     environment.transactionSync(() => work(environment));
   }
 
@@ -213,6 +219,8 @@ export class EmbeddedStore implements Store {
     makeFolder(this.folder);
     if (this.#isThere()) throw this.#unreadable("has come while pontoon ran; restart the daemon, which will read it");
     try {
+      this.#lock = lockStore(this.#lockPath, this.folder);
+      removeFile(this.#path); // a blank one, which lmdb would take for a damaged one
       this.#openToWrite();
       this.#environment!.transactionSync(() =>
         this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())),

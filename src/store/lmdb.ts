@@ -5,8 +5,8 @@ import { leaveOut, placeOf } from "../../common/left-out-modules.js";
 /** Records by place, as text. */
 export type Environment = RootDatabase<string, string>;
 
-/** Bytes of address space, so of the file, at most. */
-const mapSize = 256 * 1024 * 1024;
+/** Bytes of address space at first; more are mapped for a longer file. */
+const mapSize = 64 * 1024 * 1024;
 /** Processes and threads that read at once, at most. */
 const readersAtMost = 4;
 

@@ -23,10 +23,14 @@ export function recordAt(place: string): { readonly kind: Kind; readonly key: st
   return Object.hasOwn(kinds, kind) ? { kind: kind as Kind, key: place.slice(slash + 1) } : undefined;
 }
 
-/** The text of a record. Throws TypeError for what JSON cannot hold. */
+/** Letters of a record's text, at most. */
+const textAtMost = 256 * 1024;
+
+/** The text of a record. Throws TypeError for what JSON cannot hold, RangeError for what is too long. */
 export function recordText(kind: Kind, value: unknown): string {
   const text = JSON.stringify({ version: kinds[kind], value });
   if (JSON.stringify(value) === undefined) throw new TypeError(`a ${kind} cannot be ${typeof value}`);
+  if (text.length > textAtMost) throw new RangeError(`a ${kind} cannot have ${text.length} letters`);
   return text;
 }
 
