@@ -346,6 +346,28 @@ t.test("a full disk leaves what was written, and can be written again when there
   t.end();
 });
 
+t.test("wherever the disk becomes full while a store is made, nothing ends", { skip: noMounts }, (t) => {
+  for (let pages = 0; pages <= 8; pages++) {
+    const { folder } = scratch(t);
+    const lines = onSmallDisk(
+      folder,
+      `
+      writeFileSync(folder + "/room", Buffer.alloc(${pages} * 4096));
+      fill();
+      rmSync(folder + "/room");
+      const store = open();
+      try { store.write([put("one", 1)]); } catch (error) { if (error.code !== "STORE_UNWRITABLE") throw error; }
+      const before = JSON.stringify(all(store));
+      rmSync(folder + "/ballast");
+      attempt(() => store.write([put("two", 2)]));
+      attempt(() => before === "[]" || before === '[["one",1]]');
+      attempt(() => all(store).at(-1));`,
+    );
+    t.same(lines, ['"done"', "true", '["two",2]'], `${pages} pages`);
+  }
+  t.end();
+});
+
 t.test("a disk that may only be read is read, and written again when it may be", { skip: noMounts }, (t) => {
   const { folder } = scratch(t);
   const lines = onSmallDisk(

@@ -1,12 +1,11 @@
 import { join } from "node:path";
 import { rmSync, statSync } from "node:fs";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
-import { removeFile } from "../../common/files.js";
 import type { FileLock } from "../../linux/file-lock.js";
 import { systemCode } from "./system-code.js";
 import { loadLmdb, openEnvironment, type Environment } from "./lmdb.js";
 import { asidePrefix, placeOf, readRecord, recordAt, recordText } from "./records.js";
-import { checkFolder, faultOfFile, lockStore, makeFolder, syncFolder } from "./store-file.js";
+import { checkFolder, faultOfFile, lockStore, makeFolder, makeStoreFile, syncFolder } from "./store-file.js";
 import type { Change, DamagedRecord, Kind, Store } from "./store.js";
 import { randomUUID } from "node:crypto";
 
@@ -220,7 +219,7 @@ export class EmbeddedStore implements Store {
     if (this.#isThere()) throw this.#unreadable("has come while pontoon ran; restart the daemon, which will read it");
     try {
       this.#lock = lockStore(this.#lockPath, this.folder);
-      removeFile(this.#path); // a blank one, which lmdb would take for a damaged one
+      makeStoreFile(this.#path);
       this.#openToWrite();
       this.#environment!.transactionSync(() =>
         this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())),
