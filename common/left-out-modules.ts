@@ -9,7 +9,14 @@ export function leaveOut(require: NodeJS.Require, names: readonly string[]): voi
   for (const name of names) {
     const filename = placeOf(require, name);
     if (filename === undefined) continue;
-    const empty: Partial<NodeJS.Module> = { id: filename, filename, loaded: true, exports: {}, children: [], paths: [] };
+    const empty: Partial<NodeJS.Module> = {
+      id: filename,
+      filename,
+      loaded: true,
+      exports: {},
+      children: [],
+      paths: [],
+    };
     require.cache[filename] ??= empty as NodeJS.Module;
   }
 }

@@ -12,11 +12,12 @@ import { filesOfDockerd } from "./docker/dockerd-files.js";
 import { rootOf } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams } from "./docker/upstreams.js";
-import { describeError } from "../common/errors.js";
+import { describeError, errorCode } from "../common/errors.js";
 import { Inventory } from "./inventory/inventory.js";
 import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
+import { EmbeddedStore } from "./store/embedded-store.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { prepareProcess } from "./prepare.js";
@@ -50,6 +51,7 @@ export class Daemon {
   readonly #docker: Docker | undefined;
   readonly #upstreams: Upstreams;
   readonly #dns: DnsController;
+  readonly #store: EmbeddedStore;
   readonly #ports: PortsController;
   readonly #hosts: HostsKeeper | undefined;
   readonly #api: ControlApi;
@@ -82,9 +84,13 @@ export class Daemon {
       { runDir, version, takeOver: takesOver(config), ...dnsOptions(config) },
       log,
     );
+    this.#store = new EmbeddedStore(stateDir, (record) =>
+      log.error(record, "something that was remembered makes no sense; it is kept aside"),
+    );
     this.#ports = new PortsController(
       this.#poller.poller,
       this.#inventory,
+      this.#store,
       {
         ...portsOptions(config),
         runDir,
@@ -127,6 +133,7 @@ export class Daemon {
     makeRunDir(runDir);
     warnOfRunDir(this.#log, runDir);
     this.#docker?.admission.lock();
+    if (publishes(this.#config)) this.#openStore();
     this.#ports.load();
     if (publishes(this.#config)) warnOfStateDir(this.#log, stateDir);
     await this.#api.start();
@@ -136,6 +143,15 @@ export class Daemon {
     this.#log.info({ version, docker: dockerHost, observe: this.#config.observe }, "pontoon daemon started");
     warnOfUnsteered(this.#log, { dns: this.#dns.unsteered, proxy: this.#ports.unsteered });
     this.#manager.ready();
+  }
+
+  /** Names need nothing of it: whoever asks for what cannot be read is told why. */
+  #openStore(): void {
+    try {
+      this.#store.open();
+    } catch (error) {
+      if (errorCode(error) !== "STORE_UNREADABLE") throw error;
+    }
   }
 
   #startAll(): void {
@@ -218,6 +234,7 @@ export class Daemon {
 
   async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
+    await this.#store.close();
     this.#stopPulse?.();
     this.#poller.stop();
     tidyUp(this.#log, [
@@ -255,7 +272,7 @@ export class Daemon {
       feed: this.#docker?.feed.state ?? { kind: "none" },
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
-      ports: { enabled: publishes(this.#config), server, unsteered, report: proxyReport },
+      ports: { enabled: this.#ports.isOn, server, unsteered, report: proxyReport },
       loopDelay: this.#loopDelay?.(),
     });
   }

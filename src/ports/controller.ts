@@ -6,11 +6,12 @@ import { dialFailureText } from "./dial-failures.js";
 import { portRows, rowOfEntry } from "./rows.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "./contract.js";
 import { withDeadline } from "../../common/deadline.js";
-import { describeError, PontoonError } from "../../common/errors.js";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { containerNamed } from "../inventory/targets.js";
 import type { Poller } from "../../linux/poller.js";
-import { PublicationStore } from "./store.js";
+import type { Store } from "../store/store.js";
+import { PublicationStore } from "./publication-store.js";
 import { LostAddresses } from "./lost-addresses.js";
 import { ProxyClient } from "./proxy-client.js";
 import type { Inherited } from "./served-ports.js";
@@ -57,10 +58,13 @@ export class PortsController {
   readonly #whenComplete = new Promise<void>((resolve) => (this.#completed = resolve));
   #hasBegun = false;
   #starting: NodeJS.Timeout | undefined;
+  /** Why it is not known what is to be published. */
+  #unread: PontoonError | undefined;
 
   constructor(
     poller: Poller,
     private readonly inventory: Inventory,
+    store: Store,
     private readonly options: PortsControllerOptions,
     private readonly log: Logger,
   ) {
@@ -72,16 +76,22 @@ export class PortsController {
     });
     new LostAddresses(inventory, (addresses) => this.#proxy.gone(addresses));
     new WantedPorts(inventory, sourcePorts, (ports) => (this.#proxy.avoided = ports));
-    const store = new PublicationStore(stateDir, (damage) =>
-      log.error(
-        damage,
-        "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves",
-      ),
-    );
+    const publications = new PublicationStore(store, stateDir, {
+      onDamage: (damage) =>
+        log.error(
+          damage,
+          "the list of published ports was damaged; what of it makes sense is published, and what pontoon-proxy still serves",
+        ),
+      onUnwritable: (error) =>
+        log.error(
+          { code: errorCode(error), reason: describeError(error) },
+          "the list of published ports of an earlier version cannot be taken over yet; what it says is published",
+        ),
+    });
     this.#ports = new PublishedPorts(
       inventory,
       this.#proxy,
-      store,
+      publications,
       { drainMs, sourcePorts },
       log,
       options.userlandProxy,
@@ -116,16 +126,34 @@ export class PortsController {
 
   /** A running pontoon-proxy that another daemon has started and this one leaves alone. */
   get unsteered(): number | undefined {
-    return this.options.enabled ? undefined : pidOfServer(proxyServer, proxyFiles(this.options.runDir).pidPath);
+    return this.isOn ? undefined : pidOfServer(proxyServer, proxyFiles(this.options.runDir).pidPath);
   }
 
   get isReady(): boolean {
-    return !this.options.enabled || (this.#hasBegun && this.server.kind === "running");
+    return !this.isOn || (this.#hasBegun && this.server.kind === "running");
   }
 
-  /** Reads what is to be published, before anything is started. Throws STORE_UNREADABLE. */
+  /** Whether ports are published: it is wanted, and what is to be published could be read. */
+  get isOn(): boolean {
+    return this.options.enabled && this.#unread === undefined;
+  }
+
+  /**
+   * Reads what is to be published, before anything is started. If that cannot be read, nothing is published or taken back, and
+   * a pontoon-proxy that runs is left alone.
+   */
   load(): void {
-    if (this.options.enabled) this.#ports.load();
+    if (!this.options.enabled) return;
+    try {
+      this.#ports.load();
+    } catch (error) {
+      if (!(error instanceof PontoonError) || error.code !== "STORE_UNREADABLE") throw error;
+      this.#unread = error;
+      this.log.error(
+        { code: error.code, reason: error.message },
+        "it is not known what is to be published, so nothing is; do as it says, then restart the daemon",
+      );
+    }
   }
 
   /**
@@ -134,7 +162,7 @@ export class PortsController {
    * is not started, since it would take the processors from the takeover of what runs already
    */
   start(namesAreAnswered: () => boolean): void {
-    if (!this.options.enabled) return;
+    if (!this.isOn) return;
     const isWaitedFor = this.#ports.hasRemembered || existsSync(proxyFiles(this.options.runDir).pidPath);
     if (isWaitedFor) return this.#proxy.start();
     const latest = performance.now() + latestStart;
@@ -149,7 +177,7 @@ export class PortsController {
   async stop(): Promise<boolean> {
     clearInterval(this.#starting);
     await this.#publisher.stop();
-    if (!this.options.enabled) return this.unsteered === undefined;
+    if (!this.isOn) return this.unsteered === undefined;
     const report = await this.report();
     const published = report?.publications.length ?? this.#ports.entries.size;
     if (published > 0) {
@@ -174,7 +202,7 @@ export class PortsController {
 
   /** Some source of the inventory is complete: from now on ports follow its containers. */
   async inventoryIsComplete(): Promise<void> {
-    if (!this.options.enabled) return;
+    if (!this.isOn) return;
     await this.#whenBegun;
     this.#publisher.inventoryIsComplete();
     if (this.inventory.isComplete()) this.#completed();
@@ -232,6 +260,7 @@ export class PortsController {
   }
 
   async #ready(): Promise<void> {
+    if (this.#unread) throw this.#unread;
     if (!this.options.enabled)
       throw new PontoonError(
         "ROLE_OFF",

@@ -11,7 +11,7 @@ import { addressesOf, defaultAddresses } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../../linux/pieces.js";
 import { closeDescriptor } from "../../linux/socket.js";
-import type { PublicationStore } from "./store.js";
+import type { PublicationStore } from "./publication-store.js";
 import type { ProxyClient } from "./proxy-client.js";
 import { portOf, publicationOf, trueSockets, type Inherited } from "./served-ports.js";
 import { portsIn } from "./wanted-ports.js";

@@ -5,7 +5,7 @@ import { closeDescriptor, forceReceiveBuffer, localAddress } from "../../linux/s
 import { socketKind } from "../../linux/socket-kind.js";
 import { idOf, type Entry } from "./entry.js";
 import type { PublishedPort } from "./published-port.js";
-import { publishedPortOf } from "./store.js";
+import { publishedPortOf } from "./port-schema.js";
 
 /** A publication that pontoon-proxy serves for an earlier daemon. */
 export interface Inherited {

@@ -1,16 +1,19 @@
 import { join } from "node:path";
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { FileLock } from "../../linux/file-lock.js";
 import { systemCode } from "./system-code.js";
 import { loadLmdb, openEnvironment, type Environment } from "./lmdb.js";
 import { asidePrefix, placeOf, readRecord, recordAt, recordText } from "./records.js";
-import { checkFolder, faultOfFile, lockStore, makeFolder, syncFolder } from "./store-file.js";
+import { checkFolder, faultOfFile, lockStore, makeFolder, makeStoreFile, syncFolder } from "./store-file.js";
 import type { Change, DamagedRecord, Kind, Store } from "./store.js";
 import { randomUUID } from "node:crypto";
 
 /** Letters of a damaged record that are told. */
 const toldOfText = 200;
+
+/** Bytes of the file, from which on nothing more is written: some 100,000 records are in a tenth of it. */
+const fileAtMost = 256 * 1024 * 1024;
 
 /** The file of the state directory that everything is in. */
 export const storeFile = "store.mdb";
@@ -25,7 +28,7 @@ export class EmbeddedStore implements Store {
   #lock: FileLock | undefined;
   #environment: Environment | undefined;
   #isReadOnly = false;
-  #wasEmpty = true;
+  #hasLost = true;
   #unread: PontoonError | undefined;
 
   /**
@@ -40,8 +43,8 @@ export class EmbeddedStore implements Store {
     this.#lockPath = `${this.#path}-lock`; // lmdb's name for it
   }
 
-  get wasEmpty(): boolean {
-    return this.#wasEmpty;
+  get hasLost(): boolean {
+    return this.#hasLost;
   }
 
   /**
@@ -53,7 +56,7 @@ export class EmbeddedStore implements Store {
     try {
       this.#requireLibrary();
       if (!this.#isThere()) return;
-      this.#wasEmpty = false;
+      this.#hasLost = false;
       this.#openToRead();
       this.#refuseNewer();
     } catch (error) {
@@ -103,6 +106,7 @@ export class EmbeddedStore implements Store {
     const place = `${kind}/${key}`;
     const text = this.#environment?.get(place);
     if (text === undefined) return;
+    this.#hasLost = true;
     this.onDamage({ kind, key, reason, text: text.slice(0, toldOfText) });
     try {
       this.#commit((environment) => {
@@ -204,6 +208,8 @@ export class EmbeddedStore implements Store {
     checkFolder(this.folder);
     if (!this.#environment || this.#isReadOnly) this.#prepareToWrite();
     const environment = this.#environment!;
+    const size = statSync(this.#path).size;
+    if (size > fileAtMost) throw new Error(`it has ${size} bytes already, ${fileAtMost} are allowed`);
     environment.transactionSync(() => work(environment));
   }
 
@@ -212,8 +218,12 @@ export class EmbeddedStore implements Store {
     makeFolder(this.folder);
     if (this.#isThere()) throw this.#unreadable("has come while pontoon ran; restart the daemon, which will read it");
     try {
+      this.#lock = lockStore(this.#lockPath, this.folder);
+      makeStoreFile(this.#path);
       this.#openToWrite();
-      this.#environment!.transactionSync(() => this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())));
+      this.#environment!.transactionSync(() =>
+        this.#environment!.putSync(placeOf("meta", "id"), recordText("meta", randomUUID())),
+      );
       syncFolder(this.folder);
     } catch (error) {
       this.#closeNow();

@@ -5,8 +5,8 @@ import { leaveOut, placeOf } from "../../common/left-out-modules.js";
 /** Records by place, as text. */
 export type Environment = RootDatabase<string, string>;
 
-/** Bytes of address space, so of the file, at most. */
-const mapSize = 256 * 1024 * 1024;
+/** Bytes of address space at first; more are mapped for a longer file. */
+export const mapSize = 64 * 1024 * 1024;
 /** Processes and threads that read at once, at most. */
 const readersAtMost = 4;
 
@@ -29,7 +29,7 @@ export function loadLmdb(): typeof openLmdb {
 }
 
 /**
- * Opens a file, which is made if it is not there. Throws what lmdb says.
+ * Opens a file that is there and whole, as is its file of locks: where lmdb fails to open one, it may end the process.
  *
  * A transaction is written to new pages, those are flushed (one fdatasync), then the page that says where they are is written
  * and not flushed (MDB_NOMETASYNC): after a loss of power it may still say what it said before, so the last transaction may

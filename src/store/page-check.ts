@@ -2,10 +2,10 @@
 // over it would end the process. Read as mdb.c (data version 2) writes it, on a machine with the same order of bytes.
 import { checkTree, Fault, headerSize, type Pages, type Tree } from "./page-tree.js";
 
-const magic = 0xbeef_c0de;
+export const magic = 0xbeef_c0de;
 /** Of the format of lmdb's files. */
-const dataVersion = 2;
-const metaPage = 0x08;
+export const dataVersion = 2;
+export const metaPage = 0x08;
 /** Bytes of what is read of a page of the start. */
 export const metaSize = headerSize + 144;
 
@@ -20,9 +20,7 @@ interface Meta {
 /** What is wrong with a file, in words that come after its name; undefined when nothing is. */
 export type PageFault =
   /** Nothing was ever written into it. */
-  | "blank"
-  | { readonly reason: string; readonly isNewer: boolean }
-  | undefined;
+  "blank" | { readonly reason: string; readonly isNewer: boolean } | undefined;
 
 /**
  * @param size bytes of the file

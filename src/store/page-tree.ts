@@ -5,7 +5,7 @@ export const headerSize = 24;
 const nodeSize = 8;
 const depthAtMost = 32;
 /** Free pages are listed by numbers (MDB_INTEGERKEY); the file is no folder (MDB_NOSUBDIR). */
-const freeFlags = 0x4008;
+export const freeFlags = 0x4008;
 const noPage = 0xffff_ffff_ffff_ffffn;
 const flag = { branch: 0x01, leaf: 0x02, overflow: 0x04, kinds: 0x7f } as const;
 const inOtherPages = 0x01;

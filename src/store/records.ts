@@ -5,10 +5,7 @@ import { keyAtMost, kinds, type Kind } from "./store.js";
 export const asidePrefix = "damaged/";
 
 /** What a record's text says: a value, or why there is none. */
-export type ReadRecord =
-  | { readonly value: unknown }
-  | { readonly newerVersion: number }
-  | { readonly damage: string };
+export type ReadRecord = { readonly value: unknown } | { readonly newerVersion: number } | { readonly damage: string };
 
 /** The place of a record in the store. Throws RangeError for a key that no record may have. */
 export function placeOf(kind: Kind, key: string): string {
@@ -26,10 +23,14 @@ export function recordAt(place: string): { readonly kind: Kind; readonly key: st
   return Object.hasOwn(kinds, kind) ? { kind: kind as Kind, key: place.slice(slash + 1) } : undefined;
 }
 
-/** The text of a record. Throws TypeError for what JSON cannot hold. */
+/** Letters of a record's text, at most. */
+const textAtMost = 256 * 1024;
+
+/** The text of a record. Throws TypeError for what JSON cannot hold, RangeError for what is too long. */
 export function recordText(kind: Kind, value: unknown): string {
   const text = JSON.stringify({ version: kinds[kind], value });
   if (JSON.stringify(value) === undefined) throw new TypeError(`a ${kind} cannot be ${typeof value}`);
+  if (text.length > textAtMost) throw new RangeError(`a ${kind} cannot have ${text.length} letters`);
   return text;
 }
 

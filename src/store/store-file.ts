@@ -1,10 +1,23 @@
 // The two files of a store, beside what lmdb does with them: whether they may be opened, and that one process does.
-import { closeSync, fsyncSync, fstatSync, lstatSync, mkdirSync, openSync, readSync, constants, writeSync } from "node:fs";
+import {
+  closeSync,
+  fsyncSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  constants,
+  renameSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { errorCode, PontoonError } from "../../common/errors.js";
-import { openRegularFile, removeFile } from "../../common/files.js";
+import { createFile, openRegularFile, removeFile } from "../../common/files.js";
 import { faultOfFolder } from "../../common/own-folder.js";
 import { FileLock } from "../../linux/file-lock.js";
-import { lockFileSize } from "./lmdb.js";
+import { blankStore } from "./blank-store.js";
+import { lockFileSize, mapSize } from "./lmdb.js";
 import { pageFault, type PageFault } from "./page-check.js";
 
 /** Throws STATE_DIR_UNFIT for a folder that others may write in. */
@@ -65,6 +78,22 @@ function fillLockFile(path: string): void {
   try {
     writeSync(file, Buffer.alloc(lockFileSize), 0, lockFileSize, 0);
     fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** Makes a store without records, whole and on disk, in the place of whatever is there. Throws what write(2) and rename(2) say. */
+export function makeStoreFile(path: string): void {
+  const passing = `${path}.new`;
+  const file = createFile(passing);
+  try {
+    writeFileSync(file, blankStore(mapSize));
+    fsyncSync(file);
+    renameSync(passing, path);
+  } catch (error) {
+    removeFile(passing);
+    throw error;
   } finally {
     closeSync(file);
   }

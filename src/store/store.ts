@@ -29,8 +29,8 @@ export interface DamagedRecord {
 
 /** Records by kind and key. */
 export interface Store {
-  /** Whether there was nothing at all when it was opened: nothing was ever stored, or it is lost. */
-  readonly wasEmpty: boolean;
+  /** Whether more may have been stored than is found: there was nothing when it was opened, or a record made no sense. */
+  readonly hasLost: boolean;
   /**
    * Every record of a kind, by its key. Who owns the kind checks the values, and puts aside what makes no sense to it. Throws
    * STORE_UNREADABLE.

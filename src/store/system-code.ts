@@ -1,8 +1,9 @@
 import { getSystemErrorName } from "node:util";
-import { describeError, errorCode } from "../../common/errors.js";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 
-/** The name of a system call's failure, of Node's or lmdb's telling; else what was said of it. */
+/** What a system call said, in an error of Node's or lmdb's, or in its cause; else what was said in words. */
 export function systemCode(error: unknown): string {
+  if (error instanceof PontoonError && error.cause !== undefined) return systemCode(error.cause);
   const named = errorCode(error);
   if (named !== undefined) return named;
   const code = typeof error === "object" && error !== null && "code" in error ? error.code : undefined;
