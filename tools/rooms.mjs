@@ -170,6 +170,12 @@ export const rooms = {
     imports: [...proxyRooms, "proxy/source-ports", "proxy/bulk/start", "server", ...ground],
   },
 
+  "network/firewall": {
+    files: ["network/firewall/**"],
+    holds: "nftables tables of pontoon's networks: what is wanted, what that makes, what is there",
+    imports: ground,
+  },
+
   "src/inventory": {
     files: ["src/inventory/**"],
     holds: "containers, networks, endpoints as plain data; naming and order",
