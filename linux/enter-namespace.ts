@@ -34,7 +34,8 @@ export function enterNamespace(
   check(c.mount("", "/", "none", MS_SLAVE | MS_REC, null), "mount", "/");
   if (c.umount("/sys", MNT_DETACH) === 0) check(c.mount("sysfs", "/sys", "sysfs", 0, null), "mount", "/sys");
   for (const [source, target] of files)
-    if (existsSync(source) && existsSync(target)) check(c.mount(source, target, "none", MS_BIND, null), "mount", target);
+    if (existsSync(source) && existsSync(target))
+      check(c.mount(source, target, "none", MS_BIND, null), "mount", target);
   check(c.sethostname(hostname, Buffer.byteLength(hostname)), "sethostname", hostname);
 }
 

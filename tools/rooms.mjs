@@ -32,6 +32,7 @@ const daemonRooms = [
   "src/store",
   "src/names",
   "src/ports",
+  "src/networks",
   "src/status",
   "src/config",
   "src/control",
@@ -176,6 +177,31 @@ export const rooms = {
     holds: "subnets, address pools, who has which address, and the MAC that follows; no I/O",
     imports: ["common"],
   },
+  "network/firewall": {
+    files: ["network/firewall/**"],
+    holds: "nftables tables of pontoon's networks: what is wanted, what that makes, what is there",
+    imports: ground,
+  },
+  "network/protocol": {
+    files: ["network/{protocol,wanted,seen}.ts", "network/plan/steps.ts"],
+    holds: "what the daemon and the backend's thread say to each other, and what is wanted and seen",
+    imports: ["network/firewall", ...ground],
+  },
+  "network/plan": {
+    files: ["network/plan/**"],
+    holds: "from what is wanted and what is seen to the steps in between; no I/O",
+    imports: ["network/protocol", ...ground],
+  },
+  "network/links": {
+    files: ["network/links/**", "network/errors.ts"],
+    holds: "looking at bridges, links and namespaces, and carrying steps out",
+    imports: ["network/protocol", "network/plan", ...ground],
+  },
+  network: {
+    files: ["network/**"],
+    holds: "the network backend's thread",
+    imports: ["network/firewall", "network/protocol", "network/plan", "network/links", ...ground],
+  },
 
   "src/inventory": {
     files: ["src/inventory/**"],
@@ -207,6 +233,11 @@ export const rooms = {
     holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
     imports: [...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
   },
+  "src/networks": {
+    files: ["src/networks/**"],
+    holds: "pontoon's own networks, sandboxes and endpoints: what is kept of them, and what the backend is told",
+    imports: ["network/addresses", "network/protocol", "src/inventory", "src/store", ...ground],
+  },
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
@@ -220,7 +251,7 @@ export const rooms = {
   "src/control": {
     files: ["src/control/**"],
     holds: "the control API and its client",
-    imports: ["dns/protocol", "src/status", "src/names", "src/ports", "common"],
+    imports: ["dns/protocol", "src/status", "src/names", "src/ports", "src/networks", "common"],
   },
   "src/cli": {
     files: ["src/cli/**"],
@@ -231,9 +262,10 @@ export const rooms = {
       "proxy/publication",
       "src/names",
       "src/ports",
+      "src/networks",
       "src/status",
       "src/control",
-      "common",
+      ...ground,
     ],
   },
   "src/check": {

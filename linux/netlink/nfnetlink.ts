@@ -82,6 +82,15 @@ export class Nfnetlink {
     return found;
   }
 
+  /** Has one request carried out that is no part of a transaction. Throws {@link NetlinkError}. */
+  perform(query: Query): void {
+    const writer = new AttributeWriter(256);
+    const sequence = this.#write(writer, { ...query, flags: NLM_F_ACK }, 0);
+    this.#socket.send(writer.bytes, query.subject);
+    const verdict = this.#verdicts(sequence).find((one) => one.sequence === sequence);
+    if (verdict?.errno !== 0) throw new NetlinkError(verdict?.errno ?? EPROTO, query.subject, verdict?.sentence);
+  }
+
   /**
    * A whole list. Read anew, within the same budget, when it changes meanwhile.
    * Throws {@link NetlinkError}; RULES_CHANGING when it changes during each reading, RULES_TOO_MANY when the budget is used up: the

@@ -121,7 +121,8 @@ function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): vo
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
     const end = requireEnd(rtnetlink, sandbox, ifname);
-    if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6")) for (const link of ["lo", ifname]) setIPv6(link, true);
+    if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
+      for (const link of ["lo", ifname]) setIPv6(link, true);
     const { index } = end;
     rtnetlink.request(
       ...remove.rules.map(deleteRule),

@@ -38,9 +38,7 @@ export function planEndpoint(
     ...(link && !end ? [{ kind: "delete-link", link: endpoint.hostLink } as const] : []),
     ...(isWhole ? [] : [{ kind: "make-veth", endpoint, sandbox } as const]),
     ...planInside(endpoint, sandbox, inside, end),
-    ...(isAttached
-      ? []
-      : [{ kind: "attach", endpoint, bridge: network.bridge } as const]),
+    ...(isAttached ? [] : [{ kind: "attach", endpoint, bridge: network.bridge } as const]),
   ];
 }
 
@@ -116,7 +114,12 @@ export function planEndpointRemoval(
       index: link.index,
       inside:
         end && inside.kind === "there"
-          ? { path: sandbox.path, inode: inside.inode, index: end.index, rules: rulesOf(endpoint).filter(({ source }) => source !== undefined) }
+          ? {
+              path: sandbox.path,
+              inode: inside.inode,
+              index: end.index,
+              rules: rulesOf(endpoint).filter(({ source }) => source !== undefined),
+            }
           : undefined,
     },
   ];

@@ -24,7 +24,10 @@ export function planNetwork(network: WantedNetwork, host: SeenHost): Step[] {
 }
 
 /** What removes a network's bridge, if it is the network's. */
-export function planNetworkRemoval(network: Pick<WantedNetwork, "id" | "bridge" | "isAdopted">, host: SeenHost): Step[] {
+export function planNetworkRemoval(
+  network: Pick<WantedNetwork, "id" | "bridge" | "isAdopted">,
+  host: SeenHost,
+): Step[] {
   const link = host.links.get(network.bridge);
   // One that is cut off between being made and being named has no alias yet.
   const isOurs = link?.kind === "bridge" && (link.alias === undefined || link.alias === aliasOf.network(network));

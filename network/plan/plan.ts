@@ -26,7 +26,9 @@ export function planGround(scope: Scope, seen: Seen): ObjectSteps[] {
     ...scope.removed.endpoints.map(([endpoint, sandbox]) =>
       of("endpoint", endpoint.id, planEndpointRemoval(endpoint, sandbox, seen.host, insideOf(sandbox.id))),
     ),
-    ...scope.removed.sandboxes.map((sandbox) => of("sandbox", sandbox.id, planSandboxRemoval(sandbox, insideOf(sandbox.id)))),
+    ...scope.removed.sandboxes.map((sandbox) =>
+      of("sandbox", sandbox.id, planSandboxRemoval(sandbox, insideOf(sandbox.id))),
+    ),
     ...scope.removed.networks.map((network) => of("network", network.id, planNetworkRemoval(network, seen.host))),
     ...scope.networks.map((network) => of("network", network.id, planNetwork(network, seen.host))),
     ...scope.sandboxes.map((sandbox) => of("sandbox", sandbox.id, planSandbox(sandbox, insideOf(sandbox.id)))),

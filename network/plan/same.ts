@@ -8,7 +8,9 @@ export function isSameAddress(one: InterfaceAddress, other: InterfaceAddress): b
 
 /** Whether two routes lead the same way, by whichever link. */
 export function isSameRoute(one: LinkRoute, other: LinkRoute | Route): boolean {
-  return isSameAddress(one.destination, other.destination) && one.gateway === other.gateway && one.table === other.table;
+  return (
+    isSameAddress(one.destination, other.destination) && one.gateway === other.gateway && one.table === other.table
+  );
 }
 
 export function isSameRule(one: RoutingRule, other: RoutingRule): boolean {

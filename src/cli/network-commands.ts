@@ -100,7 +100,11 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     .argument("<sandbox>", "name or id")
     .action(async (name: string, sandbox: string, given: Record<string, unknown>) => {
       const flags = commonFlags(given);
-      print(flags, (await post(flags, "/v1/networks/disconnect", { network: name, sandbox })) as SandboxAnswer, () => []);
+      print(
+        flags,
+        (await post(flags, "/v1/networks/disconnect", { network: name, sandbox })) as SandboxAnswer,
+        () => [],
+      );
     });
 }
 

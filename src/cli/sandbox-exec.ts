@@ -5,7 +5,11 @@ import { executeProgram } from "../../linux/exec.js";
 import type { SandboxAnswer } from "../networks/contract.js";
 
 /** Becomes a program in a sandbox, with the sandbox's hostname, hosts and resolv.conf. Returns only by throwing. */
-export function runInside({ name, path, hostname, state }: SandboxAnswer, program: string, args: readonly string[]): void {
+export function runInside(
+  { name, path, hostname, state }: SandboxAnswer,
+  program: string,
+  args: readonly string[],
+): void {
   if (state === "gone")
     throw new PontoonError("SANDBOX_GONE", name, `the network namespace of sandbox ${name} is not there (${path})`);
   const found = findProgram(program);

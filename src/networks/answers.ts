@@ -41,7 +41,14 @@ export function networkAnswer(registry: Registry, network: NetworkRecord): Netwo
 }
 
 /** As Docker's bridge driver has them. */
-function optionsOf({ bridge, icc, masquerade, mtu, hostBinding, snatAddresses }: NetworkRecord): Record<string, string> {
+function optionsOf({
+  bridge,
+  icc,
+  masquerade,
+  mtu,
+  hostBinding,
+  snatAddresses,
+}: NetworkRecord): Record<string, string> {
   return {
     "com.docker.network.bridge.name": bridge,
     "com.docker.network.bridge.enable_icc": String(icc),

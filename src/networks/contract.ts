@@ -5,7 +5,10 @@ import { z } from "zod";
 /** As Docker has it, and fit for the name of a file. */
 const name = z
   .string()
-  .regex(/^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/, "a name is 1 to 63 letters, digits, `_`, `.` and `-`, and begins with a letter or digit");
+  .regex(
+    /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$/,
+    "a name is 1 to 63 letters, digits, `_`, `.` and `-`, and begins with a letter or digit",
+  );
 /** A name, or an id, or its beginning. */
 const nameOrId = z.string().min(1).max(64);
 const labels = z.record(z.string().min(1).max(4096), z.string().max(65_536));
@@ -42,7 +45,12 @@ export const connectRequest = z.strictObject({
   aliases: z.array(name).max(1000).default([]),
   /** `SANDBOX:ALIAS`, or only `SANDBOX`. */
   links: texts.default([]),
-  gatewayPriority: z.number().int().min(-(2 ** 31)).max(2 ** 31 - 1).default(0),
+  gatewayPriority: z
+    .number()
+    .int()
+    .min(-(2 ** 31))
+    .max(2 ** 31 - 1)
+    .default(0),
 });
 export type ConnectRequest = Readonly<z.infer<typeof connectRequest>>;
 
@@ -64,7 +72,10 @@ export const createSandboxRequest = z.strictObject({
   links: texts.default([]),
   /** A namespace that is there already: the path of one. */
   adopt: z.string().max(4096).exactOptional(),
-  hostname: z.string().regex(/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/, "not a hostname").exactOptional(),
+  hostname: z
+    .string()
+    .regex(/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/, "not a hostname")
+    .exactOptional(),
   /** `80`, `53/udp`, `8000-8010/tcp`. */
   exposed: texts.default([]),
   dns: texts.default([]),

@@ -152,7 +152,11 @@ export class NetworksController {
   #requireFreeNetworkName(name: string): void {
     const isFixed = (fixedNetworks as readonly string[]).includes(name);
     if (!isFixed && ![...this.registry.networks.values()].some((network) => network.name === name)) return;
-    throw new PontoonError("NAME_TAKEN", name, `there is a network ${name} already; choose another name, or remove it first`);
+    throw new PontoonError(
+      "NAME_TAKEN",
+      name,
+      `there is a network ${name} already; choose another name, or remove it first`,
+    );
   }
 
   /** Rejects with NETWORK_IN_USE while sandboxes are on it. */
@@ -229,7 +233,8 @@ export class NetworksController {
   /** The default network is made when it is first asked for. */
   async #networkToJoin(nameOrId: string): Promise<NetworkRecord> {
     requireNotFixed(nameOrId, "cannot be connected to");
-    const isDefault = nameOrId === defaultNetwork.name && ![...this.registry.networks.values()].some(({ name }) => name === nameOrId);
+    const isDefault =
+      nameOrId === defaultNetwork.name && ![...this.registry.networks.values()].some(({ name }) => name === nameOrId);
     if (!isDefault) return this.registry.network(nameOrId);
     return this.#createNetwork(createNetworkRequest.parse(defaultNetwork));
   }
@@ -266,7 +271,11 @@ export class NetworksController {
   async #connect(network: NetworkRecord, sandbox: SandboxRecord, request: ConnectRequest): Promise<void> {
     const endpoints = this.registry.endpointsOf({ network: network.id });
     if (endpoints.some((endpoint) => endpoint.sandbox === sandbox.id))
-      throw new PontoonError("ALREADY_CONNECTED", sandbox.name, `sandbox ${sandbox.name} is on network ${network.name} already`);
+      throw new PontoonError(
+        "ALREADY_CONNECTED",
+        sandbox.name,
+        `sandbox ${sandbox.name} is on network ${network.name} already`,
+      );
     if (endpoints.length >= portsAtMost)
       throw new PontoonError(
         "NETWORK_FULL",
@@ -291,7 +300,11 @@ export class NetworksController {
       const [network, sandbox] = [this.registry.network(request.network), this.registry.sandbox(request.sandbox)];
       const [endpoint] = this.registry.endpointsOf({ network: network.id, sandbox: sandbox.id });
       if (!endpoint)
-        throw new PontoonError("NOT_CONNECTED", sandbox.name, `sandbox ${sandbox.name} is not on network ${network.name}`);
+        throw new PontoonError(
+          "NOT_CONNECTED",
+          sandbox.name,
+          `sandbox ${sandbox.name} is not on network ${network.name}`,
+        );
       const removed = { endpoints: [endpoint.id] };
       this.registry.commit({ removed });
       await this.#change({ removed, endpoints: this.#wantedEndpointsOf(sandbox.id) });
@@ -326,13 +339,17 @@ export class NetworksController {
   async #undo(removed: { networks?: string[]; endpoints?: string[] }): Promise<void> {
     this.registry.commit({ removed });
     const { failures } = await this.#backend.request({ kind: "change", change: { removed } });
-    for (const { message } of failures) this.log.warn({ reason: message }, "what failed could not be taken back as a whole");
+    for (const { message } of failures)
+      this.log.warn({ reason: message }, "what failed could not be taken back as a whole");
   }
 
   /** Which namespaces there are, as it was seen. */
   #note({ failures, inodes }: Outcome): void {
     for (const { object, code, message } of failures)
-      this.log.warn({ [object.kind]: object.id.slice(0, 12), code, reason: message }, "not everything is as it should be");
+      this.log.warn(
+        { [object.kind]: object.id.slice(0, 12), code, reason: message },
+        "not everything is as it should be",
+      );
     const changed = [...inodes].flatMap(([id, inode]) => {
       const sandbox = this.registry.sandboxes.get(id);
       return sandbox && sandbox.inode !== inode ? [{ ...sandbox, inode }] : [];

@@ -34,14 +34,23 @@ export function defineEndpoint(
 
 function linkNameOf({ ifname }: ConnectRequest, { name }: SandboxRecord, inUse: readonly string[]): string {
   if (ifname === undefined) for (let number = 0; ; number++) if (!inUse.includes(`eth${number}`)) return `eth${number}`;
-  if (!/^[^\s/:%]{1,15}$/.test(ifname) || ifname === "." || ifname === ".." || ["lo", "all", "default"].includes(ifname))
+  if (
+    !/^[^\s/:%]{1,15}$/.test(ifname) ||
+    ifname === "." ||
+    ifname === ".." ||
+    ["lo", "all", "default"].includes(ifname)
+  )
     throw new PontoonError(
       "LINK_NAME_INVALID",
       ifname,
       `${ifname} cannot be a link's name; it has 1 to 15 characters, without spaces, /, : and %, and is not lo, all or default`,
     );
   if (inUse.includes(ifname))
-    throw new PontoonError("LINK_NAME_TAKEN", ifname, `sandbox ${name} has a link ${ifname} already; choose another name`);
+    throw new PontoonError(
+      "LINK_NAME_TAKEN",
+      ifname,
+      `sandbox ${name} has a link ${ifname} already; choose another name`,
+    );
   return ifname;
 }
 

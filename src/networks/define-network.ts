@@ -64,10 +64,18 @@ export function defineNetwork(request: CreateNetworkRequest, ground: NetworkGrou
 
 function requireBridgeName(bridge: string, { bridge: facts, bridgesInUse }: NetworkGround): void {
   if (!linkName.test(bridge) || bridge === "." || bridge === "..")
-    throw new PontoonError("LINK_NAME_INVALID", bridge, `${bridge} cannot be a link's name; it has 1 to 15 characters, without spaces, / and :`);
+    throw new PontoonError(
+      "LINK_NAME_INVALID",
+      bridge,
+      `${bridge} cannot be a link's name; it has 1 to 15 characters, without spaces, / and :`,
+    );
   const user = bridgesInUse.get(bridge);
   if (user !== undefined)
-    throw new PontoonError("BRIDGE_TAKEN", bridge, `the bridge ${bridge} belongs to network ${user} already; choose another name`);
+    throw new PontoonError(
+      "BRIDGE_TAKEN",
+      bridge,
+      `the bridge ${bridge} belongs to network ${user} already; choose another name`,
+    );
   if (facts && facts.kind !== "bridge")
     throw new PontoonError("BRIDGE_TAKEN", bridge, `the host's link ${bridge} is not a bridge; choose another name`);
 }
@@ -78,7 +86,10 @@ function subnetsOf(request: CreateNetworkRequest, ground: NetworkGround): Subnet
   for (const [index, subnet] of given.entries()) {
     if (adopted.some((other) => other.text === subnet.text)) continue;
     requireFree(subnet, ground.taken);
-    requireFree(subnet, given.slice(0, index).map((other) => ({ subnet: other, by: "the same network" })));
+    requireFree(
+      subnet,
+      given.slice(0, index).map((other) => ({ subnet: other, by: "the same network" })),
+    );
   }
   const chosen = [...(given.length > 0 ? given : adopted)];
   const has = (family: Family) => chosen.some((subnet) => subnet.family === family);
@@ -90,10 +101,18 @@ function subnetsOf(request: CreateNetworkRequest, ground: NetworkGround): Subnet
   const isOf = (test: (subnet: Subnet) => boolean) => chosen.some(test);
   const strayGateway = gateways.find((ip) => !isOf((subnet) => subnet.contains(ip)));
   if (strayGateway !== undefined)
-    throw new PontoonError("GATEWAY_OUTSIDE", strayGateway, `the gateway ${strayGateway} is in none of the network's subnets (${listed(chosen)})`);
+    throw new PontoonError(
+      "GATEWAY_OUTSIDE",
+      strayGateway,
+      `the gateway ${strayGateway} is in none of the network's subnets (${listed(chosen)})`,
+    );
   const strayRange = ranges.find((range) => !isOf((subnet) => subnet.encloses(range)));
   if (strayRange)
-    throw new PontoonError("RANGE_OUTSIDE", strayRange.text, `the range ${strayRange.text} is in none of the network's subnets (${listed(chosen)})`);
+    throw new PontoonError(
+      "RANGE_OUTSIDE",
+      strayRange.text,
+      `the range ${strayRange.text} is in none of the network's subnets (${listed(chosen)})`,
+    );
   return subnets;
 }
 
@@ -110,11 +129,19 @@ function subnetRecordOf(
   return { subnet: subnet.text, gateway, ...(ipRange && { ipRange: ipRange.text }) };
 }
 
-function mtuOf({ mtu }: CreateNetworkRequest, { uplinkMtu, bridge }: NetworkGround, subnets: readonly SubnetRecord[]): number {
+function mtuOf(
+  { mtu }: CreateNetworkRequest,
+  { uplinkMtu, bridge }: NetworkGround,
+  subnets: readonly SubnetRecord[],
+): number {
   if (mtu === undefined) return bridge?.mtu ?? uplinkMtu;
   const least = Math.max(...subnets.map(({ subnet }) => mtuAtLeast[familyOf(subnet)]));
   if (mtu >= least && mtu <= mtuAtMost) return mtu;
-  throw new PontoonError("MTU_INVALID", String(mtu), `an MTU of ${mtu} bytes cannot be; give one from ${least} to ${mtuAtMost}`);
+  throw new PontoonError(
+    "MTU_INVALID",
+    String(mtu),
+    `an MTU of ${mtu} bytes cannot be; give one from ${least} to ${mtuAtMost}`,
+  );
 }
 
 function subnetOfInterface(text: string): Subnet {

@@ -18,10 +18,18 @@ export function defineSandbox(
 ): SandboxRecord {
   const { name, adopt } = request;
   if ([...registry.sandboxes.values()].some((sandbox) => sandbox.name === name))
-    throw new PontoonError("NAME_TAKEN", name, `there is a sandbox ${name} already; choose another name, or remove it first`);
+    throw new PontoonError(
+      "NAME_TAKEN",
+      name,
+      `there is a sandbox ${name} already; choose another name, or remove it first`,
+    );
   const path = namespacePathOf(name);
   if (adopt !== undefined && !isNamespace(adopt))
-    throw new PontoonError("NAMESPACE_UNKNOWN", adopt, `${adopt} is not a network namespace; give the path of one, such as /proc/PID/ns/net`);
+    throw new PontoonError(
+      "NAMESPACE_UNKNOWN",
+      adopt,
+      `${adopt} is not a network namespace; give the path of one, such as /proc/PID/ns/net`,
+    );
   if (adopt !== path && existsSync(path))
     throw new PontoonError(
       "NAME_TAKEN",
@@ -52,7 +60,11 @@ function exposedPorts(text: string): SandboxRecord["exposed"] {
   if (!(from >= 1 && to >= from && to <= 65_535))
     throw new PontoonError("PORT_INVALID", text, `${text} is not a port; write it as 80, 53/udp or 8000-8010/tcp`);
   if (to - from >= exposedAtMost)
-    throw new PontoonError("PORT_INVALID", text, `${text} are more ports than one sandbox may expose (${exposedAtMost})`);
+    throw new PontoonError(
+      "PORT_INVALID",
+      text,
+      `${text} are more ports than one sandbox may expose (${exposedAtMost})`,
+    );
   return Array.from({ length: to - from + 1 }, (_, index) => [from + index, transport as "tcp" | "udp" | "sctp"]);
 }
 

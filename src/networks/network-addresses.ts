@@ -14,7 +14,11 @@ export class NetworkAddresses {
   readonly #allocators = new Map<string, AddressAllocator[]>();
 
   /** Begins to give out addresses of a network. @param endpoints those on it already */
-  add(network: NetworkRecord, endpoints: readonly EndpointRecord[], ownerOf: (endpoint: EndpointRecord) => string): void {
+  add(
+    network: NetworkRecord,
+    endpoints: readonly EndpointRecord[],
+    ownerOf: (endpoint: EndpointRecord) => string,
+  ): void {
     const allocators = network.subnets.map(({ subnet, gateway, ipRange }) => {
       const allocator = new AddressAllocator({
         subnet: Subnet.parse(subnet),
@@ -80,7 +84,11 @@ function giveOne(
 ): string | undefined {
   const own = wanted.filter((ip) => familyOf(ip) === family);
   if (own.length > 1)
-    throw new PontoonError("ADDRESS_OUTSIDE", own[1]!, `an endpoint has one address of a family, not ${own.join(" and ")}`);
+    throw new PontoonError(
+      "ADDRESS_OUTSIDE",
+      own[1]!,
+      `an endpoint has one address of a family, not ${own.join(" and ")}`,
+    );
   const [ip] = own;
   let failure: unknown;
   for (const [index, subnet] of subnets.entries()) {

@@ -15,7 +15,11 @@ export interface RegistryChange {
   readonly networks?: readonly NetworkRecord[];
   readonly sandboxes?: readonly SandboxRecord[];
   readonly endpoints?: readonly EndpointRecord[];
-  readonly removed?: { readonly networks?: readonly string[]; readonly sandboxes?: readonly string[]; readonly endpoints?: readonly string[] };
+  readonly removed?: {
+    readonly networks?: readonly string[];
+    readonly sandboxes?: readonly string[];
+    readonly endpoints?: readonly string[];
+  };
 }
 
 interface Identified {

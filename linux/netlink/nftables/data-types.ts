@@ -18,6 +18,11 @@ export const protocol: DataType<number> = {
   length: 1,
   encode: (number) => Buffer.of(number),
 };
+export const etherType: DataType<number> = {
+  type: DATA_TYPE.etherType,
+  length: 2,
+  encode: (type) => bigEndian(type, 2),
+};
 export const mark: DataType<number> = { type: DATA_TYPE.mark, length: 4, encode: hostOrder };
 /** Up to 15 bytes. In a test a last `*` stands for any ending. */
 export const interfaceName: DataType<string> = {

@@ -134,14 +134,19 @@ export class Field<Value> {
 
   /** Sets the bits of `value` and leaves the others: `meta mark set meta mark or …`. */
   setBits(this: Field<number>, value: number): Statement {
-    const mask = { bytes: hostOrder(~value) };
+    return this.#mix(hostOrder(~value), hostOrder(value));
+  }
+
+  /** Clears the bits of `value` and leaves the others: `ct mark set ct mark and …`. */
+  clearBits(this: Field<number>, value: number): Statement {
+    return this.#mix(hostOrder(~value), hostOrder(0));
+  }
+
+  /** Keeps the bits of `mask` and turns those of `xor`. */
+  #mix(mask: Buffer, xor: Buffer): Statement {
     return {
       needs: this.needs,
-      expressions: [
-        this.loadInto(REGISTER.first),
-        { ...masked(mask.bytes), xor: { bytes: hostOrder(value) } },
-        this.#writer(),
-      ],
+      expressions: [this.loadInto(REGISTER.first), { ...masked(mask), xor: { bytes: xor } }, this.#writer()],
     };
   }
 

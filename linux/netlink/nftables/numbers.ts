@@ -139,6 +139,7 @@ export const DATA_TYPE = {
   ipv4: 7,
   ipv6: 8,
   ether: 9,
+  etherType: 10,
   protocol: 12,
   service: 13,
   mark: 19,

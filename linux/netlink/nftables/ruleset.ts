@@ -17,6 +17,7 @@ import {
   SET,
   TABLE,
   USER_DATA,
+  VERDICT,
   type Family,
 } from "./numbers.js";
 import type { ChainName, SetName, TableName } from "./transaction.js";
@@ -24,9 +25,16 @@ import { commentIn } from "./user-data.js";
 
 // Names are as they are in the kernel, one character for each byte: whoever made the rules chose them.
 
+export interface TableInfo {
+  /** Bits of `TABLE_FLAG`. */
+  readonly flags: number;
+}
+
 export interface Chain extends ChainName {
   /** Undefined for one that is only jumped to. */
   readonly at: { readonly type: string; readonly hook: number; readonly priority: number } | undefined;
+  /** What becomes of a packet that no rule decides on; undefined for a chain that is only jumped to. */
+  readonly policy?: "accept" | "drop" | undefined;
 }
 
 export interface Rule {
@@ -75,13 +83,16 @@ export class Ruleset {
   }
 
   hasTable(name: TableName): boolean {
-    return (
-      this.nfnetlink.get(
-        query(MESSAGE.getTable, name, `list table ${name.family} ${name.table}`, (writer) =>
-          writer.text(TABLE.name, name.table),
-        ),
-        () => true,
-      ) ?? false
+    return this.table(name) !== undefined;
+  }
+
+  /** @returns undefined when there is no such table */
+  table(name: TableName): TableInfo | undefined {
+    return this.nfnetlink.get(
+      query(MESSAGE.getTable, name, `list table ${name.family} ${name.table}`, (writer) =>
+        writer.text(TABLE.name, name.table),
+      ),
+      (payload) => ({ flags: new Attributes(payload).u32(TABLE.flags) ?? 0 }),
     );
   }
 
@@ -188,7 +199,8 @@ function readChain(family: Family, attributes: Attributes): Chain | undefined {
     number === undefined || priority === undefined
       ? undefined
       : { type: attributes.text(CHAIN.type) ?? "", hook: number, priority: priority | 0 };
-  return { family, table, chain, at };
+  const policy = at && (attributes.u32(CHAIN.policy) === VERDICT.drop ? "drop" : "accept");
+  return { family, table, chain, at, policy };
 }
 
 function readRule(attributes: Attributes): Rule {

@@ -1,5 +1,15 @@
 import { familyOf } from "../../../common/address.js";
-import { interfaceName, ipv4, ipv6, mark, number32, protocol, service, type DataType } from "./data-types.js";
+import {
+  etherType,
+  interfaceName,
+  ipv4,
+  ipv6,
+  mark,
+  number32,
+  protocol,
+  service,
+  type DataType,
+} from "./data-types.js";
 import type { ExpressionOf, KnownExpression } from "./expressions.js";
 import { Field, type Key, type Statement } from "./fields.js";
 import {
@@ -26,7 +36,7 @@ import {
 // Rules that read like rules: `rule(ip.daddr.is("127.0.0.11"), udp.dport.isIn("armed"), udp.dport.set(5353), notrack)`.
 // The expressions that come of it are those nft makes of the same words, so that nft shows them in those words again.
 
-const IPPROTO = { tcp: 6, udp: 17 } as const;
+const IPPROTO = { tcp: 6, udp: 17, icmpv6: 58 } as const;
 
 function networkField<Value>(
   type: DataType<Value>,
@@ -38,11 +48,7 @@ function networkField<Value>(
   return new Field(type, place, [{ what: "network", version }], { ...place, sreg: REGISTER.first, ...checksum });
 }
 
-function port(
-  transport: keyof typeof IPPROTO,
-  offset: number,
-  checksum: Partial<ExpressionOf<"payload">>,
-): Field<number> {
+function port(transport: "tcp" | "udp", offset: number, checksum: Partial<ExpressionOf<"payload">>): Field<number> {
   const place = { kind: "payload", base: PAYLOAD_BASE.transport, offset, length: 2 } as const;
   const write = { ...place, sreg: REGISTER.first, ...checksum };
   return new Field(service, place, [{ what: "transport", protocol: IPPROTO[transport] }], write);
@@ -74,6 +80,15 @@ export const transport = {
   dport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 2, length: 2 }),
 };
 
+export const icmpv6 = {
+  type: new Field(protocol, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 0, length: 1 }, [
+    { what: "network", version: 6 },
+    { what: "transport", protocol: IPPROTO.icmpv6 },
+  ]),
+};
+/** Types of ICMPv6 messages (RFC 4861). */
+export const ICMPV6_TYPE = { neighborSolicitation: 135, neighborAdvertisement: 136 } as const;
+
 function metaField<Value>(type: DataType<Value>, key: number, isWritable = false): Field<Value> {
   return new Field(
     type,
@@ -85,11 +100,19 @@ function metaField<Value>(type: DataType<Value>, key: number, isWritable = false
 
 export const meta = {
   mark: metaField(mark, META.mark, true),
+  /** The EtherType, in a table of `bridge`. */
+  protocol: metaField(etherType, META.protocol),
+  /** `NFPROTO_*` of the packet, in a table of `inet`. */
+  nfproto: metaField(protocol, META.nfproto),
   l4proto: metaField(protocol, META.l4proto),
   iifname: metaField(interfaceName, META.iifname),
   oifname: metaField(interfaceName, META.oifname),
+  /** The group of the link (`ip link set … group`). */
+  iifgroup: metaField(number32, META.iifgroup),
+  oifgroup: metaField(number32, META.oifgroup),
   skuid: metaField(number32, META.skuid),
 };
+export const ETHERTYPE_ARP = 0x0806;
 
 export const ct = {
   state: new Field(number32, { kind: "ct", key: CT.state }),
@@ -205,6 +228,23 @@ function translate(way: number, { ip, port }: Translation): Statement {
     addressFrom: REGISTER.first,
     ...ports,
   });
+}
+
+/** `snat ip to KEY map @NAME`: the address is the one the map holds for the key, which passes untouched if there is none. */
+export function snatByMap(key: Key, map: string, version: 4 | 6): Statement {
+  return {
+    needs: key.loading.needs,
+    expressions: [
+      ...key.loading.expressions,
+      { kind: "lookup", set: map, sreg: REGISTER.first, dreg: REGISTER.first },
+      {
+        kind: "nat",
+        way: NAT.source,
+        family: version === 4 ? FAMILY.ip : FAMILY.ip6,
+        addressFrom: REGISTER.first,
+      },
+    ],
+  };
 }
 
 /** `dnat ip to KEY map @NAME`: address and port are those the map holds for the key, which passes untouched if there are none. */

@@ -1,0 +1,116 @@
+import { encodeIPv4, encodeIPv6, familyOf } from "../../common/address.js";
+import { EINVAL, ENOENT } from "../constants.js";
+import { Attributes, type AttributeWriter } from "./attributes.js";
+import type { Budget } from "./budget.js";
+import { NetlinkError, type Nfnetlink } from "./nfnetlink.js";
+import { hostOrder } from "./nftables/data-types.js";
+import { FAMILY } from "./nftables/numbers.js";
+
+// Numbers of include/uapi/linux/netfilter/nfnetlink_conntrack.h.
+const NFNL_SUBSYS_CTNETLINK = 1;
+const MESSAGE = { get: 1, delete: 2 } as const;
+const ENTRY = { original: 1, reply: 2, mark: 8, id: 12, markMask: 21, filter: 25 } as const;
+const TUPLE = { addresses: 1, protocol: 2, zone: 3 } as const;
+const ADDRESS = { source4: 1, source6: 3 } as const;
+const PROTOCOL = { number: 1, sourcePort: 2 } as const;
+const FILTER = { reply: 2 } as const;
+const FILTER_FLAG = { source: 0x1, protocol: 0x8, sourcePort: 0x10 } as const;
+const IPPROTO = { tcp: 6, udp: 17 } as const;
+
+/** Flows whose answers come from a given address: those that were translated to it, and those that went to it. */
+export interface FlowTarget {
+  readonly ip: string;
+  /** Undefined for all ports. */
+  readonly at?: { readonly transport: "tcp" | "udp"; readonly port: number };
+  /** Only flows that have all these bits of the connection mark. */
+  readonly mark?: number;
+}
+
+/**
+ * Makes the kernel forget the flows to a target, so that the next packet of each is looked at as the first of a new one.
+ * Kernels that cannot choose by answering address are asked for a list, which the budget bounds.
+ * Throws NetlinkError, and what {@link Nfnetlink.list} throws.
+ */
+export function forgetFlows(nfnetlink: Nfnetlink, target: FlowTarget, budget: Budget): void {
+  if (!forgetByFilter(nfnetlink, target)) forgetByList(nfnetlink, target, budget);
+}
+
+/** @returns false when the kernel takes it for the name of one flow, which it does not find */
+export function forgetByFilter(nfnetlink: Nfnetlink, target: FlowTarget): boolean {
+  try {
+    nfnetlink.perform({ ...request(MESSAGE.delete, target), write: (writer) => writeFilter(writer, target) });
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && (error.errno === ENOENT || error.errno === EINVAL || error.code === "ENOTSUP"))
+      return false;
+    throw error;
+  }
+}
+
+/** One by one. */
+export function forgetByList(nfnetlink: Nfnetlink, target: FlowTarget, budget: Budget): void {
+  const query = { ...request(MESSAGE.get, target), write: (writer: AttributeWriter) => writeFilter(writer, target) };
+  const flows = nfnetlink.list(query, budget, (payload) => flowIn(payload, target));
+  for (const { original, id } of flows.filter((flow) => flow !== undefined))
+    try {
+      nfnetlink.perform({
+        ...request(MESSAGE.delete, target),
+        write: (writer) => {
+          writer.raw(ENTRY.original | NLA_F_NESTED, original);
+          if (id) writer.raw(ENTRY.id, id);
+        },
+      });
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error; // it has ended meanwhile
+    }
+}
+
+const NLA_F_NESTED = 0x8000;
+
+function request(message: number, { ip }: FlowTarget) {
+  return {
+    type: (NFNL_SUBSYS_CTNETLINK << 8) | message,
+    family: familyOf(ip) === "ipv6" ? FAMILY.ip6 : FAMILY.ip,
+    subject: `${message === MESSAGE.get ? "list" : "delete"} flows to ${ip}`,
+  };
+}
+
+function writeFilter(writer: AttributeWriter, { ip, at, mark }: FlowTarget): void {
+  writer.nest(ENTRY.reply, () => {
+    writer.nest(TUPLE.addresses, () => {
+      if (familyOf(ip) === "ipv6") writer.raw(ADDRESS.source6, encodeIPv6(ip));
+      else writer.raw(ADDRESS.source4, encodeIPv4(ip));
+    });
+    if (at)
+      writer.nest(TUPLE.protocol, () => {
+        writer.u8(PROTOCOL.number, IPPROTO[at.transport]);
+        writer.u16(PROTOCOL.sourcePort, at.port);
+      });
+  });
+  const flags = FILTER_FLAG.source | (at ? FILTER_FLAG.protocol | FILTER_FLAG.sourcePort : 0);
+  writer.nest(ENTRY.filter, () => writer.raw(FILTER.reply, hostOrder(flags)));
+  if (mark !== undefined) {
+    writer.u32(ENTRY.mark, mark);
+    writer.u32(ENTRY.markMask, mark);
+  }
+}
+
+/** The flow, if it is one of those: older kernels list all. */
+function flowIn(
+  payload: Buffer,
+  { ip, at, mark }: FlowTarget,
+): { readonly original: Buffer; readonly id: Buffer | undefined } | undefined {
+  const attributes = new Attributes(payload);
+  const original = attributes.raw(ENTRY.original);
+  const reply = attributes.nested(ENTRY.reply);
+  const addresses = reply?.nested(TUPLE.addresses);
+  const protocol = reply?.nested(TUPLE.protocol);
+  const isV6 = familyOf(ip) === "ipv6";
+  const source = addresses?.raw(isV6 ? ADDRESS.source6 : ADDRESS.source4);
+  if (!original || !source?.equals(isV6 ? encodeIPv6(ip) : encodeIPv4(ip))) return undefined;
+  if (mark !== undefined && ((attributes.u32(ENTRY.mark) ?? 0) & mark) >>> 0 !== mark) return undefined;
+  if (at && (protocol?.u8(PROTOCOL.number) !== IPPROTO[at.transport] || protocol.u16(PROTOCOL.sourcePort) !== at.port))
+    return undefined;
+  const id = attributes.raw(ENTRY.id);
+  return { original: Buffer.from(original), id: id && Buffer.from(id) };
+}

@@ -1,0 +1,177 @@
+import { concat, type Statement } from "../../linux/netlink/nftables/fields.js";
+import {
+  accept,
+  ADDRESS_KIND,
+  ct,
+  CT_STATE,
+  CT_STATUS,
+  dnatByMap,
+  drop,
+  ETHERTYPE_ARP,
+  fib,
+  goto,
+  icmpv6,
+  ICMPV6_TYPE,
+  ip,
+  ip6,
+  masquerade,
+  meta,
+  returns,
+  snatByMap,
+  transport,
+} from "../../linux/netlink/nftables/statements.js";
+import type { ChainHook } from "../../linux/netlink/nftables/transaction.js";
+import { PASS_MARK, PUBLISHED_MARK, QUIET_GROUP } from "./wanted.js";
+
+/** A chain and its rules. */
+export interface ChainRules {
+  readonly chain: string;
+  readonly at?: ChainHook;
+  readonly comment: string;
+  readonly rules: readonly (readonly Statement[])[];
+}
+
+const fromUs = meta.iifname.isIn("bridges");
+const intoUs = meta.oifname.isIn("bridges");
+const withinOne = concat(meta.iifname, meta.oifname).isIn("within");
+/** By a rule of ours, not by somebody else's. */
+const isPublished: readonly Statement[] = [
+  ct.mark.masks(PUBLISHED_MARK, PUBLISHED_MARK),
+  ct.status.hasAnyOf(CT_STATUS.dnat),
+];
+const isNeighborDiscovery = icmpv6.type.isBetween(ICMPV6_TYPE.neighborSolicitation, ICMPV6_TYPE.neighborAdvertisement);
+const isEstablished = ct.state.hasAnyOf(CT_STATE.established | CT_STATE.related);
+const versions = [
+  { version: 4, field: ip, ofVersion: meta.nfproto.is(2) },
+  { version: 6, field: ip6, ofVersion: meta.nfproto.is(10) },
+] as const;
+const linked = versions.map(({ version, field }) =>
+  concat(field.saddr, field.daddr, meta.l4proto, transport.dport).isIn(`linked${version}`),
+);
+const linkedBack = versions.map(({ version, field }) =>
+  concat(field.daddr, field.saddr, meta.l4proto, transport.sport).isIn(`linked${version}`),
+);
+
+/** Chains that others jump to stand before them. */
+export const inetChains: readonly ChainRules[] = [
+  {
+    chain: "pass",
+    comment: "pontoon: lets pass, so that whoever else filters can tell",
+    rules: [[meta.mark.setBits(PASS_MARK), accept]],
+  },
+  {
+    chain: "quiet",
+    comment: "pontoon: within a network whose icc is off",
+    rules: [
+      [isEstablished, goto("pass")],
+      ...linked.map((isLinked) => [isLinked, goto("pass")]),
+      [isNeighborDiscovery, goto("pass")],
+      [drop],
+    ],
+  },
+  {
+    chain: "within",
+    comment: "pontoon: within one network",
+    rules: [[meta.iifname.isIn("quiet"), goto("quiet")], [goto("pass")]],
+  },
+  {
+    chain: "forward",
+    // Before Docker's, ufw's and firewalld's, which see the mark.
+    at: { type: "filter", hook: "forward", priority: -10 },
+    comment: "pontoon: what passes from, to and between networks",
+    rules: [
+      [...isPublished, goto("pass")],
+      [meta.iifname.isNotIn("bridges"), meta.oifname.isNotIn("bridges"), accept],
+      [withinOne, goto("within")],
+      [meta.iifname.isIn("internal"), drop],
+      [meta.oifname.isIn("internal"), drop],
+      [isEstablished, goto("pass")],
+      // Not known, so not translated: it would leave with an address of the network's.
+      [fromUs, ct.state.hasAnyOf(CT_STATE.invalid), drop],
+      [fromUs, intoUs, drop],
+      [fromUs, meta.oifname.isIn("others"), drop],
+      [meta.iifname.isIn("others"), intoUs, drop],
+      // By somebody's own rule, which is not ours to open further.
+      [intoUs, ct.status.hasAnyOf(CT_STATUS.dnat), accept],
+      [intoUs, drop],
+      [goto("pass")],
+    ],
+  },
+  {
+    chain: "unpublished",
+    comment: "pontoon: not a port of ours",
+    rules: [[ct.mark.clearBits(PUBLISHED_MARK)]],
+  },
+  { chain: "publish", comment: "pontoon: published ports", rules: publishing() },
+  {
+    chain: "prerouting",
+    // After the host's own translation (-100), as the proxy's socket would be.
+    at: { type: "nat", hook: "prerouting", priority: -90 },
+    comment: "pontoon: published ports, for others",
+    rules: [
+      [meta.iifname.isIn("internal"), returns],
+      [fib.daddrType.is(ADDRESS_KIND.local), goto("publish")],
+    ],
+  },
+  {
+    chain: "output",
+    at: { type: "nat", hook: "output", priority: -90 },
+    comment: "pontoon: published ports, for the host",
+    rules: [[fib.daddrType.is(ADDRESS_KIND.local), goto("publish")]],
+  },
+  {
+    chain: "postrouting",
+    // Before the host's own (100): an address that was asked for counts.
+    at: { type: "nat", hook: "postrouting", priority: 90 },
+    comment: "pontoon: what leaves networks",
+    rules: [
+      // Its answers must come back this way.
+      [...isPublished, withinOne, masquerade],
+      [intoUs, returns],
+      ...versions.map(({ version, field }) => [snatByMap(concat(field.saddr), `snat${version}`, version)]),
+      ...versions.map(({ version, field }) => [field.saddr.isIn(`masqueraded${version}`), masquerade]),
+    ],
+  },
+];
+
+/** The mark is set before the translation, which ends the chain, and taken back when there was none. */
+function publishing(): Statement[][] {
+  const port = [meta.l4proto, transport.dport] as const;
+  return [
+    [ip.daddr.isWithin("127.0.0.0", 8), returns],
+    [ip6.daddr.is("::1"), returns],
+    ...["_at", ""].flatMap((where) => [
+      ...versions.map(({ version, field, ofVersion }) => {
+        const key = where === "" ? port : ([field.daddr, ...port] as const);
+        return [
+          ofVersion,
+          concat(...key).isIn(`limited${where}${version}`),
+          concat(...key, field.saddr).isNotIn(`allowed${where}${version}`),
+          goto("unpublished"),
+        ];
+      }),
+      [ct.mark.setBits(PUBLISHED_MARK)],
+      ...versions.map(({ version, field, ofVersion }) => {
+        const key = where === "" ? port : ([field.daddr, ...port] as const);
+        return [ofVersion, dnatByMap(concat(...key), `published${where}${version}`, version)];
+      }),
+    ]),
+    [goto("unpublished")],
+  ];
+}
+
+export const bridgeChains: readonly ChainRules[] = [
+  {
+    chain: "forward",
+    at: { type: "filter", hook: "forward", priority: -200 },
+    comment: "pontoon: between endpoints of networks whose icc is off",
+    rules: [
+      [meta.iifgroup.isNot(QUIET_GROUP), accept],
+      [meta.oifgroup.isNot(QUIET_GROUP), accept],
+      [meta.protocol.is(ETHERTYPE_ARP), accept],
+      [isNeighborDiscovery, accept],
+      ...[...linked, ...linkedBack].map((isLinked) => [isLinked, accept]),
+      [drop],
+    ],
+  },
+];
