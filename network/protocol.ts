@@ -5,6 +5,8 @@ import type { ObjectRef } from "./plan/steps.js";
 
 /** What is wanted otherwise from now on. */
 export interface Change {
+  /** Bridges of Docker's: nothing passes between them and ours. Left out: as before. */
+  readonly others?: readonly string[];
   readonly networks?: readonly WantedNetwork[];
   readonly sandboxes?: readonly WantedSandbox[];
   readonly endpoints?: readonly WantedEndpoint[];
@@ -41,6 +43,8 @@ export interface Outcome {
   readonly inodes: ReadonlyMap<string, number>;
   /** How many steps it took. */
   readonly steps: number;
+  /** What was changed on the host beyond what was asked for, in words for the log. */
+  readonly notes: readonly string[];
 }
 
 export type FromBackend =

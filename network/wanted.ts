@@ -1,5 +1,6 @@
 // What is wanted of the kernel, as plain data. Nothing here knows who wants it, and everything passes from thread to thread as it is.
 
+import type { FirewallNetwork } from "./firewall/wanted.js";
 import type { InterfaceAddress } from "../linux/netlink/rtnetlink/addresses.js";
 
 /** A network on this host: a bridge. */
@@ -15,6 +16,8 @@ export interface WantedNetwork {
   readonly mac: string;
   readonly mtu: number;
   readonly hasIPv6: boolean;
+  /** What the host's firewall does for it; undefined for a network without rules. */
+  readonly firewall: Omit<FirewallNetwork, "name" | "bridge"> | undefined;
 }
 
 /** A network namespace that endpoints are in. */
@@ -43,6 +46,8 @@ export interface WantedEndpoint {
   readonly ifname: string;
   readonly mac: string;
   readonly mtu: number;
+  /** The host's end belongs to this group; 0 for none. */
+  readonly group: number;
   readonly addresses: readonly InterfaceAddress[];
   /** Of the network, one for each family in which it leads out. */
   readonly gateways: readonly string[];

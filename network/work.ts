@@ -1,5 +1,6 @@
 import { describeError, errorCode } from "../common/errors.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
+import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
 import { leftovers } from "./plan/leftovers.js";
@@ -23,10 +24,13 @@ export class Work {
   readonly #endpoints = new Map<string, WantedEndpoint>();
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
+  readonly #firewall = new HostFirewall();
+  #others: readonly string[] = [];
 
   constructor(private readonly events: WorkEvents) {}
 
   close(): void {
+    this.#firewall.close();
     this.#host.close();
   }
 
@@ -39,7 +43,8 @@ export class Work {
     this.#links.deleteRetired();
   }
 
-  #change({ networks = [], sandboxes = [], endpoints = [], removed = {} }: Change): Outcome {
+  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, others = this.#others }: Change): Outcome {
+    this.#others = others;
     const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
     const removals: Scope["removed"] = {
       networks: taken(this.#networks, removed.networks),
@@ -84,6 +89,8 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, seen);
     const failures = this.#carryOut(ground);
+    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
+    if (failure) failures.push(failure);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
@@ -96,7 +103,7 @@ export class Work {
     const host = ground.length > 0 && scope.endpoints.length > 0 ? lookAtHostAgain(false) : seen.host;
     const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
-    return { failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
+    return { failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints), notes };
   }
 
   get #wanted() {

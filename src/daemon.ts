@@ -18,6 +18,7 @@ import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
+import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
 import { prepareProcess } from "./prepare.js";
@@ -53,6 +54,7 @@ export class Daemon {
   readonly #dns: DnsController;
   readonly #store: EmbeddedStore;
   readonly #ports: PortsController;
+  readonly #networks: NetworksController;
   readonly #hosts: HostsKeeper | undefined;
   readonly #api: ControlApi;
   #unwatch: (() => void) | undefined;
@@ -100,6 +102,12 @@ export class Daemon {
       },
       log,
     );
+    this.#networks = new NetworksController(
+      this.#store,
+      { dockerSubnets: () => [] },
+      log,
+      this.#inventory.source("pontoon"),
+    );
     this.#hosts =
       docker &&
       new HostsKeeper(this.#inventory, log, (file) =>
@@ -121,6 +129,7 @@ export class Daemon {
       ports: (container) => this.#ports.rows(container),
       publish: (request) => this.#ports.publish(request),
       unpublish: (request) => this.#ports.unpublish(request),
+      networks: this.#networks,
     });
   }
 
@@ -133,8 +142,9 @@ export class Daemon {
     makeRunDir(runDir);
     warnOfRunDir(this.#log, runDir);
     this.#docker?.admission.lock();
-    if (publishes(this.#config)) this.#openStore();
+    if (!this.#config.observe) this.#openStore();
     this.#ports.load();
+    if (!this.#config.observe) this.#networks.load();
     if (publishes(this.#config)) warnOfStateDir(this.#log, stateDir);
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
@@ -172,7 +182,8 @@ export class Daemon {
 
   /** Own sandboxes are known at once, and Docker's containers as soon as dockerd tells; without Docker there are none. */
   #startSources(): void {
-    this.#inventory.source("pontoon").complete();
+    const networks = this.#config.observe ? Promise.resolve() : this.#networks.start();
+    void networks.then(() => this.#inventory.source("pontoon").complete());
     if (this.#docker) return this.#docker.feed.start();
     this.#manager.status("running without Docker");
     this.#dns.setGap({ everywhere: false, networks: [] });
@@ -234,6 +245,7 @@ export class Daemon {
 
   async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
+    await this.#networks.stop();
     await this.#store.close();
     this.#stopPulse?.();
     this.#poller.stop();

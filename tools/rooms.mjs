@@ -236,7 +236,7 @@ export const rooms = {
   "src/networks": {
     files: ["src/networks/**"],
     holds: "pontoon's own networks, sandboxes and endpoints: what is kept of them, and what the backend is told",
-    imports: ["network/addresses", "network/protocol", "src/inventory", "src/store", ...ground],
+    imports: ["network/addresses", "network/firewall", "network/protocol", "src/inventory", "src/store", ...ground],
   },
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],

@@ -96,10 +96,10 @@ export class Links {
 
   /** IPv6 on the port of a bridge does nothing but slow the kernel down, more with each. */
   #attach({ endpoint, bridge }: StepOf<"attach">): void {
-    const { hostLink, mtu } = endpoint;
+    const { hostLink, mtu, group } = endpoint;
     setIPv6(hostLink, false);
     const master = this.#link(bridge).index;
-    this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, isUp: true }));
+    this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, group, isUp: true }));
   }
 
   #retire(index: number, inside: RetiredEnd | undefined): void {

@@ -32,6 +32,7 @@ export function planEndpoint(
     link.isUp &&
     link.master === bridge?.index &&
     bridge !== undefined &&
+    link.group === endpoint.group &&
     link.alias === aliasOf.endpoint(endpoint);
   return [
     // Its other end is in another namespace, or was moved: what is there cannot be mended.

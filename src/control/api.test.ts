@@ -5,6 +5,7 @@ import { join } from "node:path";
 import t from "tap";
 import type { Explanation } from "../../dns/protocol.js";
 import { PontoonError } from "../../common/errors.js";
+import type { NetworkSources } from "./network-routes.js";
 import { ControlApi, type ControlSources } from "./api.js";
 import type { PortRow } from "../ports/contract.js";
 import type { Status } from "../status.js";
@@ -20,6 +21,25 @@ const row: PortRow = {
   state: "open",
 };
 const explanation: Explanation = { reply: "", source: { kind: "docker" }, took: 1, steps: [] };
+
+const nothing = () => Promise.reject(new PontoonError("NETWORKS_OFF", "network backend", "not here"));
+const noNetworks: NetworkSources = {
+  networks: () => [],
+  network: () => {
+    throw new PontoonError("NETWORK_UNKNOWN", "web", "there is no network web");
+  },
+  createNetwork: nothing,
+  removeNetwork: nothing,
+  pruneNetworks: nothing,
+  connect: nothing,
+  disconnect: nothing,
+  sandboxes: () => [],
+  sandbox: () => {
+    throw new PontoonError("SANDBOX_UNKNOWN", "web", "there is no sandbox web");
+  },
+  createSandbox: nothing,
+  removeSandbox: nothing,
+};
 
 interface Answer {
   status: number;
@@ -44,6 +64,7 @@ class Bench {
     ports: (container) => Promise.resolve([{ ...row, container: container ?? "any" }]),
     publish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
     unpublish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
+    networks: noNetworks,
   };
 
   constructor(private readonly t: { teardown(work: () => unknown): void }) {

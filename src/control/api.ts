@@ -15,6 +15,7 @@ import {
   type UnpublishRequest,
 } from "../ports/contract.js";
 import type { RecordRow } from "../names/record-rows.js";
+import { addNetworkRoutes, type NetworkSources } from "./network-routes.js";
 import type { Status } from "../status.js";
 
 /** What the control API asks of the daemon. */
@@ -29,6 +30,7 @@ export interface ControlSources {
   ports(container: string | undefined): Promise<readonly PortRow[]>;
   publish(request: PublishRequest): Promise<readonly PortRow[]>;
   unpublish(request: UnpublishRequest): Promise<readonly PortRow[]>;
+  readonly networks: NetworkSources;
 }
 
 const flushBody = z.strictObject({ name: z.string().min(1).max(1024).exactOptional() });
@@ -65,6 +67,7 @@ export class ControlApi {
     this.#server.get("/v1/ports", (request) => sources.ports(portsQuery.parse(request.query).container));
     this.#server.post("/v1/ports/publish", (request) => sources.publish(publishRequest.parse(request.body)));
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishRequest.parse(request.body)));
+    addNetworkRoutes(this.#server, sources.networks);
     this.#server.setErrorHandler((error, _request, reply) => {
       const code = errorCode(error) ?? "INTERNAL";
       void reply.status(statusOfError(error)).send({ code, message: describeError(error) });

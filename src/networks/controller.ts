@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
-import { PontoonError } from "../../common/errors.js";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
-import type { Change, Outcome } from "../../network/protocol.js";
+import type { Change, Outcome, Request } from "../../network/protocol.js";
+import type { Source } from "../inventory/source.js";
 import type { Store } from "../store/store.js";
 import { Backend } from "./backend.js";
 import { networkAnswer, sandboxAnswer } from "./answers.js";
@@ -19,6 +20,7 @@ import { defineEndpoint } from "./define-endpoint.js";
 import { defineNetwork } from "./define-network.js";
 import { defineSandbox } from "./define-sandbox.js";
 import { hostFacts } from "./host-facts.js";
+import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
@@ -40,46 +42,67 @@ export interface NetworksControllerOptions {
   readonly dockerSubnets: () => SubnetUsers["dockerSubnets"];
 }
 
-export interface NetworksEvents {
-  /** Networks or sandboxes may be other ones now. */
-  onChange(): void;
-}
-
 /** The network backend role: pontoon's own networks, sandboxes and endpoints. Commands are carried out one after the other. */
 export class NetworksController {
   readonly registry: Registry;
   readonly #addresses = new NetworkAddresses();
   readonly #queue = new Queue();
-  readonly #backend: Backend;
+  /** Made when it is first needed: many hosts have no networks of pontoon's own. */
+  #backend: Backend | undefined;
+  #isStopped = false;
+  /** Why nothing can be done. */
+  #problem: Error | undefined = new PontoonError(
+    "NETWORKS_OFF",
+    "network backend",
+    "the daemon was started with --observe and changes nothing; start it without",
+  );
 
-  /** Makes the backend's thread: see {@link Backend}. */
   constructor(
     store: Store,
     private readonly options: NetworksControllerOptions,
     private readonly log: Logger,
-    private readonly events: NetworksEvents,
+    private readonly source: Source,
   ) {
     this.registry = new Registry(store);
-    this.#backend = new Backend({
-      onWarning: (reason) => log.warn({ reason }, "something of the network backend failed"),
-      onEnd: (reason) =>
-        log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
-    });
   }
 
-  /** Reads what there is to be, before anything is started. Throws STORE_UNREADABLE. */
+  #request(request: Request): Promise<Outcome> {
+    if (this.#isStopped)
+      return Promise.reject(new PontoonError("DAEMON_ENDING", "network backend", "the daemon is about to end"));
+    this.#backend ??= new Backend({
+      onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
+      onEnd: (reason) =>
+        this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
+    });
+    return this.#backend.request(request);
+  }
+
+  /** Reads what there is to be, before anything is started. Without a store that can be read there are no networks. */
   load(): void {
-    this.registry.load();
+    try {
+      this.registry.load();
+    } catch (error) {
+      if (errorCode(error) !== "STORE_UNREADABLE") throw error;
+      this.#problem = error as Error;
+      this.log.error({ reason: describeError(error) }, "networks and sandboxes are left as they are");
+      return;
+    }
+    this.#problem = undefined;
     for (const network of this.registry.networks.values()) this.#addAddresses(network);
+  }
+
+  /** Does what somebody asks for. */
+  #command<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#queue.run(() => (this.#problem ? Promise.reject(this.#problem) : work()));
   }
 
   /** Brings about what is to be, and mends what is not as it should be. Never rejects. */
   start(): Promise<void> {
-    if (this.registry.isEmpty) return Promise.resolve();
+    if (this.registry.isEmpty || this.#problem) return Promise.resolve();
     return this.#queue.run(async () => {
       try {
         const { networks, sandboxes } = this.registry;
-        await this.#backend.request({
+        await this.#request({
           kind: "change",
           change: {
             networks: [...networks.values()].map(wantedNetwork),
@@ -87,17 +110,20 @@ export class NetworksController {
             endpoints: [...sandboxes.keys()].flatMap((id) => this.#wantedEndpointsOf(id)),
           },
         });
-        this.#note(await this.#backend.request({ kind: "repair" }));
+        this.#note(await this.#request({ kind: "repair" }));
         for (const sandbox of sandboxes.values()) writeSandboxFiles(this.registry, sandbox);
       } catch (error) {
-        this.log.error({ reason: (error as Error).message }, "networks could not be set up");
+        this.log.error({ reason: describeError(error) }, "networks could not be set up");
       }
-      this.events.onChange();
+      this.#tell();
     });
   }
 
   stop(): Promise<void> {
-    return this.#queue.run(() => this.#backend.stop());
+    return this.#queue.run(async () => {
+      this.#isStopped = true;
+      await this.#backend?.stop();
+    });
   }
 
   networks(): NetworkAnswer[] {
@@ -118,7 +144,7 @@ export class NetworksController {
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
   createNetwork(request: CreateNetworkRequest): Promise<NetworkAnswer> {
-    return this.#queue.run(async () => networkAnswer(this.registry, await this.#createNetwork(request)));
+    return this.#command(async () => networkAnswer(this.registry, await this.#createNetwork(request)));
   }
 
   async #createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord> {
@@ -145,7 +171,7 @@ export class NetworksController {
       throw error;
     }
     this.#addAddresses(network);
-    this.events.onChange();
+    this.#tell();
     return network;
   }
 
@@ -161,7 +187,7 @@ export class NetworksController {
 
   /** Rejects with NETWORK_IN_USE while sandboxes are on it. */
   removeNetwork(nameOrId: string): Promise<NetworkAnswer> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       requireNotFixed(nameOrId);
       const network = this.registry.network(nameOrId);
       const [endpoint, ...others] = this.registry.endpointsOf({ network: network.id });
@@ -183,13 +209,13 @@ export class NetworksController {
     await this.#change({ removed: { networks: [network.id] } });
     this.registry.commit({ removed: { networks: [network.id] } });
     this.#addresses.remove(network.id);
-    this.events.onChange();
+    this.#tell();
     return answer;
   }
 
   /** Removes networks that no sandbox is on. */
   pruneNetworks(): Promise<NetworkAnswer[]> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       const unused = [...this.registry.networks.values()].filter(
         ({ id }) => this.registry.endpointsOf({ network: id }).length === 0,
       );
@@ -201,15 +227,14 @@ export class NetworksController {
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
   createSandbox(request: CreateSandboxRequest): Promise<SandboxAnswer> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
       const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
       const networks: NetworkRecord[] = [];
       for (const name of names) if (name !== "none") networks.push(await this.#networkToJoin(name));
       this.registry.commit({ sandboxes: [sandbox] });
       try {
-        const outcome = await this.#change({ sandboxes: [wantedSandbox(sandbox)] });
-        this.#note(outcome);
+        await this.#change({ sandboxes: [wantedSandbox(sandbox)] });
         for (const [index, network] of networks.entries())
           await this.#connect(network, this.registry.sandbox(sandbox.id), {
             network: network.id,
@@ -225,7 +250,7 @@ export class NetworksController {
         throw error;
       }
       writeSandboxFiles(this.registry, sandbox);
-      this.events.onChange();
+      this.#tell();
       return sandboxAnswer(this.registry, this.registry.sandbox(sandbox.id));
     });
   }
@@ -240,7 +265,7 @@ export class NetworksController {
   }
 
   removeSandbox(nameOrId: string): Promise<SandboxAnswer> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       const sandbox = this.registry.sandbox(nameOrId);
       const answer = sandboxAnswer(this.registry, sandbox);
       await this.#removeSandbox(sandbox);
@@ -255,15 +280,15 @@ export class NetworksController {
     this.registry.commit({ removed });
     for (const endpoint of endpoints) this.#addresses.release(endpoint.network, endpoint);
     removeSandboxFiles(sandbox);
-    this.events.onChange();
+    this.#tell();
   }
 
   connect(request: ConnectRequest): Promise<SandboxAnswer> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       const sandbox = this.registry.sandbox(request.sandbox);
       await this.#connect(await this.#networkToJoin(request.network), sandbox, request);
       writeSandboxFiles(this.registry, sandbox);
-      this.events.onChange();
+      this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });
   }
@@ -296,7 +321,7 @@ export class NetworksController {
   }
 
   disconnect(request: DisconnectRequest): Promise<SandboxAnswer> {
-    return this.#queue.run(async () => {
+    return this.#command(async () => {
       const [network, sandbox] = [this.registry.network(request.network), this.registry.sandbox(request.sandbox)];
       const [endpoint] = this.registry.endpointsOf({ network: network.id, sandbox: sandbox.id });
       if (!endpoint)
@@ -310,9 +335,13 @@ export class NetworksController {
       await this.#change({ removed, endpoints: this.#wantedEndpointsOf(sandbox.id) });
       this.#addresses.release(network.id, endpoint);
       writeSandboxFiles(this.registry, sandbox);
-      this.events.onChange();
+      this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });
+  }
+
+  #tell(): void {
+    tellInventory(this.source, this.registry);
   }
 
   #addAddresses(network: NetworkRecord): void {
@@ -328,23 +357,24 @@ export class NetworksController {
   }
 
   /** Has it done. Rejects with the first failure. */
-  async #change(change: Change): Promise<Outcome> {
-    const outcome = await this.#backend.request({ kind: "change", change });
+  async #change(change: Change): Promise<void> {
+    const outcome = await this.#request({ kind: "change", change });
     const [failure] = outcome.failures;
+    this.#note({ ...outcome, failures: [] });
     if (failure) throw new PontoonError(failure.code, failure.subject, failure.message);
-    return outcome;
   }
 
   /** What has failed is taken back; what cannot be is tried again at the next start. */
   async #undo(removed: { networks?: string[]; endpoints?: string[] }): Promise<void> {
     this.registry.commit({ removed });
-    const { failures } = await this.#backend.request({ kind: "change", change: { removed } });
+    const { failures } = await this.#request({ kind: "change", change: { removed } });
     for (const { message } of failures)
       this.log.warn({ reason: message }, "what failed could not be taken back as a whole");
   }
 
   /** Which namespaces there are, as it was seen. */
-  #note({ failures, inodes }: Outcome): void {
+  #note({ failures, inodes, notes }: Outcome): void {
+    for (const note of notes) this.log.info(note);
     for (const { object, code, message } of failures)
       this.log.warn(
         { [object.kind]: object.id.slice(0, 12), code, reason: message },

@@ -1,6 +1,7 @@
 import { familyOf } from "../../common/address.js";
 import { Subnet } from "../../network/addresses/subnet.js";
 import { macOf } from "../../network/addresses/mac.js";
+import { QUIET_GROUP } from "../../network/firewall/wanted.js";
 import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "../../network/wanted.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 
@@ -9,7 +10,8 @@ import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js"
 /** Where `ip netns` and pontoon keep namespaces with names. */
 export const namespacePathOf = (name: string): string => `/run/netns/${name}`;
 
-export function wantedNetwork({ id, name, bridge, isAdopted, subnets, mtu }: NetworkRecord): WantedNetwork {
+export function wantedNetwork(network: NetworkRecord): WantedNetwork {
+  const { id, name, bridge, isAdopted, subnets, mtu } = network;
   return {
     id,
     name,
@@ -19,6 +21,7 @@ export function wantedNetwork({ id, name, bridge, isAdopted, subnets, mtu }: Net
     mac: macOf(subnets[0]?.gateway ?? "0.0.0.0"),
     mtu,
     hasIPv6: subnets.some(({ gateway }) => familyOf(gateway) === "ipv6"),
+    firewall: network.firewall ? firewallOf(network) : undefined,
   };
 }
 
@@ -29,6 +32,20 @@ export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): Wa
     path: namespacePathOf(name),
     target: namespace.kind === "own" ? undefined : namespace.target,
     inode: namespace.kind === "own" || inode === 0 ? undefined : inode,
+  };
+}
+
+function firewallOf(network: NetworkRecord): WantedNetwork["firewall"] {
+  const { subnets, internal, icc, masquerade, snatAddresses } = network;
+  const [ipv4, ipv6] = (["ipv4", "ipv6"] as const).map((family) =>
+    snatAddresses.find((ip) => familyOf(ip) === family),
+  );
+  return {
+    subnets: subnets.map(({ subnet }) => subnet),
+    internal,
+    icc,
+    masquerade,
+    snat: { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) },
   };
 }
 
@@ -60,6 +77,7 @@ export function wantedEndpoints(
     ifname: endpoint.ifname,
     mac: endpoint.mac,
     mtu: network.mtu,
+    group: network.firewall && !network.icc ? QUIET_GROUP : 0,
     addresses: addressesOf(endpoint, network),
     gateways,
     isDefault: { ipv4: endpoint.id === defaultIPv4, ipv6: endpoint.id === defaultIPv6 },
