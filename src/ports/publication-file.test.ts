@@ -40,7 +40,7 @@ interface Scratch {
   readonly damages: DamagedFile[];
   readonly untaken: unknown[];
   /** What a daemon that starts now has. */
-  start(): PublicationStore;
+  readonly start: () => PublicationStore;
 }
 
 function scratch(t: Test): Scratch {

@@ -23,7 +23,7 @@ interface Scratch {
   readonly folder: string;
   readonly damages: DamagedRecord[];
   /** What a daemon that starts now has. */
-  start(): { readonly store: EmbeddedStore; readonly publications: PublicationStore };
+  readonly start: () => { readonly store: EmbeddedStore; readonly publications: PublicationStore };
 }
 
 function scratch(t: Test): Scratch {

@@ -27,8 +27,8 @@ interface Scratch {
   readonly file: string;
   readonly damages: DamagedRecord[];
   /** Opens it as the next daemon would, when the last has ended. */
-  open(folder?: string): EmbeddedStore;
-  close(): void;
+  readonly open: (folder?: string) => EmbeddedStore;
+  readonly close: () => void;
 }
 
 function scratch(t: Test): Scratch {

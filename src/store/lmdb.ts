@@ -47,5 +47,5 @@ export function openEnvironment(path: string, { readOnly }: { readonly readOnly:
     overlappingSync: false,
     noMetaSync: true,
     permissionsMode: 0o600,
-  } as Parameters<typeof openLmdb>[0]) as Environment;
+  } as Parameters<typeof openLmdb>[0]);
 }
