@@ -312,8 +312,10 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await pontoon.cli("unpublish", "web");
   });
 
-  await t.test("a list that cannot be written: nothing is published", async (t) => {
+  await t.test("a store that cannot be written: nothing is published", async (t) => {
+    await pontoon.kill();
     await host.exec(["mount", "-o", "remount,ro", "/var/lib/pontoon"]);
+    pontoon = await host.pontoon();
     t.match(await pontoon.cli("publish", "web", "8080:80"), {
       exitCode: 1,
       stderr: /^pontoon: \/var\/lib\/pontoon\/store\.mdb cannot be written \(EROFS\)[^\n]*\n$/,

@@ -252,6 +252,18 @@ t.test("a folder others may write is refused, and nothing is written through lin
   t.end();
 });
 
+t.test("programs that are started have nothing of it", (t) => {
+  const { folder, open } = scratch(t);
+  open().write([put("one", 1)]);
+  const list = (fd: string) => spawnSync("ls", ["-l", fd], { encoding: "utf8" }).stdout;
+  t.match(list("/proc/self/fd"), "/proc/");
+  t.match(list(`/proc/${process.pid}/fd`), folder);
+  t.notMatch(list("/proc/self/fd"), folder);
+  open();
+  t.notMatch(list("/proc/self/fd"), folder);
+  t.end();
+});
+
 /** Writes pairs of records that belong together for ever, and tells which. */
 const writer = (folder: string) => `
   import { writeSync } from "node:fs";
