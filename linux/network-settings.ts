@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 
 // Settings of the calling thread's network namespace (`/proc/sys/net`, sysctl(8)): which namespace's they are is settled when the
 // file is opened.
@@ -20,8 +20,15 @@ export function forwards(family: "ipv4" | "ipv6"): boolean {
   return existsSync(path) && readFileSync(path, "latin1").trim() !== "0";
 }
 
+/** A host that forwards IPv6 takes no advice of routers any more, and would lose its way out: links that take it go on doing so. */
 export function forward(family: "ipv4" | "ipv6"): void {
+  if (family === "ipv6") for (const link of linksWithAdvice()) writeSetting(`ipv6/conf/${link}/accept_ra`, "2");
   writeSetting(forwarding[family], "1");
+}
+
+function linksWithAdvice(): string[] {
+  const takesAdvice = (link: string) => readFileSync(pathOf(`ipv6/conf/${link}/accept_ra`), "latin1").trim() === "1";
+  return readdirSync(pathOf("ipv6/conf")).filter((link) => link !== "all" && link !== "default" && takesAdvice(link));
 }
 
 function writeSetting(name: string, value: string): void {

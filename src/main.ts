@@ -22,6 +22,7 @@ const program = new Command("pontoon")
   .description("Names, published ports and networks for a Docker host, beside an unmodified dockerd.")
   .version(version)
   .exitOverride()
+  .enablePositionalOptions() // what stands behind a program that is run in a sandbox is that program's
   .configureOutput({ writeOut: writeText, writeErr: writeUsage })
   .showHelpAfterError("(pontoon --help shows what there is)");
 

@@ -423,7 +423,7 @@ t.test("as a service of systemd", { skip }, async (t) => {
     });
     rmSync(host.path("/etc/docker/daemon.json"));
     const { exitCode, stderr } = await uninstall();
-    rmSync(host.path("/var/lib/pontoon/publications.json"));
+    for (const name of ["store.mdb", "store.mdb-lock"]) rmSync(host.path(`/var/lib/pontoon/${name}`));
     t.match(stderr, /left: \/var\/lib\/pontoon, which is not empty/);
     t.equal(exitCode, 0, stderr);
     await answeredBy(web, "docker");

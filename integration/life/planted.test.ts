@@ -27,7 +27,11 @@ t.test("files that others have put where pontoon reads or writes", async (t) => 
   writeFileSync(path(`/var/lib/docker/containers/${web.id}/resolv.conf`), hostile);
 
   const names = ["dns.log", "dns.pid", "dns.pid.new", "proxy.log", "proxy.pid", "proxy.pid.new", "control.sock"];
-  const planted = [...names.map((name) => `/run/pontoon/${name}`), "/var/lib/pontoon/publications.json.tmp"];
+  const planted = [
+    ...names.map((name) => `/run/pontoon/${name}`),
+    "/var/lib/pontoon/store.mdb.new",
+    "/var/lib/pontoon/store.mdb-lock",
+  ];
   mkdirSync(path("/run/pontoon"), { recursive: true });
   mkdirSync(path("/var/lib/pontoon"), { recursive: true });
   writeFileSync(path("/etc/precious"), "precious", { mode: 0o644 });

@@ -91,3 +91,18 @@ t.test("a run directory that has become read-only does not keep the daemon from 
   await next.answersIn(web);
   t.equal(await next.stop(), 0);
 });
+
+t.test("a store that cannot be read is told, and names are answered all the same", async (t) => {
+  const host = await DockerHost.start(t);
+  await host.network("n1");
+  const web = await host.container({ name: "web", networks: ["n1"] });
+  host.writeFile("/var/lib/pontoon/store.mdb", "garbage");
+  const pontoon = await host.pontoon();
+  await pontoon.answersIn(web);
+  t.match(
+    pontoon.logs.find((line) => line.includes("STORE_UNREADABLE")),
+    /"level":50.*store\.mdb is cut off.*move the file away/,
+  );
+  t.match(await pontoon.cli("publish", "web", "8080:80"), { exitCode: 1, stderr: /^pontoon: .*store\.mdb is cut off/ });
+  t.equal(await pontoon.stop(), 0);
+});

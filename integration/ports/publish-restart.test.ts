@@ -1,9 +1,12 @@
 // What is published outlives everything: daemons, servers, dockerd, and the host.
-import { readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import t, { type Test } from "tap";
+import { openEnvironment } from "../../src/store/lmdb.js";
 import { Client, DockerHost, service, sockets, until, type Container, type Pontoon } from "../lab/index.js";
 
-const stateFile = "/var/lib/pontoon/publications.json";
+const storeFile = "/var/lib/pontoon/store.mdb";
+/** Of an older pontoon. */
+const listFile = "/var/lib/pontoon/publications.json";
 
 interface Setup {
   host: DockerHost;
@@ -43,6 +46,30 @@ function isUnbroken(t: Test, tally: Record<string, number>, mayBreak = 0): void 
   t.same(others, {}, "nobody was refused");
   t.ok(ok > 0);
   t.ok(reset + cut <= mayBreak, `${reset + cut} of ${ok} broken`);
+}
+
+/** What is remembered, as text, by id. */
+function remembered(host: DockerHost): Map<string, string> {
+  const store = openEnvironment(host.path(storeFile), { readOnly: true });
+  const records = [...store.getRange({ start: "publication/", end: "publication0" })];
+  void store.close();
+  return new Map(records.map(({ key, value }) => [key, value]));
+}
+
+/** Changes records while no daemon runs. */
+function spoil(host: DockerHost, change: (text: string) => string): void {
+  const store = openEnvironment(host.path(storeFile), { readOnly: false });
+  const records = [...store.getRange({ start: "publication/", end: "publication0" })];
+  store.transactionSync(() => {
+    for (const { key, value } of records) store.putSync(key, change(value));
+  });
+  void store.close();
+}
+
+/** The same as an older pontoon remembered it. */
+function listOf(records: ReadonlyMap<string, string>): string {
+  const ports = [...records.values()].map((text) => (JSON.parse(text) as { value: unknown }).value);
+  return JSON.stringify({ version: 1, ports });
 }
 
 t.jobs = 2;
@@ -140,7 +167,7 @@ t.test("the daemon ends, is killed, and its servers", { buffered: true }, async 
     t.equal(await pontoon.stop(), 0);
     await until(() => pontoon.processes().length === 0, { what: "no process is left" });
     t.same(readdirSync(host.path("/run/pontoon")), []);
-    t.same(readdirSync(host.path("/var/lib/pontoon")), ["publications.json"]);
+    t.same(readdirSync(host.path("/var/lib/pontoon")).sort(), ["store.mdb", "store.mdb-lock"]);
   });
 });
 
@@ -195,72 +222,103 @@ t.test("dockerd, free ports, and the list of what is published", { buffered: tru
     await pontoon.cli("unpublish", "web", "81", "53/udp");
   });
 
-  await t.test("a list from the future: the daemon says so and leaves it alone; what runs is served", async (t) => {
-    const text = readFileSync(host.path(stateFile), "utf8");
-    await pontoon.kill();
-    const future = text.replace('"version": 1', '"version": 99');
-    host.writeFile(stateFile, future);
-    await t.rejects(host.pontoon(), {
-      message: /exit code 1:\npontoon: \/var\/lib\/pontoon\/publications\.json was written by a newer pontoon/,
-    });
-    t.equal(readFileSync(host.path(stateFile), "utf8"), future);
-    t.equal(await client.talk("127.0.0.1", 8080, "x"), "web x");
-    host.writeFile(stateFile, text);
-    pontoon = await host.pontoon();
-    await client.answers("127.0.0.1", 8080, "web ");
-  });
-
-  for (const [damage, text] of [
-    ["one bad entry", '{ "version": 1, "ports": [{}] }'],
-    ["none of it makes sense", "x"],
-    ["it is gone", undefined],
+  for (const [what, file, text, message] of [
+    ["a list from the future", listFile, '{"version":99}', /publications\.json was written by a newer pontoon/],
+    [
+      "a store that is damaged",
+      storeFile,
+      "x".repeat(10_000),
+      /store\.mdb is no store of pontoon's.*move the file away/,
+    ],
   ] as const)
-    await t.test(`a list that is lost while pontoon-proxy serves: ${damage}`, async (t) => {
+    await t.test(`${what}: the daemon says so, and leaves it alone; what runs is served`, async (t) => {
+      const web = (await pontoon.cli("port")).stdout;
+      await pontoon.kill();
+      const before = existsSync(host.path(file)) ? readFileSync(host.path(file)) : undefined;
+      host.writeFile(file, text);
+      pontoon = await host.pontoon();
+      t.match(
+        pontoon.logs.join("\n"),
+        /it is not known what is to be published.*STORE_UNREADABLE|STORE_UNREADABLE.*it is not known/,
+      );
+      t.match(await pontoon.cli("publish", "web", "8099:80"), { exitCode: 1, stderr: message });
+      t.equal(await client.talk("127.0.0.1", 8080, "x"), "web x");
+      t.equal(readFileSync(host.path(file), "utf8"), text);
+      await pontoon.kill();
+      if (before) writeFileSync(host.path(file), before);
+      else rmSync(host.path(file));
+      pontoon = await host.pontoon();
+      t.equal((await pontoon.cli("port")).stdout, web);
+      await client.answers("127.0.0.1", 8080, "web ");
+    });
+
+  for (const [damage, lose] of [
+    ["one bad record", () => spoil(host, (text) => text.replace('"hostPort":8098', '"hostPort":-1'))],
+    ["none of it makes sense", () => spoil(host, () => "x")],
+    ["it is gone", () => rmSync(host.path(storeFile))],
+  ] as const)
+    await t.test(`what is remembered is lost while pontoon-proxy serves: ${damage}`, async (t) => {
       await pontoon.cli("publish", "web", "8098:80", "8097:53/udp");
       const rows = (await pontoon.cli("port")).stdout;
-      const saved = readFileSync(host.path(stateFile), "utf8");
       await pontoon.kill();
-      if (text === undefined) rmSync(host.path(stateFile));
-      else host.writeFile(stateFile, text);
+      const saved = remembered(host);
+      lose();
       pontoon = await host.pontoon();
       t.equal((await pontoon.cli("port")).stdout, rows, "nothing is closed");
       await client.answers("127.0.0.1", 8098, "web ");
-      t.same(JSON.parse(readFileSync(host.path(stateFile), "utf8")), JSON.parse(saved), "and all is remembered again");
       t.match(pontoon.logs.join("\n"), /lacked ports that pontoon-proxy serves; they stay published/);
+      await pontoon.kill();
+      t.same(remembered(host), saved, "and all is remembered again");
+      pontoon = await host.pontoon();
       await pontoon.cli("unpublish", "web", "8098:80", "8097:53/udp");
-      for (const name of readdirSync(host.path("/var/lib/pontoon")))
-        if (name.includes("damaged")) rmSync(host.path(`/var/lib/pontoon/${name}`));
     });
 
-  await t.test("one bad entry is dropped, and the others are bound", async (t) => {
+  await t.test("one bad record is dropped, and the others are bound", async (t) => {
     await pontoon.cli("publish", "web", "127.0.0.1:8098:80", "127.0.0.1:8097:80");
     await pontoon.killEverything();
-    host.writeFile(stateFile, readFileSync(host.path(stateFile), "utf8").replace('"hostPort":8098', '"hostPort":-1'));
+    spoil(host, (text) => text.replace('"hostPort":8098', '"hostPort":-1'));
     pontoon = await host.pontoon();
     await client.answers("127.0.0.1", 8097, "web ");
-    t.match(pontoon.logs.join("\n"), /the list of published ports was damaged.*|"dropped":\[.*-1/);
-    t.match(readFileSync(host.path(`${stateFile}.damaged`), "utf8"), '"hostPort":-1');
-    rmSync(host.path(`${stateFile}.damaged`));
+    t.match(pontoon.logs.join("\n"), /"hostPort.*-1.*something that was remembered makes no sense/);
     await pontoon.cli("unpublish", "web", "8097:80");
+  });
+
+  await t.test("the list of an older pontoon is taken over, also after a downgrade", async (t) => {
+    await pontoon.cli("publish", "web", "127.0.0.1:8098:80");
+    await pontoon.killEverything();
+    const list = listOf(remembered(host));
+    rmSync(host.path(storeFile));
+    host.writeFile(listFile, list);
+    pontoon = await host.pontoon();
+    await client.answers("127.0.0.1", 8098, "web ");
+    t.equal(readFileSync(host.path(`${listFile}.migrated`), "utf8"), list);
+    await pontoon.cli("unpublish", "web", "127.0.0.1:8098:80");
+    await pontoon.killEverything();
+    host.writeFile(listFile, list);
+    pontoon = await host.pontoon();
+    await client.answers("127.0.0.1", 8098, "web ");
+    await pontoon.cli("unpublish", "web", "127.0.0.1:8098:80");
   });
 
   await t.test("a damaged list is put aside, and nothing of it is published", async (t) => {
     await pontoon.killEverything();
-    host.writeFile(stateFile, '{ "version": 1, "ports": [');
+    host.writeFile(listFile, '{ "version": 1, "ports": [');
     pontoon = await host.pontoon();
     t.match(pontoon.logs.join("\n"), /the list of published ports was damaged/);
     t.same(await sockets(host), []);
-    t.same(readdirSync(host.path("/var/lib/pontoon")), ["publications.json.damaged"]);
+    t.ok(existsSync(host.path(`${listFile}.damaged`)));
     await pontoon.cli("publish", "web", "8080:80");
     await client.answers("127.0.0.1", 8080, "web ");
     await pontoon.cli("unpublish", "web");
   });
 
-  await t.test("a list that cannot be written: nothing is published", async (t) => {
+  await t.test("a store that cannot be written: nothing is published", async (t) => {
+    await pontoon.kill();
     await host.exec(["mount", "-o", "remount,ro", "/var/lib/pontoon"]);
+    pontoon = await host.pontoon();
     t.match(await pontoon.cli("publish", "web", "8080:80"), {
       exitCode: 1,
-      stderr: /^pontoon: \/var\/lib\/pontoon\/publications\.json cannot be written \(EROFS\)[^\n]*\n$/,
+      stderr: /^pontoon: \/var\/lib\/pontoon\/store\.mdb cannot be written \(EROFS\)[^\n]*\n$/,
     });
     t.same(await sockets(host), []);
     await host.exec(["mount", "-o", "remount,rw", "/var/lib/pontoon"]);

@@ -131,8 +131,10 @@ function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): vo
       changeLink(index, { isUp: true, mtu, mac }),
       ...add.addresses.map((address) => addAddress(index, address)),
       ...add.routes.map((route) => addRoute({ ...route, link: index })),
-      ...add.rules.map(addRule),
     );
+    // One that all ways out share may have been added with another endpoint.
+    const failure = rtnetlink.requestEach(add.rules.map(addRule)).find(({ error }) => error.code !== "EEXIST");
+    if (failure) throw failure.error;
   });
 }
 

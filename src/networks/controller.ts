@@ -314,7 +314,7 @@ export class NetworksController {
       this.registry.commit({ endpoints: [endpoint] });
       await this.#change({ endpoints: this.#wantedEndpointsOf(sandbox.id) });
     } catch (error) {
-      if (endpoint) await this.#undo({ endpoints: [endpoint.id] });
+      if (endpoint) await this.#undo({ endpoints: [endpoint.id] }, sandbox.id);
       this.#addresses.release(network.id, given);
       throw error;
     }
@@ -365,9 +365,10 @@ export class NetworksController {
   }
 
   /** What has failed is taken back; what cannot be is tried again at the next start. */
-  async #undo(removed: { networks?: string[]; endpoints?: string[] }): Promise<void> {
+  async #undo(removed: { networks?: string[]; endpoints?: string[] }, sandbox?: string): Promise<void> {
     this.registry.commit({ removed });
-    const { failures } = await this.#request({ kind: "change", change: { removed } });
+    const endpoints = sandbox === undefined ? [] : this.#wantedEndpointsOf(sandbox);
+    const { failures } = await this.#request({ kind: "change", change: { removed, endpoints } });
     for (const { message } of failures)
       this.log.warn({ reason: message }, "what failed could not be taken back as a whole");
   }

@@ -40,7 +40,7 @@ interface Scratch {
   readonly damages: DamagedFile[];
   readonly untaken: unknown[];
   /** What a daemon that starts now has. */
-  start(): PublicationStore;
+  readonly start: () => PublicationStore;
 }
 
 function scratch(t: Test): Scratch {
@@ -257,7 +257,7 @@ t.test("a file that cannot be taken over stays, counts, and is taken over by the
   const store = start();
   mkdirSync(join(folder, "store.mdb"));
   t.same(store.load(), [web]);
-  t.match(untaken, [{ code: "STORE_UNREADABLE" }]);
+  t.match(untaken, { length: 1, 0: { code: "STORE_UNREADABLE" } });
   t.throws(() => store.save([web, dns]), { code: "STORE_UNREADABLE" });
   t.ok(existsSync(file));
   rmSync(join(folder, "store.mdb"), { recursive: true });

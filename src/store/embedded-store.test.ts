@@ -27,8 +27,8 @@ interface Scratch {
   readonly file: string;
   readonly damages: DamagedRecord[];
   /** Opens it as the next daemon would, when the last has ended. */
-  open(folder?: string): EmbeddedStore;
-  close(): void;
+  readonly open: (folder?: string) => EmbeddedStore;
+  readonly close: () => void;
 }
 
 function scratch(t: Test): Scratch {
@@ -249,6 +249,18 @@ t.test("a folder others may write is refused, and nothing is written through lin
   t.equal(readFileSync(precious, "utf8"), "precious");
   chmodSync(shared, 0o777);
   t.throws(() => store.write([put("one", 2)]), { code: "STATE_DIR_UNFIT" });
+  t.end();
+});
+
+t.test("programs that are started have nothing of it", (t) => {
+  const { folder, open } = scratch(t);
+  open().write([put("one", 1)]);
+  const list = (fd: string) => spawnSync("ls", ["-l", fd], { encoding: "utf8" }).stdout;
+  t.match(list("/proc/self/fd"), "/proc/");
+  t.match(list(`/proc/${process.pid}/fd`), folder);
+  t.notMatch(list("/proc/self/fd"), folder);
+  open();
+  t.notMatch(list("/proc/self/fd"), folder);
   t.end();
 });
 

@@ -1,5 +1,6 @@
 import { createRequire } from "node:module";
 import type { open as openLmdb, RootDatabase } from "lmdb";
+import { keepFromOthers } from "../../linux/descriptors.js";
 import { leaveOut, placeOf } from "../../common/left-out-modules.js";
 
 /** Records by place, as text. */
@@ -36,7 +37,7 @@ export function loadLmdb(): typeof openLmdb {
  * be lost, and nothing else. What another process reads is in the kernel's cache, whatever becomes of this one.
  */
 export function openEnvironment(path: string, { readOnly }: { readonly readOnly: boolean }): Environment {
-  return loadLmdb()<string, string>({
+  const environment = loadLmdb()<string, string>({
     path,
     noSubdir: true,
     readOnly,
@@ -47,5 +48,7 @@ export function openEnvironment(path: string, { readOnly }: { readonly readOnly:
     overlappingSync: false,
     noMetaSync: true,
     permissionsMode: 0o600,
-  } as Parameters<typeof openLmdb>[0]) as Environment;
+  } as Parameters<typeof openLmdb>[0]);
+  keepFromOthers(path); // lmdb forgets O_CLOEXEC for one of them, and servers are not to write here
+  return environment;
 }

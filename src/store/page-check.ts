@@ -29,7 +29,7 @@ export type PageFault =
 export function pageFault(size: number, read: (at: number, length: number) => Buffer): PageFault {
   try {
     const start = read(0, 2 * 4096);
-    if (start.every((byte) => byte === 0) && size <= start.length) return "blank";
+    if (size % 4096 === 0 && size <= start.length && start.every((byte) => byte === 0)) return "blank";
     const meta = newestMeta(start, read);
     const pageCount = meta.lastPage + 1;
     if (pageCount * meta.pageSize > size)

@@ -20,7 +20,7 @@ const beyondQemu = [
   { tests: /^proxy\/tcp\/tcp-relay/, why: "what it copies takes longer there than its tests wait" },
   {
     tests:
-      /^proxy\/(tcp\/descriptor-waiters|handshake|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^linux\/privileges|^src\/ports\/store/,
+      /^proxy\/(tcp\/descriptor-waiters|handshake|main)\.|^src\/cli\/port-commands|^src\/docker\/daemon-dns|^linux\/privileges|^src\/store\/(embedded-store|page-check)/,
     why: "they start Node again, which the kernel does not for another processor",
   },
   { tests: /^dns\/fuzz\//, why: "it is the same on every processor, and takes too long on one that is played" },
@@ -35,12 +35,13 @@ export function* arm64Runs(filters) {
   yield {
     name: "Node on arm64, emulated",
     async prepare() {
-      /** @type {{version: string}} */
-      const { version } = JSON.parse(readFileSync(join(root, "node_modules", "koffi", "package.json"), "utf8"));
       const [emulator, libraries, node] = [
         qemu(),
         await requireDebianRoot("trixie", "arm64"),
-        await nodeOf(newestLts, "arm64", [`@koromix/koffi-linux-arm64@${version}`]),
+        await nodeOf(newestLts, "arm64", [
+          `@koromix/koffi-linux-arm64@${versionOf("koffi")}`,
+          `@lmdb/lmdb-linux-arm64@${versionOf("lmdb")}`,
+        ]),
       ];
       if (emulator.problem !== undefined) return emulator;
       if (libraries.problem !== undefined) return libraries;
@@ -53,6 +54,13 @@ export function* arm64Runs(filters) {
       return { argv: [process.execPath, join(root, "tools", "test.mjs"), "--unit", ...testsOf(filters)], env };
     },
   };
+}
+
+/** @param {string} name of a package that is installed */
+function versionOf(name) {
+  /** @type {{version: string}} */
+  const { version } = JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8"));
+  return version;
 }
 
 /** @param {readonly string[]} filters */
