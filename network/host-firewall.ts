@@ -12,9 +12,14 @@ export class HostFirewall {
   #mayBeThere = true;
 
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
-  apply(networks: readonly WantedNetwork[], others: readonly string[]): { failure?: Failure; notes: readonly string[] } {
+  apply(
+    networks: readonly WantedNetwork[],
+    others: readonly string[],
+  ): { failure?: Failure; notes: readonly string[] } {
     try {
-      const withRules = networks.flatMap(({ name, bridge, firewall }) => (firewall ? [{ name, bridge, ...firewall }] : []));
+      const withRules = networks.flatMap(({ name, bridge, firewall }) =>
+        firewall ? [{ name, bridge, ...firewall }] : [],
+      );
       if (withRules.length > 0) this.#open().apply({ networks: withRules, forwards: [], links: [], others });
       else if (this.#mayBeThere) this.#remove();
       return { notes: leadOut(networks) };

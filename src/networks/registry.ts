@@ -82,12 +82,24 @@ export class Registry {
 
   /** By name, id, or the beginning of an id. Throws NETWORK_UNKNOWN. */
   network(nameOrId: string): NetworkRecord {
-    return required(this.networks, nameOrId, "NETWORK_UNKNOWN", "network", "pontoon network ls");
+    const network = named(this.networks, nameOrId);
+    if (network) return network;
+    throw new PontoonError(
+      "NETWORK_UNKNOWN",
+      nameOrId,
+      `there is no network ${nameOrId}; \`pontoon network ls\` shows those there are`,
+    );
   }
 
   /** By name, id, or the beginning of an id. Throws SANDBOX_UNKNOWN. */
   sandbox(nameOrId: string): SandboxRecord {
-    return required(this.sandboxes, nameOrId, "SANDBOX_UNKNOWN", "sandbox", "pontoon sandbox ls");
+    const sandbox = named(this.sandboxes, nameOrId);
+    if (sandbox) return sandbox;
+    throw new PontoonError(
+      "SANDBOX_UNKNOWN",
+      nameOrId,
+      `there is no sandbox ${nameOrId}; \`pontoon sandbox ls\` shows those there are`,
+    );
   }
 
   endpointsOf(which: { readonly network?: string; readonly sandbox?: string }): EndpointRecord[] {
@@ -102,7 +114,7 @@ export class Registry {
 /** Letters of an id that stand for the whole, at least. */
 const idAtLeast = 4;
 
-export function named<Record extends { readonly id: string; readonly name: string }>(
+function named<Record extends { readonly id: string; readonly name: string }>(
   all: ReadonlyMap<string, Record>,
   nameOrId: string,
 ): Record | undefined {
@@ -111,16 +123,4 @@ export function named<Record extends { readonly id: string; readonly name: strin
   if (byName || nameOrId.length < idAtLeast) return byName;
   const byId = records.filter(({ id }) => id.startsWith(nameOrId));
   return byId.length === 1 ? byId[0] : undefined;
-}
-
-function required<Record extends { readonly id: string; readonly name: string }>(
-  all: ReadonlyMap<string, Record>,
-  nameOrId: string,
-  code: string,
-  what: string,
-  command: string,
-): Record {
-  const record = named(all, nameOrId);
-  if (record) return record;
-  throw new PontoonError(code, nameOrId, `there is no ${what} ${nameOrId}; \`${command}\` shows those there are`);
 }

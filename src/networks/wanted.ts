@@ -37,9 +37,7 @@ export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): Wa
 
 function firewallOf(network: NetworkRecord): WantedNetwork["firewall"] {
   const { subnets, internal, icc, masquerade, snatAddresses } = network;
-  const [ipv4, ipv6] = (["ipv4", "ipv6"] as const).map((family) =>
-    snatAddresses.find((ip) => familyOf(ip) === family),
-  );
+  const [ipv4, ipv6] = (["ipv4", "ipv6"] as const).map((family) => snatAddresses.find((ip) => familyOf(ip) === family));
   return {
     subnets: subnets.map(({ subnet }) => subnet),
     internal,
