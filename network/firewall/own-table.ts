@@ -63,7 +63,10 @@ export class OwnTable {
     // What was left by an earlier process is adopted first.
     const present = (found.flags & TABLE_FLAG.persist) === 0 ? "open" : "owned";
     try {
-      new Transaction().addTable({ ...this.name, flags: flagsOf[present] }).deleteTable(this.name).commit(this.nfnetlink);
+      new Transaction()
+        .addTable({ ...this.name, flags: flagsOf[present] })
+        .deleteTable(this.name)
+        .commit(this.nfnetlink);
     } catch (error) {
       throw error instanceof NetlinkError && error.code === "EPERM" ? taken(this.name, error) : error;
     }

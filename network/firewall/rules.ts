@@ -109,7 +109,7 @@ export const inetChains: readonly ChainRules[] = [
     at: { type: "nat", hook: "prerouting", priority: -90 },
     comment: "pontoon: published ports, for others",
     rules: [
-      [meta.iifname.isIn("internal"), returns],
+      [meta.iifname.isIn("proxied"), returns],
       [fib.daddrType.is(ADDRESS_KIND.local), goto("publish")],
     ],
   },

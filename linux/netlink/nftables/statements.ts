@@ -1,5 +1,15 @@
 import { familyOf } from "../../../common/address.js";
-import { etherType, interfaceName, ipv4, ipv6, mark, number32, protocol, service, type DataType } from "./data-types.js";
+import {
+  etherType,
+  interfaceName,
+  ipv4,
+  ipv6,
+  mark,
+  number32,
+  protocol,
+  service,
+  type DataType,
+} from "./data-types.js";
 import type { ExpressionOf, KnownExpression } from "./expressions.js";
 import { Field, type Key, type Statement } from "./fields.js";
 import {
@@ -38,11 +48,7 @@ function networkField<Value>(
   return new Field(type, place, [{ what: "network", version }], { ...place, sreg: REGISTER.first, ...checksum });
 }
 
-function port(
-  transport: "tcp" | "udp",
-  offset: number,
-  checksum: Partial<ExpressionOf<"payload">>,
-): Field<number> {
+function port(transport: "tcp" | "udp", offset: number, checksum: Partial<ExpressionOf<"payload">>): Field<number> {
   const place = { kind: "payload", base: PAYLOAD_BASE.transport, offset, length: 2 } as const;
   const write = { ...place, sreg: REGISTER.first, ...checksum };
   return new Field(service, place, [{ what: "transport", protocol: IPPROTO[transport] }], write);

@@ -4,13 +4,7 @@ import { familyOf, formatAddress, type SocketAddress } from "../../../common/add
 import { encodeAddress } from "../../../linux/address.js";
 import { sendDatagram } from "../../../linux/datagram.js";
 import { insideNamespace } from "../../../linux/netns.js";
-import {
-  bindSocket,
-  closeDescriptor,
-  connectSocket,
-  sendBytes,
-  udpSocket,
-} from "../../../linux/socket.js";
+import { bindSocket, closeDescriptor, connectSocket, sendBytes, udpSocket } from "../../../linux/socket.js";
 import { receiveFrom } from "../../../linux/testing/received.js";
 
 const patience = 20_000; // ms; only a broken test waits that long
@@ -47,11 +41,16 @@ export class Lab {
   #tokens = 0;
 
   constructor(networks: readonly LabNetwork[], { bridgeNetfilter = false } = {}) {
-    this.#space("host");
-    this.#settings(bridgeNetfilter);
-    this.#uplink();
-    for (const network of networks) this.#network(network);
-    this.#settle();
+    try {
+      this.#space("host");
+      this.#settings(bridgeNetfilter);
+      this.#uplink();
+      for (const network of networks) this.#network(network);
+      this.#settle();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -82,7 +81,10 @@ export class Lab {
     });
   }
 
-  /** Sends a datagram, and has it answered. @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it */
+  /**
+   * Sends a datagram, and has it answered.
+   * @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it
+   */
   ask(space: string, to: SocketAddress, server: LabServer): string | undefined {
     const client = this.client(space, to);
     const token = this.send(client);

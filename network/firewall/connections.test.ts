@@ -1,0 +1,119 @@
+// What becomes of connections: marks, flows that are remembered, TCP.
+import t from "tap";
+import { openListener } from "../../linux/listener.js";
+import { Budget } from "../../linux/netlink/budget.js";
+import { forgetFlows } from "../../linux/netlink/conntrack.js";
+import { withNfnetlink } from "../../linux/netlink/nfnetlink.js";
+import {
+  acceptSocket,
+  closeDescriptor,
+  connectSocket,
+  peerAddress,
+  tcpSocket,
+  WOULD_BLOCK,
+} from "../../linux/socket.js";
+import { nft, skipWithoutNft as skip } from "../../linux/testing/nft.js";
+import { receiveFrom } from "../../linux/testing/received.js";
+import { hostAddress, outsideAddress, type LabServer } from "./testing/lab.js";
+import { plainly, withLab } from "./testing/networks.js";
+import { PASS_MARK, PUBLISHED_MARK, type KernelForward } from "./wanted.js";
+
+const at = { ip: hostAddress.ipv4, port: 8001 };
+const to = ({ address }: LabServer): KernelForward => ({
+  owner: "sandbox web",
+  transport: "udp",
+  ip: undefined,
+  port: at.port,
+  to: address,
+});
+
+t.test("what is let pass has a mark, which a rule of somebody's who drops everything can accept", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    const [outside, target, other] = [lab.serve("outside", 7000), lab.serve("a1", 80), lab.serve("d1", 80)];
+    firewall.apply({ ...plainly, forwards: [to(target)] });
+    lab.inside("host", () =>
+      nft("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }"),
+    );
+    t.equal(lab.ask("a1", outside.address, outside), undefined);
+    t.equal(lab.ask("outside", at, target), undefined);
+    const mark = `0x${PASS_MARK.toString(16)}`;
+    lab.inside("host", () => nft(`add rule ip filter FORWARD meta mark and ${mark} == ${mark} accept`));
+    t.equal(lab.ask("a1", outside.address, outside), hostAddress.ipv4);
+    t.equal(lab.ask("outside", at, target), outsideAddress.ipv4);
+    t.equal(lab.ask("outside", other.address, other), undefined, "what is not pontoon's has no mark");
+  });
+  t.end();
+});
+
+t.test("what somebody else translates comes in, without the mark", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    const target = lab.serve("a1", 80);
+    firewall.apply(plainly);
+    const table = (forward: string) =>
+      nft(`table ip theirs {
+        chain p { type nat hook prerouting priority -100; udp dport 8001 dnat to ${target.address.ip}:80; };
+        chain f { type filter hook forward priority 0; ${forward} };
+      }`);
+    lab.inside("host", () => table(""));
+    t.equal(lab.ask("outside", at, target), outsideAddress.ipv4);
+    t.equal(lab.ask("b1", at, target), undefined, "not from another network");
+    lab.inside("host", () => nft(`add rule ip theirs f meta mark and ${PASS_MARK} == 0 drop`));
+    t.equal(lab.ask("outside", at, target), undefined);
+  });
+  t.end();
+});
+
+t.test("a flow goes to the new target once the old one's are forgotten", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    const [one, other] = [lab.serve("a1", 80), lab.serve("a2", 80)];
+    firewall.apply({ ...plainly, forwards: [to(one)] });
+    const client = lab.client("outside", at);
+    const arrivesAt = (server: LabServer) => {
+      const token = lab.send(client);
+      t.match(
+        lab.until(`a datagram at ${server.address.ip}`, () => receiveFrom(server.fd)),
+        { text: token },
+      );
+    };
+    arrivesAt(one);
+    firewall.changeForwards({ remove: [to(one)], add: [to(other)] });
+    arrivesAt(one);
+    const flows = { ip: one.address.ip, at: { transport: "udp", port: 80 }, mark: PUBLISHED_MARK } as const;
+    lab.inside("host", () =>
+      withNfnetlink((nfnetlink) => {
+        forgetFlows(nfnetlink, flows, new Budget("flows", { bytes: 1 << 20, objects: 1000, time: 10_000 }));
+      }),
+    );
+    arrivesAt(other);
+  });
+  t.end();
+});
+
+t.test("a TCP connection to a published port, from outside and from the target itself", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    const address = { ip: lab.address("a1"), port: 80 };
+    const listener = lab.inside("a1", () => openListener("tcp", address));
+    firewall.apply({
+      ...plainly,
+      forwards: [{ owner: "sandbox a1", transport: "tcp", ip: at.ip, port: at.port, to: address }],
+    });
+    for (const [from, seen] of [
+      ["outside", outsideAddress.ipv4],
+      ["a1", "10.201.1.1"],
+    ] as const) {
+      const client = lab.inside(from, () => {
+        const fd = tcpSocket();
+        connectSocket(fd, at);
+        return fd;
+      });
+      const accepted = lab.until(`a connection from ${from}`, () => {
+        const fd = acceptSocket(listener);
+        return fd === WOULD_BLOCK ? undefined : fd;
+      });
+      t.equal(peerAddress(accepted).ip, seen);
+      [client, accepted].forEach(closeDescriptor);
+    }
+    closeDescriptor(listener);
+  });
+  t.end();
+});
