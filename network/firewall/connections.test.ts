@@ -1,5 +1,7 @@
 // What becomes of connections: marks, flows that are remembered, TCP.
+import { networkInterfaces } from "node:os";
 import t from "tap";
+import { familyOf } from "../../common/address.js";
 import { openListener } from "../../linux/listener.js";
 import { Budget } from "../../linux/netlink/budget.js";
 import { forgetFlows } from "../../linux/netlink/conntrack.js";
@@ -59,6 +61,36 @@ t.test("what somebody else translates comes in, without the mark", { skip }, (t)
     t.equal(lab.ask("b1", at, target), undefined, "not from another network");
     lab.inside("host", () => nft(`add rule ip theirs f meta mark and ${PASS_MARK} == 0 drop`));
     t.equal(lab.ask("outside", at, target), undefined);
+  });
+  t.end();
+});
+
+t.test("loopback and link-local addresses are left to the proxy", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    lab.ip("host", "address add fe80::77/64 dev uplink nodad");
+    const uplink = lab.inside(
+      "outside",
+      () => networkInterfaces().eth0!.find(({ scopeid = 0 }) => scopeid > 0)!.scopeid!,
+    );
+    const device = lab.inside(
+      "host",
+      () => networkInterfaces().uplink!.find(({ scopeid = 0 }) => scopeid > 0)!.scopeid!,
+    );
+    const targets = (["ipv4", "ipv6"] as const).map((family) => lab.serve("a1", 80, family));
+    firewall.apply({ ...plainly, forwards: targets.map(to) });
+    for (const [from, ip, bound] of [
+      ["host", "127.0.0.1", "127.0.0.1"],
+      ["host", "127.7.7.7", "127.7.7.7"],
+      ["host", "::1", "::1"],
+      ["outside", `fe80::77%${uplink}`, `fe80::77%${device}`],
+    ] as const) {
+      const proxy = lab.serve("host", at.port, familyOf(ip), bound);
+      const token = lab.send(lab.client(from, { ip, port: at.port }));
+      t.match(
+        lab.until(`a datagram to ${ip}`, () => receiveFrom(proxy.fd)),
+        { text: token },
+      );
+    }
   });
   t.end();
 });

@@ -138,7 +138,9 @@ function interval(set: SetId, { first, last, comment, data }: Subnet): Entry {
 
 /** `pontoon network web`, on one line and not too long. */
 function commentOf(owner: string): string {
-  const text = Buffer.from(`pontoon ${printable(owner).replaceAll('"', "'")}`);
+  const words = `pontoon ${printable(owner).replaceAll('"', "'")}`;
+  if (words.length * 3 <= commentAtMost) return words;
+  const text = Buffer.from(words);
   // A letter cut in two at the end is left out.
   return text.length <= commentAtMost
     ? text.toString()

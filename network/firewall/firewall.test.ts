@@ -135,7 +135,8 @@ for (const way of bothWays)
 t.test("differences give the same tables as making them anew, whatever came before", { skip }, (t) => {
   const otherwise: FirewallWanted = {
     networks: [
-      { ...web, subnets: ["10.1.0.0/25", "fd00:1::/64"], internal: true },
+      { ...web, subnets: ["10.1.0.0/25", "fd00:1::/63"] },
+      { ...web, name: "more", bridge: "pontoon3", subnets: ["10.1.2.0/24", "10.1.3.0/24"], internal: true },
       { ...quiet, snat: { ipv4: "192.0.2.8" } },
     ],
     forwards: [
@@ -295,6 +296,9 @@ t.test("how long it takes", { skip }, (t) => {
     timed("apply of 10,000, no change", () => firewall.apply(all));
     timed("1,000 with two sources each", () =>
       firewall.changeForwards({ add: ports(30_000, 1000, { sources: ["10.0.0.0/8", "192.0.2.0/24"] }) }),
+    );
+    timed("the next 1,000 with two sources each", () =>
+      firewall.changeForwards({ add: ports(33_000, 1000, { sources: ["10.0.0.0/8", "192.0.2.0/24"] }) }),
     );
     timed("one more with two sources", () =>
       firewall.changeForwards({ add: ports(32_000, 1, { sources: ["10.0.0.0/8", "192.0.2.0/24"] }) }),

@@ -71,10 +71,10 @@ export class Lab {
     return this.#addresses.get(space)![family];
   }
 
-  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. */
-  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4"): LabServer {
+  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. @param ip undefined: the one others know */
+  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4", ip = this.address(space, family)): LabServer {
     return this.inside(space, () => {
-      const address = { ip: this.address(space, family), port };
+      const address = { ip, port };
       const fd = this.#keep(udpSocket(family));
       bindSocket(fd, address);
       return { fd, address };
