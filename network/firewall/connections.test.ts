@@ -1,16 +1,18 @@
 // What becomes of connections: marks, flows that are remembered, TCP.
+import { writeFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import t from "tap";
 import { familyOf } from "../../common/address.js";
 import { openListener } from "../../linux/listener.js";
 import { Budget } from "../../linux/netlink/budget.js";
-import { forgetFlows } from "../../linux/netlink/conntrack.js";
+import { forgetFlows, type FlowTarget } from "../../linux/netlink/conntrack.js";
 import { withNfnetlink } from "../../linux/netlink/nfnetlink.js";
 import {
   acceptSocket,
   closeDescriptor,
   connectSocket,
   peerAddress,
+  sendBytes,
   tcpSocket,
   WOULD_BLOCK,
 } from "../../linux/socket.js";
@@ -29,36 +31,47 @@ const to = ({ address }: LabServer): KernelForward => ({
   to: address,
 });
 
+function forget(target: FlowTarget): void {
+  withNfnetlink((nfnetlink) => {
+    forgetFlows(nfnetlink, target, new Budget("flows", { bytes: 1 << 20, objects: 1000, time: 10_000 }));
+  });
+}
+
 t.test("what is let pass has a mark, which a rule of somebody's who drops everything can accept", { skip }, (t) => {
   withLab((lab, firewall) => {
     const [outside, target, other] = [lab.serve("outside", 7000), lab.serve("a1", 80), lab.serve("d1", 80)];
-    firewall.apply({ ...plainly, forwards: [to(target)] });
+    firewall.apply({ ...plainly, forwards: [to(target)], bridgesFiltered: true });
     lab.inside("host", () =>
       nft("table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }"),
     );
     t.equal(lab.ask("a1", outside.address, outside), undefined);
     t.equal(lab.ask("outside", at, target), undefined);
+    t.equal(lab.ask("a2", target.address, target), undefined, "what is bridged, too");
     const mark = `0x${PASS_MARK.toString(16)}`;
     lab.inside("host", () => nft(`add rule ip filter FORWARD meta mark and ${mark} == ${mark} accept`));
     t.equal(lab.ask("a1", outside.address, outside), hostAddress.ipv4);
     t.equal(lab.ask("outside", at, target), outsideAddress.ipv4);
+    t.equal(lab.ask("a2", target.address, target), lab.address("a2"));
     t.equal(lab.ask("outside", other.address, other), undefined, "what is not pontoon's has no mark");
-  });
+  }, true);
   t.end();
 });
 
 t.test("what somebody else translates comes in, without the mark", { skip }, (t) => {
   withLab((lab, firewall) => {
-    const target = lab.serve("a1", 80);
+    const [target, inner] = [lab.serve("a1", 80), lab.serve("i1", 80)];
     firewall.apply(plainly);
     const table = (forward: string) =>
       nft(`table ip theirs {
-        chain p { type nat hook prerouting priority -100; udp dport 8001 dnat to ${target.address.ip}:80; };
+        chain p { type nat hook prerouting priority -100; udp dport 8001 dnat to ${target.address.ip}:80;
+          udp dport 8002 dnat to ${inner.address.ip}:80; };
         chain f { type filter hook forward priority 0; ${forward} };
       }`);
     lab.inside("host", () => table(""));
     t.equal(lab.ask("outside", at, target), outsideAddress.ipv4);
     t.equal(lab.ask("b1", at, target), undefined, "not from another network");
+    t.equal(lab.ask("d1", at, target), undefined, "not from one of Docker's");
+    t.equal(lab.ask("outside", { ...at, port: 8002 }, inner), undefined, "not into an internal one");
     lab.inside("host", () => nft(`add rule ip theirs f meta mark and ${PASS_MARK} == 0 drop`));
     t.equal(lab.ask("outside", at, target), undefined);
   });
@@ -111,12 +124,47 @@ t.test("a flow goes to the new target once the old one's are forgotten", { skip 
     firewall.changeForwards({ remove: [to(one)], add: [to(other)] });
     arrivesAt(one);
     const flows = { ip: one.address.ip, at: { transport: "udp", port: 80 }, mark: PUBLISHED_MARK } as const;
-    lab.inside("host", () =>
-      withNfnetlink((nfnetlink) => {
-        forgetFlows(nfnetlink, flows, new Budget("flows", { bytes: 1 << 20, objects: 1000, time: 10_000 }));
-      }),
-    );
+    lab.inside("host", () => {
+      forget(flows);
+    });
     arrivesAt(other);
+  });
+  t.end();
+});
+
+t.test("what belongs to no connection does not leave with an address of the network's", { skip }, (t) => {
+  withLab((lab, firewall) => {
+    firewall.apply(plainly);
+    const address = { ip: outsideAddress.ipv4, port: 80 };
+    const listener = lab.inside("outside", () => openListener("tcp", address));
+    // A packet in the middle of a connection that is not known begins none.
+    lab.inside("host", () => {
+      writeFileSync("/proc/sys/net/netfilter/nf_conntrack_tcp_loose", "0");
+    });
+    const client = lab.inside("a1", () => {
+      const fd = tcpSocket();
+      connectSocket(fd, address);
+      return fd;
+    });
+    const accepted = lab.until("a connection", () => {
+      const fd = acceptSocket(listener);
+      return fd === WOULD_BLOCK ? undefined : fd;
+    });
+    lab.inside("outside", () =>
+      nft(`table ip seen { counter untranslated { }; chain c { type filter hook prerouting priority -300;
+        ip saddr ${lab.address("a1")} counter name untranslated; }; }`),
+    );
+    lab.inside("host", () => {
+      forget({ ip: address.ip });
+    });
+    sendBytes(client, Buffer.from("x"));
+    const server = lab.serve("outside", 7000);
+    t.equal(lab.ask("a1", server.address, server), hostAddress.ipv4);
+    t.match(
+      lab.inside("outside", () => nft("list counters")),
+      /packets 0 /,
+    );
+    [client, accepted, listener].forEach(closeDescriptor);
   });
   t.end();
 });
