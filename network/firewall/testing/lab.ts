@@ -41,11 +41,16 @@ export class Lab {
   #tokens = 0;
 
   constructor(networks: readonly LabNetwork[], { bridgeNetfilter = false } = {}) {
-    this.#space("host");
-    this.#settings(bridgeNetfilter);
-    this.#uplink();
-    for (const network of networks) this.#network(network);
-    this.#settle();
+    try {
+      this.#space("host");
+      this.#settings(bridgeNetfilter);
+      this.#uplink();
+      for (const network of networks) this.#network(network);
+      this.#settle();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -66,17 +71,20 @@ export class Lab {
     return this.#addresses.get(space)![family];
   }
 
-  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. */
-  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4"): LabServer {
+  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. @param ip undefined: the one others know */
+  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4", ip = this.address(space, family)): LabServer {
     return this.inside(space, () => {
-      const address = { ip: this.address(space, family), port };
+      const address = { ip, port };
       const fd = this.#keep(udpSocket(family));
       bindSocket(fd, address);
       return { fd, address };
     });
   }
 
-  /** Sends a datagram, and has it answered. @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it */
+  /**
+   * Sends a datagram, and has it answered.
+   * @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it
+   */
   ask(space: string, to: SocketAddress, server: LabServer): string | undefined {
     const client = this.client(space, to);
     const token = this.send(client);
