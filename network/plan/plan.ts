@@ -51,7 +51,11 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
 }
 
 function planSandbox(sandbox: WantedSandbox, seen: SeenSandbox): Step[] {
-  if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
+  if (seen.kind === "there") {
+    const isUp = seen.links.find(({ name }) => name === "lo")?.isUp !== false;
+    return isUp ? [] : [{ kind: "raise-loopback", sandbox }];
+  }
+  if (seen.kind === "other" || sandbox.target === sandbox.path) return [];
   return [sandbox.target === undefined ? { kind: "make-namespace", sandbox } : { kind: "link-namespace", sandbox }];
 }
 

@@ -16,6 +16,7 @@ export interface InsideParts {
 export type Step =
   | { readonly kind: "make-namespace"; readonly sandbox: WantedSandbox }
   | { readonly kind: "link-namespace"; readonly sandbox: WantedSandbox }
+  | { readonly kind: "raise-loopback"; readonly sandbox: WantedSandbox }
   | { readonly kind: "remove-namespace"; readonly path: string }
   | { readonly kind: "make-bridge"; readonly network: WantedNetwork }
   /** Its alias, MTU, MAC, IPv6, and that it is up. */
