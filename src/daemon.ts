@@ -238,7 +238,8 @@ export class Daemon {
   /** Every port is served, and every container and sandbox answered; of those of a dockerd that is waited for nothing is known. */
   get #isReady(): boolean {
     const kind = this.#docker?.feed.state.kind ?? "following";
-    const namesAreReady = kind === "waiting" ? this.#dns.isSettled("pontoon") : kind === "following" && this.#dns.isReady;
+    const namesAreReady =
+      kind === "waiting" ? this.#dns.isSettled("pontoon") : kind === "following" && this.#dns.isReady;
     return this.#ports.isReady && namesAreReady;
   }
 

@@ -53,7 +53,10 @@ function sources(given: Partial<StatusSources> = {}, dns: Partial<StatusSources[
   for (const entry of [container("web"), container("db"), container("stopped", { running: false })])
     inventory.source("docker").putContainer(entry);
   const serve = (id: string, given?: Partial<SandboxRecord>) =>
-    [id, { kind: "serve", sandbox: sandbox(id, given), place: { kind: "process", pid: 1 }, hasDockerResolver: true }] as const;
+    [
+      id,
+      { kind: "serve", sandbox: sandbox(id, given), place: { kind: "process", pid: 1 }, hasDockerResolver: true },
+    ] as const;
   return {
     ready: true,
     version: "1.2.3",

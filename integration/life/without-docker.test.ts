@@ -6,14 +6,14 @@ t.test("on a host without Docker the daemon is ready at once, answers every comm
   const host = await BareHost.start(t);
   const before = (await host.exec(["nft", "list", "ruleset"])).stdout;
   const pontoon = await host.pontoon({ args: ["--log-level=info"], config: "dns:\n  ttl: 5\n" });
-  t.match(await pontoon.status(), {
+  const status = await pontoon.status();
+  t.match(status, {
     ready: true,
     docker: { host: "none", state: "none" },
     dns: { state: "running" },
     ports: { state: "running" },
-    networks: [],
-    containers: [],
   });
+  t.same([status["networks"], status["containers"]], [[], []]);
   for (const [args, said] of [
     [["status"], /^docker +without Docker$/m],
     [["dns", "records"], /^/],

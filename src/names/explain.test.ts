@@ -25,7 +25,10 @@ const ask = (name: string, decision: Decision | undefined, answer: Explanation |
 
 t.test("a container is asked for as the one whose network it uses", async (t) => {
   for (const name of ["web", "side"])
-    t.same(await ask(name, { kind: "serve", sandbox, place: { kind: "process", pid: 1 }, hasDockerResolver: true }), [["sandbox"], explanation]);
+    t.same(await ask(name, { kind: "serve", sandbox, place: { kind: "process", pid: 1 }, hasDockerResolver: true }), [
+      ["sandbox"],
+      explanation,
+    ]);
 });
 
 t.test("who cannot be asked for is told why", async (t) => {
@@ -37,7 +40,9 @@ t.test("who cannot be asked for is told why", async (t) => {
 t.test("a sandbox that the server does not know is not served yet", async (t) => {
   const inventory = new Inventory();
   inventory.source("docker").putContainer(container("web", {}));
-  const decisions = new Map<string, Decision>([["web", { kind: "serve", sandbox, place: { kind: "process", pid: 1 }, hasDockerResolver: true }]]);
+  const decisions = new Map<string, Decision>([
+    ["web", { kind: "serve", sandbox, place: { kind: "process", pid: 1 }, hasDockerResolver: true }],
+  ]);
   await t.rejects(explain(inventory, { decisions, explain: () => Promise.resolve(undefined) }, "web", query), {
     code: "NOT_SERVED",
     message: /does not serve web yet/,

@@ -134,7 +134,7 @@ t.test("a source is told of when it is complete, whatever there is of others", (
   mirror.put("a", endpoint("a"));
   mirror.put("own", owns("own"));
   mirror.connect((message) => sent.push(message));
-  t.match(take(), [{ kind: "gap" }]);
+  t.same(take(), [{ kind: "gap", gap: { everywhere: true, networks: [] } }]);
   mirror.tell("pontoon", () => sent.push({ kind: "alive" }));
   t.same(take(), [owns("own"), { kind: "alive" }]);
   mirror.put("b", endpoint("b"));

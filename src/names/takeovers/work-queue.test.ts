@@ -20,7 +20,9 @@ function made() {
     for (let count = 0; count < 10; count++) await new Promise((resolve) => setImmediate(resolve));
   };
   const want = (...sandboxes: string[]) =>
-    sandboxes.forEach((container, index) => queue.want(container, { place: { kind: "process", pid: index }, container, hasDockerResolver: true }));
+    sandboxes.forEach((container, index) =>
+      queue.want(container, { place: { kind: "process", pid: index }, container, hasDockerResolver: true }),
+    );
   return { queue, begun, held, ends, openings, turns, want };
 }
 
