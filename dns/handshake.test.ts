@@ -44,7 +44,7 @@ t.test(
         text: `{"kind":"hello","protocol":${PROTOCOL},"version":"1.2.3","pid":${process.pid},"sandboxes":1}`,
         descriptors: 0,
       },
-      { text: `{"kind":"held","sandbox":"c0ffee","port":${port},"source":"docker"}`, descriptors: 3 },
+      { text: `{"kind":"held","sandbox":"c0ffee","port":${port}}`, descriptors: 3 },
       { text: '{"kind":"held-all"}', descriptors: 0 },
     ];
     sendPacket(daemon, Buffer.from('{"kind":"hello","protocol":4711,"version":"0"}'));

@@ -170,9 +170,9 @@ t.test("each source is complete by itself, and says so", (t) => {
   t.notOk(inventory.isComplete());
   inventory.source("docker").complete();
   t.ok(inventory.isComplete());
-  stop();
   inventory.source("docker").complete();
-  t.same(said, ["pontoon", "docker"]);
+  t.same(said, ["pontoon", "docker"], "once");
+  stop();
   t.end();
 });
 
