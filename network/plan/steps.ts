@@ -29,6 +29,8 @@ export type Step =
       readonly kind: "set-inside";
       readonly endpoint: WantedEndpoint;
       readonly sandbox: WantedSandbox;
+      /** Its index, for one that is there already and may have another name; undefined for one that is just made. */
+      readonly end: number | undefined;
       readonly remove: InsideParts;
       readonly add: InsideParts;
     }
