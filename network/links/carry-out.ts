@@ -36,6 +36,8 @@ export class Links {
         return this.#makeNamespace(step.sandbox);
       case "link-namespace":
         return linkNamespace(step.sandbox.path, step.sandbox.target!);
+      case "raise-loopback":
+        return inNamespaceOf(step.sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
       case "remove-namespace":
         return removeNamedNamespace(step.path);
       case "make-bridge":
@@ -124,10 +126,16 @@ function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): vo
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
       for (const link of ["lo", ifname]) setIPv6(link, true);
     const { index } = end;
+    // The way out of another endpoint may have come in the place of this one's default route.
+    const kept = rtnetlink
+      .requestEach([
+        ...remove.rules.map(deleteRule),
+        ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
+        ...remove.addresses.map((address) => deleteAddress(index, address)),
+      ])
+      .find(({ error }) => !["ESRCH", "ENOENT", "EADDRNOTAVAIL"].includes(error.code));
+    if (kept) throw kept.error;
     rtnetlink.request(
-      ...remove.rules.map(deleteRule),
-      ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
-      ...remove.addresses.map((address) => deleteAddress(index, address)),
       changeLink(index, { isUp: true, mtu, mac }),
       ...add.addresses.map((address) => addAddress(index, address)),
       ...add.routes.map((route) => addRoute({ ...route, link: index })),
