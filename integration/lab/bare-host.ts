@@ -1,6 +1,7 @@
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
 import type { TestOwner } from "./docker-host.js";
 import { Namespaces } from "./namespaces.js";
+import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
 
 /** A host without Docker for one test, in namespaces of its own as a {@link DockerHost} is. It ends with the test. */
@@ -38,6 +39,11 @@ export class BareHost {
   /** Sends a signal to processes of the host, named by their numbers inside. */
   signal(signal: NodeJS.Signals, ...pids: number[]): Promise<void> {
     return this.namespaces.signal(signal, ...pids);
+  }
+
+  /** Creates a network namespace beyond the host's default route, for servers and clients. */
+  outside(options?: OutsideOptions): Promise<Outside> {
+    return Outside.create(this.namespaces, options);
   }
 
   /** Starts the daemon under test in the host, with `--docker none` unless its configuration says so, and waits until it is ready. */

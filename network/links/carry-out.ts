@@ -15,7 +15,7 @@ import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
 import { NetworkError } from "../errors.js";
-import type { RetiredEnd, Step } from "../plan/steps.js";
+import type { InsideParts, RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
 
@@ -35,8 +35,7 @@ export class Links {
       case "make-namespace":
         return this.#makeNamespace(step.sandbox);
       case "link-namespace":
-        linkNamespace(step.sandbox.path, step.sandbox.target!);
-        return raiseLoopback(step.sandbox);
+        return linkNamespace(step.sandbox.path, step.sandbox.target!);
       case "raise-loopback":
         return raiseLoopback(step.sandbox);
       case "remove-namespace":
@@ -129,14 +128,10 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
     const index = known ?? requireEnd(rtnetlink, sandbox, ifname).index;
-    if (known !== undefined)
-      rtnetlink.request(
-        ...remove.rules.map(deleteRule),
-        ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
-        ...remove.addresses.map((address) => deleteAddress(index, address)),
-        ...renaming(rtnetlink, index, ifname),
-        changeLink(index, { mtu, mac }),
-      );
+    if (known !== undefined) {
+      removeInside(rtnetlink, index, remove);
+      rtnetlink.request(...renaming(rtnetlink, index, ifname), changeLink(index, { mtu, mac }));
+    }
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
       for (const link of ["lo", ifname]) setIPv6(link, true);
     rtnetlink.request(
@@ -154,6 +149,18 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
 function renaming(rtnetlink: Rtnetlink, index: number, name: string): RtRequest[] {
   if (linkNamed(rtnetlink, name)?.index === index) return [];
   return [changeLink(index, { isUp: false }), changeLink(index, { name })];
+}
+
+/** The way out of another endpoint may have come in the place of this one's default route. */
+function removeInside(rtnetlink: Rtnetlink, index: number, { addresses, routes, rules }: InsideParts): void {
+  const failure = rtnetlink
+    .requestEach([
+      ...rules.map(deleteRule),
+      ...routes.map((route) => deleteRoute({ ...route, link: index })),
+      ...addresses.map((address) => deleteAddress(index, address)),
+    ])
+    .find(({ error }) => !["ESRCH", "ENOENT", "EADDRNOTAVAIL"].includes(error.code));
+  if (failure) throw failure.error;
 }
 
 function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {

@@ -28,7 +28,7 @@ import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js"
 import { RuleWatch } from "./rule-watch.js";
 import { SandboxWatch } from "./sandbox-watch.js";
 import { Registry } from "./registry.js";
-import { removeSandboxFiles, writeSandboxFiles } from "./sandbox-files.js";
+import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
 import { namespacePathOf, wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
@@ -262,7 +262,7 @@ export class NetworksController {
         await this.#removeSandbox(sandbox);
         throw error;
       }
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, this.registry.sandbox(sandbox.id));
     });
@@ -293,14 +293,20 @@ export class NetworksController {
     this.registry.commit({ removed });
     for (const endpoint of endpoints) this.#addresses.release(endpoint.network, endpoint);
     removeSandboxFiles(sandbox);
+    writeLinkedFiles(this.registry, sandbox);
     this.#tell();
+  }
+
+  #writeFiles(sandbox: SandboxRecord): void {
+    writeSandboxFiles(this.registry, sandbox);
+    writeLinkedFiles(this.registry, sandbox);
   }
 
   connect(request: ConnectRequest): Promise<SandboxAnswer> {
     return this.#command(async () => {
       const sandbox = this.registry.sandbox(request.sandbox);
       await this.#connect(await this.#networkToJoin(request.network), sandbox, request);
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });
@@ -347,7 +353,7 @@ export class NetworksController {
       this.registry.commit({ removed });
       await this.#change({ removed, endpoints: this.#wantedEndpointsOf(sandbox.id) });
       this.#addresses.release(network.id, endpoint);
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });

@@ -102,6 +102,8 @@ export class Model {
         return void this.makeSpace(step.sandbox.path);
       case "link-namespace":
         return void this.spaces.set(step.sandbox.path, this.space(step.sandbox.target!));
+      case "raise-loopback":
+        return void Object.assign(this.space(step.sandbox.path).links.get("lo") ?? {}, { isUp: true });
       case "remove-namespace":
         return this.#removeSpace(step.path);
       case "make-bridge":
