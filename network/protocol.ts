@@ -1,3 +1,4 @@
+import type { ForwardChanges } from "./firewall/firewall.js";
 import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
 
@@ -24,6 +25,8 @@ export type Request =
   | { readonly kind: "repair" }
   /** Namespaces of these sandboxes may have come, gone, or be others: what is there is connected, nothing is made. */
   | { readonly kind: "look"; readonly sandboxes: readonly string[] }
+  /** Ports that the kernel forwards. */
+  | { readonly kind: "forwards"; readonly changes: ForwardChanges }
   /** Somebody has changed rules of the host: ours are looked at, and put back. */
   | { readonly kind: "mend-firewall" };
 

@@ -1,5 +1,6 @@
 import { describeError, errorCode } from "../common/errors.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
+import type { ForwardChanges } from "./firewall/firewall.js";
 import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
@@ -43,9 +44,16 @@ export class Work {
         return this.#repair();
       case "look":
         return this.#look(request.sandboxes);
+      case "forwards":
+        return { ...this.#changeForwards(request.changes), inodes: new Map(), steps: 0 };
       case "mend-firewall":
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
     }
+  }
+
+  #changeForwards(changes: ForwardChanges): Pick<Outcome, "failures" | "notes"> {
+    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()], this.#others);
+    return { failures: failure ? [failure] : [], notes };
   }
 
   #applyFirewall(): Pick<Outcome, "failures" | "notes"> {

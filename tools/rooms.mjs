@@ -231,7 +231,7 @@ export const rooms = {
   "src/ports": {
     files: ["src/ports/**"],
     holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
-    imports: [...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
+    imports: ["network/firewall", ...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
   },
   "src/networks": {
     files: ["src/networks/**"],

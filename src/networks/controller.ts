@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import type { KernelForward } from "../../network/firewall/wanted.js";
+import { differenceOfForwards } from "./forwards.js";
 import type { Change, Outcome, Request } from "../../network/protocol.js";
 import type { Source } from "../inventory/source.js";
 import type { Poller } from "../../linux/poller.js";
@@ -53,6 +55,7 @@ export class NetworksController {
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
+  #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Why nothing can be done. */
   #problem: Error | undefined = new PontoonError(
     "NETWORKS_OFF",
@@ -376,6 +379,21 @@ export class NetworksController {
     if (this.registry.sandboxes.size > 0) this.#sandboxWatch.start();
     if ([...this.registry.networks.values()].some(({ firewall }) => firewall)) this.#rules.start();
     else void this.#rules.stop();
+  }
+
+  /** Has the kernel forward these, and no others. @param forwards by any key that stays the same */
+  setForwards(forwards: ReadonlyMap<string, KernelForward>): Promise<void> {
+    return this.#queue.run(async () => {
+      if (this.#isStopped || this.#problem) return;
+      const changes = differenceOfForwards(this.#forwards, forwards);
+      if (changes.add.length + changes.remove.length === 0) return;
+      this.#forwards = forwards;
+      try {
+        this.#note(await this.#request({ kind: "forwards", changes }));
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "published ports are served by pontoon-proxy alone");
+      }
+    });
   }
 
   /** Somebody has changed rules of the host. */
