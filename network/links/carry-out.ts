@@ -12,6 +12,7 @@ import {
   type Link,
 } from "../../linux/netlink/rtnetlink/links.js";
 import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
+import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
 import { NetworkError } from "../errors.js";
@@ -121,14 +122,17 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
     const index = known ?? requireEnd(rtnetlink, sandbox, ifname).index;
-    if (known !== undefined)
-      rtnetlink.request(
-        ...remove.rules.map(deleteRule),
-        ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
-        ...remove.addresses.map((address) => deleteAddress(index, address)),
-        ...renaming(rtnetlink, index, ifname),
-        changeLink(index, { mtu, mac }),
+    if (known !== undefined) {
+      requireDone(
+        rtnetlink.requestEach([
+          ...remove.rules.map(deleteRule),
+          ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
+          ...remove.addresses.map((address) => deleteAddress(index, address)),
+        ]),
+        goneAlready, // a default route goes as soon as another endpoint gets it
       );
+      rtnetlink.request(...renaming(rtnetlink, index, ifname), changeLink(index, { mtu, mac }));
+    }
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
       for (const link of ["lo", ifname]) setIPv6(link, true);
     rtnetlink.request(
@@ -137,8 +141,7 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
       ...add.routes.map((route) => addRoute({ ...route, link: index })),
     );
     // One that all ways out share may have been added with another endpoint.
-    const failure = rtnetlink.requestEach(add.rules.map(addRule)).find(({ error }) => error.code !== "EEXIST");
-    if (failure) throw failure.error;
+    requireDone(rtnetlink.requestEach(add.rules.map(addRule)), ["EEXIST"]);
   });
 }
 
@@ -157,15 +160,24 @@ function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: strin
 /** Out of the way of one that comes in its place: without name, addresses and routes. */
 function retireInside({ path, inode, index, rules }: RetiredEnd): void {
   inNamespaceOf({ path, inode }, (rtnetlink) => {
-    const failures = rtnetlink.requestEach([
-      changeLink(index, { isUp: false }),
-      changeLink(index, { name: retiredName(index) }),
-      ...rules.map(deleteRule),
-    ]);
-    // Somebody may have been faster.
-    const failure = failures.find(({ error }) => error.code !== "ENODEV" && error.code !== "ENOENT");
-    if (failure) throw failure.error;
+    requireDone(
+      rtnetlink.requestEach([
+        changeLink(index, { isUp: false }),
+        changeLink(index, { name: retiredName(index) }),
+        ...rules.map(deleteRule),
+      ]),
+      goneAlready,
+    );
   });
+}
+
+/** How the kernel says that a link, a rule, a route or an address is not there. */
+const goneAlready = ["ENODEV", "ENOENT", "ESRCH", "EADDRNOTAVAIL"] as const;
+
+/** Throws the first failure that is not one of these. */
+function requireDone(failures: readonly { readonly error: NetlinkError }[], except: readonly string[]): void {
+  const failure = failures.find(({ error }) => !except.includes(error.code));
+  if (failure) throw failure.error;
 }
 
 function requireInode(namespace: number, path: string, inode: number | undefined): void {
