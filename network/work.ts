@@ -87,7 +87,7 @@ export class Work {
     for (const sandbox of scope.removed.sandboxes) lookInto(sandbox);
     for (const [, sandbox] of scope.removed.endpoints) lookInto(sandbox);
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
-    const ground = planGround(scope, seen);
+    const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
     const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
     if (failure) failures.push(failure);

@@ -11,7 +11,7 @@ import {
   newVeth,
   type Link,
 } from "../../linux/netlink/rtnetlink/links.js";
-import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
+import { addRule, deleteRule, type RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
 import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
@@ -39,6 +39,8 @@ export class Links {
         return linkNamespace(step.sandbox.path, step.sandbox.target!);
       case "remove-namespace":
         return removeNamedNamespace(step.path);
+      case "remove-rules":
+        return removeRules(step.sandbox, step.rules);
       case "make-bridge":
         return this.host.request(newBridge({ name: step.network.bridge, mac: step.network.mac }));
       case "set-bridge":
@@ -169,6 +171,10 @@ function retireInside({ path, inode, index, rules }: RetiredEnd): void {
       goneAlready,
     );
   });
+}
+
+function removeRules(sandbox: WantedSandbox, rules: readonly RoutingRule[]): void {
+  inNamespaceOf(sandbox, (rtnetlink) => requireDone(rtnetlink.requestEach(rules.map(deleteRule)), goneAlready));
 }
 
 /** How the kernel says that a link, a rule, a route or an address is not there. */

@@ -17,6 +17,8 @@ export type Step =
   | { readonly kind: "make-namespace"; readonly sandbox: WantedSandbox }
   | { readonly kind: "link-namespace"; readonly sandbox: WantedSandbox }
   | { readonly kind: "remove-namespace"; readonly path: string }
+  /** Of endpoints that were taken away by halves. */
+  | { readonly kind: "remove-rules"; readonly sandbox: WantedSandbox; readonly rules: readonly RoutingRule[] }
   | { readonly kind: "make-bridge"; readonly network: WantedNetwork }
   /** Its alias, MTU, MAC, IPv6, and that it is up. */
   | { readonly kind: "set-bridge"; readonly network: WantedNetwork }

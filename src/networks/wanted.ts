@@ -2,7 +2,7 @@ import { familyOf } from "../../common/address.js";
 import { Subnet } from "../../network/addresses/subnet.js";
 import { macOf } from "../../network/addresses/mac.js";
 import { QUIET_GROUP } from "../../network/firewall/wanted.js";
-import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "../../network/wanted.js";
+import { firstTable, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../../network/wanted.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 
 // What records mean for the kernel.
@@ -37,9 +37,7 @@ export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): Wa
 
 function firewallOf(network: NetworkRecord): WantedNetwork["firewall"] {
   const { subnets, internal, icc, masquerade, snatAddresses } = network;
-  const [ipv4, ipv6] = (["ipv4", "ipv6"] as const).map((family) =>
-    snatAddresses.find((ip) => familyOf(ip) === family),
-  );
+  const [ipv4, ipv6] = (["ipv4", "ipv6"] as const).map((family) => snatAddresses.find((ip) => familyOf(ip) === family));
   return {
     subnets: subnets.map(({ subnet }) => subnet),
     internal,
@@ -48,9 +46,6 @@ function firewallOf(network: NetworkRecord): WantedNetwork["firewall"] {
     snat: { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) },
   };
 }
-
-/** Routing tables of a sandbox's ways out are numbered from here on. */
-const firstTable = 1000;
 
 /** All endpoints of one sandbox: which is its way out depends on the others. */
 export function wantedEndpoints(
