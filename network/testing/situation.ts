@@ -26,7 +26,7 @@ export const everything = {
   endpoints: [aOnFirst, aOnSecond, bOnSecond],
 } as const satisfies Change;
 
-type Told = Record<string, unknown>;
+type Told = ReturnType<HostLab["ip"]>[number];
 
 /** All that a host has, without what differs from one making to the next. */
 export function stateOf(lab: HostLab): Record<string, unknown> {
@@ -69,6 +69,6 @@ function withLinks(links: Told[], { isHost }: { isHost: boolean }): string[] {
 
 function inWords(parts: Told): string {
   return Object.entries(parts)
-    .flatMap(([name, value]) => (value === undefined || value === "" ? [] : [`${name}=${String(value)}`]))
+    .flatMap(([name, value]) => (value === undefined || value === "" ? [] : [`${name}=${String(value as string)}`]))
     .join(" ");
 }

@@ -104,6 +104,11 @@ export class Model {
         return void this.spaces.set(step.sandbox.path, this.space(step.sandbox.target!));
       case "remove-namespace":
         return this.#removeSpace(step.path);
+      case "remove-rules": {
+        const space = this.space(step.sandbox.path);
+        space.rules = space.rules.filter((rule) => !step.rules.some((other) => isSameRule(other, rule)));
+        return;
+      }
       case "make-bridge":
         return void this.host.add({ name: step.network.bridge, kind: "bridge", mac: step.network.mac });
       case "set-bridge": {
