@@ -66,6 +66,9 @@ export interface Wanted {
   readonly endpoints: ReadonlyMap<string, WantedEndpoint>;
 }
 
+/** Routing tables of endpoints are numbered from here on. */
+export const firstTable = 1000;
+
 /** How links tell whose they are (`ifalias`). */
 export const aliasOf = {
   network: ({ id }: Pick<WantedNetwork, "id">): string => `pontoon network ${id}`,

@@ -132,7 +132,7 @@ export class Work {
     for (const sandbox of scope.removed.sandboxes) lookInto(sandbox);
     for (const [, sandbox] of scope.removed.endpoints) lookInto(sandbox);
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
-    const ground = planGround(scope, seen);
+    const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
     const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0;
     const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };

@@ -11,11 +11,12 @@ import {
   newVeth,
   type Link,
 } from "../../linux/netlink/rtnetlink/links.js";
-import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
+import { addRule, deleteRule, type RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
+import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
 import { PontoonError } from "../../common/errors.js";
-import type { InsideParts, RetiredEnd, Step } from "../plan/steps.js";
+import type { RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
 
@@ -40,6 +41,8 @@ export class Links {
         return raiseLoopback(step.sandbox);
       case "remove-namespace":
         return removeNamedNamespace(step.path);
+      case "remove-rules":
+        return removeRules(step.sandbox, step.rules);
       case "make-bridge":
         return this.host.request(newBridge({ name: step.network.bridge, mac: step.network.mac }));
       case "set-bridge":
@@ -129,7 +132,14 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
     const { ifname, mtu, mac } = endpoint;
     const index = known ?? requireEnd(rtnetlink, sandbox, ifname).index;
     if (known !== undefined) {
-      removeInside(rtnetlink, index, remove);
+      requireDone(
+        rtnetlink.requestEach([
+          ...remove.rules.map(deleteRule),
+          ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
+          ...remove.addresses.map((address) => deleteAddress(index, address)),
+        ]),
+        goneAlready, // a default route goes as soon as another endpoint gets it
+      );
       rtnetlink.request(...renaming(rtnetlink, index, ifname), changeLink(index, { mtu, mac }));
     }
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
@@ -140,8 +150,7 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
       ...add.routes.map((route) => addRoute({ ...route, link: index })),
     );
     // One that all ways out share may have been added with another endpoint.
-    const failure = rtnetlink.requestEach(add.rules.map(addRule)).find(({ error }) => error.code !== "EEXIST");
-    if (failure) throw failure.error;
+    requireDone(rtnetlink.requestEach(add.rules.map(addRule)), ["EEXIST"]);
   });
 }
 
@@ -149,18 +158,6 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
 function renaming(rtnetlink: Rtnetlink, index: number, name: string): RtRequest[] {
   if (linkNamed(rtnetlink, name)?.index === index) return [];
   return [changeLink(index, { isUp: false }), changeLink(index, { name })];
-}
-
-/** The way out of another endpoint may have come in the place of this one's default route. */
-function removeInside(rtnetlink: Rtnetlink, index: number, { addresses, routes, rules }: InsideParts): void {
-  const failure = rtnetlink
-    .requestEach([
-      ...rules.map(deleteRule),
-      ...routes.map((route) => deleteRoute({ ...route, link: index })),
-      ...addresses.map((address) => deleteAddress(index, address)),
-    ])
-    .find(({ error }) => !["ESRCH", "ENOENT", "EADDRNOTAVAIL"].includes(error.code));
-  if (failure) throw failure.error;
 }
 
 function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {
@@ -172,15 +169,28 @@ function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: strin
 /** Out of the way of one that comes in its place: without name, addresses and routes. */
 function retireInside({ path, inode, index, rules }: RetiredEnd): void {
   inNamespaceOf({ path, inode }, (rtnetlink) => {
-    const failures = rtnetlink.requestEach([
-      changeLink(index, { isUp: false }),
-      changeLink(index, { name: retiredName(index) }),
-      ...rules.map(deleteRule),
-    ]);
-    // Somebody may have been faster.
-    const failure = failures.find(({ error }) => error.code !== "ENODEV" && error.code !== "ENOENT");
-    if (failure) throw failure.error;
+    requireDone(
+      rtnetlink.requestEach([
+        changeLink(index, { isUp: false }),
+        changeLink(index, { name: retiredName(index) }),
+        ...rules.map(deleteRule),
+      ]),
+      goneAlready,
+    );
   });
+}
+
+function removeRules(sandbox: WantedSandbox, rules: readonly RoutingRule[]): void {
+  inNamespaceOf(sandbox, (rtnetlink) => requireDone(rtnetlink.requestEach(rules.map(deleteRule)), goneAlready));
+}
+
+/** How the kernel says that a link, a rule, a route or an address is not there. */
+const goneAlready = ["ENODEV", "ENOENT", "ESRCH", "EADDRNOTAVAIL"] as const;
+
+/** Throws the first failure that is not one of these. */
+function requireDone(failures: readonly { readonly error: NetlinkError }[], except: readonly string[]): void {
+  const failure = failures.find(({ error }) => !except.includes(error.code));
+  if (failure) throw failure.error;
 }
 
 function requireInode(namespace: number, path: string, inode: number | undefined): void {

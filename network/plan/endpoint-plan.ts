@@ -3,7 +3,7 @@ import { mainTable } from "../../linux/netlink/rtnetlink/addresses.js";
 import type { Link } from "../../linux/netlink/rtnetlink/links.js";
 import type { RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
 import type { SeenHost, SeenSandbox } from "../seen.js";
-import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
+import { aliasOf, firstTable, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { missing } from "./network-plan.js";
 import { isSameAddress, isSameRoute, isSameRule } from "./same.js";
 import type { LinkRoute, Step } from "./steps.js";
@@ -127,4 +127,19 @@ export function planEndpointRemoval(
           : undefined,
     },
   ];
+}
+
+/** Takes away what endpoints of a sandbox have left that a crash kept from being removed as a whole. @param endpoints of the sandbox */
+export function planLeftRules(
+  sandbox: WantedSandbox,
+  endpoints: readonly WantedEndpoint[],
+  inside: SeenSandbox,
+): Step[] {
+  if (inside.kind !== "there") return [];
+  const isOurs = ({ priority, source, table }: RoutingRule) =>
+    priority === rulePriority && source !== undefined && table >= firstTable;
+  const isWanted = ({ source }: RoutingRule) =>
+    endpoints.some(({ addresses }) => addresses.some(({ ip }) => ip === source));
+  const rules = inside.rules.filter((rule) => isOurs(rule) && !isWanted(rule));
+  return rules.length > 0 ? [{ kind: "remove-rules", sandbox, rules }] : [];
 }

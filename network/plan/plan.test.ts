@@ -21,7 +21,7 @@ function bringAbout(wanted: Wanted, model: Model, removed: Scope["removed"] = no
   const all = [...scope.sandboxes, ...removed.sandboxes, ...removed.endpoints.map(([, of]) => of)];
   const strays = removed !== nothing ? [] : leftovers(model.seen(all).host, wanted.networks, wanted.endpoints);
   carryOut(model, strays);
-  const ground = planGround(scope, model.seen(all));
+  const ground = planGround(scope, wanted, model.seen(all));
   carryOut(model, ground);
   const endpoints = planEndpoints(scope, wanted, model.seen(all));
   carryOut(model, endpoints);
@@ -224,6 +224,18 @@ t.test("a single thing that is amiss takes exactly the steps that mend it", (t) 
         inside.rules.push({ family: "ipv4", source: "10.1.0.2", table: 1001, priority: 10_000, skipsDefault: false }),
       [`${setInside} -from 10.1.0.2 to 1001`],
     ],
+    [
+      "there is a rule left of an endpoint that is gone",
+      ({ inside }) =>
+        inside.rules.push({ family: "ipv4", source: "10.2.0.2", table: 1002, priority: 10_000, skipsDefault: false }),
+      ["a: remove-rules"],
+    ],
+    [
+      "there is a rule of somebody else, for an address",
+      ({ inside }) =>
+        inside.rules.push({ family: "ipv4", source: "10.2.0.2", table: 100, priority: 10_000, skipsDefault: false }),
+      [],
+    ],
     ["there is a rule of somebody else", ({ inside }) => inside.rules.push(foreign), []],
     [
       "the namespace is gone",
@@ -372,7 +384,7 @@ t.test("a bridge with our name is removed only if it is ours, or was cut off on 
     model.host.add({ name: "br1", kind, alias });
     const removed = { ...nothing, networks: [first] };
     const scope: Scope = { ...nothing, removed };
-    const planned = planGround(scope, model.seen([])).flatMap(({ object, steps }) =>
+    const planned = planGround(scope, wantedOf([], [], []), model.seen([])).flatMap(({ object, steps }) =>
       steps.map((step) => `${object.id}: ${inWords(step)}`),
     );
     t.same(planned, steps, `${kind} ${alias}`);

@@ -1,6 +1,6 @@
 import type { Seen, SeenSandbox } from "../seen.js";
 import type { Wanted, WantedEndpoint, WantedNetwork, WantedSandbox } from "../wanted.js";
-import { planEndpoint, planEndpointRemoval } from "./endpoint-plan.js";
+import { planEndpoint, planEndpointRemoval, planLeftRules } from "./endpoint-plan.js";
 import { planNetwork, planNetworkRemoval } from "./network-plan.js";
 import type { ObjectSteps, Step } from "./steps.js";
 
@@ -20,8 +20,9 @@ export interface Scope {
 const gone: SeenSandbox = { kind: "gone" };
 
 /** What has to be there before endpoints can be looked at: namespaces and bridges. Removals of endpoints come first. */
-export function planGround(scope: Scope, seen: Seen): ObjectSteps[] {
+export function planGround(scope: Scope, wanted: Wanted, seen: Seen): ObjectSteps[] {
   const insideOf = (id: string) => seen.sandboxes.get(id) ?? gone;
+  const known = [...wanted.endpoints.values(), ...scope.removed.endpoints.map(([endpoint]) => endpoint)];
   return withSteps([
     ...scope.removed.endpoints.map(([endpoint, sandbox]) =>
       of("endpoint", endpoint.id, planEndpointRemoval(endpoint, sandbox, seen.host, insideOf(sandbox.id))),
@@ -31,7 +32,7 @@ export function planGround(scope: Scope, seen: Seen): ObjectSteps[] {
     ),
     ...scope.removed.networks.map((network) => of("network", network.id, planNetworkRemoval(network, seen.host))),
     ...scope.networks.map((network) => of("network", network.id, planNetwork(network, seen.host))),
-    ...scope.sandboxes.map((sandbox) => of("sandbox", sandbox.id, planSandbox(sandbox, insideOf(sandbox.id)))),
+    ...scope.sandboxes.map((sandbox) => of("sandbox", sandbox.id, planSandbox(sandbox, known, insideOf(sandbox.id)))),
   ]);
 }
 
@@ -50,9 +51,13 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
   );
 }
 
-function planSandbox(sandbox: WantedSandbox, seen: SeenSandbox): Step[] {
+function planSandbox(sandbox: WantedSandbox, all: readonly WantedEndpoint[], seen: SeenSandbox): Step[] {
   const raise: Step = { kind: "raise-loopback", sandbox };
-  if (seen.kind === "there") return seen.links.some(({ name, isUp }) => name === "lo" && !isUp) ? [raise] : [];
+  if (seen.kind === "there") {
+    const isDown = seen.links.some(({ name, isUp }) => name === "lo" && !isUp);
+    const own = all.filter((endpoint) => endpoint.sandbox === sandbox.id);
+    return [...(isDown ? [raise] : []), ...planLeftRules(sandbox, own, seen)];
+  }
   if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
   return sandbox.target === undefined
     ? [{ kind: "make-namespace", sandbox }]

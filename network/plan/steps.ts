@@ -19,6 +19,8 @@ export type Step =
   /** Of a namespace that was made without pontoon: nobody could be answered at 127.0.0.11 in it. */
   | { readonly kind: "raise-loopback"; readonly sandbox: WantedSandbox }
   | { readonly kind: "remove-namespace"; readonly path: string }
+  /** Of endpoints that were taken away by halves. */
+  | { readonly kind: "remove-rules"; readonly sandbox: WantedSandbox; readonly rules: readonly RoutingRule[] }
   | { readonly kind: "make-bridge"; readonly network: WantedNetwork }
   /** Its alias, MTU, MAC, IPv6, and that it is up. */
   | { readonly kind: "set-bridge"; readonly network: WantedNetwork }

@@ -13,6 +13,8 @@ const name = z
 const nameOrId = z.string().min(1).max(64);
 const labels = z.record(z.string().min(1).max(4096), z.string().max(65_536));
 const texts = z.array(z.string().min(1).max(1024)).max(1000);
+/** Of a line of resolv.conf. */
+const words = z.array(z.string().regex(/^[!-~]{1,255}$/, "one word without spaces")).max(1000);
 
 /** `POST /v1/networks`. */
 export const createNetworkRequest = z.strictObject({
@@ -79,8 +81,8 @@ export const createSandboxRequest = z.strictObject({
   /** `80`, `53/udp`, `8000-8010/tcp`. */
   exposed: texts.default([]),
   dns: texts.default([]),
-  dnsSearch: texts.default([]),
-  dnsOptions: texts.default([]),
+  dnsSearch: words.default([]),
+  dnsOptions: words.default([]),
   /** `NAME:ADDRESS`. */
   extraHosts: texts.default([]),
   labels: labels.default({}),

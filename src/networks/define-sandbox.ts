@@ -34,7 +34,8 @@ export function defineSandbox(
     throw new PontoonError(
       "NAME_TAKEN",
       path,
-      `there is a network namespace ${name} already; adopt it with \`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
+      `there is a network namespace ${name} already (${path}); adopt it with ` +
+        `\`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
     );
   return {
     id,
@@ -43,7 +44,7 @@ export function defineSandbox(
     namespace: adopt === undefined ? { kind: "own" } : { kind: "adopted", target: adopt },
     inode: 0,
     hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
-    exposed: request.exposed.flatMap(exposedPorts),
+    exposed: exposedOf(request.exposed),
     dns: {
       servers: request.dns.map((ip) => requireAddress(ip, "--dns")),
       search: request.dnsSearch,
@@ -54,18 +55,26 @@ export function defineSandbox(
   };
 }
 
-function exposedPorts(text: string): SandboxRecord["exposed"] {
+function exposedOf(texts: readonly string[]): SandboxRecord["exposed"] {
+  const exposed: [number, "tcp" | "udp" | "sctp"][] = [];
+  for (const text of texts) {
+    const [from, to, transport] = portsOf(text);
+    if (exposed.length + to - from >= exposedAtMost)
+      throw new PontoonError(
+        "PORT_INVALID",
+        text,
+        `with ${text} there are more ports than one sandbox may expose (${exposedAtMost})`,
+      );
+    for (let port = from; port <= to; port++) exposed.push([port, transport]);
+  }
+  return exposed;
+}
+
+function portsOf(text: string): [from: number, to: number, transport: "tcp" | "udp" | "sctp"] {
   const [, first, last = first, transport = "tcp"] = /^(\d{1,5})(?:-(\d{1,5}))?(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
   const [from, to] = [Number(first), Number(last)];
-  if (!(from >= 1 && to >= from && to <= 65_535))
-    throw new PontoonError("PORT_INVALID", text, `${text} is not a port; write it as 80, 53/udp or 8000-8010/tcp`);
-  if (to - from >= exposedAtMost)
-    throw new PontoonError(
-      "PORT_INVALID",
-      text,
-      `${text} are more ports than one sandbox may expose (${exposedAtMost})`,
-    );
-  return Array.from({ length: to - from + 1 }, (_, index) => [from + index, transport as "tcp" | "udp" | "sctp"]);
+  if (from >= 1 && to >= from && to <= 65_535) return [from, to, transport as "tcp" | "udp" | "sctp"];
+  throw new PontoonError("PORT_INVALID", text, `${text} is not a port; write it as 80, 53/udp or 8000-8010/tcp`);
 }
 
 function extraHost(text: string): [string, string] {

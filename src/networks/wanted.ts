@@ -2,7 +2,7 @@ import { familyOf } from "../../common/address.js";
 import { Subnet } from "../../network/addresses/subnet.js";
 import { macOf } from "../../network/addresses/mac.js";
 import { QUIET_GROUP } from "../../network/firewall/wanted.js";
-import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "../../network/wanted.js";
+import { firstTable, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../../network/wanted.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 
 // What records mean for the kernel.
@@ -46,9 +46,6 @@ function firewallOf(network: NetworkRecord): WantedNetwork["firewall"] {
     snat: { ...(ipv4 !== undefined && { ipv4 }), ...(ipv6 !== undefined && { ipv6 }) },
   };
 }
-
-/** Routing tables of a sandbox's ways out are numbered from here on. */
-const firstTable = 1000;
 
 /** All endpoints of one sandbox: which is its way out depends on the others. */
 export function wantedEndpoints(

@@ -106,6 +106,11 @@ export class Model {
         return void Object.assign(this.space(step.sandbox.path).links.get("lo") ?? {}, { isUp: true });
       case "remove-namespace":
         return this.#removeSpace(step.path);
+      case "remove-rules": {
+        const space = this.space(step.sandbox.path);
+        space.rules = space.rules.filter((rule) => !step.rules.some((other) => isSameRule(other, rule)));
+        return;
+      }
       case "make-bridge":
         return void this.host.add({ name: step.network.bridge, kind: "bridge", mac: step.network.mac });
       case "set-bridge": {

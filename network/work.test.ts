@@ -1,0 +1,234 @@
+import t, { type Test } from "tap";
+import type { Change } from "./protocol.js";
+import { HostLab, type Worker } from "./testing/lab.js";
+import { aOnFirst, aOnSecond, bOnSecond, everything, stateOf } from "./testing/situation.js";
+import type { WorkerRequest } from "./testing/worker.js";
+
+const needsRoot = process.getuid?.() === 0 ? {} : { skip: "network namespaces are made by root" };
+
+async function labOf(t: Test): Promise<HostLab> {
+  const lab = await HostLab.make();
+  t.teardown(() => lab.close());
+  return lab;
+}
+
+/** Has it done, and all of it. @returns how many steps it took */
+async function done(t: Test, worker: Worker, request: WorkerRequest): Promise<number> {
+  const outcome = await worker.do(request);
+  t.same(outcome?.failures, [], `${request.kind}: nothing fails`);
+  return outcome?.steps ?? -1;
+}
+
+const change = (change: Change): WorkerRequest => ({ kind: "change", change });
+const repair: WorkerRequest = { kind: "repair" };
+const retired: WorkerRequest = { kind: "delete-retired" };
+const allIds = { networks: ["net1", "net2"], sandboxes: ["a", "b"], endpoints: ["a-net1", "a-net2", "b-net2"] };
+
+/** What a host has once everything is made. */
+async function wholeState(t: Test): Promise<Record<string, unknown>> {
+  const lab = await labOf(t);
+  await done(t, lab.worker(), change(everything));
+  return stateOf(lab);
+}
+
+t.test("networks, sandboxes and endpoints are made, looked at and removed", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const before = stateOf(lab);
+  const worker = lab.worker();
+  const outcome = await worker.do(change(everything));
+  t.match(outcome, { failures: { length: 0 }, steps: 18, notes: { length: 2, 0: /IPv4/, 1: /IPv6/ } });
+  const inodes = Object.fromEntries(
+    ["a", "b"].map((name) => [name, Number(lab.run("stat", "-c", "%i", `/run/netns/${name}`))]),
+  );
+  t.same(outcome?.inodes, inodes);
+  t.same(lab.run("cat", "/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding").split(/\s+/), [
+    "1",
+    "1",
+    "",
+  ]);
+  t.match(lab.run("nft", "list", "tables"), /pontoon/);
+  const whole = stateOf(lab);
+  t.matchOnly(whole.host, [
+    /^ifname=br1 kind=bridge isUp=true mtu=1500 ifalias=pontoon network net1 .* mac=02:42:0a:01:00:01 addresses=10.1.0.1\/24$/,
+    /^ifname=br2 kind=bridge isUp=true mtu=1500 ifalias=pontoon network net2 .* addresses=10.2.0.1\/24 fd00:2::1\/64$/,
+    /^ifname=lo /,
+    /^ifname=v-a-1 kind=veth isUp=true mtu=1500 master=br1 ifalias=pontoon endpoint a-net1 group=default$/,
+    /^ifname=v-a-2 kind=veth isUp=true mtu=1500 master=br2 ifalias=pontoon endpoint a-net2 group=default$/,
+    /^ifname=v-b-2 kind=veth isUp=true mtu=1500 master=br2 ifalias=pontoon endpoint b-net2 group=7$/,
+  ]);
+  t.matchOnly((whole.a as { links: string[] }).links, [
+    /^ifname=eth1 kind=veth isUp=true mtu=1500 .*mac=02:42:0a:01:00:02 addresses=10.1.0.2\/24$/,
+    /^ifname=eth2 kind=veth isUp=true mtu=1500 .*mac=02:42:0a:02:00:02 addresses=10.2.0.2\/24 fd00:2::2\/64$/,
+    /^ifname=lo isUp=true .*127.0.0.1\/8/,
+  ]);
+  t.equal(await done(t, worker, change(everything)), 0, "the same again takes no step");
+  t.equal(await done(t, worker, repair), 0);
+  await worker.end(); // it has the firewall's tables
+  const later = lab.worker();
+  t.equal(await done(t, later, change(everything)), 0, "nor does it in the next process");
+  t.equal(await done(t, later, repair), 0);
+  t.same(stateOf(lab), whole);
+
+  await done(t, later, change({ removed: allIds }));
+  await done(t, later, retired);
+  t.same(stateOf(lab), before, "nothing is left");
+  t.equal(lab.run("nft", "list", "tables"), "");
+  t.equal(await done(t, later, change({ removed: allIds })), 0, "what is gone can be removed again");
+  t.equal(await done(t, later, retired), 0);
+});
+
+/** Where the kernel sends what goes from sandbox a to somebody. @param source the address it comes from, if it has one already */
+function wayTo(lab: HostLab, to: string, source?: string): string {
+  const [{ gateway, dev } = {}] = lab.ip(
+    "-n",
+    "a",
+    "route",
+    "get",
+    to,
+    ...(source === undefined ? [] : ["from", source]),
+  );
+  return [gateway, dev].join(" ");
+}
+
+t.test("replies leave by the network they were asked on", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  await done(t, worker, change(everything));
+  t.equal(wayTo(lab, "203.0.113.1", "10.1.0.2"), "10.1.0.1 eth1");
+  t.equal(wayTo(lab, "203.0.113.1", "10.2.0.2"), "10.2.0.1 eth2");
+  t.equal(wayTo(lab, "2001:db8::1", "fd00:2::2"), "fd00:2::1 eth2");
+  t.equal(wayTo(lab, "10.1.0.77", "10.2.0.2"), " eth1", "what is at hand is reached directly");
+  t.equal(wayTo(lab, "203.0.113.1"), "10.2.0.1 eth2");
+});
+
+t.test("the way out changes from one network to the other and back", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  await done(t, worker, change(everything));
+  const whole = stateOf(lab);
+  const led = { ...aOnFirst, isDefault: { ipv4: true, ipv6: false } };
+  const not = { ...aOnSecond, isDefault: { ipv4: false, ipv6: true } };
+  for (const order of [
+    [led, not],
+    [not, led],
+  ]) {
+    await done(t, worker, change({ endpoints: order }));
+    t.equal(wayTo(lab, "203.0.113.1"), "10.1.0.1 eth1");
+    t.equal(await done(t, worker, repair), 0);
+    await done(t, worker, change({ endpoints: order[0] === led ? [aOnFirst, aOnSecond] : [aOnSecond, aOnFirst] }));
+    t.same(stateOf(lab), whole);
+  }
+});
+
+t.test("a network that a sandbox leaves by is taken away and comes back", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  await done(t, worker, change(everything));
+  const whole = stateOf(lab);
+  const alone = { ...aOnFirst, isDefault: { ipv4: true, ipv6: false }, table: undefined };
+  await done(t, worker, change({ endpoints: [alone], removed: { endpoints: ["a-net2"] } }));
+  t.equal(wayTo(lab, "203.0.113.1"), "10.1.0.1 eth1");
+  t.same(
+    lab.ip("-n", "a", "rule").filter(({ priority }) => priority === 10_000),
+    [],
+    "where there is one way out, no rule goes by the source",
+  );
+  await done(t, worker, change({ endpoints: [aOnFirst, aOnSecond] })); // its predecessor is not deleted yet
+  await done(t, worker, retired);
+  t.same(stateOf(lab), whole);
+  t.equal(await done(t, worker, repair), 0);
+});
+
+t.test("what somebody breaks is mended", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  await done(t, worker, change(everything));
+  const whole = stateOf(lab);
+  const harms = [
+    "link delete v-a-2",
+    "-n a link delete eth1",
+    "link delete br2",
+    "link set br1 down",
+    "link set br1 mtu 1400",
+    "link set br1 address 02:00:00:00:00:07",
+    "link set br2 alias mine",
+    "address flush dev br2",
+    "link set v-b-2 down",
+    "link set v-b-2 mtu 1400",
+    "link set v-b-2 nomaster",
+    "link set v-b-2 master br1",
+    "link set v-b-2 group 9",
+    "-n a address flush dev eth1",
+    "-n a address flush dev eth2",
+    "-n a address add 10.1.0.9/24 dev eth1",
+    "-n a -6 address add fd00:2::9/64 dev eth2",
+    "-n a link set eth2 down",
+    "-n a link set eth2 mtu 1400",
+    "-n a link set eth2 address 02:00:00:00:00:07",
+    "-n a link set eth2 down name lan0",
+    "-n b route delete default",
+    "-n b -6 route delete default",
+    "-n b route replace default via 10.2.0.77",
+    "-n a route flush table 1001",
+    "-n a -6 route flush table 1002",
+    "-n a rule delete from 10.2.0.2",
+    "-n a rule flush",
+    "-n a link set eth1 netns b",
+    "netns delete b",
+    "link add stray type veth peer name stray2",
+  ];
+  for (const harm of harms) {
+    lab.run("ip", ...harm.split(" "));
+    if (harm.includes("stray")) lab.run("ip", "link", "set", "stray", "alias", "pontoon endpoint stray");
+    if (harm.endsWith("rule flush"))
+      for (const [priority, table] of ["32766 main", "32767 default"].map(
+        (text) => text.split(" ") as [string, string],
+      ))
+        lab.run("ip", "-n", "a", "rule", "add", "priority", priority, "table", table);
+    t.notSame(stateOf(lab), whole, `${harm}: makes a difference`);
+    t.not(await done(t, worker, repair), 0, harm);
+    t.same(stateOf(lab), whole, `${harm}: is mended`);
+    t.equal(await done(t, worker, repair), 0, `${harm}: once`);
+  }
+});
+
+t.test("whenever the process is killed, the next one ends in what is wanted", needsRoot, async (t) => {
+  const whole = await wholeState(t);
+  const left = {
+    ...everything,
+    endpoints: [{ ...aOnFirst, isDefault: { ipv4: true, ipv6: false }, table: undefined }, bOnSecond],
+  } satisfies Change;
+  const disconnecting: Change = { removed: { endpoints: ["a-net2"] }, endpoints: left.endpoints };
+  const cases: [what: string, before: Change, during: Change, after: Change][] = [
+    ["made", {}, everything, everything],
+    ["disconnected", everything, disconnecting, left],
+    ["removed, and registered still", everything, { removed: allIds }, everything],
+  ];
+  for (const [what, before, during, after] of cases) {
+    const { steps, state } = await unharmed(t, before, during, after);
+    if (after === everything) t.same(state, whole);
+    for (let step = 1; step <= steps.during; step++) {
+      const lab = await labOf(t);
+      const killed = lab.worker(steps.before + step);
+      await done(t, killed, change(before));
+      t.equal(await killed.do(change(during)), undefined, "the process has ended");
+      const next = lab.worker();
+      await done(t, next, change(after));
+      await done(t, next, repair);
+      t.same(stateOf(lab), state, `${what}, killed before step ${step}`);
+      t.equal(await done(t, next, repair), 0);
+      await lab.close();
+    }
+  }
+});
+
+/** The same without anybody being killed. */
+async function unharmed(t: Test, before: Change, during: Change, after: Change) {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  const steps = { before: await done(t, worker, change(before)), during: await done(t, worker, change(during)) };
+  t.ok(steps.during > 1);
+  await done(t, worker, change(after));
+  await done(t, worker, repair);
+  return { steps, state: stateOf(lab) };
+}
