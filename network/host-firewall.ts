@@ -1,14 +1,27 @@
 import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
+import { Budget } from "../linux/netlink/budget.js";
+import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { Nfnetlink } from "../linux/netlink/nfnetlink.js";
+import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall } from "./firewall/firewall.js";
+import { ForeignAccept } from "./firewall/foreign-accept.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
+
+/** What is read of others' rules: hosts have tens of thousands at most. */
+const limits = { bytes: 64 << 20, objects: 200_000, time: 5000 };
+
+interface Connection {
+  readonly nfnetlink: Nfnetlink;
+  readonly firewall: Firewall;
+  readonly foreign: ForeignAccept;
+}
 
 /** What the host's firewall and routing do for all networks together. */
 export class HostFirewall {
   /** Tables belong to the connection, which therefore stays open. */
-  #connection: { readonly nfnetlink: Nfnetlink; readonly firewall: Firewall } | undefined;
+  #connection: Connection | undefined;
   #mayBeThere = true;
 
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
@@ -20,9 +33,15 @@ export class HostFirewall {
       const withRules = networks.flatMap(({ name, bridge, firewall }) =>
         firewall ? [{ name, bridge, ...firewall }] : [],
       );
-      if (withRules.length > 0) this.#open().apply({ networks: withRules, forwards: [], links: [], others });
-      else if (this.#mayBeThere) this.#remove();
-      return { notes: leadOut(networks) };
+      if (withRules.length === 0) return this.#remove();
+      const { firewall, foreign } = this.#open();
+      firewall.check();
+      firewall.apply({ networks: withRules, forwards: [], links: [], others, bridgesFiltered: bridgesAreFiltered() });
+      const places = foreign.put().map(({ family, table, chain }) => `${family} ${table} ${chain}`);
+      const accepted = places.map(
+        (place) => `a rule in ${place} accepts what passes from and to networks of pontoon's`,
+      );
+      return { notes: [...leadOut(networks), ...accepted] };
     } catch (error) {
       const failure: Failure = {
         object: { kind: "firewall", id: "tables" },
@@ -39,19 +58,28 @@ export class HostFirewall {
     this.#connection = undefined;
   }
 
-  #open(): Firewall {
+  #open(): Connection {
     if (!this.#connection) {
       const nfnetlink = new Nfnetlink();
-      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink) };
+      const foreign = new ForeignAccept(
+        nfnetlink,
+        new Ruleset(nfnetlink),
+        () => new Budget("the host's firewall", limits),
+      );
+      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink), foreign };
     }
     this.#mayBeThere = true;
-    return this.#connection.firewall;
+    return this.#connection;
   }
 
-  #remove(): void {
-    this.#open().remove();
+  #remove(): { notes: readonly string[] } {
+    if (!this.#mayBeThere) return { notes: [] };
+    const { firewall, foreign } = this.#open();
+    foreign.remove();
+    firewall.remove();
     this.#mayBeThere = false;
     this.close();
+    return { notes: [] };
   }
 }
 

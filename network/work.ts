@@ -36,7 +36,21 @@ export class Work {
 
   /** What fails is part of the outcome. */
   do(request: Request): Outcome {
-    return request.kind === "change" ? this.#change(request.change) : this.#repair();
+    switch (request.kind) {
+      case "change":
+        return this.#change(request.change);
+      case "repair":
+        return this.#repair();
+      case "look":
+        return this.#look(request.sandboxes);
+      case "mend-firewall":
+        return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
+    }
+  }
+
+  #applyFirewall(): Pick<Outcome, "failures" | "notes"> {
+    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
+    return { failures: failure ? [failure] : [], notes };
   }
 
   deleteRetired(): void {
@@ -65,6 +79,29 @@ export class Work {
     });
   }
 
+  #look(ids: readonly string[]): Outcome {
+    const there = new Set<string>();
+    const seen = new Map<string, SeenSandbox>();
+    for (const id of ids) {
+      const sandbox = this.#sandboxes.get(id);
+      if (!sandbox) continue;
+      // Whichever namespace is there by now.
+      const known = { ...sandbox, inode: undefined };
+      const inside = lookInside(known);
+      seen.set(id, inside);
+      if (inside.kind !== "there") continue;
+      this.#sandboxes.set(id, known);
+      there.add(id);
+    }
+    const endpoints = [...this.#endpoints.values()].filter(({ sandbox }) => there.has(sandbox));
+    const nothing = { networks: [], sandboxes: [], endpoints: [] };
+    const scope: Scope = { networks: [], sandboxes: [], endpoints, removed: nothing };
+    const outcome = this.#bringAbout(scope, (withAddresses) =>
+      lookAtLinks(this.#host, this.#linksOf(scope), withAddresses),
+    );
+    return { ...outcome, inodes: new Map([...outcome.inodes, ...inodesOf(seen)]) };
+  }
+
   #repair(): Outcome {
     const everything: Scope = {
       networks: [...this.#networks.values()],
@@ -89,8 +126,9 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, seen);
     const failures = this.#carryOut(ground);
-    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
-    if (failure) failures.push(failure);
+    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0;
+    const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
+    failures.push(...refused);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;

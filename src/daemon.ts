@@ -103,6 +103,7 @@ export class Daemon {
       log,
     );
     this.#networks = new NetworksController(
+      this.#poller.poller,
       this.#store,
       { dockerSubnets: () => [] },
       log,

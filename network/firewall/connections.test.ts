@@ -65,12 +65,15 @@ t.test("what somebody else translates comes in, without the mark", { skip }, (t)
       nft(`table ip theirs {
         chain p { type nat hook prerouting priority -100; udp dport 8001 dnat to ${target.address.ip}:80;
           udp dport 8002 dnat to ${inner.address.ip}:80; };
+        chain q { type nat hook prerouting priority -80; udp dport 8003 dnat to ${target.address.ip}:80; };
         chain f { type filter hook forward priority 0; ${forward} };
       }`);
     lab.inside("host", () => table(""));
     t.equal(lab.ask("outside", at, target), outsideAddress.ipv4);
     t.equal(lab.ask("b1", at, target), undefined, "not from another network");
     t.equal(lab.ask("d1", at, target), undefined, "not from one of Docker's");
+    t.equal(lab.ask("outside", { ...at, port: 8003 }, target), outsideAddress.ipv4, "after pontoon's own");
+    t.equal(lab.ask("b1", { ...at, port: 8003 }, target), undefined, "not taken for a published port");
     t.equal(lab.ask("outside", { ...at, port: 8002 }, inner), undefined, "not into an internal one");
     lab.inside("host", () => nft(`add rule ip theirs f meta mark and ${PASS_MARK} == 0 drop`));
     t.equal(lab.ask("outside", at, target), undefined);

@@ -142,6 +142,7 @@ function publishing(): Statement[][] {
     [ip6.daddr.is("::1"), returns],
     // Such a client's packets may not leave the link.
     [ip6.daddr.isWithin("fe80::", 10), returns],
+    [ct.mark.setBits(PUBLISHED_MARK)],
     ...["_at", ""].flatMap((where) => [
       ...versions.map(({ version, field, ofVersion }) => {
         const key = where === "" ? port : ([field.daddr, ...port] as const);
@@ -152,7 +153,6 @@ function publishing(): Statement[][] {
           goto("unpublished"),
         ];
       }),
-      [ct.mark.setBits(PUBLISHED_MARK)],
       ...versions.map(({ version, field, ofVersion }) => {
         const key = where === "" ? port : ([field.daddr, ...port] as const);
         return [ofVersion, dnatByMap(concat(...key), `published${where}${version}`, version)];

@@ -4,9 +4,9 @@ import type { SocketAddress } from "../../common/address.js";
 import { skipWithoutNft as skip } from "../../linux/testing/nft.js";
 import { receiveFrom } from "../../linux/testing/received.js";
 import { bridgesAreFiltered } from "./bridge-filter.js";
-import { hostAddress, outsideAddress } from "./testing/lab.js";
+import { hostAddress, outsideAddress, secondAddress } from "./testing/lab.js";
 import { plainly, withLab } from "./testing/networks.js";
-import type { KernelForward } from "./wanted.js";
+import { QUIET_GROUP, type KernelForward } from "./wanted.js";
 
 /** Whom the server sees: an address, or the client's `own`; nobody where it does not come through. */
 type Seen = string | undefined;
@@ -21,7 +21,7 @@ for (const family of ["ipv4", "ipv6"] as const)
           ["a1", "a2", "own"],
           ["a1", "outside", host],
           ["b1", "outside", "own"],
-          ["q1", "outside", family === "ipv4" ? hostAddress.second : host],
+          ["q1", "outside", secondAddress[family]],
           ["a1", "b1", undefined],
           ["b1", "a1", undefined],
           ["a1", "q1", undefined],
@@ -175,6 +175,11 @@ for (const bridgeNetfilter of [false, true])
         t.equal(lab.ask("q3", exposed.address, exposed), undefined, "one that has no link, by the gateway");
         firewall.apply(plainly);
         t.equal(lab.ask("q1", exposed.address, exposed), undefined, "without the link");
+        if (bridgeNetfilter) continue;
+        lab.ip("host", "link set v-q3 group 0");
+        lab.ip("q3", `route delete ${to} via ${gateway}`);
+        t.equal(lab.ask("q3", hidden.address, hidden), lab.address("q3", family), "a link that is no endpoint's");
+        lab.ip("host", `link set v-q3 group ${QUIET_GROUP}`);
       }
     }, bridgeNetfilter);
     t.end();

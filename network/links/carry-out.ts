@@ -35,9 +35,10 @@ export class Links {
       case "make-namespace":
         return this.#makeNamespace(step.sandbox);
       case "link-namespace":
-        return linkNamespace(step.sandbox.path, step.sandbox.target!);
+        linkNamespace(step.sandbox.path, step.sandbox.target!);
+        return raiseLoopback(step.sandbox);
       case "raise-loopback":
-        return inNamespaceOf(step.sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
+        return raiseLoopback(step.sandbox);
       case "remove-namespace":
         return removeNamedNamespace(step.path);
       case "make-bridge":
@@ -117,6 +118,11 @@ export class Links {
     if (link) return link;
     throw new NetworkError("NO_LINK", name, `there is no link ${name} on this host`);
   }
+}
+
+/** Names are answered at an address of it. */
+function raiseLoopback(sandbox: WantedSandbox): void {
+  inNamespaceOf(sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
 }
 
 function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): void {

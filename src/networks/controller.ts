@@ -4,6 +4,7 @@ import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
 import type { Change, Outcome, Request } from "../../network/protocol.js";
 import type { Source } from "../inventory/source.js";
+import type { Poller } from "../../linux/poller.js";
 import type { Store } from "../store/store.js";
 import { Backend } from "./backend.js";
 import { networkAnswer, sandboxAnswer } from "./answers.js";
@@ -24,10 +25,12 @@ import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
+import { RuleWatch } from "./rule-watch.js";
+import { SandboxWatch } from "./sandbox-watch.js";
 import { Registry } from "./registry.js";
 import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
-import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
+import { namespacePathOf, wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
 /** The network of sandboxes that name none. */
 export const defaultNetwork = { name: "default", bridge: "pontoon0" } as const;
@@ -47,6 +50,8 @@ export class NetworksController {
   readonly registry: Registry;
   readonly #addresses = new NetworkAddresses();
   readonly #queue = new Queue();
+  readonly #rules: RuleWatch;
+  readonly #sandboxWatch: SandboxWatch;
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
@@ -58,12 +63,18 @@ export class NetworksController {
   );
 
   constructor(
+    poller: Poller,
     store: Store,
     private readonly options: NetworksControllerOptions,
     private readonly log: Logger,
     private readonly source: Source,
   ) {
     this.registry = new Registry(store);
+    this.#rules = new RuleWatch(poller, () => this.#mendFirewall());
+    this.#sandboxWatch = new SandboxWatch(
+      () => new Map([...this.registry.sandboxes.values()].map(({ name, inode }) => [namespacePathOf(name), inode])),
+      (paths) => this.#lookAtSandboxes(paths),
+    );
   }
 
   #request(request: Request): Promise<Outcome> {
@@ -120,8 +131,10 @@ export class NetworksController {
   }
 
   stop(): Promise<void> {
+    this.#sandboxWatch.stop();
     return this.#queue.run(async () => {
       this.#isStopped = true;
+      await this.#rules.stop();
       await this.#backend?.stop();
     });
   }
@@ -348,6 +361,48 @@ export class NetworksController {
 
   #tell(): void {
     tellInventory(this.source, this.registry);
+    if (this.registry.sandboxes.size > 0) this.#sandboxWatch.start();
+    if ([...this.registry.networks.values()].some(({ firewall }) => firewall)) this.#rules.start();
+    else void this.#rules.stop();
+  }
+
+  /** Somebody has changed rules of the host. */
+  #mendFirewall(): Promise<void> {
+    return this.#queue.run(async () => {
+      if (this.#isStopped) return;
+      try {
+        this.#note(await this.#request({ kind: "mend-firewall" }));
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "the firewall's rules could not be looked at");
+      }
+    });
+  }
+
+  /** Namespaces have come, gone, or been replaced: those that came are connected again. */
+  #lookAtSandboxes(paths: readonly string[]): Promise<void> {
+    return this.#queue.run(async () => {
+      const sandboxes = [...this.registry.sandboxes.values()].filter(({ name }) =>
+        paths.includes(namespacePathOf(name)),
+      );
+      if (this.#isStopped || sandboxes.length === 0) return;
+      try {
+        const outcome = await this.#request({
+          kind: "look",
+          sandboxes: sandboxes.map(({ id }) => id),
+        });
+        this.#note(outcome);
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "sandboxes could not be looked at");
+      }
+      for (const { id, name } of sandboxes) {
+        const isThere = this.registry.sandboxes.get(id)?.inode !== 0;
+        this.log.info(
+          { sandbox: name },
+          isThere ? "a sandbox's network namespace is there again" : "a sandbox's network namespace has gone",
+        );
+      }
+      this.#tell();
+    });
   }
 
   #addAddresses(network: NetworkRecord): void {

@@ -34,7 +34,7 @@ export function defineSandbox(
     throw new PontoonError(
       "NAME_TAKEN",
       path,
-      `there is a network namespace ${name} already (${path}); adopt it with \`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
+      `there is a network namespace ${name} already; adopt it with \`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
     );
   return {
     id,

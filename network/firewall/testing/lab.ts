@@ -20,7 +20,8 @@ export interface LabNetwork {
 }
 
 /** Addresses of the lab's host and of somebody outside, who has routes to all networks by way of the host. */
-export const hostAddress = { ipv4: "192.0.2.1", ipv6: "2001:db8::1", second: "192.0.2.77" } as const;
+export const hostAddress = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" } as const;
+export const secondAddress = { ipv4: "192.0.2.77", ipv6: "2001:db8::77" } as const;
 export const outsideAddress = { ipv4: "192.0.2.9", ipv6: "2001:db8::9" } as const;
 
 /** A socket that waits for datagrams, and where the host reaches it. */
@@ -161,8 +162,10 @@ export class Lab {
       "host",
       `link add uplink type veth peer name eth0 netns ${this.#prefix}outside`,
       `address add ${hostAddress.ipv4}/24 dev uplink`,
-      `address add ${hostAddress.second}/24 dev uplink`,
+      `address add ${secondAddress.ipv4}/24 dev uplink`,
       `address add ${hostAddress.ipv6}/64 dev uplink nodad`,
+      // A source address is chosen among those that are not deprecated.
+      `address add ${secondAddress.ipv6}/64 dev uplink nodad preferred_lft 0`,
       "link set uplink up",
     );
     this.ip(

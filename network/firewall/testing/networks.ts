@@ -1,7 +1,7 @@
 import { Nfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Firewall } from "../firewall.js";
 import { QUIET_GROUP, type FirewallNetwork, type FirewallWanted } from "../wanted.js";
-import { hostAddress, Lab } from "./lab.js";
+import { Lab, secondAddress } from "./lab.js";
 
 function network(number: number, more: Partial<FirewallNetwork> = {}): FirewallNetwork {
   return {
@@ -19,7 +19,7 @@ const [web, other, inner, quiet] = [
   network(1),
   network(2, { masquerade: false }),
   network(3, { internal: true }),
-  network(4, { icc: false, snat: { ipv4: hostAddress.second } }),
+  network(4, { icc: false, snat: secondAddress }),
 ];
 /** No port is published: `pt2` leaves with its own addresses, `pt3` is internal, `pt4` has icc off, `docker9` is Docker's. */
 export const plainly: FirewallWanted = {
