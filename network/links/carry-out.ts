@@ -12,10 +12,10 @@ import {
   type Link,
 } from "../../linux/netlink/rtnetlink/links.js";
 import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
-import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
+import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
 import { NetworkError } from "../errors.js";
-import type { RetiredEnd, Step } from "../plan/steps.js";
+import type { InsideParts, RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
 
@@ -35,8 +35,7 @@ export class Links {
       case "make-namespace":
         return this.#makeNamespace(step.sandbox);
       case "link-namespace":
-        linkNamespace(step.sandbox.path, step.sandbox.target!);
-        return raiseLoopback(step.sandbox);
+        return linkNamespace(step.sandbox.path, step.sandbox.target!);
       case "raise-loopback":
         return raiseLoopback(step.sandbox);
       case "remove-namespace":
@@ -125,24 +124,18 @@ function raiseLoopback(sandbox: WantedSandbox): void {
   inNamespaceOf(sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
 }
 
-function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): void {
+function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-inside">): void {
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
-    const end = requireEnd(rtnetlink, sandbox, ifname);
+    const index = known ?? requireEnd(rtnetlink, sandbox, ifname).index;
+    if (known !== undefined) {
+      removeInside(rtnetlink, index, remove);
+      rtnetlink.request(...renaming(rtnetlink, index, ifname), changeLink(index, { mtu, mac }));
+    }
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
       for (const link of ["lo", ifname]) setIPv6(link, true);
-    const { index } = end;
-    // The way out of another endpoint may have come in the place of this one's default route.
-    const kept = rtnetlink
-      .requestEach([
-        ...remove.rules.map(deleteRule),
-        ...remove.routes.map((route) => deleteRoute({ ...route, link: index })),
-        ...remove.addresses.map((address) => deleteAddress(index, address)),
-      ])
-      .find(({ error }) => !["ESRCH", "ENOENT", "EADDRNOTAVAIL"].includes(error.code));
-    if (kept) throw kept.error;
     rtnetlink.request(
-      changeLink(index, { isUp: true, mtu, mac }),
+      changeLink(index, { isUp: true }),
       ...add.addresses.map((address) => addAddress(index, address)),
       ...add.routes.map((route) => addRoute({ ...route, link: index })),
     );
@@ -150,6 +143,24 @@ function setInside({ endpoint, sandbox, remove, add }: StepOf<"set-inside">): vo
     const failure = rtnetlink.requestEach(add.rules.map(addRule)).find(({ error }) => error.code !== "EEXIST");
     if (failure) throw failure.error;
   });
+}
+
+/** What gives a link a name that it does not have. Kernels before 6.2 rename no link that is up. */
+function renaming(rtnetlink: Rtnetlink, index: number, name: string): RtRequest[] {
+  if (linkNamed(rtnetlink, name)?.index === index) return [];
+  return [changeLink(index, { isUp: false }), changeLink(index, { name })];
+}
+
+/** The way out of another endpoint may have come in the place of this one's default route. */
+function removeInside(rtnetlink: Rtnetlink, index: number, { addresses, routes, rules }: InsideParts): void {
+  const failure = rtnetlink
+    .requestEach([
+      ...rules.map(deleteRule),
+      ...routes.map((route) => deleteRoute({ ...route, link: index })),
+      ...addresses.map((address) => deleteAddress(index, address)),
+    ])
+    .find(({ error }) => !["ESRCH", "ENOENT", "EADDRNOTAVAIL"].includes(error.code));
+  if (failure) throw failure.error;
 }
 
 function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {

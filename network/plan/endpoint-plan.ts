@@ -30,6 +30,7 @@ export function planEndpoint(
   const isAttached =
     isWhole &&
     link.isUp &&
+    link.mtu === endpoint.mtu &&
     link.master === bridge?.index &&
     bridge !== undefined &&
     link.group === endpoint.group &&
@@ -67,14 +68,16 @@ function planInside(
         !rules.some((wanted) => isSameRule(wanted, rule)),
     ),
   };
+  // One that gets its name back is down for that, and loses routes and IPv6 addresses.
+  const isRenamed = end !== undefined && end.name !== endpoint.ifname;
   const add = {
-    addresses: missing(endpoint.addresses, addresses),
-    routes: wantedRoutes.filter((wanted) => !routes.some((route) => isSameRoute(wanted, route))),
+    addresses: isRenamed ? endpoint.addresses : missing(endpoint.addresses, addresses),
+    routes: wantedRoutes.filter((wanted) => isRenamed || !routes.some((route) => isSameRoute(wanted, route))),
     rules: rules.filter((wanted) => !inside.rules.some((rule) => isSameRule(wanted, rule))),
   };
-  const isNamed = end?.name === endpoint.ifname && end.isUp && end.mtu === endpoint.mtu;
+  const isSet = end !== undefined && !isRenamed && end.isUp && end.mtu === endpoint.mtu && end.mac === endpoint.mac;
   const lacks = [...Object.values(remove), ...Object.values(add)].some((list) => list.length > 0);
-  return isNamed && !lacks ? [] : [{ kind: "set-inside", endpoint, sandbox, remove, add }];
+  return isSet && !lacks ? [] : [{ kind: "set-inside", endpoint, sandbox, end: end?.index, remove, add }];
 }
 
 /** The default route, and where there are several ways out the same in a table of its own. */

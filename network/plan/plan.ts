@@ -51,12 +51,12 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
 }
 
 function planSandbox(sandbox: WantedSandbox, seen: SeenSandbox): Step[] {
-  if (seen.kind === "there") {
-    const isUp = seen.links.find(({ name }) => name === "lo")?.isUp !== false;
-    return isUp ? [] : [{ kind: "raise-loopback", sandbox }];
-  }
-  if (seen.kind === "other" || sandbox.target === sandbox.path) return [];
-  return [sandbox.target === undefined ? { kind: "make-namespace", sandbox } : { kind: "link-namespace", sandbox }];
+  const raise: Step = { kind: "raise-loopback", sandbox };
+  if (seen.kind === "there") return seen.links.some(({ name, isUp }) => name === "lo" && !isUp) ? [raise] : [];
+  if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
+  return sandbox.target === undefined
+    ? [{ kind: "make-namespace", sandbox }]
+    : [{ kind: "link-namespace", sandbox }, raise];
 }
 
 /** A namespace that has come in the place of ours is not ours to remove. */

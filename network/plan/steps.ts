@@ -16,6 +16,7 @@ export interface InsideParts {
 export type Step =
   | { readonly kind: "make-namespace"; readonly sandbox: WantedSandbox }
   | { readonly kind: "link-namespace"; readonly sandbox: WantedSandbox }
+  /** Of a namespace that was made without pontoon: nobody could be answered at 127.0.0.11 in it. */
   | { readonly kind: "raise-loopback"; readonly sandbox: WantedSandbox }
   | { readonly kind: "remove-namespace"; readonly path: string }
   | { readonly kind: "make-bridge"; readonly network: WantedNetwork }
@@ -29,6 +30,8 @@ export type Step =
       readonly kind: "set-inside";
       readonly endpoint: WantedEndpoint;
       readonly sandbox: WantedSandbox;
+      /** Its index, for one that is there already and may have another name; undefined for one that is just made. */
+      readonly end: number | undefined;
       readonly remove: InsideParts;
       readonly add: InsideParts;
     }
