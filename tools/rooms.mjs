@@ -193,7 +193,7 @@ export const rooms = {
     imports: ["network/protocol", ...ground],
   },
   "network/links": {
-    files: ["network/links/**", "network/errors.ts"],
+    files: ["network/links/**"],
     holds: "looking at bridges, links and namespaces, and carrying steps out",
     imports: ["network/protocol", "network/plan", ...ground],
   },

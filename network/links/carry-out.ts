@@ -14,7 +14,7 @@ import {
 import { addRule, deleteRule } from "../../linux/netlink/rtnetlink/rules.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
-import { NetworkError } from "../errors.js";
+import { PontoonError } from "../../common/errors.js";
 import type { InsideParts, RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
@@ -29,7 +29,7 @@ export class Links {
   /** @param host rtnetlink of the host's namespace */
   constructor(private readonly host: Rtnetlink) {}
 
-  /** Throws NetlinkError, LinuxError or NetworkError. */
+  /** Throws NetlinkError, LinuxError or PontoonError. */
   carryOut(step: Step): void {
     switch (step.kind) {
       case "make-namespace":
@@ -115,7 +115,7 @@ export class Links {
   #link(name: string): Link {
     const link = linkNamed(this.host, name);
     if (link) return link;
-    throw new NetworkError("NO_LINK", name, `there is no link ${name} on this host`);
+    throw new PontoonError("NO_LINK", name, `there is no link ${name} on this host`);
   }
 }
 
@@ -166,7 +166,7 @@ function removeInside(rtnetlink: Rtnetlink, index: number, { addresses, routes, 
 function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {
   const end = linkNamed(rtnetlink, ifname);
   if (end) return end;
-  throw new NetworkError("NO_LINK", ifname, `there is no link ${ifname} in sandbox ${name}`);
+  throw new PontoonError("NO_LINK", ifname, `there is no link ${ifname} in sandbox ${name}`);
 }
 
 /** Out of the way of one that comes in its place: without name, addresses and routes. */
@@ -186,7 +186,7 @@ function retireInside({ path, inode, index, rules }: RetiredEnd): void {
 function requireInode(namespace: number, path: string, inode: number | undefined): void {
   const found = fstatSync(namespace).ino;
   if (inode !== undefined && found !== inode)
-    throw new NetworkError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
+    throw new PontoonError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
 }
 
 const retiredName = (index: number): string => `ptx${index}`;
