@@ -26,7 +26,7 @@ import { NetworkAddresses } from "./network-addresses.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import { RuleWatch } from "./rule-watch.js";
-import { SandboxWatch } from "./sandbox-watch.js";
+import { SandboxWatch, type WatchedInode } from "./sandbox-watch.js";
 import { Registry } from "./registry.js";
 import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
@@ -72,7 +72,7 @@ export class NetworksController {
     this.registry = new Registry(store);
     this.#rules = new RuleWatch(poller, () => this.#mendFirewall());
     this.#sandboxWatch = new SandboxWatch(
-      () => new Map([...this.registry.sandboxes.values()].map(({ name, inode }) => [namespacePathOf(name), inode])),
+      () => new Map([...this.registry.sandboxes.values()].map(watchedInode)),
       (paths) => this.#lookAtSandboxes(paths),
     );
   }
@@ -457,4 +457,8 @@ function newId(): string {
 function requireNotFixed(name: string, what = "cannot be removed"): void {
   if (!(fixedNetworks as readonly string[]).includes(name)) return;
   throw new PontoonError("NETWORK_FIXED", name, `the network ${name} is always there and ${what}`);
+}
+
+function watchedInode({ name, inode, namespace }: SandboxRecord): [string, WatchedInode] {
+  return [namespacePathOf(name), { inode, only: namespace.kind === "adopted" ? namespace.inode : undefined }];
 }

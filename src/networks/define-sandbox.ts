@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { canonicalAddress, isAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
+import { namespaceInode } from "../../linux/netns.js";
 import { isNamespace } from "../../linux/named-namespace.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import type { SandboxRecord } from "./records.js";
@@ -40,7 +41,7 @@ export function defineSandbox(
     id,
     name,
     created,
-    namespace: adopt === undefined ? { kind: "own" } : { kind: "adopted", target: adopt },
+    namespace: adopt === undefined ? { kind: "own" } : adoptedNamespace(adopt),
     inode: 0,
     hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
     exposed: request.exposed.flatMap(exposedPorts),
@@ -52,6 +53,11 @@ export function defineSandbox(
     extraHosts: request.extraHosts.map(extraHost),
     labels: request.labels,
   };
+}
+
+function adoptedNamespace(target: string): SandboxRecord["namespace"] {
+  const isOfProcess = target.startsWith("/proc/");
+  return { kind: "adopted", target, ...(isOfProcess && { inode: namespaceInode(target) }) };
 }
 
 function exposedPorts(text: string): SandboxRecord["exposed"] {
