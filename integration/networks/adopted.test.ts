@@ -16,7 +16,7 @@ t.test("a process's namespace ends with the process, whatever pontoon does in it
   await run(pontoon, "sandbox create client --network front");
   const pid = await startShell(
     host,
-    "unshare --net busybox httpd -f -p 80 -h /usr/share/doc/busybox-static >/dev/null 2>&1",
+    "exec unshare --net busybox httpd -f -p 80 -h /usr/share/doc/busybox-static",
   );
   const ownNet = readlinkSync(host.path("/proc/1/ns/net"));
   await until(() => readlinkSync(host.path(`/proc/${pid}/ns/net`)) !== ownNet, { what: "it has its own namespace" });
@@ -53,9 +53,35 @@ t.test("a process's namespace ends with the process, whatever pontoon does in it
   t.equal(await next.stop(), 0);
 });
 
+t.test("a process that has the number of an adopted one that ended is another one", async (t) => {
+  const host = await BareHost.start(t);
+  const pontoon = await host.pontoon({ args: ["--log-level=info"] });
+  const before = await marksOn(host);
+  await run(pontoon, "network create front");
+  const pid = await startShell(host, "exec unshare --net sleep 1d");
+  const ownNet = readlinkSync(host.path("/proc/1/ns/net"));
+  const netOf = () => readlinkSync(host.path(`/proc/${pid}/ns/net`));
+  await until(() => netOf() !== ownNet, { what: "it has its own namespace" });
+  await run(pontoon, `sandbox adopt web --pid ${pid} --network front`);
+  await host.signal("SIGKILL", pid);
+  const again = `echo ${pid - 1} >/proc/sys/kernel/ns_last_pid; sleep 1d >/dev/null 2>&1 & echo $!`;
+  await until(async () => Number((await host.exec(["sh", "-c", again])).stdout) === pid, {
+    what: "its number is in use",
+  });
+  t.equal(netOf(), ownNet);
+  await until(() => pontoon.logs.some((line) => line.includes("gone")), { what: "it is noticed" });
+  t.equal(await stateOf(pontoon, "web"), "gone");
+  t.match(await inside(pontoon, "web", "true"), { exitCode: 1, stderr: /^pontoon: .*web.*\n$/ });
+  t.notMatch((await host.exec(["ip", "-brief", "link"])).stdout, /eth0/, "the host has got nothing");
+  await run(pontoon, "sandbox rm web");
+  await run(pontoon, "network prune");
+  t.equal(await marksOn(host), before);
+  t.equal(await pontoon.stop(), 0);
+});
+
 t.test("a namespace of somebody's is given back as it was, and connected again when it returns", async (t) => {
   const host = await BareHost.start(t);
-  const pontoon = await host.pontoon();
+  const pontoon = await host.pontoon({ args: ["--log-level=info"] });
   const addresses = async () => (await host.exec(["ip", "-netns", "lab", "-4", "-brief", "address"])).stdout;
   await run(pontoon, "network create front");
   await run(pontoon, "sandbox create client --network front");
@@ -63,10 +89,12 @@ t.test("a namespace of somebody's is given back as it was, and connected again w
   await run(pontoon, "sandbox adopt lab --netns /run/netns/lab --network front");
   t.ok(await reaches(pontoon, "client", "lab"));
   await host.exec(["ip", "netns", "del", "lab"]);
-  await until(async () => (await stateOf(pontoon, "lab")) === "gone", { what: "it is gone", timeoutMs: 2000 });
+  await until(() => pontoon.logs.some((line) => line.includes("gone")), { what: "it is noticed", timeoutMs: 2000 });
+  t.equal(await stateOf(pontoon, "lab"), "gone");
   await host.exec(["ip", "netns", "add", "lab"]);
   await until(async () => (await addresses()).includes("172.17.0.3/16"), { what: "it is connected again" });
   await until(() => reaches(pontoon, "client", "lab"), { what: "it is reached by its name" });
+  await until(() => reaches(pontoon, "lab", "client"), { what: "names are answered in it, too" });
   await run(pontoon, "sandbox rm lab");
   await until(async () => !(await addresses()).includes("172.17"), { what: "its links are gone" });
   t.match((await host.exec(["ip", "netns", "list"])).stdout, /^lab/m);

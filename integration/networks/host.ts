@@ -19,9 +19,9 @@ export async function reaches(pontoon: Pontoon, sandbox: string, target: string)
   return (await inside(pontoon, sandbox, `busybox ping -c 1 -W 1 ${target}`)).exitCode === 0;
 }
 
-/** Starts a shell command that goes on in the host. @returns its process id there */
+/** Starts a shell command that goes on in the host. @returns the process id there of what it `exec`s */
 export async function startShell(host: Host, command: string): Promise<number> {
-  const { stdout } = await host.exec(["sh", "-c", `${command} & echo $!`]);
+  const { stdout } = await host.exec(["sh", "-c", `{ ${command}; } >/dev/null 2>&1 & echo $!`]);
   return Number(stdout);
 }
 

@@ -16,12 +16,12 @@ t.test(
     await run(pontoon, "sandbox create client --network front");
     await run(pontoon, "publish web 8080:80");
     // Started as a shell would, so that no daemon knows of them.
-    await startShell(host, "ip netns exec web busybox nc -l -p 7 >/run/ticks 2>/dev/null");
+    await startShell(host, "sleep 1d | ip netns exec web busybox nc -l -p 7 >/run/ticks");
     await until(async () => (await host.exec(["ip", "netns", "exec", "web", "ss", "-ltn"])).stdout.includes(":7 "));
     const ticks = "while :; do echo tick; sleep 0.02; done";
-    await startShell(host, `{ ${ticks}; } 2>/dev/null | ip netns exec client busybox nc 172.17.0.2 7 >/dev/null 2>&1`);
-    const ping = await startShell(host, "exec ip netns exec client busybox ping -i 0.05 172.17.0.2 >/run/pings 2>&1");
-    await startShell(host, "ip netns exec web busybox httpd -f -p 80 -h /usr/share/doc/busybox-static >/dev/null 2>&1");
+    await startShell(host, `{ ${ticks}; } | ip netns exec client busybox nc 172.17.0.2 7`);
+    const ping = await startShell(host, "exec ip netns exec client busybox ping -i 0.05 172.17.0.2 >/run/pings");
+    await startShell(host, "ip netns exec web busybox httpd -f -p 80 -h /usr/share/doc/busybox-static");
     const sizes = () => ["/run/ticks", "/run/pings"].map((file) => statSync(host.path(file)).size);
     const grown = async (what: string) => {
       const then = sizes();
@@ -30,17 +30,17 @@ t.test(
     const ask = async () =>
       (await outside.exec(["curl", "-s", "-o", "/dev/null", "-m", "5", `http://${outside.hostAddress}:8080/`]))
         .exitCode;
-    await grown("both go on");
+    await grown("the stream goes on");
     t.equal(await ask(), 0);
     const [networks, sandboxes] = [await run(pontoon, "network ls --json"), await run(pontoon, "sandbox ls --json")];
     const marks = await marksOn(host);
 
     await pontoon.kill();
-    await grown("both go on without a daemon");
+    await grown("the stream goes on without a daemon");
     t.equal(await ask(), 0, "and so does what is published");
     t.equal(await marksOn(host), marks);
     pontoon = await host.pontoon();
-    await grown("both go on with the next daemon");
+    await grown("the stream goes on with the next daemon");
     t.equal(await run(pontoon, "network ls --json"), networks);
     t.equal(await run(pontoon, "sandbox ls --json"), sandboxes);
     t.equal(await marksOn(host), marks);
@@ -48,7 +48,7 @@ t.test(
     t.equal(await ask(), 0);
 
     t.equal(await pontoon.stop("SIGINT"), 0);
-    await grown("both go on after Ctrl-C");
+    await grown("the stream goes on after Ctrl-C");
     await host.signal("SIGINT", ping);
     await until(async () => (await host.exec(["cat", "/run/pings"])).stdout.includes("packet loss"));
     t.match((await host.exec(["tail", "-n", "2", "/run/pings"])).stdout, / 0% packet loss/);
