@@ -14,10 +14,7 @@ t.test("a process's namespace ends with the process, whatever pontoon does in it
   const pontoon = await host.pontoon();
   await run(pontoon, "network create front");
   await run(pontoon, "sandbox create client --network front");
-  const pid = await startShell(
-    host,
-    "exec unshare --net busybox httpd -f -p 80 -h /usr/share/doc/busybox-static",
-  );
+  const pid = await startShell(host, "exec unshare --net busybox httpd -f -p 80 -h /usr/share/doc/busybox-static");
   const ownNet = readlinkSync(host.path("/proc/1/ns/net"));
   await until(() => readlinkSync(host.path(`/proc/${pid}/ns/net`)) !== ownNet, { what: "it has its own namespace" });
   await run(pontoon, `sandbox adopt web --pid ${pid} --network front --alias shop`);
