@@ -32,7 +32,8 @@ t.test(
         .exitCode;
     await grown("the stream goes on");
     t.equal(await ask(), 0);
-    const [networks, sandboxes] = [await run(pontoon, "network ls --json"), await run(pontoon, "sandbox ls --json")];
+    const listed = async (what: string) => JSON.parse(await run(pontoon, `${what} ls --json`)) as unknown;
+    const [networks, sandboxes] = [await listed("network"), await listed("sandbox")];
     const marks = await marksOn(host);
 
     await pontoon.kill();
@@ -41,8 +42,8 @@ t.test(
     t.equal(await marksOn(host), marks);
     pontoon = await host.pontoon();
     await grown("the stream goes on with the next daemon");
-    t.equal(await run(pontoon, "network ls --json"), networks);
-    t.equal(await run(pontoon, "sandbox ls --json"), sandboxes);
+    t.same(await listed("network"), networks);
+    t.same(await listed("sandbox"), sandboxes);
     t.equal(await marksOn(host), marks);
     t.ok(await reaches(pontoon, "client", "web"));
     t.equal(await ask(), 0);
@@ -56,11 +57,11 @@ t.test(
     pontoon = await host.pontoon();
     await host.exec(["sh", "-c", "kill $(ip netns pids web) $(ip netns pids client)"]);
     t.equal(await run(pontoon, "sandbox rm web client"), "web\nclient");
-    t.equal(await run(pontoon, "network prune"), "front\nsix");
-    await until(async () => (await marksOn(host)) === before, { what: "nothing is left" }).catch(async () =>
-      t.equal(await marksOn(host), before),
-    );
-    t.equal(await run(pontoon, "port"), "", "what was published of a sandbox goes with it");
+    t.equal(await run(pontoon, "network prune"), "front\nsix", "in the order in which they were made");
+    await until(async () => (await marksOn(host)) === before, { what: "nothing is left" });
+    t.match(await run(pontoon, "port web"), "8080", "what is published stays so until it is unpublished");
+    await run(pontoon, "unpublish web");
+    t.equal(await run(pontoon, "port"), "");
     t.equal(await pontoon.stop(), 0);
   },
 );

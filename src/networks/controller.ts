@@ -14,15 +14,18 @@ import type {
   CreateSandboxRequest,
   DisconnectRequest,
   NetworkAnswer,
+  NetworkLinksAnswer,
   SandboxAnswer,
 } from "./contract.js";
 import { createNetworkRequest } from "./contract.js";
 import { defineEndpoint } from "./define-endpoint.js";
 import { defineNetwork } from "./define-network.js";
 import { defineSandbox } from "./define-sandbox.js";
+import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
 import { hostFacts } from "./host-facts.js";
 import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
+import { networkLinks } from "./network-links.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import { RuleWatch } from "./rule-watch.js";
@@ -31,11 +34,6 @@ import { Registry } from "./registry.js";
 import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
 import { namespacePathOf, wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
-
-/** The network of sandboxes that name none. */
-export const defaultNetwork = { name: "default", bridge: "pontoon0" } as const;
-/** Names of networks that are always there and are no bridges. */
-export const fixedNetworks = ["host", "none"] as const;
 
 /** A Linux bridge takes so many ports (`BR_MAX_PORTS` less one that is never used). */
 const portsAtMost = 1023;
@@ -140,11 +138,25 @@ export class NetworksController {
   }
 
   networks(): NetworkAnswer[] {
-    return [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+    const own = [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+    return [...own, ...fixedNetworks((name) => this.#isNetwork(name))];
   }
 
   network(nameOrId: string): NetworkAnswer {
-    return networkAnswer(this.registry, this.registry.network(nameOrId));
+    const fixed = fixedNetworks((name) => this.#isNetwork(name)).find(
+      ({ Name, Id }) => Name === nameOrId || Id === nameOrId,
+    );
+    return fixed ?? networkAnswer(this.registry, this.registry.network(nameOrId));
+  }
+
+  #isNetwork(name: string): boolean {
+    return [...this.registry.networks.values()].some((network) => network.name === name);
+  }
+
+  /** @param nameOrId all networks without */
+  links(nameOrId: string | undefined): NetworkLinksAnswer[] {
+    const networks = nameOrId === undefined ? [...this.registry.networks.values()] : [this.registry.network(nameOrId)];
+    return networkLinks(this.registry, networks);
   }
 
   sandboxes(): SandboxAnswer[] {
@@ -189,8 +201,8 @@ export class NetworksController {
   }
 
   #requireFreeNetworkName(name: string): void {
-    const isFixed = (fixedNetworks as readonly string[]).includes(name);
-    if (!isFixed && ![...this.registry.networks.values()].some((network) => network.name === name)) return;
+    const isReserved = isFixed(name) && name !== defaultNetwork.name;
+    if (!isReserved && !this.#isNetwork(name)) return;
     throw new PontoonError(
       "NAME_TAKEN",
       name,
@@ -201,7 +213,7 @@ export class NetworksController {
   /** Rejects with NETWORK_IN_USE while sandboxes are on it. */
   removeNetwork(nameOrId: string): Promise<NetworkAnswer> {
     return this.#command(async () => {
-      requireNotFixed(nameOrId);
+      requireRemovable(nameOrId);
       const network = this.registry.network(nameOrId);
       const [endpoint, ...others] = this.registry.endpointsOf({ network: network.id });
       if (endpoint) {
@@ -270,7 +282,7 @@ export class NetworksController {
 
   /** The default network is made when it is first asked for. */
   async #networkToJoin(nameOrId: string): Promise<NetworkRecord> {
-    requireNotFixed(nameOrId, "cannot be connected to");
+    requireBridge(nameOrId);
     const isDefault =
       nameOrId === defaultNetwork.name && ![...this.registry.networks.values()].some(({ name }) => name === nameOrId);
     if (!isDefault) return this.registry.network(nameOrId);
@@ -452,11 +464,6 @@ export class NetworksController {
 
 function newId(): string {
   return randomBytes(32).toString("hex");
-}
-
-function requireNotFixed(name: string, what = "cannot be removed"): void {
-  if (!(fixedNetworks as readonly string[]).includes(name)) return;
-  throw new PontoonError("NETWORK_FIXED", name, `the network ${name} is always there and ${what}`);
 }
 
 function watchedInode({ name, inode, namespace }: SandboxRecord): [string, WatchedInode] {

@@ -23,7 +23,7 @@ export class ModelSpace {
   add(link: Pick<Link, "name" | "kind"> & Partial<Link>): ModelLink {
     if (this.links.has(link.name)) throw new Error(`EEXIST: link ${link.name}`);
     const defaults = { isUp: false, mtu: 1500, mac: "02:00:00:00:00:00", master: undefined, peer: undefined };
-    const made = { ...defaults, alias: undefined, group: 0, index: ++this.#lastIndex, ...link };
+    const made = { ...defaults, alias: undefined, group: 0, bridge: undefined, index: ++this.#lastIndex, ...link };
     this.links.set(made.name, made);
     this.addresses.set(made.index, []);
     return made;
