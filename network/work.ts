@@ -88,22 +88,22 @@ export class Work {
   }
 
   #look(ids: readonly string[]): Outcome {
-    const there = new Set<string>();
+    const there = new Map<string, WantedSandbox>();
     const seen = new Map<string, SeenSandbox>();
     for (const id of ids) {
       const sandbox = this.#sandboxes.get(id);
       if (!sandbox) continue;
       // Whichever namespace is there by now.
-      const known = { ...sandbox, inode: undefined };
+      const known = sandbox.isReplaceable ? { ...sandbox, inode: undefined } : sandbox;
       const inside = lookInside(known);
       seen.set(id, inside);
       if (inside.kind !== "there") continue;
       this.#sandboxes.set(id, known);
-      there.add(id);
+      there.set(id, known);
     }
     const endpoints = [...this.#endpoints.values()].filter(({ sandbox }) => there.has(sandbox));
     const nothing = { networks: [], sandboxes: [], endpoints: [] };
-    const scope: Scope = { networks: [], sandboxes: [], endpoints, removed: nothing };
+    const scope: Scope = { networks: [], sandboxes: [...there.values()], endpoints, removed: nothing };
     const outcome = this.#bringAbout(scope, (withAddresses) =>
       lookAtLinks(this.#host, this.#linksOf(scope), withAddresses),
     );

@@ -1,6 +1,6 @@
 import t from "tap";
 import { BareHost } from "../lab/index.js";
-import { installCommand, runSection, shape } from "./guide.js";
+import { installCommand, isAsShown, runSection, shape } from "./guide.js";
 
 // What docs/networks.md shows is what a user sees. What else there is to each is in the other tests of this folder.
 
@@ -18,7 +18,7 @@ for (const heading of [
     await host.outside();
     await installCommand(host);
     const pontoon = await host.pontoon();
-    for (const { command, prints, printed } of await runSection(host, heading))
-      t.same(shape(printed), shape(prints), command);
+    for (const step of await runSection(host, heading))
+      t.ok(isAsShown(step), step.command, { shown: shape(step.prints), seen: shape(step.printed) });
     t.equal(await pontoon.stop(), 0);
   });

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import type { BareHost, CommandResult, DockerHost } from "../lab/index.js";
 import { repositoryRoot } from "../lab/root.js";
 
@@ -69,12 +70,19 @@ function scriptOf({ place, command }: Step, number: number): string {
   return `{ ${there}\n} > ${number} 2>&1 < /dev/null\n${wait}`;
 }
 
+/** Whether a command printed what the document shows. Ids, which `create` and `adopt` print alone, are left out there. */
+export function isAsShown({ prints, printed }: { prints: string; printed: string }): boolean {
+  const [shown, seen] = [shape(prints), shape(printed)];
+  return isDeepStrictEqual(shown, seen) || (shown.length === 0 && isDeepStrictEqual(seen, ["ID"]));
+}
+
 /** Text without what differs from run to run: ids, times, spacing. */
 export function shape(text: string): string[] {
   return text
     .replace(/[0-9a-f]{64}|\b(?:ptv?-?)?[0-9a-f]{12}\b/g, "ID")
     .replace(/\b\d+(\.\d+)?(\/\d+\.\d+)* ms\b/g, "TIME")
-    .replace(/\bid \d+, /g, "id #, ")
+    .replace(/\bid \d+, |\(id: \d+\)|@if\d+/g, "#")
+    .replace(/pid \d+/g, "pid #")
     .split("\n")
     .map((line) => line.trim().replace(/\s+/g, " "))
     .filter((line) => line !== "");

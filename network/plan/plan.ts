@@ -64,9 +64,9 @@ function planSandbox(sandbox: WantedSandbox, all: readonly WantedEndpoint[], see
     : [{ kind: "link-namespace", sandbox }, raise];
 }
 
-/** A namespace that has come in the place of ours is not ours to remove. */
-function planSandboxRemoval({ path, target }: WantedSandbox, seen: SeenSandbox): Step[] {
-  return seen.kind === "other" || target === path ? [] : [{ kind: "remove-namespace", path }];
+/** A namespace that has come in the place of ours is not ours to remove; the link to a process is, whoever has its number by now. */
+function planSandboxRemoval({ path, target, isReplaceable }: WantedSandbox, seen: SeenSandbox): Step[] {
+  return (seen.kind === "other" && isReplaceable) || target === path ? [] : [{ kind: "remove-namespace", path }];
 }
 
 function of(kind: ObjectSteps["object"]["kind"], id: string, steps: readonly Step[]): ObjectSteps {

@@ -31,7 +31,7 @@ import { networkLinks } from "./network-links.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import { RuleWatch } from "./rule-watch.js";
-import { SandboxWatch } from "./sandbox-watch.js";
+import { SandboxWatch, type WatchedInode } from "./sandbox-watch.js";
 import { Registry } from "./registry.js";
 import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
@@ -73,7 +73,7 @@ export class NetworksController {
     this.registry = new Registry(store);
     this.#rules = new RuleWatch(poller, () => this.#mendFirewall());
     this.#sandboxWatch = new SandboxWatch(
-      () => new Map([...this.registry.sandboxes.values()].map(({ name, inode }) => [namespacePathOf(name), inode])),
+      () => new Map([...this.registry.sandboxes.values()].map(watchedInode)),
       (paths) => this.#lookAtSandboxes(paths),
     );
   }
@@ -482,4 +482,8 @@ export class NetworksController {
 
 function newId(): string {
   return randomBytes(32).toString("hex");
+}
+
+function watchedInode({ name, inode, namespace }: SandboxRecord): [string, WatchedInode] {
+  return [namespacePathOf(name), { inode, only: namespace.kind === "adopted" ? namespace.inode : undefined }];
 }

@@ -36,9 +36,9 @@ export class Registry {
 
   /** Reads what there is. What makes no sense is put aside, with what belongs to it. Throws STORE_UNREADABLE. */
   load(): void {
-    this.#read("network", networkRecord, this.networks);
-    this.#read("sandbox", sandboxRecord, this.sandboxes);
-    this.#read("endpoint", endpointRecord, this.endpoints);
+    this.#read("network", networkRecord, this.networks, ({ created }) => created);
+    this.#read("sandbox", sandboxRecord, this.sandboxes, ({ created }) => created);
+    this.#read("endpoint", endpointRecord, this.endpoints, ({ ifname }) => ifname);
     for (const { id, network, sandbox } of [...this.endpoints.values()]) {
       if (this.networks.has(network) && this.sandboxes.has(sandbox)) continue;
       this.endpoints.delete(id);
@@ -46,12 +46,22 @@ export class Registry {
     }
   }
 
-  #read<Record extends Identified>(kind: Kind, schema: z.ZodType<Record>, into: Map<string, Record>): void {
+  /** In the order in which they were made, as far as it is told by `order`. */
+  #read<Record extends Identified>(
+    kind: Kind,
+    schema: z.ZodType<Record>,
+    into: Map<string, Record>,
+    order: (record: Record) => string,
+  ): void {
+    const records: Record[] = [];
     for (const [key, value] of this.store.all(kind)) {
       const read = schema.safeParse(value);
-      if (read.success && read.data.id === key) into.set(key, read.data);
+      if (read.success && read.data.id === key) records.push(read.data);
       else this.store.putAside(kind, key, read.error?.issues[0]?.message ?? "its id is another one");
     }
+    const compare = new Intl.Collator("en", { numeric: true }).compare;
+    records.sort((one, other) => compare(order(one), order(other)));
+    for (const record of records) into.set(record.id, record);
   }
 
   get isEmpty(): boolean {
