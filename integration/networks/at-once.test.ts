@@ -16,7 +16,7 @@ t.test("of several commands at once on the same names one wins, and the others s
   await race("sandbox create web --network front");
   await race("network disconnect front web");
   await race("network connect front web");
-  t.match(JSON.parse(await run(pontoon, "sandbox inspect web")), [{ networks: { length: 1 } }]);
+  t.match(JSON.parse(await run(pontoon, "sandbox inspect web")), { length: 1, 0: { networks: { length: 1 } } });
 
   const refused = await pontoon.cli("network", "rm", "front");
   t.match(refused, { exitCode: 1, stderr: /in use by sandbox web/ });

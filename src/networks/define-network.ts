@@ -4,6 +4,7 @@ import { chooseSubnet, requireFree, type AddressPool, type Taken } from "../../n
 import { Subnet } from "../../network/addresses/subnet.js";
 import { AddressAllocator } from "../../network/addresses/allocator.js";
 import type { CreateNetworkRequest } from "./contract.js";
+import { specialSubnets } from "./taken.js";
 import type { NetworkRecord, SubnetRecord } from "./records.js";
 
 export interface NetworkGround {
@@ -85,7 +86,8 @@ function subnetsOf(request: CreateNetworkRequest, ground: NetworkGround): Subnet
   const adopted = ground.bridge ? ground.bridge.addresses.map(subnetOfInterface) : [];
   for (const [index, subnet] of given.entries()) {
     if (adopted.some((other) => other.text === subnet.text)) continue;
-    requireFree(subnet, ground.taken);
+    requireRoom(subnet);
+    requireFree(subnet, [...specialSubnets, ...ground.taken]);
     requireFree(
       subnet,
       given.slice(0, index).map((other) => ({ subnet: other, by: "the same network" })),
@@ -114,6 +116,16 @@ function subnetsOf(request: CreateNetworkRequest, ground: NetworkGround): Subnet
       `the range ${strayRange.text} is in none of the network's subnets (${listed(chosen)})`,
     );
   return subnets;
+}
+
+/** For a gateway and an endpoint. */
+function requireRoom({ text, usable }: Subnet): void {
+  if (usable.last > usable.first) return;
+  throw new PontoonError(
+    "SUBNET_TOO_SMALL",
+    text,
+    `${text} has no room for a gateway and a sandbox; choose a larger subnet`,
+  );
 }
 
 function subnetRecordOf(

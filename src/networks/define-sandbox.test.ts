@@ -1,4 +1,5 @@
 import t from "tap";
+import { namespaceInode } from "../../linux/netns.js";
 import { createSandboxRequest } from "./contract.js";
 import { defineSandbox } from "./define-sandbox.js";
 import { refusalOf, registryOf, requestFor, sandboxRecord } from "./testing/records.js";
@@ -33,7 +34,8 @@ t.test("what was asked for counts", (t) => {
     dns: ["192.0.2.1", "2001:DB8:0::1"],
     extraHosts: ["db:192.0.2.7", "six:2001:db8::7"],
   });
-  t.same(sandbox.namespace, { kind: "adopted", target: "/proc/self/ns/net" });
+  const inode = namespaceInode("/proc/self/ns/net");
+  t.same(sandbox.namespace, { kind: "adopted", target: "/proc/self/ns/net", inode });
   t.equal(sandbox.hostname, "web.example.org");
   t.same(sandbox.exposed, [
     [80, "tcp"],

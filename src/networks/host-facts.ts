@@ -42,7 +42,10 @@ export function hostFacts(bridge: string | undefined): HostFacts {
 
 function resolversOfHost(): string[] {
   try {
-    return [...readFileSync("/etc/resolv.conf", "utf8").matchAll(/^\s*nameserver\s+(\S+)/gm)].map(([, ip]) => ip!);
+    const words = readFileSync("/etc/resolv.conf", "utf8")
+      .split("\n")
+      .map((line) => line.trim().split(/\s+/));
+    return words.filter(([word]) => word === "nameserver").flatMap(([, ip]) => (ip === undefined ? [] : [ip]));
   } catch {
     return []; // a host without one
   }

@@ -15,6 +15,17 @@ export interface SubnetUsers {
   readonly resolvers: readonly string[];
 }
 
+/** Addresses that no network of a host can have (RFC 6890). */
+export const specialSubnets: readonly Taken[] = [
+  ["0.0.0.0/8", "a host that has no address yet"],
+  ["127.0.0.0/8", "every host's loopback"],
+  ["169.254.0.0/16", "every link, for link-local addresses,"],
+  ["224.0.0.0/3", "multicast"],
+  ["::/96", "every host's loopback"],
+  ["fe80::/10", "every link, for link-local addresses,"],
+  ["ff00::/8", "multicast"],
+].map(([subnet, by]) => ({ subnet: Subnet.parse(subnet!), by: by! }));
+
 /** In the order in which a message should name them: who asks for it rather than the route that follows from it. */
 export function takenSubnets({ routes, networks, dockerSubnets, resolvers }: SubnetUsers): Taken[] {
   const bridges = new Set<string>();
