@@ -192,7 +192,11 @@ t.test("wrong usage never reaches the daemon", async (t) => {
     ["network create web --mtu much", /'--mtu <bytes>' argument 'much' is invalid\. it is a whole number\./],
     ["network create web --mtu 1400.5", /it is a whole number/],
     ["network create web --icc maybe", /it is true or false/],
-    ["network create web --label =b", /the label =b has no key/],
+    [
+      "network create web --label =b",
+      /^error: option '--label <key=value>' argument '=b' is invalid\. it has no key\.$/,
+    ],
+    ["sandbox create a --label =", /it has no key/],
     ["network create web --colour red", /unknown option/],
     ["network connect web", /missing required argument 'sandbox'/],
     ["network connect web a --gw-priority high", /it is a whole number/],
