@@ -1,4 +1,4 @@
-import { closeSync, lstatSync, mkdirSync, openSync, rmSync, statfsSync, symlinkSync } from "node:fs";
+import { closeSync, lstatSync, mkdirSync, openSync, readlinkSync, rmSync, statfsSync, symlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { errorCode } from "../common/errors.js";
 import { bind, check, LinuxError } from "./ffi.js";
@@ -22,12 +22,12 @@ export const namedNamespaces = "/run/netns";
 
 /**
  * Makes a new network namespace with a name. `work` runs inside it first, synchronously; see {@link insideNewNamespace}.
- * Throws a LinuxError; EEXIST when there is something of that name. Nothing is left of one that fails.
+ * Throws a LinuxError; EEXIST when there is something of that name, except an empty file. Nothing is left of one that fails.
  * @param path the file, e.g. /run/netns/web
  */
 export function makeNamedNamespace(path: string, work: () => void = () => undefined): void {
   shareFolder(dirname(path));
-  closeSync(openSync(path, "wx", 0o000)); // EEXIST: it is somebody's
+  makeFile(path);
   try {
     insideNewNamespace(() => {
       work();
@@ -39,9 +39,21 @@ export function makeNamedNamespace(path: string, work: () => void = () => undefi
   }
 }
 
-/** Gives the namespace of a process a name. Throws EEXIST when there is something of that name. */
+/** An empty file is what is left where a process ended before it had mounted the namespace. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o000));
+  } catch (error) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    const isLeftOver = found?.isFile() === true && found.size === 0 && !isNamespace(path);
+    if (errorCode(error) !== "EEXIST" || !isLeftOver) throw error; // it is somebody's
+  }
+}
+
+/** Gives the namespace of a process a name, unless it has it. Throws EEXIST when there is something else of that name. */
 export function linkNamespace(path: string, target: string): void {
   shareFolder(dirname(path));
+  if (isLink(path) && readlinkSync(path) === target) return;
   symlinkSync(target, path);
 }
 
