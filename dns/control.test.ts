@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
@@ -91,7 +91,7 @@ t.test("a daemon that no longer says that it lives counts as gone, and is back w
   bench.say({ kind: "settings", settings: { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 } });
   bench.say(closedGap);
   t.ok(bench.isGapOpen, "before its table is whole, it is behind Docker");
-  bench.say({ kind: "synced" });
+  bench.say({ kind: "synced", source: "docker" });
   bench.serve("c0ffee");
   bench.turns(3);
   t.notOk(bench.isGapOpen);
@@ -131,7 +131,7 @@ t.test("a daemon that no longer says that it lives counts as gone, and is back w
 t.test("a server that was itself kept from running does not blame the daemon", root, (t) => {
   const bench = new Bench();
   bench.say(closedGap);
-  bench.say({ kind: "synced" });
+  bench.say({ kind: "synced", source: "docker" });
   bench.say({ kind: "alive" });
   for (let time = 0; time < 3; time++) {
     bench.loop.pass(30_000);
@@ -140,6 +140,74 @@ t.test("a server that was itself kept from running does not blame the daemon", r
   bench.close();
   t.end();
 });
+
+const record = (id: string, source: "docker" | "pontoon") => ({
+  kind: "sandbox",
+  sandbox: {
+    id,
+    source,
+    container: id,
+    containerName: id,
+    networks: [],
+    forwarding: { kind: "never" },
+    singleLabels: "deny",
+    sharesAnswers: false,
+    search: [],
+  },
+});
+const networkOf = (id: string, source: "docker" | "pontoon") => ({
+  kind: "network",
+  network: { id, source, name: id, shared: false },
+});
+
+t.test("each source is told, and forgotten, by itself", root, (t) => {
+  const bench = new Bench();
+  const known = () => [...bench.server.sandboxes.keys(), ...bench.server.zones.networks.keys()];
+  for (const source of ["docker", "pontoon"] as const) {
+    bench.say(record(source, source));
+    bench.say(networkOf(`n-${source}`, source));
+    bench.say({ kind: "synced", source });
+  }
+  const all = ["docker", "pontoon", "n-docker", "n-pontoon"];
+  t.same(known(), all);
+  bench.say({ kind: "hello", protocol: PROTOCOL, version: "1" });
+  bench.say(closedGap);
+  bench.say(record("new", "pontoon"));
+  bench.say({ kind: "synced", source: "pontoon" });
+  t.same(known(), ["docker", "new", "n-docker"], "what is Docker's stays until all of that is told");
+  t.ok(bench.isGapOpen);
+  bench.say({ kind: "synced", source: "docker" });
+  t.same(known(), ["new"]);
+  t.notOk(bench.isGapOpen);
+  bench.close();
+  t.end();
+});
+
+t.test(
+  "where nobody else would answer a server without a daemon goes on, until the namespace is gone",
+  root,
+  async (t) => {
+    const bench = new Bench();
+    const folder = mkdtempSync(join(tmpdir(), "pontoon-test-"));
+    t.teardown(() => rmSync(folder, { recursive: true }));
+    const path = join(folder, "web");
+    writeFileSync(path, "");
+    giveSandbox(bench.server, "own", path);
+    bench.server.serveAll("pontoon");
+    bench.serve("c0ffee");
+    bench.say({ kind: "alive" });
+    bench.turns(65);
+    t.equal(bench.phaseOf("c0ffee"), "releasing");
+    t.equal(bench.phaseOf("own"), "serving");
+    bench.turns(20);
+    t.same([...bench.server.sandboxes.keys()], ["own"]);
+    t.equal(bench.stopped, 0);
+    rmSync(path);
+    await bench.loop.until("it is let go of", () => bench.server.sandboxes.size === 0);
+    t.equal(bench.stopped, 1, "with the last of them it ends");
+    bench.close();
+  },
+);
 
 t.test(
   "whatever a daemon says, nothing is thrown, no descriptor is left, and other sandboxes are served",
@@ -166,6 +234,7 @@ t.test(
       "nonsense",
       "__proto__",
     ];
+    const source = fc.constantFrom("docker", "pontoon", "odd");
     const id = fc.constantFrom("broken", "n1", "", "x".repeat(300));
     const number = fc.oneof(fc.integer({ min: -3, max: 300 }), fc.double(), fc.constantFrom(1e400, 65_536));
     const odd = fc.oneof(id, number, fc.constant(null), fc.jsonValue({ maxDepth: 2 }));
@@ -173,6 +242,7 @@ t.test(
     const endpoint = fc.record(
       {
         network: id,
+        source,
         container: id,
         names: list,
         ipv4: fc.constantFrom("10.0.0.1", "nonsense", "10.0.0.999", "::1"),
@@ -185,6 +255,7 @@ t.test(
     const sandbox = fc.record(
       {
         id,
+        source,
         container: id,
         containerName: id,
         networks: list,
@@ -199,7 +270,7 @@ t.test(
         kind: fc.constantFrom(...kinds),
         sandbox: fc.oneof(id, sandbox),
         endpoint,
-        network: fc.oneof(id, fc.record({ id, name: id, shared: odd })),
+        network: fc.oneof(id, fc.record({ id, name: id, shared: odd, source })),
         gap: odd,
         settings: odd,
         container: id,
@@ -209,6 +280,9 @@ t.test(
         query: odd,
         request: number,
         id,
+        source,
+        path: fc.constantFrom("/nowhere/x", "/proc/self/ns/net"),
+        hasDockerResolver: fc.oneof(fc.boolean(), odd),
       },
       { requiredKeys: ["kind"] },
     );
@@ -223,7 +297,9 @@ t.test(
             bench.say(each, sockets);
             sockets.forEach(closeDescriptor);
           }
-          const isServed = bench.phaseOf("c0ffee") === "serving" || said.some(([{ kind }]) => kind === "synced"); // not mentioned, it is gone
+          const isServed =
+            bench.phaseOf("c0ffee") === "serving" ||
+            said.some(([{ kind, source }]) => kind === "synced" && source === "docker"); // not mentioned, it is gone
           bench.close();
           return isServed && openDescriptors() === before;
         }),

@@ -84,8 +84,15 @@ export class Control implements ServerEvents {
     for (const [sandbox, { sockets, record }] of this.server.sandboxes)
       if (sockets) {
         const { port, path, end, udp, tcp } = sockets;
+        const { source } = record;
         yield {
-          message: { kind: "held", sandbox, port, source: record.source, ...(path !== undefined && { path }) },
+          message: {
+            kind: "held",
+            sandbox,
+            port,
+            ...(source !== "docker" && { source }), // as daemons know it that know only Docker's
+            ...(path !== undefined && { path }),
+          },
           descriptors: [end, udp, tcp],
         };
       }

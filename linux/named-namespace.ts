@@ -1,4 +1,14 @@
-import { closeSync, lstatSync, mkdirSync, openSync, readlinkSync, rmSync, statfsSync, symlinkSync } from "node:fs";
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  statfsSync,
+  symlinkSync,
+} from "node:fs";
 import { dirname } from "node:path";
 import { errorCode } from "../common/errors.js";
 import { bind, check, LinuxError } from "./ffi.js";
@@ -50,10 +60,10 @@ function makeFile(path: string): void {
   }
 }
 
-/** Gives the namespace of a process a name, unless it has it. Throws EEXIST when there is something else of that name. */
+/** Gives the namespace of a process a name. Throws EEXIST when there is something else of that name. */
 export function linkNamespace(path: string, target: string): void {
   shareFolder(dirname(path));
-  if (isLink(path) && readlinkSync(path) === target) return;
+  if (isLink(path) && readlinkSync(path) === target) return; // the process may have ended since
   symlinkSync(target, path);
 }
 
@@ -69,10 +79,10 @@ export function removeNamedNamespace(path: string): void {
   rmSync(path, { force: true });
 }
 
-/** Whether a network namespace, or a link to one, is there. */
-export function isNamespace(path: string): boolean {
+/** Whether a network namespace, or a link to one, is there. @param inode that it is this one, and no later one of its name */
+export function isNamespace(path: string, inode?: number): boolean {
   try {
-    return statfsSync(path).type === NSFS_MAGIC;
+    return statfsSync(path).type === NSFS_MAGIC && (inode === undefined || statSync(path).ino === inode);
   } catch {
     return false; // not there, or a link to a process that has ended
   }

@@ -1,53 +1,123 @@
+import { familyOf } from "../common/address.js";
 import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
+import { forgetFlows } from "../linux/netlink/conntrack.js";
+import { Budget } from "../linux/netlink/budget.js";
+import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { Nfnetlink } from "../linux/netlink/nfnetlink.js";
-import { Firewall } from "./firewall/firewall.js";
+import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
+import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
+import { ForeignAccept } from "./firewall/foreign-accept.js";
+import { PUBLISHED_MARK, type KernelForward } from "./firewall/wanted.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
+
+/** What is read of others' rules: hosts have tens of thousands at most. */
+const limits = { bytes: 64 << 20, objects: 200_000, time: 5000 };
+
+interface Connection {
+  readonly nfnetlink: Nfnetlink;
+  readonly firewall: Firewall;
+  readonly foreign: ForeignAccept;
+}
 
 /** What the host's firewall and routing do for all networks together. */
 export class HostFirewall {
   /** Tables belong to the connection, which therefore stays open. */
-  #connection: { readonly nfnetlink: Nfnetlink; readonly firewall: Firewall } | undefined;
+  #connection: Connection | undefined;
   #mayBeThere = true;
+  #isApplied = false;
+  readonly #forwards = new Map<string, KernelForward>();
 
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
-  apply(networks: readonly WantedNetwork[], others: readonly string[]): { failure?: Failure; notes: readonly string[] } {
-    try {
-      const withRules = networks.flatMap(({ name, bridge, firewall }) => (firewall ? [{ name, bridge, ...firewall }] : []));
-      if (withRules.length > 0) this.#open().apply({ networks: withRules, forwards: [], links: [], others });
-      else if (this.#mayBeThere) this.#remove();
-      return { notes: leadOut(networks) };
-    } catch (error) {
-      const failure: Failure = {
-        object: { kind: "firewall", id: "tables" },
-        code: errorCode(error) ?? "UNKNOWN",
-        subject: "the host's firewall",
-        message: `the firewall rules of pontoon's networks: ${describeError(error)}`,
-      };
-      return { failure, notes: [] };
-    }
+  apply(
+    networks: readonly WantedNetwork[],
+    others: readonly string[],
+  ): { failure?: Failure; notes: readonly string[] } {
+    return attempt(() => {
+      const withRules = networks.flatMap(({ name, bridge, firewall }) =>
+        firewall ? [{ name, bridge, ...firewall }] : [],
+      );
+      if (withRules.length === 0 && this.#forwards.size === 0) return this.#remove();
+      const { firewall, foreign } = this.#open();
+      firewall.check();
+      const forwards = [...this.#forwards.values()];
+      firewall.apply({ networks: withRules, forwards, links: [], others, bridgesFiltered: bridgesAreFiltered() });
+      this.#isApplied = true;
+      const places = foreign.put().map(({ family, table, chain }) => `${family} ${table} ${chain}`);
+      const accepted = places.map(
+        (place) => `a rule in ${place} accepts what passes from and to networks of pontoon's`,
+      );
+      return { notes: [...leadOut(networks), ...accepted] };
+    });
+  }
+
+  /** Changes what the kernel forwards, at a cost that does not grow with how much it forwards already; forgets flows to where it led. */
+  changeForwards(
+    { remove = [], add = [] }: ForwardChanges,
+    networks: readonly WantedNetwork[],
+    others: readonly string[],
+  ): { failure?: Failure; notes: readonly string[] } {
+    for (const forward of remove) this.#forwards.delete(keyOf(forward));
+    for (const forward of add) this.#forwards.set(keyOf(forward), forward);
+    if (!this.#isApplied || !this.#connection || this.#forwards.size === 0) return this.apply(networks, others);
+    const { firewall, nfnetlink } = this.#connection;
+    return attempt(() => {
+      firewall.changeForwards({ remove, add });
+      for (const { to, transport } of remove)
+        forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+      return { notes: [] };
+    });
+  }
+
+  #budget(): Budget {
+    return new Budget("the host's firewall", limits);
   }
 
   close(): void {
+    this.#isApplied = false;
     this.#connection?.nfnetlink.close();
     this.#connection = undefined;
   }
 
-  #open(): Firewall {
+  #open(): Connection {
     if (!this.#connection) {
       const nfnetlink = new Nfnetlink();
-      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink) };
+      const foreign = new ForeignAccept(nfnetlink, new Ruleset(nfnetlink), () => this.#budget());
+      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink), foreign };
     }
     this.#mayBeThere = true;
-    return this.#connection.firewall;
+    return this.#connection;
   }
 
-  #remove(): void {
-    this.#open().remove();
+  #remove(): { notes: readonly string[] } {
+    if (!this.#mayBeThere) return { notes: [] };
+    const { firewall, foreign } = this.#open();
+    foreign.remove();
+    firewall.remove();
     this.#mayBeThere = false;
     this.close();
+    return { notes: [] };
   }
+}
+
+/** What goes wrong is told, and what was there stays. */
+function attempt(work: () => { notes: readonly string[] }): { failure?: Failure; notes: readonly string[] } {
+  try {
+    return work();
+  } catch (error) {
+    const failure: Failure = {
+      object: { kind: "firewall", id: "tables" },
+      code: errorCode(error) ?? "UNKNOWN",
+      subject: "the host's firewall",
+      message: `the firewall rules of pontoon's networks: ${describeError(error)}`,
+    };
+    return { failure, notes: [] };
+  }
+}
+
+function keyOf({ transport, ip, port, to }: KernelForward): string {
+  return `${transport} ${ip ?? familyOf(to.ip)} ${port}`;
 }
 
 function leadOut(networks: readonly WantedNetwork[]): string[] {

@@ -1,3 +1,4 @@
+import type { ForwardChanges } from "./firewall/firewall.js";
 import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
 
@@ -21,7 +22,13 @@ export interface Change {
 export type Request =
   | { readonly kind: "change"; readonly change: Change }
   /** Looks at everything, and mends it; what carries an alias of ours and is not wanted is removed. */
-  | { readonly kind: "repair" };
+  | { readonly kind: "repair" }
+  /** Namespaces of these sandboxes may have come, gone, or be others: what is there is connected, nothing is made. */
+  | { readonly kind: "look"; readonly sandboxes: readonly string[] }
+  /** Ports that the kernel forwards. */
+  | { readonly kind: "forwards"; readonly changes: ForwardChanges }
+  /** Somebody has changed rules of the host: ours are looked at, and put back. */
+  | { readonly kind: "mend-firewall" };
 
 export interface ToBackend {
   readonly id: number;

@@ -33,6 +33,8 @@ export interface WantedSandbox {
   readonly target: string | undefined;
   /** Tells the namespace from another that comes to be in its place; undefined for whichever is there. */
   readonly inode: number | undefined;
+  /** Whether one that comes to be in its place is meant, too. */
+  readonly isReplaceable: boolean;
 }
 
 /** A sandbox's place on a network: a veth pair. */

@@ -1,5 +1,6 @@
 import { describeError, errorCode } from "../common/errors.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
+import type { ForwardChanges } from "./firewall/firewall.js";
 import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
@@ -36,7 +37,28 @@ export class Work {
 
   /** What fails is part of the outcome. */
   do(request: Request): Outcome {
-    return request.kind === "change" ? this.#change(request.change) : this.#repair();
+    switch (request.kind) {
+      case "change":
+        return this.#change(request.change);
+      case "repair":
+        return this.#repair();
+      case "look":
+        return this.#look(request.sandboxes);
+      case "forwards":
+        return { ...this.#changeForwards(request.changes), inodes: new Map(), steps: 0 };
+      case "mend-firewall":
+        return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
+    }
+  }
+
+  #changeForwards(changes: ForwardChanges): Pick<Outcome, "failures" | "notes"> {
+    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()], this.#others);
+    return { failures: failure ? [failure] : [], notes };
+  }
+
+  #applyFirewall(): Pick<Outcome, "failures" | "notes"> {
+    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
+    return { failures: failure ? [failure] : [], notes };
   }
 
   deleteRetired(): void {
@@ -65,6 +87,29 @@ export class Work {
     });
   }
 
+  #look(ids: readonly string[]): Outcome {
+    const there = new Map<string, WantedSandbox>();
+    const seen = new Map<string, SeenSandbox>();
+    for (const id of ids) {
+      const sandbox = this.#sandboxes.get(id);
+      if (!sandbox) continue;
+      // Whichever namespace is there by now.
+      const known = sandbox.isReplaceable ? { ...sandbox, inode: undefined } : sandbox;
+      const inside = lookInside(known);
+      seen.set(id, inside);
+      if (inside.kind !== "there") continue;
+      this.#sandboxes.set(id, known);
+      there.set(id, known);
+    }
+    const endpoints = [...this.#endpoints.values()].filter(({ sandbox }) => there.has(sandbox));
+    const nothing = { networks: [], sandboxes: [], endpoints: [] };
+    const scope: Scope = { networks: [], sandboxes: [...there.values()], endpoints, removed: nothing };
+    const outcome = this.#bringAbout(scope, (withAddresses) =>
+      lookAtLinks(this.#host, this.#linksOf(scope), withAddresses),
+    );
+    return { ...outcome, inodes: new Map([...outcome.inodes, ...inodesOf(seen)]) };
+  }
+
   #repair(): Outcome {
     const everything: Scope = {
       networks: [...this.#networks.values()],
@@ -89,8 +134,9 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
-    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
-    if (failure) failures.push(failure);
+    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0;
+    const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
+    failures.push(...refused);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;

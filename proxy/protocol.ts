@@ -6,7 +6,7 @@ import type { PortSpan } from "./dial/source-ports.js";
 import type { PublicationReport } from "./publication/relay.js";
 
 /** After the handshake, daemon and server understand each other only if they speak the same number. */
-export const PROTOCOL = 3;
+export const PROTOCOL = 4;
 
 /** Addresses told of in one message. */
 export const GONE_AT_MOST = 1000;

@@ -99,10 +99,12 @@ export class Daemon {
         stateDir,
         version,
         userlandProxy: () => docker?.admission.settings?.userlandProxy ?? true,
+        onForwards: (forwards) => void this.#networks.setForwards(forwards),
       },
       log,
     );
     this.#networks = new NetworksController(
+      this.#poller.poller,
       this.#store,
       { dockerSubnets: () => [] },
       log,

@@ -193,7 +193,7 @@ export const rooms = {
     imports: ["network/protocol", ...ground],
   },
   "network/links": {
-    files: ["network/links/**", "network/errors.ts"],
+    files: ["network/links/**"],
     holds: "looking at bridges, links and namespaces, and carrying steps out",
     imports: ["network/protocol", "network/plan", ...ground],
   },
@@ -231,7 +231,7 @@ export const rooms = {
   "src/ports": {
     files: ["src/ports/**"],
     holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
-    imports: [...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
+    imports: ["network/firewall", ...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
   },
   "src/networks": {
     files: ["src/networks/**"],

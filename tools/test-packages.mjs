@@ -17,4 +17,6 @@ export const testPackages = [
   { command: "systemd-analyze", package: "systemd" },
   { command: "gcc", package: "gcc" },
   { command: "musl-gcc", package: "musl-tools" },
+  { command: "redis-server", package: "redis-server" },
+  { command: "tcpdump", package: "tcpdump" },
 ];

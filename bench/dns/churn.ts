@@ -66,9 +66,11 @@ export class Churn {
     });
     const { networkId } = container.endpoints[0]!;
     this.#setJoining(networkId, true);
-    this.inventory.source("docker").putListed(this.inventory.networks.get(networkId)!, [
-      { container: container.id, name: container.name, ...madeAddresses(firstNumber + turn) },
-    ]);
+    this.inventory
+      .source("docker")
+      .putListed(this.inventory.networks.get(networkId)!, [
+        { container: container.id, name: container.name, ...madeAddresses(firstNumber + turn) },
+      ]);
     await pause(joinTakes);
     this.inventory.source("docker").putContainer(container);
     this.#setJoining(networkId, false);

@@ -1,4 +1,5 @@
 // Test hosts, as tests import them.
+export { BareHost } from "./bare-host.js";
 export { Client, service, sockets, type DatagramReply, type Tally } from "./client.js";
 export { Clone } from "./clone.js";
 export { CommandError, type CommandOptions, type CommandResult } from "./command.js";

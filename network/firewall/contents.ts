@@ -38,7 +38,7 @@ export function contentsOf(wanted: FirewallWanted): Map<SetId, Map<string, Entry
   return contents;
 }
 
-function bridgeEntries({ networks, others }: FirewallWanted): Entry[] {
+function bridgeEntries({ networks, others, bridgesFiltered }: FirewallWanted): Entry[] {
   const within = (bridge: string, comment: string) => {
     const name = interfaceName.encode(bridge);
     return single("inet within", { key: concatenated(name, name), comment });
@@ -49,13 +49,18 @@ function bridgeEntries({ networks, others }: FirewallWanted): Entry[] {
     return [
       single("inet bridges", element),
       ...(internal ? [single("inet internal", element)] : []),
+      ...(internal || bridgesFiltered ? [single("inet proxied", element)] : []),
       ...(icc ? [] : [single("inet quiet", element)]),
       within(bridge, comment),
     ];
   });
   const theirs = others.flatMap((bridge) => {
-    const comment = commentOf("not its own");
-    return [single("inet others", { key: interfaceName.encode(bridge), comment }), within(bridge, comment)];
+    const element = { key: interfaceName.encode(bridge), comment: commentOf("leaves it to Docker") };
+    return [
+      single("inet others", element),
+      ...(bridgesFiltered ? [single("inet proxied", element)] : []),
+      within(bridge, element.comment),
+    ];
   });
   return [...ours, ...theirs];
 }
@@ -133,7 +138,9 @@ function interval(set: SetId, { first, last, comment, data }: Subnet): Entry {
 
 /** `pontoon network web`, on one line and not too long. */
 function commentOf(owner: string): string {
-  const text = Buffer.from(`pontoon ${printable(owner).replaceAll('"', "'")}`);
+  const words = `pontoon ${printable(owner).replaceAll('"', "'")}`;
+  if (words.length * 3 <= commentAtMost) return words;
+  const text = Buffer.from(words);
   // A letter cut in two at the end is left out.
   return text.length <= commentAtMost
     ? text.toString()

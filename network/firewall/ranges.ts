@@ -1,4 +1,4 @@
-import { encodeIPv4, encodeIPv6, familyOf, type Family } from "../../common/address.js";
+import { encodeIPv4, encodeIPv6, familyOf, isAddress, type Family } from "../../common/address.js";
 
 /** Addresses of one family, both ends among them. */
 export interface AddressRange {
@@ -9,6 +9,7 @@ export interface AddressRange {
 
 /** The bytes of an address, by its family. Throws RangeError on what is not one. */
 export function encodeAddress(ip: string): Buffer {
+  if (!isAddress(ip)) throw new RangeError(`not an address: ${ip}`);
   return familyOf(ip) === "ipv6" ? encodeIPv6(ip) : encodeIPv4(ip);
 }
 

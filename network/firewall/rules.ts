@@ -109,7 +109,7 @@ export const inetChains: readonly ChainRules[] = [
     at: { type: "nat", hook: "prerouting", priority: -90 },
     comment: "pontoon: published ports, for others",
     rules: [
-      [meta.iifname.isIn("internal"), returns],
+      [meta.iifname.isIn("proxied"), returns],
       [fib.daddrType.is(ADDRESS_KIND.local), goto("publish")],
     ],
   },
@@ -140,6 +140,9 @@ function publishing(): Statement[][] {
   return [
     [ip.daddr.isWithin("127.0.0.0", 8), returns],
     [ip6.daddr.is("::1"), returns],
+    // Such a client's packets may not leave the link.
+    [ip6.daddr.isWithin("fe80::", 10), returns],
+    [ct.mark.setBits(PUBLISHED_MARK)],
     ...["_at", ""].flatMap((where) => [
       ...versions.map(({ version, field, ofVersion }) => {
         const key = where === "" ? port : ([field.daddr, ...port] as const);
@@ -150,7 +153,6 @@ function publishing(): Statement[][] {
           goto("unpublished"),
         ];
       }),
-      [ct.mark.setBits(PUBLISHED_MARK)],
       ...versions.map(({ version, field, ofVersion }) => {
         const key = where === "" ? port : ([field.daddr, ...port] as const);
         return [ofVersion, dnatByMap(concat(...key), `published${where}${version}`, version)];

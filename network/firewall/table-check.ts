@@ -1,5 +1,6 @@
 import type { Budget } from "../../linux/netlink/budget.js";
-import { Ruleset, type ElementInfo } from "../../linux/netlink/nftables/ruleset.js";
+import type { Ruleset } from "../../linux/netlink/nftables/ruleset.js";
+import { type ElementInfo } from "../../linux/netlink/nftables/ruleset.js";
 import type { Element, TableName } from "../../linux/netlink/nftables/transaction.js";
 import type { Contents } from "./contents.js";
 import { sets } from "./tables.js";

@@ -16,6 +16,7 @@ type SetShape = Omit<NewSet, "family" | "table" | "set">;
 const inetShapes = {
   bridges: { key: [interfaceName], comment: "bridges of pontoon's networks" },
   internal: { key: [interfaceName], comment: "bridges of internal networks" },
+  proxied: { key: [interfaceName], comment: "bridges from which published ports are served by the proxy" },
   quiet: { key: [interfaceName], comment: "bridges of networks with icc off" },
   others: { key: [interfaceName], comment: "bridges of Docker's" },
   within: { key: [interfaceName, interfaceName], comment: "from a bridge to itself" },

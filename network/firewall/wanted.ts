@@ -55,6 +55,12 @@ export interface FirewallWanted {
   readonly links: readonly LinkAccept[];
   /** Bridges of Docker's: nothing passes between them and pontoon's, except to published ports. */
   readonly others: readonly string[];
+  /**
+   * IP's rules are asked about what is bridged, too (`bridgesAreFiltered`). The kernel would then bridge what a sandbox sends
+   * to a port that is published on its own network, which never gets back to where it came from: so published ports are
+   * left to the proxy's socket for all that comes from a bridge.
+   */
+  readonly bridgesFiltered: boolean;
 }
 
 /** Where nothing may be forwarded to. */

@@ -1,4 +1,4 @@
-import { linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
+import { isNamespace, linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { familyOf } from "../../common/address.js";
 import { addAddress, addRoute, deleteAddress, deleteRoute } from "../../linux/netlink/rtnetlink/addresses.js";
@@ -15,7 +15,7 @@ import { addRule, deleteRule, type RoutingRule } from "../../linux/netlink/rtnet
 import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
-import { NetworkError } from "../errors.js";
+import { PontoonError } from "../../common/errors.js";
 import type { RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
@@ -30,13 +30,15 @@ export class Links {
   /** @param host rtnetlink of the host's namespace */
   constructor(private readonly host: Rtnetlink) {}
 
-  /** Throws NetlinkError, LinuxError or NetworkError. */
+  /** Throws NetlinkError, LinuxError or PontoonError. */
   carryOut(step: Step): void {
     switch (step.kind) {
       case "make-namespace":
         return this.#makeNamespace(step.sandbox);
       case "link-namespace":
         return linkNamespace(step.sandbox.path, step.sandbox.target!);
+      case "raise-loopback":
+        return raiseLoopback(step.sandbox);
       case "remove-namespace":
         return removeNamedNamespace(step.path);
       case "remove-rules":
@@ -116,8 +118,14 @@ export class Links {
   #link(name: string): Link {
     const link = linkNamed(this.host, name);
     if (link) return link;
-    throw new NetworkError("NO_LINK", name, `there is no link ${name} on this host`);
+    throw new PontoonError("NO_LINK", name, `there is no link ${name} on this host`);
   }
+}
+
+/** Names are answered at an address of it. Not of a process that has ended. */
+function raiseLoopback(sandbox: WantedSandbox): void {
+  if (!isNamespace(sandbox.path)) return;
+  inNamespaceOf(sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
 }
 
 function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-inside">): void {
@@ -156,7 +164,7 @@ function renaming(rtnetlink: Rtnetlink, index: number, name: string): RtRequest[
 function requireEnd(rtnetlink: Rtnetlink, { name }: WantedSandbox, ifname: string): Link {
   const end = linkNamed(rtnetlink, ifname);
   if (end) return end;
-  throw new NetworkError("NO_LINK", ifname, `there is no link ${ifname} in sandbox ${name}`);
+  throw new PontoonError("NO_LINK", ifname, `there is no link ${ifname} in sandbox ${name}`);
 }
 
 /** Out of the way of one that comes in its place: without name, addresses and routes. */
@@ -189,7 +197,7 @@ function requireDone(failures: readonly { readonly error: NetlinkError }[], exce
 function requireInode(namespace: number, path: string, inode: number | undefined): void {
   const found = fstatSync(namespace).ino;
   if (inode !== undefined && found !== inode)
-    throw new NetworkError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
+    throw new PontoonError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
 }
 
 const retiredName = (index: number): string => `ptx${index}`;

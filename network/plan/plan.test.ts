@@ -357,7 +357,7 @@ t.test("what is somebody else's stays", (t) => {
   model.host.add({ name: "theirs", kind: "bridge" });
   const theirs = model.makeSpace("/run/netns/c");
   model.spaces.set("/proc/7/ns/net", theirs);
-  t.same(bringAbout(all, model), ["d: link-namespace"]);
+  t.same(bringAbout(all, model), ["d: link-namespace", "d: raise-loopback"]);
   const removed = { networks: [adopted], sandboxes: [inPlace, linked], endpoints: [] };
   t.same(bringAbout(wantedOf([], [], []), model, removed), ["d: remove-namespace /run/netns/d"]);
   t.ok(model.host.links.has("theirs"));

@@ -52,19 +52,21 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
 }
 
 function planSandbox(sandbox: WantedSandbox, all: readonly WantedEndpoint[], seen: SeenSandbox): Step[] {
-  if (seen.kind === "there")
-    return planLeftRules(
-      sandbox,
-      all.filter((endpoint) => endpoint.sandbox === sandbox.id),
-      seen,
-    );
+  const raise: Step = { kind: "raise-loopback", sandbox };
+  if (seen.kind === "there") {
+    const isDown = seen.links.some(({ name, isUp }) => name === "lo" && !isUp);
+    const own = all.filter((endpoint) => endpoint.sandbox === sandbox.id);
+    return [...(isDown ? [raise] : []), ...planLeftRules(sandbox, own, seen)];
+  }
   if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
-  return [sandbox.target === undefined ? { kind: "make-namespace", sandbox } : { kind: "link-namespace", sandbox }];
+  return sandbox.target === undefined
+    ? [{ kind: "make-namespace", sandbox }]
+    : [{ kind: "link-namespace", sandbox }, raise];
 }
 
-/** A namespace that has come in the place of ours is not ours to remove. */
-function planSandboxRemoval({ path, target }: WantedSandbox, seen: SeenSandbox): Step[] {
-  return seen.kind === "other" || target === path ? [] : [{ kind: "remove-namespace", path }];
+/** A namespace that has come in the place of ours is not ours to remove; the link to a process is, whoever has its number by now. */
+function planSandboxRemoval({ path, target, isReplaceable }: WantedSandbox, seen: SeenSandbox): Step[] {
+  return (seen.kind === "other" && isReplaceable) || target === path ? [] : [{ kind: "remove-namespace", path }];
 }
 
 function of(kind: ObjectSteps["object"]["kind"], id: string, steps: readonly Step[]): ObjectSteps {

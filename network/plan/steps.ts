@@ -16,6 +16,8 @@ export interface InsideParts {
 export type Step =
   | { readonly kind: "make-namespace"; readonly sandbox: WantedSandbox }
   | { readonly kind: "link-namespace"; readonly sandbox: WantedSandbox }
+  /** Of a namespace that was made without pontoon: nobody could be answered at 127.0.0.11 in it. */
+  | { readonly kind: "raise-loopback"; readonly sandbox: WantedSandbox }
   | { readonly kind: "remove-namespace"; readonly path: string }
   /** Of endpoints that were taken away by halves. */
   | { readonly kind: "remove-rules"; readonly sandbox: WantedSandbox; readonly rules: readonly RoutingRule[] }

@@ -22,11 +22,13 @@ export interface NumberOption extends Common {
   readonly mayBeZero: boolean;
 }
 
-/** One of a few words. The default cannot be asked for: it is what one has without asking. */
+/** One of a few words. The default is what one has without asking. */
 export interface ChoiceOption extends Common {
   readonly kind: "choice";
   readonly choices: readonly string[];
   readonly default: string;
+  /** Whether the default can be asked for all the same. */
+  readonly asksDefault?: true;
 }
 
 /** Networks: `10.0.0.0/8`, `fd00::/8`, single addresses. */
@@ -113,6 +115,20 @@ export const publicationOptions = {
   },
   /** UDP flows at a time; beyond that the one that was idle longest goes. */
   udpFlows: { kind: "count", default: 4096, mayBeZero: false },
+  /**
+   * By which way clients get to the container: through pontoon-proxy, or forwarded by the kernel, where it is told to by the daemon.
+   * The socket is pontoon-proxy's in any case.
+   */
+  path: {
+    kind: "choice",
+    choices: ["auto", "kernel", "proxy"],
+    default: "auto",
+    asksDefault: true,
+    publish: {
+      flag: "--path <path>",
+      help: "how clients get there; auto is kernel for sandboxes and proxy for containers",
+    },
+  },
 } as const satisfies Record<string, OptionKind>;
 
 type Table = typeof publicationOptions;
@@ -134,12 +150,11 @@ export type PublishOptionName = {
 
 /** What `pontoon publish` has asked for. */
 export type PublishOptions = {
-  readonly [Name in PublishOptionName]?: Table[Name] extends {
-    readonly kind: "choice";
-    readonly default: infer Default;
-  }
-    ? Exclude<ValueOf<Table[Name]>, Default>
-    : ValueOf<Table[Name]>;
+  readonly [Name in PublishOptionName]?: Table[Name] extends { readonly asksDefault: true }
+    ? ValueOf<Table[Name]>
+    : Table[Name] extends { readonly kind: "choice"; readonly default: infer Default }
+      ? Exclude<ValueOf<Table[Name]>, Default>
+      : ValueOf<Table[Name]>;
 };
 
 /** @returns for each option what is made of it */
@@ -168,8 +183,8 @@ export const publishOptionNames = optionNames.filter(
 export const defaults = ofEachOption((option): unknown => option.default) as Required<PublicationOptions>;
 
 /** What `pontoon publish` may ask for of a choice. */
-export function choicesToAsk({ choices, default: unasked }: ChoiceOption): string[] {
-  return choices.filter((choice) => choice !== unasked);
+export function choicesToAsk({ choices, default: unasked, asksDefault }: ChoiceOption): string[] {
+  return choices.filter((choice) => asksDefault === true || choice !== unasked);
 }
 
 /** What a value of the option must look like between processes. `checkPublication` looks closer. */

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from "commander";
-import type { NetworkAnswer, SandboxAnswer } from "../networks/contract.js";
+import type { NetworkAnswer, NetworkLinksAnswer, SandboxAnswer } from "../networks/contract.js";
 import type { CommandTools } from "./command-tools.js";
 import { globalFlags } from "./flags.js";
 import { formatTable } from "./table.js";
@@ -79,6 +79,14 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     },
   );
 
+  command(network, "links", "show the bridges of networks, and what is plugged into them")
+    .argument("[network]", "name or id; all without")
+    .action(async (name: string | undefined, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const query = name === undefined ? "" : `?name=${encodeURIComponent(name)}`;
+      print(flags, (await get(flags, `/v1/networks/links${query}`)) as NetworkLinksAnswer[], linksText);
+    });
+
   addConnectOptions(command(network, "connect", "connect a sandbox to a network, while it runs"))
     .argument("<network>", "name or id")
     .argument("<sandbox>", "name or id")
@@ -137,6 +145,30 @@ function networksText(networks: readonly NetworkAnswer[]): readonly string[] {
     Internal ? "internal" : "",
   ]);
   return formatTable(["NETWORK ID", "NAME", "DRIVER", "BRIDGE", "SUBNETS", "SANDBOXES", ""], rows);
+}
+
+function linksText(networks: readonly NetworkLinksAnswer[]): readonly string[] {
+  return networks.flatMap(({ network, bridge, id, stp, mtu, up, addresses, ports }, index) => [
+    ...(index === 0 ? [] : [""]),
+    [
+      `${network}: bridge ${bridge} ${up ? "up" : "down"}`,
+      `id ${id ?? "-"}`,
+      `STP ${stp === true ? "on" : "off"}`,
+      `MTU ${mtu ?? "-"}`,
+      addresses.join(" ") || "no address",
+    ].join(", "),
+    ...formatTable(
+      ["LINK", "STATE", "SANDBOX", "END", "MAC", "ADDRESSES"],
+      ports.map((port) => [
+        port.link,
+        port.up ? "up" : "down",
+        port.sandbox ?? "-",
+        port.end ?? "-",
+        port.mac ?? "-",
+        port.addresses.join(" ") || "-",
+      ]),
+    ),
+  ]);
 }
 
 function onOff(text: string): boolean {

@@ -107,6 +107,7 @@ t.test("the long table has everything, and a dash for what is not known", (t) =>
   t.equal(longText([]).join("\n"), "No published ports.");
   const served = row({
     target: "172.18.0.2:80",
+    path: "kernel",
     connections: 3,
     accepted: 10,
     failedDials: 1,
@@ -123,7 +124,7 @@ t.test("the long table has everything, and a dash for what is not known", (t) =>
   ]);
   t.equal(
     header,
-    "CONTAINER  PORT    ADDRESS       BY                 STATE   TARGET         OPEN  ACCEPTED  FAILED DIALS  REFUSED  TO CONTAINER  TO CLIENTS",
+    "CONTAINER  PORT    ADDRESS       BY                 STATE   TARGET         PATH    OPEN  ACCEPTED  FAILED DIALS  REFUSED  TO CONTAINER  TO CLIENTS",
   );
   const cells = lines.map((line) => line.split(/ {2,}/));
   t.same(cells[0], [
@@ -133,6 +134,7 @@ t.test("the long table has everything, and a dash for what is not known", (t) =>
     "pontoon (command)",
     "open",
     "172.18.0.2:80",
+    "kernel",
     "3",
     "10",
     "1",
@@ -140,14 +142,14 @@ t.test("the long table has everything, and a dash for what is not known", (t) =>
     "1.23 kB",
     "52.4 MB",
   ]);
-  t.same(cells[1], ["web", "80/tcp", "[::]:8080", "docker", "open", ...Array<string>(7).fill("-")]);
+  t.same(cells[1], ["web", "80/tcp", "[::]:8080", "docker", "open", ...Array<string>(8).fill("-")]);
   t.same(cells[2], [
     "web",
     "80/tcp",
     "0.0.0.0:8080",
     "pontoon (label)",
     "failed",
-    ...Array<string>(7).fill("-"),
+    ...Array<string>(8).fill("-"),
     "nginx has it",
   ]);
   t.equal(cells[3]!.at(-1), "no source port was left towards the container, 7 times");

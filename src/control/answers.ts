@@ -109,6 +109,7 @@ const portRow = of<PortRow>({
   state: oneOf("open", "refusing", "failed"),
   reason: optional(words),
   target: optional(words),
+  path: optional(oneOf("kernel", "proxy")),
   connections: optional(count),
   accepted: optional(count),
   refused: optional(count),

@@ -28,6 +28,7 @@ const noNetworks: NetworkSources = {
   network: () => {
     throw new PontoonError("NETWORK_UNKNOWN", "web", "there is no network web");
   },
+  links: () => [],
   createNetwork: nothing,
   removeNetwork: nothing,
   pruneNetworks: nothing,

@@ -10,6 +10,7 @@ import {
   type CreateSandboxRequest,
   type DisconnectRequest,
   type NetworkAnswer,
+  type NetworkLinksAnswer,
   type SandboxAnswer,
 } from "../networks/contract.js";
 
@@ -17,6 +18,7 @@ import {
 export interface NetworkSources {
   networks(): NetworkAnswer[];
   network(nameOrId: string): NetworkAnswer;
+  links(nameOrId: string | undefined): NetworkLinksAnswer[];
   createNetwork(request: CreateNetworkRequest): Promise<NetworkAnswer>;
   removeNetwork(nameOrId: string): Promise<NetworkAnswer>;
   pruneNetworks(): Promise<NetworkAnswer[]>;
@@ -37,6 +39,7 @@ export function addNetworkRoutes(server: FastifyInstance, sources: NetworkSource
     const { name } = nameQuery.parse(request.query);
     return name === undefined ? sources.networks() : [sources.network(name)];
   });
+  server.get("/v1/networks/links", (request) => sources.links(nameQuery.parse(request.query).name));
   server.post("/v1/networks", (request) => sources.createNetwork(createNetworkRequest.parse(request.body)));
   server.post("/v1/networks/remove", (request) => sources.removeNetwork(nameBody.parse(request.body).name));
   server.post("/v1/networks/prune", () => sources.pruneNetworks());

@@ -46,11 +46,12 @@ t.test("a running container of Docker 20.10 is read", (t) => {
   });
   t.same(read, {
     id,
+    source: "docker",
     name: "web1",
     hostname: "box",
     labels: { "pontoon.dns": "off" },
     running: true,
-    sandbox: { id: "s1", pid: 4711 },
+    sandbox: { kind: "process", id: "s1", pid: 4711 },
     networkMode: { kind: "own" },
     ports: [
       [53, "udp"],
@@ -118,7 +119,7 @@ t.test("a container without a process has no namespace", (t) => {
   t.equal(state(false, 0, "s1"), undefined, "stopped");
   t.equal(state(true, 0, "s1"), undefined, "starting: Docker 20.10 has no pid yet");
   t.equal(state(true, 5, ""), undefined, "joining");
-  t.same(state(true, 5, "s1"), { id: "s1", pid: 5 });
+  t.same(state(true, 5, "s1"), { kind: "process", id: "s1", pid: 5 });
   t.end();
 });
 
@@ -199,7 +200,15 @@ t.test("a network is read with who is on it", (t) => {
       "ep-abc": { Name: "stale", IPv4Address: "10.0.0.9/24" },
     },
   });
-  t.same(read.network, { id: "n1", name: "front", driver: "bridge", internal: true, predefined: false, shared: false });
+  t.same(read.network, {
+    id: "n1",
+    source: "docker",
+    name: "front",
+    driver: "bridge",
+    internal: true,
+    predefined: false,
+    shared: false,
+  });
   t.same(read.endpoints, [
     { container: id, name: "web1", ipv4: "10.0.0.2", ipv6: undefined },
     { container: other, name: "db", ipv4: undefined, ipv6: "fd00::3" },

@@ -6,7 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import t from "tap";
 import { container } from "../inventory/testing/containers.js";
 import type { Container } from "../inventory/types.js";
-import { chooseUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
+import { chooseUpstreams, sandboxUpstreams, Upstreams, type DaemonDns, type ForwardFrom } from "./upstreams.js";
 
 const shown = (list: readonly { ip: string; from: string }[]) =>
   list.map(({ ip, from }) => (from === "host" ? `host(${ip})` : ip));
@@ -285,4 +285,27 @@ t.test("however many files there are, few are remembered, and the host's is not 
   host.write("resolv.conf", "nameserver 10.1.1.1\n");
   const paths = Array.from({ length: 300 }, (_, index) => host.write(`own${index}`, `${"#".repeat(65_000)}\rx`));
   for (const path of paths) t.same((await host.of(path)).upstreams, ["host(10.1.1.1)"]);
+});
+
+t.test("an own sandbox asks whom it was told to, from inside; else whom the host asks, from there", async (t) => {
+  const hostFile = ["10.0.0.2", "127.0.0.53"];
+  for (const [own, from, expected] of [
+    [[], "docker", ["host(10.0.0.2)", "host(127.0.0.53)"]],
+    [[], "container", ["10.0.0.2", "host(127.0.0.53)"]],
+    [["10.9.9.9", "nonsense", "127.0.0.1"], "docker", ["10.9.9.9", "127.0.0.1"]],
+    [["10.9.9.9"], "host", ["host(10.9.9.9)"]],
+  ] as const)
+    t.same(shown(sandboxUpstreams(own, hostFile, from)), expected, `${own.join()} ${from}`);
+
+  const host = new Host(t, 0);
+  host.write("resolv.conf", "nameserver 127.0.0.53\nsearch lan\noptions ndots:1\n");
+  host.daemon = { servers: ["10.8.8.8"], options: [] };
+  const sandbox = container("s", { source: "pontoon" });
+  const found = await host.upstreams.of(sandbox);
+  t.same([found.forwardSingleLabels, found.search], [false, ["lan"]]);
+  t.same(shown(found.upstreams), ["host(127.0.0.53)"], "dockerd's own settings are no matter");
+  const told = { servers: ["10.9.9.9"], options: ["rotate"], search: ["."] };
+  const other = await host.upstreams.of({ ...sandbox, dns: told });
+  t.same([other.forwardSingleLabels, other.search], [true, []]);
+  t.same(shown(other.upstreams), ["10.9.9.9"]);
 });

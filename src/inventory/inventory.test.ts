@@ -136,3 +136,65 @@ t.test("the network of an endpoint is found by id, else by name", (t) => {
   t.equal(inventory.isOn(endpoint({ networkId: "", networkName: "nosuch" }), "n1"), false);
   t.end();
 });
+
+t.test("each source has its own entries: none changes or removes another's", (t) => {
+  const { inventory, changes } = followed();
+  const [docker, own] = [inventory.source("docker"), inventory.source("pontoon")];
+  own.putNetwork(network("n3", { source: "pontoon" }));
+  own.putContainer(container("s", { source: "pontoon" }));
+  docker.putContainer(container("c"));
+  changes.length = 0;
+  docker.removeContainer("s");
+  docker.removeNetwork("n3");
+  own.removeContainer("c");
+  docker.removeEndpoint("s", "n1");
+  t.throws(() => docker.putContainer(container("s")), /container s is not docker's to put: it is pontoon's/);
+  t.throws(() => docker.putContainer(container("x", { source: "pontoon" })), TypeError);
+  t.throws(() => docker.putNetwork(network("n3")), /network n3/);
+  t.throws(() => docker.putListed(network("n1"), [{ container: "s", name: "s", ipv4: "10.0.0.9", ipv6: undefined }]));
+  t.same(changes, []);
+  t.same(docker.ids.sort(), ["c", "n1", "n2"], "what a listing has to be compared with");
+  t.same(own.ids, ["s", "n3"]);
+  own.removeNetwork("n3");
+  t.same([...inventory.networks.keys()], ["n1", "n2"]);
+  t.end();
+});
+
+t.test("each source is complete by itself, and says so", (t) => {
+  const { inventory } = followed();
+  const said: string[] = [];
+  const stop = inventory.onComplete((source) => said.push(source));
+  t.notOk(inventory.isComplete(["pontoon"]));
+  inventory.source("pontoon").complete();
+  t.ok(inventory.isComplete(["pontoon"]));
+  t.notOk(inventory.isComplete());
+  inventory.source("docker").complete();
+  t.ok(inventory.isComplete());
+  inventory.source("docker").complete();
+  t.same(said, ["pontoon", "docker"], "once");
+  stop();
+  t.end();
+});
+
+t.test("of two with one name the own sandbox has it, and the container when that is gone", (t) => {
+  const { inventory } = followed();
+  const named = () => inventory.named("web")?.id;
+  inventory.source("pontoon").putContainer(container("s", { source: "pontoon", name: "web" }));
+  inventory.source("docker").putContainer(container("c", { name: "web" }));
+  t.equal(named(), "s");
+  inventory.source("pontoon").putContainer(container("s", { source: "pontoon", name: "renamed" }));
+  t.equal(named(), "c");
+  inventory.source("docker").removeContainer("c");
+  t.equal(named(), undefined);
+  t.end();
+});
+
+t.test("Docker's network of a name is meant where Docker gives no id, though there is an own one", (t) => {
+  const { inventory } = followed();
+  inventory.source("pontoon").putNetwork(network("own", { source: "pontoon", name: "front" }));
+  const before = endpoint({ networkId: "", networkName: "front" });
+  t.equal(inventory.networkOf(before), undefined);
+  inventory.source("docker").putNetwork(network("dockers", { name: "front" }));
+  t.equal(inventory.networkOf(before)?.id, "dockers");
+  t.end();
+});

@@ -58,7 +58,7 @@ export class Inventory {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Called each time a source says that it is complete. @returns stops listening */
+  /** Called when a source comes to be complete. @returns stops listening */
   onComplete(listener: (source: SourceName) => void): () => void {
     this.#completions.add(listener);
     return () => this.#completions.delete(listener);

@@ -37,8 +37,9 @@ export class Source {
     return this.#isComplete;
   }
 
-  /** Everything of this source is here. What is told later are changes. Can be called more than once. */
+  /** Everything of this source is here. What is told later are changes. Counts the first time. */
   complete(): void {
+    if (this.#isComplete) return;
     this.#isComplete = true;
     this.whole.completed(this.name);
   }

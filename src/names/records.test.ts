@@ -44,9 +44,11 @@ t.test("a container is served with its networks in Docker's order and its links 
   );
   t.same(decision, {
     kind: "serve",
-    pid: 42,
+    place: { kind: "process", id: "s1", pid: 42 },
+    hasDockerResolver: true,
     sandbox: {
       id: "s1",
+      source: "docker",
       container: "c".repeat(64),
       containerName: "web",
       networks: [
@@ -113,6 +115,7 @@ t.test("a container has a record on every user-defined network it has an address
   t.same(endpointRecords(inventory(), given, 5), [
     {
       network: "n1",
+      source: "docker",
       container: given.id,
       names: ["web", "www", "cccccccccccc"],
       ipv4: "10.0.0.2",
@@ -122,6 +125,7 @@ t.test("a container has a record on every user-defined network it has an address
     },
     {
       network: "inside",
+      source: "docker",
       container: given.id,
       names: ["web", "cccccccccccc"],
       ipv4: undefined,
@@ -156,7 +160,12 @@ t.test("a label sets the time a container's records are kept", (t) => {
 
 t.test("a network is told by id, name and whether others share it", (t) => {
   const inventory = new Inventory();
-  t.same(networkRecord(inventory, network("n1", { shared: true })), { id: "n1", name: "n1", shared: true });
+  t.same(networkRecord(inventory, network("n1", { shared: true })), {
+    id: "n1",
+    source: "docker",
+    name: "n1",
+    shared: true,
+  });
   const own = network("n1");
   inventory.source("docker").putNetwork(own);
   inventory.source("docker").putContainer(container({ id: "c1", endpoints: [endpoint("n1", {})] }));

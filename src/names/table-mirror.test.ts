@@ -107,3 +107,46 @@ t.test("a server that goes away is told nothing more, and the next is told every
   t.equal(second.sent.length, 1001);
   t.equal(second.state.done, 1);
 });
+
+const owns = (id: string, source: "docker" | "pontoon" = "pontoon"): ToServer => ({
+  kind: "network",
+  network: { source, id, name: id, shared: false },
+});
+const ownEndpoint = (network: string): ToServer => ({
+  kind: "endpoint",
+  endpoint: {
+    source: "pontoon",
+    network,
+    container: "s",
+    names: ["s"],
+    ipv4: undefined,
+    ipv6: undefined,
+    ports: [],
+    ttl: 5,
+  },
+});
+
+t.test("a source is told of when it is complete, whatever there is of others", (t) => {
+  const mirror = new TableMirror();
+  const sent: ToServer[] = [];
+  const take = () => sent.splice(0);
+  mirror.put("gap", { kind: "gap", gap: { everywhere: true, networks: [] } });
+  mirror.put("a", endpoint("a"));
+  mirror.put("own", owns("own"));
+  mirror.connect((message) => sent.push(message));
+  t.same(take(), [{ kind: "gap", gap: { everywhere: true, networks: [] } }]);
+  mirror.tell("pontoon", () => sent.push({ kind: "alive" }));
+  t.same(take(), [owns("own"), { kind: "alive" }]);
+  mirror.put("b", endpoint("b"));
+  mirror.remove("a", gone("a"));
+  t.same(take(), [], "not yet");
+  mirror.put("own s", ownEndpoint("own"));
+  mirror.put("n s", ownEndpoint("n"));
+  take();
+  mirror.put("network n", network("n"));
+  mirror.tell("docker", () => undefined);
+  t.same(take(), [network("n"), endpoint("b"), ownEndpoint("n")], "what is on a network comes again after it");
+  mirror.remove("b", gone("b"));
+  t.same(take(), [gone("b")]);
+  t.end();
+});

@@ -71,7 +71,7 @@ export function sandboxAnswer(registry: Registry, sandbox: SandboxRecord): Sandb
     name,
     id,
     created,
-    state: isNamespace(path) ? "up" : "gone",
+    state: isNamespace(path, sandbox.inode) ? "up" : "gone",
     path,
     adopted: namespace.kind === "adopted" ? namespace.target : null,
     hostname,

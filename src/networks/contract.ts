@@ -118,6 +118,30 @@ export interface NetworkAnswer {
   readonly Labels: Readonly<Record<string, string>>;
 }
 
+/** What `brctl show` and `ip link` tell of a network, joined: `GET /v1/networks/links`. Null is what is not there, or not ours to know. */
+export interface NetworkLinksAnswer {
+  readonly network: string;
+  readonly bridge: string;
+  /** Priority and MAC address of the bridge. */
+  readonly id: string | null;
+  readonly stp: boolean | null;
+  readonly mtu: number | null;
+  readonly mac: string | null;
+  readonly up: boolean;
+  readonly addresses: readonly string[];
+  readonly ports: readonly {
+    /** The host's end. */
+    readonly link: string;
+    readonly up: boolean;
+    readonly mtu: number;
+    readonly sandbox: string | null;
+    /** The sandbox's end. */
+    readonly end: string | null;
+    readonly mac: string | null;
+    readonly addresses: readonly string[];
+  }[];
+}
+
 /** A sandbox, with what belongs to it. */
 export interface SandboxAnswer {
   readonly name: string;

@@ -2,8 +2,11 @@ import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import type { KernelForward } from "../../network/firewall/wanted.js";
+import { differenceOfForwards } from "./forwards.js";
 import type { Change, Outcome, Request } from "../../network/protocol.js";
 import type { Source } from "../inventory/source.js";
+import type { Poller } from "../../linux/poller.js";
 import type { Store } from "../store/store.js";
 import { Backend } from "./backend.js";
 import { networkAnswer, sandboxAnswer } from "./answers.js";
@@ -13,26 +16,26 @@ import type {
   CreateSandboxRequest,
   DisconnectRequest,
   NetworkAnswer,
+  NetworkLinksAnswer,
   SandboxAnswer,
 } from "./contract.js";
 import { createNetworkRequest } from "./contract.js";
 import { defineEndpoint } from "./define-endpoint.js";
 import { defineNetwork } from "./define-network.js";
 import { defineSandbox } from "./define-sandbox.js";
+import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
 import { hostFacts } from "./host-facts.js";
 import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
+import { networkLinks } from "./network-links.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
+import { RuleWatch } from "./rule-watch.js";
+import { SandboxWatch, type WatchedInode } from "./sandbox-watch.js";
 import { Registry } from "./registry.js";
-import { removeSandboxFiles, writeSandboxFiles } from "./sandbox-files.js";
+import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { takenSubnets, type SubnetUsers } from "./taken.js";
-import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
-
-/** The network of sandboxes that name none. */
-export const defaultNetwork = { name: "default", bridge: "pontoon0" } as const;
-/** Names of networks that are always there and are no bridges. */
-export const fixedNetworks = ["host", "none"] as const;
+import { namespacePathOf, wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
 /** A Linux bridge takes so many ports (`BR_MAX_PORTS` less one that is never used). */
 const portsAtMost = 1023;
@@ -47,9 +50,12 @@ export class NetworksController {
   readonly registry: Registry;
   readonly #addresses = new NetworkAddresses();
   readonly #queue = new Queue();
+  readonly #rules: RuleWatch;
+  readonly #sandboxWatch: SandboxWatch;
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
+  #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Why nothing can be done. */
   #problem: Error | undefined = new PontoonError(
     "NETWORKS_OFF",
@@ -58,12 +64,18 @@ export class NetworksController {
   );
 
   constructor(
+    poller: Poller,
     store: Store,
     private readonly options: NetworksControllerOptions,
     private readonly log: Logger,
     private readonly source: Source,
   ) {
     this.registry = new Registry(store);
+    this.#rules = new RuleWatch(poller, () => this.#mendFirewall());
+    this.#sandboxWatch = new SandboxWatch(
+      () => new Map([...this.registry.sandboxes.values()].map(watchedInode)),
+      (paths) => this.#lookAtSandboxes(paths),
+    );
   }
 
   #request(request: Request): Promise<Outcome> {
@@ -120,18 +132,34 @@ export class NetworksController {
   }
 
   stop(): Promise<void> {
+    this.#sandboxWatch.stop();
     return this.#queue.run(async () => {
       this.#isStopped = true;
+      await this.#rules.stop();
       await this.#backend?.stop();
     });
   }
 
   networks(): NetworkAnswer[] {
-    return [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+    const own = [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+    return [...own, ...fixedNetworks((name) => this.#isNetwork(name))];
   }
 
   network(nameOrId: string): NetworkAnswer {
-    return networkAnswer(this.registry, this.registry.network(nameOrId));
+    const fixed = fixedNetworks((name) => this.#isNetwork(name)).find(
+      ({ Name, Id }) => Name === nameOrId || Id === nameOrId,
+    );
+    return fixed ?? networkAnswer(this.registry, this.registry.network(nameOrId));
+  }
+
+  #isNetwork(name: string): boolean {
+    return [...this.registry.networks.values()].some((network) => network.name === name);
+  }
+
+  /** @param nameOrId all networks without */
+  links(nameOrId: string | undefined): NetworkLinksAnswer[] {
+    const networks = nameOrId === undefined ? [...this.registry.networks.values()] : [this.registry.network(nameOrId)];
+    return networkLinks(this.registry, networks);
   }
 
   sandboxes(): SandboxAnswer[] {
@@ -176,8 +204,8 @@ export class NetworksController {
   }
 
   #requireFreeNetworkName(name: string): void {
-    const isFixed = (fixedNetworks as readonly string[]).includes(name);
-    if (!isFixed && ![...this.registry.networks.values()].some((network) => network.name === name)) return;
+    const isReserved = isFixed(name) && name !== defaultNetwork.name;
+    if (!isReserved && !this.#isNetwork(name)) return;
     throw new PontoonError(
       "NAME_TAKEN",
       name,
@@ -188,7 +216,7 @@ export class NetworksController {
   /** Rejects with NETWORK_IN_USE while sandboxes are on it. */
   removeNetwork(nameOrId: string): Promise<NetworkAnswer> {
     return this.#command(async () => {
-      requireNotFixed(nameOrId);
+      requireRemovable(nameOrId);
       const network = this.registry.network(nameOrId);
       const [endpoint, ...others] = this.registry.endpointsOf({ network: network.id });
       if (endpoint) {
@@ -249,7 +277,7 @@ export class NetworksController {
         await this.#removeSandbox(sandbox);
         throw error;
       }
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, this.registry.sandbox(sandbox.id));
     });
@@ -257,7 +285,7 @@ export class NetworksController {
 
   /** The default network is made when it is first asked for. */
   async #networkToJoin(nameOrId: string): Promise<NetworkRecord> {
-    requireNotFixed(nameOrId, "cannot be connected to");
+    requireBridge(nameOrId);
     const isDefault =
       nameOrId === defaultNetwork.name && ![...this.registry.networks.values()].some(({ name }) => name === nameOrId);
     if (!isDefault) return this.registry.network(nameOrId);
@@ -280,14 +308,20 @@ export class NetworksController {
     this.registry.commit({ removed });
     for (const endpoint of endpoints) this.#addresses.release(endpoint.network, endpoint);
     removeSandboxFiles(sandbox);
+    writeLinkedFiles(this.registry, sandbox);
     this.#tell();
+  }
+
+  #writeFiles(sandbox: SandboxRecord): void {
+    writeSandboxFiles(this.registry, sandbox);
+    writeLinkedFiles(this.registry, sandbox);
   }
 
   connect(request: ConnectRequest): Promise<SandboxAnswer> {
     return this.#command(async () => {
       const sandbox = this.registry.sandbox(request.sandbox);
       await this.#connect(await this.#networkToJoin(request.network), sandbox, request);
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });
@@ -334,7 +368,7 @@ export class NetworksController {
       this.registry.commit({ removed });
       await this.#change({ removed, endpoints: this.#wantedEndpointsOf(sandbox.id) });
       this.#addresses.release(network.id, endpoint);
-      writeSandboxFiles(this.registry, sandbox);
+      this.#writeFiles(sandbox);
       this.#tell();
       return sandboxAnswer(this.registry, sandbox);
     });
@@ -342,6 +376,63 @@ export class NetworksController {
 
   #tell(): void {
     tellInventory(this.source, this.registry);
+    if (this.registry.sandboxes.size > 0) this.#sandboxWatch.start();
+    if ([...this.registry.networks.values()].some(({ firewall }) => firewall)) this.#rules.start();
+    else void this.#rules.stop();
+  }
+
+  /** Has the kernel forward these, and no others. @param forwards by any key that stays the same */
+  setForwards(forwards: ReadonlyMap<string, KernelForward>): Promise<void> {
+    return this.#queue.run(async () => {
+      if (this.#isStopped || this.#problem) return;
+      const changes = differenceOfForwards(this.#forwards, forwards);
+      if (changes.add.length + changes.remove.length === 0) return;
+      this.#forwards = forwards;
+      try {
+        this.#note(await this.#request({ kind: "forwards", changes }));
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "published ports are served by pontoon-proxy alone");
+      }
+    });
+  }
+
+  /** Somebody has changed rules of the host. */
+  #mendFirewall(): Promise<void> {
+    return this.#queue.run(async () => {
+      if (this.#isStopped) return;
+      try {
+        this.#note(await this.#request({ kind: "mend-firewall" }));
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "the firewall's rules could not be looked at");
+      }
+    });
+  }
+
+  /** Namespaces have come, gone, or been replaced: those that came are connected again. */
+  #lookAtSandboxes(paths: readonly string[]): Promise<void> {
+    return this.#queue.run(async () => {
+      const sandboxes = [...this.registry.sandboxes.values()].filter(({ name }) =>
+        paths.includes(namespacePathOf(name)),
+      );
+      if (this.#isStopped || sandboxes.length === 0) return;
+      try {
+        const outcome = await this.#request({
+          kind: "look",
+          sandboxes: sandboxes.map(({ id }) => id),
+        });
+        this.#note(outcome);
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "sandboxes could not be looked at");
+      }
+      for (const { id, name } of sandboxes) {
+        const isThere = this.registry.sandboxes.get(id)?.inode !== 0;
+        this.log.info(
+          { sandbox: name },
+          isThere ? "a sandbox's network namespace is there again" : "a sandbox's network namespace has gone",
+        );
+      }
+      this.#tell();
+    });
   }
 
   #addAddresses(network: NetworkRecord): void {
@@ -393,7 +484,6 @@ function newId(): string {
   return randomBytes(32).toString("hex");
 }
 
-function requireNotFixed(name: string, what = "cannot be removed"): void {
-  if (!(fixedNetworks as readonly string[]).includes(name)) return;
-  throw new PontoonError("NETWORK_FIXED", name, `the network ${name} is always there and ${what}`);
+function watchedInode({ name, inode, namespace }: SandboxRecord): [string, WatchedInode] {
+  return [namespacePathOf(name), { inode, only: namespace.kind === "adopted" ? namespace.inode : undefined }];
 }

@@ -1,6 +1,7 @@
 import { existsSync } from "node:fs";
 import { canonicalAddress, isAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
+import { namespaceInode } from "../../linux/netns.js";
 import { isNamespace } from "../../linux/named-namespace.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import type { SandboxRecord } from "./records.js";
@@ -41,7 +42,7 @@ export function defineSandbox(
     id,
     name,
     created,
-    namespace: adopt === undefined ? { kind: "own" } : { kind: "adopted", target: adopt },
+    namespace: adopt === undefined ? { kind: "own" } : adoptedNamespace(adopt),
     inode: 0,
     hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
     exposed: exposedOf(request.exposed),
@@ -53,6 +54,11 @@ export function defineSandbox(
     extraHosts: request.extraHosts.map(extraHost),
     labels: request.labels,
   };
+}
+
+function adoptedNamespace(target: string): SandboxRecord["namespace"] {
+  const isOfProcess = target.startsWith("/proc/");
+  return { kind: "adopted", target, ...(isOfProcess && { inode: namespaceInode(target) }) };
 }
 
 function exposedOf(texts: readonly string[]): SandboxRecord["exposed"] {

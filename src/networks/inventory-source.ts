@@ -50,7 +50,7 @@ function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
     dns,
     endpoints: registry
       .endpointsOf({ sandbox: id })
-      .map((endpoint) => endpointOf(endpoint, registry.networks.get(endpoint.network)!)),
+      .map((endpoint) => endpointOf(endpoint, registry.networks.get(endpoint.network)!, inode !== 0)),
     hostsPath: "",
     resolvConfPath: "",
     legacyLinks: [],
@@ -67,8 +67,10 @@ function placeOf({ name, namespace, inode }: SandboxRecord): NamespacePlace {
     : { kind: "process", pid: Number(pid) };
 }
 
-function endpointOf(endpoint: EndpointRecord, { id, name, internal }: NetworkRecord): Endpoint {
-  const { aliases, links, ipv4, ipv6, gatewayPriority } = endpoint;
+/** @param isUp without its namespace a sandbox has its addresses, but is at none */
+function endpointOf(endpoint: EndpointRecord, { id, name, internal }: NetworkRecord, isUp: boolean): Endpoint {
+  const { aliases, links, gatewayPriority } = endpoint;
+  const { ipv4, ipv6 } = isUp ? endpoint : {};
   return {
     networkId: id,
     networkName: name,

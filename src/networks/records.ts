@@ -39,8 +39,11 @@ export const networkRecord = z.strictObject({
 const namespaceRecord = z.discriminatedUnion("kind", [
   /** Made for it. */
   z.strictObject({ kind: z.literal("own") }),
-  /** Of a process or a container, or one that was there with a name of its own. `target` is what its name leads to. */
-  z.strictObject({ kind: z.literal("adopted"), target: z.string() }),
+  /**
+   * Of a process or a container, or one that was there with a name of its own. `target` is what its name leads to. With `inode`
+   * it is that namespace and no other: the number of a process that has ended is soon that of another.
+   */
+  z.strictObject({ kind: z.literal("adopted"), target: z.string(), inode: z.number().int().exactOptional() }),
 ]);
 
 export const sandboxRecord = z.strictObject({

@@ -36,9 +36,9 @@ export class Registry {
 
   /** Reads what there is. What makes no sense is put aside, with what belongs to it. Throws STORE_UNREADABLE. */
   load(): void {
-    this.#read("network", networkRecord, this.networks);
-    this.#read("sandbox", sandboxRecord, this.sandboxes);
-    this.#read("endpoint", endpointRecord, this.endpoints);
+    this.#read("network", networkRecord, this.networks, ({ created }) => created);
+    this.#read("sandbox", sandboxRecord, this.sandboxes, ({ created }) => created);
+    this.#read("endpoint", endpointRecord, this.endpoints, ({ ifname }) => ifname);
     for (const { id, network, sandbox } of [...this.endpoints.values()]) {
       if (this.networks.has(network) && this.sandboxes.has(sandbox)) continue;
       this.endpoints.delete(id);
@@ -46,12 +46,22 @@ export class Registry {
     }
   }
 
-  #read<Record extends Identified>(kind: Kind, schema: z.ZodType<Record>, into: Map<string, Record>): void {
+  /** In the order in which they were made, as far as it is told by `order`. */
+  #read<Record extends Identified>(
+    kind: Kind,
+    schema: z.ZodType<Record>,
+    into: Map<string, Record>,
+    order: (record: Record) => string,
+  ): void {
+    const records: Record[] = [];
     for (const [key, value] of this.store.all(kind)) {
       const read = schema.safeParse(value);
-      if (read.success && read.data.id === key) into.set(key, read.data);
+      if (read.success && read.data.id === key) records.push(read.data);
       else this.store.putAside(kind, key, read.error?.issues[0]?.message ?? "its id is another one");
     }
+    const compare = new Intl.Collator("en", { numeric: true }).compare;
+    records.sort((one, other) => compare(order(one), order(other)));
+    for (const record of records) into.set(record.id, record);
   }
 
   get isEmpty(): boolean {
@@ -82,12 +92,24 @@ export class Registry {
 
   /** By name, id, or the beginning of an id. Throws NETWORK_UNKNOWN. */
   network(nameOrId: string): NetworkRecord {
-    return required(this.networks, nameOrId, "NETWORK_UNKNOWN", "network", "pontoon network ls");
+    const network = named(this.networks, nameOrId);
+    if (network) return network;
+    throw new PontoonError(
+      "NETWORK_UNKNOWN",
+      nameOrId,
+      `there is no network ${nameOrId}; \`pontoon network ls\` shows those there are`,
+    );
   }
 
   /** By name, id, or the beginning of an id. Throws SANDBOX_UNKNOWN. */
   sandbox(nameOrId: string): SandboxRecord {
-    return required(this.sandboxes, nameOrId, "SANDBOX_UNKNOWN", "sandbox", "pontoon sandbox ls");
+    const sandbox = named(this.sandboxes, nameOrId);
+    if (sandbox) return sandbox;
+    throw new PontoonError(
+      "SANDBOX_UNKNOWN",
+      nameOrId,
+      `there is no sandbox ${nameOrId}; \`pontoon sandbox ls\` shows those there are`,
+    );
   }
 
   endpointsOf(which: { readonly network?: string; readonly sandbox?: string }): EndpointRecord[] {
@@ -102,7 +124,7 @@ export class Registry {
 /** Letters of an id that stand for the whole, at least. */
 const idAtLeast = 4;
 
-export function named<Record extends { readonly id: string; readonly name: string }>(
+function named<Record extends { readonly id: string; readonly name: string }>(
   all: ReadonlyMap<string, Record>,
   nameOrId: string,
 ): Record | undefined {
@@ -111,16 +133,4 @@ export function named<Record extends { readonly id: string; readonly name: strin
   if (byName || nameOrId.length < idAtLeast) return byName;
   const byId = records.filter(({ id }) => id.startsWith(nameOrId));
   return byId.length === 1 ? byId[0] : undefined;
-}
-
-function required<Record extends { readonly id: string; readonly name: string }>(
-  all: ReadonlyMap<string, Record>,
-  nameOrId: string,
-  code: string,
-  what: string,
-  command: string,
-): Record {
-  const record = named(all, nameOrId);
-  if (record) return record;
-  throw new PontoonError(code, nameOrId, `there is no ${what} ${nameOrId}; \`${command}\` shows those there are`);
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { SandboxRecord } from "./records.js";
+import type { EndpointRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 
 // hosts, hostname and resolv.conf of a sandbox, in the folder whose files `ip netns exec` mounts over those of /etc.
@@ -26,6 +26,13 @@ export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): v
   write("hosts", hostsLines(registry, sandbox));
   write("hostname", [sandbox.hostname]);
   write("resolv.conf", resolvConfLines(sandbox));
+}
+
+/** Writes those of sandboxes that are linked to one which has come, gone, or moved to another address. */
+export function writeLinkedFiles(registry: Registry, target: SandboxRecord): void {
+  const isLinked = ({ links }: EndpointRecord) => links.some(([name]) => name === target.name);
+  const ids = new Set([...registry.endpoints.values()].filter(isLinked).map(({ sandbox }) => sandbox));
+  for (const id of ids) writeSandboxFiles(registry, registry.sandbox(id));
 }
 
 export function removeSandboxFiles({ name }: SandboxRecord): void {

@@ -31,7 +31,8 @@ export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): Wa
     name,
     path: namespacePathOf(name),
     target: namespace.kind === "own" ? undefined : namespace.target,
-    inode: namespace.kind === "own" || inode === 0 ? undefined : inode,
+    inode: namespace.kind === "own" ? undefined : (namespace.inode ?? (inode === 0 ? undefined : inode)),
+    isReplaceable: namespace.kind === "own" || namespace.inode === undefined,
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { Transport } from "../inventory/types.js";
+import type { Path } from "./kernel-path.js";
 import { chosenOptions } from "./option-schemas.js";
 
 // What the control API takes and gives about published ports.
@@ -53,6 +54,8 @@ export interface PortRow {
   readonly reason?: string;
   /** Address and port in the container, `172.18.0.2:80`. */
   readonly target?: string;
+  /** Of an open port of pontoon's: whether the kernel forwards clients, or pontoon-proxy serves them. */
+  readonly path?: Path;
   /** Open connections, or UDP flows; unknown for what Docker's own docker-proxy serves. */
   readonly connections?: number;
   readonly accepted?: number;

@@ -4,6 +4,8 @@ import type { PortSpan } from "../../proxy/dial/source-ports.js";
 import type { Report } from "../../proxy/protocol.js";
 import { dialFailureText } from "./dial-failures.js";
 import { portRows, rowOfEntry } from "./rows.js";
+import type { KernelForward } from "../../network/firewall/wanted.js";
+import { forwardsOf, pathOf } from "./kernel-path.js";
 import type { PortRow, PublishRequest, UnpublishRequest } from "./contract.js";
 import { withDeadline } from "../../common/deadline.js";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
@@ -31,7 +33,12 @@ const lookEvery = 50;
 /** Until dockerd has told what containers there are, ms. */
 const completeTime = 4000;
 
+/** How often the kernel is told of ports at the most: many change together, ms. */
+const gathering = 10;
+
 export interface PortsControllerOptions {
+  /** What the kernel is to forward, by port, has changed. */
+  readonly onForwards?: (forwards: ReadonlyMap<string, KernelForward>) => void;
   readonly enabled: boolean;
   readonly runDir: string;
   readonly stateDir: string;
@@ -58,6 +65,7 @@ export class PortsController {
   readonly #whenComplete = new Promise<void>((resolve) => (this.#completed = resolve));
   #hasBegun = false;
   #starting: NodeJS.Timeout | undefined;
+  #telling: NodeJS.Timeout | undefined;
   /** Why it is not known what is to be published. */
   #unread: PontoonError | undefined;
 
@@ -95,6 +103,7 @@ export class PortsController {
       { drainMs, sourcePorts },
       log,
       options.userlandProxy,
+      () => this.#tellForwardsSoon(),
     );
     this.#publisher = new Publisher(inventory, this.#ports, ip, log);
     this.#unbound = new UnboundPorts(inventory, log, async (ports) => {
@@ -118,6 +127,13 @@ export class PortsController {
       { ...publication, reason: dialFailureText(reason, entry?.target) },
       "connections to a published port fail; `pontoon port --long` counts them",
     );
+  }
+
+  #tellForwardsSoon(): void {
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.options.onForwards?.(forwardsOf(this.inventory, this.#ports.entries));
+    }, gathering);
   }
 
   get server(): ServerState {
@@ -176,6 +192,7 @@ export class PortsController {
   /** Published ports outlive the daemon: pontoon-proxy ends only if it serves none. @returns whether it has, or will when its connections have */
   async stop(): Promise<boolean> {
     clearInterval(this.#starting);
+    clearTimeout(this.#telling);
     await this.#publisher.stop();
     if (!this.isOn) return this.unsteered === undefined;
     const report = await this.report();
@@ -196,6 +213,7 @@ export class PortsController {
   /** Leaves everything as it is, for the next daemon. */
   async leave(): Promise<void> {
     clearInterval(this.#starting);
+    clearTimeout(this.#telling);
     await this.#publisher.stop();
     this.#proxy.leave();
   }
@@ -221,7 +239,8 @@ export class PortsController {
           "dockerd has not told yet what containers there are; see `pontoon status`",
         ),
     );
-    return (await this.#publisher.publish(request)).map((entry) => rowOfEntry(entry));
+    const entries = await this.#publisher.publish(request);
+    return entries.map((entry) => rowOfEntry(entry, undefined, pathOf(this.inventory, entry)));
   }
 
   /** Resolves when it is known which container that is, or that there is none. */

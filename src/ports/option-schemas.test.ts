@@ -26,6 +26,7 @@ t.test("what can be chosen is understood everywhere", (t) => {
     drainMs: 0,
     connectTimeoutMs: 1500,
     udpIdleMs: 60_000,
+    path: "auto",
   };
   const remembered: Required<PublicationOptions> = { ...chosen, proxyHeaderMs: 1, halfClosedIdleMs: 0.5, udpFlows: 1 };
   t.same(publishOptionNames, Object.keys(chosen));
@@ -51,6 +52,7 @@ t.test("what cannot be is not", (t) => {
     proxyHeaderMs: NaN,
     halfClosedIdleMs: -0.5,
     udpFlows: Infinity,
+    path: "tunnel",
   };
   for (const [name, value] of Object.entries(wrong)) {
     t.notOk(rememberedOptions.safeParse({ [name]: value }).success, name);

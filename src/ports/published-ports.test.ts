@@ -323,3 +323,17 @@ t.test("what a pontoon-proxy that was broken into says to have is not believed",
   await bench.ports.restore([{ publication: whole, descriptor: bound.descriptor }]);
   t.equal(bench.ports.all.length, 1);
 });
+
+t.test("what is known of a container is told by its source: of one that nobody has, by all of them", (t) => {
+  const bench = new Bench(t);
+  const { inventory, ports } = bench;
+  const known = () => ["web", "own", "nobody"].filter((name) => ports.knows(name));
+  bench.web("10.0.0.2");
+  inventory.source("pontoon").putContainer(container("own", { source: "pontoon" }));
+  t.same(known(), []);
+  inventory.source("pontoon").complete();
+  t.same(known(), ["own"], "dockerd is away: its containers keep what they had");
+  inventory.source("docker").complete();
+  t.same(known(), ["web", "own", "nobody"]);
+  t.end();
+});

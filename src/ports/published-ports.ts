@@ -39,6 +39,8 @@ export class PublishedPorts {
     private readonly log: Logger,
     /** Whether dockerd has a userland proxy. */
     private readonly userlandProxy: () => boolean = () => true,
+    /** Ports, or where they lead, are others now. */
+    private readonly onChanged: () => void = () => undefined,
   ) {
     this.taken = new TakenPorts(inventory, () =>
       this.all.filter(({ failure }) => failure === undefined).map(({ port }) => port),
@@ -233,6 +235,7 @@ export class PublishedPorts {
     for (const entry of this.#entries.values()) {
       if (!concerns(entry.port.container) || !this.knows(entry.port.container)) continue;
       const { target, refusal } = this.#wayOf(entry.port);
+      this.onChanged(); // whose it is may be known only now
       entry.refusal = refusal;
       if (target?.ip === entry.target?.ip) continue;
       if (entry.target) left.add(entry.target.ip);
@@ -256,6 +259,7 @@ export class PublishedPorts {
   failed(id: string, reason: string): void {
     const entry = this.#entries.get(id);
     if (entry) entry.failure = reason;
+    this.onChanged();
   }
 
   /** Tries again what could not be bound, or served. Never rejects. @returns whether anything is left */
@@ -328,6 +332,7 @@ export class PublishedPorts {
   }
 
   async #serve(entry: Entry, descriptor: number): Promise<void> {
+    this.onChanged();
     try {
       await this.proxy.open(publicationOf(entry, this.settings.drainMs), descriptor);
     } catch (error) {
@@ -340,6 +345,7 @@ export class PublishedPorts {
   }
 
   #save(): void {
+    this.onChanged();
     this.store.save(this.all.map(({ port }) => port));
   }
 }

@@ -5,6 +5,7 @@ import type { Inventory } from "../inventory/inventory.js";
 import { containerNamed } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
 import { idOf, type Entry } from "./entry.js";
+import { pathOf, type Path } from "./kernel-path.js";
 import type { LabelFailure } from "./label-plan.js";
 import { PontoonError } from "../../common/errors.js";
 import { mappingsOf, parsePortSpec } from "./spec.js";
@@ -31,7 +32,7 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
     ]),
   );
   const rows = [
-    ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)))),
+    ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)), pathOf(inventory, entry))),
     ...[...labelFailures].flatMap(([container, failures]) =>
       failures.flatMap((failure) => rowsOfFailure(container, failure)),
     ),
@@ -53,12 +54,16 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
 }
 
 /** A published port without what has happened on it. */
-export function rowOfEntry({ port, failure, target, refusal }: Entry, report?: PublicationReport): PortRow {
+export function rowOfEntry(
+  { port, failure, target, refusal }: Entry,
+  report?: PublicationReport,
+  path?: Path,
+): PortRow {
   const { container, containerPort, transport, ip, hostPort, source } = port;
   const row = { container, containerPort, transport, ip, hostPort, by: "pontoon", source } as const;
   if (failure !== undefined) return { ...row, state: "failed", reason: failure };
   const way = target
-    ? ({ state: "open", target: formatAddress(target) } as const)
+    ? ({ state: "open", target: formatAddress(target), ...(path && { path }) } as const)
     : ({ state: "refusing", ...(refusal !== undefined && { reason: refusal }) } as const);
   return { ...row, ...way, ...(report && happened(report)) };
 }

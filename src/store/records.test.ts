@@ -23,8 +23,13 @@ t.test("any text is read as something", (t) => {
 });
 
 t.test("a place is of one record", (t) => {
-  for (const [kind, key] of [["network", "a"], ["endpoint", "a/b"], ["publication", "tcp :: 80"]] as const)
+  for (const [kind, key] of [
+    ["network", "a"],
+    ["endpoint", "a/b"],
+    ["publication", "tcp :: 80"],
+  ] as const)
     t.same(recordAt(placeOf(kind, key)), { kind, key });
-  for (const place of ["", "network", "damaged/network/a", "toString/a", "other/a"]) t.equal(recordAt(place), undefined);
+  for (const place of ["", "network", "damaged/network/a", "toString/a", "other/a"])
+    t.equal(recordAt(place), undefined);
   t.end();
 });

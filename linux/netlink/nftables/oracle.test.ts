@@ -134,6 +134,14 @@ t.test("tests of packets and connections", { skip }, (t) => {
     ["meta mark set 5", [s.meta.mark.set(5)]],
     ["ct mark set 5", [s.ct.mark.set(5)]],
     ["meta mark set meta mark or 0x10", [s.meta.mark.setBits(0x10)]],
+    ["ct mark set ct mark and 0xffffffef", [s.ct.mark.clearBits(0x10)]],
+    ["meta nfproto ipv6 accept", [s.meta.nfproto.is(10), s.accept]],
+    [
+      "icmpv6 type 135-136 accept",
+      [s.icmpv6.type.isBetween(s.ICMPV6_TYPE.neighborSolicitation, s.ICMPV6_TYPE.neighborAdvertisement), s.accept],
+    ],
+    ["meta iifgroup 7 accept", [s.meta.iifgroup.is(7), s.accept]],
+    ["meta oifgroup != 7 accept", [s.meta.oifgroup.isNot(7), s.accept]],
     ["tcp sport 1024 accept", [s.tcp.sport.is(1024), s.accept]],
   ]);
   t.end();
@@ -169,6 +177,18 @@ t.test("translation of addresses", { skip }, (t) => {
     ],
     [[ports, portsSet]],
   );
+  sameRules(
+    t,
+    "inet",
+    { type: "nat", hook: "postrouting", priority: 100 },
+    [["snat ip to ip saddr map @from", [s.snatByMap(concat(s.ip.saddr), "from", 4)]]],
+    [
+      [
+        "map from { type ipv4_addr : ipv4_addr; flags interval; }",
+        { set: "from", key: [ipv4], data: [ipv4], flags: ["interval"] },
+      ],
+    ],
+  );
   sameRules(t, "ip", { type: "nat", hook: "postrouting", priority: 100 }, [
     ["ip saddr 10.0.0.0/24 masquerade", [s.ip.saddr.isWithin("10.0.0.0", 24), s.masquerade]],
     ["ip saddr 10.0.0.0/20 snat to 192.0.2.1", [s.ip.saddr.isWithin("10.0.0.0", 20), s.snatTo({ ip: "192.0.2.1" })]],
@@ -199,6 +219,7 @@ t.test("concatenations, maps of verdicts, and the family of bridges", { skip }, 
       ],
       ["tcp dport vmap @ways", [s.tcp.dport.verdictFrom("ways")]],
       ["ip6 saddr fd00::1 drop", [s.ip6.saddr.is("fd00::1"), s.drop]],
+      ["meta protocol arp accept", [s.meta.protocol.is(s.ETHERTYPE_ARP), s.accept]],
     ],
     [
       [pairs, { set: "pairs", key: [ipv4, ipv4, service] }],

@@ -239,7 +239,13 @@ export class Transaction {
 
 /** The key of a concatenation, or its data. */
 export function concatenated(...parts: readonly Buffer[]): Buffer {
-  return Buffer.concat(parts.map((part) => Buffer.concat([part, Buffer.alloc(roundUp(part.length) - part.length)])));
+  const bytes = Buffer.alloc(parts.reduce((sum, part) => sum + roundUp(part.length), 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += roundUp(part.length);
+  }
+  return bytes;
 }
 
 /** The numbers of nft's types in a concatenation take six bits each. */

@@ -13,6 +13,9 @@ const IFF_UP = 1;
 /** `IFLA_*`, of what is read. */
 const IFLA = { address: 1, name: 3, mtu: 4, link: 5, master: 10, info: 18, alias: 20, group: 27 } as const;
 const IFLA_INFO_KIND = 1;
+const IFLA_INFO_DATA = 2;
+/** `IFLA_BR_*`. */
+const BRIDGE = { stp: 5, id: 11 } as const;
 /** Counters of each link are most of an answer, and nobody here reads them. */
 const RTEXT_FILTER_SKIP_STATS = 8;
 
@@ -33,6 +36,15 @@ export interface Link {
   /** `ip link … alias`: free text, in which links of ours tell whose they are. The kernel takes it of links that are there. */
   readonly alias: string | undefined;
   readonly group: number;
+  /** Of a bridge. */
+  readonly bridge: BridgeSettings | undefined;
+}
+
+export interface BridgeSettings {
+  /** Priority and MAC address, `8000.02420a590001`. */
+  readonly id: string;
+  /** Whether it speaks the spanning tree protocol. */
+  readonly stp: boolean;
 }
 
 /** By index or by name. */
@@ -107,10 +119,11 @@ function readLink(payload: Buffer): Link {
     const raw = attributes.raw(type);
     return raw?.length === 4 ? raw.readUInt32LE() : undefined;
   };
+  const info = attributes.nested(IFLA.info);
   return {
     index: payload.readInt32LE(HEADER.index),
     name: attributes.text(IFLA.name) ?? "",
-    kind: attributes.nested(IFLA.info)?.text(IFLA_INFO_KIND),
+    kind: info?.text(IFLA_INFO_KIND),
     isUp: (payload.readUInt32LE(HEADER.flags) & IFF_UP) !== 0,
     mtu: number(IFLA.mtu) ?? 0,
     mac: attributes.raw(IFLA.address)?.toString("hex").match(/../g)?.join(":") ?? "",
@@ -118,7 +131,13 @@ function readLink(payload: Buffer): Link {
     peer: number(IFLA.link),
     alias: attributes.text(IFLA.alias),
     group: number(IFLA.group) ?? 0,
+    bridge: info?.text(IFLA_INFO_KIND) === "bridge" ? readBridge(info.nested(IFLA_INFO_DATA)) : undefined,
   };
+}
+
+function readBridge(data: Attributes | undefined): BridgeSettings {
+  const id = data?.raw(BRIDGE.id)?.toString("hex") ?? "";
+  return { id: `${id.slice(0, 4)}.${id.slice(4)}`, stp: data?.raw(BRIDGE.stp)?.some((byte) => byte !== 0) ?? false };
 }
 
 function request(

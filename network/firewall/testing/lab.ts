@@ -20,7 +20,8 @@ export interface LabNetwork {
 }
 
 /** Addresses of the lab's host and of somebody outside, who has routes to all networks by way of the host. */
-export const hostAddress = { ipv4: "192.0.2.1", ipv6: "2001:db8::1", second: "192.0.2.77" } as const;
+export const hostAddress = { ipv4: "192.0.2.1", ipv6: "2001:db8::1" } as const;
+export const secondAddress = { ipv4: "192.0.2.77", ipv6: "2001:db8::77" } as const;
 export const outsideAddress = { ipv4: "192.0.2.9", ipv6: "2001:db8::9" } as const;
 
 /** A socket that waits for datagrams, and where the host reaches it. */
@@ -41,11 +42,16 @@ export class Lab {
   #tokens = 0;
 
   constructor(networks: readonly LabNetwork[], { bridgeNetfilter = false } = {}) {
-    this.#space("host");
-    this.#settings(bridgeNetfilter);
-    this.#uplink();
-    for (const network of networks) this.#network(network);
-    this.#settle();
+    try {
+      this.#space("host");
+      this.#settings(bridgeNetfilter);
+      this.#uplink();
+      for (const network of networks) this.#network(network);
+      this.#settle();
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   close(): void {
@@ -66,17 +72,20 @@ export class Lab {
     return this.#addresses.get(space)![family];
   }
 
-  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. */
-  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4"): LabServer {
+  /** Waits for datagrams at a port of a sandbox, of `outside` or of the host. @param ip undefined: the one others know */
+  serve(space: string, port: number, family: "ipv4" | "ipv6" = "ipv4", ip = this.address(space, family)): LabServer {
     return this.inside(space, () => {
-      const address = { ip: this.address(space, family), port };
+      const address = { ip, port };
       const fd = this.#keep(udpSocket(family));
       bindSocket(fd, address);
       return { fd, address };
     });
   }
 
-  /** Sends a datagram, and has it answered. @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it */
+  /**
+   * Sends a datagram, and has it answered.
+   * @returns whom the server saw; undefined when it did not come, which is told by one that the host sends after it
+   */
   ask(space: string, to: SocketAddress, server: LabServer): string | undefined {
     const client = this.client(space, to);
     const token = this.send(client);
@@ -153,8 +162,10 @@ export class Lab {
       "host",
       `link add uplink type veth peer name eth0 netns ${this.#prefix}outside`,
       `address add ${hostAddress.ipv4}/24 dev uplink`,
-      `address add ${hostAddress.second}/24 dev uplink`,
+      `address add ${secondAddress.ipv4}/24 dev uplink`,
       `address add ${hostAddress.ipv6}/64 dev uplink nodad`,
+      // A source address is chosen among those that are not deprecated.
+      `address add ${secondAddress.ipv6}/64 dev uplink nodad preferred_lft 0`,
       "link set uplink up",
     );
     this.ip(

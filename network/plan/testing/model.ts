@@ -23,7 +23,7 @@ export class ModelSpace {
   add(link: Pick<Link, "name" | "kind"> & Partial<Link>): ModelLink {
     if (this.links.has(link.name)) throw new Error(`EEXIST: link ${link.name}`);
     const defaults = { isUp: false, mtu: 1500, mac: "02:00:00:00:00:00", master: undefined, peer: undefined };
-    const made = { ...defaults, alias: undefined, group: 0, index: ++this.#lastIndex, ...link };
+    const made = { ...defaults, alias: undefined, group: 0, bridge: undefined, index: ++this.#lastIndex, ...link };
     this.links.set(made.name, made);
     this.addresses.set(made.index, []);
     return made;
@@ -102,6 +102,8 @@ export class Model {
         return void this.makeSpace(step.sandbox.path);
       case "link-namespace":
         return void this.spaces.set(step.sandbox.path, this.space(step.sandbox.target!));
+      case "raise-loopback":
+        return void Object.assign(this.space(step.sandbox.path).links.get("lo") ?? {}, { isUp: true });
       case "remove-namespace":
         return this.#removeSpace(step.path);
       case "remove-rules": {

@@ -18,7 +18,15 @@ export function network(number: number, changes: Partial<WantedNetwork> = {}): W
 }
 
 export function sandbox(id: string, changes: Partial<WantedSandbox> = {}): WantedSandbox {
-  return { id, name: id, path: `/run/netns/${id}`, target: undefined, inode: undefined, ...changes };
+  return {
+    id,
+    name: id,
+    path: `/run/netns/${id}`,
+    target: undefined,
+    inode: undefined,
+    isReplaceable: true,
+    ...changes,
+  };
 }
 
 /** A sandbox's place on network N, with .2 there; it is the way out, and the only one. */

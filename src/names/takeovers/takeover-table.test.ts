@@ -82,14 +82,18 @@ t.test("our table is known by its rules, and whether it is in effect by its set"
   within((rules, commit) => {
     t.equal(loadedTable(rules, budget()), undefined);
     commit(takeoverTable(41_234, false));
-    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false, current: true });
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false, current: true, lapses: true });
     nft("add element ip pontoon armed { 53 timeout 6s }");
-    t.same(loadedTable(rules, budget()), { port: 41_234, armed: true, current: true });
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: true, current: true, lapses: true });
     commit(disarm());
-    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false, current: true });
+    t.same(loadedTable(rules, budget()), { port: 41_234, armed: false, current: true, lapses: true });
     t.throws(() => commit(disarm()), { code: "ENOENT" });
     commit(takeoverTable(41_235, true));
-    t.same(loadedTable(rules, budget()), { port: 41_235, armed: false, current: true }, "another takes its place");
+    t.same(
+      loadedTable(rules, budget()),
+      { port: 41_235, armed: false, current: true, lapses: true },
+      "another takes its place",
+    );
     commit(removeTable());
     t.notOk(hasTakeoverTable(rules));
     commit(removeTable()); // there is none: nothing happens
@@ -128,7 +132,7 @@ t.test("a table of an earlier version is ours, and not as it should be", { skip 
         },
       ]),
     );
-    t.same(loadedTable(rules, budget()), { port: 4053, armed: false, current: false });
+    t.same(loadedTable(rules, budget()), { port: 4053, armed: false, current: false, lapses: true });
   });
   t.end();
 });
@@ -155,6 +159,27 @@ t.test("a question without a checksum reaches us as well", { skip }, (t) => {
   t.end();
 });
 
+t.test("where nobody else answers, questions are led to us whether the table is renewed or not", { skip }, (t) => {
+  within((rules, commit) => {
+    t.equal(spawnSync("ip", ["link", "set", "lo", "up"]).status, 0);
+    const [server, client] = [udpSocket(), udpSocket()];
+    t.teardown(() => [server, client].forEach(closeDescriptor));
+    bindSocket(server, { ip: "127.0.0.11", port: 0 });
+    const { port } = localAddress(server);
+    commit(takeoverTable(port, false));
+    commit(takeoverTable(port, true, false));
+    t.same(loadedTable(rules, budget()), { port, armed: true, current: true, lapses: false });
+    connectSocket(client, { ip: "127.0.0.11", port: 53 });
+    const received = Buffer.alloc(64);
+    sendBytes(client, Buffer.from("a question"));
+    t.equal(receiveBytes(server, received), 10);
+    connectSocket(server, localAddress(client));
+    sendBytes(server, Buffer.from("an answer"));
+    t.equal(receiveBytes(client, received), 9);
+  });
+  t.end();
+});
+
 for (const [what, table] of [
   ["one of that name without a chain", "table ip pontoon { }"],
   ["one without our rules", "table ip pontoon { chain out { udp dport 53 accept; }; }"],
@@ -169,7 +194,7 @@ for (const [what, table] of [
       nft(table);
       t.equal(loadedTable(rules, budget()), undefined);
       commit(takeoverTable(4053, true));
-      t.same(loadedTable(rules, budget()), { port: 4053, armed: false, current: true });
+      t.same(loadedTable(rules, budget()), { port: 4053, armed: false, current: true, lapses: true });
     });
     t.end();
   });
@@ -193,7 +218,7 @@ t.test("however many elements somebody puts into a table of that name, it is loo
     t.throws(() => loadedTable(rules, budget()), { code: "RULES_TOO_MANY" });
     withNfnetlink((other) => takeoverTable(4053, hasTakeoverTable(new Ruleset(other))).commit(other));
     withNfnetlink((other) =>
-      t.same(loadedTable(new Ruleset(other), budget()), { port: 4053, armed: false, current: true }),
+      t.same(loadedTable(new Ruleset(other), budget()), { port: 4053, armed: false, current: true, lapses: true }),
     );
   });
   t.end();

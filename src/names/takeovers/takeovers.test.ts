@@ -2,7 +2,7 @@ import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync, statSync } from "node:fs";
 import { pino } from "pino";
 import t, { type Test } from "tap";
-import { takeoverOf } from "./takeover.js";
+import { takeoverOf } from "./adopted.js";
 import { insideNamespace } from "../../../linux/netns.js";
 import { openingAll } from "../../../linux/opening.js";
 import { openPidfd } from "../../../linux/pidfd.js";

@@ -11,6 +11,7 @@ import { OWN_RULES, RuleGuard } from "./rule-guard.js";
 import { ServerSockets, type SendToServer } from "./server-sockets.js";
 import type { NamespacePlace } from "../../inventory/types.js";
 import { NamespaceEnds } from "./namespace-ends.js";
+import { takeoverOf } from "./adopted.js";
 import { describePlace } from "./place.js";
 import {
   closeTakeover,
@@ -18,7 +19,6 @@ import {
   openTakeover,
   removeTakeover,
   repairTakeover,
-  takeoverOf,
   type Takeover,
   type Wanted,
 } from "./takeover.js";

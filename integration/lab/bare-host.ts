@@ -1,0 +1,55 @@
+import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
+import type { TestOwner } from "./docker-host.js";
+import { Namespaces } from "./namespaces.js";
+import { Outside, type OutsideOptions } from "./outside.js";
+import { Pontoon, type PontoonOptions } from "./pontoon.js";
+
+/** A host without Docker for one test, in namespaces of its own as a {@link DockerHost} is. It ends with the test. */
+export class BareHost {
+  private constructor(private readonly namespaces: Namespaces) {}
+
+  /** Starts a host that ends with the test `owner`. */
+  static async start(owner: TestOwner, options: { resolvConf?: string } = {}): Promise<BareHost> {
+    const namespaces = await Namespaces.create();
+    owner.teardown(() => namespaces.close());
+    if (options.resolvConf !== undefined) namespaces.writeFile("/etc/resolv.conf", options.resolvConf);
+    return new BareHost(namespaces);
+  }
+
+  /** The host's name, unique on the machine. */
+  get name(): string {
+    return this.namespaces.name;
+  }
+
+  /** Where the machine sees a file of the host, sockets and /proc included. */
+  path(file: string): string {
+    return this.namespaces.path(file);
+  }
+
+  /** Writes a file of the host; below /etc, /opt, /run and /var/lib this leaves the machine's own alone. */
+  writeFile(file: string, content: string): void {
+    this.namespaces.writeFile(file, content);
+  }
+
+  /** Runs a program of the machine in the host. */
+  exec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+    return runCommand(this.namespaces.enter(argv), options);
+  }
+
+  /** Sends a signal to processes of the host, named by their numbers inside. */
+  signal(signal: NodeJS.Signals, ...pids: number[]): Promise<void> {
+    return this.namespaces.signal(signal, ...pids);
+  }
+
+  /** Creates a network namespace beyond the host's default route, for servers and clients. */
+  outside(options?: OutsideOptions): Promise<Outside> {
+    return Outside.create(this.namespaces, options);
+  }
+
+  /** Starts the daemon under test in the host, with `--docker none` unless its configuration says so, and waits until it is ready. */
+  pontoon(options: PontoonOptions = {}): Promise<Pontoon> {
+    const { config, args = [] } = options;
+    const flags = config?.includes("docker:") === true ? [] : ["--docker=none"];
+    return Pontoon.start(this.namespaces, { ...options, args: [...flags, ...args] });
+  }
+}

@@ -1,0 +1,24 @@
+import t from "tap";
+import { BareHost } from "../lab/index.js";
+import { installCommand, isAsShown, runSection, shape } from "./guide.js";
+
+// What docs/networks.md shows is what a user sees. What else there is to each is in the other tests of this folder.
+
+for (const heading of [
+  "Two sandboxes that reach each other by name",
+  "A web server, published on the host",
+  "The outside, through NAT",
+  "Two networks, and a sandbox on both",
+  "A page that counts its visits",
+  "A process that is there already",
+  "A namespace of `ip netns`",
+])
+  t.test(heading, async (t) => {
+    const host = await BareHost.start(t);
+    await host.outside();
+    await installCommand(host);
+    const pontoon = await host.pontoon();
+    for (const step of await runSection(host, heading))
+      t.ok(isAsShown(step), step.command, { shown: shape(step.prints), seen: shape(step.printed) });
+    t.equal(await pontoon.stop(), 0);
+  });

@@ -1,0 +1,89 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import type { BareHost, CommandResult, DockerHost } from "../lab/index.js";
+import { repositoryRoot } from "../lab/root.js";
+
+/** A command of docs/networks.md, where it is typed, and what the document says it prints. */
+export interface Step {
+  readonly place: "host" | "other";
+  readonly command: string;
+  readonly prints: string;
+}
+
+type Host = Pick<BareHost | DockerHost, "writeFile"> & {
+  exec(argv: readonly string[], options?: { timeoutMs?: number }): Promise<CommandResult>;
+};
+
+/** Where a section's commands are run, and what they print is kept. */
+const folder = "/run/guide";
+const outside = "/run/host/netns/outside";
+
+/** What stands below a heading of docs/networks.md, up to the next. Throws when there is no such heading. */
+export function sectionOf(heading: string): string {
+  const text = readFileSync(join(repositoryRoot, "docs", "networks.md"), "utf8");
+  const [, section] = text.split(`\n## ${heading}\n`);
+  if (section === undefined) throw new Error(`docs/networks.md has no section ${heading}`);
+  return section.split("\n## ")[0]!;
+}
+
+/** The commands of a section: `$ ` is the host's prompt, `other$ ` that of another machine. */
+export function stepsOf(heading: string): Step[] {
+  const blocks = [...sectionOf(heading).matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!);
+  return blocks.flatMap((block) =>
+    block
+      .split(/^(?=(?:other)?\$ )/m)
+      .map((text) => /^(other)?\$ ((?:.*\\\n)*.*)\n([\s\S]*)$/.exec(text))
+      .flatMap((found) =>
+        found
+          ? [{ place: found[1] ? ("other" as const) : ("host" as const), command: found[2]!, prints: found[3]! }]
+          : [],
+      ),
+  );
+}
+
+/** Lets the host know the command `pontoon`, as if it were installed. */
+export async function installCommand(host: Host): Promise<void> {
+  const file = "/usr/local/bin/pontoon"; // a host's own, as those below /opt are
+  const text = `#!/bin/sh\nexec ${process.execPath} ${join(repositoryRoot, "bin", "pontoon")} "$@"\n`;
+  await host.exec(["sh", "-ec", `printf %s "$2" > "$1"; chmod 755 "$1"`, "sh", file, text]);
+}
+
+/** Runs a section's commands in one shell of the host. @returns what each printed, standard error included */
+export async function runSection(host: Host, heading: string): Promise<(Step & { printed: string })[]> {
+  for (const [, file, text] of sectionOf(heading).matchAll(/`(\/opt\/[^`]+)`[^`]*:\n\n```sh\n([\s\S]*?)```/g)) {
+    host.writeFile(file!, text!);
+    await host.exec(["chmod", "755", file!]);
+  }
+  const steps = stepsOf(heading);
+  if (steps.length === 0) throw new Error(`section ${heading} has no commands`);
+  const script = [`rm -rf ${folder}; mkdir ${folder}; cd ${folder}`, ...steps.map(scriptOf), "true"].join("\n");
+  await host.exec(["sh", "-c", script], { timeoutMs: 120_000 });
+  const read = async (number: number) => (await host.exec(["cat", `${folder}/${number}`])).stdout;
+  return Promise.all(steps.map(async (step, number) => ({ ...step, printed: await read(number) })));
+}
+
+function scriptOf({ place, command }: Step, number: number): string {
+  const there = place === "host" ? command : `nsenter --net=${outside} -- ${command}`;
+  // A reader would not type so fast: what is captured begins when tcpdump says so.
+  const wait = command.startsWith("tcpdump ") ? "until grep -q listening capture; do sleep 0.05; done" : "";
+  return `{ ${there}\n} > ${number} 2>&1 < /dev/null\n${wait}`;
+}
+
+/** Whether a command printed what the document shows. Ids, which `create` and `adopt` print alone, are left out there. */
+export function isAsShown({ prints, printed }: { prints: string; printed: string }): boolean {
+  const [shown, seen] = [shape(prints), shape(printed)];
+  return isDeepStrictEqual(shown, seen) || (shown.length === 0 && isDeepStrictEqual(seen, ["ID"]));
+}
+
+/** Text without what differs from run to run: ids, times, spacing. */
+export function shape(text: string): string[] {
+  return text
+    .replace(/[0-9a-f]{64}|\b(?:ptv?-?)?[0-9a-f]{12}\b/g, "ID")
+    .replace(/\b\d+(\.\d+)?(\/\d+\.\d+)* ms\b/g, "TIME")
+    .replace(/\bid \d+, |\(id: \d+\)|@if\d+/g, "#")
+    .replace(/pid \d+/g, "pid #")
+    .split("\n")
+    .map((line) => line.trim().replace(/\s+/g, " "))
+    .filter((line) => line !== "");
+}

@@ -1,0 +1,57 @@
+import { statSync } from "node:fs";
+import { isNamespace } from "../../linux/named-namespace.js";
+
+/** A namespace that went away is to be noticed within a second. */
+const every = 500; // ms
+
+/** What is known of the namespace at a path. */
+export interface WatchedInode {
+  /** 0 for one that is not there. */
+  readonly inode: number;
+  /** Any other is as none. */
+  readonly only: number | undefined;
+}
+
+/** Tells when namespaces of sandboxes come, go, or are replaced by others. */
+export class SandboxWatch {
+  #timer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param inodes what is known: by path
+   * @param onDifferent paths where it is otherwise; asked again as long as it is
+   */
+  constructor(
+    private readonly inodes: () => ReadonlyMap<string, WatchedInode>,
+    private readonly onDifferent: (paths: readonly string[]) => Promise<void>,
+  ) {}
+
+  /** Can be called twice. */
+  start(): void {
+    this.#timer ??= setTimeout(() => void this.#look(), every).unref();
+  }
+
+  /** Can be called twice. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    const inodes = this.inodes();
+    const different = [...inodes].filter(([path, watched]) => isDifferent(path, watched)).map(([path]) => path);
+    if (different.length > 0) await this.onDifferent(different);
+    if (this.#timer === undefined) return;
+    this.#timer = undefined;
+    if (inodes.size > 0) this.start();
+  }
+}
+
+function isDifferent(path: string, { inode, only }: WatchedInode): boolean {
+  const found = inodeAt(path);
+  return (only === undefined || found === only ? found : 0) !== inode;
+}
+
+/** Of the namespace there; 0 for none. */
+function inodeAt(path: string): number {
+  return isNamespace(path) ? (statSync(path, { throwIfNoEntry: false })?.ino ?? 0) : 0;
+}
