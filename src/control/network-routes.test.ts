@@ -27,6 +27,7 @@ async function apiOf(t: Test) {
   const networks: NetworkSources = {
     networks: note("networks", [network]),
     network: note("network", network),
+    links: note("links", []),
     createNetwork: note("createNetwork", Promise.resolve(network)),
     removeNetwork: note("removeNetwork", Promise.resolve(network)),
     pruneNetworks: note("pruneNetworks", Promise.resolve([network])),
@@ -59,6 +60,8 @@ t.test("each route asks for what it is named after, with defaults for what was l
   const cases: [method: string, path: string, body: unknown, asked: unknown[], answer: unknown][] = [
     ["GET", "/v1/networks", undefined, ["networks"], [network]],
     ["GET", "/v1/networks?name=web", undefined, ["network", "web"], [network]],
+    ["GET", "/v1/networks/links", undefined, ["links"], []],
+    ["GET", "/v1/networks/links?name=web", undefined, ["links", "web"], []],
     ["POST", "/v1/networks/remove", { name: "web" }, ["removeNetwork", "web"], network],
     ["POST", "/v1/networks/prune", {}, ["pruneNetworks"], [network]],
     [
