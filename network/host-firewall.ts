@@ -8,7 +8,7 @@ import { Nfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
-import { PUBLISHED_MARK, type KernelForward } from "./firewall/wanted.js";
+import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
 
@@ -28,12 +28,20 @@ export class HostFirewall {
   #mayBeThere = true;
   #isApplied = false;
   readonly #forwards = new Map<string, KernelForward>();
+  #links: readonly LinkAccept[] = [];
+
+  /** @param others names of Docker's bridges: nothing passes between them and ours */
+  constructor(private readonly others: () => readonly string[]) {}
+
+  /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
+  setLinks(links = this.#links): boolean {
+    const areOthers = JSON.stringify(links) !== JSON.stringify(this.#links);
+    this.#links = links;
+    return areOthers;
+  }
 
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
-  apply(
-    networks: readonly WantedNetwork[],
-    others: readonly string[],
-  ): { failure?: Failure; notes: readonly string[] } {
+  apply(networks: readonly WantedNetwork[]): { failure?: Failure; notes: readonly string[] } {
     return attempt(() => {
       const withRules = networks.flatMap(({ name, bridge, firewall }) =>
         firewall ? [{ name, bridge, ...firewall }] : [],
@@ -42,7 +50,13 @@ export class HostFirewall {
       const { firewall, foreign } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
-      firewall.apply({ networks: withRules, forwards, links: [], others, bridgesFiltered: bridgesAreFiltered() });
+      firewall.apply({
+        networks: withRules,
+        forwards,
+        links: this.#links,
+        others: this.others(),
+        bridgesFiltered: bridgesAreFiltered(),
+      });
       this.#isApplied = true;
       const places = foreign.put().map(({ family, table, chain }) => `${family} ${table} ${chain}`);
       const accepted = places.map(
@@ -56,11 +70,10 @@ export class HostFirewall {
   changeForwards(
     { remove = [], add = [] }: ForwardChanges,
     networks: readonly WantedNetwork[],
-    others: readonly string[],
   ): { failure?: Failure; notes: readonly string[] } {
     for (const forward of remove) this.#forwards.delete(keyOf(forward));
     for (const forward of add) this.#forwards.set(keyOf(forward), forward);
-    if (!this.#isApplied || !this.#connection || this.#forwards.size === 0) return this.apply(networks, others);
+    if (!this.#isApplied || !this.#connection || this.#forwards.size === 0) return this.apply(networks);
     const { firewall, nfnetlink } = this.#connection;
     return attempt(() => {
       firewall.changeForwards({ remove, add });

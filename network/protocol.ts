@@ -1,3 +1,4 @@
+import type { LinkAccept } from "./firewall/wanted.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
 import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
@@ -6,8 +7,8 @@ import type { ObjectRef } from "./plan/steps.js";
 
 /** What is wanted otherwise from now on. */
 export interface Change {
-  /** Bridges of Docker's: nothing passes between them and ours. Left out: as before. */
-  readonly others?: readonly string[];
+  /** All there are from now on. Left out: as before. */
+  readonly links?: readonly LinkAccept[];
   readonly networks?: readonly WantedNetwork[];
   readonly sandboxes?: readonly WantedSandbox[];
   readonly endpoints?: readonly WantedEndpoint[];

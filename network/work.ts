@@ -1,6 +1,7 @@
 import { describeError, errorCode } from "../common/errors.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
+import { dockersBridges } from "./docker-bridges.js";
 import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
@@ -25,8 +26,7 @@ export class Work {
   readonly #endpoints = new Map<string, WantedEndpoint>();
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
-  readonly #firewall = new HostFirewall();
-  #others: readonly string[] = [];
+  readonly #firewall = new HostFirewall(() => dockersBridges(this.#host));
 
   constructor(private readonly events: WorkEvents) {}
 
@@ -52,12 +52,12 @@ export class Work {
   }
 
   #changeForwards(changes: ForwardChanges): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()], this.#others);
+    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()]);
     return { failures: failure ? [failure] : [], notes };
   }
 
   #applyFirewall(): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.apply([...this.#networks.values()], this.#others);
+    const { failure, notes } = this.#firewall.apply([...this.#networks.values()]);
     return { failures: failure ? [failure] : [], notes };
   }
 
@@ -65,8 +65,8 @@ export class Work {
     this.#links.deleteRetired();
   }
 
-  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, others = this.#others }: Change): Outcome {
-    this.#others = others;
+  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links }: Change): Outcome {
+    const hasOtherLinks = this.#firewall.setLinks(links);
     const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
     const removals: Scope["removed"] = {
       networks: taken(this.#networks, removed.networks),
@@ -77,7 +77,8 @@ export class Work {
     for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, sandbox);
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
     const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
-    return this.#bringAbout(scope, (withAddresses) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses));
+    const look = (withAddresses: boolean) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses);
+    return this.#bringAbout(scope, look, hasOtherLinks);
   }
 
   #takenEndpoints(ids: readonly string[] = []): [WantedEndpoint, WantedSandbox][] {
@@ -125,7 +126,7 @@ export class Work {
     return { ...outcome, failures: [...failures, ...outcome.failures], steps: outcome.steps + count(strays) };
   }
 
-  #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost): Outcome {
+  #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost, hasOtherLinks = false): Outcome {
     const sandboxes = new Map<string, SeenSandbox>();
     const lookInto = (sandbox: WantedSandbox) => sandboxes.set(sandbox.id, lookInside(sandbox));
     for (const sandbox of scope.sandboxes) lookInto(sandbox);
@@ -134,7 +135,7 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
-    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0;
+    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || hasOtherLinks;
     const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...refused);
 

@@ -183,7 +183,7 @@ export const rooms = {
     imports: ground,
   },
   "network/protocol": {
-    files: ["network/{protocol,wanted,seen}.ts", "network/plan/steps.ts"],
+    files: ["network/{protocol,wanted,seen,docker-bridges}.ts", "network/plan/steps.ts"],
     holds: "what the daemon and the backend's thread say to each other, and what is wanted and seen",
     imports: ["network/firewall", ...ground],
   },

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
 import { differenceOfForwards } from "./forwards.js";
 import type { Change, Outcome, Request } from "../../network/protocol.js";
@@ -27,6 +28,7 @@ import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable
 import { hostFacts } from "./host-facts.js";
 import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
+import { linkAccepts } from "./link-accepts.js";
 import { networkLinks } from "./network-links.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
@@ -86,7 +88,11 @@ export class NetworksController {
       onEnd: (reason) =>
         this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
     });
-    return this.#backend.request(request);
+    return this.#backend.request(
+      request.kind === "change"
+        ? { kind: "change", change: { ...request.change, links: linkAccepts(this.registry) } }
+        : request,
+    );
   }
 
   /** Reads what there is to be, before anything is started. Without a store that can be read there are no networks. */
@@ -340,6 +346,12 @@ export class NetworksController {
         "NETWORK_FULL",
         network.name,
         `network ${network.name} has ${portsAtMost} sandboxes, and a Linux bridge has no more ports; use another network beside it`,
+      );
+    if (network.isAdopted && isDockersBridge(network.bridge) && request.ips.length === 0)
+      throw new PontoonError(
+        "ADDRESS_NEEDED",
+        network.name,
+        `addresses on ${network.bridge} are Docker's to give out; name one with --ip that Docker gives to nobody`,
       );
     const given = this.#addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
     let endpoint: EndpointRecord | undefined;

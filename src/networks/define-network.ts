@@ -58,7 +58,8 @@ export function defineNetwork(request: CreateNetworkRequest, ground: NetworkGrou
     snatAddresses: request.snatAddresses.map((ip) => requireAddress(ip, "--snat-address")),
     mtu: mtuOf(request, ground, subnets),
     ...(request.hostBinding !== undefined && { hostBinding: requireAddress(request.hostBinding, "--host-binding") }),
-    firewall: request.firewall,
+    // On a bridge of somebody else's their rules count.
+    firewall: request.firewall && ground.bridge === undefined,
     labels: request.labels,
   };
 }

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { addressesOf, mainTable, routesOf } from "../../linux/netlink/rtnetlink/addresses.js";
 import { linksOf } from "../../linux/netlink/rtnetlink/links.js";
 import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
+import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { BridgeFacts } from "./define-network.js";
 import type { SubnetUsers } from "./taken.js";
 
@@ -29,7 +30,7 @@ export function hostFacts(bridge: string | undefined): HostFacts {
       bridge: link && {
         kind: link.kind,
         mtu: link.mtu,
-        isDockers: /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/.test(link.name),
+        isDockers: isDockersBridge(link.name),
         addresses: addressesOf(rtnetlink)
           .filter(({ index, isLinkLocal }) => index === link.index && !isLinkLocal)
           .map(({ ip, prefix }) => `${ip}/${prefix}`),

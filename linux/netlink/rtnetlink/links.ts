@@ -110,6 +110,13 @@ export function linksOf(rtnetlink: Rtnetlink): Link[] {
   return rtnetlink.list(request(RTM_GETLINK, 0, {}, skipStats, ["list", "links"]), readLink);
 }
 
+/** Bridges of the namespace: the kernel leaves all other links out. Throws {@link NetlinkError}. */
+export function bridgesOf(rtnetlink: Rtnetlink): Link[] {
+  const bridges = { ...skipStats, linkinfo: bytesOf(formatInfo({ kind: "bridge" })) };
+  const found = rtnetlink.list(request(RTM_GETLINK, 0, {}, bridges, ["list", "bridges"]), readLink);
+  return found.filter(({ kind }) => kind === "bridge");
+}
+
 const skipStats: LinkAttrs = { extMask: Buffer.of(RTEXT_FILTER_SKIP_STATS, 0, 0, 0) };
 
 function readLink(payload: Buffer): Link {

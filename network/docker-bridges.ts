@@ -1,0 +1,14 @@
+import { bridgesOf } from "../linux/netlink/rtnetlink/links.js";
+import type { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
+
+/** Whether Docker gives its bridges such names, unless it is told another (`com.docker.network.bridge.name`). */
+export function isDockersBridge(name: string): boolean {
+  return /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/.test(name);
+}
+
+/** Names of Docker's bridges on the host. Throws NetlinkError. */
+export function dockersBridges(host: Rtnetlink): string[] {
+  return bridgesOf(host)
+    .map(({ name }) => name)
+    .filter(isDockersBridge);
+}
