@@ -32,12 +32,12 @@ export const namedNamespaces = "/run/netns";
 
 /**
  * Makes a new network namespace with a name. `work` runs inside it first, synchronously; see {@link insideNewNamespace}.
- * Throws a LinuxError; EEXIST when there is something of that name. Nothing is left of one that fails.
+ * Throws a LinuxError; EEXIST when there is something of that name, except an empty file. Nothing is left of one that fails.
  * @param path the file, e.g. /run/netns/web
  */
 export function makeNamedNamespace(path: string, work: () => void = () => undefined): void {
   shareFolder(dirname(path));
-  closeSync(openSync(path, "wx", 0o000)); // EEXIST: it is somebody's
+  makeFile(path);
   try {
     insideNewNamespace(() => {
       work();
@@ -46,6 +46,17 @@ export function makeNamedNamespace(path: string, work: () => void = () => undefi
   } catch (error) {
     rmSync(path, { force: true });
     throw error;
+  }
+}
+
+/** An empty file is what is left where a process ended before it had mounted the namespace. */
+function makeFile(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o000));
+  } catch (error) {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    const isLeftOver = found?.isFile() === true && found.size === 0 && !isNamespace(path);
+    if (errorCode(error) !== "EEXIST" || !isLeftOver) throw error; // it is somebody's
   }
 }
 

@@ -1,7 +1,11 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { statSync } from "node:fs";
 import t, { type Test } from "tap";
+import { endpoint, sandbox } from "./plan/testing/wanted.js";
 import type { Change } from "./protocol.js";
 import { HostLab, type Worker } from "./testing/lab.js";
-import { aOnFirst, aOnSecond, bOnSecond, everything, stateOf } from "./testing/situation.js";
+import { aOnFirst, aOnSecond, bOnSecond, everything, first, stateOf } from "./testing/situation.js";
 import type { WorkerRequest } from "./testing/worker.js";
 
 const needsRoot = process.getuid?.() === 0 ? {} : { skip: "network namespaces are made by root" };
@@ -232,3 +236,82 @@ async function unharmed(t: Test, before: Change, during: Change, after: Change) 
   await done(t, worker, repair);
   return { steps, state: stateOf(lab) };
 }
+
+t.test("a namespace that was cut off on its way is made", needsRoot, async (t) => {
+  const whole = await wholeState(t);
+  const lab = await labOf(t);
+  lab.run("touch", "/run/netns/a"); // as it is between being named and being there
+  await done(t, lab.worker(), change(everything));
+  t.same(stateOf(lab), whole);
+});
+
+t.test("what is not a namespace, and has something in it, stays", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  lab.run("sh", "-c", "echo mine > /run/netns/a");
+  const outcome = await lab.worker().do(change({ sandboxes: [sandbox("a")] }));
+  t.matchOnly(outcome?.failures, [
+    { object: { kind: "sandbox", id: "a" }, code: "EEXIST", subject: String, message: /\/run\/netns\/a/ },
+  ]);
+  t.equal(lab.run("cat", "/run/netns/a"), "mine\n");
+});
+
+t.test("a sandbox of a process ends with it, and what is on it waits", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const owner = spawn("unshare", ["--net", "sh", "-c", "echo ready; exec sleep 3600"], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  t.teardown(() => owner.kill("SIGKILL"));
+  await once(owner.stdout, "data");
+  const target = `/proc/${owner.pid}/ns/net`;
+  const adopted = sandbox("a", { target, inode: statSync(target).ino });
+  const place = endpoint(adopted, first);
+  const worker = lab.worker();
+  await done(t, worker, change({ networks: [first], sandboxes: [adopted], endpoints: [place] }));
+  t.match(lab.ip("-n", "a", "address", "show", "eth1")[0], { addr_info: { 0: { local: "10.1.0.2" } } });
+  t.equal(await done(t, worker, repair), 0);
+
+  owner.kill("SIGKILL");
+  await once(owner, "close");
+  for (let times = 0; times < 2; times++) {
+    const outcome = await worker.do(repair);
+    t.same(
+      outcome?.failures.map(({ object, code }) => [object.id, code]),
+      [["a-net1", "SANDBOX_GONE"]],
+    );
+    t.same(outcome?.inodes, { a: 0 });
+  }
+  await done(t, worker, change({ removed: { sandboxes: ["a"], endpoints: ["a-net1"] } }));
+  t.equal(lab.run("ls", "/run/netns"), "");
+});
+
+t.test("another namespace in the place of one that is known is left alone", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  lab.run("ip", "netns", "add", "a");
+  const known = sandbox("a", { target: "/run/netns/a", inode: 1 });
+  const worker = lab.worker();
+  const outcome = await worker.do(
+    change({ networks: [first], sandboxes: [known], endpoints: [endpoint(known, first)] }),
+  );
+  t.same(
+    outcome?.failures.map(({ object, code }) => [object.id, code]),
+    [["a-net1", "SANDBOX_GONE"]],
+  );
+  t.same(
+    lab.ip("-n", "a", "link").map(({ ifname }) => ifname),
+    ["lo"],
+  );
+  await done(t, worker, change({ removed: { sandboxes: ["a"], endpoints: ["a-net1"] } }));
+  t.equal(lab.run("ls", "/run/netns"), "a\n");
+});
+
+t.test("a failure of one thing leaves the others be", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  lab.run("ip", "link", "add", "br1", "type", "veth", "peer", "name", "other"); // takes no ports
+  const outcome = await lab.worker().do(change({ ...everything, endpoints: [aOnFirst, aOnSecond, bOnSecond] }));
+  t.same(
+    outcome?.failures.map(({ object }) => object),
+    [{ kind: "endpoint", id: "a-net1" }],
+  );
+  t.equal(wayTo(lab, "203.0.113.1"), "10.2.0.1 eth2");
+  t.equal(lab.ip("-n", "b", "route", "get", "203.0.113.1")[0]?.gateway, "10.2.0.1");
+});

@@ -1,4 +1,4 @@
-import { linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
+import { isNamespace, linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
 import { closeSync, fstatSync, openSync } from "node:fs";
 import { familyOf } from "../../common/address.js";
 import { addAddress, addRoute, deleteAddress, deleteRoute } from "../../linux/netlink/rtnetlink/addresses.js";
@@ -122,8 +122,9 @@ export class Links {
   }
 }
 
-/** Names are answered at an address of it. */
+/** Names are answered at an address of it. Not of a process that has ended. */
 function raiseLoopback(sandbox: WantedSandbox): void {
+  if (!isNamespace(sandbox.path)) return;
   inNamespaceOf(sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
 }
 

@@ -3,7 +3,7 @@ import type { NetworkAnswer, NetworkLinksAnswer, SandboxAnswer } from "../networ
 import type { CommandTools } from "./command-tools.js";
 import { globalFlags } from "./flags.js";
 import { formatTable } from "./table.js";
-import { labelsOf, list, withoutUndefined } from "./values.js";
+import { labelList, labelsOf, list, withoutUndefined } from "./values.js";
 
 /** `pontoon network …`. */
 export function addNetworkCommands(network: Command, { command, get, post, print }: CommandTools): void {
@@ -22,7 +22,7 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     .option("--host-binding <address>", "where ports are published that name no address")
     .option("--bridge-name <link>", "name of the bridge; one that is there is adopted")
     .option("--no-firewall", "without rules in the host's firewall")
-    .option("--label <key=value>", "a label", list, [])
+    .option("--label <key=value>", "a label", labelList, [])
     .action(async (name: string, given: Record<string, unknown>) => {
       const flags = commonFlags(given);
       const made = await post(flags, "/v1/networks", {

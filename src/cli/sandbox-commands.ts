@@ -4,7 +4,7 @@ import { PontoonError } from "../../common/errors.js";
 import type { CommandTools } from "./command-tools.js";
 import { addConnectOptions, commonFlags, connectRequest } from "./network-commands.js";
 import { formatTable } from "./table.js";
-import { labelsOf, list, withoutUndefined } from "./values.js";
+import { labelList, labelsOf, list, withoutUndefined } from "./values.js";
 
 /** `pontoon sandbox …`. */
 export function addSandboxCommands(sandbox: Command, { command, get, post, print }: CommandTools): void {
@@ -76,7 +76,7 @@ function addSandboxOptions(command: Command): Command {
     .option("--dns-search <domain>", "a domain that names are looked for in", list, [])
     .option("--dns-opt <option>", "an option of resolv.conf", list, [])
     .option("--add-host <name:address>", "a line for its hosts file", list, [])
-    .option("--label <key=value>", "a label", list, []);
+    .option("--label <key=value>", "a label", labelList, []);
 }
 
 function sandboxRequest(given: Record<string, unknown>): Record<string, unknown> {

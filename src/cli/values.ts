@@ -10,12 +10,17 @@ export function withoutUndefined(fields: Record<string, unknown>): Record<string
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 }
 
-/** `key=value`, or only `key`. */
+/** As {@link list}, of labels: `key=value`, or only `key`. */
+export function labelList(value: string, before: readonly string[]): string[] {
+  if (value.startsWith("=")) throw new InvalidArgumentError("it has no key.");
+  return list(value, before);
+}
+
+/** Of what {@link labelList} has gathered. */
 export function labelsOf(given: readonly string[]): Record<string, string> {
   return Object.fromEntries(
     given.map((text) => {
       const at = text.indexOf("=");
-      if (at === 0) throw new InvalidArgumentError(`the label ${text} has no key.`);
       return at === -1 ? [text, ""] : [text.slice(0, at), text.slice(at + 1)];
     }),
   );

@@ -34,14 +34,15 @@ t.test("a network is a bridge with its gateways' addresses", (t) => {
 
 t.test("a sandbox's namespace has its name; one of somebody else is known by its inode, once it was seen", (t) => {
   const path = "/run/netns/a";
-  const adopted = { namespace: { kind: "adopted", target: "/proc/7/ns/net" } } as const;
+  const target = "/proc/7/ns/net";
   const is = (changes: object) => wantedSandbox(sandboxRecord("a", changes));
   t.same(is({}), { id: sandbox.id, name: "a", path, target: undefined, inode: undefined, isReplaceable: true });
   t.equal(is({ inode: 5 }).inode, undefined, "one of our own is made anew when it is gone");
-  t.match(is(adopted), { path, target: "/proc/7/ns/net", inode: undefined });
-  t.equal(is({ ...adopted, inode: 5 }).inode, 5);
-  const ofProcess = { namespace: { ...adopted.namespace, inode: 7 } } as const;
-  t.match(is({ ...ofProcess, inode: 5 }), { inode: 7, isReplaceable: false }, "a process's is never another");
+  const named = { namespace: { kind: "adopted", target } };
+  t.match(is(named), { path, target, inode: undefined, isReplaceable: true });
+  t.match(is({ ...named, inode: 5 }), { inode: 5, isReplaceable: true });
+  const ofProcess = { namespace: { ...named.namespace, inode: 6 } };
+  for (const inode of [0, 5]) t.match(is({ ...ofProcess, inode }), { target, inode: 6, isReplaceable: false });
   t.end();
 });
 
