@@ -10,12 +10,16 @@ import { namespacePathOf } from "./wanted.js";
 
 const exposedAtMost = 40_000;
 
-/** The sandbox that a request comes to. Throws when it cannot be; nothing is done yet. */
+/**
+ * The sandbox that a request comes to. Throws when it cannot be; nothing is done yet.
+ * @param hostInode of the host's own network namespace, which no sandbox has
+ */
 export function defineSandbox(
   request: CreateSandboxRequest,
   registry: Registry,
   id: string,
   created: string,
+  hostInode = namespaceInode(ownNamespacePath),
 ): SandboxRecord {
   const { name, adopt } = request;
   if ([...registry.sandboxes.values()].some((sandbox) => sandbox.name === name))
@@ -25,7 +29,7 @@ export function defineSandbox(
       `there is a sandbox ${name} already; choose another name, or remove it first`,
     );
   const path = namespacePathOf(name);
-  if (adopt !== undefined) requireAdoptable(adopt, registry);
+  if (adopt !== undefined) requireAdoptable(adopt, registry, hostInode);
   if (adopt !== path && existsSync(path))
     throw new PontoonError(
       "NAME_TAKEN",
@@ -51,7 +55,7 @@ export function defineSandbox(
   };
 }
 
-function requireAdoptable(path: string, registry: Registry): void {
+function requireAdoptable(path: string, registry: Registry, hostInode: number): void {
   // /proc/self and others that mean whoever opens them are the daemon's own.
   const isPlain = path.startsWith("/") && !path.split("/").includes("..") && !/^\/proc\/\D/.test(path);
   if (!isPlain || !isNamespace(path) || !isNetworkNamespace(path))
@@ -62,7 +66,7 @@ function requireAdoptable(path: string, registry: Registry): void {
     );
   const inode = namespaceInode(path);
   const holder = [...registry.sandboxes.values()].find((sandbox) => sandbox.inode === inode && isThere(sandbox));
-  if (!holder && inode !== namespaceInode(ownNamespacePath)) return;
+  if (!holder && inode !== hostInode) return;
   throw new PontoonError(
     "NAMESPACE_TAKEN",
     path,
