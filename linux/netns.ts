@@ -5,12 +5,29 @@ import { CLONE_NEWNET } from "./constants.js";
 
 const setns = bind("int setns(int, int)");
 const unshare = bind("int unshare(int)");
+const ioctl = bind("int ioctl(int, unsigned long, void *)");
+const NS_GET_NSTYPE = 0xb703; // ioctl_ns(2)
 
 /** The inode that identifies a network namespace, as long as it lives. */
 export function namespaceInode(path: string): number {
   const fd = openSync(path, "r");
   try {
     return fstatSync(fd).ino;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Whether a namespace is one of networks. */
+export function isNetworkNamespace(path: string): boolean {
+  let fd: number;
+  try {
+    fd = openSync(path, "r");
+  } catch {
+    return false;
+  }
+  try {
+    return ioctl(fd, NS_GET_NSTYPE, null) === CLONE_NEWNET;
   } finally {
     closeSync(fd);
   }

@@ -16,18 +16,9 @@ const badNetworks: string[][] = [
   ...["", "foo", "10.9.0.0", "10.9.0.0/33", "10.9.0.0/-1", "10.9.0.1/24", "10.9.0.0/24/8", "010.9.0.0/24"].map(
     (subnet) => ["n", "--subnet", subnet],
   ),
-  ...[
-    "0.0.0.0/0",
-    "127.0.0.0/8",
-    "224.0.0.0/4",
-    "169.254.0.0/16",
-    "240.0.0.0/8",
-    "10.9.0.0/32",
-    "::/0",
-    "fe80::/64",
-    "ff00::/64",
-    "::1/128",
-  ].map((subnet) => ["n", "--subnet", subnet]),
+  ...["0.0.0.0/0", "127.0.0.0/8", "224.0.0.0/4", "10.9.0.0/32", "::/0", "fe80::/64", "ff00::/64", "::1/128"].map(
+    (subnet) => ["n", "--subnet", subnet],
+  ),
   ["n", "--subnet", "10.77.0.0/16"],
   ["n", "--subnet", "172.17.9.0/24"],
   ["n", "--subnet", "10.9.0.0/16", "--subnet", "10.9.4.0/24"],
@@ -138,6 +129,7 @@ const badAdoptions = (pid: number): string[][] => [
     "front",
   ]),
   ["s", "--pid", "1", "--network", "front"],
+  ["s", "--netns", "/proc/1/ns/net", "--network", "front"],
   ["s", "--netns", "/run/netns/web", "--network", "front"],
   ["taken", "--pid", String(pid), "--network", "front"],
 ];
@@ -175,8 +167,9 @@ t.test("what cannot be is refused in one line, and nothing has changed", async (
         const { exitCode, stdout, stderr } = await pontoon.cli(...command.split(" "), ...line);
         t.ok(exitCode === 1 || exitCode === 2, `${what}: exit code ${exitCode}`);
         t.equal(stdout, "", `${what} prints nothing`);
-        t.match(stderr, /^pontoon: [^\n]{10,400}\n$/, `${what} is refused in one line`);
-        t.comment(`${what} ${stderr.trim()}`);
+        const oneLine =
+          exitCode === 1 ? /^pontoon: [^\n[]{10,400}\n$/ : /^(error: [^\n]+\n\(pontoon --help .*\)|pontoon: [^\n]+)\n$/;
+        t.match(stderr, oneLine, `${what} is refused in one line`);
         const now = await everything(host, pontoon);
         if (now === before) continue;
         t.equal(now, before, `${what} changed nothing`);

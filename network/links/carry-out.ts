@@ -108,10 +108,13 @@ export class Links {
   }
 
   #retire(index: number, inside: RetiredEnd | undefined): void {
-    this.host.request(
+    const failures = this.host.requestEach([
       changeLink(index, { isUp: false, master: 0, group: retiredGroup }),
       changeLink(index, { name: retiredName(index) }),
-    );
+    ]);
+    // The kernel takes links away with their namespace, and meanwhile.
+    const failure = failures.find(({ error }) => error.code !== "ENODEV");
+    if (failure) throw failure.error;
     if (inside) retireInside(inside);
   }
 

@@ -69,8 +69,9 @@ export class ControlApi {
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishRequest.parse(request.body)));
     addNetworkRoutes(this.#server, sources.networks);
     this.#server.setErrorHandler((error, _request, reply) => {
-      const code = errorCode(error) ?? "INTERNAL";
-      void reply.status(statusOfError(error)).send({ code, message: describeError(error) });
+      const told = error instanceof z.ZodError ? requestError(error) : error;
+      const code = errorCode(told) ?? "INTERNAL";
+      void reply.status(statusOfError(error)).send({ code, message: describeError(told) });
     });
   }
 
@@ -98,6 +99,13 @@ export class ControlApi {
     await Promise.race([answered, delay(answerTime, undefined, { ref: false })]);
     await this.#server.close();
   }
+}
+
+/** The first thing that is wrong, in a sentence. */
+function requestError({ issues }: z.ZodError): PontoonError {
+  const [issue] = issues;
+  const field = issue?.path.map(String).join(" ") || "the request";
+  return new PontoonError("REQUEST_INVALID", field, `${field}: ${issue?.message ?? "cannot be understood"}`);
 }
 
 /** 400 for the caller's mistakes; fastify itself answers so for a body it cannot read. */

@@ -264,6 +264,7 @@ export class NetworksController {
     return this.#command(async () => {
       const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
       const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
+      requireNothingElse(request);
       const networks: NetworkRecord[] = [];
       for (const name of names) if (name !== "none") networks.push(await this.#networkToJoin(name));
       this.registry.commit({ sandboxes: [sandbox] });
@@ -498,4 +499,15 @@ function newId(): string {
 
 function watchedInode({ name, inode, namespace }: SandboxRecord): [string, WatchedInode] {
   return [namespacePathOf(name), { inode, only: namespace.kind === "adopted" ? namespace.inode : undefined }];
+}
+
+/** A sandbox on `none` has no place where anything else could be so. */
+function requireNothingElse({ name, networks, ips, mac, aliases, links }: CreateSandboxRequest): void {
+  const isAlone = networks.length === 1 && ips.length + aliases.length + links.length === 0 && mac === undefined;
+  if (!networks.includes("none") || isAlone) return;
+  throw new PontoonError(
+    "NETWORK_FIXED",
+    "none",
+    `sandbox ${name} cannot be on the network none with other networks, addresses, aliases or links; leave out one or the other`,
+  );
 }

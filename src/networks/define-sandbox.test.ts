@@ -6,8 +6,9 @@ import { refusalOf, registryOf, requestFor, sandboxRecord } from "./testing/reco
 
 const registry = registryOf({ sandboxes: [sandboxRecord("taken")] });
 const name = `ptt-define-${process.pid}`; // no namespace of this host has it
-const define = (fields: object) =>
-  defineSandbox(requestFor.sandbox({ name, ...fields }), registry, "1".repeat(64), "now");
+const define = (fields: object, hostInode?: number) =>
+  defineSandbox(requestFor.sandbox({ name, ...fields }), registry, "1".repeat(64), "now", hostInode);
+const ownNamespace = `/proc/${process.pid}/ns/net`;
 
 t.test("a name is enough for a sandbox", (t) => {
   t.same(define({}), {
@@ -27,19 +28,16 @@ t.test("a name is enough for a sandbox", (t) => {
 });
 
 t.test("what was asked for counts", (t) => {
-  const sandbox = define({
-    adopt: "/proc/self/ns/net",
+  const fields = {
+    adopt: ownNamespace,
     hostname: "web.example.org",
     exposed: ["80", "53/udp", "8000-8002/tcp"],
     dns: ["192.0.2.1", "2001:DB8:0::1"],
     extraHosts: ["db:192.0.2.7", "six:2001:db8::7"],
-  });
-  const inode = statSync("/proc/self/ns/net").ino;
-  t.same(
-    sandbox.namespace,
-    { kind: "adopted", target: "/proc/self/ns/net", inode },
-    "a process's is known by its inode",
-  );
+  };
+  const sandbox = define(fields, 1);
+  const inode = statSync(ownNamespace).ino;
+  t.same(sandbox.namespace, { kind: "adopted", target: ownNamespace, inode }, "a process's is known by its inode");
   t.equal(sandbox.hostname, "web.example.org");
   t.same(sandbox.exposed, [
     [80, "tcp"],
@@ -60,6 +58,10 @@ t.test("what was asked for counts", (t) => {
 t.test("what cannot be is refused with a code and one sentence", (t) => {
   const cases: [fields: object, code: string, message: RegExp][] = [
     [{ name: "taken" }, "NAME_TAKEN", /^there is a sandbox taken already/],
+    [{ adopt: ownNamespace }, "NAMESPACE_TAKEN", /the host itself; give another one$/],
+    [{ adopt: "/proc/self/ns/net" }, "NAMESPACE_UNKNOWN", /is not a network namespace/],
+    [{ adopt: `/proc/${process.pid}/ns/mnt` }, "NAMESPACE_UNKNOWN", /is not a network namespace/],
+    [{ adopt: ownNamespace.slice(1) }, "NAMESPACE_UNKNOWN", /is not a network namespace/],
     [{ adopt: "/proc/self/ns/uts-not-there" }, "NAMESPACE_UNKNOWN", /is not a network namespace/],
     [{ adopt: "/etc/passwd" }, "NAMESPACE_UNKNOWN", /^\/etc\/passwd is not/],
     ...["0", "65536", "80-79", "1-70000", "80/icmp", "http", "-1", "80-", "80\n"].map(

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { canonicalAddress, isAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
-import { namespaceInode } from "../../linux/netns.js";
+import { isNetworkNamespace, namespaceInode, ownNamespacePath } from "../../linux/netns.js";
 import { isNamespace } from "../../linux/named-namespace.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import type { SandboxRecord } from "./records.js";
@@ -10,12 +10,16 @@ import { namespacePathOf } from "./wanted.js";
 
 const exposedAtMost = 40_000;
 
-/** The sandbox that a request comes to. Throws when it cannot be; nothing is done yet. */
+/**
+ * The sandbox that a request comes to. Throws when it cannot be; nothing is done yet.
+ * @param hostInode of the host's own network namespace, which no sandbox has
+ */
 export function defineSandbox(
   request: CreateSandboxRequest,
   registry: Registry,
   id: string,
   created: string,
+  hostInode = namespaceInode(ownNamespacePath),
 ): SandboxRecord {
   const { name, adopt } = request;
   if ([...registry.sandboxes.values()].some((sandbox) => sandbox.name === name))
@@ -25,12 +29,7 @@ export function defineSandbox(
       `there is a sandbox ${name} already; choose another name, or remove it first`,
     );
   const path = namespacePathOf(name);
-  if (adopt !== undefined && !isNamespace(adopt))
-    throw new PontoonError(
-      "NAMESPACE_UNKNOWN",
-      adopt,
-      `${adopt} is not a network namespace; give the path of one, such as /proc/PID/ns/net`,
-    );
+  if (adopt !== undefined) requireAdoptable(adopt, registry, hostInode);
   if (adopt !== path && existsSync(path))
     throw new PontoonError(
       "NAME_TAKEN",
@@ -54,6 +53,30 @@ export function defineSandbox(
     extraHosts: request.extraHosts.map(extraHost),
     labels: request.labels,
   };
+}
+
+function requireAdoptable(path: string, registry: Registry, hostInode: number): void {
+  // /proc/self and others that mean whoever opens them are the daemon's own.
+  const isPlain = path.startsWith("/") && !path.split("/").includes("..") && !/^\/proc\/\D/.test(path);
+  if (!isPlain || !isNamespace(path) || !isNetworkNamespace(path))
+    throw new PontoonError(
+      "NAMESPACE_UNKNOWN",
+      path,
+      `${path} is not a network namespace; give the path of one, such as /proc/PID/ns/net`,
+    );
+  const inode = namespaceInode(path);
+  const holder = [...registry.sandboxes.values()].find((sandbox) => sandbox.inode === inode && isThere(sandbox));
+  if (!holder && inode !== hostInode) return;
+  throw new PontoonError(
+    "NAMESPACE_TAKEN",
+    path,
+    `${path} is the network namespace of ${holder ? `sandbox ${holder.name}` : "the host itself"}; give another one`,
+  );
+}
+
+/** Inodes are used again. */
+function isThere({ name, inode }: SandboxRecord): boolean {
+  return isNamespace(namespacePathOf(name), inode);
 }
 
 function adoptedNamespace(target: string): SandboxRecord["namespace"] {
