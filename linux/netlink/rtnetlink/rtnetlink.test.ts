@@ -7,6 +7,7 @@ import { isNamespace, linkNamespace, makeNamedNamespace, removeNamedNamespace } 
 import { insideNamespace, insideNewNamespace } from "../../netns.js";
 import { addAddress, addressesOf, addRoute, deleteAddress, mainTable, routesOf } from "./addresses.js";
 import { changeLink, deleteGroup, deleteLink, linkNamed, linksOf, newBridge, newVeth } from "./links.js";
+import { mountPrivately } from "../../testing/private-mounts.js";
 import { Rtnetlink } from "./rtnetlink.js";
 
 const needsRoot = process.getuid?.() === 0 ? {} : { skip: "network namespaces are made by root" };
@@ -137,6 +138,7 @@ t.test("more requests at once than the kernel's acknowledgements fit", needsRoot
 });
 
 t.test("namespaces with names are those of ip netns", needsRoot, (t) => {
+  mountPrivately();
   const folder = mkdtempSync(join(tmpdir(), "pontoon-netns-"));
   const [path, link] = [join(folder, "web"), join(folder, "link")];
   t.teardown(() => {

@@ -5,6 +5,7 @@ import { encodeAddress } from "../../../linux/address.js";
 import { sendDatagram } from "../../../linux/datagram.js";
 import { insideNamespace } from "../../../linux/netns.js";
 import { bindSocket, closeDescriptor, connectSocket, sendBytes, udpSocket } from "../../../linux/socket.js";
+import { mountPrivately } from "../../../linux/testing/private-mounts.js";
 import { receiveFrom } from "../../../linux/testing/received.js";
 
 const patience = 20_000; // ms; only a broken test waits that long
@@ -42,6 +43,7 @@ export class Lab {
   #tokens = 0;
 
   constructor(networks: readonly LabNetwork[], { bridgeNetfilter = false } = {}) {
+    mountPrivately();
     try {
       this.#space("host");
       this.#settings(bridgeNetfilter);
