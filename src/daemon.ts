@@ -99,7 +99,7 @@ export class Daemon {
         stateDir,
         version,
         userlandProxy: () => docker?.admission.settings?.userlandProxy ?? true,
-        onForwards: (forwards) => void this.#networks.setForwards(forwards),
+        onForwards: (forwards) => this.#networks.setForwards(forwards),
       },
       log,
     );

@@ -428,17 +428,21 @@ export class NetworksController {
         paths.includes(namespacePathOf(name)),
       );
       if (this.#isStopped || sandboxes.length === 0) return;
+      let steps = 0;
       try {
         const outcome = await this.#request({
           kind: "look",
           sandboxes: sandboxes.map(({ id }) => id),
         });
         this.#note(outcome);
+        steps = outcome.steps;
       } catch (error) {
         this.log.warn({ reason: describeError(error) }, "sandboxes could not be looked at");
       }
-      for (const { id, name } of sandboxes) {
-        const isThere = this.registry.sandboxes.get(id)?.inode !== 0;
+      for (const { id, name, inode } of sandboxes) {
+        const known = this.registry.sandboxes.get(id)?.inode;
+        if (known === inode && steps === 0) continue; // only its name was touched, by ourselves perhaps
+        const isThere = known !== 0;
         this.log.info(
           { sandbox: name },
           isThere ? "a sandbox's network namespace is there again" : "a sandbox's network namespace has gone",

@@ -1,5 +1,6 @@
-import { statSync } from "node:fs";
-import { isNamespace } from "../../linux/named-namespace.js";
+import { existsSync, statSync, watch, type FSWatcher } from "node:fs";
+import { join } from "node:path";
+import { isNamespace, namedNamespaces } from "../../linux/named-namespace.js";
 
 /** A namespace that went away is to be noticed within a second. */
 const every = 500; // ms
@@ -15,10 +16,13 @@ export interface WatchedInode {
 /** Tells when namespaces of sandboxes come, go, or are replaced by others. */
 export class SandboxWatch {
   #timer: NodeJS.Timeout | undefined;
+  #files: FSWatcher | undefined;
+  /** Names were made or removed here since the last look: a namespace may be another with the same number. */
+  readonly #touched = new Set<string>();
 
   /**
    * @param inodes what is known: by path
-   * @param onDifferent paths where it is otherwise; asked again as long as it is
+   * @param onDifferent paths where it is otherwise, or may be; asked again as long as it is
    */
   constructor(
     private readonly inodes: () => ReadonlyMap<string, WatchedInode>,
@@ -27,18 +31,38 @@ export class SandboxWatch {
 
   /** Can be called twice. */
   start(): void {
+    this.#watchFiles();
     this.#timer ??= setTimeout(() => void this.#look(), every).unref();
+  }
+
+  /** The folder is made with the first namespace. */
+  #watchFiles(): void {
+    if (this.#files || !existsSync(namedNamespaces)) return;
+    this.#files = watch(namedNamespaces, { persistent: false }, (_, name) => {
+      if (name !== null) this.#touched.add(join(namedNamespaces, name));
+    });
+    this.#files.on("error", () => this.#closeFiles()); // the folder is gone; it is watched again when it is back
+  }
+
+  #closeFiles(): void {
+    this.#files?.close();
+    this.#files = undefined;
   }
 
   /** Can be called twice. */
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#closeFiles();
   }
 
   async #look(): Promise<void> {
     const inodes = this.inodes();
-    const different = [...inodes].filter(([path, watched]) => isDifferent(path, watched)).map(([path]) => path);
+    const touched = new Set(this.#touched);
+    this.#touched.clear();
+    const different = [...inodes]
+      .filter(([path, watched]) => isDifferent(path, watched) || touched.has(path))
+      .map(([path]) => path);
     if (different.length > 0) await this.onDifferent(different);
     if (this.#timer === undefined) return;
     this.#timer = undefined;

@@ -38,7 +38,7 @@ const gathering = 10;
 
 export interface PortsControllerOptions {
   /** What the kernel is to forward, by port, has changed. */
-  readonly onForwards?: (forwards: ReadonlyMap<string, KernelForward>) => void;
+  readonly onForwards?: (forwards: ReadonlyMap<string, KernelForward>) => Promise<void>;
   readonly enabled: boolean;
   readonly runDir: string;
   readonly stateDir: string;
@@ -130,10 +130,14 @@ export class PortsController {
   }
 
   #tellForwardsSoon(): void {
-    this.#telling ??= setTimeout(() => {
-      this.#telling = undefined;
-      this.options.onForwards?.(forwardsOf(this.inventory, this.#ports.entries));
-    }, gathering);
+    this.#telling ??= setTimeout(() => void this.#tellForwards(), gathering);
+  }
+
+  /** Resolves when the kernel forwards what it is to, and nothing else. */
+  async #tellForwards(): Promise<void> {
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
+    await this.options.onForwards?.(forwardsOf(this.inventory, this.#ports.entries));
   }
 
   get server(): ServerState {
@@ -240,6 +244,7 @@ export class PortsController {
         ),
     );
     const entries = await this.#publisher.publish(request);
+    await this.#tellForwards();
     return entries.map((entry) => rowOfEntry(entry, undefined, pathOf(this.inventory, entry)));
   }
 
@@ -252,7 +257,9 @@ export class PortsController {
   /** As {@link Publisher.unpublish}. */
   async unpublish(request: UnpublishRequest): Promise<PortRow[]> {
     await this.#ready();
-    return (await this.#publisher.unpublish(request)).map((entry) => rowOfEntry(entry));
+    const entries = await this.#publisher.unpublish(request);
+    await this.#tellForwards();
+    return entries.map((entry) => rowOfEntry(entry));
   }
 
   /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */
