@@ -1,6 +1,6 @@
 // The backend's thread: does all work in the kernel, so that the daemon's event loop never waits for it.
 import { parentPort } from "node:worker_threads";
-import { describeError } from "../common/errors.js";
+import { describeError, errorCode } from "../common/errors.js";
 import { killAtStep } from "./fault.js";
 import type { FromBackend, ToBackend } from "./protocol.js";
 import { Work } from "./work.js";
@@ -12,22 +12,29 @@ const port = parentPort;
 if (!port) throw new Error("the backend runs in a thread of the daemon");
 let deletion: NodeJS.Timeout | undefined;
 
-const work = new Work({
-  ...killAtStep(process.env.PONTOON_KILL_AT_STEP),
-  onRetired: () => {
-    deletion ??= setTimeout(() => {
-      deletion = undefined;
-      tryTo("delete links", () => work.deleteRetired());
-    }, deleteRetiredAfter);
-  },
-});
+/** Made with the first request, and tried again with the next while another daemon has the networks. */
+let work: Work | undefined;
+
+function begin(): Work {
+  const made = new Work({
+    ...killAtStep(process.env.PONTOON_KILL_AT_STEP),
+    onRetired: () => {
+      deletion ??= setTimeout(() => {
+        deletion = undefined;
+        tryTo("delete links", () => made.deleteRetired());
+      }, deleteRetiredAfter);
+    },
+  });
+  return made;
+}
 
 port.on("message", ({ id, request }: ToBackend) => {
   let answer: FromBackend;
   try {
+    work ??= begin();
     answer = { kind: "outcome", id, outcome: work.do(request) };
   } catch (error) {
-    answer = { kind: "fault", id, message: describeError(error) };
+    answer = { kind: "fault", id, code: errorCode(error), message: describeError(error) };
   }
   port.postMessage(answer);
 });

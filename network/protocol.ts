@@ -24,6 +24,8 @@ export type Request =
   | { readonly kind: "change"; readonly change: Change }
   /** Looks at everything, and mends it; what carries an alias of ours and is not wanted is removed. */
   | { readonly kind: "repair" }
+  /** What was put off is done now. */
+  | { readonly kind: "finish" }
   /** Namespaces of these sandboxes may have come, gone, or be others: what is there is connected, nothing is made. */
   | { readonly kind: "look"; readonly sandboxes: readonly string[] }
   /** Ports that the kernel forwards. */
@@ -58,6 +60,6 @@ export interface Outcome {
 export type FromBackend =
   | { readonly kind: "outcome"; readonly id: number; readonly outcome: Outcome }
   /** Something unforeseen: the request has come to nothing. */
-  | { readonly kind: "fault"; readonly id: number; readonly message: string }
+  | { readonly kind: "fault"; readonly id: number; readonly code: string | undefined; readonly message: string }
   /** What was to be done later has failed. */
   | { readonly kind: "warning"; readonly message: string };

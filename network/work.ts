@@ -1,4 +1,6 @@
-import { describeError, errorCode } from "../common/errors.js";
+import { describeError, errorCode, PontoonError } from "../common/errors.js";
+import { lockNamespace } from "../linux/namespace-lock.js";
+import { closeDescriptor } from "../linux/socket.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
 import { dockersBridges } from "./docker-bridges.js";
@@ -26,11 +28,25 @@ export class Work {
   readonly #endpoints = new Map<string, WantedEndpoint>();
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
+  readonly #lock: number;
   readonly #firewall = new HostFirewall(() => dockersBridges(this.#host));
 
-  constructor(private readonly events: WorkEvents) {}
+  /** Throws BACKEND_TAKEN while another process does the same in this network namespace: each would remove the links of the other. */
+  constructor(private readonly events: WorkEvents) {
+    const lock = lockNamespace("pontoon-networks");
+    if (lock === undefined) {
+      this.#host.close();
+      throw new PontoonError(
+        "BACKEND_TAKEN",
+        "network backend",
+        "another pontoon daemon has the networks of this host; stop it, or use it by its --run-dir",
+      );
+    }
+    this.#lock = lock;
+  }
 
   close(): void {
+    closeDescriptor(this.#lock);
     this.#firewall.close();
     this.#host.close();
   }
@@ -42,6 +58,9 @@ export class Work {
         return this.#change(request.change);
       case "repair":
         return this.#repair();
+      case "finish":
+        this.#links.deleteRetired();
+        return { failures: [], notes: [], inodes: new Map(), steps: 0 };
       case "look":
         return this.#look(request.sandboxes);
       case "forwards":

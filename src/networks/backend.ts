@@ -51,6 +51,8 @@ export class Backend {
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if (message.kind === "outcome") waiting?.resolve(message.outcome);
+    else if (message.code === "BACKEND_TAKEN")
+      waiting?.reject(new PontoonError(message.code, "network backend", message.message));
     else waiting?.reject(failed(message.message));
   }
 

@@ -131,6 +131,7 @@ export class NetworksController {
         this.#note(await this.#request({ kind: "repair" }));
         for (const sandbox of sandboxes.values()) writeSandboxFiles(this.registry, sandbox);
       } catch (error) {
+        if (errorCode(error) === "BACKEND_TAKEN") this.#problem = error as Error;
         this.log.error({ reason: describeError(error) }, "networks could not be set up");
       }
       this.#tell();
@@ -142,6 +143,9 @@ export class NetworksController {
     return this.#queue.run(async () => {
       this.#isStopped = true;
       await this.#rules.stop();
+      await this.#backend?.request({ kind: "finish" }).catch((error: unknown) => {
+        this.log.warn({ reason: describeError(error) }, "links could not be removed; the next daemon will");
+      });
       await this.#backend?.stop();
     });
   }
