@@ -36,6 +36,8 @@ export class DockerFirst implements Running {
   /** What is under way: the question to Docker's resolver, then that to whoever comes after it. */
   #current: Running | undefined;
   readonly #deadline: { cancel(): void };
+  /** The gap may close before Docker's resolver answers. */
+  readonly #wasAskedInGap: boolean;
 
   /** @param done called once, unless cancelled, and never from inside */
   constructor(
@@ -46,6 +48,7 @@ export class DockerFirst implements Running {
     private readonly done: (resolved: Resolved) => void,
   ) {
     asked.sandbox.counters.dockerResolver++;
+    this.#wasAskedInGap = gaps.isInGap(asked.sandbox);
     this.#current = askDocker(timers, asked, gaps.patienceFor(asked), (reply) => this.#onReply(reply));
     // What is asked after Docker's resolver has what is left of a question's time.
     this.#deadline = timers.schedule(FORWARD_TIME, () => this.#onDeadline());
@@ -76,7 +79,7 @@ export class DockerFirst implements Running {
   #onDockers(dockers: Resolved): Running | undefined {
     const { asked, gaps } = this;
     if (dockers.found) {
-      gaps.found(asked);
+      if (this.#wasAskedInGap) gaps.found(asked);
       return void this.#finish(
         gaps.isUnfed(this.asked.sandbox) && lookUp(asked) ? { ...dockers, lasts: CONFIRMED_LASTS } : dockers,
       );

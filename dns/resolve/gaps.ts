@@ -47,9 +47,9 @@ export class Gaps {
     return sandbox.fromGap.has(question.key, this.timers.now());
   }
 
-  /** Docker's resolver gave the name. Not remembered when it was asked only because that is remembered: it would never end. */
+  /** Docker's resolver gave the name when it was asked in a gap; one that was asked only because of that would be asked for ever. */
   found({ sandbox, question }: Asked): void {
-    if (this.isInGap(sandbox)) sandbox.fromGap.add(question.key, this.timers.now());
+    sandbox.fromGap.add(question.key, this.timers.now());
   }
 
   /** Milliseconds that Docker's resolver is given for a question. */

@@ -673,6 +673,20 @@ t.test(
   },
 );
 
+t.test("a name Docker gives when the gap it was asked in has just ended goes on resolving, too", async (t) => {
+  const docker: Record<string, Meaning> = { "new.front": silent };
+  const bench = await Bench.start(t, { docker });
+  bench.resolver.gap = { everywhere: false, networks: ["front"] };
+  const ends = bench.begin("new.front");
+  await bench.forwarder.asked(bench.docker!);
+  bench.resolver.gap = noGap;
+  const { query, reply } = bench.docker!.received[0]!;
+  docker["new.front"] = { a: ["10.1.0.3"] };
+  await reply(packed(query, docker["new.front"]));
+  t.equal(textOf(await bench.end(ends)), "NOERROR 10.1.0.3 docker");
+  t.equal(await bench.resolve("new.front"), "NOERROR 10.1.0.3 docker");
+});
+
 t.test("Docker is waited for when such a name is asked for", async (t) => {
   const docker: Record<string, Meaning> = { "new.front": { a: ["10.1.0.3"] } };
   const bench = await Bench.start(t, { docker });
