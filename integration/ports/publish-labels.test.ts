@@ -34,6 +34,8 @@ t.test("labels", { buffered: true }, async (t) => {
     await pontoon.killEverything();
     pontoon = await host.pontoon();
     await client.answers("127.0.0.1", 8080);
+    // A socket of the killed processes may be closed only after the first try.
+    await until(async () => (await lines(pontoon)).length === before.length, { what: "all are bound again" });
     t.same(await lines(pontoon), before, "the free port is the same");
     await web.remove();
     await until(async () => (await sockets(host)).length === 1, { what: "its ports are free" });
