@@ -141,11 +141,11 @@ export class Work {
     const look = () => lookAtHost(this.#host);
     const strays = leftovers(look(), this.#networks, this.#endpoints);
     const failures = this.#carryOut(strays);
-    const outcome = this.#bringAbout(everything, look);
+    const outcome = this.#bringAbout(everything, look, true);
     return { ...outcome, failures: [...failures, ...outcome.failures], steps: outcome.steps + count(strays) };
   }
 
-  #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost, hasOtherLinks = false): Outcome {
+  #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost, mindsFirewall = false): Outcome {
     const sandboxes = new Map<string, SeenSandbox>();
     const lookInto = (sandbox: WantedSandbox) => sandboxes.set(sandbox.id, lookInside(sandbox));
     for (const sandbox of scope.sandboxes) lookInto(sandbox);
@@ -154,7 +154,7 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
-    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || hasOtherLinks;
+    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || mindsFirewall;
     const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...refused);
 

@@ -25,7 +25,7 @@ import { defineEndpoint } from "./define-endpoint.js";
 import { defineNetwork } from "./define-network.js";
 import { defineSandbox } from "./define-sandbox.js";
 import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
-import { hostFacts } from "./host-facts.js";
+import { hasLeftBridges, hostFacts } from "./host-facts.js";
 import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { linkAccepts } from "./link-accepts.js";
@@ -116,7 +116,7 @@ export class NetworksController {
 
   /** Brings about what is to be, and mends what is not as it should be. Never rejects. */
   start(): Promise<void> {
-    if (this.registry.isEmpty || this.#problem) return Promise.resolve();
+    if (this.#problem || (this.registry.isEmpty && !hasLeftBridges())) return Promise.resolve();
     return this.#queue.run(async () => {
       try {
         const { networks, sandboxes } = this.registry;
@@ -193,7 +193,7 @@ export class NetworksController {
       ...facts,
       id: newId(),
       created: new Date().toISOString(),
-      pools: { ipv4: defaultPools, ipv6: [uniqueLocalPool("pontoon")] },
+      pools: { ipv4: defaultPools, ipv6: [uniqueLocalPool(facts.seed)] },
       taken: takenSubnets({
         ...facts,
         networks: networks.values(),

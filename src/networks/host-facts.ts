@@ -1,13 +1,17 @@
 import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
 import { addressesOf, mainTable, routesOf } from "../../linux/netlink/rtnetlink/addresses.js";
-import { linksOf } from "../../linux/netlink/rtnetlink/links.js";
+import { bridgesOf, linksOf, type Link } from "../../linux/netlink/rtnetlink/links.js";
 import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
+import { aliasOf } from "../../network/wanted.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { BridgeFacts } from "./define-network.js";
 import type { SubnetUsers } from "./taken.js";
 
 /** What a new network has to know of the host. */
 export interface HostFacts extends Pick<SubnetUsers, "routes" | "resolvers"> {
+  /** Always the same on this host, and another on others. */
+  readonly seed: string;
   readonly uplinkMtu: number;
   readonly bridge: BridgeFacts | undefined;
 }
@@ -22,8 +26,11 @@ export function hostFacts(bridge: string | undefined): HostFacts {
     const routes = routesOf(rtnetlink);
     const nameOf = (index: number | undefined) => links.find((link) => link.index === index)?.name ?? "";
     const way = routes.find(({ destination, table }) => destination.prefix === 0 && table === mainTable);
-    const link = bridge === undefined ? undefined : links.find(({ name }) => name === bridge);
+    const found = bridge === undefined ? undefined : links.find(({ name }) => name === bridge);
+    // One that a network of ours has left, whose record is lost, is nobody else's.
+    const link = found && isOurs(found) ? undefined : found;
     return {
+      seed: seedOfHost(),
       routes: routes.map((route) => ({ ...route, linkName: nameOf(route.link) })),
       resolvers: resolversOfHost(),
       uplinkMtu: links.find(({ index }) => index === way?.link)?.mtu ?? usualMtu,
@@ -38,6 +45,29 @@ export function hostFacts(bridge: string | undefined): HostFacts {
     };
   } finally {
     rtnetlink.close();
+  }
+}
+
+/** Whether an earlier daemon has left a network whose record is lost. */
+export function hasLeftBridges(): boolean {
+  const rtnetlink = new Rtnetlink();
+  try {
+    return bridgesOf(rtnetlink).some(isOurs);
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+function isOurs({ alias }: Link): boolean {
+  return alias?.startsWith(aliasOf.network({ id: "" })) === true;
+}
+
+/** As machine-id(5) has it, where there is one. */
+function seedOfHost(): string {
+  try {
+    return readFileSync("/etc/machine-id", "utf8").trim() || hostname();
+  } catch {
+    return hostname();
   }
 }
 
