@@ -65,3 +65,25 @@ t.test(
     t.equal(await pontoon.stop(), 0);
   },
 );
+
+t.test("what a lost store leaves behind is removed, and its bridge's name is free", async (t) => {
+  const host = await BareHost.start(t);
+  const first = await host.pontoon();
+  const marks = async () => (await host.exec(["sh", "-c", "ip -o link | cut -d: -f2; nft list tables"])).stdout;
+  const before = await marks();
+  await run(first, "sandbox create web");
+  await first.kill();
+  await host.exec(["rm", "/var/lib/pontoon/store.mdb"]);
+  await host.exec(["ip", "netns", "delete", "web"]);
+  const second = await host.pontoon();
+  await until(async () => (await marks()) === before, { what: "nothing is left" });
+  await run(second, "sandbox create web");
+  t.match(JSON.parse(await run(second, "network links default --json")), {
+    length: 1,
+    0: { bridge: "pontoon0", ports: { length: 1 } },
+  });
+  await run(second, "sandbox rm web");
+  await run(second, "network prune");
+  t.equal(await marks(), before, "it was pontoon's own, not adopted");
+  await second.stop();
+});
