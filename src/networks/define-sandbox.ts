@@ -22,7 +22,7 @@ export function defineSandbox(
   hostInode = namespaceInode(ownNamespacePath),
 ): SandboxRecord {
   const { name, adopt } = request;
-  if ([...registry.sandboxes.values()].some((sandbox) => sandbox.name === name))
+  if (registry.sandboxNamed(name))
     throw new PontoonError(
       "NAME_TAKEN",
       name,

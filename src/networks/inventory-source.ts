@@ -1,23 +1,40 @@
 import type { Source } from "../inventory/source.js";
 import type { Container, Endpoint, NamespacePlace, Network } from "../inventory/types.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
-import type { Registry } from "./registry.js";
+import type { Registry, Touched } from "./registry.js";
 import { namespacePathOf } from "./wanted.js";
 
-/** Tells the inventory of all that is registered: names are answered and ports published from there. */
-export function tellInventory(source: Source, registry: Registry): void {
-  const known = new Set(source.ids);
-  for (const network of registry.networks.values()) {
-    known.delete(network.id);
-    source.putNetwork(networkOf(network));
+/** Tells the inventory of what is registered: names are answered and ports published from there. */
+export class Announcer {
+  readonly #networks = new Set<string>();
+  readonly #sandboxes = new Set<string>();
+
+  constructor(
+    private readonly source: Source,
+    private readonly registry: Registry,
+  ) {}
+
+  /** To be told of with the next {@link tell}. */
+  note({ networks, sandboxes }: Touched): void {
+    for (const id of networks) this.#networks.add(id);
+    for (const id of sandboxes) this.#sandboxes.add(id);
   }
-  for (const sandbox of registry.sandboxes.values()) {
-    known.delete(sandbox.id);
-    source.putContainer(containerOf(registry, sandbox));
-  }
-  for (const id of known) {
-    source.removeContainer(id);
-    source.removeNetwork(id);
+
+  /** Tells of everything noted, as it is by now. */
+  tell(): void {
+    const { networks, sandboxes } = this.registry;
+    for (const id of this.#networks) {
+      const network = networks.get(id);
+      if (network) this.source.putNetwork(networkOf(network));
+    }
+    for (const id of this.#sandboxes) {
+      const sandbox = sandboxes.get(id);
+      if (sandbox) this.source.putContainer(containerOf(this.registry, sandbox));
+      else this.source.removeContainer(id);
+    }
+    for (const id of this.#networks) if (!networks.has(id)) this.source.removeNetwork(id);
+    this.#networks.clear();
+    this.#sandboxes.clear();
   }
 }
 

@@ -31,7 +31,7 @@ export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): v
 /** Writes those of sandboxes that are linked to one which has come, gone, or moved to another address. */
 export function writeLinkedFiles(registry: Registry, target: SandboxRecord): void {
   const isLinked = ({ links }: EndpointRecord) => links.some(([name]) => name === target.name);
-  const ids = new Set([...registry.endpoints.values()].filter(isLinked).map(({ sandbox }) => sandbox));
+  const ids = new Set([...registry.linked].filter(isLinked).map(({ sandbox }) => sandbox));
   for (const id of ids) writeSandboxFiles(registry, registry.sandbox(id));
 }
 
@@ -51,7 +51,7 @@ export function hostsLines(registry: Registry, sandbox: SandboxRecord): string[]
   const own = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((ip) => ip !== undefined));
   const links = endpoints.flatMap(({ network, links }) =>
     links.flatMap(([target, alias]) => {
-      const other = [...registry.sandboxes.values()].find(({ name }) => name === target);
+      const other = registry.sandboxNamed(target);
       const there = other && registry.endpointsOf({ network, sandbox: other.id })[0];
       const names = [...new Set([alias, other?.hostname, target])].join(" ");
       return [there?.ipv4, there?.ipv6].flatMap((ip) => (ip === undefined ? [] : [`${ip}\t${names}`]));

@@ -1,0 +1,97 @@
+import type { Logger } from "pino";
+import { describeError, PontoonError } from "../../common/errors.js";
+import type { CreateSandboxRequest } from "./contract.js";
+import { defineSandbox } from "./define-sandbox.js";
+import type { Endpoints } from "./endpoints.js";
+import { defaultNetwork } from "./fixed-networks.js";
+import type { Networks } from "./networks.js";
+import { newId } from "./new-id.js";
+import type { Reconciler } from "./reconciler.js";
+import type { NetworkRecord, SandboxRecord } from "./records.js";
+import type { Registry } from "./registry.js";
+import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
+import { wantedSandbox } from "./wanted.js";
+
+/** Makes, adopts and removes sandboxes. What changes something is called from a command of the reconciler. */
+export class Sandboxes {
+  constructor(
+    private readonly registry: Registry,
+    private readonly reconciler: Reconciler,
+    private readonly networks: Networks,
+    private readonly endpoints: Endpoints,
+    private readonly log: Logger,
+  ) {}
+
+  /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
+  async create(request: CreateSandboxRequest): Promise<SandboxRecord> {
+    const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
+    requireNothingElse(request);
+    const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
+    const networks: NetworkRecord[] = [];
+    for (const name of names) if (name !== "none") networks.push(await this.networks.toJoin(name));
+    this.registry.commit({ sandboxes: [sandbox] });
+    try {
+      await this.reconciler.change({ sandboxes: [wantedSandbox(sandbox)] });
+      await this.#join(networks, this.registry.sandbox(sandbox.id), request);
+    } catch (error) {
+      await this.#takeBack(sandbox);
+      throw error;
+    }
+    this.writeFiles(sandbox);
+    return this.registry.sandbox(sandbox.id);
+  }
+
+  /** What names one endpoint alone counts for the first network. */
+  async #join(networks: readonly NetworkRecord[], sandbox: SandboxRecord, request: CreateSandboxRequest) {
+    const { ips, aliases, links, mac } = request;
+    for (const [index, network] of networks.entries())
+      await this.endpoints.connect(network, sandbox, {
+        network: network.id,
+        sandbox: sandbox.id,
+        ips: index === 0 ? ips : [],
+        aliases,
+        links,
+        gatewayPriority: 0,
+        ...(index === 0 && mac !== undefined && { mac }),
+      });
+  }
+
+  /** Why it has to be is what matters to whoever asked, not that something of it is left. */
+  async #takeBack(sandbox: SandboxRecord): Promise<void> {
+    try {
+      await this.remove(sandbox);
+    } catch (error) {
+      this.log.warn(
+        { sandbox: sandbox.name, reason: describeError(error) },
+        "a sandbox that could not be made could not be removed either",
+      );
+    }
+  }
+
+  async remove(sandbox: SandboxRecord): Promise<void> {
+    const endpoints = this.registry.endpointsOf({ sandbox: sandbox.id });
+    const removed = { endpoints: endpoints.map(({ id }) => id), sandboxes: [sandbox.id] };
+    await this.reconciler.change({ removed });
+    this.registry.commit({ removed });
+    this.endpoints.release(endpoints);
+    removeSandboxFiles(sandbox);
+    writeLinkedFiles(this.registry, sandbox);
+  }
+
+  /** Its own files, and those of sandboxes that are linked to it. */
+  writeFiles(sandbox: SandboxRecord): void {
+    writeSandboxFiles(this.registry, sandbox);
+    writeLinkedFiles(this.registry, sandbox);
+  }
+}
+
+/** A sandbox on `none` has no place where anything else could be so. */
+function requireNothingElse({ name, networks, ips, mac, aliases, links }: CreateSandboxRequest): void {
+  const isAlone = networks.length === 1 && ips.length + aliases.length + links.length === 0 && mac === undefined;
+  if (!networks.includes("none") || isAlone) return;
+  throw new PontoonError(
+    "NETWORK_FIXED",
+    "none",
+    `sandbox ${name} cannot be on the network none with other networks, addresses, aliases or links; leave out one or the other`,
+  );
+}
