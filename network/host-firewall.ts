@@ -4,7 +4,7 @@ import { forward, forwards } from "../linux/network-settings.js";
 import { forgetFlows } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
-import { Nfnetlink } from "../linux/netlink/nfnetlink.js";
+import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
@@ -19,6 +19,12 @@ interface Connection {
   readonly nfnetlink: Nfnetlink;
   readonly firewall: Firewall;
   readonly foreign: ForeignAccept;
+}
+
+interface Attempt {
+  readonly failure?: Failure;
+  /** What was changed beyond what was asked for. */
+  readonly notes: readonly string[];
 }
 
 /** What the host's firewall and routing do for all networks together. */
@@ -41,7 +47,7 @@ export class HostFirewall {
   }
 
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
-  apply(networks: readonly WantedNetwork[]): { failure?: Failure; notes: readonly string[] } {
+  apply(networks: readonly WantedNetwork[]): Attempt {
     return attempt(() => {
       const withRules = networks.flatMap(({ name, bridge, firewall }) =>
         firewall ? [{ name, bridge, ...firewall }] : [],
@@ -67,18 +73,29 @@ export class HostFirewall {
   }
 
   /** Changes what the kernel forwards, at a cost that does not grow with how much it forwards already; forgets flows to where it led. */
-  changeForwards(
-    { remove = [], add = [] }: ForwardChanges,
-    networks: readonly WantedNetwork[],
-  ): { failure?: Failure; notes: readonly string[] } {
+  changeForwards({ remove = [], add = [] }: ForwardChanges, networks: readonly WantedNetwork[]): Attempt {
     for (const forward of remove) this.#forwards.delete(keyOf(forward));
     for (const forward of add) this.#forwards.set(keyOf(forward), forward);
-    if (!this.#isApplied || !this.#connection || this.#forwards.size === 0) return this.apply(networks);
-    const { firewall, nfnetlink } = this.#connection;
+    const { failure, notes } = this.#isChangeable() ? this.#change({ remove, add }) : this.apply(networks);
+    // Last, or the next packet would find the old rules.
+    const forgotten = attempt(() => {
+      withNfnetlink((nfnetlink) => {
+        for (const { to, transport } of remove)
+          forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+      });
+      return { notes: [] };
+    });
+    const told = failure ?? forgotten.failure;
+    return { ...(told && { failure: told }), notes };
+  }
+
+  #isChangeable(): boolean {
+    return this.#isApplied && this.#forwards.size > 0;
+  }
+
+  #change(changes: ForwardChanges): Attempt {
     return attempt(() => {
-      firewall.changeForwards({ remove, add });
-      for (const { to, transport } of remove)
-        forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+      this.#open().firewall.changeForwards(changes);
       return { notes: [] };
     });
   }
@@ -115,7 +132,7 @@ export class HostFirewall {
 }
 
 /** What goes wrong is told, and what was there stays. */
-function attempt(work: () => { notes: readonly string[] }): { failure?: Failure; notes: readonly string[] } {
+function attempt(work: () => Pick<Attempt, "notes">): Attempt {
   try {
     return work();
   } catch (error) {

@@ -11,12 +11,14 @@ const outside4 = "10.77.0.2";
 const outside6 = "fd77::2";
 
 /** A host with somebody outside, who has routes to all its networks by way of it. */
-async function makeHost(t: TestOwner, { bridgesFiltered = false } = {}) {
+async function makeHost(t: TestOwner, { bridgesFiltered = false, forwarding = true } = {}) {
   const host = await BareHost.start(t);
   for (const rules of ["iptables", "ip6tables"])
     await host.exec(["sysctl", "-qw", `net.bridge.bridge-nf-call-${rules}=${Number(bridgesFiltered)}`]);
   const outside = await host.outside();
   await outside.joinIPv6("fd77");
+  for (const key of ["ipv4.ip_forward", "ipv6.conf.all.forwarding"])
+    await host.exec(["sysctl", "-qw", `net.${key}=${Number(forwarding)}`]);
   const pontoon = await host.pontoon({ args: ["--log-level=info"] });
   const talk = new Talk(host);
   await talk.serve("outside", 7000);
@@ -270,3 +272,100 @@ function ipOn(name: string): string {
   const number = { a: 1, b: 2, c: 3, open1: 4, open2: 5 }[name]!;
   return `10.66.${number}.2 --ip fd66:${number}::2`;
 }
+
+t.test("a UDP client reaches the new target at once when the old one has gone", async (t) => {
+  const { pontoon, talk } = await makeHost(t);
+  await runAll(
+    pontoon,
+    "network create front --ipv6 --subnet 10.66.1.0/24 --subnet fd66:1::/64",
+    "sandbox create near --network front",
+    "sandbox create web --network front",
+    "publish web --path kernel 8001:80/udp",
+    "publish web --path proxy 9001:80/udp",
+  );
+  // A client keeps its port, as a phone or a resolver does: to the kernel it is the same flow.
+  const clients = [
+    ["outside", `${host4} 8001`, outside4],
+    ["outside", `${host6} 8001`, outside6],
+    ["outside", `${host4} 9001`, "10.66.1.1"],
+    ["outside", `${host6} 9001`, "fd66:1::1"],
+    ["host", `${host4} 8001`, host4],
+    ["host", `${host6} 8001`, host6],
+    ["near", `${host4} 8001`, "10.66.1.1"],
+    ["near", `${host6} 8001`, "fd66:1::1"],
+  ] as const;
+  const areServed = async (what: string) =>
+    t.same(
+      await talk.wrong(
+        clients.map(([from, to, seen], index) => ({
+          from,
+          to: `udp ${to}`,
+          expect: `web ${seen}`,
+          own: { fromPort: 5000 + index },
+        })),
+      ),
+      [],
+      what,
+    );
+  await talk.serve("web", 80);
+  await areServed("the first one");
+  for (const ip of ["--ip 10.66.1.50 --ip fd66:1::50", "--ip 10.66.1.60 --ip fd66:1::60"]) {
+    await talk.end("web");
+    await runAll(pontoon, "sandbox rm web", `sandbox create web --network front ${ip}`);
+    await talk.serve("web", 80);
+    await areServed(ip);
+  }
+  t.equal(await pontoon.stop(), 0);
+});
+
+t.test(
+  "forwarding is switched on where a network leads out, which is said, and left alone where it is on",
+  async (t) => {
+    for (const isOn of [false, true]) {
+      const { host, pontoon, talk } = await makeHost(t, { forwarding: isOn });
+      const said = () => pontoon.logs.filter((line) => line.includes("forwarding of"));
+      await runAll(pontoon, "network create inner --internal --ipv6", "network create own --no-firewall");
+      t.same(said(), [], "nothing leads out yet");
+      await run(pontoon, "sandbox create web");
+      const noted = isOn ? [] : ["forwarding of IPv4 packets is on now"];
+      t.equal(said().length, noted.length);
+      t.ok(
+        said().every((line) => noted.some((words) => line.includes(words))),
+        said().join("\n"),
+      );
+      t.same(await talk.wrong(both("web", `${outside4} 7000`, `outside ${host4}`)), []);
+      await run(pontoon, "network create six --ipv6");
+      t.equal(said().length, isOn ? 0 : 2, "IPv6 with the first network that has it");
+      await run(pontoon, "network create more");
+      t.equal(said().length, isOn ? 0 : 2);
+      t.equal((await host.exec(["sysctl", "-n", "net.ipv4.ip_forward"])).stdout.trim(), "1");
+      t.equal(await pontoon.stop(), 0);
+    }
+  },
+);
+
+t.test(
+  "nothing is published on an internal network, unless an address is named, and then by the proxy alone",
+  async (t) => {
+    const { pontoon, talk } = await makeHost(t);
+    await run(pontoon, "network create inner --internal --ipv6 --subnet 10.66.1.0/24 --subnet fd66:1::/64");
+    await run(pontoon, "sandbox create web --network inner");
+    await talk.serve("web", 80);
+    t.match(await pontoon.cli("publish", "web", "8001:80/tcp", "8001:80/udp"), { exitCode: 1, stderr: /internal/ });
+    t.match(await pontoon.cli("publish", "web", "--path", "kernel", "8001:80/tcp"), {
+      exitCode: 1,
+      stderr: /internal/,
+    });
+    await run(pontoon, `publish web ${host4}:8002:80/tcp ${host4}:8002:80/udp`);
+    t.same(
+      await talk.wrong([
+        ...both("outside", `${host4} 8001`, ""),
+        ...both("outside", "10.66.1.2 80", ""),
+        ...both("outside", `${host4} 8002`, "web 10.66.1.1"),
+        ...both("web", `${outside4} 7000`, ""),
+      ]),
+      [],
+    );
+    t.equal(await pontoon.stop(), 0);
+  },
+);
