@@ -35,14 +35,22 @@ export class HostFirewall {
   #isApplied = false;
   readonly #forwards = new Map<string, KernelForward>();
   #links: readonly LinkAccept[] = [];
+  #dockerBridges: readonly string[] = [];
 
-  /** @param others names of Docker's bridges: nothing passes between them and ours */
-  constructor(private readonly others: () => readonly string[]) {}
+  /** @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours */
+  constructor(private readonly seenBridges: () => readonly string[]) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
   setLinks(links = this.#links): boolean {
     const areOthers = JSON.stringify(links) !== JSON.stringify(this.#links);
     this.#links = links;
+    return areOthers;
+  }
+
+  /** Names of further bridges of Docker's; otherwise as {@link setLinks}. */
+  setDockerBridges(names = this.#dockerBridges): boolean {
+    const areOthers = names.join("/") !== this.#dockerBridges.join("/");
+    this.#dockerBridges = names;
     return areOthers;
   }
 
@@ -60,7 +68,7 @@ export class HostFirewall {
         networks: withRules,
         forwards,
         links: this.#links,
-        others: this.others(),
+        others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
       });
       this.#isApplied = true;

@@ -9,6 +9,8 @@ import type { ObjectRef } from "./plan/steps.js";
 export interface Change {
   /** All there are from now on. Left out: as before. */
   readonly links?: readonly LinkAccept[];
+  /** Bridges of Docker's networks, by whatever names, as far as Docker has told. Left out: as before. */
+  readonly dockerBridges?: readonly string[];
   readonly networks?: readonly WantedNetwork[];
   readonly sandboxes?: readonly WantedSandbox[];
   readonly endpoints?: readonly WantedEndpoint[];

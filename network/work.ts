@@ -84,8 +84,9 @@ export class Work {
     this.#links.deleteRetired();
   }
 
-  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links }: Change): Outcome {
+  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links, dockerBridges }: Change): Outcome {
     const hasOtherLinks = this.#firewall.setLinks(links);
+    const hasOtherNeighbours = this.#firewall.setDockerBridges(dockerBridges);
     const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
     const removals: Scope["removed"] = {
       networks: taken(this.#networks, removed.networks),
@@ -97,7 +98,7 @@ export class Work {
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
     const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
     const look = (withAddresses: boolean) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses);
-    return this.#bringAbout(scope, look, hasOtherLinks);
+    return this.#bringAbout(scope, look, hasOtherLinks || hasOtherNeighbours);
   }
 
   #takenEndpoints(ids: readonly string[] = []): [WantedEndpoint, WantedSandbox][] {

@@ -18,6 +18,7 @@ import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
+import { dockerBridges } from "./networks/docker-bridges.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -106,10 +107,11 @@ export class Daemon {
     this.#networks = new NetworksController(
       this.#poller.poller,
       this.#store,
-      { dockerSubnets: () => [] },
+      { dockerSubnets: () => [], dockerBridges: () => dockerBridges(this.#inventory.networks.values()) },
       log,
       this.#inventory.source("pontoon"),
     );
+    this.#inventory.onChange(({ networks }) => networks.size > 0 && this.#networks.dockerHasChanged());
     this.#hosts =
       docker &&
       new HostsKeeper(this.#inventory, log, (file) =>

@@ -14,7 +14,14 @@ type Host = { helper(file: string, netns?: string): HelperProcess<TalkRequest, s
 export class Talk {
   readonly #helpers = new Map<string, HelperProcess<TalkRequest, string>>();
 
+  readonly #namespaces = new Map<string, string>();
+
   constructor(private readonly host: Host) {}
+
+  /** Gives another namespace of the host a name. */
+  name(place: string, netns: string): void {
+    this.#namespaces.set(place, netns);
+  }
 
   /** Answers at these ports, TCP and UDP. @param place `host`, the name of an outside, or of a sandbox */
   async serve(place: string, ...ports: readonly number[]): Promise<void> {
@@ -50,7 +57,8 @@ export class Talk {
 
   #helper(place: string): HelperProcess<TalkRequest, string> {
     let helper = this.#helpers.get(place);
-    if (!helper) this.#helpers.set(place, (helper = this.host.helper(program, namespaceOf(place))));
+    if (!helper)
+      this.#helpers.set(place, (helper = this.host.helper(program, this.#namespaces.get(place) ?? namespaceOf(place))));
     return helper;
   }
 }

@@ -45,6 +45,8 @@ const portsAtMost = 1023;
 export interface NetworksControllerOptions {
   /** Subnets of Docker's networks, as far as they are known. */
   readonly dockerSubnets: () => SubnetUsers["dockerSubnets"];
+  /** Bridges of Docker's networks, as far as they are known. */
+  readonly dockerBridges: () => readonly string[];
 }
 
 /** The network backend role: pontoon's own networks, sandboxes and endpoints. Commands are carried out one after the other. */
@@ -57,6 +59,7 @@ export class NetworksController {
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
+  #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Why nothing can be done. */
   #problem: Error | undefined = new PontoonError(
@@ -90,7 +93,14 @@ export class NetworksController {
     });
     return this.#backend.request(
       request.kind === "change"
-        ? { kind: "change", change: { ...request.change, links: linkAccepts(this.registry) } }
+        ? {
+            kind: "change",
+            change: {
+              ...request.change,
+              links: linkAccepts(this.registry),
+              dockerBridges: this.options.dockerBridges(),
+            },
+          }
         : request,
     );
   }
@@ -188,7 +198,7 @@ export class NetworksController {
   async #createNetwork(request: CreateNetworkRequest): Promise<NetworkRecord> {
     const { networks } = this.registry;
     this.#requireFreeNetworkName(request.name);
-    const facts = hostFacts(request.bridge);
+    const facts = hostFacts(request.bridge, this.options.dockerBridges());
     const network = defineNetwork(request, {
       ...facts,
       id: newId(),
@@ -352,7 +362,7 @@ export class NetworksController {
         network.name,
         `network ${network.name} has ${portsAtMost} sandboxes, and a Linux bridge has no more ports; use another network beside it`,
       );
-    if (network.isAdopted && isDockersBridge(network.bridge) && request.ips.length === 0)
+    if (network.isAdopted && this.#isDockers(network.bridge) && request.ips.length === 0)
       throw new PontoonError(
         "ADDRESS_NEEDED",
         network.name,
@@ -391,6 +401,10 @@ export class NetworksController {
     });
   }
 
+  #isDockers(bridge: string): boolean {
+    return isDockersBridge(bridge) || this.options.dockerBridges().includes(bridge);
+  }
+
   #tell(): void {
     tellInventory(this.source, this.registry);
     if (this.registry.sandboxes.size > 0) this.#sandboxWatch.start();
@@ -409,6 +423,21 @@ export class NetworksController {
         this.#note(await this.#request({ kind: "forwards", changes }));
       } catch (error) {
         this.log.warn({ reason: describeError(error) }, "published ports are served by pontoon-proxy alone");
+      }
+    });
+  }
+
+  /** Docker's networks may be others than before. */
+  dockerHasChanged(): void {
+    const bridges = this.options.dockerBridges().join("/");
+    if (bridges === this.#dockerBridges) return;
+    this.#dockerBridges = bridges;
+    void this.#queue.run(async () => {
+      if (!this.#backend || this.#isStopped || this.#problem) return;
+      try {
+        this.#note(await this.#request({ kind: "change", change: {} }));
+      } catch (error) {
+        this.log.warn({ reason: describeError(error) }, "networks could not be kept apart from Docker's new ones");
       }
     });
   }
