@@ -5,9 +5,10 @@ import { forgetFlows } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
 import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import type { ChainName } from "../linux/netlink/nftables/transaction.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
-import { ForeignAccept } from "./firewall/foreign-accept.js";
+import { ForeignAccept, type ForeignPlaces } from "./firewall/foreign-accept.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
@@ -36,6 +37,9 @@ export class HostFirewall {
   readonly #forwards = new Map<string, KernelForward>();
   #links: readonly LinkAccept[] = [];
   #dockerBridges: readonly string[] = [];
+  /** Chains of others where a rule of ours stands, and those that took none. */
+  #accepts: readonly string[] = [];
+  #refused: readonly string[] = [];
 
   /** @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours */
   constructor(private readonly seenBridges: () => readonly string[]) {}
@@ -72,11 +76,7 @@ export class HostFirewall {
         bridgesFiltered: bridgesAreFiltered(),
       });
       this.#isApplied = true;
-      const places = foreign.put().map(({ family, table, chain }) => `${family} ${table} ${chain}`);
-      const accepted = places.map(
-        (place) => `a rule in ${place} accepts what passes from and to networks of pontoon's`,
-      );
-      return { notes: [...leadOut(networks), ...accepted] };
+      return { notes: [...leadOut(networks), ...this.#tell(foreign.put())] };
     });
   }
 
@@ -108,8 +108,29 @@ export class HostFirewall {
     });
   }
 
+  #tell({ all, added, refused }: ForeignPlaces): string[] {
+    const nameOf = ({ family, table, chain }: ChainName) => `${family} ${table} ${chain}`;
+    const before = new Set(this.#refused);
+    this.#refused = refused.map(nameOf);
+    this.#accepts = all.map(nameOf);
+    return [
+      ...added.map((place) => `a rule in ${nameOf(place)} accepts what passes from and to networks of pontoon's`),
+      ...this.#refused
+        .filter((place) => !before.has(place))
+        .map(
+          (place) =>
+            `what passes from and to networks of pontoon's is refused by ${place}, whose table belongs to another process: have its owner accept it`,
+        ),
+    ];
+  }
+
   #budget(): Budget {
     return new Budget("the host's firewall", limits);
+  }
+
+  /** Chains of others where a rule of ours stands. */
+  get rulesElsewhere(): readonly string[] {
+    return this.#accepts;
   }
 
   close(): void {
@@ -133,6 +154,7 @@ export class HostFirewall {
     const { firewall, foreign } = this.#open();
     foreign.remove();
     firewall.remove();
+    this.#accepts = this.#refused = [];
     this.#mayBeThere = false;
     this.close();
     return { notes: [] };

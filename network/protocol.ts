@@ -55,6 +55,8 @@ export interface Outcome {
   readonly inodes: ReadonlyMap<string, number>;
   /** How many steps it took. */
   readonly steps: number;
+  /** Chains of others where a rule of ours stands now, `ip filter DOCKER-USER`. Left out: as before. */
+  readonly rulesElsewhere?: readonly string[];
   /** What was changed on the host beyond what was asked for, in words for the log. */
   readonly notes: readonly string[];
 }

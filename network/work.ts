@@ -21,6 +21,8 @@ export interface WorkEvents {
   onRetired(): void;
 }
 
+type FirewallOutcome = Pick<Outcome, "failures" | "notes" | "rulesElsewhere">;
+
 /** The backend's work: knows what is wanted, looks at what is, and does what lacks. Everything is synchronous: it has a thread of its own. */
 export class Work {
   readonly #networks = new Map<string, WantedNetwork>();
@@ -70,14 +72,16 @@ export class Work {
     }
   }
 
-  #changeForwards(changes: ForwardChanges): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()]);
-    return { failures: failure ? [failure] : [], notes };
+  #changeForwards(changes: ForwardChanges): FirewallOutcome {
+    return this.#firewallOutcome(this.#firewall.changeForwards(changes, [...this.#networks.values()]));
   }
 
-  #applyFirewall(): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.apply([...this.#networks.values()]);
-    return { failures: failure ? [failure] : [], notes };
+  #applyFirewall(): FirewallOutcome {
+    return this.#firewallOutcome(this.#firewall.apply([...this.#networks.values()]));
+  }
+
+  #firewallOutcome({ failure, notes }: ReturnType<HostFirewall["apply"]>): FirewallOutcome {
+    return { failures: failure ? [failure] : [], notes, rulesElsewhere: this.#firewall.rulesElsewhere };
   }
 
   deleteRetired(): void {
@@ -156,8 +160,8 @@ export class Work {
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
     const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || mindsFirewall;
-    const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
-    failures.push(...refused);
+    const firewall: FirewallOutcome = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
+    failures.push(...firewall.failures);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
@@ -170,7 +174,7 @@ export class Work {
     const host = ground.length > 0 && scope.endpoints.length > 0 ? lookAtHostAgain(false) : seen.host;
     const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
-    return { failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints), notes };
+    return { ...firewall, failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
   }
 
   get #wanted() {

@@ -1,10 +1,10 @@
 import type { Budget } from "../../linux/netlink/budget.js";
-import type { Nfnetlink } from "../../linux/netlink/nfnetlink.js";
+import { NetlinkError, type Nfnetlink } from "../../linux/netlink/nfnetlink.js";
 import type { ChainName } from "../../linux/netlink/nftables/transaction.js";
 import type { Chain, Ruleset } from "../../linux/netlink/nftables/ruleset.js";
 import { accept, counter, meta } from "../../linux/netlink/nftables/statements.js";
 import { Transaction } from "../../linux/netlink/nftables/transaction.js";
-import { droppingForwardChains } from "./foreign-forward.js";
+import { refusingForwardChains } from "./foreign-forward.js";
 import { PASS_MARK } from "./wanted.js";
 
 /** By which the rule is known again. */
@@ -12,9 +12,18 @@ export const foreignRuleComment = "pontoon";
 /** Chains that their owners leave to users: Docker's, ufw's. */
 const chainsForUsers: readonly string[] = ["DOCKER-USER", "ufw-user-forward", "ufw6-user-forward"];
 
+/** Where rules of pontoon's stand in tables of others. */
+export interface ForeignPlaces {
+  readonly all: readonly ChainName[];
+  /** Those that have got one just now. */
+  readonly added: readonly ChainName[];
+  /** Where there ought to be one, but the table belongs to another process. */
+  readonly refused: readonly ChainName[];
+}
+
 /**
- * One rule in each table of others that drops what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
- * that is left to users, where there is one, and else first in the chain that drops.
+ * One rule in each table of others that refuses what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
+ * that is left to users, where there is one, and else first in the chain that refuses.
  */
 export class ForeignAccept {
   constructor(
@@ -23,16 +32,26 @@ export class ForeignAccept {
     private readonly budget: () => Budget,
   ) {}
 
-  /** Sees to it that the rules are there. @returns chains that have got one just now. Throws NetlinkError. */
-  put(): ChainName[] {
+  /** Sees to it that the rules are there. Throws NetlinkError. */
+  put(): ForeignPlaces {
     const budget = this.budget();
-    const wanted = droppingForwardChains(this.ruleset, budget).map((chain) => this.#placeIn(chain, budget));
+    const wanted = refusingForwardChains(this.ruleset, budget).map((chain) => this.#placeIn(chain, budget));
     const lacking = wanted.filter((place) => this.#handles(place, budget).length === 0);
-    const transaction = new Transaction();
-    for (const place of lacking)
-      transaction.insertRule(place, [meta.mark.masks(PASS_MARK, PASS_MARK), counter, accept], foreignRuleComment);
-    if (lacking.length > 0) transaction.commit(this.nfnetlink);
-    return lacking;
+    const refused = lacking.filter((place) => !this.#insert(place));
+    const stands = (place: ChainName) => !refused.includes(place);
+    return { all: wanted.filter(stands), added: lacking.filter(stands), refused };
+  }
+
+  #insert(place: ChainName): boolean {
+    try {
+      new Transaction()
+        .insertRule(place, [meta.mark.masks(PASS_MARK, PASS_MARK), counter, accept], foreignRuleComment)
+        .commit(this.nfnetlink);
+      return true;
+    } catch (error) {
+      if (error instanceof NetlinkError && error.code === "EPERM") return false;
+      throw error;
+    }
   }
 
   /** Takes them all away. Throws NetlinkError. */
