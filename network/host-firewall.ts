@@ -1,14 +1,13 @@
 import { familyOf } from "../common/address.js";
+import { printable } from "../common/printable.js";
 import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
 import { forgetFlows } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
-import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
 import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
-import type { ChainName } from "../linux/netlink/nftables/transaction.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
-import { ForeignAccept, type ForeignPlaces } from "./firewall/foreign-accept.js";
+import { ForeignAccept } from "./firewall/foreign-accept.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
@@ -19,7 +18,6 @@ const limits = { bytes: 64 << 20, objects: 200_000, time: 5000 };
 interface Connection {
   readonly nfnetlink: Nfnetlink;
   readonly firewall: Firewall;
-  readonly foreign: ForeignAccept;
 }
 
 interface Attempt {
@@ -37,9 +35,11 @@ export class HostFirewall {
   readonly #forwards = new Map<string, KernelForward>();
   #links: readonly LinkAccept[] = [];
   #dockerBridges: readonly string[] = [];
-  /** Chains of others where a rule of ours stands, and those that took none. */
+  readonly #foreign = new ForeignAccept(() => this.#budget());
+  /** Chains of others where a rule of ours stands. */
   #accepts: readonly string[] = [];
-  #refused: readonly string[] = [];
+  /** Why there is none elsewhere, as it was told. */
+  #troubles: readonly string[] = [];
 
   /** @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours */
   constructor(private readonly seenBridges: () => readonly string[]) {}
@@ -65,7 +65,7 @@ export class HostFirewall {
         firewall ? [{ name, bridge, ...firewall }] : [],
       );
       if (withRules.length === 0 && this.#forwards.size === 0) return this.#remove();
-      const { firewall, foreign } = this.#open();
+      const { firewall } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
       firewall.apply({
@@ -76,7 +76,7 @@ export class HostFirewall {
         bridgesFiltered: bridgesAreFiltered(),
       });
       this.#isApplied = true;
-      return { notes: [...leadOut(networks), ...this.#tell(foreign.put())] };
+      return { notes: [...leadOut(networks), ...this.#acceptElsewhere()] };
     });
   }
 
@@ -108,20 +108,24 @@ export class HostFirewall {
     });
   }
 
-  #tell({ all, added, refused }: ForeignPlaces): string[] {
-    const nameOf = ({ family, table, chain }: ChainName) => `${family} ${table} ${chain}`;
-    const before = new Set(this.#refused);
-    this.#refused = refused.map(nameOf);
-    this.#accepts = all.map(nameOf);
-    return [
-      ...added.map((place) => `a rule in ${nameOf(place)} accepts what passes from and to networks of pontoon's`),
-      ...this.#refused
-        .filter((place) => !before.has(place))
-        .map(
-          (place) =>
-            `what passes from and to networks of pontoon's is refused by ${place}, whose table belongs to another process: have its owner accept it`,
-        ),
-    ];
+  /** What cannot be looked at, or changed, is told, once; networks work for all but what others refuse. */
+  #acceptElsewhere(): string[] {
+    const before = this.#troubles;
+    const notes: string[] = [];
+    try {
+      const { all, added, refused } = this.#foreign.put();
+      this.#accepts = all;
+      notes.push(
+        ...added.map((place) => `a rule in ${printable(place)} accepts what passes from and to networks of pontoon's`),
+      );
+      this.#troubles = [...refused].map(
+        ([place, reason]) =>
+          `${printable(place)} may refuse what passes from and to networks of pontoon's, and takes no rule that accepts it: ${printable(reason)}`,
+      );
+    } catch (error) {
+      this.#troubles = [`others' firewall rules could not be looked through: ${describeError(error)}`];
+    }
+    return [...notes, ...this.#troubles.filter((trouble) => !before.includes(trouble))];
   }
 
   #budget(): Budget {
@@ -142,8 +146,7 @@ export class HostFirewall {
   #open(): Connection {
     if (!this.#connection) {
       const nfnetlink = new Nfnetlink();
-      const foreign = new ForeignAccept(nfnetlink, new Ruleset(nfnetlink), () => this.#budget());
-      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink), foreign };
+      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink) };
     }
     this.#mayBeThere = true;
     return this.#connection;
@@ -151,10 +154,9 @@ export class HostFirewall {
 
   #remove(): { notes: readonly string[] } {
     if (!this.#mayBeThere) return { notes: [] };
-    const { firewall, foreign } = this.#open();
-    foreign.remove();
-    firewall.remove();
-    this.#accepts = this.#refused = [];
+    this.#foreign.remove();
+    this.#open().firewall.remove();
+    this.#accepts = this.#troubles = [];
     this.#mayBeThere = false;
     this.close();
     return { notes: [] };

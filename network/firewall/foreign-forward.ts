@@ -8,18 +8,20 @@ import { inetTable } from "./tables.js";
 /** Chains are followed so deep; the kernel allows 16. */
 const depthAtMost = 16;
 
-/**
- * Chains of others that refuse what is forwarded unless a rule of theirs accepts it, as one about `PASS_MARK` does: that
- * the firewall lets something pass does not help there. They drop by their policy, as Docker's and ufw's do, or have a
- * rule that refuses whatever comes to it, as firewalld's and many that people write. Those of iptables' nft variant are
- * among them, those of its legacy variant are not. Throws what {@link Ruleset.chains} throws.
- */
-export function refusingForwardChains(ruleset: Pick<Ruleset, "chains" | "rules">, budget: Budget): Chain[] {
-  return (["ip", "ip6", "inet"] as const)
-    .flatMap((family) => ruleset.chains(family, budget))
+/** Chains of others that are asked about what is forwarded; those of iptables' nft variant are among them, those of its legacy variant are not. */
+export function foreignForwardChains(all: readonly Chain[]): Chain[] {
+  return all
     .filter(({ at }) => at?.hook === HOOK.forward)
-    .filter(({ family, table }) => !(family === inetTable.family && table === inetTable.table))
-    .filter((chain) => chain.policy === "drop" || refusesAll(chain, ruleset, budget, new Set()));
+    .filter(({ family, table }) => !(family === inetTable.family && table === inetTable.table));
+}
+
+/**
+ * Whether a chain refuses what is forwarded unless a rule of its owner's accepts it, as one about `PASS_MARK` does: that the
+ * firewall lets something pass does not help there. It drops by its policy, as Docker's and ufw's do, or has a rule that
+ * refuses whatever comes to it, as firewalld's and many that people write. Throws what {@link Ruleset.rules} throws.
+ */
+export function refusesForwards(chain: Chain, ruleset: Pick<Ruleset, "rules">, budget: Budget): boolean {
+  return chain.policy === "drop" || refusesAll(chain, ruleset, budget, new Set());
 }
 
 /** Whether a chain has a rule that refuses whatever comes to it, or one that always leads to such a chain. */
