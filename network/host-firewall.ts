@@ -8,6 +8,7 @@ import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
+import { LegacyAccept } from "./firewall/legacy-accept.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
 import type { Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
@@ -36,6 +37,7 @@ export class HostFirewall {
   #links: readonly LinkAccept[] = [];
   #dockerBridges: readonly string[] = [];
   readonly #foreign = new ForeignAccept(() => this.#budget());
+  readonly #legacy = new LegacyAccept();
   /** Chains of others where a rule of ours stands. */
   #accepts: readonly string[] = [];
   /** Why there is none elsewhere, as it was told. */
@@ -113,12 +115,15 @@ export class HostFirewall {
     const before = this.#troubles;
     const notes: string[] = [];
     try {
-      const { all, added, refused } = this.#foreign.put();
-      this.#accepts = all;
+      const [foreign, legacy] = [this.#foreign.put(), this.#legacy.put()];
+      const refused = [...foreign.refused, ...legacy.refused];
+      this.#accepts = [...foreign.all, ...legacy.all];
       notes.push(
-        ...added.map((place) => `a rule in ${printable(place)} accepts what passes from and to networks of pontoon's`),
+        ...[...foreign.added, ...legacy.added].map(
+          (place) => `a rule in ${printable(place)} accepts what passes from and to networks of pontoon's`,
+        ),
       );
-      this.#troubles = [...refused].map(
+      this.#troubles = refused.map(
         ([place, reason]) =>
           `${printable(place)} may refuse what passes from and to networks of pontoon's, and takes no rule that accepts it: ${printable(reason)}`,
       );
@@ -135,6 +140,11 @@ export class HostFirewall {
   /** Chains of others where a rule of ours stands. */
   get rulesElsewhere(): readonly string[] {
     return this.#accepts;
+  }
+
+  /** Whether rules have changed of which no news tells. Can be asked often. */
+  get hasUntoldChanges(): boolean {
+    return this.#isApplied && this.#legacy.hasChanged();
   }
 
   close(): void {
@@ -155,6 +165,7 @@ export class HostFirewall {
   #remove(): { notes: readonly string[] } {
     if (!this.#mayBeThere) return { notes: [] };
     this.#foreign.remove();
+    this.#legacy.remove();
     this.#open().firewall.remove();
     this.#accepts = this.#troubles = [];
     this.#mayBeThere = false;

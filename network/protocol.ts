@@ -65,5 +65,7 @@ export type FromBackend =
   | { readonly kind: "outcome"; readonly id: number; readonly outcome: Outcome }
   /** Something unforeseen: the request has come to nothing. */
   | { readonly kind: "fault"; readonly id: number; readonly code: string | undefined; readonly message: string }
+  /** Somebody has changed rules of the host of which no news tells. */
+  | { readonly kind: "rules-changed" }
   /** What was to be done later has failed. */
   | { readonly kind: "warning"; readonly message: string };

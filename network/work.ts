@@ -84,6 +84,11 @@ export class Work {
     return { failures: failure ? [failure] : [], notes, rulesElsewhere: this.#firewall.rulesElsewhere };
   }
 
+  /** Whether somebody has changed rules of the host of which no news tells: "mend-firewall" is to be asked for. Can be asked often. */
+  get hasUntoldChanges(): boolean {
+    return this.#firewall.hasUntoldChanges;
+  }
+
   deleteRetired(): void {
     this.#links.deleteRetired();
   }

@@ -149,6 +149,7 @@ export class Daemon {
     if (!this.#config.observe) this.#openStore();
     this.#ports.load();
     if (!this.#config.observe) this.#networks.load();
+    this.#networks.prepare();
     if (publishes(this.#config)) warnOfStateDir(this.#log, stateDir);
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile

@@ -77,3 +77,41 @@ t.test("whatever somebody does to the host's rules, traffic goes on", async (t) 
   t.match(left, /table inet firewalld/);
   t.equal(await pontoon.stop(), 0);
 });
+
+t.test("tables of iptables' legacy variant that let nothing pass", async (t) => {
+  const host = await BareHost.start(t);
+  await host.outside();
+  const shell = (script: string) => host.exec(["sh", "-ec", script]);
+  const legacy = (line: string) => `iptables-legacy -w ${line}; ip6tables-legacy -w ${line}`;
+  await shell(`${legacy("-P FORWARD DROP")}; iptables-legacy-save > /run/old`);
+  const pontoon = await host.pontoon();
+  const talk = new Talk(host);
+  await run(pontoon, "network create front --subnet 10.66.1.0/24");
+  await run(pontoon, "sandbox create web --network front");
+  await run(pontoon, "publish web 8001:80/tcp 8001:80/udp");
+  await talk.serve("web", 80);
+  await talk.serve("outside", 7000);
+  const asked = () =>
+    talk.wrong([
+      ...both("outside", `${host4} 8001`, `web ${outside4}`),
+      ...both("web", `${outside4} 7000`, `outside ${host4}`),
+      ...both("outside", "10.66.1.2 80", ""),
+    ]);
+  t.same(await asked(), []);
+  const rules = async () => (await shell(legacy("-S"))).stdout;
+  for (const [what, script] of [
+    ["all chains are flushed", legacy("-F")],
+    ["an older state is restored", "iptables-legacy-restore -w < /run/old"],
+    ["ufw comes", `${legacy("-N ufw-user-forward")}; ${legacy("-F")}; ${legacy("-A FORWARD -j ufw-user-forward")}`],
+  ] as const) {
+    await shell(script);
+    await until(async () => (await rules()).match(/--comment pontoon/g)?.length === 2, { what });
+    t.same(await asked(), [], what);
+  }
+  await run(pontoon, "unpublish web");
+  await run(pontoon, "sandbox rm web");
+  await run(pontoon, "network rm front");
+  t.notMatch(await rules(), /pontoon/, "nothing is left of it");
+  t.match(await rules(), /-P FORWARD DROP/);
+  t.equal(await pontoon.stop(), 0);
+});

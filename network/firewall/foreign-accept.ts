@@ -3,13 +3,10 @@ import { NetlinkError, withNfnetlink, type Nfnetlink } from "../../linux/netlink
 import { Transaction, type ChainName } from "../../linux/netlink/nftables/transaction.js";
 import { Ruleset, type Chain } from "../../linux/netlink/nftables/ruleset.js";
 import { accept, counter, meta } from "../../linux/netlink/nftables/statements.js";
+import { chainsForUsers, foreignRuleComment } from "./chains-for-users.js";
 import { foreignForwardChains, refusesForwards } from "./foreign-forward.js";
 import { PASS_MARK } from "./wanted.js";
 
-/** By which the rule is known again. */
-export const foreignRuleComment = "pontoon";
-/** Chains that their owners leave to users: Docker's, ufw's. */
-const chainsForUsers: readonly string[] = ["DOCKER-USER", "ufw-user-forward", "ufw6-user-forward"];
 const families = ["ip", "ip6", "inet"] as const;
 
 /** Where rules of pontoon's stand in tables of others, `ip filter DOCKER-USER`. */

@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import { hasLegacyFilter } from "../../linux/legacy-filter.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
 import { differenceOfForwards } from "./forwards.js";
@@ -86,12 +87,7 @@ export class NetworksController {
   #request(request: Request): Promise<Outcome> {
     if (this.#isStopped)
       return Promise.reject(new PontoonError("DAEMON_ENDING", "network backend", "the daemon is about to end"));
-    this.#backend ??= new Backend({
-      onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
-      onEnd: (reason) =>
-        this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
-    });
-    return this.#backend.request(
+    return this.#thread().request(
       request.kind === "change"
         ? {
             kind: "change",
@@ -103,6 +99,20 @@ export class NetworksController {
           }
         : request,
     );
+  }
+
+  /** Programs can be started with capabilities by a thread only that is made before servers are started: only legacy rules need that. */
+  prepare(): void {
+    if (!this.#problem && (hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
+  }
+
+  #thread(): Backend {
+    return (this.#backend ??= new Backend({
+      onRulesChanged: () => void this.#mendFirewall(),
+      onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
+      onEnd: (reason) =>
+        this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
+    }));
   }
 
   /** Reads what there is to be, before anything is started. Without a store that can be read there are no networks. */
