@@ -10,7 +10,7 @@ import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
 import { LegacyAccept } from "./firewall/legacy-accept.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
-import type { Failure } from "./protocol.js";
+import type { Elsewhere, Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
 
 /** What is read of others' rules: hosts have tens of thousands at most. */
@@ -137,9 +137,8 @@ export class HostFirewall {
     return new Budget("the host's firewall", limits);
   }
 
-  /** Chains of others where a rule of ours stands. */
-  get rulesElsewhere(): readonly string[] {
-    return this.#accepts;
+  get elsewhere(): Elsewhere {
+    return { rules: this.#accepts, troubles: this.#troubles };
   }
 
   /** Whether rules have changed of which no news tells. Can be asked often. */

@@ -48,6 +48,14 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What the backend has in firewall tables of others. */
+export interface Elsewhere {
+  /** Chains where a rule of ours stands, `ip filter DOCKER-USER`. */
+  readonly rules: readonly string[];
+  /** Why there is none where one ought to be, in words. */
+  readonly troubles: readonly string[];
+}
+
 /** What a request has come to. */
 export interface Outcome {
   readonly failures: readonly Failure[];
@@ -55,8 +63,8 @@ export interface Outcome {
   readonly inodes: ReadonlyMap<string, number>;
   /** How many steps it took. */
   readonly steps: number;
-  /** Chains of others where a rule of ours stands now, `ip filter DOCKER-USER`. Left out: as before. */
-  readonly rulesElsewhere?: readonly string[];
+  /** Left out: as before. */
+  readonly elsewhere?: Elsewhere;
   /** What was changed on the host beyond what was asked for, in words for the log. */
   readonly notes: readonly string[];
 }

@@ -21,7 +21,7 @@ export interface WorkEvents {
   onRetired(): void;
 }
 
-type FirewallOutcome = Pick<Outcome, "failures" | "notes" | "rulesElsewhere">;
+type FirewallOutcome = Pick<Outcome, "failures" | "notes" | "elsewhere">;
 
 /** The backend's work: knows what is wanted, looks at what is, and does what lacks. Everything is synchronous: it has a thread of its own. */
 export class Work {
@@ -81,7 +81,7 @@ export class Work {
   }
 
   #firewallOutcome({ failure, notes }: ReturnType<HostFirewall["apply"]>): FirewallOutcome {
-    return { failures: failure ? [failure] : [], notes, rulesElsewhere: this.#firewall.rulesElsewhere };
+    return { failures: failure ? [failure] : [], notes, elsewhere: this.#firewall.elsewhere };
   }
 
   /** Whether somebody has changed rules of the host of which no news tells: "mend-firewall" is to be asked for. Can be asked often. */

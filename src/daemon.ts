@@ -291,6 +291,7 @@ export class Daemon {
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
       ports: { enabled: this.#ports.isOn, server, unsteered, report: proxyReport },
+      firewall: this.#networks.elsewhere,
       loopDelay: this.#loopDelay?.(),
     });
   }

@@ -69,12 +69,17 @@ t.test("whatever somebody does to the host's rules, traffic goes on", async (t) 
   }
   isOver = true;
   await storm;
+  t.match(
+    await run(pontoon, "status"),
+    /^firewall {7}a rule with the comment pontoon in ip filter (DOCKER-USER|FORWARD), inet firewalld filter_FORWARD$/m,
+  );
   await run(pontoon, "unpublish web");
   await run(pontoon, "sandbox rm web near");
   await run(pontoon, "network rm front");
   const left = await rules();
   t.notMatch(left, /pontoon/, "nothing is left of it");
   t.match(left, /table inet firewalld/);
+  t.notMatch(await run(pontoon, "status"), /^firewall/m);
   t.equal(await pontoon.stop(), 0);
 });
 

@@ -106,6 +106,7 @@ async function publishedPorts(t: Test, bridgesFiltered: boolean): Promise<void> 
     );
   }
   await host.exec("ip address add 10.77.0.9/24 dev outside".split(" "));
+  await talk.serve("outside", 8001, 9001);
   // Whom the target sees on each path.
   const [byKernel, byProxy] = [
     (client: string) => `web ${client}`,
@@ -139,6 +140,11 @@ async function publishedPorts(t: Test, bridgesFiltered: boolean): Promise<void> 
         ...["near", "far"].flatMap((from) => [
           ...both(from, `${host4} ${first + 2}`, ""),
           ...both(from, `${host6} ${first + 2}`, ""),
+        ]),
+        // Such a port of somebody else's is theirs.
+        ...["web", "near", "far"].flatMap((from) => [
+          ...both(from, `${outside4} ${first + 1}`, `outside ${host4}`),
+          ...both(from, `${outside6} ${first + 1}`, `outside ${host6}`),
         ]),
         // At one address.
         ...both("outside", `${host4} ${first + 3}`, seen(outside4, 4)),
@@ -311,7 +317,16 @@ t.test("a UDP client reaches the new target at once when the old one has gone", 
   await areServed("the first one");
   for (const ip of ["--ip 10.66.1.50 --ip fd66:1::50", "--ip 10.66.1.60 --ip fd66:1::60"]) {
     await talk.end("web");
-    await runAll(pontoon, "sandbox rm web", `sandbox create web --network front ${ip}`);
+    await run(pontoon, "sandbox rm web");
+    // They go on sending: a flow to nobody must not be kept either.
+    const inVain = clients.map(([from, to], index) => ({
+      from,
+      to: `udp ${to}`,
+      expect: "",
+      own: { fromPort: 5000 + index },
+    }));
+    t.same(await talk.wrong(inVain), []);
+    await run(pontoon, `sandbox create web --network front ${ip}`);
     await talk.serve("web", 80);
     await areServed(ip);
   }

@@ -6,7 +6,7 @@ import { hasLegacyFilter } from "../../linux/legacy-filter.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
 import { differenceOfForwards } from "./forwards.js";
-import type { Change, Outcome, Request } from "../../network/protocol.js";
+import type { Change, Elsewhere, Outcome, Request } from "../../network/protocol.js";
 import type { Source } from "../inventory/source.js";
 import type { Poller } from "../../linux/poller.js";
 import type { Store } from "../store/store.js";
@@ -59,6 +59,8 @@ export class NetworksController {
   readonly #sandboxWatch: SandboxWatch;
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
+  /** What stands in firewall tables of others, as it was last seen. */
+  elsewhere: Elsewhere = { rules: [], troubles: [] };
   #isStopped = false;
   #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
@@ -525,7 +527,8 @@ export class NetworksController {
   }
 
   /** Which namespaces there are, as it was seen. */
-  #note({ failures, inodes, notes }: Outcome): void {
+  #note({ failures, inodes, notes, elsewhere = this.elsewhere }: Outcome): void {
+    this.elsewhere = elsewhere;
     for (const note of notes) this.log.info(note);
     for (const { object, code, message } of failures)
       this.log.warn(
