@@ -2,7 +2,7 @@ import { familyOf } from "../common/address.js";
 import { printable } from "../common/printable.js";
 import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
-import { forgetFlows } from "../linux/netlink/conntrack.js";
+import { forgetFlows, forgetUntranslated } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
 import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
@@ -43,8 +43,14 @@ export class HostFirewall {
   /** Why there is none elsewhere, as it was told. */
   #troubles: readonly string[] = [];
 
-  /** @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours */
-  constructor(private readonly seenBridges: () => readonly string[]) {}
+  /**
+   * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
+   * @param addresses the host's own
+   */
+  constructor(
+    private readonly seenBridges: () => readonly string[],
+    private readonly addresses: () => readonly string[],
+  ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
   setLinks(links = this.#links): boolean {
@@ -92,6 +98,16 @@ export class HostFirewall {
       withNfnetlink((nfnetlink) => {
         for (const { to, transport } of remove)
           forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+        // Who went on sending while there was no target has a flow to the proxy's socket.
+        const ports = new Set(add.filter(({ transport }) => transport === "udp").map(({ port }) => port));
+        if (ports.size === 0) return;
+        const addresses = this.addresses();
+        for (const family of ["ipv4", "ipv6"] as const)
+          forgetUntranslated(
+            nfnetlink,
+            { ips: addresses.filter((ip) => familyOf(ip) === family), ports },
+            this.#budget(),
+          );
       });
       return { notes: [] };
     });

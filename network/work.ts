@@ -1,6 +1,7 @@
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { lockNamespace } from "../linux/namespace-lock.js";
 import { closeDescriptor } from "../linux/socket.js";
+import { addressesOf } from "../linux/netlink/rtnetlink/addresses.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
 import { dockersBridges } from "./docker-bridges.js";
@@ -31,7 +32,10 @@ export class Work {
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
   readonly #lock: number;
-  readonly #firewall = new HostFirewall(() => dockersBridges(this.#host));
+  readonly #firewall = new HostFirewall(
+    () => dockersBridges(this.#host),
+    () => addressesOf(this.#host).map(({ ip }) => ip),
+  );
 
   /** Throws BACKEND_TAKEN while another process does the same in this network namespace: each would remove the links of the other. */
   constructor(private readonly events: WorkEvents) {
