@@ -35,7 +35,7 @@ export interface Status {
     readonly connections: number;
     readonly workers: number;
   };
-  /** What pontoon has in firewall tables of others: chains with a rule of its own, and why there is none where one ought to be. Earlier daemons do not tell. */
+  /** In firewall tables of others: chains with a rule of ours, and why there is none where one ought to be. Earlier daemons do not tell. */
   readonly firewall?: { readonly rules: readonly string[]; readonly troubles: readonly string[] };
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
