@@ -6,7 +6,7 @@ export function isDockersBridge(name: string): boolean {
   return /^(docker0|docker_gwbridge|br-[0-9a-f]{12})$/.test(name);
 }
 
-/** Names of Docker's bridges on the host. Throws NetlinkError. */
+/** Names of bridges on the host that look like Docker's, for as long as Docker has not told of them. Throws NetlinkError. */
 export function dockersBridges(host: Rtnetlink): string[] {
   return bridgesOf(host)
     .map(({ name }) => name)

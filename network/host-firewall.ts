@@ -1,15 +1,16 @@
 import { familyOf } from "../common/address.js";
+import { printable } from "../common/printable.js";
 import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
-import { forgetFlows } from "../linux/netlink/conntrack.js";
+import { forgetFlows, forgetUntranslated } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
-import { Ruleset } from "../linux/netlink/nftables/ruleset.js";
-import { Nfnetlink } from "../linux/netlink/nfnetlink.js";
+import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
+import { LegacyAccept } from "./firewall/legacy-accept.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
-import type { Failure } from "./protocol.js";
+import type { Elsewhere, Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
 
 /** What is read of others' rules: hosts have tens of thousands at most. */
@@ -18,7 +19,12 @@ const limits = { bytes: 64 << 20, objects: 200_000, time: 5000 };
 interface Connection {
   readonly nfnetlink: Nfnetlink;
   readonly firewall: Firewall;
-  readonly foreign: ForeignAccept;
+}
+
+interface Attempt {
+  readonly failure?: Failure;
+  /** What was changed beyond what was asked for. */
+  readonly notes: readonly string[];
 }
 
 /** What the host's firewall and routing do for all networks together. */
@@ -29,9 +35,22 @@ export class HostFirewall {
   #isApplied = false;
   readonly #forwards = new Map<string, KernelForward>();
   #links: readonly LinkAccept[] = [];
+  #dockerBridges: readonly string[] = [];
+  readonly #foreign = new ForeignAccept(() => this.#budget());
+  readonly #legacy = new LegacyAccept();
+  /** Chains of others where a rule of ours stands. */
+  #accepts: readonly string[] = [];
+  /** Why there is none elsewhere, as it was told. */
+  #troubles: readonly string[] = [];
 
-  /** @param others names of Docker's bridges: nothing passes between them and ours */
-  constructor(private readonly others: () => readonly string[]) {}
+  /**
+   * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
+   * @param addresses the host's own
+   */
+  constructor(
+    private readonly seenBridges: () => readonly string[],
+    private readonly addresses: () => readonly string[],
+  ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
   setLinks(links = this.#links): boolean {
@@ -40,51 +59,107 @@ export class HostFirewall {
     return areOthers;
   }
 
+  /** Names of further bridges of Docker's; otherwise as {@link setLinks}. */
+  setDockerBridges(names = this.#dockerBridges): boolean {
+    const areOthers = names.join("/") !== this.#dockerBridges.join("/");
+    this.#dockerBridges = names;
+    return areOthers;
+  }
+
   /** Applies the rules of these networks and of no others, and has the host forward where they lead out. */
-  apply(networks: readonly WantedNetwork[]): { failure?: Failure; notes: readonly string[] } {
+  apply(networks: readonly WantedNetwork[]): Attempt {
     return attempt(() => {
       const withRules = networks.flatMap(({ name, bridge, firewall }) =>
         firewall ? [{ name, bridge, ...firewall }] : [],
       );
       if (withRules.length === 0 && this.#forwards.size === 0) return this.#remove();
-      const { firewall, foreign } = this.#open();
+      const { firewall } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
       firewall.apply({
         networks: withRules,
         forwards,
         links: this.#links,
-        others: this.others(),
+        others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
       });
       this.#isApplied = true;
-      const places = foreign.put().map(({ family, table, chain }) => `${family} ${table} ${chain}`);
-      const accepted = places.map(
-        (place) => `a rule in ${place} accepts what passes from and to networks of pontoon's`,
-      );
-      return { notes: [...leadOut(networks), ...accepted] };
+      return { notes: [...leadOut(networks), ...this.#acceptElsewhere()] };
     });
   }
 
   /** Changes what the kernel forwards, at a cost that does not grow with how much it forwards already; forgets flows to where it led. */
-  changeForwards(
-    { remove = [], add = [] }: ForwardChanges,
-    networks: readonly WantedNetwork[],
-  ): { failure?: Failure; notes: readonly string[] } {
+  changeForwards({ remove = [], add = [] }: ForwardChanges, networks: readonly WantedNetwork[]): Attempt {
     for (const forward of remove) this.#forwards.delete(keyOf(forward));
     for (const forward of add) this.#forwards.set(keyOf(forward), forward);
-    if (!this.#isApplied || !this.#connection || this.#forwards.size === 0) return this.apply(networks);
-    const { firewall, nfnetlink } = this.#connection;
+    const { failure, notes } = this.#isChangeable() ? this.#change({ remove, add }) : this.apply(networks);
+    // Last, or the next packet would find the old rules.
+    const forgotten = attempt(() => {
+      withNfnetlink((nfnetlink) => {
+        for (const { to, transport } of remove)
+          forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+        // Who went on sending while there was no target has a flow to the proxy's socket.
+        const ports = new Set(add.filter(({ transport }) => transport === "udp").map(({ port }) => port));
+        if (ports.size === 0) return;
+        const addresses = this.addresses();
+        for (const family of ["ipv4", "ipv6"] as const)
+          forgetUntranslated(
+            nfnetlink,
+            { ips: addresses.filter((ip) => familyOf(ip) === family), ports },
+            this.#budget(),
+          );
+      });
+      return { notes: [] };
+    });
+    const told = failure ?? forgotten.failure;
+    return { ...(told && { failure: told }), notes };
+  }
+
+  #isChangeable(): boolean {
+    return this.#isApplied && this.#forwards.size > 0;
+  }
+
+  #change(changes: ForwardChanges): Attempt {
     return attempt(() => {
-      firewall.changeForwards({ remove, add });
-      for (const { to, transport } of remove)
-        forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
+      this.#open().firewall.changeForwards(changes);
       return { notes: [] };
     });
   }
 
+  /** What cannot be looked at, or changed, is told, once; networks work for all but what others refuse. */
+  #acceptElsewhere(): string[] {
+    const before = this.#troubles;
+    const notes: string[] = [];
+    try {
+      const [foreign, legacy] = [this.#foreign.put(), this.#legacy.put()];
+      const refused = [...foreign.refused, ...legacy.refused];
+      this.#accepts = [...foreign.all, ...legacy.all];
+      notes.push(
+        ...[...foreign.added, ...legacy.added].map(
+          (place) => `a rule in ${printable(place)} accepts what passes from and to networks of pontoon's`,
+        ),
+      );
+      this.#troubles = refused.map(
+        ([place, reason]) =>
+          `${printable(place)} may refuse what passes from and to networks of pontoon's, and takes no rule that accepts it: ${printable(reason)}`,
+      );
+    } catch (error) {
+      this.#troubles = [`others' firewall rules could not be looked through: ${describeError(error)}`];
+    }
+    return [...notes, ...this.#troubles.filter((trouble) => !before.includes(trouble))];
+  }
+
   #budget(): Budget {
     return new Budget("the host's firewall", limits);
+  }
+
+  get elsewhere(): Elsewhere {
+    return { rules: this.#accepts, troubles: this.#troubles };
+  }
+
+  /** Whether rules have changed of which no news tells. Can be asked often. */
+  get hasUntoldChanges(): boolean {
+    return this.#isApplied && this.#legacy.hasChanged();
   }
 
   close(): void {
@@ -96,8 +171,7 @@ export class HostFirewall {
   #open(): Connection {
     if (!this.#connection) {
       const nfnetlink = new Nfnetlink();
-      const foreign = new ForeignAccept(nfnetlink, new Ruleset(nfnetlink), () => this.#budget());
-      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink), foreign };
+      this.#connection = { nfnetlink, firewall: new Firewall(nfnetlink) };
     }
     this.#mayBeThere = true;
     return this.#connection;
@@ -105,9 +179,10 @@ export class HostFirewall {
 
   #remove(): { notes: readonly string[] } {
     if (!this.#mayBeThere) return { notes: [] };
-    const { firewall, foreign } = this.#open();
-    foreign.remove();
-    firewall.remove();
+    this.#foreign.remove();
+    this.#legacy.remove();
+    this.#open().firewall.remove();
+    this.#accepts = this.#troubles = [];
     this.#mayBeThere = false;
     this.close();
     return { notes: [] };
@@ -115,7 +190,7 @@ export class HostFirewall {
 }
 
 /** What goes wrong is told, and what was there stays. */
-function attempt(work: () => { notes: readonly string[] }): { failure?: Failure; notes: readonly string[] } {
+function attempt(work: () => Pick<Attempt, "notes">): Attempt {
   try {
     return work();
   } catch (error) {

@@ -8,6 +8,9 @@ import { Work } from "./work.js";
 /** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one. */
 const deleteRetiredAfter = 50;
 
+/** How often it is looked whether rules have changed of which no news tells, ms. */
+const lookAtLegacyEvery = 500;
+
 const port = parentPort;
 if (!port) throw new Error("the backend runs in a thread of the daemon");
 let deletion: NodeJS.Timeout | undefined;
@@ -38,6 +41,12 @@ port.on("message", ({ id, request }: ToBackend) => {
   }
   port.postMessage(answer);
 });
+
+setInterval(() => {
+  tryTo("look at the host's rules", () => {
+    if (work?.hasUntoldChanges) port.postMessage({ kind: "rules-changed" } satisfies FromBackend);
+  });
+}, lookAtLegacyEvery);
 
 function tryTo(what: string, act: () => void): void {
   try {

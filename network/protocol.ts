@@ -9,6 +9,8 @@ import type { ObjectRef } from "./plan/steps.js";
 export interface Change {
   /** All there are from now on. Left out: as before. */
   readonly links?: readonly LinkAccept[];
+  /** Bridges of Docker's networks, by whatever names, as far as Docker has told. Left out: as before. */
+  readonly dockerBridges?: readonly string[];
   readonly networks?: readonly WantedNetwork[];
   readonly sandboxes?: readonly WantedSandbox[];
   readonly endpoints?: readonly WantedEndpoint[];
@@ -46,6 +48,14 @@ export interface Failure {
   readonly message: string;
 }
 
+/** What the backend has in firewall tables of others. */
+export interface Elsewhere {
+  /** Chains where a rule of ours stands, `ip filter DOCKER-USER`. */
+  readonly rules: readonly string[];
+  /** Why there is none where one ought to be, in words. */
+  readonly troubles: readonly string[];
+}
+
 /** What a request has come to. */
 export interface Outcome {
   readonly failures: readonly Failure[];
@@ -53,6 +63,8 @@ export interface Outcome {
   readonly inodes: ReadonlyMap<string, number>;
   /** How many steps it took. */
   readonly steps: number;
+  /** Left out: as before. */
+  readonly elsewhere?: Elsewhere;
   /** What was changed on the host beyond what was asked for, in words for the log. */
   readonly notes: readonly string[];
 }
@@ -61,5 +73,7 @@ export type FromBackend =
   | { readonly kind: "outcome"; readonly id: number; readonly outcome: Outcome }
   /** Something unforeseen: the request has come to nothing. */
   | { readonly kind: "fault"; readonly id: number; readonly code: string | undefined; readonly message: string }
+  /** Somebody has changed rules of the host of which no news tells. */
+  | { readonly kind: "rules-changed" }
   /** What was to be done later has failed. */
   | { readonly kind: "warning"; readonly message: string };

@@ -1,6 +1,7 @@
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { lockNamespace } from "../linux/namespace-lock.js";
 import { closeDescriptor } from "../linux/socket.js";
+import { addressesOf } from "../linux/netlink/rtnetlink/addresses.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
 import { dockersBridges } from "./docker-bridges.js";
@@ -21,6 +22,8 @@ export interface WorkEvents {
   onRetired(): void;
 }
 
+type FirewallOutcome = Pick<Outcome, "failures" | "notes" | "elsewhere">;
+
 /** The backend's work: knows what is wanted, looks at what is, and does what lacks. Everything is synchronous: it has a thread of its own. */
 export class Work {
   readonly #networks = new Map<string, WantedNetwork>();
@@ -29,7 +32,10 @@ export class Work {
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
   readonly #lock: number;
-  readonly #firewall = new HostFirewall(() => dockersBridges(this.#host));
+  readonly #firewall = new HostFirewall(
+    () => dockersBridges(this.#host),
+    () => addressesOf(this.#host).map(({ ip }) => ip),
+  );
 
   /** Throws BACKEND_TAKEN while another process does the same in this network namespace: each would remove the links of the other. */
   constructor(private readonly events: WorkEvents) {
@@ -70,22 +76,30 @@ export class Work {
     }
   }
 
-  #changeForwards(changes: ForwardChanges): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.changeForwards(changes, [...this.#networks.values()]);
-    return { failures: failure ? [failure] : [], notes };
+  #changeForwards(changes: ForwardChanges): FirewallOutcome {
+    return this.#firewallOutcome(this.#firewall.changeForwards(changes, [...this.#networks.values()]));
   }
 
-  #applyFirewall(): Pick<Outcome, "failures" | "notes"> {
-    const { failure, notes } = this.#firewall.apply([...this.#networks.values()]);
-    return { failures: failure ? [failure] : [], notes };
+  #applyFirewall(): FirewallOutcome {
+    return this.#firewallOutcome(this.#firewall.apply([...this.#networks.values()]));
+  }
+
+  #firewallOutcome({ failure, notes }: ReturnType<HostFirewall["apply"]>): FirewallOutcome {
+    return { failures: failure ? [failure] : [], notes, elsewhere: this.#firewall.elsewhere };
+  }
+
+  /** Whether somebody has changed rules of the host of which no news tells: "mend-firewall" is to be asked for. Can be asked often. */
+  get hasUntoldChanges(): boolean {
+    return this.#firewall.hasUntoldChanges;
   }
 
   deleteRetired(): void {
     this.#links.deleteRetired();
   }
 
-  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links }: Change): Outcome {
+  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links, dockerBridges }: Change): Outcome {
     const hasOtherLinks = this.#firewall.setLinks(links);
+    const hasOtherNeighbours = this.#firewall.setDockerBridges(dockerBridges);
     const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
     const removals: Scope["removed"] = {
       networks: taken(this.#networks, removed.networks),
@@ -97,7 +111,7 @@ export class Work {
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
     const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
     const look = (withAddresses: boolean) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses);
-    return this.#bringAbout(scope, look, hasOtherLinks);
+    return this.#bringAbout(scope, look, hasOtherLinks || hasOtherNeighbours);
   }
 
   #takenEndpoints(ids: readonly string[] = []): [WantedEndpoint, WantedSandbox][] {
@@ -155,8 +169,8 @@ export class Work {
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
     const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || mindsFirewall;
-    const { failures: refused, notes } = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
-    failures.push(...refused);
+    const firewall: FirewallOutcome = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
+    failures.push(...firewall.failures);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
@@ -169,7 +183,7 @@ export class Work {
     const host = ground.length > 0 && scope.endpoints.length > 0 ? lookAtHostAgain(false) : seen.host;
     const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
-    return { failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints), notes };
+    return { ...firewall, failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
   }
 
   get #wanted() {

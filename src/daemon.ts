@@ -18,6 +18,7 @@ import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
+import { dockerBridges } from "./networks/docker-bridges.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -106,10 +107,11 @@ export class Daemon {
     this.#networks = new NetworksController(
       this.#poller.poller,
       this.#store,
-      { dockerSubnets: () => [] },
+      { subnets: () => [], bridges: () => dockerBridges(this.#inventory.networks.values()) },
       log,
       this.#inventory.source("pontoon"),
     );
+    this.#inventory.onChange(({ networks }) => networks.size > 0 && this.#networks.dockerHasChanged());
     this.#hosts =
       docker &&
       new HostsKeeper(this.#inventory, log, (file) =>
@@ -147,6 +149,7 @@ export class Daemon {
     if (!this.#config.observe) this.#openStore();
     this.#ports.load();
     if (!this.#config.observe) this.#networks.load();
+    this.#networks.prepare();
     if (publishes(this.#config)) warnOfStateDir(this.#log, stateDir);
     await this.#api.start();
     if (this.#stopped) return; // asked to end meanwhile
@@ -288,6 +291,7 @@ export class Daemon {
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
       ports: { enabled: this.#ports.isOn, server, unsteered, report: proxyReport },
+      firewall: this.#networks.elsewhere,
       loopDelay: this.#loopDelay?.(),
     });
   }

@@ -77,6 +77,7 @@ function sources(given: Partial<StatusSources> = {}, dns: Partial<StatusSources[
       ...dns,
     },
     ports: proxy(),
+    firewall: { rules: ["ip filter DOCKER-USER"], troubles: [] },
     loopDelay: undefined,
     ...given,
   };

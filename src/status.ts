@@ -35,6 +35,8 @@ export interface Status {
     readonly connections: number;
     readonly workers: number;
   };
+  /** In firewall tables of others: chains with a rule of ours, and why there is none where one ought to be. Earlier daemons do not tell. */
+  readonly firewall?: { readonly rules: readonly string[]; readonly troubles: readonly string[] };
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
@@ -99,6 +101,7 @@ export interface StatusSources {
   readonly inventory: Inventory;
   readonly dns: { readonly enabled: boolean } & DnsState;
   readonly ports: { readonly enabled: boolean } & PortsState;
+  readonly firewall: NonNullable<Status["firewall"]>;
   readonly loopDelay: LoopDelay | undefined;
 }
 
@@ -119,6 +122,7 @@ export function statusOf(sources: StatusSources): Status {
       residentMemory: dns.report?.residentMemory,
     },
     ports: portsStatus(ports),
+    firewall: sources.firewall,
     networks: networkStatuses(inventory),
     containers: runningContainers(inventory).map((container) => containerStatus(container, sources, counters)),
     upstreams: dns.report?.upstreams ?? [],

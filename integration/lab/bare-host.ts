@@ -1,5 +1,6 @@
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
 import type { TestOwner } from "./docker-host.js";
+import { HelperProcess } from "./helper-process.js";
 import { Namespaces } from "./namespaces.js";
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
@@ -34,6 +35,14 @@ export class BareHost {
   /** Runs a program of the machine in the host. */
   exec(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
     return runCommand(this.namespaces.enter(argv), options);
+  }
+
+  /** Starts a helper program, which ends with the host at the latest. `file` is its path on the machine, `netns` one of the host. */
+  helper<Request, Reply>(file: string, netns?: string): HelperProcess<Request, Reply> {
+    const argv = [process.execPath, file];
+    return new HelperProcess(
+      netns === undefined ? this.namespaces.enter(argv) : this.namespaces.enter(argv, this.namespaces.path(netns)),
+    );
   }
 
   /** Sends a signal to processes of the host, named by their numbers inside. */

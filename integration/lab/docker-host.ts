@@ -149,9 +149,12 @@ export class DockerHost {
     return Number(line.toString());
   }
 
-  /** Starts a helper program, which ends with the host at the latest. `file` is its path on the machine. */
-  helper<Request, Reply>(file: string): HelperProcess<Request, Reply> {
-    return new HelperProcess(this.namespaces.enter([process.execPath, file]));
+  /** Starts a helper program, which ends with the host at the latest. `file` is its path on the machine, `netns` one of the host. */
+  helper<Request, Reply>(file: string, netns?: string): HelperProcess<Request, Reply> {
+    const argv = [process.execPath, file];
+    return new HelperProcess(
+      netns === undefined ? this.namespaces.enter(argv) : this.namespaces.enter(argv, this.namespaces.path(netns)),
+    );
   }
 
   /** Runs the docker command and returns what it printed. */

@@ -4,7 +4,7 @@ import { bindSocket, closeDescriptor, connectSocket, sendBytes, udpSocket } from
 import { insideNewNamespace } from "../netns.js";
 import { nft, skipWithoutNft as skip } from "../testing/nft.js";
 import { Budget } from "./budget.js";
-import { forgetByFilter, forgetByList, forgetFlows, type FlowTarget } from "./conntrack.js";
+import { forgetByFilter, forgetByList, forgetFlows, forgetUntranslated, type FlowTarget } from "./conntrack.js";
 import type { Nfnetlink } from "./nfnetlink.js";
 import { withNfnetlink } from "./nfnetlink.js";
 import { spawnSync } from "node:child_process";
@@ -61,6 +61,16 @@ const cases: readonly [target: FlowTarget, left: string[]][] = [
   [{ ip: "::9" }, all],
 ];
 
+const untranslated: readonly [ips: string[], ports: number[], left: string[]][] = [
+  [["127.0.0.2"], [9000], without("2:9000, not translated")],
+  [["127.0.0.9", "127.0.0.2"], [1, 9000, 8080], without("2:9000, not translated")],
+  [["127.0.0.2"], [8080, 8081], all],
+  [["127.0.0.1"], [80, 81, 82, 180], all],
+  [["::1", "::2"], [80, 8080], all],
+  [["127.0.0.2"], [], all],
+  [[], [9000], all],
+];
+
 const ways: readonly [string, (nfnetlink: Nfnetlink, target: FlowTarget) => void][] = [
   [
     "by the kernel's choice",
@@ -92,13 +102,21 @@ for (const [name, forget] of ways)
               sendBytes(fd, Buffer.from("x")); // that was the refusal of the one before
             }
         };
-        for (const [target, left] of cases) {
+        const begin = () => {
           // An address that was just given may not be one yet.
           for (const end = performance.now() + patience; known().length < all.length && performance.now() < end;)
             renew();
           t.same(known(), all, "all are known");
+        };
+        for (const [target, left] of cases) {
+          begin();
           forget(nfnetlink, target);
           t.same(known(), left, JSON.stringify(target));
+        }
+        for (const [ips, ports, left] of untranslated) {
+          begin();
+          forgetUntranslated(nfnetlink, { ips, ports: new Set(ports) }, plenty());
+          t.same(known(), left, `untranslated: ${ips.join(" ")}, ${ports.join(" ")}`);
         }
         for (const fd of sockets) closeDescriptor(fd);
       }),

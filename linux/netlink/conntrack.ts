@@ -11,7 +11,7 @@ const NFNL_SUBSYS_CTNETLINK = 1;
 const MESSAGE = { get: 1, delete: 2 } as const;
 const ENTRY = { original: 1, reply: 2, mark: 8, id: 12, markMask: 21, filter: 25 } as const;
 const TUPLE = { addresses: 1, protocol: 2, zone: 3 } as const;
-const ADDRESS = { source4: 1, source6: 3 } as const;
+const ADDRESS = { source4: 1, destination4: 2, source6: 3, destination6: 4 } as const;
 const PROTOCOL = { number: 1, sourcePort: 2 } as const;
 const FILTER = { reply: 2 } as const;
 const FILTER_FLAG = { source: 0x1, protocol: 0x8, sourcePort: 0x10 } as const;
@@ -52,18 +52,73 @@ export function forgetByFilter(nfnetlink: Nfnetlink, target: FlowTarget): boolea
 export function forgetByList(nfnetlink: Nfnetlink, target: FlowTarget, budget: Budget): void {
   const query = { ...request(MESSAGE.get, target), write: (writer: AttributeWriter) => writeFilter(writer, target) };
   const flows = nfnetlink.list(query, budget, (payload) => flowIn(payload, target));
-  for (const { original, id } of flows.filter((flow) => flow !== undefined))
-    try {
-      nfnetlink.perform({
-        ...request(MESSAGE.delete, target),
-        write: (writer) => {
-          writer.raw(ENTRY.original | NLA_F_NESTED, original);
-          if (id) writer.raw(ENTRY.id, id);
-        },
-      });
-    } catch (error) {
-      if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error; // it has ended meanwhile
-    }
+  for (const flow of flows) if (flow) forget(nfnetlink, target, flow);
+}
+
+/**
+ * Makes the kernel forget UDP flows that ports of these addresses answer themselves, since nothing translates them; so that a
+ * translation there is by now counts for who goes on sending, too. Throws as {@link forgetFlows} does.
+ * @param ips of one family, in the form in which the kernel would write them
+ */
+export function forgetUntranslated(
+  nfnetlink: Nfnetlink,
+  { ips, ports }: { readonly ips: readonly string[]; readonly ports: ReadonlySet<number> },
+  budget: Budget,
+): void {
+  const [first] = ips;
+  if (first === undefined) return;
+  const any = { ip: first };
+  const isV6 = familyOf(first) === "ipv6";
+  const wanted = new Set(ips.map((ip) => (isV6 ? encodeIPv6(ip) : encodeIPv4(ip)).toString("hex")));
+  const query = { ...request(MESSAGE.get, any), write: writeIsUdp };
+  const flows = nfnetlink.list(query, budget, (payload) => {
+    const attributes = new Attributes(payload);
+    const [asked, answered] = [ENTRY.original, ENTRY.reply].map((way) => attributes.nested(way));
+    const there = (which: number) => asked?.nested(TUPLE.addresses)?.raw(which)?.toString("hex");
+    const protocol = answered?.nested(TUPLE.protocol);
+    const source = answered
+      ?.nested(TUPLE.addresses)
+      ?.raw(isV6 ? ADDRESS.source6 : ADDRESS.source4)
+      ?.toString("hex");
+    const isMeant =
+      source !== undefined &&
+      wanted.has(source) &&
+      source === there(isV6 ? ADDRESS.destination6 : ADDRESS.destination4) &&
+      protocol?.u8(PROTOCOL.number) === IPPROTO.udp &&
+      ports.has(protocol.u16(PROTOCOL.sourcePort) ?? -1);
+    return isMeant ? nameOf(attributes) : undefined;
+  });
+  for (const flow of flows) if (flow) forget(nfnetlink, any, flow);
+}
+
+/** By which the kernel knows a flow. */
+interface FlowName {
+  readonly original: Buffer;
+  readonly id: Buffer | undefined;
+}
+
+function nameOf(attributes: Attributes): FlowName | undefined {
+  const [original, id] = [attributes.raw(ENTRY.original), attributes.raw(ENTRY.id)];
+  return original && { original: Buffer.from(original), id: id && Buffer.from(id) };
+}
+
+function forget(nfnetlink: Nfnetlink, target: FlowTarget, { original, id }: FlowName): void {
+  try {
+    nfnetlink.perform({
+      ...request(MESSAGE.delete, target),
+      write: (writer) => {
+        writer.raw(ENTRY.original | NLA_F_NESTED, original);
+        if (id) writer.raw(ENTRY.id, id);
+      },
+    });
+  } catch (error) {
+    if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error; // it has ended meanwhile
+  }
+}
+
+function writeIsUdp(writer: AttributeWriter): void {
+  writer.nest(ENTRY.reply, () => writer.nest(TUPLE.protocol, () => writer.u8(PROTOCOL.number, IPPROTO.udp)));
+  writer.nest(ENTRY.filter, () => writer.raw(FILTER.reply, hostOrder(FILTER_FLAG.protocol)));
 }
 
 const NLA_F_NESTED = 0x8000;
@@ -104,21 +159,16 @@ function writeReply(writer: AttributeWriter, { ip, at }: FlowTarget): void {
 }
 
 /** The flow, if it is one of those: more may be listed. */
-function flowIn(
-  payload: Buffer,
-  { ip, at, mark }: FlowTarget,
-): { readonly original: Buffer; readonly id: Buffer | undefined } | undefined {
+function flowIn(payload: Buffer, { ip, at, mark }: FlowTarget): FlowName | undefined {
   const attributes = new Attributes(payload);
-  const original = attributes.raw(ENTRY.original);
   const reply = attributes.nested(ENTRY.reply);
   const addresses = reply?.nested(TUPLE.addresses);
   const protocol = reply?.nested(TUPLE.protocol);
   const isV6 = familyOf(ip) === "ipv6";
   const source = addresses?.raw(isV6 ? ADDRESS.source6 : ADDRESS.source4);
-  if (!original || !source?.equals(isV6 ? encodeIPv6(ip) : encodeIPv4(ip))) return undefined;
+  if (!source?.equals(isV6 ? encodeIPv6(ip) : encodeIPv4(ip))) return undefined;
   if (mark !== undefined && ((attributes.u32(ENTRY.mark) ?? 0) & mark) >>> 0 !== mark) return undefined;
   if (at && (protocol?.u8(PROTOCOL.number) !== IPPROTO[at.transport] || protocol.u16(PROTOCOL.sourcePort) !== at.port))
     return undefined;
-  const id = attributes.raw(ENTRY.id);
-  return { original: Buffer.from(original), id: id && Buffer.from(id) };
+  return nameOf(attributes);
 }

@@ -1,66 +1,115 @@
 import type { Budget } from "../../linux/netlink/budget.js";
-import type { Nfnetlink } from "../../linux/netlink/nfnetlink.js";
-import type { ChainName } from "../../linux/netlink/nftables/transaction.js";
-import type { Chain, Ruleset } from "../../linux/netlink/nftables/ruleset.js";
+import { NetlinkError, withNfnetlink, type Nfnetlink } from "../../linux/netlink/nfnetlink.js";
+import { Transaction, type ChainName } from "../../linux/netlink/nftables/transaction.js";
+import { Ruleset, type Chain } from "../../linux/netlink/nftables/ruleset.js";
 import { accept, counter, meta } from "../../linux/netlink/nftables/statements.js";
-import { Transaction } from "../../linux/netlink/nftables/transaction.js";
-import { droppingForwardChains } from "./foreign-forward.js";
+import { chainsForUsers, foreignRuleComment } from "./chains-for-users.js";
+import { foreignForwardChains, refusesForwards } from "./foreign-forward.js";
 import { PASS_MARK } from "./wanted.js";
 
-/** By which the rule is known again. */
-export const foreignRuleComment = "pontoon";
-/** Chains that their owners leave to users: Docker's, ufw's. */
-const chainsForUsers: readonly string[] = ["DOCKER-USER", "ufw-user-forward", "ufw6-user-forward"];
+const families = ["ip", "ip6", "inet"] as const;
+
+/** Where rules of pontoon's stand in tables of others, `ip filter DOCKER-USER`. */
+export interface ForeignPlaces {
+  readonly all: readonly string[];
+  /** Those that have got one just now. */
+  readonly added: readonly string[];
+  /** Where there ought to be one, and why there is none: the table may belong to another process, or have a name that is no text. */
+  readonly refused: ReadonlyMap<string, string>;
+}
 
 /**
- * One rule in each table of others that drops what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
- * that is left to users, where there is one, and else first in the chain that drops.
+ * One rule in each table of others that refuses what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
+ * that is left to users, where there is one, and else first in the chain that refuses. Works in the calling thread's network
+ * namespace, by a connection of its own each time: one that had to give up among others' rules cannot be used any more.
  */
 export class ForeignAccept {
-  constructor(
-    private readonly nfnetlink: Nfnetlink,
-    private readonly ruleset: Ruleset,
-    private readonly budget: () => Budget,
-  ) {}
+  /** Handles of rules that were seen, by place: looking whether one is still there takes no reading of the whole chain. */
+  readonly #known = new Map<string, number>();
 
-  /** Sees to it that the rules are there. @returns chains that have got one just now. Throws NetlinkError. */
-  put(): ChainName[] {
-    const budget = this.budget();
-    const wanted = droppingForwardChains(this.ruleset, budget).map((chain) => this.#placeIn(chain, budget));
-    const lacking = wanted.filter((place) => this.#handles(place, budget).length === 0);
-    const transaction = new Transaction();
-    for (const place of lacking)
-      transaction.insertRule(place, [meta.mark.masks(PASS_MARK, PASS_MARK), counter, accept], foreignRuleComment);
-    if (lacking.length > 0) transaction.commit(this.nfnetlink);
-    return lacking;
-  }
+  /** @param budget for what is read of others' rules */
+  constructor(private readonly budget: () => Budget) {}
 
-  /** Takes them all away. Throws NetlinkError. */
-  remove(): void {
-    const budget = this.budget();
-    const transaction = new Transaction();
-    let found = 0;
-    for (const family of ["ip", "ip6", "inet"] as const)
-      for (const { table, chain, at } of this.ruleset.chains(family, budget)) {
-        if (!at && !chainsForUsers.includes(chain)) continue;
-        for (const handle of this.#handles({ family, table, chain }, budget)) {
-          transaction.deleteRules({ family, table, chain }, handle);
-          found++;
+  /** Sees to it that the rules are there. Throws what {@link Ruleset.chains} throws. */
+  put(): ForeignPlaces {
+    const places = { all: new Set<string>(), added: new Set<string>(), refused: new Map<string, string>() };
+    withNfnetlink((nfnetlink) => {
+      const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
+      for (const family of families) {
+        const chains = ruleset.chains(family, budget);
+        for (const chain of foreignForwardChains(chains)) {
+          const place = placeIn(chain, chains);
+          const found = this.#find(place, ruleset, budget, () => refusesForwards(chain, ruleset, budget));
+          if (found === "needless" || places.all.has(textOf(place))) continue;
+          const refusal = found === "lacking" ? insert(place, nfnetlink) : undefined;
+          if (refusal !== undefined) {
+            places.refused.set(textOf(place), refusal);
+            continue;
+          }
+          places.all.add(textOf(place));
+          if (found === "lacking") places.added.add(textOf(place));
         }
       }
-    if (found > 0) transaction.commit(this.nfnetlink);
+    });
+    return { all: [...places.all], added: [...places.added], refused: places.refused };
   }
 
-  #placeIn({ family, table, chain }: Chain, budget: Budget): ChainName {
-    const others = this.ruleset.chains(family, budget).filter((other) => other.table === table);
-    const forUsers = chainsForUsers.find((name) => others.some((other) => other.chain === name));
-    return { family, table, chain: forUsers ?? chain };
+  /** Takes them all away. Throws what {@link Ruleset.chains} throws. */
+  remove(): void {
+    this.#known.clear();
+    withNfnetlink((nfnetlink) => {
+      const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
+      const transaction = new Transaction();
+      let found = 0;
+      for (const family of families)
+        for (const { table, chain, at } of ruleset.chains(family, budget)) {
+          if (!at && !chainsForUsers.includes(chain)) continue;
+          for (const handle of handlesIn({ family, table, chain }, ruleset, budget)) {
+            transaction.deleteRules({ family, table, chain }, handle);
+            found++;
+          }
+        }
+      if (found > 0) transaction.commit(nfnetlink);
+    });
   }
 
-  #handles(place: ChainName, budget: Budget): number[] {
-    return this.ruleset
-      .rules(place, budget)
-      .filter(({ comment }) => comment === foreignRuleComment)
-      .map(({ handle }) => handle);
+  #find(place: ChainName, ruleset: Ruleset, budget: Budget, isNeeded: () => boolean): "there" | "lacking" | "needless" {
+    const known = this.#known.get(textOf(place));
+    if (known !== undefined && ruleset.hasRule(place, known)) return "there";
+    this.#known.delete(textOf(place));
+    if (!isNeeded()) return "needless";
+    const [handle] = handlesIn(place, ruleset, budget);
+    if (handle === undefined) return "lacking";
+    this.#known.set(textOf(place), handle);
+    return "there";
   }
+}
+
+function placeIn({ family, table, chain }: Chain, all: readonly Chain[]): ChainName {
+  const forUsers = chainsForUsers.find((name) => all.some((other) => other.table === table && other.chain === name));
+  return { family, table, chain: forUsers ?? chain };
+}
+
+/** @returns why it cannot be */
+function insert(place: ChainName, nfnetlink: Nfnetlink): string | undefined {
+  try {
+    new Transaction()
+      .insertRule(place, [meta.mark.masks(PASS_MARK, PASS_MARK), counter, accept], foreignRuleComment)
+      .commit(nfnetlink);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    return error.code === "EPERM" ? "the table belongs to another process" : error.message;
+  }
+}
+
+function handlesIn(place: ChainName, ruleset: Ruleset, budget: Budget): number[] {
+  return ruleset
+    .rules(place, budget)
+    .filter(({ comment }) => comment === foreignRuleComment)
+    .map(({ handle }) => handle);
+}
+
+function textOf({ family, table, chain }: ChainName): string {
+  return `${family} ${table} ${chain}`;
 }

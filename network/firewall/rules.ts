@@ -89,6 +89,8 @@ export const inetChains: readonly ChainRules[] = [
       // Not known, so not translated: it would leave with an address of the network's.
       [fromUs, ct.state.hasAnyOf(CT_STATE.invalid), drop],
       [fromUs, intoUs, drop],
+      // To a port that Docker has published: its own rules say who may.
+      [fromUs, meta.oifname.isIn("others"), ct.status.hasAnyOf(CT_STATUS.dnat), accept],
       [fromUs, meta.oifname.isIn("others"), drop],
       [meta.iifname.isIn("others"), intoUs, drop],
       // By somebody's own rule, which is not ours to open further.

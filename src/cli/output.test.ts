@@ -55,6 +55,7 @@ const status: Status = {
   docker: { host: "unix:///d.sock", state: "waiting", detail: "ENOENT" },
   dns: server,
   ports: { ...server, published: 3, shims: 1, connections: 12, workers: 1 },
+  firewall: { rules: ["ip filter DOCKER-USER"], troubles: ["it is owned"] },
   networks: [{ id: "n", name: "front", driver: "bridge", internal: true, shared: true, endpoints: 2 }],
   containers: [container, container],
   upstreams: [
@@ -214,7 +215,7 @@ t.test("what comes of the command itself is printed so", async (t) => {
   t.teardown(() => daemon.close());
   const main = fileURLToPath(new URL("../main.js", import.meta.url));
   const cases: [words: string[], rowsOut: number, rowsErr: number][] = [
-    [["status"], 13, 0],
+    [["status"], 15, 0],
     [["dns", "records"], 2, 0],
     [["dns", "query", "--as", "web", "web", "TXT"], 4, 0],
     [["port"], 1, 2],

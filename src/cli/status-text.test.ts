@@ -21,6 +21,7 @@ const base: Status = {
     connections: 12,
     workers: 1,
   },
+
   networks: [],
   containers: [],
   upstreams: [],
@@ -94,6 +95,21 @@ t.test("sockets of dockerd's are told apart, and a proxy that does not run says 
       "\n",
     ),
     /^pontoon-proxy  off$/m,
+  );
+  t.end();
+});
+
+t.test("rules in others' tables are told, and why one is missing", (t) => {
+  const firewall = {
+    rules: ["ip filter DOCKER-USER", "ip6 filter FORWARD"],
+    troubles: ["inet firewalld f takes none"],
+  };
+  t.match(
+    statusText({ ...base, firewall }).join("\n"),
+    `
+firewall       a rule with the comment pontoon in ip filter DOCKER-USER, ip6 filter FORWARD
+firewall       inet firewalld f takes none
+`,
   );
   t.end();
 });

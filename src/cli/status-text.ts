@@ -20,7 +20,14 @@ function heading(status: Status): string[] {
     `docker         ${docker}`,
     `pontoon-dns    ${server(status.dns)}`,
     `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
+    ...firewall(status).map((line) => `firewall       ${line}`),
   ];
+}
+
+/** What stands in tables of others. */
+function firewall({ firewall: { rules, troubles } = { rules: [], troubles: [] } }: Status): string[] {
+  const accepts = rules.length === 0 ? [] : [`a rule with the comment pontoon in ${rules.join(", ")}`];
+  return [...accepts, ...troubles];
 }
 
 function server({ state, pid, detail, residentMemory }: Status["dns"]): string {

@@ -16,6 +16,7 @@ const status: Status = {
   docker: { host: "unix:///d.sock", state: "following", detail: "dockerd 20.10" },
   dns: server,
   ports: { ...server, pid: undefined, published: 3, shims: 1, connections: 12, workers: 1 },
+  firewall: { rules: ["ip filter DOCKER-USER"], troubles: ["it is owned"] },
   networks: [{ id: "n", name: "front", driver: "bridge", internal: true, shared: false, endpoints: 2 }],
   containers: [
     {

@@ -61,6 +61,7 @@ const status = of<Status>({
   }),
   dns: of<Status["dns"]>(server),
   ports: of<Status["ports"]>({ ...server, published: count, shims: count, connections: count, workers: count }),
+  firewall: optional(of<NonNullable<Status["firewall"]>>({ rules: list(words), troubles: list(words) })),
   networks: list(
     of<NetworkStatus>({ id: words, name: words, driver: words, internal: flag, shared: flag, endpoints: count }),
   ),

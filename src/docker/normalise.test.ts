@@ -208,12 +208,28 @@ t.test("a network is read with who is on it", (t) => {
     internal: true,
     predefined: false,
     shared: false,
+    bridge: "br-n1",
   });
   t.same(read.endpoints, [
     { container: id, name: "web1", ipv4: "10.0.0.2", ipv6: undefined },
     { container: other, name: "db", ipv4: undefined, ipv6: "fd00::3" },
   ]);
   t.same(network({ Containers: null }).endpoints, []);
+  t.end();
+});
+
+t.test("the bridge of a network has the name Docker gives it, or its user", (t) => {
+  const named = (name: unknown) => ({ Options: { "com.docker.network.bridge.name": name } });
+  const cases: [raw: object, bridge: string | undefined][] = [
+    [{ Id: id }, "br-0123456789ab"],
+    [{ Id: id, ...named("shop") }, "shop"],
+    ...["", "x".repeat(16), "a b", "a/b", 7].map((odd): [object, string] => [
+      { Id: id, ...named(odd) },
+      "br-0123456789ab",
+    ]),
+    [{ Id: id, Driver: "macvlan" }, undefined],
+  ];
+  for (const [raw, bridge] of cases) t.equal(network(raw).network.bridge, bridge);
   t.end();
 });
 

@@ -2,6 +2,7 @@ import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
 import { isIPv4, isIPv6 } from "node:net";
 import { gatewayBridge } from "../inventory/source.js";
 import { limits, nameLength } from "../inventory/limits.js";
+import { isLinkName } from "../../common/link-name.js";
 import { canonicalAddress, unspecified, type Family } from "../../common/address.js";
 import type {
   DockerPort,
@@ -132,12 +133,19 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
     internal: raw.Internal === true,
     predefined,
     shared: driver === "overlay" || isSharedScope(text(raw.Scope)),
+    ...(driver === "bridge" && { bridge: bridgeNameOf(id, options) }),
     ...publishing(options),
   };
   const endpoints = Object.entries(object(raw.Containers))
     .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
     .map(([container, entry]) => listedEndpoint(container, object(entry)));
   return { network, endpoints };
+}
+
+/** As Docker's driver names it, unless it is told another. */
+function bridgeNameOf(id: string, options: Readonly<Record<string, string>>): string {
+  const name = options[`${bridgeOption}.name`] ?? "";
+  return isLinkName(name) ? name : `br-${id.slice(0, 12)}`;
 }
 
 /** What `GET /info` tells about how a dockerd was started. */

@@ -26,6 +26,8 @@ export interface Network {
   readonly predefined: boolean;
   /** Other hosts have endpoints on it. */
   readonly shared: boolean;
+  /** The bridge's link on the host; left out where the driver is not `bridge`. */
+  readonly bridge?: string;
   /** Where Docker binds ports of its containers that name no address; left out where that is every address of the host. */
   readonly hostBinding?: string;
   /** Families in which Docker binds no port of the host for its containers, and why. */

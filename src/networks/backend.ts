@@ -4,6 +4,8 @@ import type { FromBackend, Outcome, Request, ToBackend } from "../../network/pro
 
 export interface BackendEvents {
   onWarning(message: string): void;
+  /** Somebody has changed rules of the host of which no news tells. */
+  onRulesChanged(): void;
   /** The thread has ended by itself: nothing can be done in the kernel until the daemon is started again. */
   onEnd(reason: string): void;
 }
@@ -48,6 +50,7 @@ export class Backend {
 
   #onMessage(message: FromBackend): void {
     if (message.kind === "warning") return this.events.onWarning(message.message);
+    if (message.kind === "rules-changed") return this.events.onRulesChanged();
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if (message.kind === "outcome") waiting?.resolve(message.outcome);

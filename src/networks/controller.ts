@@ -1,6 +1,7 @@
 import type { Logger } from "pino";
 import { describeError, errorCode } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";
+import type { Elsewhere } from "../../network/protocol.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
 import type { Source } from "../inventory/source.js";
 import type { Store } from "../store/store.js";
@@ -14,12 +15,13 @@ import type {
   NetworkLinksAnswer,
   SandboxAnswer,
 } from "./contract.js";
+import type { DockersNetworks } from "./dockers-networks.js";
 import { Endpoints } from "./endpoints.js";
 import { hasLeftBridges } from "./host-facts.js";
 import { Announcer } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { networkLinks } from "./network-links.js";
-import { Networks, type NetworksOptions } from "./networks.js";
+import { Networks } from "./networks.js";
 import { Reconciler } from "./reconciler.js";
 import { Registry } from "./registry.js";
 import { RuleWatch } from "./rule-watch.js";
@@ -41,19 +43,34 @@ export class NetworksController {
   constructor(
     poller: Poller,
     store: Store,
-    options: NetworksOptions,
+    dockers: DockersNetworks,
     private readonly log: Logger,
     source: Source,
   ) {
     const addresses = new NetworkAddresses();
     this.#registry = new Registry(store, (touched) => this.#announcer.note(touched));
     this.#announcer = new Announcer(source, this.#registry);
-    this.#reconciler = new Reconciler(this.#registry, log);
-    this.#networks = new Networks(this.#registry, this.#reconciler, addresses, options);
-    this.#endpoints = new Endpoints(this.#registry, this.#reconciler, addresses);
+    this.#reconciler = new Reconciler(this.#registry, dockers, log);
+    this.#networks = new Networks(this.#registry, this.#reconciler, addresses, dockers);
+    this.#endpoints = new Endpoints(this.#registry, this.#reconciler, addresses, dockers);
     this.#sandboxes = new Sandboxes(this.#registry, this.#reconciler, this.#networks, this.#endpoints, log);
     this.#rules = new RuleWatch(poller, () => this.#reconciler.mendFirewall());
     this.#keeper = new SandboxKeeper(this.#registry, this.#reconciler, log, () => this.#tell());
+  }
+
+  /** Makes what has to be made before servers are started. */
+  prepare(): void {
+    this.#reconciler.prepare();
+  }
+
+  /** What stands in firewall tables of others, as it was last seen. */
+  get elsewhere(): Elsewhere {
+    return this.#reconciler.elsewhere;
+  }
+
+  /** Docker's networks may be others than before. */
+  dockerHasChanged(): void {
+    this.#reconciler.dockerHasChanged();
   }
 
   /** Reads what there is to be, before anything is started. Without a store that can be read there are no networks. */

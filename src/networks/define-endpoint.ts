@@ -1,3 +1,4 @@
+import { isLinkName } from "../../common/link-name.js";
 import { PontoonError } from "../../common/errors.js";
 import { macOf } from "../../network/addresses/mac.js";
 import type { ConnectRequest } from "./contract.js";
@@ -34,16 +35,11 @@ export function defineEndpoint(
 
 function linkNameOf({ ifname }: ConnectRequest, { name }: SandboxRecord, inUse: readonly string[]): string {
   if (ifname === undefined) for (let number = 0; ; number++) if (!inUse.includes(`eth${number}`)) return `eth${number}`;
-  if (
-    !/^[^\s/:%]{1,15}$/.test(ifname) ||
-    ifname === "." ||
-    ifname === ".." ||
-    ["lo", "all", "default"].includes(ifname)
-  )
+  if (!isLinkName(ifname) || ifname.includes("%") || ["lo", "all", "default"].includes(ifname))
     throw new PontoonError(
       "LINK_NAME_INVALID",
       ifname,
-      `${ifname} cannot be a link's name; it has 1 to 15 characters, without spaces, /, : and %, and is not lo, all or default`,
+      `${ifname} cannot be a link's name; it has 1 to 15 bytes, without spaces, /, : and %, and is not lo, all or default`,
     );
   if (inUse.includes(ifname))
     throw new PontoonError(

@@ -84,7 +84,7 @@ t.test("what cannot be is refused with a code and one sentence", (t) => {
   const cases: [fields: object, code: string, message: RegExp, ground?: Partial<NetworkGround>][] = [
     [{ driver: "overlay" }, "DRIVER_UNKNOWN", /^there is no network driver overlay; .* bridge$/],
     [{ bridge: "" }, "LINK_NAME_INVALID", /cannot be a link's name/],
-    [{ bridge: "sixteen-letters-" }, "LINK_NAME_INVALID", /1 to 15 characters/],
+    [{ bridge: "sixteen-letters-" }, "LINK_NAME_INVALID", /1 to 15 bytes/],
     [{ bridge: "a/b" }, "LINK_NAME_INVALID", /^a\/b cannot/],
     [{ bridge: ".." }, "LINK_NAME_INVALID", /^\.\. cannot/],
     [{ bridge: "a b" }, "LINK_NAME_INVALID", /^a b cannot/],

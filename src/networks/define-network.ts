@@ -1,4 +1,5 @@
 import { canonicalAddress, familyOf, isAddress, type Family } from "../../common/address.js";
+import { isLinkName } from "../../common/link-name.js";
 import { PontoonError } from "../../common/errors.js";
 import { chooseSubnet, requireFree, type AddressPool, type Taken } from "../../network/addresses/pools.js";
 import { Subnet } from "../../network/addresses/subnet.js";
@@ -29,7 +30,6 @@ export interface BridgeFacts {
   readonly isDockers: boolean;
 }
 
-const linkName = /^[^\s/:]{1,15}$/;
 const mtuAtLeast = { ipv4: 68, ipv6: 1280 } as const; // RFC 791, RFC 8200
 const mtuAtMost = 65_535;
 
@@ -65,11 +65,11 @@ export function defineNetwork(request: CreateNetworkRequest, ground: NetworkGrou
 }
 
 function requireBridgeName(bridge: string, { bridge: facts, bridgesInUse }: NetworkGround): void {
-  if (!linkName.test(bridge) || bridge === "." || bridge === "..")
+  if (!isLinkName(bridge))
     throw new PontoonError(
       "LINK_NAME_INVALID",
       bridge,
-      `${bridge} cannot be a link's name; it has 1 to 15 characters, without spaces, / and :`,
+      `${bridge} cannot be a link's name; it has 1 to 15 bytes, without spaces, / and :`,
     );
   const user = bridgesInUse.get(bridge);
   if (user !== undefined)

@@ -1,6 +1,7 @@
 import { PontoonError } from "../../common/errors.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { ConnectRequest, DisconnectRequest } from "./contract.js";
+import type { DockersNetworks } from "./dockers-networks.js";
 import { defineEndpoint } from "./define-endpoint.js";
 import type { NetworkAddresses } from "./network-addresses.js";
 import { newId } from "./new-id.js";
@@ -17,6 +18,7 @@ export class Endpoints {
     private readonly registry: Registry,
     private readonly reconciler: Reconciler,
     private readonly addresses: NetworkAddresses,
+    private readonly dockers: DockersNetworks,
   ) {}
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
@@ -48,12 +50,16 @@ export class Endpoints {
         network.name,
         `network ${network.name} has ${portsAtMost} sandboxes, and a Linux bridge has no more ports; use another network beside it`,
       );
-    if (network.isAdopted && isDockersBridge(network.bridge) && ips.length === 0)
+    if (network.isAdopted && this.#isDockers(network.bridge) && ips.length === 0)
       throw new PontoonError(
         "ADDRESS_NEEDED",
         network.name,
         `addresses on ${network.bridge} are Docker's to give out; name one with --ip that Docker gives to nobody`,
       );
+  }
+
+  #isDockers(bridge: string): boolean {
+    return isDockersBridge(bridge) || this.dockers.bridges().includes(bridge);
   }
 
   /** @returns the sandbox that is not on the network any more. Rejects with NOT_CONNECTED. */

@@ -18,8 +18,11 @@ export interface HostFacts extends Pick<SubnetUsers, "routes" | "resolvers"> {
 
 const usualMtu = 1500;
 
-/** @param bridge name of the bridge that is asked for */
-export function hostFacts(bridge: string | undefined): HostFacts {
+/**
+ * @param bridge name of the bridge that is asked for
+ * @param dockerBridges as far as Docker has told
+ */
+export function hostFacts(bridge: string | undefined, dockerBridges: readonly string[] = []): HostFacts {
   const rtnetlink = new Rtnetlink();
   try {
     const links = linksOf(rtnetlink);
@@ -37,7 +40,7 @@ export function hostFacts(bridge: string | undefined): HostFacts {
       bridge: link && {
         kind: link.kind,
         mtu: link.mtu,
-        isDockers: isDockersBridge(link.name),
+        isDockers: isDockersBridge(link.name) || dockerBridges.includes(link.name),
         addresses: addressesOf(rtnetlink)
           .filter(({ index, isLinkLocal }) => index === link.index && !isLinkLocal)
           .map(({ ip, prefix }) => `${ip}/${prefix}`),

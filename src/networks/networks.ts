@@ -5,18 +5,14 @@ import { createNetworkRequest, type CreateNetworkRequest, type NetworkAnswer } f
 import { defineNetwork } from "./define-network.js";
 import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
 import { hostFacts } from "./host-facts.js";
+import type { DockersNetworks } from "./dockers-networks.js";
 import type { NetworkAddresses } from "./network-addresses.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
-import { takenSubnets, type SubnetUsers } from "./taken.js";
+import { takenSubnets } from "./taken.js";
 import { wantedNetwork } from "./wanted.js";
-
-export interface NetworksOptions {
-  /** Subnets of Docker's networks, as far as they are known. */
-  readonly dockerSubnets: () => SubnetUsers["dockerSubnets"];
-}
 
 /** Makes and removes networks. What changes something is called from a command of the reconciler. */
 export class Networks {
@@ -24,7 +20,7 @@ export class Networks {
     private readonly registry: Registry,
     private readonly reconciler: Reconciler,
     private readonly addresses: NetworkAddresses,
-    private readonly options: NetworksOptions,
+    private readonly dockers: DockersNetworks,
   ) {}
 
   list(): NetworkAnswer[] {
@@ -45,13 +41,13 @@ export class Networks {
   async create(request: CreateNetworkRequest): Promise<NetworkRecord> {
     const { networks } = this.registry;
     this.#requireFreeName(request.name);
-    const facts = hostFacts(request.bridge);
+    const facts = hostFacts(request.bridge, this.dockers.bridges());
     const network = defineNetwork(request, {
       ...facts,
       id: newId(),
       created: new Date().toISOString(),
       pools: { ipv4: defaultPools, ipv6: [uniqueLocalPool(facts.seed)] },
-      taken: takenSubnets({ ...facts, networks: networks.values(), dockerSubnets: this.options.dockerSubnets() }),
+      taken: takenSubnets({ ...facts, networks: networks.values(), dockerSubnets: this.dockers.subnets() }),
       bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
     });
     this.registry.commit({ networks: [network] });

@@ -1,8 +1,10 @@
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
-import type { Change, Outcome, Request } from "../../network/protocol.js";
+import type { Change, Elsewhere, Outcome, Request } from "../../network/protocol.js";
+import { hasLegacyFilter } from "../../linux/legacy-filter.js";
 import { Backend } from "./backend.js";
+import type { DockersNetworks } from "./dockers-networks.js";
 import { differenceOfForwards } from "./forwards.js";
 import { linkAccepts } from "./link-accepts.js";
 import { Queue } from "./queue.js";
@@ -15,6 +17,9 @@ export class Reconciler {
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
+  /** What stands in firewall tables of others, as it was last seen. */
+  #elsewhere: Elsewhere = { rules: [], troubles: [] };
+  #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Why nothing can be done. */
   #problem: Error | undefined = new PontoonError(
@@ -25,12 +30,22 @@ export class Reconciler {
 
   constructor(
     private readonly registry: Registry,
+    private readonly dockers: DockersNetworks,
     private readonly log: Logger,
   ) {}
+
+  get elsewhere(): Elsewhere {
+    return this.#elsewhere;
+  }
 
   /** From now on what is asked for is done, or rejected with `problem`. */
   begin(problem: Error | undefined): void {
     this.#problem = problem;
+  }
+
+  /** Programs can be started with capabilities by a thread only that is made before servers are started: only legacy rules need that. */
+  prepare(): void {
+    if (!this.#problem && (hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
   }
 
   /** Does what somebody asks for, after everything that was asked for before. */
@@ -110,6 +125,16 @@ export class Reconciler {
     });
   }
 
+  /** Docker's networks may be others than before. */
+  dockerHasChanged(): void {
+    const bridges = this.dockers.bridges().join("/");
+    if (bridges === this.#dockerBridges) return;
+    this.#dockerBridges = bridges;
+    void this.background("networks could not be kept apart from Docker's new ones", async () => {
+      if (this.#backend) this.#note(await this.#request({ kind: "change", change: {} }));
+    });
+  }
+
   /** Has the kernel forward these, and no others. @param forwards by any key that stays the same */
   setForwards(forwards: ReadonlyMap<string, KernelForward>): Promise<void> {
     return this.background("published ports are served by pontoon-proxy alone", async () => {
@@ -138,20 +163,23 @@ export class Reconciler {
 
   #request(request: Request): Promise<Outcome> {
     if (this.#isStopped) return Promise.reject(ending());
-    this.#backend ??= new Backend({
+    if (request.kind !== "change") return this.#thread().request(request);
+    const change = { ...request.change, links: linkAccepts(this.registry), dockerBridges: this.dockers.bridges() };
+    return this.#thread().request({ kind: "change", change });
+  }
+
+  #thread(): Backend {
+    return (this.#backend ??= new Backend({
+      onRulesChanged: () => void this.mendFirewall(),
       onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
       onEnd: (reason) =>
         this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
-    });
-    return this.#backend.request(
-      request.kind === "change"
-        ? { kind: "change", change: { ...request.change, links: linkAccepts(this.registry) } }
-        : request,
-    );
+    }));
   }
 
   /** Which namespaces there are, as it was seen. */
-  #note({ failures, inodes, notes }: Outcome): void {
+  #note({ failures, inodes, notes, elsewhere = this.#elsewhere }: Outcome): void {
+    this.#elsewhere = elsewhere;
     for (const note of notes) this.log.info(note);
     for (const { object, code, message } of failures)
       this.log.warn(

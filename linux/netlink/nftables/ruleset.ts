@@ -125,6 +125,16 @@ export class Ruleset {
     return all.filter((rule) => rule !== undefined);
   }
 
+  /** Whether the rule is there, which costs little however many there are. */
+  hasRule(name: ChainName, handle: number): boolean {
+    const request = query(MESSAGE.getRule, name, `list rule ${name.family} ${name.table} ${name.chain}`, (writer) => {
+      writer.text(RULE.table, name.table);
+      writer.text(RULE.chain, name.chain);
+      writer.u64(RULE.handle, handle);
+    });
+    return this.nfnetlink.get(request, () => true) ?? false;
+  }
+
   /** @returns undefined when there is no such set or map */
   set(name: SetName): SetInfo | undefined {
     const request = query(MESSAGE.getSet, name, `list set ${name.family} ${name.table} ${name.set}`, (writer) => {

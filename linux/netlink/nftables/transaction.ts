@@ -2,6 +2,7 @@ import type { AttributeWriter } from "../attributes.js";
 import type { Nfnetlink, Request } from "../nfnetlink.js";
 import { writeData, writeExpressions, type Data } from "./expressions.js";
 import {
+  DATA_TYPE,
   CHAIN,
   CHAIN_HOOK,
   ELEMENT,
@@ -26,7 +27,7 @@ import {
 } from "./numbers.js";
 import type { DataType } from "./data-types.js";
 import { roundUp, rule, type Statement } from "./fields.js";
-import { commentData } from "./user-data.js";
+import { commentData, hostOrderData } from "./user-data.js";
 
 export interface TableName {
   readonly family: Family;
@@ -151,7 +152,12 @@ export class Transaction {
       const ranges = isConcatenationOfRanges(set) ? key : [];
       if (size !== undefined || ranges.length > 0)
         writer.nest(SET.description, () => writeDescription(writer, ranges, size));
-      if (comment !== undefined) writer.raw(SET.userData, commentData(comment, USER_DATA.setComment));
+      const userData = [
+        // Without, nft shows no names of links.
+        ...(key.length === 1 && key[0]!.type === DATA_TYPE.ifname ? [hostOrderData] : []),
+        ...(comment === undefined ? [] : [commentData(comment, USER_DATA.setComment)]),
+      ];
+      if (userData.length > 0) writer.raw(SET.userData, Buffer.concat(userData));
     });
   }
 

@@ -1,3 +1,5 @@
+import { USER_DATA } from "./numbers.js";
+
 // What nft keeps with tables, chains, rules, sets and elements besides what the kernel needs: type, length, value, one byte each for the first two.
 
 const lengthAtMost = 255;
@@ -9,6 +11,9 @@ export function commentData(comment: string, type: number): Buffer {
     throw new RangeError(`the comment has ${text.length - 1} bytes; nftables takes up to ${lengthAtMost - 1}`);
   return Buffer.concat([Buffer.of(type, text.length), text]);
 }
+
+/** That the keys of a set are in the host's order, as nft has it of names of links and of marks. */
+export const hostOrderData: Buffer = Buffer.of(USER_DATA.setKeyByteOrder, 4, 1, 0, 0, 0);
 
 /** @returns undefined when there is none */
 export function commentIn(data: Buffer | undefined, type: number): string | undefined {
