@@ -29,6 +29,7 @@ import { hasLeftBridges, hostFacts } from "./host-facts.js";
 import { tellInventory } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { linkAccepts } from "./link-accepts.js";
+import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Queue } from "./queue.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
@@ -178,6 +179,11 @@ export class NetworksController {
 
   sandbox(nameOrId: string): SandboxAnswer {
     return sandboxAnswer(this.registry, this.registry.sandbox(nameOrId));
+  }
+
+  /** What a program in it is told of sandboxes that it is linked to: `NAME=VALUE`. */
+  sandboxEnvironment(nameOrId: string): string[] {
+    return linkVariables(this.registry, this.registry.sandbox(nameOrId));
   }
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */

@@ -96,7 +96,7 @@ function exposedOf(texts: readonly string[]): SandboxRecord["exposed"] {
       );
     for (let port = from; port <= to; port++) exposed.push([port, transport]);
   }
-  return exposed;
+  return [...new Map(exposed.map((port) => [port.join("/"), port])).values()];
 }
 
 function portsOf(text: string): [from: number, to: number, transport: "tcp" | "udp" | "sctp"] {
