@@ -18,6 +18,7 @@ import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
+import { dockerSubnets } from "./networks/taken.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -106,7 +107,7 @@ export class Daemon {
     this.#networks = new NetworksController(
       this.#poller.poller,
       this.#store,
-      { dockerSubnets: () => [] },
+      { dockerSubnets: () => dockerSubnets(this.#inventory) },
       log,
       this.#inventory.source("pontoon"),
     );
