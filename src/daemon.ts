@@ -220,7 +220,7 @@ export class Daemon {
   }
 
   async #stop(): Promise<void> {
-    this.#log.info("giving every container back to Docker's resolver");
+    this.#log.info(this.#docker ? "giving every container back to Docker's resolver" : "ending");
     this.#stopFollowing();
     const [dnsHasEnded, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
     await this.#close([

@@ -279,7 +279,7 @@ export class NetworksController {
       for (const name of names) if (name !== "none") networks.push(await this.#networkToJoin(name));
       this.registry.commit({ sandboxes: [sandbox] });
       try {
-        await this.#change({ sandboxes: [wantedSandbox(sandbox)] });
+        await this.#change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
         for (const [index, network] of networks.entries())
           await this.#connect(network, this.registry.sandbox(sandbox.id), {
             network: network.id,
@@ -291,7 +291,12 @@ export class NetworksController {
             ...(index === 0 && request.mac !== undefined && { mac: request.mac }),
           });
       } catch (error) {
-        await this.#removeSandbox(sandbox);
+        await this.#removeSandbox(sandbox).catch((left: unknown) =>
+          this.log.warn(
+            { sandbox: sandbox.name, reason: describeError(left) },
+            "a sandbox that failed could not be removed",
+          ),
+        );
         throw error;
       }
       this.#writeFiles(sandbox);
