@@ -32,12 +32,16 @@ export const namedNamespaces = "/run/netns";
 
 /**
  * Makes a new network namespace with a name. `work` runs inside it first, synchronously; see {@link insideNewNamespace}.
- * Throws a LinuxError; EEXIST when there is something of that name, except an empty file. Nothing is left of one that fails.
+ * Throws a LinuxError; EEXIST when there is something of that name, except an empty file if that may be taken. Nothing is left of one that fails.
  * @param path the file, e.g. /run/netns/web
  */
-export function makeNamedNamespace(path: string, work: () => void = () => undefined): void {
+export function makeNamedNamespace(
+  path: string,
+  work: () => void = () => undefined,
+  { takesEmptyFile = true }: { readonly takesEmptyFile?: boolean } = {},
+): void {
   shareFolder(dirname(path));
-  makeFile(path);
+  makeFile(path, takesEmptyFile);
   try {
     insideNewNamespace(() => {
       work();
@@ -50,13 +54,13 @@ export function makeNamedNamespace(path: string, work: () => void = () => undefi
 }
 
 /** An empty file is what is left where a process ended before it had mounted the namespace. */
-function makeFile(path: string): void {
+function makeFile(path: string, takesEmptyFile: boolean): void {
   try {
     closeSync(openSync(path, "wx", 0o000));
   } catch (error) {
     const found = lstatSync(path, { throwIfNoEntry: false });
     const isLeftOver = found?.isFile() === true && found.size === 0 && !isNamespace(path);
-    if (errorCode(error) !== "EEXIST" || !isLeftOver) throw error; // it is somebody's
+    if (errorCode(error) !== "EEXIST" || !takesEmptyFile || !isLeftOver) throw error; // it is somebody's
   }
 }
 

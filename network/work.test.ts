@@ -255,6 +255,37 @@ t.test("what is not a namespace, and has something in it, stays", needsRoot, asy
   t.equal(lab.run("cat", "/run/netns/a"), "mine\n");
 });
 
+t.test("a name that somebody has taken meanwhile is theirs, and stays", needsRoot, async (t) => {
+  const takings = ["ip netns add a", "touch /run/netns/a", "ln -s /proc/1/ns/net /run/netns/a"];
+  const targets = [undefined, "/proc/1/ns/net", "/proc/self/ns/net"];
+  for (const taking of takings)
+    for (const target of targets) {
+      const lab = await labOf(t);
+      lab.run("sh", "-c", `mkdir -p /run/netns; ${taking}`);
+      const shape = () => lab.run("sh", "-c", "readlink /run/netns/a; stat -Lc %i /run/netns/a; ls /run/netns");
+      const before = shape();
+      if (taking.endsWith("a") && taking.includes(target ?? "none")) continue; // the very same link is what is wanted
+      const worker = lab.worker();
+      const outcome = await worker.do(change({ sandboxes: [{ ...sandbox("a", { target }), isFirst: true }] }));
+      t.same(
+        outcome?.failures.map(({ object, code }) => [object.id, code]),
+        [["a", "NAME_TAKEN"]],
+        `${taking}, ${target}`,
+      );
+      await done(t, worker, change({ removed: { sandboxes: ["a"] } }));
+      t.equal(shape(), before, `${taking}, ${target}: it is as it was`);
+    }
+});
+
+t.test("a name that is given once is not given again", needsRoot, async (t) => {
+  const lab = await labOf(t);
+  const worker = lab.worker();
+  await done(t, worker, change({ sandboxes: [{ ...sandbox("a"), isFirst: true }] }));
+  t.equal(await done(t, worker, repair), 0);
+  await done(t, worker, change({ removed: { sandboxes: ["a"] } }));
+  t.equal(lab.run("ls", "/run/netns"), "");
+});
+
 t.test("a sandbox of a process ends with it, and what is on it waits", needsRoot, async (t) => {
   const lab = await labOf(t);
   const owner = spawn("unshare", ["--net", "sh", "-c", "echo ready; exec sleep 3600"], {

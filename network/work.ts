@@ -107,7 +107,7 @@ export class Work {
       endpoints: endpointsToGo,
     };
     for (const network of networks) this.#networks.set(network.id, network);
-    for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, sandbox);
+    for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, { ...sandbox, isFirst: false });
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
     const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
     const look = (withAddresses: boolean) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses);
@@ -168,6 +168,8 @@ export class Work {
     const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
     const ground = planGround(scope, this.#wanted, seen);
     const failures = this.#carryOut(ground);
+    for (const { object, code } of failures)
+      if (object.kind === "sandbox" && code === "NAME_TAKEN") this.#sandboxes.delete(object.id); // nothing of it is ours to remove
     const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || mindsFirewall;
     const firewall: FirewallOutcome = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...firewall.failures);

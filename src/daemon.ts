@@ -19,6 +19,7 @@ import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
 import { dockerBridges } from "./networks/docker-bridges.js";
+import { dockerSubnets } from "./networks/taken.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -107,7 +108,10 @@ export class Daemon {
     this.#networks = new NetworksController(
       this.#poller.poller,
       this.#store,
-      { subnets: () => [], bridges: () => dockerBridges(this.#inventory.networks.values()) },
+      {
+        subnets: () => dockerSubnets(this.#inventory),
+        bridges: () => dockerBridges(this.#inventory.networks.values()),
+      },
       log,
       this.#inventory.source("pontoon"),
     );
@@ -222,7 +226,7 @@ export class Daemon {
   }
 
   async #stop(): Promise<void> {
-    this.#log.info("giving every container back to Docker's resolver");
+    this.#log.info(this.#docker ? "giving every container back to Docker's resolver" : "ending");
     this.#stopFollowing();
     const [dnsHasEnded, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
     await this.#close([

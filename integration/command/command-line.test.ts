@@ -97,7 +97,7 @@ t.test("the command looks inside a running daemon", async (t) => {
       pontoon,
       ["dns", "query", "--as", "nobody", "web"],
       1,
-      /^pontoon: no container is called nobody; see `pontoon status`\n$/,
+      /^pontoon: no container or sandbox is called nobody; see `pontoon status`\n$/,
     );
     await refused(
       t,

@@ -24,7 +24,10 @@ t.test("on a host without Docker the daemon is ready at once, answers every comm
     t.equal(exitCode, 0, `${args.join(" ")}: ${stdout}${stderr}`);
     t.match(stdout, said);
   }
-  t.match(await pontoon.cli("publish", "web", "8080:80"), { exitCode: 1, stderr: /no container is called web/ });
+  t.match(await pontoon.cli("publish", "web", "8080:80"), {
+    exitCode: 1,
+    stderr: /no container or sandbox is called web/,
+  });
   host.writeFile("/etc/pontoon/pontoon.yaml", "dns:\n  ttl: 9\n");
   await host.signal("SIGHUP", pontoon.pid);
   await until(() => pontoon.logs.some((line) => line.includes('"applied":["dns.ttl"]')), { what: "it was read again" });

@@ -146,7 +146,7 @@ t.test("forms, refusals and listings", async (t) => {
     await refused(t, ["web", "80/icmp"], /not a protocol/);
     await refused(t, ["web", "65536"], /1 to 65535/);
     await refused(t, ["web", "8080:80", "132/sctp"], /^pontoon: .*SCTP/);
-    await refused(t, ["nobody", "8080:80"], /^pontoon: no container is called nobody/);
+    await refused(t, ["nobody", "8080:80"], /^pontoon: no container or sandbox is called nobody/);
     await refused(t, ["web"], /missing/, 2);
     await refused(t, ["web", "80", "--ip", "localhost"], /IP address/, 2);
     await refused(t, ["web", "80", "--allow", "10.0.0.0/99"], /network/, 2);
@@ -210,7 +210,10 @@ t.test("forms, refusals and listings", async (t) => {
     await published(t, "8203:80");
     t.equal(lines(await pontoon.cli("port")).length, dockers.length + 2);
     await host.docker("rm", "--force", "own");
-    t.match(await pontoon.cli("port", "own"), { exitCode: 1, stderr: /^pontoon: no container is called own/ });
+    t.match(await pontoon.cli("port", "own"), {
+      exitCode: 1,
+      stderr: /^pontoon: no container or sandbox is called own/,
+    });
     t.match(await pontoon.cli("port", "web", "81"), { exitCode: 1, stderr: /^pontoon: web publishes no port 81/ });
   });
 

@@ -15,7 +15,7 @@ import { addRule, deleteRule, type RoutingRule } from "../../linux/netlink/rtnet
 import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
-import { PontoonError } from "../../common/errors.js";
+import { errorCode, PontoonError } from "../../common/errors.js";
 import type { RetiredEnd, Step } from "../plan/steps.js";
 import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
 import { inNamespaceOf } from "./look.js";
@@ -34,9 +34,9 @@ export class Links {
   carryOut(step: Step): void {
     switch (step.kind) {
       case "make-namespace":
-        return this.#makeNamespace(step.sandbox);
+        return named(step.sandbox, () => this.#makeNamespace(step.sandbox));
       case "link-namespace":
-        return linkNamespace(step.sandbox.path, step.sandbox.target!);
+        return named(step.sandbox, () => linkNamespace(step.sandbox.path, step.sandbox.target!));
       case "raise-loopback":
         return raiseLoopback(step.sandbox);
       case "remove-namespace":
@@ -69,8 +69,8 @@ export class Links {
   }
 
   /** Without IPv6, until an endpoint has it: links cost the kernel less. */
-  #makeNamespace({ path }: WantedSandbox): void {
-    makeNamedNamespace(path, () => {
+  #makeNamespace({ path, isFirst = false }: WantedSandbox): void {
+    const work = () => {
       for (const which of ["all", "default"]) setIPv6(which, false);
       const rtnetlink = new Rtnetlink();
       try {
@@ -78,7 +78,9 @@ export class Links {
       } finally {
         rtnetlink.close();
       }
-    });
+    };
+    // For the first time an empty file is that of somebody who is about to mount another namespace there.
+    makeNamedNamespace(path, work, { takesEmptyFile: !isFirst });
   }
 
   #setBridge(network: WantedNetwork): void {
@@ -201,6 +203,17 @@ function requireInode(namespace: number, path: string, inode: number | undefined
   const found = fstatSync(namespace).ino;
   if (inode !== undefined && found !== inode)
     throw new PontoonError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
+}
+
+/** Runs what gives a namespace its name. Throws NAME_TAKEN when it has been given to another meanwhile. */
+function named({ name, path, isFirst = false }: WantedSandbox, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    if (!isFirst || errorCode(error) !== "EEXIST") throw error;
+    const message = `there is a network namespace ${name} by now (${path}), which somebody else has made; choose another name`;
+    throw new PontoonError("NAME_TAKEN", path, message, { cause: error });
+  }
 }
 
 const retiredName = (index: number): string => `ptx${index}`;

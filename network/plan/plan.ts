@@ -53,12 +53,14 @@ export function planEndpoints(scope: Pick<Scope, "endpoints">, wanted: Wanted, s
 
 function planSandbox(sandbox: WantedSandbox, all: readonly WantedEndpoint[], seen: SeenSandbox): Step[] {
   const raise: Step = { kind: "raise-loopback", sandbox };
-  if (seen.kind === "there") {
+  const isNamed = sandbox.target !== sandbox.path;
+  // Somebody may have made one of that name since it was looked at: making it tells.
+  if (seen.kind === "there" && !(sandbox.isFirst === true && isNamed)) {
     const isDown = seen.links.some(({ name, isUp }) => name === "lo" && !isUp);
     const own = all.filter((endpoint) => endpoint.sandbox === sandbox.id);
     return [...(isDown ? [raise] : []), ...planLeftRules(sandbox, own, seen)];
   }
-  if (seen.kind !== "gone" || sandbox.target === sandbox.path) return [];
+  if (seen.kind === "other" || !isNamed) return [];
   return sandbox.target === undefined
     ? [{ kind: "make-namespace", sandbox }]
     : [{ kind: "link-namespace", sandbox }, raise];

@@ -183,6 +183,7 @@ t.test("answers become words", async (t) => {
     "fedcba987654  a     up     web 10.1.0.2, six fd00:2::2",
     "fedcba987654  a     gone   none",
   ]);
+  t.same((await run("sandbox env a", { get: ["DB_NAME=/a/db"] })).said, ["DB_NAME=/a/db"]);
   t.same(JSON.parse((await run("sandbox inspect a", { get: [sandbox] })).said.join("\n")), [sandbox]);
 });
 

@@ -57,13 +57,28 @@ export function addSandboxCommands(sandbox: Command, { command, get, post, print
       print(flags, removed, (sandboxes) => sandboxes.map(({ name }) => name));
     });
 
+  const environment = async (flags: ReturnType<typeof commonFlags>, name: string) =>
+    (await get(flags, `/v1/sandboxes/env?name=${encodeURIComponent(name)}`)) as string[];
+
+  command(sandbox, "env", "show what programs in a sandbox are told of those it is linked to")
+    .argument("<sandbox>", "name or id")
+    .action(async (name: string, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      print(flags, await environment(flags, name), (lines) => lines);
+    });
+
   command(sandbox, "exec", "run a program in a sandbox")
     .argument("<sandbox>", "name or id")
     .argument("<program...>", "the program and its arguments")
     .passThroughOptions()
     .action(async (name: string, [program = "", ...args]: string[], given: Record<string, unknown>) => {
-      const { runInside } = await import("./sandbox-exec.js");
-      runInside(await one(commonFlags(given), name), program, args);
+      const flags = commonFlags(given);
+      const [{ runInside }, inside, variables] = await Promise.all([
+        import("./sandbox-exec.js"),
+        one(flags, name),
+        environment(flags, name),
+      ]);
+      runInside(inside, variables, program, args);
     });
 }
 

@@ -4,9 +4,13 @@ import { enterNamespace, findProgram } from "../../linux/enter-namespace.js";
 import { executeProgram } from "../../linux/exec.js";
 import type { SandboxAnswer } from "../networks/contract.js";
 
-/** Becomes a program in a sandbox, with the sandbox's hostname, hosts and resolv.conf. Returns only by throwing. */
+/**
+ * Becomes a program in a sandbox, with the sandbox's hostname, hosts and resolv.conf. Returns only by throwing.
+ * @param variables `NAME=VALUE`, beside those of this process
+ */
 export function runInside(
   { name, path, hostname, state }: SandboxAnswer,
+  variables: readonly string[],
   program: string,
   args: readonly string[],
 ): void {
@@ -19,6 +23,10 @@ export function runInside(
     (file) => [join("/etc/netns", name, file), join("/etc", file)] as const,
   );
   enterNamespace(path, hostname, files);
+  for (const text of variables) {
+    const at = text.indexOf("=");
+    process.env[text.slice(0, at)] = text.slice(at + 1);
+  }
   executeProgram(found, args, []);
   throw new PontoonError("PROGRAM_UNKNOWN", found, `${found} cannot be executed`);
 }

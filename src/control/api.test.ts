@@ -35,6 +35,7 @@ const noNetworks: NetworkSources = {
   connect: nothing,
   disconnect: nothing,
   sandboxes: () => [],
+  sandboxEnvironment: () => [],
   sandbox: () => {
     throw new PontoonError("SANDBOX_UNKNOWN", "web", "there is no sandbox web");
   },

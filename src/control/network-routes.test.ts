@@ -35,6 +35,7 @@ async function apiOf(t: Test) {
     disconnect: note("disconnect", Promise.resolve(sandbox)),
     sandboxes: note("sandboxes", [sandbox]),
     sandbox: note("sandbox", sandbox),
+    sandboxEnvironment: note("sandboxEnvironment", ["DB_NAME=/a/db"]),
     createSandbox: note("createSandbox", Promise.resolve(sandbox)),
     removeSandbox: note("removeSandbox", Promise.resolve(sandbox)),
   };
@@ -80,6 +81,7 @@ t.test("each route asks for what it is named after, with defaults for what was l
     ],
     ["GET", "/v1/sandboxes", undefined, ["sandboxes"], [sandbox]],
     ["GET", "/v1/sandboxes?name=a", undefined, ["sandbox", "a"], [sandbox]],
+    ["GET", "/v1/sandboxes/env?name=a", undefined, ["sandboxEnvironment", "a"], ["DB_NAME=/a/db"]],
     ["POST", "/v1/sandboxes/remove", { name: "a" }, ["removeSandbox", "a"], sandbox],
     [
       "POST",

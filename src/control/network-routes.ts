@@ -26,6 +26,8 @@ export interface NetworkSources {
   disconnect(request: DisconnectRequest): Promise<SandboxAnswer>;
   sandboxes(): SandboxAnswer[];
   sandbox(nameOrId: string): SandboxAnswer;
+  /** `NAME=VALUE` of what a program in it is told. */
+  sandboxEnvironment(nameOrId: string): string[];
   createSandbox(request: CreateSandboxRequest): Promise<SandboxAnswer>;
   removeSandbox(nameOrId: string): Promise<SandboxAnswer>;
 }
@@ -49,6 +51,7 @@ export function addNetworkRoutes(server: FastifyInstance, sources: NetworkSource
     const { name } = nameQuery.parse(request.query);
     return name === undefined ? sources.sandboxes() : [sources.sandbox(name)];
   });
+  server.get("/v1/sandboxes/env", (request) => sources.sandboxEnvironment(nameBody.parse(request.query).name));
   server.post("/v1/sandboxes", (request) => sources.createSandbox(createSandboxRequest.parse(request.body)));
   server.post("/v1/sandboxes/remove", (request) => sources.removeSandbox(nameBody.parse(request.body).name));
 }

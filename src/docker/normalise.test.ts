@@ -253,6 +253,19 @@ t.test("networks of Docker's own making have no names, networks of several hosts
   t.end();
 });
 
+t.test("what a network gives addresses from is kept as Docker says it", (t) => {
+  const subnets = (ipam: unknown) => network({ IPAM: ipam }).network.subnets;
+  t.same(subnets({ Config: [{ Subnet: "172.18.0.0/16", Gateway: "172.18.0.1" }, { Subnet: "fd00::/64" }] }), [
+    "172.18.0.0/16",
+    "fd00::/64",
+  ]);
+  for (const odd of [undefined, null, {}, { Config: null }, { Config: [] }, { Config: "x" }, { Config: [null, {}, 5] }])
+    t.equal(subnets(odd), undefined);
+  t.equal(subnets({ Config: Array.from({ length: 1000 }, () => ({ Subnet: "10.0.0.0/24" })) })?.length, 64);
+  t.equal(subnets({ Config: [{ Subnet: "1".repeat(100_000) }] }), undefined);
+  t.end();
+});
+
 t.test("how dockerd was started is read from its security options", (t) => {
   const none = { liveRestore: false, rootless: false, usernsRemap: false };
   t.same(engineInfoOf({ SecurityOptions: ["name=seccomp,profile=default", "name=rootless", "name=cgroupns"] }), {

@@ -135,6 +135,7 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
     shared: driver === "overlay" || isSharedScope(text(raw.Scope)),
     ...(driver === "bridge" && { bridge: bridgeNameOf(id, options) }),
     ...publishing(options),
+    ...subnetsOf(raw.IPAM),
   };
   const endpoints = Object.entries(object(raw.Containers))
     .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
@@ -178,6 +179,15 @@ function publishing(options: Readonly<Record<string, string>>): Pick<Network, "h
     ...(hostBinding !== undefined && hostBinding !== unspecified.ipv4 && { hostBinding }),
     ...(Object.keys(unbound).length > 0 && { unbound }),
   };
+}
+
+/** `{"Config": [{"Subnet": "172.18.0.0/16"}]}`; null for a network without addresses. */
+function subnetsOf(ipam: unknown): Pick<Network, "subnets"> {
+  const { Config: config } = object(ipam);
+  const subnets = (Array.isArray(config) ? config.slice(0, limits.subnets) : [])
+    .map((entry) => text(object(entry).Subnet))
+    .filter((subnet) => subnet !== "" && subnet.length <= nameLength);
+  return subnets.length > 0 ? { subnets } : {};
 }
 
 function unboundIn(family: Family, options: Readonly<Record<string, string>>): Network["unbound"] {

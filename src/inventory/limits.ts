@@ -4,6 +4,8 @@
  */
 export const limits = {
   networks: 512,
+  /** Of one network. */
+  subnets: 64,
   /** Of one container on one network, its own and its aliases, and on all its networks together. */
   namesOnNetwork: 1000,
   names: 10_000,

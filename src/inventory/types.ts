@@ -32,6 +32,8 @@ export interface Network {
   readonly hostBinding?: string;
   /** Families in which Docker binds no port of the host for its containers, and why. */
   readonly unbound?: { readonly ipv4?: UnboundMode; readonly ipv6?: UnboundMode };
+  /** What Docker gives addresses from, as it says so: `172.18.0.0/16`. Left out where there are none, and for own networks. */
+  readonly subnets?: readonly string[];
 }
 
 /** Gateway modes of Docker 27 and later: others reach containers by their own addresses, or nobody does, not even the host. */

@@ -25,7 +25,11 @@ export async function explain(
   const named = containerNamed(inventory, nameOrId);
   const container = named && namespaceOwner(inventory, named);
   if (!container)
-    throw new PontoonError("NO_SUCH_CONTAINER", nameOrId, `no container is called ${nameOrId}; see \`pontoon status\``);
+    throw new PontoonError(
+      "NO_SUCH_CONTAINER",
+      nameOrId,
+      `no container or sandbox is called ${nameOrId}; see \`pontoon status\``,
+    );
   const { name } = container;
   const decision = explainer.decisions.get(container.id);
   if (decision?.kind !== "serve") {

@@ -20,6 +20,7 @@ import { Endpoints } from "./endpoints.js";
 import { hasLeftBridges } from "./host-facts.js";
 import { Announcer } from "./inventory-source.js";
 import { NetworkAddresses } from "./network-addresses.js";
+import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Networks } from "./networks.js";
 import { Reconciler } from "./reconciler.js";
@@ -143,6 +144,11 @@ export class NetworksController {
 
   sandbox(nameOrId: string): SandboxAnswer {
     return sandboxAnswer(this.#registry, this.#registry.sandbox(nameOrId));
+  }
+
+  /** What a program in it is told of sandboxes that it is linked to: `NAME=VALUE`. */
+  sandboxEnvironment(nameOrId: string): string[] {
+    return linkVariables(this.#registry, this.#registry.sandbox(nameOrId));
   }
 
   createSandbox(request: CreateSandboxRequest): Promise<SandboxAnswer> {

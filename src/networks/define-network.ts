@@ -1,10 +1,11 @@
-import { canonicalAddress, familyOf, isAddress, type Family } from "../../common/address.js";
+import { familyOf, type Family } from "../../common/address.js";
 import { isLinkName } from "../../common/link-name.js";
 import { PontoonError } from "../../common/errors.js";
 import { chooseSubnet, requireFree, type AddressPool, type Taken } from "../../network/addresses/pools.js";
 import { Subnet } from "../../network/addresses/subnet.js";
 import { AddressAllocator } from "../../network/addresses/allocator.js";
 import type { CreateNetworkRequest } from "./contract.js";
+import { requireAddress } from "./require-address.js";
 import { specialSubnets } from "./taken.js";
 import type { NetworkRecord, SubnetRecord } from "./records.js";
 
@@ -160,11 +161,6 @@ function mtuOf(
 function subnetOfInterface(text: string): Subnet {
   const [ip, prefix] = text.split("/") as [string, string];
   return Subnet.around(ip, Number(prefix));
-}
-
-function requireAddress(text: string, flag: string): string {
-  if (isAddress(text)) return canonicalAddress(text)!;
-  throw new PontoonError("ADDRESS_INVALID", text, `${flag} ${text} is not an IP address`);
 }
 
 function listed(subnets: readonly Subnet[]): string {

@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
-import { canonicalAddress, isAddress } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
 import { isNetworkNamespace, namespaceInode, ownNamespacePath } from "../../linux/netns.js";
 import { isNamespace } from "../../linux/named-namespace.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import type { SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
+import { requireAddress } from "./require-address.js";
 import { namespacePathOf } from "./wanted.js";
 
 const exposedAtMost = 40_000;
@@ -96,7 +96,7 @@ function exposedOf(texts: readonly string[]): SandboxRecord["exposed"] {
       );
     for (let port = from; port <= to; port++) exposed.push([port, transport]);
   }
-  return exposed;
+  return [...new Map(exposed.map((port) => [port.join("/"), port])).values()];
 }
 
 function portsOf(text: string): [from: number, to: number, transport: "tcp" | "udp" | "sctp"] {
@@ -111,9 +111,4 @@ function extraHost(text: string): [string, string] {
   const [name, ip] = [text.slice(0, at), text.slice(at + 1)];
   if (at > 0 && /^[a-zA-Z0-9_.-]{1,253}$/.test(name)) return [name, requireAddress(ip, "--add-host")];
   throw new PontoonError("HOST_INVALID", text, `${text} is not a line for a hosts file; write it as NAME:ADDRESS`);
-}
-
-function requireAddress(text: string, flag: string): string {
-  if (isAddress(text)) return canonicalAddress(text)!;
-  throw new PontoonError("ADDRESS_INVALID", text, `${flag}: ${text} is not an IP address`);
 }

@@ -31,7 +31,7 @@ export class Sandboxes {
     for (const name of names) if (name !== "none") networks.push(await this.networks.toJoin(name));
     this.registry.commit({ sandboxes: [sandbox] });
     try {
-      await this.reconciler.change({ sandboxes: [wantedSandbox(sandbox)] });
+      await this.reconciler.change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
       await this.#join(networks, this.registry.sandbox(sandbox.id), request);
     } catch (error) {
       await this.#takeBack(sandbox);

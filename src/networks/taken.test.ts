@@ -1,6 +1,6 @@
 import t from "tap";
 import { networkRecord } from "./testing/records.js";
-import { takenSubnets, type SubnetUsers } from "./taken.js";
+import { dockerSubnets, takenSubnets, type SubnetUsers } from "./taken.js";
 
 const nobody: SubnetUsers = { routes: [], networks: [], dockerSubnets: [], resolvers: [] };
 const route = (ip: string, prefix: number, linkName = "eth0") => ({
@@ -74,5 +74,19 @@ t.test("who has subnets is told, who asks for them before what follows", (t) => 
       taken,
       what,
     );
+  t.end();
+});
+
+t.test("of the networks that are known, Docker's count, with all their subnets", (t) => {
+  const base = { driver: "bridge", internal: false, predefined: false, shared: false };
+  const networks = [
+    { ...base, id: "1", source: "docker" as const, name: "theirs", subnets: ["172.20.0.0/16", "fd00::/64"] },
+    { ...base, id: "2", source: "docker" as const, name: "host" },
+    { ...base, id: "3", source: "pontoon" as const, name: "ours", subnets: ["10.0.0.0/24"] },
+  ];
+  t.same(dockerSubnets({ networks: new Map(networks.map((network) => [network.id, network])) }), [
+    { network: "theirs", subnet: "172.20.0.0/16" },
+    { network: "theirs", subnet: "fd00::/64" },
+  ]);
   t.end();
 });

@@ -1,6 +1,7 @@
 import { isIPv6, isIP } from "node:net";
 import { canonicalAddress, familyOf } from "../../common/address.js";
 import { Subnet } from "../../network/addresses/subnet.js";
+import type { Inventory } from "../inventory/inventory.js";
 import type { Taken } from "../../network/addresses/pools.js";
 import type { Route } from "../../linux/netlink/rtnetlink/addresses.js";
 import type { NetworkRecord } from "./records.js";
@@ -13,6 +14,13 @@ export interface SubnetUsers {
   readonly dockerSubnets: readonly { readonly network: string; readonly subnet: string }[];
   /** Servers of the host's resolv.conf. */
   readonly resolvers: readonly string[];
+}
+
+/** As far as Docker's feed has told: those of networks whose bridge is down, too, to which no route leads. */
+export function dockerSubnets({ networks }: Pick<Inventory, "networks">): SubnetUsers["dockerSubnets"] {
+  return [...networks.values()]
+    .filter(({ source }) => source === "docker")
+    .flatMap(({ name, subnets = [] }) => subnets.map((subnet) => ({ network: name, subnet })));
 }
 
 /** Addresses that no network of a host can have (RFC 6890). */

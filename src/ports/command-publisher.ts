@@ -80,7 +80,7 @@ export class CommandPublisher {
       throw new PontoonError(
         "NO_SUCH_CONTAINER",
         nameOrId,
-        `no container is called ${nameOrId}; see \`docker ps --all\``,
+        `no container or sandbox is called ${nameOrId}; see \`pontoon status\``,
       );
     const reason = unpublishable(this.inventory, container);
     if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", container.name, reason);

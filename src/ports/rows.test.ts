@@ -169,7 +169,7 @@ t.test("of one container, by any of its names; also of one that is gone", (t) =>
   t.match(portRows(sources({ entries }), "gone"), { length: 1, 0: { container: "gone", state: "refusing" } });
   t.throws(() => portRows(sources({ entries }), "nobody"), {
     code: "NO_SUCH_CONTAINER",
-    message: /^no container is called nobody/,
+    message: /^no container or sandbox is called nobody/,
   });
   t.end();
 });

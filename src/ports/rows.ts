@@ -48,7 +48,7 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
     throw new PontoonError(
       "NO_SUCH_CONTAINER",
       nameOrId,
-      `no container is called ${nameOrId}; see \`docker ps --all\``,
+      `no container or sandbox is called ${nameOrId}; see \`pontoon status\``,
     );
   return own;
 }
