@@ -2,18 +2,19 @@
 import { parentPort } from "node:worker_threads";
 import { describeError, errorCode } from "../common/errors.js";
 import { killAtStep } from "./fault.js";
+import { Later } from "./later.js";
 import type { FromBackend, ToBackend } from "./protocol.js";
 import { Work } from "./work.js";
 
-/** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one. */
-const deleteRetiredAfter = 50;
+/** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one, and lets nobody else in. */
+const deleteRetired = { afterTheLast: 100, afterTheFirst: 1000 };
 
 /** How often it is looked whether rules have changed of which no news tells, ms. */
 const lookAtLegacyEvery = 500;
 
+const retired = new Later(deleteRetired);
 const port = parentPort;
 if (!port) throw new Error("the backend runs in a thread of the daemon");
-let deletion: NodeJS.Timeout | undefined;
 
 /** Made with the first request, and tried again with the next while another daemon has the networks. */
 let work: Work | undefined;
@@ -21,36 +22,34 @@ let work: Work | undefined;
 function begin(): Work {
   const made = new Work({
     ...killAtStep(process.env.PONTOON_KILL_AT_STEP),
-    onRetired: () => {
-      deletion ??= setTimeout(() => {
-        deletion = undefined;
-        tryTo("delete links", () => made.deleteRetired());
-      }, deleteRetiredAfter);
-    },
+    onRetired: () => retired.soon(() => tryTo("delete links", () => made.deleteRetiredAside())),
   });
   return made;
 }
 
-port.on("message", ({ id, request }: ToBackend) => {
+port.on("message", (message: ToBackend) => void onRequest(message));
+
+async function onRequest({ id, request }: ToBackend): Promise<void> {
   let answer: FromBackend;
   try {
+    if (request.kind === "finish") await retired.finish(); // nothing is asked for after it
     work ??= begin();
     answer = { kind: "outcome", id, outcome: work.do(request) };
   } catch (error) {
     answer = { kind: "fault", id, code: errorCode(error), message: describeError(error) };
   }
-  port.postMessage(answer);
-});
+  port!.postMessage(answer);
+}
 
 setInterval(() => {
-  tryTo("look at the host's rules", () => {
+  void tryTo("look at the host's rules", () => {
     if (work?.hasUntoldChanges) port.postMessage({ kind: "rules-changed" } satisfies FromBackend);
   });
 }, lookAtLegacyEvery);
 
-function tryTo(what: string, act: () => void): void {
+async function tryTo(what: string, act: () => void | Promise<void>): Promise<void> {
   try {
-    act();
+    await act();
   } catch (error) {
     port!.postMessage({ kind: "warning", message: `${what}: ${describeError(error)}` } satisfies FromBackend);
   }

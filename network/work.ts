@@ -18,7 +18,7 @@ import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
 export interface WorkEvents {
   /** Called before each step, by which a test may end the process. */
   onStep?(step: Step): void;
-  /** Links were retired: {@link Work.deleteRetired} is to be called when there is time. */
+  /** Links were retired: {@link Work.deleteRetiredAside} is to be called when there is time. */
   onRetired(): void;
 }
 
@@ -54,6 +54,7 @@ export class Work {
   close(): void {
     closeDescriptor(this.#lock);
     this.#firewall.close();
+    this.#links.close();
     this.#host.close();
   }
 
@@ -93,8 +94,9 @@ export class Work {
     return this.#firewall.hasUntoldChanges;
   }
 
-  deleteRetired(): void {
-    this.#links.deleteRetired();
+  /** Deletes links that were retired; other requests are carried out meanwhile. One at a time. */
+  deleteRetiredAside(): Promise<void> {
+    return this.#links.deleteRetiredAside();
   }
 
   #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links, dockerBridges }: Change): Outcome {

@@ -27,7 +27,10 @@ type StepOf<Kind extends Step["kind"]> = Step & { readonly kind: Kind };
 
 /** Carries out steps in the kernel. */
 export class Links {
-  /** @param host rtnetlink of the host's namespace */
+  /** For {@link deleteRetiredAside} alone. */
+  readonly #aside = new Rtnetlink();
+
+  /** @param host rtnetlink of the host's namespace, which the calling thread is in */
   constructor(private readonly host: Rtnetlink) {}
 
   /** Throws NetlinkError, LinuxError or PontoonError. */
@@ -60,6 +63,17 @@ export class Links {
       case "retire":
         return this.#retire(step.index, step.inside);
     }
+  }
+
+  /** Closes what belongs to it. Can be called once. */
+  close(): void {
+    this.#aside.close();
+  }
+
+  /** As {@link deleteRetired}, in another thread: others of the host wait for the kernel's lock a part of that time only. */
+  async deleteRetiredAside(): Promise<void> {
+    const failure = await this.#aside.requestAside(deleteGroup(retiredGroup));
+    if (failure && failure.code !== "ENODEV") throw failure;
   }
 
   /** Deletes what was retired: some 20 ms, however many there are. */
@@ -96,6 +110,7 @@ export class Links {
     try {
       requireInode(namespace, path, inode);
       this.host.request(newVeth({ name: hostLink, mtu }, { name: ifname, mac, mtu, namespace }));
+      setIPv6(hostLink, false);
     } finally {
       closeSync(namespace);
     }
@@ -106,13 +121,21 @@ export class Links {
     const { hostLink, mtu, group } = endpoint;
     setIPv6(hostLink, false);
     const master = this.#link(bridge).index;
-    this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, group, isUp: true }));
+    const attach = () =>
+      this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, group, isUp: true }));
+    try {
+      attach();
+    } catch (error) {
+      if (errorCode(error) !== "EXFULL") throw error;
+      this.deleteRetired(); // they had the bridge's last places
+      attach();
+    }
   }
 
+  /** Its other end is set down, which is as good as taking it out of the bridge: that would have the kernel wait for all its CPUs twice more. */
   #retire(index: number, inside: RetiredEnd | undefined): void {
     const failures = this.host.requestEach([
-      changeLink(index, { isUp: false, master: 0, group: retiredGroup }),
-      changeLink(index, { name: retiredName(index) }),
+      changeLink(index, { group: retiredGroup, ...(inside ? {} : { isUp: false, master: 0 }) }),
     ]);
     // The kernel takes links away with their namespace, and meanwhile.
     const failure = failures.find(({ error }) => error.code !== "ENODEV");

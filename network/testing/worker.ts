@@ -21,20 +21,24 @@ if (process.argv[1] === new URL(import.meta.url).pathname) serve();
 function serve(): void {
   let retired = 0;
   const work = new Work({ ...killAtStep(process.env.PONTOON_KILL_AT_STEP), onRetired: () => retired++ });
-  const answer = (request: WorkerRequest): Outcome => {
+  const answer = async (request: WorkerRequest): Promise<Outcome> => {
     if (request.kind !== "delete-retired") return work.do(request);
-    work.deleteRetired();
+    await work.deleteRetiredAside();
     return { failures: [], inodes: new Map(), steps: 0, notes: [] };
   };
   const lines = createInterface({ input: process.stdin });
-  lines.on("line", (line) => {
+  const serveOne = async (line: string) => {
     try {
-      const outcome = answer(JSON.parse(line) as WorkerRequest);
+      const outcome = await answer(JSON.parse(line) as WorkerRequest);
       const told: WorkerOutcome = { ...outcome, inodes: Object.fromEntries(outcome.inodes), retired };
       process.stdout.write(`${JSON.stringify(told)}\n`);
     } catch (error) {
       process.stdout.write(`${JSON.stringify({ fault: describeError(error) })}\n`);
     }
+  };
+  let last = Promise.resolve();
+  lines.on("line", (line) => {
+    last = last.then(() => serveOne(line));
   });
-  lines.on("close", () => work.close());
+  lines.on("close", () => void last.then(() => work.close()));
 }

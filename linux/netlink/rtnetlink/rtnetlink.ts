@@ -55,20 +55,37 @@ export class Rtnetlink {
     return failed;
   }
 
+  /**
+   * As {@link requestEach}, in another thread. Nothing else may be asked of this socket meanwhile.
+   * @returns why it failed, if it did
+   */
+  async requestAside(request: RtRequest): Promise<NetlinkError | undefined> {
+    const sequence = this.#socket.nextSequence();
+    await this.#socket.sendAside(encode(request, NLM_F_ACK, sequence), request.subject);
+    const [failure] = this.#failures(new Map([[sequence, request]]));
+    return failure && new NetlinkError(failure[0].errno, request.subject, failure[0].sentence);
+  }
+
   #send(requests: readonly RtRequest[], onFailed: (verdict: Verdict, request: RtRequest) => void): void {
     const bySequence = new Map(requests.map((request) => [this.#socket.nextSequence(), request]));
     const messages = [...bySequence].map(([sequence, request]) => encode(request, NLM_F_ACK, sequence));
     this.#socket.send(Buffer.concat(messages), requests[0]!.subject);
+    for (const [verdict, request] of this.#failures(bySequence)) onFailed(verdict, request);
+  }
+
+  /** Reads what has become of requests. */
+  #failures(bySequence: Map<number, RtRequest>): [Verdict, RtRequest][] {
+    const [first] = bySequence.values();
     const failures: [Verdict, RtRequest][] = [];
     while (bySequence.size > 0) {
-      for (const received of this.#received(requests[0]!.subject)) {
+      for (const received of this.#received(first?.subject ?? "")) {
         const request = received.kind === "verdict" ? bySequence.get(received.sequence) : undefined;
         if (received.kind !== "verdict" || !request) continue;
         bySequence.delete(received.sequence);
         if (received.errno !== 0) failures.push([received, request]);
       }
     }
-    for (const [verdict, request] of failures) onFailed(verdict, request);
+    return failures;
   }
 
   /** One object. @returns undefined when there is none (ENODEV). Throws {@link NetlinkError}. */
