@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, writeSync } from "node:fs";
+import { errorCode } from "../common/errors.js";
 
 // Settings of the calling thread's network namespace (`/proc/sys/net`, sysctl(8)): which namespace's they are is settled when the
 // file is opened.
@@ -31,9 +32,20 @@ function linksWithAdvice(): string[] {
   return readdirSync(pathOf("ipv6/conf")).filter((link) => link !== "all" && link !== "default" && takesAdvice(link));
 }
 
+/** Opened once: to find a setting among those of a thousand links takes the kernel its time. */
 function writeSetting(name: string, value: string): void {
-  const path = pathOf(name);
-  if (existsSync(path) && readFileSync(path, "latin1").trim() !== value) writeFileSync(path, value);
+  let file;
+  try {
+    file = openSync(pathOf(name), "r+");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return;
+    throw error;
+  }
+  try {
+    if (readFileSync(file, "latin1").trim() !== value) writeSync(file, value, 0);
+  } finally {
+    closeSync(file);
+  }
 }
 
 const pathOf = (name: string): string => `/proc/sys/net/${name}`;

@@ -104,6 +104,7 @@ export class Links {
     this.host.request(changeLink(bridge, { alias: aliasOf.network(network), mac, mtu, isUp: true }));
   }
 
+  /** IPv6 on the port of a bridge does nothing but slow the kernel down, more with each. To turn it off is quick while no end is up. */
   #makeVeth({ hostLink, ifname, mac, mtu }: WantedEndpoint, { path, inode }: WantedSandbox): void {
     // The peer is born inside, so that the host never has a link of that name.
     const namespace = openSync(path, "r");
@@ -116,10 +117,8 @@ export class Links {
     }
   }
 
-  /** IPv6 on the port of a bridge does nothing but slow the kernel down, more with each. */
   #attach({ endpoint, bridge }: StepOf<"attach">): void {
     const { hostLink, mtu, group } = endpoint;
-    setIPv6(hostLink, false);
     const master = this.#link(bridge).index;
     const attach = () =>
       this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, group, isUp: true }));

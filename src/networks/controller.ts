@@ -1,3 +1,4 @@
+import { setImmediate as others } from "node:timers/promises";
 import type { Logger } from "pino";
 import { describeError, errorCode } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";
@@ -29,6 +30,9 @@ import { RuleWatch } from "./rule-watch.js";
 import { writeSandboxFiles } from "./sandbox-files.js";
 import { SandboxKeeper } from "./sandbox-keeper.js";
 import { Sandboxes } from "./sandboxes.js";
+
+/** Sandboxes that are dealt with before others have their turn: some milliseconds' worth. */
+const atOnce = 16;
 
 /** The network backend role: pontoon's own networks, sandboxes and endpoints. Commands are carried out one after the other. */
 export class NetworksController {
@@ -94,12 +98,20 @@ export class NetworksController {
     return this.#reconciler.background("networks could not be set up", async () => {
       try {
         await this.#reconciler.bringAbout();
-        for (const sandbox of this.#registry.sandboxes.values()) writeSandboxFiles(this.#registry, sandbox);
+        await this.#writeAllFiles();
       } catch (error) {
         this.log.error({ reason: describeError(error) }, "networks could not be set up");
       }
+      while (!this.#announcer.tellSome(atOnce)) await others();
       this.#tell();
     });
+  }
+
+  async #writeAllFiles(): Promise<void> {
+    for (const [index, sandbox] of [...this.#registry.sandboxes.values()].entries()) {
+      if (index % atOnce === atOnce - 1) await others();
+      writeSandboxFiles(this.#registry, sandbox);
+    }
   }
 
   /** Leaves everything as it is. Can be called twice. */

@@ -22,19 +22,26 @@ export class Announcer {
 
   /** Tells of everything noted, as it is by now. */
   tell(): void {
+    this.tellSome(Infinity);
+  }
+
+  /** Tells of so many sandboxes, and of all networks. @returns whether that was all */
+  tellSome(atMost: number): boolean {
     const { networks, sandboxes } = this.registry;
     for (const id of this.#networks) {
       const network = networks.get(id);
       if (network) this.source.putNetwork(networkOf(network));
     }
-    for (const id of this.#sandboxes) {
+    for (const id of [...this.#sandboxes].slice(0, atMost)) {
+      this.#sandboxes.delete(id);
       const sandbox = sandboxes.get(id);
       if (sandbox) this.source.putContainer(containerOf(this.registry, sandbox));
       else this.source.removeContainer(id);
     }
+    if (this.#sandboxes.size > 0) return false;
     for (const id of this.#networks) if (!networks.has(id)) this.source.removeNetwork(id);
     this.#networks.clear();
-    this.#sandboxes.clear();
+    return true;
   }
 }
 

@@ -11,6 +11,9 @@ import { Queue } from "./queue.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
+/** Sandboxes that are told of at once, at the start. */
+const atOnce = 64;
+
 /** Brings the kernel to what is registered, one thing after the other, and registers what it saw there. */
 export class Reconciler {
   readonly #queue = new Queue();
@@ -72,14 +75,13 @@ export class Reconciler {
   async bringAbout(): Promise<void> {
     const { networks, sandboxes } = this.registry;
     try {
-      await this.#request({
-        kind: "change",
-        change: {
-          networks: [...networks.values()].map(wantedNetwork),
-          sandboxes: [...sandboxes.values()].map(wantedSandbox),
-          endpoints: [...sandboxes.keys()].flatMap((id) => this.wantedEndpointsOf(id)),
-        },
-      });
+      await this.#request({ kind: "change", change: { networks: [...networks.values()].map(wantedNetwork) } });
+      const all = [...sandboxes.values()];
+      for (let start = 0; start < all.length; start += atOnce) {
+        const some = all.slice(start, start + atOnce);
+        const endpoints = some.flatMap(({ id }) => this.wantedEndpointsOf(id));
+        await this.#request({ kind: "change", change: { sandboxes: some.map(wantedSandbox), endpoints } });
+      }
       this.#note(await this.#request({ kind: "repair" }));
     } catch (error) {
       if (errorCode(error) === "BACKEND_TAKEN") this.#problem = error as Error;
