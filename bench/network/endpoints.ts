@@ -24,6 +24,7 @@ interface Turn {
   readonly disconnect: number;
   /** Both. */
   readonly answered: number;
+  /** Both, until the last link is gone; only if endpoints come in a row. */
   readonly gone: number;
 }
 
@@ -79,7 +80,7 @@ export async function measureEndpoints({ options, progress, undo }: Bench<Networ
     });
     outcomes.push({
       rows: rowsOf(trial, title, rounds),
-      tables: [turnsTable(title, rounds)],
+      tables: [turnsTable(trial, title, rounds)],
       data: { [trial.measure]: Object.fromEntries(rounds) },
     });
   }
@@ -91,16 +92,12 @@ async function prepare(undo: Undo, name: Contender["name"], backend: Contender["
   if (backend === "pontoon") {
     await host.outside(); // its resolver wants somebody to forward to
     await host.pontoon();
-  } else
-    for (const namespace of Object.values(namespaces)) await host.exec(["ip", "netns", "add", namespace]);
+  } else for (const namespace of Object.values(namespaces)) await host.exec(["ip", "netns", "add", namespace]);
   await host.exec(["mkdir", "-p", "/run/bench"]);
   return { name, backend, helper: host.helper(fileURLToPath(new URL("endpoints-child.js", import.meta.url))) };
 }
 
-async function measureTurn(
-  { backend, helper }: Contender,
-  request: Omit<EndpointsRequest, "backend">,
-): Promise<Turn> {
+async function measureTurn({ backend, helper }: Contender, request: Omit<EndpointsRequest, "backend">): Promise<Turn> {
   const { connects, disconnects, untilGone } = await helper.call({ backend, ...request });
   return {
     connect: median(connects),
@@ -116,13 +113,14 @@ function rowsOf({ goals, figure }: Trial, title: string, rounds: Rounds<Turn>): 
   );
 }
 
-function turnsTable(title: string, rounds: Rounds<Turn>): string {
-  const columns = ["connect", "disconnect", "answered", "gone"] as const;
+function turnsTable({ figure }: Trial, title: string, rounds: Rounds<Turn>): string {
+  const columns = ["connect", "disconnect", figure] as const;
   const lines = [...rounds].map(([name, turns]) => [
     name,
     ...columns.map((column) => printMs(median(turns.map((turn) => turn[column])))),
   ]);
-  return aligned([[title.toUpperCase(), "CONNECT", "DISCONNECT", "BOTH", "UNTIL GONE"], ...lines]);
+  const last = figure === "gone" ? "UNTIL GONE" : "BOTH";
+  return aligned([[title.toUpperCase(), "CONNECT", "DISCONNECT", last], ...lines]);
 }
 
 const printMs = (ms: number) => `${ms.toFixed(2)} ms`;

@@ -18,7 +18,7 @@ const deeds = [
   {
     name: "… and loads rules that drop what is forwarded",
     rules:
-      "flush ruleset; table inet somebody { chain forward { type filter hook forward priority 0; policy drop; } }",
+      "flush ruleset\ntable inet somebody {\n chain forward {\n type filter hook forward priority 0; policy drop;\n }\n}\n",
   },
 ] as const;
 

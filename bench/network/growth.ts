@@ -2,6 +2,7 @@ import type { Bench, Outcome } from "../lib/measure.js";
 import { median } from "../lib/statistics.js";
 import { fewRounds, medianRow } from "./figures.js";
 import { startHost } from "./host.js";
+import { heldUp, watchingLoop, type HeldUp } from "./loop.js";
 import type { ManyReply } from "./many-child.js";
 import type { NetworkOptions } from "./options.js";
 
@@ -15,14 +16,13 @@ const few = (all: number) => Math.min(25, all >> 2);
 export async function measureGrowth({ options, progress, undo }: Bench<NetworkOptions>): Promise<Outcome> {
   const { endpoints } = options;
   const count = fewRounds(options.rounds);
-  const rounds: (ManyReply & { heldUpBefore: number; heldUp: number })[] = [];
+  const rounds: (ManyReply & { readonly loop: HeldUp })[] = [];
   for (let round = 0; round < count; round++) {
     progress.show(`${endpoints} endpoints come and go: round ${round + 1} of ${count}`);
-    const { pontoon, many } = await startHost(undo, { env: { PONTOON_WATCH_LOOP: "1" } });
-    const heldUp = async () => ((await pontoon.status()) as { loopDelay: { max: number } }).loopDelay.max;
-    const heldUpBefore = await heldUp();
+    const { host, pontoon, many } = await startHost(undo, { env: watchingLoop });
+    await heldUp(host); // what the start has cost
     const times = await many.call({ do: "grow", endpoints });
-    rounds.push({ ...times, heldUpBefore, heldUp: await heldUp() });
+    rounds.push({ ...times, loop: await heldUp(host) });
     await many.release();
     await pontoon.stop();
   }
@@ -34,7 +34,7 @@ export async function measureGrowth({ options, progress, undo }: Bench<NetworkOp
       medianRow(`the last ${few(endpoints)} of ${endpoints} endpoints connected`, ratios, growthGoal),
       medianRow(
         "… the daemon's loop held up meanwhile, at most",
-        rounds.map(({ heldUp }) => heldUp),
+        rounds.map(({ loop }) => loop.max),
         loopGoal,
       ),
     ],

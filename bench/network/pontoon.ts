@@ -18,8 +18,7 @@ export async function pontoonBackend(): Promise<Backend> {
   return {
     async connect(port) {
       await client.post("/v1/networks/connect", { network, sandbox });
-      if (port !== undefined)
-        await client.post("/v1/ports/publish", { container: sandbox, specs: [`${port}:80`] });
+      if (port !== undefined) await client.post("/v1/ports/publish", { container: sandbox, specs: [`${port}:80`] });
     },
     async disconnect(port) {
       if (port !== undefined) await client.post("/v1/ports/unpublish", { container: sandbox, specs: [] });
