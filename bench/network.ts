@@ -11,7 +11,8 @@ import { measureStart } from "./network/start.js";
 import { measureTraffic } from "./network/traffic.js";
 
 const programs = {
-  "cni-plugins": ["/usr/lib/cni/bridge"],
+  // They tell none that is theirs.
+  "cni-plugins": ["dpkg-query", "--show", "containernetworking-plugins"],
   netavark: ["/usr/lib/podman/netavark", "--version"],
   iptables: ["iptables", "--version"],
   nft: ["nft", "--version"],

@@ -48,7 +48,8 @@ const benchmarks = {
   network: {
     about: "networks and endpoints beside CNI's plugins and netavark",
     packages: [
-      ...hosts,
+      ...hosts.filter(({ command }) => command !== "dockerd"), // it is about hosts without Docker
+      { command: "ss", package: "iproute2" },
       { command: "portmap", package: "containernetworking-plugins" },
       { command: "netavark", package: "netavark" },
       { command: "wrk", package: "wrk" },

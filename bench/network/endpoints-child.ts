@@ -3,7 +3,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { answerRequests } from "../../integration/lab/helper-child.js";
 import type { Backend } from "./backend.js";
 import { cniBackend } from "./cni.js";
-import { linksOfHost, untilLinksAre } from "./host-links.js";
+import { linksOfHost, settling, untilLinksAre } from "./host-links.js";
 import { netavarkBackend } from "./netavark.js";
 import { pontoonBackend } from "./pontoon.js";
 
@@ -26,9 +26,6 @@ export interface EndpointsReply {
   /** All of it, until the last link was gone; pauses included. */
   readonly untilGone: number;
 }
-
-/** A link is not seen any more before the kernel has done with it; the next endpoint is not to wait for that, ms. */
-const settling = 50;
 
 let backend: Backend | undefined;
 

@@ -2,6 +2,7 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { answerRequests } from "../../integration/lab/helper-child.js";
+import { longestGap } from "./gaps.js";
 
 export type GapsRequest =
   | { readonly do: "echo"; readonly port: number }
@@ -11,7 +12,7 @@ export type GapsRequest =
 export interface GapsReply {
   readonly sent: number;
   readonly answered: number;
-  /** Between the sending of two datagrams that were answered, or of the last that was and the last of all, ms. */
+  /** See {@link longestGap}, ms. */
   readonly longest: number;
 }
 
@@ -59,8 +60,5 @@ function start({ address, port }: { readonly address: string; readonly port: num
 }
 
 function tally(): GapsReply {
-  const answered = sent.filter((one) => one.answered);
-  const times = [...answered, ...sent.slice(-1)].map(({ at }) => at);
-  const gaps = times.slice(1).map((at, index) => at - times[index]!);
-  return { sent: sent.length, answered: answered.length, longest: Math.max(...gaps) };
+  return { sent: sent.length, answered: sent.filter(({ answered }) => answered).length, longest: longestGap(sent) };
 }
