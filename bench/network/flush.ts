@@ -29,7 +29,9 @@ export async function measureFlush({ options, progress, undo }: Bench<NetworkOpt
   await post("/v1/networks", { name: "bench", subnets: ["10.94.0.0/24"] });
   await post("/v1/sandboxes", { name: "server", networks: ["bench"] });
   await post("/v1/ports/publish", { container: "server", specs: [`${port}:${port}/udp`] });
-  await host.helper<GapsRequest, GapsReply>(childProgram("gaps-child.js"), "/run/netns/server").call({ do: "echo", port });
+  await host
+    .helper<GapsRequest, GapsReply>(childProgram("gaps-child.js"), "/run/netns/server")
+    .call({ do: "echo", port });
   await outside.exec(["sysctl", "-q", "-w", "net.ipv4.ip_local_port_range=1024 65535"]);
   const sender = outside.helper<GapsRequest, GapsReply>(childProgram("gaps-child.js"));
   const gapWhile = async (deed: () => Promise<unknown>) => {
