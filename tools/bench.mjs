@@ -45,6 +45,17 @@ const benchmarks = {
       ...compilers,
     ],
   },
+  network: {
+    about: "networks and endpoints beside CNI's plugins and netavark",
+    packages: [
+      ...hosts.filter(({ command }) => command !== "dockerd"), // it is about hosts without Docker
+      { command: "ss", package: "iproute2" },
+      { command: "portmap", package: "containernetworking-plugins" },
+      { command: "netavark", package: "netavark" },
+      { command: "wrk", package: "wrk" },
+      { command: "iperf3", package: "iperf3" },
+    ],
+  },
   memory: {
     about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
     packages: [...hosts, curl, ...compilers],
@@ -73,7 +84,7 @@ function list() {
 async function run(name, { packages }, options) {
   requirePlatform();
   requireRoot(`npm run bench -- ${name}`);
-  process.env.PATH = `${process.env.PATH}:/usr/lib/podman`; // where Debian puts aardvark-dns
+  process.env.PATH = `${process.env.PATH}:/usr/lib/podman:/usr/lib/cni`; // where Debian puts the peers of ours
   await requireDebianPackages(packages);
   await requireProgram({ development: true });
   const program = new URL(`../dist/bench/${name}.js`, import.meta.url);

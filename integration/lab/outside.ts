@@ -1,4 +1,5 @@
 import { runCommand, type CommandOptions, type CommandResult } from "./command.js";
+import { HelperProcess } from "./helper-process.js";
 import type { Namespaces } from "./namespaces.js";
 import { Probe } from "./probe.js";
 import { Upstream, type UpstreamOptions } from "./upstream.js";
@@ -64,6 +65,11 @@ export class Outside {
   /** Runs a program of the machine in the outside's network namespace. */
   exec(argv: readonly string[], options?: CommandOptions): Promise<CommandResult> {
     return runCommand(this.namespaces.enter(argv, this.netns), options);
+  }
+
+  /** Starts a helper program here. `file` is its path on the machine. */
+  helper<Request, Reply>(file: string): HelperProcess<Request, Reply> {
+    return new HelperProcess(this.namespaces.enter([process.execPath, file], this.netns));
   }
 
   /** Gives the outside one more address; IPv6 needs {@link joinIPv6} first. */
