@@ -4,7 +4,7 @@ import { describeError, errorCode } from "../common/errors.js";
 import { forward, forwards } from "../linux/network-settings.js";
 import { forgetFlows, forgetUntranslated } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
-import { Nfnetlink, withNfnetlink } from "../linux/netlink/nfnetlink.js";
+import { KeptNfnetlink, Nfnetlink } from "../linux/netlink/nfnetlink.js";
 import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
@@ -36,7 +36,9 @@ export class HostFirewall {
   readonly #forwards = new Map<string, KernelForward>();
   #links: readonly LinkAccept[] = [];
   #dockerBridges: readonly string[] = [];
-  readonly #foreign = new ForeignAccept(() => this.#budget());
+  /** For all that may fail without harm to our tables. */
+  readonly #visits = new KeptNfnetlink();
+  readonly #foreign = new ForeignAccept(this.#visits, () => this.#budget());
   readonly #legacy = new LegacyAccept();
   /** Chains of others where a rule of ours stands. */
   #accepts: readonly string[] = [];
@@ -92,10 +94,10 @@ export class HostFirewall {
   changeForwards({ remove = [], add = [] }: ForwardChanges, networks: readonly WantedNetwork[]): Attempt {
     for (const forward of remove) this.#forwards.delete(keyOf(forward));
     for (const forward of add) this.#forwards.set(keyOf(forward), forward);
-    const { failure, notes } = this.#isChangeable() ? this.#change({ remove, add }) : this.apply(networks);
+    const { failure, notes } = this.#isChangeable(networks) ? this.#change({ remove, add }) : this.apply(networks);
     // Last, or the next packet would find the old rules.
     const forgotten = attempt(() => {
-      withNfnetlink((nfnetlink) => {
+      this.#visits.with((nfnetlink) => {
         for (const { to, transport } of remove)
           forgetFlows(nfnetlink, { ip: to.ip, at: { transport, port: to.port }, mark: PUBLISHED_MARK }, this.#budget());
         // Who went on sending while there was no target has a flow to the proxy's socket.
@@ -115,8 +117,9 @@ export class HostFirewall {
     return { ...(told && { failure: told }), notes };
   }
 
-  #isChangeable(): boolean {
-    return this.#isApplied && this.#forwards.size > 0;
+  /** Whether the tables are there, and are to stay. */
+  #isChangeable(networks: readonly WantedNetwork[]): boolean {
+    return this.#isApplied && (this.#forwards.size > 0 || networks.some(({ firewall }) => firewall));
   }
 
   #change(changes: ForwardChanges): Attempt {
@@ -164,6 +167,7 @@ export class HostFirewall {
 
   close(): void {
     this.#isApplied = false;
+    this.#visits.close();
     this.#connection?.nfnetlink.close();
     this.#connection = undefined;
   }

@@ -222,3 +222,25 @@ export function withNfnetlink<Result>(work: (nfnetlink: Nfnetlink) => Result): R
 function body({ payload }: Reply): Buffer {
   return payload.subarray(GENERIC_SIZE);
 }
+
+/** A connection that stays open: the kernel takes some milliseconds to close one. It may be given out again and again. */
+export class KeptNfnetlink {
+  #nfnetlink: Nfnetlink | undefined;
+
+  /** One that has failed, and may have answers left that nobody waits for, is not used again. */
+  with<Result>(work: (nfnetlink: Nfnetlink) => Result): Result {
+    this.#nfnetlink ??= new Nfnetlink();
+    try {
+      return work(this.#nfnetlink);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Can be called twice. */
+  close(): void {
+    this.#nfnetlink?.close();
+    this.#nfnetlink = undefined;
+  }
+}

@@ -2,12 +2,13 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import t from "tap";
 import { Budget } from "../../linux/netlink/budget.js";
+import { KeptNfnetlink } from "../../linux/netlink/nfnetlink.js";
 import { insideNewNamespace, insideNamespace } from "../../linux/netns.js";
 import { nft, skipWithoutNft as skip } from "../../linux/testing/nft.js";
 import { ForeignAccept } from "./foreign-accept.js";
 
 const make = (objects = 10_000) =>
-  new ForeignAccept(() => new Budget("the test", { bytes: 64 << 20, objects, time: 10_000 }));
+  new ForeignAccept(new KeptNfnetlink(), () => new Budget("the test", { bytes: 64 << 20, objects, time: 10_000 }));
 const count = () => (nft("list ruleset").match(/comment "pontoon"/g) ?? []).length;
 const dropping = (table: string, more = "") =>
   `table ${table} { ${more} chain f { type filter hook forward priority 0; policy drop; }; };`;

@@ -1,5 +1,5 @@
 import type { Budget } from "../../linux/netlink/budget.js";
-import { NetlinkError, withNfnetlink, type Nfnetlink } from "../../linux/netlink/nfnetlink.js";
+import { NetlinkError, type KeptNfnetlink, type Nfnetlink } from "../../linux/netlink/nfnetlink.js";
 import { Transaction, type ChainName } from "../../linux/netlink/nftables/transaction.js";
 import { Ruleset, type Chain } from "../../linux/netlink/nftables/ruleset.js";
 import { accept, counter, meta } from "../../linux/netlink/nftables/statements.js";
@@ -20,20 +20,23 @@ export interface ForeignPlaces {
 
 /**
  * One rule in each table of others that refuses what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
- * that is left to users, where there is one, and else first in the chain that refuses. Works in the calling thread's network
- * namespace, by a connection of its own each time: one that had to give up among others' rules cannot be used any more.
+ * that is left to users, where there is one, and else first in the chain that refuses. Works in the network namespace of its
+ * connection, which is no other's: one that had to give up among others' rules cannot be used any more.
  */
 export class ForeignAccept {
   /** Handles of rules that were seen, by place: looking whether one is still there takes no reading of the whole chain. */
   readonly #known = new Map<string, number>();
 
   /** @param budget for what is read of others' rules */
-  constructor(private readonly budget: () => Budget) {}
+  constructor(
+    private readonly connection: KeptNfnetlink,
+    private readonly budget: () => Budget,
+  ) {}
 
   /** Sees to it that the rules are there. Throws what {@link Ruleset.chains} throws. */
   put(): ForeignPlaces {
     const places = { all: new Set<string>(), added: new Set<string>(), refused: new Map<string, string>() };
-    withNfnetlink((nfnetlink) => {
+    this.connection.with((nfnetlink) => {
       const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
       for (const family of families) {
         const chains = ruleset.chains(family, budget);
@@ -57,7 +60,7 @@ export class ForeignAccept {
   /** Takes them all away. Throws what {@link Ruleset.chains} throws. */
   remove(): void {
     this.#known.clear();
-    withNfnetlink((nfnetlink) => {
+    this.connection.with((nfnetlink) => {
       const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
       const transaction = new Transaction();
       let found = 0;
