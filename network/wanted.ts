@@ -35,6 +35,8 @@ export interface WantedSandbox {
   readonly inode: number | undefined;
   /** Whether one that comes to be in its place is meant, too. */
   readonly isReplaceable: boolean;
+  /** The sandbox whose namespace it shares: all that is in it is that one's. */
+  readonly owner?: string;
   /** It is given its name now: what has that name already is somebody else's. */
   readonly isFirst?: boolean;
 }

@@ -57,7 +57,7 @@ function planSandbox(sandbox: WantedSandbox, all: readonly WantedEndpoint[], see
   // Somebody may have made one of that name since it was looked at: making it tells.
   if (seen.kind === "there" && !(sandbox.isFirst === true && isNamed)) {
     const isDown = seen.links.some(({ name, isUp }) => name === "lo" && !isUp);
-    const own = all.filter((endpoint) => endpoint.sandbox === sandbox.id);
+    const own = all.filter((endpoint) => endpoint.sandbox === (sandbox.owner ?? sandbox.id));
     return [...(isDown ? [raise] : []), ...planLeftRules(sandbox, own, seen)];
   }
   if (seen.kind === "other" || !isNamed) return [];

@@ -32,6 +32,7 @@ const sandbox: SandboxAnswer = {
   state: "up",
   path: "/run/netns/a",
   adopted: null,
+  joined: null,
   hostname: "a",
   exposed: [],
   labels: {},

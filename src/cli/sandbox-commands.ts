@@ -15,9 +15,14 @@ export function addSandboxCommands(sandbox: Command, { command, get, post, print
 
   addSandboxOptions(command(sandbox, "create", "make a network namespace that `ip netns` sees, too"))
     .argument("<name>", "its name")
+    .option("--join <sandbox>", "another sandbox, whose network it shares")
     .action(async (name: string, given: Record<string, unknown>) => {
       const flags = commonFlags(given);
-      const made = await post(flags, "/v1/sandboxes", { name, ...sandboxRequest(given) });
+      const made = await post(flags, "/v1/sandboxes", {
+        name,
+        ...withoutUndefined({ join: given.join }),
+        ...sandboxRequest(given),
+      });
       print(flags, made as SandboxAnswer, ({ id }) => [id]);
     });
 
@@ -111,11 +116,13 @@ function sandboxRequest(given: Record<string, unknown>): Record<string, unknown>
 }
 
 function sandboxesText(sandboxes: readonly SandboxAnswer[]): readonly string[] {
-  const rows = sandboxes.map(({ id, name, state, networks }) => [
+  const rows = sandboxes.map(({ id, name, state, joined, networks }) => [
     id.slice(0, 12),
     name,
     state,
-    networks.map(({ network, ipv4, ipv6 }) => `${network} ${ipv4 ?? ipv6 ?? ""}`).join(", ") || "none",
+    joined === null
+      ? networks.map(({ network, ipv4, ipv6 }) => `${network} ${ipv4 ?? ipv6 ?? ""}`).join(", ") || "none"
+      : `shared with ${joined}`,
   ]);
   return formatTable(["SANDBOX ID", "NAME", "STATE", "NETWORKS"], rows);
 }

@@ -66,6 +66,7 @@ t.test("a sandbox is told with its places", (t) => {
     state: "gone",
     path: `/run/netns/${name}`,
     adopted: null,
+    joined: null,
     hostname: name,
     exposed: ["53/udp"],
     labels: { c: "d" },

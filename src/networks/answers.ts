@@ -74,6 +74,7 @@ export function sandboxAnswer(registry: Registry, sandbox: SandboxRecord): Sandb
     state: isNamespace(path, sandbox.inode) ? "up" : "gone",
     path,
     adopted: namespace.kind === "adopted" ? namespace.target : null,
+    joined: namespace.kind === "joined" ? (registry.sandboxes.get(namespace.sandbox)?.name ?? "") : null,
     hostname,
     exposed: exposed.map(([port, transport]) => `${port}/${transport}`),
     labels,

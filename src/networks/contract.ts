@@ -74,6 +74,8 @@ export const createSandboxRequest = z.strictObject({
   links: texts.default([]),
   /** A namespace that is there already: the path of one. */
   adopt: z.string().max(4096).exactOptional(),
+  /** Another sandbox, whose network stack it shares. */
+  join: nameOrId.exactOptional(),
   hostname: z
     .string()
     .regex(/^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,61}[a-zA-Z0-9])?$/, "not a hostname")
@@ -151,6 +153,8 @@ export interface SandboxAnswer {
   readonly state: "up" | "gone";
   readonly path: string;
   readonly adopted: string | null;
+  /** Name of the sandbox whose network stack it shares. */
+  readonly joined: string | null;
   readonly hostname: string;
   readonly exposed: readonly string[];
   readonly labels: Readonly<Record<string, string>>;

@@ -5,6 +5,8 @@ import { isNamespace } from "../../linux/named-namespace.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import type { SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
+import { stackOwner } from "./joined.js";
+import { filesOfOthers } from "./sandbox-files.js";
 import { requireAddress } from "./require-address.js";
 import { namespacePathOf } from "./wanted.js";
 
@@ -21,7 +23,7 @@ export function defineSandbox(
   created: string,
   hostInode = namespaceInode(ownNamespacePath),
 ): SandboxRecord {
-  const { name, adopt } = request;
+  const { name, adopt, join } = request;
   if (registry.sandboxNamed(name))
     throw new PontoonError(
       "NAME_TAKEN",
@@ -29,6 +31,8 @@ export function defineSandbox(
       `there is a sandbox ${name} already; choose another name, or remove it first`,
     );
   const path = namespacePathOf(name);
+  const owner = join === undefined ? undefined : stackOwner(registry, registry.sandbox(join));
+  if (owner) requireNoStack(request, owner);
   if (adopt !== undefined) requireAdoptable(adopt, registry, hostInode);
   if (adopt !== path && existsSync(path))
     throw new PontoonError(
@@ -37,11 +41,16 @@ export function defineSandbox(
       `there is a network namespace ${name} already (${path}); adopt it with ` +
         `\`pontoon sandbox adopt ${name} --netns ${path}\`, or choose another name`,
     );
+  if (adopt === undefined) requireFreeFiles(name);
   return {
     id,
     name,
     created,
-    namespace: adopt === undefined ? { kind: "own" } : adoptedNamespace(adopt),
+    namespace: owner
+      ? { kind: "joined", sandbox: owner.id, target: namespacePathOf(owner.name) }
+      : adopt === undefined
+        ? { kind: "own" }
+        : adoptedNamespace(adopt),
     inode: 0,
     hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
     exposed: exposedOf(request.exposed),
@@ -53,6 +62,30 @@ export function defineSandbox(
     extraHosts: request.extraHosts.map(extraHost),
     labels: request.labels,
   };
+}
+
+/** Throws OPTION_CONFLICT for what is the other sandbox's to say. */
+function requireNoStack(request: CreateSandboxRequest, { name }: SandboxRecord): void {
+  const { networks, ips, mac, aliases, links, adopt, exposed, dns, dnsSearch, dnsOptions } = request;
+  const lists = [networks, ips, aliases, links, exposed, dns, dnsSearch, dnsOptions];
+  if (lists.every(({ length }) => length === 0) && mac === undefined && adopt === undefined) return;
+  throw new PontoonError(
+    "OPTION_CONFLICT",
+    request.name,
+    `sandbox ${request.name} shares the network of sandbox ${name}, so networks, addresses, aliases, links, exposed ports and ` +
+      "servers for names are that one's: leave such options out",
+  );
+}
+
+/** Throws FILES_TAKEN where somebody has files of their own for a namespace of that name. */
+function requireFreeFiles(name: string): void {
+  const folder = filesOfOthers(name);
+  if (folder !== undefined)
+    throw new PontoonError(
+      "FILES_TAKEN",
+      folder,
+      `${folder} has files that are not pontoon's; move them away, or choose another name`,
+    );
 }
 
 function requireAdoptable(path: string, registry: Registry, hostInode: number): void {

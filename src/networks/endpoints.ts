@@ -3,6 +3,7 @@ import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { ConnectRequest, DisconnectRequest } from "./contract.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import { defineEndpoint } from "./define-endpoint.js";
+import { requireOwnStack } from "./joined.js";
 import type { NetworkAddresses } from "./network-addresses.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
@@ -23,6 +24,7 @@ export class Endpoints {
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
   async connect(network: NetworkRecord, sandbox: SandboxRecord, request: ConnectRequest): Promise<void> {
+    requireOwnStack(this.registry, sandbox);
     this.#requirePlace(network, sandbox, request);
     const given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
     let endpoint: EndpointRecord | undefined;
@@ -65,6 +67,7 @@ export class Endpoints {
   /** @returns the sandbox that is not on the network any more. Rejects with NOT_CONNECTED. */
   async disconnect(request: DisconnectRequest): Promise<SandboxRecord> {
     const [network, sandbox] = [this.registry.network(request.network), this.registry.sandbox(request.sandbox)];
+    requireOwnStack(this.registry, sandbox);
     const [endpoint] = this.registry.endpointsOf({ network: network.id, sandbox: sandbox.id });
     if (!endpoint)
       throw new PontoonError(

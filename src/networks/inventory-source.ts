@@ -59,7 +59,7 @@ function networkOf({ id, name, internal, hostBinding }: NetworkRecord): Network 
 }
 
 function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
-  const { id, name, hostname, labels, exposed, dns, inode } = sandbox;
+  const { id, name, namespace, hostname, labels, exposed, dns, inode } = sandbox;
   return {
     id,
     source: "pontoon",
@@ -68,7 +68,7 @@ function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
     labels,
     running: inode !== 0,
     sandbox: inode === 0 ? undefined : { id: `${id.slice(0, 32)}-${inode}`, ...placeOf(sandbox) },
-    networkMode: { kind: "own" },
+    networkMode: namespace.kind === "joined" ? { kind: "container", of: namespace.sandbox } : { kind: "own" },
     ports: exposed,
     published: [],
     dns,

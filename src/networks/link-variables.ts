@@ -1,4 +1,5 @@
 import { isIPv6 } from "node:net";
+import { stackOwner } from "./joined.js";
 import type { SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 
@@ -13,7 +14,7 @@ type Port = SandboxRecord["exposed"][number];
  */
 export function linkVariables(registry: Registry, sandbox: SandboxRecord): string[] {
   const variables = new Map<string, string>();
-  for (const { network, links } of registry.endpointsOf({ sandbox: sandbox.id }))
+  for (const { network, links } of registry.endpointsOf({ sandbox: stackOwner(registry, sandbox).id }))
     for (const [target, alias] of links) {
       const other = registry.sandboxNamed(target);
       const there = other && registry.endpointsOf({ network, sandbox: other.id })[0];

@@ -44,6 +44,8 @@ const namespaceRecord = z.discriminatedUnion("kind", [
    * it is that namespace and no other: the number of a process that has ended is soon that of another.
    */
   z.strictObject({ kind: z.literal("adopted"), target: z.string(), inode: z.number().int().exactOptional() }),
+  /** That of another sandbox, whichever it is: `target` is the path of that one. */
+  z.strictObject({ kind: z.literal("joined"), sandbox: z.string(), target: z.string() }),
 ]);
 
 export const sandboxRecord = z.strictObject({

@@ -64,7 +64,10 @@ export class Registry {
     const sandboxes = this.#read("sandbox", sandboxRecord, ({ created }) => created);
     const endpoints = this.#read("endpoint", endpointRecord, ({ ifname }) => ifname);
     for (const network of networks) this.#networks.put(network);
-    for (const sandbox of sandboxes) this.#sandboxes.put(sandbox);
+    const known = new Set(sandboxes.map(({ id }) => id));
+    for (const sandbox of sandboxes)
+      if (sandbox.namespace.kind !== "joined" || known.has(sandbox.namespace.sandbox)) this.#sandboxes.put(sandbox);
+      else this.store.putAside("sandbox", sandbox.id, "the sandbox whose network it shares is not there");
     for (const endpoint of endpoints)
       if (this.networks.has(endpoint.network) && this.sandboxes.has(endpoint.sandbox)) this.#endpoints.put(endpoint);
       else this.store.putAside("endpoint", endpoint.id, "its network or its sandbox is not there");

@@ -1,5 +1,6 @@
-import { mkdirSync, readdirSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { stackOwner } from "./joined.js";
 import type { EndpointRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 
@@ -17,15 +18,30 @@ const loopback = [
   "ff02::2\tip6-allrouters",
 ];
 
-/** Writes them anew. An open file stays the same one: it may be mounted somewhere. */
+/** In a hosts file of ours. */
+const mark = "# written by pontoon";
+
+/** The folder of a sandbox's files, if there are such files in it that pontoon has not written: they are left as they are. */
+export function filesOfOthers(name: string): string | undefined {
+  const folder = folderOf(name);
+  if (!files.some((file) => existsSync(join(folder, file)))) return undefined;
+  try {
+    return readFileSync(join(folder, "hosts"), "utf8").split("\n").includes(mark) ? undefined : folder;
+  } catch {
+    return folder;
+  }
+}
+
+/** Writes them anew. An open file stays the same one: it may be mounted somewhere. Those of others stay. */
 export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): void {
+  if (filesOfOthers(sandbox.name) !== undefined) return;
   const folder = folderOf(sandbox.name);
   mkdirSync(folder, { recursive: true });
   const write = (file: (typeof files)[number], lines: readonly string[]) =>
     writeFileSync(join(folder, file), lines.map((line) => `${line}\n`).join(""), { mode });
-  write("hosts", hostsLines(registry, sandbox));
+  write("hosts", [mark, ...hostsLines(registry, sandbox)]);
   write("hostname", [sandbox.hostname]);
-  write("resolv.conf", resolvConfLines(sandbox));
+  write("resolv.conf", resolvConfLines(stackOwner(registry, sandbox)));
 }
 
 /** Writes those of sandboxes that are linked to one which has come, gone, or moved to another address. */
@@ -36,6 +52,7 @@ export function writeLinkedFiles(registry: Registry, target: SandboxRecord): voi
 }
 
 export function removeSandboxFiles({ name }: SandboxRecord): void {
+  if (filesOfOthers(name) !== undefined) return;
   const folder = folderOf(name);
   for (const file of files) rmSync(join(folder, file), { force: true });
   try {
@@ -47,7 +64,7 @@ export function removeSandboxFiles({ name }: SandboxRecord): void {
 
 /** As Docker writes them: what always counts, what was asked for, links, then the sandbox itself on each of its networks. */
 export function hostsLines(registry: Registry, sandbox: SandboxRecord): string[] {
-  const endpoints = registry.endpointsOf({ sandbox: sandbox.id });
+  const endpoints = registry.endpointsOf({ sandbox: stackOwner(registry, sandbox).id });
   const own = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((ip) => ip !== undefined));
   const links = endpoints.flatMap(({ network, links }) =>
     links.flatMap(([target, alias]) => {

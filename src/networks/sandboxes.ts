@@ -4,6 +4,7 @@ import type { CreateSandboxRequest } from "./contract.js";
 import { defineSandbox } from "./define-sandbox.js";
 import type { Endpoints } from "./endpoints.js";
 import { defaultNetwork } from "./fixed-networks.js";
+import { joinedTo, requireUnshared } from "./joined.js";
 import type { Networks } from "./networks.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
@@ -26,9 +27,8 @@ export class Sandboxes {
   async create(request: CreateSandboxRequest): Promise<SandboxRecord> {
     const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
     requireNothingElse(request);
-    const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
     const networks: NetworkRecord[] = [];
-    for (const name of names) if (name !== "none") networks.push(await this.networks.toJoin(name));
+    for (const name of networksOf(request)) if (name !== "none") networks.push(await this.networks.toJoin(name));
     this.registry.commit({ sandboxes: [sandbox] });
     try {
       await this.reconciler.change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
@@ -68,7 +68,9 @@ export class Sandboxes {
     }
   }
 
+  /** Rejects with SANDBOX_SHARED while others have its network stack. */
   async remove(sandbox: SandboxRecord): Promise<void> {
+    requireUnshared(this.registry, sandbox);
     const endpoints = this.registry.endpointsOf({ sandbox: sandbox.id });
     const removed = { endpoints: endpoints.map(({ id }) => id), sandboxes: [sandbox.id] };
     await this.reconciler.change({ removed });
@@ -78,11 +80,15 @@ export class Sandboxes {
     writeLinkedFiles(this.registry, sandbox);
   }
 
-  /** Its own files, and those of sandboxes that are linked to it. */
+  /** Its own files, and those of sandboxes that are linked to it, or share its network stack. */
   writeFiles(sandbox: SandboxRecord): void {
-    writeSandboxFiles(this.registry, sandbox);
+    for (const each of [sandbox, ...joinedTo(this.registry, sandbox)]) writeSandboxFiles(this.registry, each);
     writeLinkedFiles(this.registry, sandbox);
   }
+}
+
+function networksOf({ networks, join }: CreateSandboxRequest): readonly string[] {
+  return networks.length > 0 || join !== undefined ? networks : [defaultNetwork.name];
 }
 
 /** A sandbox on `none` has no place where anything else could be so. */

@@ -26,13 +26,15 @@ export function wantedNetwork(network: NetworkRecord): WantedNetwork {
 }
 
 export function wantedSandbox({ id, name, namespace, inode }: SandboxRecord): WantedSandbox {
+  const only = namespace.kind === "adopted" ? namespace.inode : undefined;
   return {
     id,
     name,
     path: namespacePathOf(name),
     target: namespace.kind === "own" ? undefined : namespace.target,
-    inode: namespace.kind === "own" ? undefined : (namespace.inode ?? (inode === 0 ? undefined : inode)),
-    isReplaceable: namespace.kind === "own" || namespace.inode === undefined,
+    inode: namespace.kind === "own" ? undefined : (only ?? (inode === 0 ? undefined : inode)),
+    isReplaceable: only === undefined,
+    ...(namespace.kind === "joined" && { owner: namespace.sandbox }),
   };
 }
 
