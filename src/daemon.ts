@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { HostsKeeper } from "./names/hosts-keeper.js";
 import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
-import { dnsOptions, portsOptions, publishes, takesOver } from "./controller-options.js";
+import { dnsOptions, networkDefaults, portsOptions, publishes, takesOver } from "./controller-options.js";
 import { explain } from "./names/explain.js";
 import { recordRows } from "./names/record-rows.js";
 import { statusOf, type Status } from "./status.js";
@@ -112,6 +112,7 @@ export class Daemon {
         subnets: () => dockerSubnets(this.#inventory),
         bridges: () => dockerBridges(this.#inventory.networks.values()),
       },
+      networkDefaults(config),
       log,
       this.#inventory.source("pontoon"),
     );

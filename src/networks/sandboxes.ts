@@ -5,6 +5,7 @@ import { defineSandbox } from "./define-sandbox.js";
 import type { Endpoints } from "./endpoints.js";
 import { defaultNetwork } from "./fixed-networks.js";
 import type { Networks } from "./networks.js";
+import { withSandboxDefaults, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord, SandboxRecord } from "./records.js";
@@ -19,11 +20,13 @@ export class Sandboxes {
     private readonly reconciler: Reconciler,
     private readonly networks: Networks,
     private readonly endpoints: Endpoints,
+    private readonly defaults: NetworkDefaults,
     private readonly log: Logger,
   ) {}
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
-  async create(request: CreateSandboxRequest): Promise<SandboxRecord> {
+  async create(given: CreateSandboxRequest): Promise<SandboxRecord> {
+    const request = withSandboxDefaults(given, this.defaults);
     const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
     requireNothingElse(request);
     const names = request.networks.length > 0 ? request.networks : [defaultNetwork.name];
