@@ -190,12 +190,15 @@ export class Reconciler {
   }
 
   #thread(): Backend {
-    return (this.#backend ??= new Backend({
-      onRulesChanged: () => void this.mendFirewall(),
-      onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
-      onEnd: (reason) =>
-        this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
-    }));
+    return (this.#backend ??= new Backend(
+      { mayForward: this.defaults.forwarding },
+      {
+        onRulesChanged: () => void this.mendFirewall(),
+        onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
+        onEnd: (reason) =>
+          this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
+      },
+    ));
   }
 
   /** Which namespaces there are, as it was seen. */
