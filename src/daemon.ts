@@ -285,7 +285,7 @@ export class Daemon {
   async #status(): Promise<Status> {
     const { dockerHost, stateDir } = this.options;
     const [dns, proxyReport] = [await this.#dns.state(), await this.#ports.report()];
-    const { server, unsteered } = this.#ports;
+    const { server, unsteered, unread } = this.#ports;
     return statusOf({
       ready: this.#isReady,
       version,
@@ -295,7 +295,8 @@ export class Daemon {
       feed: this.#docker?.feed.state ?? { kind: "none" },
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
-      ports: { enabled: this.#ports.isOn, server, unsteered, report: proxyReport },
+      ports: { enabled: this.#ports.isOn, server, unsteered, unread, report: proxyReport },
+      backend: this.#networks.status,
       firewall: this.#networks.elsewhere,
       loopDelay: this.#loopDelay?.(),
     });

@@ -241,7 +241,7 @@ export const rooms = {
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
-    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", ...ground],
+    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "src/networks", ...ground],
   },
   "src/config": {
     files: ["src/{config,config-network}.ts"],

@@ -25,6 +25,7 @@ import { NetworkAddresses } from "./network-addresses.js";
 import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Networks } from "./networks.js";
+import { networksStatus, type NetworksStatus } from "./networks-status.js";
 import { Reconciler } from "./reconciler.js";
 import { Registry } from "./registry.js";
 import { RuleWatch } from "./rule-watch.js";
@@ -73,6 +74,10 @@ export class NetworksController {
   /** What stands in firewall tables of others, as it was last seen. */
   get elsewhere(): Elsewhere {
     return this.#reconciler.elsewhere;
+  }
+
+  get status(): NetworksStatus {
+    return networksStatus(this.#registry, this.#reconciler.off);
   }
 
   /** Docker's networks may be others than before. */

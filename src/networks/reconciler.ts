@@ -45,6 +45,11 @@ export class Reconciler {
     return this.#elsewhere;
   }
 
+  /** Why nothing can be done, in words; undefined when it can. */
+  get off(): string | undefined {
+    return this.#problem && describeError(this.#problem);
+  }
+
   /** From now on what is asked for is done, or rejected with `problem`. */
   begin(problem: Error | undefined): void {
     this.#problem = problem;

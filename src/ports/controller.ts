@@ -155,6 +155,11 @@ export class PortsController {
     return !this.isOn || (this.#hasBegun && this.server.kind === "running");
   }
 
+  /** Why nothing is published, when what is to be could not be read. */
+  get unread(): string | undefined {
+    return this.#unread?.message;
+  }
+
   /** Whether ports are published: it is wanted, and what is to be published could be read. */
   get isOn(): boolean {
     return this.options.enabled && this.#unread === undefined;
