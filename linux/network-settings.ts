@@ -27,6 +27,19 @@ export function forward(family: "ipv4" | "ipv6"): void {
   writeSetting(forwarding[family], "1");
 }
 
+/** Advice of routers goes on being taken where it was: that is the same to a host that does not forward. */
+export function stopForwarding(family: "ipv4" | "ipv6"): void {
+  writeSetting(forwarding[family], "0");
+}
+
+/** Links that forward what comes in there, whatever the others do. */
+export function forwardingLinks(family: "ipv4" | "ipv6"): string[] {
+  const folder = `${family}/conf`;
+  if (!existsSync(pathOf(folder))) return [];
+  const isOn = (link: string) => readFileSync(pathOf(`${folder}/${link}/forwarding`), "latin1").trim() !== "0";
+  return readdirSync(pathOf(folder)).filter((link) => link !== "all" && link !== "default" && isOn(link));
+}
+
 function linksWithAdvice(): string[] {
   const takesAdvice = (link: string) => readFileSync(pathOf(`ipv6/conf/${link}/accept_ra`), "latin1").trim() === "1";
   return readdirSync(pathOf("ipv6/conf")).filter((link) => link !== "all" && link !== "default" && takesAdvice(link));

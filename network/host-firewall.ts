@@ -1,7 +1,6 @@
-import { familyOf } from "../common/address.js";
+import { familyOf, type Family } from "../common/address.js";
 import { printable } from "../common/printable.js";
 import { describeError, errorCode } from "../common/errors.js";
-import { forward, forwards } from "../linux/network-settings.js";
 import { forgetFlows, forgetUntranslated } from "../linux/netlink/conntrack.js";
 import { Budget } from "../linux/netlink/budget.js";
 import { KeptNfnetlink, Nfnetlink } from "../linux/netlink/nfnetlink.js";
@@ -9,6 +8,7 @@ import { bridgesAreFiltered } from "./firewall/bridge-filter.js";
 import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
 import { LegacyAccept } from "./firewall/legacy-accept.js";
+import type { Forwarding } from "./forwarding.js";
 import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
 import type { Elsewhere, Failure } from "./protocol.js";
 import type { WantedNetwork } from "./wanted.js";
@@ -52,6 +52,7 @@ export class HostFirewall {
   constructor(
     private readonly seenBridges: () => readonly string[],
     private readonly addresses: () => readonly string[],
+    private readonly forwarding: Forwarding,
   ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
@@ -75,7 +76,7 @@ export class HostFirewall {
         firewall ? [{ name, bridge, ...firewall }] : [],
       );
       if (withRules.length === 0 && this.#forwards.size === 0) return this.#remove();
-      const { firewall } = this.#open();
+      const { firewall, nfnetlink } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
       firewall.apply({
@@ -86,7 +87,7 @@ export class HostFirewall {
         bridgesFiltered: bridgesAreFiltered(),
       });
       this.#isApplied = true;
-      return { notes: [...leadOut(networks), ...this.#acceptElsewhere()] };
+      return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere()] };
     });
   }
 
@@ -185,11 +186,13 @@ export class HostFirewall {
     if (!this.#mayBeThere) return { notes: [] };
     this.#foreign.remove();
     this.#legacy.remove();
-    this.#open().firewall.remove();
+    const { firewall, nfnetlink } = this.#open();
+    firewall.remove();
+    const notes = this.forwarding.apply(nfnetlink, new Set());
     this.#accepts = this.#troubles = [];
     this.#mayBeThere = false;
     this.close();
-    return { notes: [] };
+    return { notes };
   }
 }
 
@@ -212,14 +215,8 @@ function keyOf({ transport, ip, port, to }: KernelForward): string {
   return `${transport} ${ip ?? familyOf(to.ip)} ${port}`;
 }
 
-function leadOut(networks: readonly WantedNetwork[]): string[] {
+/** Families in which a network leads out of the host. */
+function waysOut(networks: readonly WantedNetwork[]): Set<Family> {
   const leading = networks.filter(({ firewall }) => firewall?.internal === false);
-  const notes: string[] = [];
-  for (const family of ["ipv4", "ipv6"] as const) {
-    const isWanted = leading.some(({ hasIPv6 }) => family === "ipv4" || hasIPv6);
-    if (!isWanted || forwards(family)) continue;
-    forward(family);
-    notes.push(`forwarding of ${family === "ipv4" ? "IPv4" : "IPv6"} packets is on now: networks lead out of the host`);
-  }
-  return notes;
+  return new Set(leading.flatMap(({ hasIPv6 }) => (hasIPv6 ? (["ipv4", "ipv6"] as const) : (["ipv4"] as const))));
 }

@@ -1,9 +1,9 @@
 // The backend's thread: does all work in the kernel, so that the daemon's event loop never waits for it.
-import { parentPort } from "node:worker_threads";
+import { parentPort, workerData } from "node:worker_threads";
 import { describeError, errorCode } from "../common/errors.js";
 import { killAtStep } from "./fault.js";
 import { Later } from "./later.js";
-import type { FromBackend, ToBackend } from "./protocol.js";
+import type { BackendSettings, FromBackend, ToBackend } from "./protocol.js";
 import { Work } from "./work.js";
 
 /** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one, and lets nobody else in. */
@@ -20,10 +20,8 @@ if (!port) throw new Error("the backend runs in a thread of the daemon");
 let work: Work | undefined;
 
 function begin(): Work {
-  const made = new Work({
-    ...killAtStep(process.env.PONTOON_KILL_AT_STEP),
-    onRetired: () => retired.soon(() => tryTo("delete links", () => made.deleteRetiredAside())),
-  });
+  const onRetired = () => retired.soon(() => tryTo("delete links", () => made.deleteRetiredAside()));
+  const made = new Work({ ...killAtStep(process.env.PONTOON_KILL_AT_STEP), onRetired }, workerData as BackendSettings);
   return made;
 }
 

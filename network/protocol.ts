@@ -5,6 +5,12 @@ import type { ObjectRef } from "./plan/steps.js";
 
 // What the daemon and the backend's thread say to each other.
 
+/** What counts for as long as the backend's thread is there. */
+export interface BackendSettings {
+  /** Whether the host may be made to forward. */
+  readonly mayForward: boolean;
+}
+
 /** What is wanted otherwise from now on. */
 export interface Change {
   /** All there are from now on. Left out: as before. */

@@ -80,3 +80,8 @@ export const aliasOf = {
   network: ({ id }: Pick<WantedNetwork, "id">): string => `pontoon network ${id}`,
   endpoint: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon endpoint ${id}`,
 };
+
+/** Whether a link is a bridge that was made for a network. */
+export function isOurBridge({ alias }: { readonly alias?: string | undefined }): boolean {
+  return alias?.startsWith(aliasOf.network({ id: "" })) === true;
+}

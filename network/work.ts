@@ -2,18 +2,20 @@ import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { lockNamespace } from "../linux/namespace-lock.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { addressesOf } from "../linux/netlink/rtnetlink/addresses.js";
+import { bridgesOf } from "../linux/netlink/rtnetlink/links.js";
 import { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
 import { dockersBridges } from "./docker-bridges.js";
+import { Forwarding } from "./forwarding.js";
 import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
 import { leftovers } from "./plan/leftovers.js";
 import { planEndpoints, planGround, type Scope } from "./plan/plan.js";
 import type { ObjectRef, ObjectSteps, Step } from "./plan/steps.js";
-import type { Change, Failure, Outcome, Request } from "./protocol.js";
+import type { BackendSettings, Change, Failure, Outcome, Request } from "./protocol.js";
 import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
-import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
+import { isOurBridge, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "./wanted.js";
 
 export interface WorkEvents {
   /** Called before each step, by which a test may end the process. */
@@ -32,13 +34,13 @@ export class Work {
   readonly #host = new Rtnetlink();
   readonly #links = new Links(this.#host);
   readonly #lock: number;
-  readonly #firewall = new HostFirewall(
-    () => dockersBridges(this.#host),
-    () => addressesOf(this.#host).map(({ ip }) => ip),
-  );
+  readonly #firewall: HostFirewall;
 
   /** Throws BACKEND_TAKEN while another process does the same in this network namespace: each would remove the links of the other. */
-  constructor(private readonly events: WorkEvents) {
+  constructor(
+    private readonly events: WorkEvents,
+    { mayForward }: BackendSettings,
+  ) {
     const lock = lockNamespace("pontoon-networks");
     if (lock === undefined) {
       this.#host.close();
@@ -49,6 +51,15 @@ export class Work {
       );
     }
     this.#lock = lock;
+    const otherBridges = () =>
+      bridgesOf(this.#host)
+        .filter((link) => !isOurBridge(link))
+        .map(({ name }) => name);
+    this.#firewall = new HostFirewall(
+      () => dockersBridges(this.#host),
+      () => addressesOf(this.#host).map(({ ip }) => ip),
+      new Forwarding(mayForward, otherBridges),
+    );
   }
 
   close(): void {

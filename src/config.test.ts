@@ -19,6 +19,16 @@ const defaults = {
     "orphan-after": 60,
   },
   ports: { enabled: true, drain: 10, "udp-source-ports": { first: 61_000, last: 65_535 } },
+  network: {
+    icc: true,
+    "ip-forward": true,
+    "ip-masq": true,
+    iptables: true,
+    "default-address-pools": [],
+    dns: [],
+    "dns-search": [],
+    "dns-opt": [],
+  },
 };
 
 function problem(text: string): string {
@@ -58,7 +68,32 @@ ports:
   enabled: false
   drain: 0
   udp-source-ports: 1024-1123
+network:
+  bip: 10.1.0.1/16
+  fixed-cidr: 10.1.7.0/24
+  mtu: 1400
+  icc: false
+  ip-forward: false
+  ip-masq: false
+  iptables: false
+  default-address-pools: [{ base: 10.2.0.0/16, size: 24 }]
+  dns: [192.0.2.53]
+  dns-search: [corp.example]
+  dns-opt: ['ndots:1']
 `;
+  const network = {
+    bip: "10.1.0.1/16",
+    "fixed-cidr": "10.1.7.0/24",
+    mtu: 1400,
+    icc: false,
+    "ip-forward": false,
+    "ip-masq": false,
+    iptables: false,
+    "default-address-pools": [{ base: "10.2.0.0/16", size: 24 }],
+    dns: ["192.0.2.53"],
+    "dns-search": ["corp.example"],
+    "dns-opt": ["ndots:1"],
+  };
   const dns = {
     enabled: false,
     ttl: 86400,
@@ -77,7 +112,9 @@ ports:
     ip: "192.0.2.1",
     dns,
     ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } },
+    network,
   });
+  t.equal(parseConfig("network:\n  bridge: br0\n", "f").network.bridge, "br0");
   t.end();
 });
 
@@ -114,6 +151,35 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["observe: yes please", /observe: must be true or false/],
     ["docker: 5", /docker: must be a string/, /write text/],
     ["log-level: loud", /log-level: must be one of trace, debug, info, warn, error, fatal, silent/],
+    ["network:\n  brigde: br0", /unknown key network\.brigde; known here: bridge, bip, fixed-cidr, mtu, icc/],
+    ["network:\n  bridge: a/b", /network\.bridge: must be the name of a bridge/],
+    ["network:\n  bridge: br0\n  bip: 10.1.0.1/24", /network\.bip: cannot be given with bridge/],
+    ["network:\n  bip: 10.1.0.1", /network\.bip: must be an IPv4 address with the prefix of its subnet/],
+    ["network:\n  bip: 10.1.0.1/31", /network\.bip: must be/],
+    ["network:\n  bip: 10.1.0.256/24", /network\.bip: must be/],
+    ["network:\n  bip: fd00::1/64", /network\.bip: must be an IPv4/],
+    ["network:\n  bip: 10.1.0.0/24", /network\.bip: 10\.1\.0\.0 is not an address for a gateway/],
+    ["network:\n  bip: 10.1.0.255/24", /network\.bip: 10\.1\.0\.255 is not/],
+    ["network:\n  fixed-cidr: 10.1.0.1/24", /network\.fixed-cidr: 10\.1\.0\.1\/24 /],
+    ["network:\n  fixed-cidr: fd00::/64", /network\.fixed-cidr: must be an IPv4 subnet/],
+    ["network:\n  bip: 10.1.0.1/24\n  fixed-cidr: 10.2.0.0/25", /network\.fixed-cidr: must be in .* 10\.1\.0\.0\/24/],
+    ["network:\n  mtu: 67", /network\.mtu: must be at least 68/],
+    ["network:\n  mtu: 65536", /network\.mtu: must be at most 65535/],
+    ["network:\n  icc: maybe", /network\.icc: must be true or false/],
+    ["network:\n  default-address-pools: 10.0.0.0/8", /network\.default-address-pools: must be a list/],
+    [
+      "network:\n  default-address-pools: [{ base: 10.0.0.0/8 }]",
+      /default-address-pools\.0\.size: must be a whole number/,
+    ],
+    [
+      "network:\n  default-address-pools: [{ base: 10.0.0.0/8, size: 7 }]",
+      /pools\.0\.size: .* give a size from 8 to 32/,
+    ],
+    ["network:\n  default-address-pools: [{ base: ten, size: 24 }]", /default-address-pools\.0\.base: ten /],
+    ["network:\n  default-address-pools: [{ base: 10.0.0.0/8, site: 24 }]", /unknown key .*pools\.0\.site/],
+    ["network:\n  dns: [one.one.one.one]", /network\.dns\.0: must be an IPv4 or IPv6 address/],
+    ["network:\n  dns-search: [a b]", /network\.dns-search\.0: must be one word/],
+    ["network:\n  dns-opt: ndots:1", /network\.dns-opt: must be a list/],
     ["dns: off", /dns: must be a mapping of keys/, /key: value/],
     ["- docker", /the file: must be a mapping of keys/],
     ["just words", /the file: must be a mapping of keys/],

@@ -4,6 +4,7 @@ import { z } from "zod";
 import { errorCode, PontoonError } from "../common/errors.js";
 import { defaultSourcePorts, type PortSpan } from "../proxy/dial/source-ports.js";
 import { canonicalAddress } from "../common/address.js";
+import { networkSchema } from "./config-network.js";
 
 const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 
@@ -69,6 +70,7 @@ const schema = z
       .optional(),
     dns: dnsSchema,
     ports: portsSchema,
+    network: networkSchema,
   })
   .prefault({});
 
@@ -144,6 +146,9 @@ function explainIssue(issue: z.core.$ZodIssue): string {
 function knownKeys(path: string): string[] {
   if (path === "dns") return Object.keys(dnsSchema.parse({}));
   if (path === "ports") return Object.keys(portsSchema.parse({}));
+  if (path === "network")
+    return Object.keys({ bridge: "", bip: "", "fixed-cidr": "", mtu: 0, ...networkSchema.parse({}) });
+  if (path.startsWith("network.default-address-pools")) return ["base", "size"];
   return Object.keys({ docker: "", ip: "", ...schema.parse({}) });
 }
 
@@ -159,11 +164,13 @@ function suggest(name: string, known: readonly string[]): string {
 function article(expected: string): string {
   if (expected === "object" || expected === "record") return "a mapping of keys";
   if (expected === "int" || expected === "number") return "a whole number";
+  if (expected === "array") return "a list";
   return expected === "boolean" ? "true or false" : `a ${expected}`;
 }
 
 function example(expected: string): string {
   if (expected === "object" || expected === "record") return "`key: value` lines";
   if (expected === "int" || expected === "number") return "digits only";
+  if (expected === "array") return "one `- value` line for each";
   return expected === "boolean" ? "true or false" : "text";
 }

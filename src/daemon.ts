@@ -3,7 +3,7 @@ import type { Logger } from "pino";
 import { HostsKeeper } from "./names/hosts-keeper.js";
 import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
-import { dnsOptions, portsOptions, publishes, takesOver } from "./controller-options.js";
+import { dnsOptions, networkDefaults, portsOptions, publishes, takesOver } from "./controller-options.js";
 import { explain } from "./names/explain.js";
 import { recordRows } from "./names/record-rows.js";
 import { statusOf, type Status } from "./status.js";
@@ -112,6 +112,7 @@ export class Daemon {
         subnets: () => dockerSubnets(this.#inventory),
         bridges: () => dockerBridges(this.#inventory.networks.values()),
       },
+      networkDefaults(config),
       log,
       this.#inventory.source("pontoon"),
     );
@@ -284,7 +285,7 @@ export class Daemon {
   async #status(): Promise<Status> {
     const { dockerHost, stateDir } = this.options;
     const [dns, proxyReport] = [await this.#dns.state(), await this.#ports.report()];
-    const { server, unsteered } = this.#ports;
+    const { server, unsteered, unread } = this.#ports;
     return statusOf({
       ready: this.#isReady,
       version,
@@ -294,7 +295,8 @@ export class Daemon {
       feed: this.#docker?.feed.state ?? { kind: "none" },
       inventory: this.#inventory,
       dns: { enabled: this.#config.dns.enabled, ...dns },
-      ports: { enabled: this.#ports.isOn, server, unsteered, report: proxyReport },
+      ports: { enabled: this.#ports.isOn, server, unsteered, unread, report: proxyReport },
+      backend: this.#networks.status,
       firewall: this.#networks.elsewhere,
       loopDelay: this.#loopDelay?.(),
     });

@@ -33,6 +33,7 @@ program
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
   .addOption(runDirOption())
   .addOption(new Option("--state-dir <folder>", "folder for what outlives a restart").default("/var/lib/pontoon"))
+  .option("--no-firewall", "leave the host's firewall rules alone for every network")
   .option("--observe", "take over nothing; only show what would be done")
   .addOption(new Option("--log-level <level>", "how much to log").choices(logLevels))
   .action((given: unknown) => runDaemon(daemonFlags(given)));
@@ -255,12 +256,13 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
 }
 
 /** What flags say counts, whatever the file does. */
-function withFlags(config: Config, { docker, observe, logLevel }: DaemonFlags): Config {
+function withFlags(config: Config, { docker, observe, logLevel, firewall }: DaemonFlags): Config {
   return {
     ...config,
     ...(docker !== undefined && { docker }),
     ...(observe !== undefined && { observe }),
     ...(logLevel !== undefined && { "log-level": logLevel }),
+    ...(!firewall && { network: { ...config.network, iptables: false } }),
   };
 }
 

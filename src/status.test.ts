@@ -41,6 +41,7 @@ const proxy = (given: Partial<StatusSources["ports"]> = {}): StatusSources["port
   enabled: true,
   server: { kind: "running", pid: 98 },
   unsteered: undefined,
+  unread: undefined,
   report: undefined,
   ...given,
 });
@@ -78,6 +79,7 @@ function sources(given: Partial<StatusSources> = {}, dns: Partial<StatusSources[
     },
     ports: proxy(),
     firewall: { rules: ["ip filter DOCKER-USER"], troubles: [] },
+    backend: { networks: 0, sandboxes: 0, gone: [] },
     loopDelay: undefined,
     ...given,
   };
@@ -114,6 +116,9 @@ t.test("what is published is counted, dockerd's own apart", (t) => {
     shims: 1,
     connections: 6,
   });
+  const unread = proxy({ enabled: false, server: { kind: "stopped" }, unread: "the store cannot be read" });
+  t.match(statusOf(sources({ ports: unread })).ports, { state: "off", detail: "the store cannot be read" });
+  t.match(statusOf(sources({ ports: { ...unread, unsteered: 9 } })).ports.detail, /^the store cannot be read; .*pid 9/);
   t.match(statusOf(sources({ ports: proxy({ enabled: false, server: { kind: "stopped" } }) })).ports, {
     state: "off",
     published: 0,

@@ -6,6 +6,7 @@ import type { Inventory } from "./inventory/inventory.js";
 import { namesOf } from "./inventory/naming.js";
 import type { Container, SourceName } from "./inventory/types.js";
 import type { DnsState } from "./names/dns-state.js";
+import type { NetworksStatus } from "./networks/networks-status.js";
 
 /** What `pontoon status --json` prints. */
 export interface Status {
@@ -37,6 +38,8 @@ export interface Status {
   };
   /** In firewall tables of others: chains with a rule of ours, and why there is none where one ought to be. Earlier daemons do not tell. */
   readonly firewall?: { readonly rules: readonly string[]; readonly troubles: readonly string[] };
+  /** pontoon's own networks and sandboxes. Earlier daemons do not tell. */
+  readonly backend?: NetworksStatus;
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
@@ -87,6 +90,8 @@ interface PortsState {
   readonly server: ServerView;
   /** A pontoon-proxy of this run directory that this daemon does not steer. */
   readonly unsteered: number | undefined;
+  /** Why it is not known what is to be published; undefined when it is. */
+  readonly unread: string | undefined;
   readonly report: ProxyReport | undefined;
 }
 
@@ -102,6 +107,7 @@ export interface StatusSources {
   readonly dns: { readonly enabled: boolean } & DnsState;
   readonly ports: { readonly enabled: boolean } & PortsState;
   readonly firewall: NonNullable<Status["firewall"]>;
+  readonly backend: NetworksStatus;
   readonly loopDelay: LoopDelay | undefined;
 }
 
@@ -123,6 +129,7 @@ export function statusOf(sources: StatusSources): Status {
     },
     ports: portsStatus(ports),
     firewall: sources.firewall,
+    backend: sources.backend,
     networks: networkStatuses(inventory),
     containers: runningContainers(inventory).map((container) => containerStatus(container, sources, counters)),
     upstreams: dns.report?.upstreams ?? [],
@@ -145,12 +152,12 @@ function describeUnsteered({ unsteered, takenOver }: DnsState): string {
   return takenOver.size === 0 ? "" : `the pontoon-dns of another daemon answers ${where}`;
 }
 
-function portsStatus({ enabled, server, unsteered, report }: StatusSources["ports"]): Status["ports"] {
+function portsStatus({ enabled, server, unsteered, unread, report }: StatusSources["ports"]): Status["ports"] {
   const shims = report?.shims ?? 0;
   const publications = report?.publications ?? [];
   return {
     state: enabled ? server.kind : "off",
-    ...serverStatus(server, describeUnsteeredProxy(unsteered)),
+    ...serverStatus(server, [unread ?? "", describeUnsteeredProxy(unsteered)].filter((text) => text !== "").join("; ")),
     residentMemory: report?.residentMemory,
     published: publications.length - shims,
     shims,

@@ -241,12 +241,12 @@ export const rooms = {
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
-    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", ...ground],
+    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "src/networks", ...ground],
   },
   "src/config": {
-    files: ["src/config.ts"],
+    files: ["src/{config,config-network}.ts"],
     holds: "the configuration file",
-    imports: ["proxy/source-ports", "src/ports", "common"],
+    imports: ["network/addresses", "proxy/source-ports", "src/ports", "common"],
   },
   "src/control": {
     files: ["src/control/**"],
@@ -276,7 +276,7 @@ export const rooms = {
   src: {
     files: ["src/**"],
     holds: "`main.ts`, the composition root `daemon.ts`, and what belongs to the daemon's process: log, pulse",
-    imports: ["dns/protocol", ...proxyProtocol, ...daemonRooms, ...ground],
+    imports: ["dns/protocol", ...proxyProtocol, "network/addresses", ...daemonRooms, ...ground],
   },
 
   "integration/lab": {

@@ -28,7 +28,7 @@ export async function startShell(host: Host, command: string): Promise<number> {
 /** All that networks and sandboxes make on a host. */
 export async function marksOn(host: Host): Promise<string> {
   const look =
-    "ip -brief link; ip -brief -4 address; ip rule; ip route; nft list tables; ls -A /run/netns /etc/netns; mount | grep netns";
+    "ip -brief link; ip -brief -4 address; ip rule; ip route; nft list tables | sort; ls -A /run/netns /etc/netns; mount | grep netns";
   const { stdout } = await host.exec(["sh", "-c", `{ ${look}; } 2>/dev/null || true`]);
   return stdout.replaceAll(/^\/(run|etc)\/netns:\n|^\n/gm, "").replace(/^.* \/run\/netns type tmpfs.*\n/gm, "");
 }

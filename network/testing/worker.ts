@@ -20,7 +20,10 @@ if (process.argv[1] === new URL(import.meta.url).pathname) serve();
 
 function serve(): void {
   let retired = 0;
-  const work = new Work({ ...killAtStep(process.env.PONTOON_KILL_AT_STEP), onRetired: () => retired++ });
+  const work = new Work(
+    { ...killAtStep(process.env.PONTOON_KILL_AT_STEP), onRetired: () => retired++ },
+    { mayForward: true },
+  );
   const answer = async (request: WorkerRequest): Promise<Outcome> => {
     if (request.kind !== "delete-retired") return work.do(request);
     await work.deleteRetiredAside();

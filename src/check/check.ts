@@ -90,8 +90,8 @@ function probeConfig(path: string | undefined): {
 async function probeDaemon(runDir: string): Promise<{ daemon: DaemonFacts; status: Status | undefined }> {
   try {
     const status = statusAnswer(await new ControlClient(`${runDir}/control.sock`).get("/v1/status"));
-    const { version, pid, observe, docker, dns } = status;
-    return { daemon: { kind: "running", version, pid, observe, docker, dns }, status };
+    const { version, pid, observe, docker, dns, ports, backend } = status;
+    return { daemon: { kind: "running", version, pid, observe, docker, dns, ports, backend }, status };
   } catch (error) {
     return { daemon: withoutStatus(error, runDir), status: undefined };
   }

@@ -1,5 +1,6 @@
 // What `pontoon check` has found out, as plain data. Probes fill it in; findings.ts alone says what it means.
 import type { KernelFeature } from "../../linux/selftest.js";
+import type { Status } from "../status.js";
 import type { LeftoverTables } from "../names/leftovers.js";
 import type { WritingFault } from "../../common/own-folder.js";
 import type { Holder } from "../../linux/listening-sockets.js";
@@ -58,6 +59,9 @@ export type DaemonFacts =
       readonly observe: boolean;
       readonly docker: { readonly host: string; readonly state: string; readonly detail: string };
       readonly dns: { readonly state: string; readonly pid: number | undefined; readonly detail: string };
+      readonly ports: { readonly state: string; readonly detail: string };
+      /** Undefined of an earlier daemon. */
+      readonly backend: Status["backend"];
     }
   | { readonly kind: "none"; readonly runDir: string }
   | { readonly kind: "not-allowed" }

@@ -20,6 +20,8 @@ const daemon: DaemonFacts = {
   observe: false,
   docker: { host: "unix:///d.sock", state: "following", detail: "" },
   dns: { state: "running", pid: 11, detail: "" },
+  ports: { state: "running", detail: "" },
+  backend: { networks: 0, sandboxes: 0, gone: [] },
 };
 const healthy: Facts = {
   isRoot: true,
@@ -69,6 +71,30 @@ t.test("a healthy host has nothing to worry about", (t) => {
     findings.map(({ subject }) => subject),
     ["kernel", "docker", "daemon", "pontoon-dns", "containers", "port 53", "leftovers"],
   );
+  t.end();
+});
+
+t.test("networks and ports that are off say why, and sandboxes that are gone are named", (t) => {
+  const withBackend = (given: object) => ({
+    daemon: { ...daemon, backend: { networks: 2, sandboxes: 3, gone: [], ...given } },
+  });
+  t.same(about("networks", {}), []);
+  t.same(about("networks", withBackend({})), ["2 of pontoon's own, with 3 sandboxes"]);
+  t.match(worries(withBackend({ gone: ["web", "db"] })).join("\n"), /^warning networks: .*: web, db; /);
+  t.match(
+    worries(withBackend({ off: "the store cannot be read" })).join("\n"),
+    /^problem networks: off: the store cannot/,
+  );
+  t.same(
+    worries({
+      daemon: { ...daemon, observe: true, backend: { networks: 0, sandboxes: 0, gone: [], off: "observing" } },
+    }),
+    [],
+  );
+  t.same(worries({ daemon: { ...daemon, ports: { state: "off", detail: "" } } }), []);
+  t.same(worries({ daemon: { ...daemon, ports: { state: "off", detail: "the store cannot be read" } } }), [
+    "warning ports: off: the store cannot be read",
+  ]);
   t.end();
 });
 

@@ -139,6 +139,8 @@ function aboutDaemon(daemon: DaemonFacts, docker: DockerFacts): Finding[] {
       return [
         ok("daemon", `pontoon ${daemon.version}, pid ${daemon.pid}${daemon.observe ? ", only observing" : ""}`),
         ...aboutServer(daemon),
+        ...aboutPorts(daemon),
+        ...aboutNetworks(daemon),
         ...aboutFollowing(daemon, docker),
       ];
   }
@@ -151,6 +153,27 @@ function aboutServer({ dns, observe }: DaemonFacts & { kind: "running" }): Findi
   return [
     problem("pontoon-dns", `${dns.state}: ${dns.detail}`, "see the daemon's log; it is tried again every minute"),
   ];
+}
+
+/** Where ports are off because that is wanted there is nothing to say. */
+function aboutPorts({ ports }: DaemonFacts & { kind: "running" }): Finding[] {
+  if (ports.state !== "off" || ports.detail === "") return [];
+  return [warning("ports", `off: ${ports.detail}`)];
+}
+
+function aboutNetworks({ backend, observe }: DaemonFacts & { kind: "running" }): Finding[] {
+  if (!backend || observe) return [];
+  const { networks, sandboxes, gone, off } = backend;
+  if (off !== undefined) return [problem("networks", `off: ${off}`, "then restart the daemon")];
+  if (gone.length > 0)
+    return [
+      warning(
+        "networks",
+        `sandboxes whose network namespace is gone: ${list(gone)}`,
+        "remove them with pontoon sandbox rm, or bring it back",
+      ),
+    ];
+  return networks === 0 ? [] : [ok("networks", `${networks} of pontoon's own, with ${sandboxes} sandboxes`)];
 }
 
 function aboutFollowing(daemon: DaemonFacts & { kind: "running" }, docker: DockerFacts): Finding[] {

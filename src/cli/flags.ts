@@ -35,6 +35,8 @@ export interface DaemonFlags {
   readonly docker?: string;
   readonly config?: string;
   readonly observe?: boolean;
+  /** False with `--no-firewall`. */
+  readonly firewall: boolean;
   readonly logLevel?: (typeof logLevels)[number];
   readonly runDir: string;
   readonly stateDir: string;
@@ -58,6 +60,7 @@ export const daemonFlags = flags<DaemonFlags>({
   docker: optional(words),
   config: optional(words),
   observe: optional(flag),
+  firewall: flag,
   logLevel: optional(oneOf(...logLevels)),
   runDir: words,
   stateDir: words,

@@ -74,6 +74,19 @@ t.test("how long the daemon was held up is told when it is measured", (t) => {
   t.end();
 });
 
+t.test("pontoon's own networks are told where there are any, or why they are off", (t) => {
+  const line = (backend: Status["backend"], observe = false) =>
+    /^networks +(.*)$/m.exec(statusText({ ...base, observe, ...(backend && { backend }) }).join("\n"))?.[1];
+  t.equal(line(undefined), undefined, "of an earlier daemon");
+  t.equal(line({ networks: 0, sandboxes: 0, gone: [] }), undefined);
+  t.equal(line({ networks: 1, sandboxes: 0, gone: [] }), "1 network of pontoon's own, 0 sandboxes");
+  const some = { networks: 2, sandboxes: 1, gone: ["web"] };
+  t.equal(line(some), "2 networks of pontoon's own, 1 sandbox; gone: web");
+  t.equal(line({ ...some, off: "the store cannot be read" }), "off (the store cannot be read)");
+  t.equal(line({ ...some, off: "only observing" }, true), undefined, "who observes knows");
+  t.end();
+});
+
 t.test("what is not running says why", (t) => {
   const text = statusText({
     ...base,

@@ -20,8 +20,23 @@ function heading(status: Status): string[] {
     `docker         ${docker}`,
     `pontoon-dns    ${server(status.dns)}`,
     `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
+    ...backend(status).map((line) => `networks       ${line}`),
     ...firewall(status).map((line) => `firewall       ${line}`),
   ];
+}
+
+/** Of pontoon's own; nothing where there are none. */
+function backend({ backend, observe }: Status): string[] {
+  if (!backend) return [];
+  const { networks, sandboxes, gone, off } = backend;
+  if (off !== undefined) return observe ? [] : [`off (${off})`];
+  if (networks + sandboxes === 0) return [];
+  const missing = gone.length === 0 ? "" : `; gone: ${gone.join(", ")}`;
+  return [`${counted(networks, "network")} of pontoon's own, ${counted(sandboxes, "sandbox", "sandboxes")}${missing}`];
+}
+
+function counted(number: number, one: string, more = `${one}s`): string {
+  return `${number} ${number === 1 ? one : more}`;
 }
 
 /** What stands in tables of others. */

@@ -62,6 +62,9 @@ const status = of<Status>({
   dns: of<Status["dns"]>(server),
   ports: of<Status["ports"]>({ ...server, published: count, shims: count, connections: count, workers: count }),
   firewall: optional(of<NonNullable<Status["firewall"]>>({ rules: list(words), troubles: list(words) })),
+  backend: optional(
+    of<NonNullable<Status["backend"]>>({ networks: count, sandboxes: count, gone: list(words), off: optional(words) }),
+  ),
   networks: list(
     of<NetworkStatus>({ id: words, name: words, driver: words, internal: flag, shared: flag, endpoints: count }),
   ),

@@ -1,6 +1,6 @@
 import { Worker } from "node:worker_threads";
 import { PontoonError } from "../../common/errors.js";
-import type { FromBackend, Outcome, Request, ToBackend } from "../../network/protocol.js";
+import type { BackendSettings, FromBackend, Outcome, Request, ToBackend } from "../../network/protocol.js";
 
 export interface BackendEvents {
   onWarning(message: string): void;
@@ -20,12 +20,17 @@ interface Waiting {
  * made. To be made before the process gives up its bounding set: the thread keeps it, and programs it starts have it.
  */
 export class Backend {
-  readonly #thread = new Worker(new URL("../../network/main.js", import.meta.url), { name: "pontoon-network" });
+  readonly #thread: Worker;
   readonly #waiting = new Map<number, Waiting>();
   #ended: string | undefined;
   #requests = 0;
 
-  constructor(private readonly events: BackendEvents) {
+  constructor(
+    settings: BackendSettings,
+    private readonly events: BackendEvents,
+  ) {
+    const program = new URL("../../network/main.js", import.meta.url);
+    this.#thread = new Worker(program, { name: "pontoon-network", workerData: settings });
     this.#thread.on("message", (message: FromBackend) => this.#onMessage(message));
     this.#thread.on("error", (error) => this.#end(error.message));
     this.#thread.on("exit", () => this.#end("it has ended"));

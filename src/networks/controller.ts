@@ -20,10 +20,12 @@ import type { DockersNetworks } from "./dockers-networks.js";
 import { Endpoints } from "./endpoints.js";
 import { hasLeftBridges } from "./host-facts.js";
 import { Announcer } from "./inventory-source.js";
+import type { NetworkDefaults } from "./network-defaults.js";
 import { NetworkAddresses } from "./network-addresses.js";
 import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Networks } from "./networks.js";
+import { networksStatus, type NetworksStatus } from "./networks-status.js";
 import { Reconciler } from "./reconciler.js";
 import { Registry } from "./registry.js";
 import { RuleWatch } from "./rule-watch.js";
@@ -49,16 +51,17 @@ export class NetworksController {
     poller: Poller,
     store: Store,
     dockers: DockersNetworks,
+    private readonly defaults: NetworkDefaults,
     private readonly log: Logger,
     source: Source,
   ) {
     const addresses = new NetworkAddresses();
     this.#registry = new Registry(store, (touched) => this.#announcer.note(touched));
     this.#announcer = new Announcer(source, this.#registry);
-    this.#reconciler = new Reconciler(this.#registry, dockers, log);
-    this.#networks = new Networks(this.#registry, this.#reconciler, addresses, dockers);
+    this.#reconciler = new Reconciler(this.#registry, dockers, defaults, log);
+    this.#networks = new Networks(this.#registry, this.#reconciler, addresses, dockers, defaults);
     this.#endpoints = new Endpoints(this.#registry, this.#reconciler, addresses, dockers);
-    this.#sandboxes = new Sandboxes(this.#registry, this.#reconciler, this.#networks, this.#endpoints, log);
+    this.#sandboxes = new Sandboxes(this.#registry, this.#reconciler, this.#networks, this.#endpoints, defaults, log);
     this.#rules = new RuleWatch(poller, () => this.#reconciler.mendFirewall());
     this.#keeper = new SandboxKeeper(this.#registry, this.#reconciler, log, () => this.#tell());
   }
@@ -71,6 +74,10 @@ export class NetworksController {
   /** What stands in firewall tables of others, as it was last seen. */
   get elsewhere(): Elsewhere {
     return this.#reconciler.elsewhere;
+  }
+
+  get status(): NetworksStatus {
+    return networksStatus(this.#registry, this.#reconciler.off);
   }
 
   /** Docker's networks may be others than before. */
@@ -89,6 +96,8 @@ export class NetworksController {
       return;
     }
     this.#reconciler.begin(undefined);
+    if (!this.defaults.firewall)
+      this.log.info({ troubles: this.elsewhere.troubles }, "no network has rules in the host's firewall");
     for (const network of this.#registry.networks.values()) this.#networks.addAddresses(network);
   }
 
@@ -213,7 +222,7 @@ export class NetworksController {
     this.#announcer.tell();
     const { sandboxes, networks } = this.#registry;
     if (sandboxes.size > 0) this.#keeper.start();
-    if ([...networks.values()].some(({ firewall }) => firewall)) this.#rules.start();
+    if (this.defaults.firewall && [...networks.values()].some(({ firewall }) => firewall)) this.#rules.start();
     else void this.#rules.stop();
   }
 }

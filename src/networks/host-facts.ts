@@ -1,9 +1,9 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { addressesOf, mainTable, routesOf } from "../../linux/netlink/rtnetlink/addresses.js";
-import { bridgesOf, linksOf, type Link } from "../../linux/netlink/rtnetlink/links.js";
+import { bridgesOf, linksOf } from "../../linux/netlink/rtnetlink/links.js";
 import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
-import { aliasOf } from "../../network/wanted.js";
+import { isOurBridge } from "../../network/wanted.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
 import type { BridgeFacts } from "./define-network.js";
 import type { SubnetUsers } from "./taken.js";
@@ -31,7 +31,7 @@ export function hostFacts(bridge: string | undefined, dockerBridges: readonly st
     const way = routes.find(({ destination, table }) => destination.prefix === 0 && table === mainTable);
     const found = bridge === undefined ? undefined : links.find(({ name }) => name === bridge);
     // One that a network of ours has left, whose record is lost, is nobody else's.
-    const link = found && isOurs(found) ? undefined : found;
+    const link = found && isOurBridge(found) ? undefined : found;
     return {
       seed: seedOfHost(),
       routes: routes.map((route) => ({ ...route, linkName: nameOf(route.link) })),
@@ -55,14 +55,10 @@ export function hostFacts(bridge: string | undefined, dockerBridges: readonly st
 export function hasLeftBridges(): boolean {
   const rtnetlink = new Rtnetlink();
   try {
-    return bridgesOf(rtnetlink).some(isOurs);
+    return bridgesOf(rtnetlink).some(isOurBridge);
   } finally {
     rtnetlink.close();
   }
-}
-
-function isOurs({ alias }: Link): boolean {
-  return alias?.startsWith(aliasOf.network({ id: "" })) === true;
 }
 
 /** As machine-id(5) has it, where there is one. */

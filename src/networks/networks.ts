@@ -1,18 +1,18 @@
 import { PontoonError } from "../../common/errors.js";
-import { defaultPools, uniqueLocalPool } from "../../network/addresses/pools.js";
+import { uniqueLocalPool } from "../../network/addresses/pools.js";
 import { networkAnswer } from "./answers.js";
-import { createNetworkRequest, type CreateNetworkRequest, type NetworkAnswer } from "./contract.js";
+import type { CreateNetworkRequest, NetworkAnswer } from "./contract.js";
 import { defineNetwork } from "./define-network.js";
 import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
-import { hostFacts } from "./host-facts.js";
+import { hostFacts, type HostFacts } from "./host-facts.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import type { NetworkAddresses } from "./network-addresses.js";
+import { defaultNetworkRequest, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 import { takenSubnets } from "./taken.js";
-import { wantedNetwork } from "./wanted.js";
 
 /** Makes and removes networks. What changes something is called from a command of the reconciler. */
 export class Networks {
@@ -21,6 +21,7 @@ export class Networks {
     private readonly reconciler: Reconciler,
     private readonly addresses: NetworkAddresses,
     private readonly dockers: DockersNetworks,
+    private readonly defaults: NetworkDefaults,
   ) {}
 
   list(): NetworkAnswer[] {
@@ -42,23 +43,30 @@ export class Networks {
     const { networks } = this.registry;
     this.#requireFreeName(request.name);
     const facts = hostFacts(request.bridge, this.dockers.bridges());
-    const network = defineNetwork(request, {
+    const { mtu } = this.defaults;
+    const network = defineNetwork(mtu === undefined || facts.bridge ? request : { mtu, ...request }, {
       ...facts,
       id: newId(),
       created: new Date().toISOString(),
-      pools: { ipv4: defaultPools, ipv6: [uniqueLocalPool(facts.seed)] },
+      pools: this.#pools(facts),
       taken: takenSubnets({ ...facts, networks: networks.values(), dockerSubnets: this.dockers.subnets() }),
       bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
     });
     this.registry.commit({ networks: [network] });
     try {
-      await this.reconciler.change({ networks: [wantedNetwork(network)] });
+      await this.reconciler.change({ networks: [this.reconciler.wantedNetwork(network)] });
     } catch (error) {
       await this.reconciler.undo({ networks: [network.id] });
       throw error;
     }
     this.addAddresses(network);
     return network;
+  }
+
+  /** IPv6's own pool is another on each host. */
+  #pools({ seed }: HostFacts): NetworkDefaults["pools"] {
+    const { ipv4, ipv6 } = this.defaults.pools;
+    return { ipv4, ipv6: ipv6.length > 0 ? ipv6 : [uniqueLocalPool(seed)] };
   }
 
   #requireFreeName(name: string): void {
@@ -75,7 +83,20 @@ export class Networks {
   async toJoin(nameOrId: string): Promise<NetworkRecord> {
     requireBridge(nameOrId);
     const isMissing = nameOrId === defaultNetwork.name && !this.registry.networkNamed(nameOrId);
-    return isMissing ? this.create(createNetworkRequest.parse(defaultNetwork)) : this.registry.network(nameOrId);
+    return isMissing ? this.#createDefault() : this.registry.network(nameOrId);
+  }
+
+  /** A bridge that the configuration names is somebody else's, and not made in their place. */
+  async #createDefault(): Promise<NetworkRecord> {
+    const { bridge } = this.defaults;
+    const request = defaultNetworkRequest(this.defaults);
+    if (bridge !== undefined && !hostFacts(bridge).bridge)
+      throw new PontoonError(
+        "BRIDGE_UNKNOWN",
+        bridge,
+        `there is no bridge ${bridge}, which network.bridge in the configuration names; make it first`,
+      );
+    return this.create(request);
   }
 
   /** Rejects with NETWORK_IN_USE while sandboxes are on it. */

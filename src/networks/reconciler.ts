@@ -8,6 +8,8 @@ import type { DockersNetworks } from "./dockers-networks.js";
 import { differenceOfForwards } from "./forwards.js";
 import { linkAccepts } from "./link-accepts.js";
 import { Queue } from "./queue.js";
+import type { NetworkDefaults } from "./network-defaults.js";
+import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
@@ -34,11 +36,18 @@ export class Reconciler {
   constructor(
     private readonly registry: Registry,
     private readonly dockers: DockersNetworks,
+    private readonly defaults: Pick<NetworkDefaults, "firewall" | "forwarding">,
     private readonly log: Logger,
   ) {}
 
   get elsewhere(): Elsewhere {
+    if (!this.defaults.firewall) return { rules: [], troubles: [leftAlone] };
     return this.#elsewhere;
+  }
+
+  /** Why nothing can be done, in words; undefined when it can. */
+  get off(): string | undefined {
+    return this.#problem && describeError(this.#problem);
   }
 
   /** From now on what is asked for is done, or rejected with `problem`. */
@@ -75,7 +84,9 @@ export class Reconciler {
   async bringAbout(): Promise<void> {
     const { networks, sandboxes } = this.registry;
     try {
-      await this.#request({ kind: "change", change: { networks: [...networks.values()].map(wantedNetwork) } });
+      const wanted = [...networks.values()].map((network) => this.wantedNetwork(network));
+      const grounded = await this.#request({ kind: "change", change: { networks: wanted } });
+      this.#note({ ...grounded, failures: [] }); // they are told by what looks at everything
       const all = [...sandboxes.values()];
       for (let start = 0; start < all.length; start += atOnce) {
         const some = all.slice(start, start + atOnce);
@@ -160,7 +171,20 @@ export class Reconciler {
 
   /** All endpoints of a sandbox, as they are to be. */
   wantedEndpointsOf(sandbox: string) {
-    return wantedEndpoints(this.registry.endpointsOf({ sandbox }), (id) => this.registry.networks.get(id));
+    return wantedEndpoints(this.registry.endpointsOf({ sandbox }), (id) => {
+      const network = this.registry.networks.get(id);
+      return network && this.#ruled(network);
+    });
+  }
+
+  /** What a network means for the kernel. */
+  wantedNetwork(network: NetworkRecord) {
+    return wantedNetwork(this.#ruled(network));
+  }
+
+  /** Where the host's firewall is left alone, no network has rules, whatever was asked for it. */
+  #ruled(network: NetworkRecord): NetworkRecord {
+    return this.defaults.firewall ? network : { ...network, firewall: false };
   }
 
   #request(request: Request): Promise<Outcome> {
@@ -171,12 +195,15 @@ export class Reconciler {
   }
 
   #thread(): Backend {
-    return (this.#backend ??= new Backend({
-      onRulesChanged: () => void this.mendFirewall(),
-      onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
-      onEnd: (reason) =>
-        this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
-    }));
+    return (this.#backend ??= new Backend(
+      { mayForward: this.defaults.forwarding },
+      {
+        onRulesChanged: () => void this.mendFirewall(),
+        onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
+        onEnd: (reason) =>
+          this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
+      },
+    ));
   }
 
   /** Which namespaces there are, as it was seen. */
@@ -195,6 +222,10 @@ export class Reconciler {
     if (changed.length > 0) this.registry.commit({ sandboxes: changed });
   }
 }
+
+const leftAlone =
+  "left alone, as configured: networks are not kept apart and lead out only where the host's own rules see to it, and " +
+  "pontoon-proxy alone serves published ports";
 
 function ending(): PontoonError {
   return new PontoonError("DAEMON_ENDING", "network backend", "the daemon is about to end");

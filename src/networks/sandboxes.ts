@@ -6,6 +6,7 @@ import type { Endpoints } from "./endpoints.js";
 import { defaultNetwork } from "./fixed-networks.js";
 import { joinedTo, requireUnshared } from "./joined.js";
 import type { Networks } from "./networks.js";
+import { withSandboxDefaults, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord, SandboxRecord } from "./records.js";
@@ -20,11 +21,14 @@ export class Sandboxes {
     private readonly reconciler: Reconciler,
     private readonly networks: Networks,
     private readonly endpoints: Endpoints,
+    private readonly defaults: NetworkDefaults,
     private readonly log: Logger,
   ) {}
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
-  async create(request: CreateSandboxRequest): Promise<SandboxRecord> {
+  async create(given: CreateSandboxRequest): Promise<SandboxRecord> {
+    // Names are asked of the servers of the sandbox whose network is shared.
+    const request = given.join === undefined ? withSandboxDefaults(given, this.defaults) : given;
     const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
     requireNothingElse(request);
     const networks: NetworkRecord[] = [];

@@ -40,6 +40,8 @@ export interface PortsControllerOptions {
   /** What the kernel is to forward, by port, has changed. */
   readonly onForwards?: (forwards: ReadonlyMap<string, KernelForward>) => Promise<void>;
   readonly enabled: boolean;
+  /** False where the host's firewall is left alone: pontoon-proxy serves every port. */
+  readonly kernelMay: boolean;
   readonly runDir: string;
   readonly stateDir: string;
   readonly version: string;
@@ -137,7 +139,7 @@ export class PortsController {
   async #tellForwards(): Promise<void> {
     clearTimeout(this.#telling);
     this.#telling = undefined;
-    await this.options.onForwards?.(forwardsOf(this.inventory, this.#ports.entries));
+    await this.options.onForwards?.(forwardsOf(this.inventory, this.#ports.entries, this.options.kernelMay));
   }
 
   get server(): ServerState {
@@ -151,6 +153,11 @@ export class PortsController {
 
   get isReady(): boolean {
     return !this.isOn || (this.#hasBegun && this.server.kind === "running");
+  }
+
+  /** Why nothing is published, when what is to be could not be read. */
+  get unread(): string | undefined {
+    return this.#unread?.message;
   }
 
   /** Whether ports are published: it is wanted, and what is to be published could be read. */
@@ -245,7 +252,7 @@ export class PortsController {
     );
     const entries = await this.#publisher.publish(request);
     await this.#tellForwards();
-    return entries.map((entry) => rowOfEntry(entry, undefined, pathOf(this.inventory, entry)));
+    return entries.map((entry) => rowOfEntry(entry, undefined, pathOf(this.inventory, entry, this.options.kernelMay)));
   }
 
   /** Resolves when it is known which container that is, or that there is none. */
@@ -271,6 +278,7 @@ export class PortsController {
         entries: this.#ports.all,
         labelFailures: this.#publisher.labelFailures,
         unbound: await this.#unbound.reasons(),
+        kernelMay: this.options.kernelMay,
         report: await this.report(),
       },
       container,

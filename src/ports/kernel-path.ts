@@ -16,8 +16,12 @@ const proxyOptions = [
   "udpIdleMs",
 ] as const;
 
-/** The way that is chosen for a port. Its socket is pontoon-proxy's in any case. */
-export function pathOf(inventory: Inventory, { port, failure, target }: Entry): Path {
+/**
+ * The way that is chosen for a port. Its socket is pontoon-proxy's in any case.
+ * @param kernelMay false where the host's firewall is left alone
+ */
+export function pathOf(inventory: Inventory, { port, failure, target }: Entry, kernelMay: boolean): Path {
+  if (!kernelMay) return "proxy";
   const { path = defaults.path, ...options } = port.options;
   const isOwn = inventory.named(port.container)?.source === "pontoon";
   const isAsked = path === "kernel" || (path === "auto" && isOwn);
@@ -35,11 +39,15 @@ function withPrefix(network: string): string {
 }
 
 /** What the kernel is to forward, by the port's id; what it cannot is left out by the firewall. */
-export function forwardsOf(inventory: Inventory, entries: ReadonlyMap<string, Entry>): Map<string, KernelForward> {
+export function forwardsOf(
+  inventory: Inventory,
+  entries: ReadonlyMap<string, Entry>,
+  kernelMay: boolean,
+): Map<string, KernelForward> {
   const forwards = new Map<string, KernelForward>();
   for (const [id, entry] of entries) {
     const { port, target } = entry;
-    if (!target || pathOf(inventory, entry) === "proxy") continue;
+    if (!target || pathOf(inventory, entry, kernelMay) === "proxy") continue;
     const { allowFrom = [] } = port.options;
     forwards.set(id, {
       owner: port.container,

@@ -51,6 +51,7 @@ function sources(given: Partial<PortSources> & { readonly reports?: readonly Pub
     entries: [],
     labelFailures: new Map(),
     unbound: new Map(),
+    kernelMay: true,
     report: given.reports && ({ publications: given.reports } as Report),
     ...given,
   };

@@ -18,13 +18,15 @@ export interface PortSources {
   readonly labelFailures: ReadonlyMap<string, readonly LabelFailure[]>;
   /** Why dockerd could not bind a port, by the container's id. */
   readonly unbound: ReadonlyMap<string, string>;
+  /** As for {@link pathOf}. */
+  readonly kernelMay: boolean;
   /** Undefined while pontoon-proxy cannot be asked. */
   readonly report: Report | undefined;
 }
 
 /** Everything that is published on the host. @param nameOrId of one container; throws NO_SUCH_CONTAINER */
 export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
-  const { inventory, entries, labelFailures, unbound, report } = sources;
+  const { inventory, entries, labelFailures, unbound, report, kernelMay } = sources;
   const reports = new Map(
     report?.publications.map((each) => [
       idOf({ transport: each.protocol, ip: each.listen.ip, hostPort: each.listen.port }),
@@ -32,7 +34,7 @@ export function portRows(sources: PortSources, nameOrId?: string): PortRow[] {
     ]),
   );
   const rows = [
-    ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)), pathOf(inventory, entry))),
+    ...entries.map((entry) => rowOfEntry(entry, reports.get(idOf(entry.port)), pathOf(inventory, entry, kernelMay))),
     ...[...labelFailures].flatMap(([container, failures]) =>
       failures.flatMap((failure) => rowsOfFailure(container, failure)),
     ),

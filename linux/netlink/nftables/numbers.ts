@@ -107,6 +107,8 @@ export const META = {
   pkttype: 19,
   iifgroup: 21,
   oifgroup: 22,
+  iifkind: 26,
+  oifkind: 27,
 } as const;
 export const CT = { state: 0, direction: 1, status: 2, mark: 3, zone: 17 } as const;
 export const CT_STATE = { invalid: 1, established: 2, related: 4, new: 8, untracked: 64 } as const;

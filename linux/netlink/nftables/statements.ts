@@ -110,6 +110,9 @@ export const meta = {
   /** The group of the link (`ip link set … group`). */
   iifgroup: metaField(number32, META.iifgroup),
   oifgroup: metaField(number32, META.oifgroup),
+  /** The kind of the link, `bridge` (`ip link add … type`); empty for hardware. */
+  iifkind: metaField(interfaceName, META.iifkind),
+  oifkind: metaField(interfaceName, META.oifkind),
   skuid: metaField(number32, META.skuid),
 };
 export const ETHERTYPE_ARP = 0x0806;

@@ -1,0 +1,65 @@
+import type { Family } from "../../common/address.js";
+import { PontoonError } from "../../common/errors.js";
+import type { AddressPool } from "../../network/addresses/pools.js";
+import { createNetworkRequest, type CreateNetworkRequest, type CreateSandboxRequest } from "./contract.js";
+import { defaultNetwork } from "./fixed-networks.js";
+
+/** What the configuration says of networks and sandboxes: what counts where nobody asks for something else. */
+export interface NetworkDefaults {
+  /** An existing bridge for the network `default`, `none` for no such network; undefined for a bridge of its own. */
+  readonly bridge: string | undefined;
+  /** Of the network `default`. Undefined: chosen, and the whole subnet. */
+  readonly subnet: string | undefined;
+  readonly gateway: string | undefined;
+  readonly ipRange: string | undefined;
+  readonly icc: boolean;
+  readonly masquerade: boolean;
+  /** Undefined: the uplink's. */
+  readonly mtu: number | undefined;
+  readonly pools: Readonly<Record<Family, readonly AddressPool[]>>;
+  /** Whether any network has rules in the host's firewall. */
+  readonly firewall: boolean;
+  /** Whether the host may be made to forward. */
+  readonly forwarding: boolean;
+  /** Of sandboxes. */
+  readonly dns: {
+    readonly servers: readonly string[];
+    readonly search: readonly string[];
+    readonly options: readonly string[];
+  };
+}
+
+/** What the network `default` is made of. Throws NETWORK_OFF when there is to be none. */
+export function defaultNetworkRequest(defaults: NetworkDefaults): CreateNetworkRequest {
+  const { bridge = defaultNetwork.bridge, subnet, gateway, ipRange, icc, masquerade } = defaults;
+  if (bridge === "none")
+    throw new PontoonError(
+      "NETWORK_OFF",
+      defaultNetwork.name,
+      "there is no network default, since network.bridge is none in the configuration; name another network",
+    );
+  return createNetworkRequest.parse({
+    name: defaultNetwork.name,
+    bridge,
+    subnets: listOf(subnet),
+    gateways: listOf(gateway),
+    ipRanges: listOf(ipRange),
+    icc,
+    masquerade,
+  });
+}
+
+/** A request for a sandbox, with the servers, suffixes and options of the configuration where it names none of its own. */
+export function withSandboxDefaults(request: CreateSandboxRequest, { dns }: NetworkDefaults): CreateSandboxRequest {
+  const orElse = (own: string[], others: readonly string[]) => (own.length > 0 ? own : [...others]);
+  return {
+    ...request,
+    dns: orElse(request.dns, dns.servers),
+    dnsSearch: orElse(request.dnsSearch, dns.search),
+    dnsOptions: orElse(request.dnsOptions, dns.options),
+  };
+}
+
+function listOf(text: string | undefined): string[] {
+  return text === undefined ? [] : [text];
+}
