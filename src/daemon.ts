@@ -19,6 +19,7 @@ import { ServiceManager } from "../linux/service-manager.js";
 import { DnsController } from "./names/controller.js";
 import { EmbeddedStore } from "./store/embedded-store.js";
 import { dockerBridges } from "./networks/docker-bridges.js";
+import { dockersContainer } from "./networks/dockers-containers.js";
 import { dockerSubnets } from "./networks/taken.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
@@ -105,24 +106,30 @@ export class Daemon {
       },
       log,
     );
+    const pathOf = (file: string) =>
+      docker ? pathInRoot(rootOf(docker.admission.place), file, { followLink: false }) : file;
     this.#networks = new NetworksController(
       this.#poller.poller,
       this.#store,
       {
         subnets: () => dockerSubnets(this.#inventory),
         bridges: () => dockerBridges(this.#inventory.networks.values()),
+        isFollowed: docker !== undefined,
+        isComplete: () => this.#inventory.source("docker").isComplete,
+        find: (nameOrId) => dockersContainer(this.#inventory, nameOrId),
+        pathOf,
       },
       networkDefaults(config),
       log,
       this.#inventory.source("pontoon"),
     );
-    this.#inventory.onChange(({ networks }) => networks.size > 0 && this.#networks.dockerHasChanged());
-    this.#hosts =
-      docker &&
-      new HostsKeeper(this.#inventory, log, (file) =>
-        pathInRoot(rootOf(docker.admission.place), file, { followLink: false }),
-      );
+    this.#inventory.onChange(({ networks, containers }) => {
+      if (networks.size > 0) this.#networks.dockerHasChanged();
+      if (containers.size > 0) this.#networks.containersHaveChanged(containers);
+    });
+    this.#hosts = docker && new HostsKeeper(this.#inventory, log, pathOf);
     this.#inventory.onComplete((source) => {
+      this.#networks.containersHaveChanged();
       void this.#dns.mayTakeOver(source);
       void this.#ports.inventoryIsComplete();
     });

@@ -98,6 +98,64 @@ t.test("a namespace of somebody's is given back as it was, and connected again w
   t.equal(await pontoon.stop(), 0);
 });
 
+t.test("a container that was adopted stays a sandbox for as long as there is one", async (t) => {
+  const host = await DockerHost.start(t);
+  let pontoon = await host.pontoon();
+  const before = await marksOn(host);
+  const bare = await host.container({ name: "bare", options: ["--network=none", "--add-host=printer:192.0.2.7"] });
+  await host.container({ name: "usual" });
+  const fileOf = (name: string) => host.docker("exec", "bare", "cat", `/etc/${name}`);
+  const written = await Promise.all(["hosts", "resolv.conf"].map(fileOf));
+  await run(pontoon, "network create front");
+  await run(pontoon, "sandbox create client --network front");
+  for (const [asked, reason] of [
+    ["nobody", "Docker has no container nobody"],
+    ["usual", "it has a network of Docker's"],
+    ["bare --hostname other", "has a hostname"],
+  ] as const) {
+    const { exitCode, stderr } = await pontoon.cli(..."sandbox adopt box --container".split(" "), ...asked.split(" "));
+    t.equal(exitCode, 1, asked);
+    t.match(stderr, reason, asked);
+  }
+  await run(pontoon, "sandbox adopt box --container bare --network front --link client:friend");
+  const address = async () =>
+    /inet (172\.\d+\.0\.\d+)/.exec(await host.docker("exec", "bare", "ip", "-4", "address"))?.[1];
+  let first: string | undefined;
+  const pinged = async (name: string) => {
+    const { exitCode } = await host.exec(["docker", "exec", "bare", "busybox", "ping", "-c", "1", "-W", "1", name], {
+      reject: false,
+    });
+    return exitCode === 0;
+  };
+  const works = async (when: string) => {
+    await until(async () => (await address()) !== undefined, { what: `${when}: it is connected`, timeoutMs: 10_000 });
+    t.equal((first ??= await address()), await address(), `${when}: the address stays`);
+    await until(() => reaches(pontoon, "client", "box"), { what: `${when}: it is reached`, timeoutMs: 10_000 });
+    await until(() => pinged("client"), { what: `${when}: it reaches a sandbox by name`, timeoutMs: 10_000 });
+    await until(() => pinged("friend"), { what: `${when}: and by its link`, timeoutMs: 10_000 });
+    t.match(await fileOf("hosts"), /^192\.0\.2\.7\s+printer$/m, `${when}: what Docker wrote is there`);
+  };
+  await works("when it is adopted");
+  await bare.restart();
+  await works("when it was started anew");
+  await bare.kill();
+  await until(async () => (await stateOf(pontoon, "box")) === "gone", { what: "it is gone", timeoutMs: 5000 });
+  await pontoon.kill();
+  await host.docker("start", "bare");
+  pontoon = await host.pontoon();
+  await works("when it was started while no daemon was there");
+  await run(pontoon, "sandbox rm box");
+  t.same(await Promise.all(["hosts", "resolv.conf"].map(fileOf)), written, "its files are Docker's again");
+  await run(pontoon, "sandbox adopt box --container bare --network front");
+  await bare.remove();
+  await until(async () => !(await run(pontoon, "sandbox ls")).includes("box"), { what: "its sandbox goes with it" });
+  await host.docker("rm", "--force", "usual");
+  await run(pontoon, "sandbox rm client");
+  await run(pontoon, "network prune");
+  await until(async () => (await marksOn(host)) === before, { what: "nothing is left" });
+  t.equal(await pontoon.stop(), 0);
+});
+
 t.test("a container of Docker's without a network gets one of pontoon's", async (t) => {
   const host = await DockerHost.start(t);
   const pontoon = await host.pontoon();

@@ -203,8 +203,8 @@ t.test("wrong usage never reaches the daemon", async (t) => {
     ["network connect web", /missing required argument 'sandbox'/],
     ["network connect web a --gw-priority high", /it is a whole number/],
     ["network rm", /missing required argument/],
-    ["sandbox adopt a", /give either --pid or --netns$/],
-    ["sandbox adopt a --pid 7 --netns /run/netns/a", /give either --pid or --netns$/],
+    ["sandbox adopt a", /give one of --pid, --netns and --container$/],
+    ["sandbox adopt a --pid 7 --netns /run/netns/a", /give one of --pid, --netns and --container$/],
     ["sandbox exec a", /missing required argument 'program'/],
   ];
   for (const [words, error] of cases) {

@@ -30,12 +30,22 @@ export function addSandboxCommands(sandbox: Command, { command, get, post, print
     .argument("<name>", "its name")
     .option("--pid <pid>", "that of a process")
     .option("--netns <path>", "that at a path")
+    .option("--container <container>", "that of a container of Docker's that has no network")
     .action(async (name: string, given: Record<string, unknown>) => {
       const flags = commonFlags(given);
-      const adopt = given.pid === undefined ? given.netns : `/proc/${given.pid as string}/ns/net`;
-      if (adopt === undefined || (given.pid !== undefined && given.netns !== undefined))
-        throw new PontoonError("NAMESPACE_UNKNOWN", name, "say which namespace is meant: give either --pid or --netns");
-      const made = await post(flags, "/v1/sandboxes", { name, adopt, ...sandboxRequest(given) });
+      const { pid, netns, container } = given;
+      if ([pid, netns, container].filter((each) => each !== undefined).length !== 1)
+        throw new PontoonError(
+          "NAMESPACE_UNKNOWN",
+          name,
+          "say which namespace is meant: give one of --pid, --netns and --container",
+        );
+      const adopt = pid === undefined ? netns : `/proc/${pid as string}/ns/net`;
+      const made = await post(flags, "/v1/sandboxes", {
+        name,
+        ...withoutUndefined({ adopt, container }),
+        ...sandboxRequest(given),
+      });
       print(flags, made as SandboxAnswer, ({ id }) => [id]);
     });
 

@@ -1,22 +1,19 @@
-import { closeSync, constants, fstatSync, ftruncateSync, readSync, writeSync } from "node:fs";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Logger } from "pino";
 import { encodeIPv6, familyOf } from "../../common/address.js";
 import { readProcFile } from "../../linux/proc.js";
 import { correctLinks, restoreOwnLines, type LinkedHost } from "./hosts-file.js";
-import { describeError, PontoonError } from "../../common/errors.js";
-import { openRegularFile } from "../../common/files.js";
+import { describeError } from "../../common/errors.js";
+import { editInPlace } from "../../common/edit-in-place.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { Container, Endpoint } from "../inventory/types.js";
 
 /** Docker's reserved name of the only network whose links are lines in a file. */
 const defaultBridge = "bridge";
-/** Bytes of a hosts file that is edited; the container itself can make it grow. Docker's own has some hundred, and 30 a link. */
-const fileAtMost = 64 * 1024;
 /** Links of a container that are looked after, the first of them. */
 const linksAtMost = 256;
 /** Bytes of hosts files after which others get their turn: an edit is synchronous. */
-const bytesATurn = 4 * fileAtMost;
+const bytesATurn = 256 * 1024;
 /** What is read of the lists of a namespace's addresses, bytes: the container can add addresses of its own. */
 const addressesAtMost = 64 * 1024;
 /** An edit of Docker's own may fall together with ours: what was looked at is looked at once more, this much later (ms). */
@@ -222,48 +219,4 @@ function inNamespace(pid: number, addresses: readonly string[]): string[] {
   let read: string | undefined;
   const ipv6 = () => (read ??= readProcFile(`/proc/${pid}/net/if_inet6`, addressesAtMost).text);
   return addresses.filter(isThere);
-}
-
-/**
- * Writes what differs into the file that is there, for a new file would not be the one mounted into the container.
- * Synchronous, since dockerd edits it too, under a lock that only dockerd knows.
- * @returns whether there was anything to write, and the bytes that were read
- */
-function editInPlace(path: string, edit: (content: Buffer) => Buffer): { repaired: boolean; bytes: number } {
-  const file = openRegularFile(path, constants.O_RDWR, { followLink: false });
-  try {
-    const { size, mtimeMs } = checkedStat(file, path);
-    const before = Buffer.alloc(size);
-    const left = { repaired: false, bytes: size };
-    if (readSync(file, before, 0, size, 0) !== size) return left;
-    const after = edit(before);
-    if (after.equals(before)) return left;
-    const now = fstatSync(file);
-    if (now.size !== size || now.mtimeMs !== mtimeMs) return left;
-    overwrite(file, before, after);
-    return { repaired: true, bytes: size };
-  } finally {
-    closeSync(file);
-  }
-}
-
-function checkedStat(file: number, path: string): { size: number; mtimeMs: number } {
-  const stat = fstatSync(file);
-  if (stat.size > fileAtMost)
-    throw new PontoonError(
-      "HOSTS_FILE_UNFIT",
-      path,
-      `${path} has ${stat.size} bytes; pontoon edits up to ${fileAtMost}`,
-    );
-  return stat;
-}
-
-/** In one write, filled up with empty lines: a reader never sees a line that is missing or cut in two. */
-function overwrite(file: number, before: Buffer, after: Buffer): void {
-  let start = 0;
-  while (start < before.length && before[start] === after[start]) start++;
-  const filler = Buffer.alloc(Math.max(0, before.length - after.length), "\n");
-  const rest = Buffer.concat([after.subarray(start), filler]);
-  writeSync(file, rest, 0, rest.length, start);
-  if (filler.length > 0) ftruncateSync(file, after.length);
 }

@@ -74,6 +74,8 @@ export const createSandboxRequest = z.strictObject({
   links: texts.default([]),
   /** A namespace that is there already: the path of one. */
   adopt: z.string().max(4096).exactOptional(),
+  /** Name or id of a running container of Docker's without a network. */
+  container: z.string().min(1).max(255).exactOptional(),
   /** Another sandbox, whose network stack it shares. */
   join: nameOrId.exactOptional(),
   hostname: z

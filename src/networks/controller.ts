@@ -6,6 +6,7 @@ import type { Elsewhere } from "../../network/protocol.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
 import type { Source } from "../inventory/source.js";
 import type { Store } from "../store/store.js";
+import { AdoptedContainers } from "./adopted-containers.js";
 import { networkAnswer, sandboxAnswer } from "./answers.js";
 import type {
   ConnectRequest,
@@ -16,7 +17,7 @@ import type {
   NetworkLinksAnswer,
   SandboxAnswer,
 } from "./contract.js";
-import type { DockersNetworks } from "./dockers-networks.js";
+import type { DockersContainers, DockersNetworks } from "./dockers-networks.js";
 import { Endpoints } from "./endpoints.js";
 import { hasLeftBridges } from "./host-facts.js";
 import { Announcer } from "./inventory-source.js";
@@ -43,6 +44,7 @@ export class NetworksController {
   readonly #reconciler: Reconciler;
   readonly #networks: Networks;
   readonly #endpoints: Endpoints;
+  readonly #containers: AdoptedContainers;
   readonly #sandboxes: Sandboxes;
   readonly #rules: RuleWatch;
   readonly #keeper: SandboxKeeper;
@@ -50,7 +52,7 @@ export class NetworksController {
   constructor(
     poller: Poller,
     store: Store,
-    dockers: DockersNetworks,
+    dockers: DockersNetworks & DockersContainers,
     private readonly defaults: NetworkDefaults,
     private readonly log: Logger,
     source: Source,
@@ -61,7 +63,17 @@ export class NetworksController {
     this.#reconciler = new Reconciler(this.#registry, dockers, defaults, log);
     this.#networks = new Networks(this.#registry, this.#reconciler, addresses, dockers, defaults);
     this.#endpoints = new Endpoints(this.#registry, this.#reconciler, addresses, dockers);
-    this.#sandboxes = new Sandboxes(this.#registry, this.#reconciler, this.#networks, this.#endpoints, defaults, log);
+    this.#containers = new AdoptedContainers(this.#registry, this.#reconciler, dockers, log);
+    this.#sandboxes = new Sandboxes({
+      registry: this.#registry,
+      reconciler: this.#reconciler,
+      networks: this.#networks,
+      endpoints: this.#endpoints,
+      containers: this.#containers,
+      docker: dockers,
+      defaults,
+      log,
+    });
     this.#rules = new RuleWatch(poller, () => this.#reconciler.mendFirewall());
     this.#keeper = new SandboxKeeper(this.#registry, this.#reconciler, log, () => this.#tell());
   }
@@ -83,6 +95,11 @@ export class NetworksController {
   /** Docker's networks may be others than before. */
   dockerHasChanged(): void {
     this.#reconciler.dockerHasChanged();
+  }
+
+  /** Docker's containers may be others than before. @param ids all without */
+  containersHaveChanged(ids?: ReadonlySet<string>): void {
+    this.#containers.review(ids, this.#sandboxes, () => this.#tell());
   }
 
   /** Reads what there is to be, before anything is started. Without a store that can be read there are no networks. */

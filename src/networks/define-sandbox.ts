@@ -50,7 +50,7 @@ export function defineSandbox(
       ? { kind: "joined", sandbox: owner.id, target: namespacePathOf(owner.name) }
       : adopt === undefined
         ? { kind: "own" }
-        : adoptedNamespace(adopt),
+        : adoptedNamespace(adopt, request.container),
     inode: 0,
     hostname: request.hostname ?? name.replaceAll("_", "-").slice(0, 63),
     exposed: exposedOf(request.exposed),
@@ -112,9 +112,15 @@ function isThere({ name, inode }: SandboxRecord): boolean {
   return isNamespace(namespacePathOf(name), inode);
 }
 
-function adoptedNamespace(target: string): SandboxRecord["namespace"] {
+/** @param container id of the one that it is of */
+export function adoptedNamespace(target: string, container: string | undefined): SandboxRecord["namespace"] {
   const isOfProcess = target.startsWith("/proc/");
-  return { kind: "adopted", target, ...(isOfProcess && { inode: namespaceInode(target) }) };
+  return {
+    kind: "adopted",
+    target,
+    ...(isOfProcess && { inode: namespaceInode(target) }),
+    ...(container !== undefined && { container }),
+  };
 }
 
 function exposedOf(texts: readonly string[]): SandboxRecord["exposed"] {

@@ -43,7 +43,13 @@ const namespaceRecord = z.discriminatedUnion("kind", [
    * Of a process or a container, or one that was there with a name of its own. `target` is what its name leads to. With `inode`
    * it is that namespace and no other: the number of a process that has ended is soon that of another.
    */
-  z.strictObject({ kind: z.literal("adopted"), target: z.string(), inode: z.number().int().exactOptional() }),
+  z.strictObject({
+    kind: z.literal("adopted"),
+    target: z.string(),
+    inode: z.number().int().exactOptional(),
+    /** Id of the container of Docker's that it is of. */
+    container: z.string().exactOptional(),
+  }),
   /** That of another sandbox, whichever it is: `target` is the path of that one. */
   z.strictObject({ kind: z.literal("joined"), sandbox: z.string(), target: z.string() }),
 ]);

@@ -44,11 +44,11 @@ export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): v
   write("resolv.conf", resolvConfLines(stackOwner(registry, sandbox)));
 }
 
-/** Writes those of sandboxes that are linked to one which has come, gone, or moved to another address. */
-export function writeLinkedFiles(registry: Registry, target: SandboxRecord): void {
+/** Sandboxes with a link to another one: their files change when that one comes, goes, or moves to another address. */
+export function linkedTo(registry: Registry, target: SandboxRecord): SandboxRecord[] {
   const isLinked = ({ links }: EndpointRecord) => links.some(([name]) => name === target.name);
   const ids = new Set([...registry.linked].filter(isLinked).map(({ sandbox }) => sandbox));
-  for (const id of ids) writeSandboxFiles(registry, registry.sandbox(id));
+  return [...ids].map((id) => registry.sandbox(id));
 }
 
 export function removeSandboxFiles({ name }: SandboxRecord): void {
@@ -64,6 +64,11 @@ export function removeSandboxFiles({ name }: SandboxRecord): void {
 
 /** As Docker writes them: what always counts, what was asked for, links, then the sandbox itself on each of its networks. */
 export function hostsLines(registry: Registry, sandbox: SandboxRecord): string[] {
+  return [...loopback, ...ownHostsLines(registry, sandbox)];
+}
+
+/** Without what is the same everywhere. */
+export function ownHostsLines(registry: Registry, sandbox: SandboxRecord): string[] {
   const endpoints = registry.endpointsOf({ sandbox: stackOwner(registry, sandbox).id });
   const own = endpoints.flatMap(({ ipv4, ipv6 }) => [ipv4, ipv6].filter((ip) => ip !== undefined));
   const links = endpoints.flatMap(({ network, links }) =>
@@ -76,12 +81,7 @@ export function hostsLines(registry: Registry, sandbox: SandboxRecord): string[]
   );
   const short = sandbox.hostname.split(".")[0]!;
   const names = short === sandbox.hostname ? short : `${sandbox.hostname} ${short}`;
-  return [
-    ...loopback,
-    ...sandbox.extraHosts.map(([name, ip]) => `${ip}\t${name}`),
-    ...links,
-    ...own.map((ip) => `${ip}\t${names}`),
-  ];
+  return [...sandbox.extraHosts.map(([name, ip]) => `${ip}\t${name}`), ...links, ...own.map((ip) => `${ip}\t${names}`)];
 }
 
 export function resolvConfLines({ dns }: SandboxRecord): string[] {

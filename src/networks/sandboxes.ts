@@ -1,7 +1,10 @@
 import type { Logger } from "pino";
 import { describeError, PontoonError } from "../../common/errors.js";
+import { containerToAdopt } from "./adopt-container.js";
+import type { AdoptedContainers } from "./adopted-containers.js";
 import type { CreateSandboxRequest } from "./contract.js";
 import { defineSandbox } from "./define-sandbox.js";
+import type { DockersContainers } from "./dockers-networks.js";
 import type { Endpoints } from "./endpoints.js";
 import { defaultNetwork } from "./fixed-networks.js";
 import { joinedTo, requireUnshared } from "./joined.js";
@@ -11,45 +14,51 @@ import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
-import { removeSandboxFiles, writeLinkedFiles, writeSandboxFiles } from "./sandbox-files.js";
+import { linkedTo, removeSandboxFiles, writeSandboxFiles } from "./sandbox-files.js";
 import { wantedSandbox } from "./wanted.js";
+
+/** What {@link Sandboxes} works with. */
+export interface SandboxParts {
+  readonly registry: Registry;
+  readonly reconciler: Reconciler;
+  readonly networks: Networks;
+  readonly endpoints: Endpoints;
+  readonly containers: AdoptedContainers;
+  readonly docker: DockersContainers;
+  readonly defaults: NetworkDefaults;
+  readonly log: Logger;
+}
 
 /** Makes, adopts and removes sandboxes. What changes something is called from a command of the reconciler. */
 export class Sandboxes {
-  constructor(
-    private readonly registry: Registry,
-    private readonly reconciler: Reconciler,
-    private readonly networks: Networks,
-    private readonly endpoints: Endpoints,
-    private readonly defaults: NetworkDefaults,
-    private readonly log: Logger,
-  ) {}
+  constructor(private readonly parts: SandboxParts) {}
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
   async create(given: CreateSandboxRequest): Promise<SandboxRecord> {
     // Names are asked of the servers of the sandbox whose network is shared.
-    const request = given.join === undefined ? withSandboxDefaults(given, this.defaults) : given;
-    const sandbox = defineSandbox(request, this.registry, newId(), new Date().toISOString());
+    const asked = given.join === undefined ? withSandboxDefaults(given, this.parts.defaults) : given;
+    const request = asked.container === undefined ? asked : { ...asked, ...containerToAdopt(this.parts.docker, asked) };
+    const sandbox = defineSandbox(request, this.parts.registry, newId(), new Date().toISOString());
     requireNothingElse(request);
     const networks: NetworkRecord[] = [];
-    for (const name of networksOf(request)) if (name !== "none") networks.push(await this.networks.toJoin(name));
-    this.registry.commit({ sandboxes: [sandbox] });
+    for (const name of networksOf(request)) if (name !== "none") networks.push(await this.parts.networks.toJoin(name));
+    this.parts.registry.commit({ sandboxes: [sandbox] });
     try {
-      await this.reconciler.change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
-      await this.#join(networks, this.registry.sandbox(sandbox.id), request);
+      await this.parts.reconciler.change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
+      await this.#join(networks, this.parts.registry.sandbox(sandbox.id), request);
     } catch (error) {
       await this.#takeBack(sandbox);
       throw error;
     }
     this.writeFiles(sandbox);
-    return this.registry.sandbox(sandbox.id);
+    return this.parts.registry.sandbox(sandbox.id);
   }
 
   /** What names one endpoint alone counts for the first network. */
   async #join(networks: readonly NetworkRecord[], sandbox: SandboxRecord, request: CreateSandboxRequest) {
     const { ips, aliases, links, mac } = request;
     for (const [index, network] of networks.entries())
-      await this.endpoints.connect(network, sandbox, {
+      await this.parts.endpoints.connect(network, sandbox, {
         network: network.id,
         sandbox: sandbox.id,
         ips: index === 0 ? ips : [],
@@ -65,7 +74,7 @@ export class Sandboxes {
     try {
       await this.remove(sandbox);
     } catch (error) {
-      this.log.warn(
+      this.parts.log.warn(
         { sandbox: sandbox.name, reason: describeError(error) },
         "a sandbox that could not be made could not be removed either",
       );
@@ -74,20 +83,26 @@ export class Sandboxes {
 
   /** Rejects with SANDBOX_SHARED while others have its network stack. */
   async remove(sandbox: SandboxRecord): Promise<void> {
-    requireUnshared(this.registry, sandbox);
-    const endpoints = this.registry.endpointsOf({ sandbox: sandbox.id });
+    requireUnshared(this.parts.registry, sandbox);
+    const endpoints = this.parts.registry.endpointsOf({ sandbox: sandbox.id });
     const removed = { endpoints: endpoints.map(({ id }) => id), sandboxes: [sandbox.id] };
-    await this.reconciler.change({ removed });
-    this.registry.commit({ removed });
-    this.endpoints.release(endpoints);
+    await this.parts.reconciler.change({ removed });
+    this.parts.registry.commit({ removed });
+    this.parts.endpoints.release(endpoints);
     removeSandboxFiles(sandbox);
-    writeLinkedFiles(this.registry, sandbox);
+    this.parts.containers.restoreFiles(sandbox);
+    for (const each of linkedTo(this.parts.registry, sandbox)) this.#write(each);
   }
 
   /** Its own files, and those of sandboxes that are linked to it, or share its network stack. */
   writeFiles(sandbox: SandboxRecord): void {
-    for (const each of [sandbox, ...joinedTo(this.registry, sandbox)]) writeSandboxFiles(this.registry, each);
-    writeLinkedFiles(this.registry, sandbox);
+    for (const each of [sandbox, ...joinedTo(this.parts.registry, sandbox), ...linkedTo(this.parts.registry, sandbox)])
+      this.#write(each);
+  }
+
+  #write(sandbox: SandboxRecord): void {
+    writeSandboxFiles(this.parts.registry, sandbox);
+    this.parts.containers.writeFiles(sandbox);
   }
 }
 
