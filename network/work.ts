@@ -219,8 +219,8 @@ export class Work {
       try {
         for (const step of steps) {
           this.events.onStep?.(step);
+          if (step.kind === "retire") this.events.onRetired(); // also of one that fails in part
           this.#links.carryOut(step);
-          if (step.kind === "retire") this.events.onRetired();
         }
       } catch (error) {
         failures.push(failureOf(object, error));

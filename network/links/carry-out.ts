@@ -131,15 +131,21 @@ export class Links {
     }
   }
 
-  /** Its other end is set down, which is as good as taking it out of the bridge: that would have the kernel wait for all its CPUs twice more. */
+  /**
+   * Its other end is set down, which is as good as taking it out of the bridge: that would have the kernel wait for all its CPUs
+   * twice more. The group comes last: by that it had until now, neighbours may be kept from one another.
+   */
   #retire(index: number, inside: RetiredEnd | undefined): void {
-    const failures = this.host.requestEach([
-      changeLink(index, { group: retiredGroup, ...(inside ? {} : { isUp: false, master: 0 }) }),
-    ]);
-    // The kernel takes links away with their namespace, and meanwhile.
-    const failure = failures.find(({ error }) => error.code !== "ENODEV");
-    if (failure) throw failure.error;
-    if (inside) retireInside(inside);
+    let isCutOff = false;
+    try {
+      if (inside) retireInside(inside);
+      isCutOff = inside !== undefined;
+    } finally {
+      const down = isCutOff ? {} : { isUp: false, master: 0 };
+      const [failure] = this.host.requestEach([changeLink(index, { ...down, group: retiredGroup })]);
+      // The kernel takes links away with their namespace, and meanwhile.
+      if (failure && failure.error.code !== "ENODEV") throw failure.error;
+    }
   }
 
   #link(name: string): Link {
