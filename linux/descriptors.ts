@@ -20,8 +20,13 @@ export function keepFromOthers(path: string): void {
   const { dev, ino } = statSync(path);
   for (const name of readdirSync("/proc/self/fd")) {
     const fd = Number(name);
-    if (isOf(fd, dev, ino)) check(fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `descriptor ${fd}`);
+    if (isOf(fd, dev, ino)) keepFromPrograms(fd);
   }
+}
+
+/** Keeps a descriptor from programs this process starts. Throws EBADF when it is not open. */
+export function keepFromPrograms(fd: number): void {
+  check(fcntl(fd, F_SETFD, FD_CLOEXEC), "fcntl", `descriptor ${fd}`);
 }
 
 function isOf(fd: number, dev: number, ino: number): boolean {

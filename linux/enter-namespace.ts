@@ -27,9 +27,7 @@ export function enterNamespace(
   hostname: string,
   files: readonly (readonly [source: string, target: string])[],
 ): void {
-  const namespace = openSync(path, "r");
-  check(c.setns(namespace, CLONE_NEWNET), "setns", path);
-  closeSync(namespace);
+  joinNamespace(path);
   check(c.unshare(CLONE_NEWNS | CLONE_NEWUTS), "unshare", "CLONE_NEWNS");
   check(c.mount("", "/", "none", MS_SLAVE | MS_REC, null), "mount", "/");
   if (c.umount("/sys", MNT_DETACH) === 0) check(c.mount("sysfs", "/sys", "sysfs", 0, null), "mount", "/sys");
@@ -37,6 +35,16 @@ export function enterNamespace(
     if (existsSync(source) && existsSync(target))
       check(c.mount(source, target, "none", MS_BIND, null), "mount", target);
   check(c.sethostname(hostname, Buffer.byteLength(hostname)), "sethostname", hostname);
+}
+
+/** Takes the calling thread into a network namespace for good. Threads that were born before stay where they are. Throws a LinuxError. */
+export function joinNamespace(path: string): void {
+  const namespace = openSync(path, "r");
+  try {
+    check(c.setns(namespace, CLONE_NEWNET), "setns", path);
+  } finally {
+    closeSync(namespace);
+  }
 }
 
 /** Where a program is that is called by its name or its path; undefined when there is none that can be executed. */

@@ -71,6 +71,11 @@ export function linkNamespace(path: string, target: string): void {
   symlinkSync(target, path);
 }
 
+/** Takes away a name that {@link linkNamespace} has given. Does nothing for what else has it by now. */
+export function unlinkNamespace(path: string, target: string): void {
+  if (isLink(path) && readlinkSync(path) === target) rmSync(path, { force: true });
+}
+
 /** Takes the name away, and with it the namespace, once nobody else has it. Does nothing when there is none. Throws a LinuxError. */
 export function removeNamedNamespace(path: string): void {
   if (!isLink(path))

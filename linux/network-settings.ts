@@ -14,6 +14,17 @@ export function ignoreRouters(link: string): void {
   writeSetting(`ipv6/conf/${link}/accept_ra`, "0");
 }
 
+/** Whether a link answers for IPv6 addresses that the neighbour table has it answer for (`proxy_ndp`). */
+export function answersForOthers(link: string): boolean {
+  const path = pathOf(`ipv6/conf/${link}/proxy_ndp`);
+  return existsSync(path) && readFileSync(path, "latin1").trim() !== "0";
+}
+
+/** As {@link answersForOthers} tells. Does nothing for a link that is not there, or has no IPv6. */
+export function setAnswersForOthers(link: string, isOn: boolean): void {
+  writeSetting(`ipv6/conf/${link}/proxy_ndp`, isOn ? "1" : "0");
+}
+
 const forwarding = { ipv4: "ipv4/ip_forward", ipv6: "ipv6/conf/all/forwarding" } as const;
 
 export function forwards(family: "ipv4" | "ipv6"): boolean {

@@ -50,9 +50,23 @@ export function forgetByFilter(nfnetlink: Nfnetlink, target: FlowTarget): boolea
 
 /** One by one. */
 export function forgetByList(nfnetlink: Nfnetlink, target: FlowTarget, budget: Budget): void {
+  for (const flow of listFlows(nfnetlink, target, budget, nameOf)) forget(nfnetlink, target, flow);
+}
+
+/** What is read of each flow to a target. Throws as {@link forgetFlows} does. */
+export function listFlows<Value>(
+  nfnetlink: Nfnetlink,
+  target: FlowTarget,
+  budget: Budget,
+  read: (attributes: Attributes) => Value | undefined,
+): Value[] {
   const query = { ...request(MESSAGE.get, target), write: (writer: AttributeWriter) => writeFilter(writer, target) };
-  const flows = nfnetlink.list(query, budget, (payload) => flowIn(payload, target));
-  for (const flow of flows) if (flow) forget(nfnetlink, target, flow);
+  return nfnetlink
+    .list(query, budget, (payload) => {
+      const attributes = new Attributes(payload);
+      return isTo(attributes, target) ? read(attributes) : undefined;
+    })
+    .filter((value) => value !== undefined);
 }
 
 /**
@@ -158,17 +172,16 @@ function writeReply(writer: AttributeWriter, { ip, at }: FlowTarget): void {
   writer.nest(ENTRY.filter, () => writer.raw(FILTER.reply, hostOrder(flags)));
 }
 
-/** The flow, if it is one of those: more may be listed. */
-function flowIn(payload: Buffer, { ip, at, mark }: FlowTarget): FlowName | undefined {
-  const attributes = new Attributes(payload);
+/** Whether a flow is one of those: more may be listed. */
+function isTo(attributes: Attributes, { ip, at, mark }: FlowTarget): boolean {
   const reply = attributes.nested(ENTRY.reply);
   const addresses = reply?.nested(TUPLE.addresses);
   const protocol = reply?.nested(TUPLE.protocol);
   const isV6 = familyOf(ip) === "ipv6";
   const source = addresses?.raw(isV6 ? ADDRESS.source6 : ADDRESS.source4);
-  if (!source?.equals(isV6 ? encodeIPv6(ip) : encodeIPv4(ip))) return undefined;
-  if (mark !== undefined && ((attributes.u32(ENTRY.mark) ?? 0) & mark) >>> 0 !== mark) return undefined;
-  if (at && (protocol?.u8(PROTOCOL.number) !== IPPROTO[at.transport] || protocol.u16(PROTOCOL.sourcePort) !== at.port))
-    return undefined;
-  return nameOf(attributes);
+  if (!source?.equals(isV6 ? encodeIPv6(ip) : encodeIPv4(ip))) return false;
+  if (mark !== undefined && ((attributes.u32(ENTRY.mark) ?? 0) & mark) >>> 0 !== mark) return false;
+  return (
+    !at || (protocol?.u8(PROTOCOL.number) === IPPROTO[at.transport] && protocol.u16(PROTOCOL.sourcePort) === at.port)
+  );
 }

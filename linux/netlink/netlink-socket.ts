@@ -5,18 +5,21 @@ import {
   EINTR,
   EPROTO,
   MSG_DONTWAIT,
+  NETLINK_ADD_MEMBERSHIP,
   NETLINK_CAP_ACK,
   NETLINK_EXT_ACK,
   SOCK_CLOEXEC,
   SOCK_RAW,
   SOL_NETLINK,
   SOL_SOCKET,
+  SO_RCVBUFFORCE,
   SO_SNDBUFFORCE,
 } from "../constants.js";
 import { Attributes } from "./attributes.js";
 
 const c = {
   socket: bind("int socket(int, int, int)"),
+  bind: bind("int bind(int, void *, int)"),
   send: bind("long send(int, void *, size_t, int)"),
   sendAside: bindAside("long send(int, void *, size_t, int)"),
 };
@@ -33,6 +36,10 @@ const NLMSGERR_ATTR_MSG = 1;
 const RECEIVE_SIZE = 64 * 1024;
 /** Bytes that a socket may send at once on every system. */
 const usualSendBuffer = 64 * 1024;
+
+/** `struct sockaddr_nl` without a port id: the kernel gives one, without which it sends no news. */
+export const anyPort = Buffer.from(new ArrayBuffer(12));
+anyPort.writeUInt16LE(AF_NETLINK, 0);
 
 /** A message of the kernel's. */
 export interface Reply {
@@ -73,6 +80,14 @@ export class NetlinkSocket {
     this.#buffer = buffers.pop() ?? Buffer.from(new ArrayBuffer(RECEIVE_SIZE));
     setOption(this.#fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK");
     setOption(this.#fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK");
+  }
+
+  /** From now on news of these groups are received. @param room for what waits to be received, bytes */
+  subscribe(groups: readonly number[], room: number): void {
+    setOption(this.#fd, SOL_SOCKET, SO_RCVBUFFORCE, room, "SO_RCVBUFFORCE");
+    check(c.bind(this.#fd, anyPort, anyPort.length), "bind", "netlink");
+    for (const group of groups)
+      setOption(this.#fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group, "NETLINK_ADD_MEMBERSHIP");
   }
 
   /** Can be called once. Waits as {@link send} does: the kernel looks for tables that end with the socket. */

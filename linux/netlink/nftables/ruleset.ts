@@ -28,6 +28,8 @@ import { commentIn } from "./user-data.js";
 export interface TableInfo {
   /** Bits of `TABLE_FLAG`. */
   readonly flags: number;
+  /** Tells it from another of the same name that comes in its place. */
+  readonly handle: number | undefined;
 }
 
 export interface Chain extends ChainName {
@@ -92,7 +94,10 @@ export class Ruleset {
       query(MESSAGE.getTable, name, `list table ${name.family} ${name.table}`, (writer) =>
         writer.text(TABLE.name, name.table),
       ),
-      (payload) => ({ flags: new Attributes(payload).u32(TABLE.flags) ?? 0 }),
+      (payload) => {
+        const attributes = new Attributes(payload);
+        return { flags: attributes.u32(TABLE.flags) ?? 0, handle: attributes.u64(TABLE.handle) };
+      },
     );
   }
 

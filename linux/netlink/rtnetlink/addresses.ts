@@ -2,23 +2,23 @@ import { formatAddress, formatAddressAttrs, formatRoute, formatRouteAttrs } from
 import { decodeIPv4, decodeIPv6, encodeIPv4, encodeIPv6, familyOf, isUnspecified } from "../../../common/address.js";
 import { AF_INET, AF_INET6, AF_UNSPEC } from "../../constants.js";
 import { Attributes } from "../attributes.js";
+import type { InterfaceAddress } from "./address-list.js";
 import { bytesOf } from "./encode.js";
 import { MAKE, type Rtnetlink, type RtRequest } from "./rtnetlink.js";
 
 // Addresses of links, and routes.
 
+export { addressesOf, type InterfaceAddress, type LinkAddress } from "./address-list.js";
+
 const RTM = {
   newAddress: 20,
   deleteAddress: 21,
-  getAddress: 22,
   newRoute: 24,
   deleteRoute: 25,
   getRoute: 26,
 } as const;
-/** `struct ifaddrmsg`, `struct rtmsg`. */
-const ADDRESS = { size: 8, family: 0, prefix: 1, flags: 2, scope: 3, index: 4 } as const;
+/** `struct rtmsg`. */
 const ROUTE = { size: 12, family: 0, prefix: 1, table: 4, protocol: 5, type: 7 } as const;
-const IFA = { address: 1, local: 2 } as const;
 const RTA = { destination: 1, link: 4, gateway: 5, table: 15 } as const;
 const SCOPE_UNIVERSE = 0;
 const SCOPE_LINK = 253;
@@ -26,20 +26,6 @@ const TABLE_MAIN = 254;
 const TYPE_UNICAST = 1;
 /** Of routes an administrator made (`RTPROT_BOOT`, as `ip route add` does). */
 const PROTOCOL_BOOT = 3;
-
-/** An address with the length of its network's prefix, e.g. 192.0.2.2 and 24. */
-export interface InterfaceAddress {
-  readonly ip: string;
-  readonly prefix: number;
-}
-
-/** An address of a link. */
-export interface LinkAddress extends InterfaceAddress {
-  /** Of the link. */
-  readonly index: number;
-  /** Whether it counts on this link only: `fe80::…`. */
-  readonly isLinkLocal: boolean;
-}
 
 /** @param link index of the link */
 export function addAddress(link: number, { ip, prefix }: InterfaceAddress): RtRequest {
@@ -60,22 +46,6 @@ function address(type: number, flags: number, index: number, { ip, prefix }: Int
     body: bytesOf(formatAddress(header), formatAddressAttrs({ local: raw, address: raw })),
     subject,
   };
-}
-
-/** Addresses of all links of the namespace. Throws {@link NetlinkError}. */
-export function addressesOf(rtnetlink: Rtnetlink): LinkAddress[] {
-  const body = bytesOf(formatAddress({ family: AF_UNSPEC }));
-  return rtnetlink.list({ type: RTM.getAddress, flags: 0, body, subject: "list addresses" }, (payload) => {
-    const attributes = new Attributes(payload.subarray(ADDRESS.size));
-    const raw = attributes.raw(IFA.local) ?? attributes.raw(IFA.address);
-    if (!raw || (raw.length !== 4 && raw.length !== 16)) return undefined;
-    return {
-      ip: decodeAddress(raw),
-      prefix: payload.readUInt8(ADDRESS.prefix),
-      index: payload.readUInt32LE(ADDRESS.index),
-      isLinkLocal: payload.readUInt8(ADDRESS.scope) === SCOPE_LINK,
-    };
-  });
 }
 
 /** A way to a network: through a gateway, or right over the link. */

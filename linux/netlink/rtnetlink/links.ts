@@ -1,51 +1,13 @@
 import { formatInfo, formatLinkAttrs, type LinkAttrs } from "netlink/dist/rt/ifla.js";
 import { formatLink, type Link as LinkHeader } from "netlink/dist/rt/gen_structs.js";
-import { Attributes } from "../attributes.js";
 import { attribute, bytesOf } from "./encode.js";
+import { readLink, RTEXT_FILTER_SKIP_STATS, RTM_GETLINK, type Link } from "./link-list.js";
 import { MAKE, type Rtnetlink, type RtRequest } from "./rtnetlink.js";
 
-const RTM_NEWLINK = 16;
+export { linksOf, type BridgeSettings, type Link } from "./link-list.js";
+
+export const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
-const RTM_GETLINK = 18;
-/** `struct ifinfomsg`. */
-const HEADER = { size: 16, index: 4, flags: 8 } as const;
-const IFF_UP = 1;
-/** `IFLA_*`, of what is read. */
-const IFLA = { address: 1, name: 3, mtu: 4, link: 5, master: 10, info: 18, alias: 20, group: 27 } as const;
-const IFLA_INFO_KIND = 1;
-const IFLA_INFO_DATA = 2;
-/** `IFLA_BR_*`. */
-const BRIDGE = { stp: 5, id: 11 } as const;
-/** Counters of each link are most of an answer, and nobody here reads them. */
-const RTEXT_FILTER_SKIP_STATS = 8;
-
-/** A link as the kernel tells it. */
-export interface Link {
-  readonly index: number;
-  readonly name: string;
-  /** `bridge`, `veth`…; undefined for what was not made by software, and `lo`. */
-  readonly kind: string | undefined;
-  readonly isUp: boolean;
-  readonly mtu: number;
-  /** `02:42:0a:59:00:02`. */
-  readonly mac: string;
-  /** Index of the bridge it is a port of. */
-  readonly master: number | undefined;
-  /** Index of a veth's other end, in whichever namespace that is. */
-  readonly peer: number | undefined;
-  /** `ip link … alias`: free text, in which links of ours tell whose they are. The kernel takes it of links that are there. */
-  readonly alias: string | undefined;
-  readonly group: number;
-  /** Of a bridge. */
-  readonly bridge: BridgeSettings | undefined;
-}
-
-export interface BridgeSettings {
-  /** Priority and MAC address, `8000.02420a590001`. */
-  readonly id: string;
-  /** Whether it speaks the spanning tree protocol. */
-  readonly stp: boolean;
-}
 
 /** By index or by name. */
 export type LinkRef = number | string;
@@ -105,11 +67,6 @@ export function linkNamed(rtnetlink: Rtnetlink, name: string): Link | undefined 
   return rtnetlink.get(request(RTM_GETLINK, 0, {}, { ifname: name, ...skipStats }, ["get link", name]), readLink);
 }
 
-/** All links of the namespace. Throws {@link NetlinkError}. */
-export function linksOf(rtnetlink: Rtnetlink): Link[] {
-  return rtnetlink.list(request(RTM_GETLINK, 0, {}, skipStats, ["list", "links"]), readLink);
-}
-
 /** Bridges of the namespace: the kernel leaves all other links out. Throws {@link NetlinkError}. */
 export function bridgesOf(rtnetlink: Rtnetlink): Link[] {
   const bridges = { ...skipStats, linkinfo: bytesOf(formatInfo({ kind: "bridge" })) };
@@ -119,35 +76,8 @@ export function bridgesOf(rtnetlink: Rtnetlink): Link[] {
 
 const skipStats: LinkAttrs = { extMask: Buffer.of(RTEXT_FILTER_SKIP_STATS, 0, 0, 0) };
 
-function readLink(payload: Buffer): Link {
-  const attributes = new Attributes(payload.subarray(HEADER.size));
-  // Numbers of rtnetlink are in the machine's order, which is little-endian wherever pontoon runs.
-  const number = (type: number) => {
-    const raw = attributes.raw(type);
-    return raw?.length === 4 ? raw.readUInt32LE() : undefined;
-  };
-  const info = attributes.nested(IFLA.info);
-  return {
-    index: payload.readInt32LE(HEADER.index),
-    name: attributes.text(IFLA.name) ?? "",
-    kind: info?.text(IFLA_INFO_KIND),
-    isUp: (payload.readUInt32LE(HEADER.flags) & IFF_UP) !== 0,
-    mtu: number(IFLA.mtu) ?? 0,
-    mac: attributes.raw(IFLA.address)?.toString("hex").match(/../g)?.join(":") ?? "",
-    master: number(IFLA.master),
-    peer: number(IFLA.link),
-    alias: attributes.text(IFLA.alias),
-    group: number(IFLA.group) ?? 0,
-    bridge: info?.text(IFLA_INFO_KIND) === "bridge" ? readBridge(info.nested(IFLA_INFO_DATA)) : undefined,
-  };
-}
-
-function readBridge(data: Attributes | undefined): BridgeSettings {
-  const id = data?.raw(BRIDGE.id)?.toString("hex") ?? "";
-  return { id: `${id.slice(0, 4)}.${id.slice(4)}`, stp: data?.raw(BRIDGE.stp)?.some((byte) => byte !== 0) ?? false };
-}
-
-function request(
+/** @param subject in words, for errors */
+export function request(
   type: number,
   flags: number,
   header: LinkHeader,
@@ -157,7 +87,7 @@ function request(
   return { type, flags, body: bytesOf(formatLink(header), formatLinkAttrs(attributes)), subject: subject.join(" ") };
 }
 
-function encoded({
+export function encoded({
   name,
   alias,
   mtu,

@@ -7,6 +7,8 @@ import { isNamespace, linkNamespace, makeNamedNamespace, removeNamedNamespace } 
 import { insideNamespace, insideNewNamespace } from "../../netns.js";
 import { addAddress, addressesOf, addRoute, deleteAddress, mainTable, routesOf } from "./addresses.js";
 import { changeLink, deleteGroup, deleteLink, linkNamed, linksOf, newBridge, newVeth } from "./links.js";
+import { Attributes } from "../attributes.js";
+import { macvlanModes, newChild, type ChildKind } from "./child-links.js";
 import { mountPrivately } from "../../testing/private-mounts.js";
 import { Rtnetlink } from "./rtnetlink.js";
 
@@ -65,6 +67,43 @@ t.test("links are made, changed, listed and deleted", needsRoot, (t) => {
       shown("link").map(({ ifname }) => ifname),
       ["lo"],
     );
+  });
+  t.end();
+});
+
+t.test("links on a parent are asked for as ip does it", (t) => {
+  const dataOf = (child: ChildKind) => {
+    const { type, body } = newChild(child, 7, { name: "x" });
+    const attributes = new Attributes(body.subarray(16));
+    const info = attributes.nested(18)!;
+    return [type, attributes.raw(5)?.readUInt32LE(), info.text(1), info.raw(2)?.toString("hex")];
+  };
+  // Nested attributes of one number each: IFLA_MACVLAN_MODE (32 bits), IFLA_IPVLAN_MODE and IFLA_VLAN_ID (16 bits).
+  t.same(dataOf({ kind: "macvlan", mode: "bridge" }), [16, 7, "macvlan", "0800010004000000"]);
+  t.same(dataOf({ kind: "macvlan", mode: "passthru" }), [16, 7, "macvlan", "0800010008000000"]);
+  t.same(dataOf({ kind: "ipvlan", mode: "l3s" }), [16, 7, "ipvlan", "060001000200"]);
+  t.same(dataOf({ kind: "vlan", id: 4094 }), [16, 7, "vlan", "06000100fe0f"]);
+  t.end();
+});
+
+t.test("a macvlan is born in another namespace, with its parent in this one", needsRoot, (t) => {
+  inNamespace((rtnetlink) => {
+    rtnetlink.request(newVeth({ name: "parent0" }, { name: "parent1" }));
+    const parent = linkNamed(rtnetlink, "parent0")!.index;
+    for (const mode of macvlanModes.filter((each) => each !== "passthru"))
+      rtnetlink.request(newChild({ kind: "macvlan", mode }, parent, { name: mode, mac: "02:00:00:00:00:07" }));
+    t.match(linkNamed(rtnetlink, "vepa"), { kind: "macvlan", peer: parent, mac: "02:00:00:00:00:07" });
+    for (const child of [
+      { kind: "ipvlan", mode: "l2" },
+      { kind: "vlan", id: 10 },
+    ] as const)
+      try {
+        rtnetlink.request(newChild(child, parent, { name: child.kind }));
+        t.equal(linkNamed(rtnetlink, child.kind)?.kind, child.kind);
+      } catch (error) {
+        // A kernel without it, or one that has macvlans on the parent already.
+        t.match(error, { code: /^(ENOTSUP|EBUSY)$/ }, child.kind);
+      }
   });
   t.end();
 });
