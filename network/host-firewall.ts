@@ -44,6 +44,7 @@ export class HostFirewall {
   #accepts: readonly string[] = [];
   /** Why there is none elsewhere, as it was told. */
   #troubles: readonly string[] = [];
+  #firewalld: string | undefined;
 
   /**
    * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
@@ -138,6 +139,7 @@ export class HostFirewall {
       const [foreign, legacy] = [this.#foreign.put(), this.#legacy.put()];
       const refused = [...foreign.refused, ...legacy.refused];
       this.#accepts = [...foreign.all, ...legacy.all];
+      this.#firewalld = foreign.firewalld;
       notes.push(
         ...[...foreign.added, ...legacy.added].map(
           (place) => `a rule in ${printable(place)} accepts what passes from and to networks of pontoon's`,
@@ -158,7 +160,11 @@ export class HostFirewall {
   }
 
   get elsewhere(): Elsewhere {
-    return { rules: this.#accepts, troubles: this.#troubles };
+    return {
+      rules: this.#accepts,
+      troubles: this.#troubles,
+      ...(this.#firewalld !== undefined && { firewalld: this.#firewalld }),
+    };
   }
 
   /** Whether rules have changed of which no news tells. Can be asked often. */

@@ -9,8 +9,8 @@ import { Work } from "./work.js";
 /** Links that were retired wait for more of their kind, ms: the kernel takes as long for a hundred as for one, and lets nobody else in. */
 const deleteRetired = { afterTheLast: 100, afterTheFirst: 1000 };
 
-/** How often it is looked whether rules have changed of which no news tells, ms. */
-const lookAtLegacyEvery = 500;
+/** How often it is looked whether somebody has changed links, or rules of which no news tells, ms. */
+const lookEvery = 500;
 
 const retired = new Later(deleteRetired);
 const port = parentPort;
@@ -43,7 +43,10 @@ setInterval(() => {
   void tryTo("look at the host's rules", () => {
     if (work?.hasUntoldChanges) port.postMessage({ kind: "rules-changed" } satisfies FromBackend);
   });
-}, lookAtLegacyEvery);
+  void tryTo("look at the host's links", () => {
+    if (work?.hasLostLinks()) port.postMessage({ kind: "links-changed" } satisfies FromBackend);
+  });
+}, lookEvery);
 
 async function tryTo(what: string, act: () => void | Promise<void>): Promise<void> {
   try {

@@ -1,6 +1,6 @@
 import type { LinkAccept } from "./firewall/wanted.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
-import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "./wanted.js";
+import type { WantedEndpoint, WantedHandover, WantedNetwork, WantedSandbox } from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
 
 // What the daemon and the backend's thread say to each other.
@@ -20,26 +20,39 @@ export interface Change {
   readonly networks?: readonly WantedNetwork[];
   readonly sandboxes?: readonly WantedSandbox[];
   readonly endpoints?: readonly WantedEndpoint[];
+  readonly handovers?: readonly WantedHandover[];
   /** Ids of what is not wanted any more. */
   readonly removed?: {
     readonly networks?: readonly string[];
     readonly sandboxes?: readonly string[];
     readonly endpoints?: readonly string[];
+    readonly handovers?: readonly string[];
   };
 }
 
 export type Request =
   | { readonly kind: "change"; readonly change: Change }
-  /** Looks at everything, and mends it; what carries an alias of ours and is not wanted is removed. */
-  | { readonly kind: "repair" }
+  /**
+   * Looks at everything, and mends it; what carries an alias of ours and is not wanted is removed. Handovers that are not there
+   * are told, and not made.
+   */
+  | { readonly kind: "repair"; readonly handovers: readonly WantedHandover[] }
+  /** The engine has told of all it has: what was made for it and is not wanted is removed. */
+  | { readonly kind: "sweep" }
   /** What was put off is done now. */
   | { readonly kind: "finish" }
   /** Namespaces of these sandboxes may have come, gone, or be others: what is there is connected, nothing is made. */
   | { readonly kind: "look"; readonly sandboxes: readonly string[] }
   /** Ports that the kernel forwards. */
   | { readonly kind: "forwards"; readonly changes: ForwardChanges }
+  /** Somebody has changed queues of links: those of endpoints whose rate is limited are looked at, and put back. */
+  | { readonly kind: "mend-queues" }
+  /** Links of the host may have gone down or come: what they are to answer for is looked at, and put back. */
+  | { readonly kind: "mend-proxies" }
   /** Somebody has changed rules of the host: ours are looked at, and put back. */
-  | { readonly kind: "mend-firewall" };
+  | { readonly kind: "mend-firewall" }
+  /** Somebody has taken links or addresses away: what is wanted is put back. */
+  | { readonly kind: "mend-links" };
 
 export interface ToBackend {
   readonly id: number;
@@ -60,6 +73,8 @@ export interface Elsewhere {
   readonly rules: readonly string[];
   /** Why there is none where one ought to be, in words. */
   readonly troubles: readonly string[];
+  /** Tells one load of firewalld's rules from another; undefined where there are none. */
+  readonly firewalld?: string;
 }
 
 /** What a request has come to. */
@@ -81,5 +96,7 @@ export type FromBackend =
   | { readonly kind: "fault"; readonly id: number; readonly code: string | undefined; readonly message: string }
   /** Somebody has changed rules of the host of which no news tells. */
   | { readonly kind: "rules-changed" }
+  /** Links or addresses of networks were taken away, or the parent of one is there again. */
+  | { readonly kind: "links-changed" }
   /** What was to be done later has failed. */
   | { readonly kind: "warning"; readonly message: string };

@@ -1,5 +1,7 @@
 import type { InterfaceAddress, Route } from "../linux/netlink/rtnetlink/addresses.js";
 import type { Link } from "../linux/netlink/rtnetlink/links.js";
+import type { NeighbourProxy } from "../linux/netlink/rtnetlink/neighbours.js";
+import type { LinkQueue } from "../linux/netlink/rtnetlink/queues.js";
 import type { RoutingRule } from "../linux/netlink/rtnetlink/rules.js";
 
 // What is in the kernel, as far as it was looked at.
@@ -9,6 +11,14 @@ export interface SeenHost {
   readonly links: ReadonlyMap<string, Link>;
   /** By index of the link; link-local ones, which the kernel makes itself, are left out. */
   readonly addresses: ReadonlyMap<number, readonly InterfaceAddress[]>;
+  /** Looked at where the host has a link on a LAN for its endpoints; empty elsewhere. */
+  readonly routes: readonly Route[];
+  /** By index of the link; of links of endpoints whose rate is limited, and empty elsewhere. */
+  readonly queues: ReadonlyMap<number, LinkQueue>;
+  /** For which addresses links answer; looked at where a network has one do so, and empty elsewhere. */
+  readonly proxies: readonly NeighbourProxy[];
+  /** Names of links that answer for others at all, of those that networks have do so. */
+  readonly answering: ReadonlySet<string>;
 }
 
 /** Of a sandbox's namespace. */
@@ -29,5 +39,7 @@ export interface SeenInside {
 
 export interface Seen {
   readonly host: SeenHost;
+  /** Ids of handovers on LANs whose link the engine has put into its container. */
+  readonly taken: ReadonlySet<string>;
   readonly sandboxes: ReadonlyMap<string, SeenSandbox>;
 }

@@ -2,23 +2,58 @@
 
 import type { FirewallNetwork } from "./firewall/wanted.js";
 import type { InterfaceAddress } from "../linux/netlink/rtnetlink/addresses.js";
+import type { ChildKind } from "../linux/netlink/rtnetlink/child-links.js";
 
-/** A network on this host: a bridge. */
+/** A network on this host: a bridge, or a link of the host's that leads to a LAN. */
 export interface WantedNetwork {
   readonly id: string;
   readonly name: string;
+  /** The host's own link on it. */
   readonly bridge: string;
+  /** In place of a bridge. */
+  readonly lan?: WantedLan;
+  /** In place of a bridge: two endpoints are the two ends of one link. */
+  readonly isPair?: boolean;
+  /** In place of a bridge: links are made, and taken away, by a driver of somebody else's. */
+  readonly isRemote?: boolean;
   /** The bridge is somebody else's: its addresses, its MTU and its life are not ours. */
   readonly isAdopted: boolean;
-  /** Of the bridge itself: the gateways of its subnets. */
+  /** Of `addresses`, those that an adopted bridge is given, and that are taken away with the network. */
+  readonly lent?: readonly InterfaceAddress[];
+  /** Of the host's link itself: the gateways of its subnets, or the host's own on a LAN. */
   readonly addresses: readonly InterfaceAddress[];
-  /** One that stays whatever is plugged in: `02:42:…`. */
-  readonly mac: string;
+  /** Those that were its own, and are taken away from it. */
+  readonly former?: readonly InterfaceAddress[];
+  /** One that stays whatever is plugged in: `02:42:…`; undefined for a link that has its parent's. */
+  readonly mac: string | undefined;
   readonly mtu: number;
   readonly hasIPv6: boolean;
+  /** The LAN at a link of the host reaches endpoints by their IPv6 addresses. */
+  readonly ndpProxy?: WantedNdpProxy;
+  /** A container engine has made it, and says when it goes: it is not removed for being unknown. */
+  readonly isEngines?: boolean;
   /** What the host's firewall does for it; undefined for a network without rules. */
   readonly firewall: Omit<FirewallNetwork, "name" | "bridge"> | undefined;
 }
+
+export interface WantedNdpProxy {
+  readonly link: string;
+  /** It answered for others before there was a network of ours, and goes on doing so. */
+  readonly wasOn: boolean;
+}
+
+/** A network whose endpoints are neighbours of whoever is on the LAN at `parent`: links on that parent, without another end. */
+export interface WantedLan {
+  readonly child: LanChild;
+  readonly parent: string;
+  /** What is made for it where it is not there, and goes with the last network on it: a VLAN of another link. */
+  readonly vlan: { readonly of: string; readonly id: number } | undefined;
+  /** Whether the host has a link of its own on it, `bridge`, with routes to each endpoint: it does not reach them by the parent. */
+  readonly hasHostAccess: boolean;
+}
+
+/** What endpoints on a parent are. */
+export type LanChild = Exclude<ChildKind, { readonly kind: "vlan" }>;
 
 /** A network namespace that endpoints are in. */
 export interface WantedSandbox {
@@ -41,22 +76,29 @@ export interface WantedSandbox {
   readonly isFirst?: boolean;
 }
 
-/** A sandbox's place on a network: a veth pair. */
+/** A sandbox's place on a network: a veth pair, or a link on the network's parent. */
 export interface WantedEndpoint {
   readonly id: string;
   readonly network: string;
   readonly sandbox: string;
-  /** The host's end. */
+  /** The host's end, where there is one. */
   readonly hostLink: string;
   /** The sandbox's end. */
   readonly ifname: string;
-  readonly mac: string;
+  /** Undefined for one that has its parent's. */
+  readonly mac: string | undefined;
+  /** 0 for what it has already. */
   readonly mtu: number;
   /** The host's end belongs to this group; 0 for none. */
   readonly group: number;
   readonly addresses: readonly InterfaceAddress[];
   /** Of the network, one for each family in which it leads out. */
   readonly gateways: readonly string[];
+  /**
+   * Ways beside the way out, in the order in which they can be made; without a gateway right over the link. Where this is given, all
+   * other IPv4 routes of the link go, but for those the kernel makes itself.
+   */
+  readonly routes?: readonly { readonly destination: InterfaceAddress; readonly gateway: string | undefined }[];
   /** Whether the sandbox leaves through it by default, by family. */
   readonly isDefault: { readonly ipv4: boolean; readonly ipv6: boolean };
   /**
@@ -64,24 +106,95 @@ export interface WantedEndpoint {
    * sandbox. Undefined where there is one way out.
    */
   readonly table: number | undefined;
+  readonly bandwidth?: WantedBandwidth;
+  /** The link is not ours to make: a driver has made it on the host, called `hostLink`, and gets it back. */
+  readonly remote?: WantedRemote;
+}
+
+/** How fast an endpoint is at the most; a way that is left out is as fast as it can be. */
+export interface WantedBandwidth {
+  readonly toSandbox?: RateLimit;
+  readonly fromSandbox?: RateLimit;
+}
+
+export interface RateLimit {
+  /** Bits a second. */
+  readonly rate: number;
+  /** Bytes that may pass at once after a pause; as many as are fit for the rate where it says nothing. */
+  readonly burst?: number;
+}
+
+/** What a driver of somebody else's says of a link beside its addresses and gateways. */
+export interface WantedRemote {
+  /** Without `via`, right over the link. */
+  readonly routes: readonly { readonly to: InterfaceAddress; readonly via?: string }[];
+}
+
+/**
+ * A container's place on a network: a veth pair of which a container engine takes the other end from the host into the
+ * container's namespace, and sets it up there; or a link on the network's parent that it takes so.
+ */
+export interface WantedHandover {
+  readonly id: string;
+  readonly network: string;
+  /** The host's end, where there is one. */
+  readonly hostLink: string;
+  /** The other end, for as long as it is on the host. */
+  readonly peer: string;
+  /** As {@link WantedEndpoint.mac}. */
+  readonly mac: string | undefined;
+  /** Addresses it gets there. */
+  readonly ips: readonly string[];
+  readonly mtu: number;
+  /** The host's end belongs to this group; 0 for none. */
+  readonly group: number;
+  /** Where the engine has the container's namespace; it may be made later than the pair. */
+  readonly path: string;
+  readonly bandwidth?: WantedBandwidth;
 }
 
 export interface Wanted {
   readonly networks: ReadonlyMap<string, WantedNetwork>;
   readonly sandboxes: ReadonlyMap<string, WantedSandbox>;
   readonly endpoints: ReadonlyMap<string, WantedEndpoint>;
+  readonly handovers: ReadonlyMap<string, WantedHandover>;
 }
+
+/** Links that are to be deleted, which is done for all of them at once, are in this group. A number nobody else is likely to have chosen. */
+export const retiredGroup = 0x706f;
+
+/** The link by which what comes from an endpoint goes where its rate is limited. */
+export const shaperOf = ({ id }: Pick<WantedEndpoint, "id">): string => `pts${id.slice(0, 12)}`;
+
+/** Links that wait on the host for an engine to take them are called so, with a part of their endpoint's id. */
+export const handedPrefix = "ptc";
+
+/** Links on their way from a sandbox back to their driver are called so, with their index. */
+export const onTheWayPrefix = "ptr";
 
 /** Routing tables of endpoints are numbered from here on. */
 export const firstTable = 1000;
 
 /** How links tell whose they are (`ifalias`). */
 export const aliasOf = {
-  network: ({ id }: Pick<WantedNetwork, "id">): string => `pontoon network ${id}`,
+  network: ({ id, isEngines = false }: Pick<WantedNetwork, "id" | "isEngines">): string =>
+    `pontoon ${isEngines ? "engine-network" : "network"} ${id}`,
   endpoint: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon endpoint ${id}`,
+  handover: ({ id }: Pick<WantedHandover, "id">): string => `pontoon engine-endpoint ${id}`,
+  /**
+   * Of links that are in a sandbox, or go to a container, without another end on the host to tell whose they are. A daemon inside
+   * finds such a link as the way out of its own host: nothing of what it takes for left over is called so.
+   */
+  inside: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon link ${id}`,
+  handed: ({ id }: Pick<WantedHandover, "id">): string => `pontoon engine-link ${id}`,
+  /** Of the link that {@link shaperOf} names. */
+  shaper: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon shaper ${id}`,
+  engineShaper: ({ id }: Pick<WantedHandover, "id">): string => `pontoon engine-shaper ${id}`,
+  /** Of a link that networks share. */
+  vlan: (name: string): string => `pontoon vlan ${name}`,
 };
 
 /** Whether a link is a bridge that was made for a network. */
 export function isOurBridge({ alias }: { readonly alias?: string | undefined }): boolean {
-  return alias?.startsWith(aliasOf.network({ id: "" })) === true;
+  return [false, true].some((isEngines) => alias?.startsWith(aliasOf.network({ id: "", isEngines })));
 }

@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { statSync } from "node:fs";
 import t, { type Test } from "tap";
-import { endpoint, sandbox } from "./plan/testing/wanted.js";
+import { endpoint, network, sandbox } from "./plan/testing/wanted.js";
 import type { Change } from "./protocol.js";
 import { HostLab, type Worker } from "./testing/lab.js";
 import { aOnFirst, aOnSecond, bOnSecond, everything, first, stateOf } from "./testing/situation.js";
@@ -24,7 +24,7 @@ async function done(t: Test, worker: Worker, request: WorkerRequest): Promise<nu
 }
 
 const change = (change: Change): WorkerRequest => ({ kind: "change", change });
-const repair: WorkerRequest = { kind: "repair" };
+const repair: WorkerRequest = { kind: "repair", handovers: [] };
 const retired: WorkerRequest = { kind: "delete-retired" };
 const allIds = { networks: ["net1", "net2"], sandboxes: ["a", "b"], endpoints: ["a-net1", "a-net2", "b-net2"] };
 
@@ -209,29 +209,192 @@ t.test("whenever the process is killed, the next one ends in what is wanted", ne
     ["removed, and registered still", everything, { removed: allIds }, everything],
   ];
   for (const [what, before, during, after] of cases) {
-    const { steps, state } = await unharmed(t, before, during, after);
+    const state = await endsInThe(t, what, [before, during, after], () => labOf(t));
     if (after === everything) t.same(state, whole);
-    for (let step = 1; step <= steps.during; step++) {
-      const lab = await labOf(t);
-      const killed = lab.worker(steps.before + step);
-      await done(t, killed, change(before));
-      t.equal(await killed.do(change(during)), undefined, "the process has ended");
-      const next = lab.worker();
-      await done(t, next, change(after));
-      await done(t, next, repair);
-      t.same(stateOf(lab), state, `${what}, killed before step ${step}`);
-      t.equal(await done(t, next, repair), 0);
-      await lab.close();
-    }
   }
 });
 
-/** The same without anybody being killed. */
-async function unharmed(t: Test, before: Change, during: Change, after: Change) {
+t.test("so it does on a LAN", needsRoot, async (t) => {
+  const on = network(1, {
+    bridge: "pt-1",
+    addresses: [{ ip: "10.1.0.9", prefix: 32 }],
+    lan: { child: { kind: "macvlan", mode: "bridge" }, parent: "lan0", vlan: undefined, hasHostAccess: true },
+  });
+  const [box, place] = [sandbox("a"), endpoint(sandbox("a"), on)];
+  const all = { networks: [on], sandboxes: [box], endpoints: [place] } satisfies Change;
+  const gone: Change = { removed: { endpoints: [place.id] } };
+  const lab = async () => {
+    const made = await labOf(t);
+    made.run("ip", "link", "add", "lan0", "up", "type", "veth", "peer", "name", "lan1");
+    made.run("ip", "link", "set", "lan1", "up");
+    return made;
+  };
+  await endsInThe(t, "made", [{}, all, all], lab);
+  await endsInThe(t, "disconnected", [all, gone, { ...all, endpoints: [] }], lab);
+  const allGone: Change = { removed: { endpoints: [place.id], networks: [on.id] } };
+  await endsInThe(t, "all removed", [all, allGone, { sandboxes: [box] }], lab);
+});
+
+t.test("and between two sandboxes", needsRoot, async (t) => {
+  const on = network(1, { isPair: true, addresses: [] });
+  const [one, other] = [sandbox("a"), sandbox("b")];
+  const ends = [one, other].map((of, index) =>
+    endpoint(of, on, { gateways: [], addresses: [{ ip: `10.1.0.${index + 1}`, prefix: 30 }] }),
+  );
+  const all = { networks: [on], sandboxes: [one, other], endpoints: ends } satisfies Change;
+  const lab = () => labOf(t);
+  await endsInThe(t, "made", [{}, all, all], lab);
+  const gone: Change = { removed: { endpoints: [ends[0]!.id] } };
+  await endsInThe(t, "taken apart", [all, gone, { ...all, endpoints: [ends[1]!] }], lab);
+});
+
+const limited = endpoint(sandbox("a"), first, {
+  bandwidth: { toSandbox: { rate: 20e6 }, fromSandbox: { rate: 8e6 } },
+});
+const limitedOnes = { networks: [first], sandboxes: [sandbox("a")], endpoints: [limited] } satisfies Change;
+
+t.test("a limited endpoint is held to its rate on the host, and nothing of that is left", needsRoot, async (t) => {
   const lab = await labOf(t);
+  const before = stateOf(lab);
+  const worker = lab.worker();
+  await done(t, worker, change(limitedOnes));
+  const whole = stateOf(lab);
+  t.matchOnly(whole.queues, [
+    /^dev=ptsa-net1 kind=tbf rate=1000000 /,
+    /^dev=v-a-1 kind=ingress to=ptsa-net1$/,
+    /^dev=v-a-1 kind=tbf rate=2500000 /,
+  ]);
+  t.match(String(whole.host), /ifname=ptsa-net1 kind=ifb isUp=true mtu=1500 ifalias=pontoon shaper a-net1 /);
+  t.equal(lab.run("cat", "/proc/sys/net/ipv6/conf/ptsa-net1/disable_ipv6"), "1\n");
+  const harms = [
+    "tc qdisc delete dev v-a-1 root",
+    "tc qdisc replace dev v-a-1 root tbf rate 1gbit burst 100k latency 50ms",
+    "tc qdisc replace dev v-a-1 root pfifo",
+    "tc qdisc delete dev v-a-1 ingress",
+    "tc filter delete dev v-a-1 ingress",
+    "tc qdisc delete dev ptsa-net1 root",
+    "ip link set ptsa-net1 down",
+    "ip link set ptsa-net1 alias mine",
+    "ip link delete ptsa-net1",
+    "ip link delete v-a-1",
+  ];
+  for (const ask of [repair, { kind: "mend-queues" } as const, change({ endpoints: [limited] })])
+    for (const harm of harms) {
+      if (ask.kind === "mend-queues" && harm === "ip link delete v-a-1") continue;
+      const [program = "", ...args] = harm.split(" ");
+      lab.run(program, ...args);
+      t.not(await done(t, worker, ask), 0, `${ask.kind}: ${harm}`);
+      t.same(stateOf(lab), whole, `${ask.kind}: ${harm} is mended`);
+      t.equal(await done(t, worker, ask), 0, `${ask.kind}: ${harm}: once`);
+    }
+  await done(t, worker, change({ removed: { endpoints: [limited.id], sandboxes: ["a"], networks: ["net1"] } }));
+  await done(t, worker, retired);
+  t.same(stateOf(lab), before);
+});
+
+t.test(
+  "a limited endpoint's shaper goes also when its namespace has gone before, or all is forgotten",
+  needsRoot,
+  async (t) => {
+    const lab = await labOf(t);
+    const worker = lab.worker();
+    await done(t, worker, change(limitedOnes));
+    lab.run("ip", "netns", "delete", "a");
+    await done(t, worker, change({ removed: { endpoints: [limited.id], sandboxes: ["a"] } }));
+    await done(t, worker, retired);
+    const bare = stateOf(lab);
+    t.notMatch(String(bare.host), /ifb/);
+    await done(t, worker, change(limitedOnes));
+    await worker.end();
+    const forgetful = lab.worker();
+    await done(t, forgetful, change({ networks: [first] }));
+    await done(t, forgetful, repair);
+    lab.run("ip", "netns", "delete", "a"); // as `pontoon check --repair` has it
+    t.same(stateOf(lab), bare);
+  },
+);
+
+t.test("whenever the process is killed, a limited endpoint is whole, or gone", needsRoot, async (t) => {
+  const lab = () => labOf(t);
+  await endsInThe(t, "made", [{}, limitedOnes, limitedOnes], lab);
+  const gone: Change = { removed: { endpoints: [limited.id] } };
+  await endsInThe(t, "disconnected", [limitedOnes, gone, { ...limitedOnes, endpoints: [] }], lab);
+  await endsInThe(t, "removed, and registered still", [limitedOnes, gone, limitedOnes], lab);
+});
+
+t.test(
+  "whenever the process is killed, a LAN is answered for what is there, and nothing else",
+  needsRoot,
+  async (t) => {
+    const on = network(1, { hasIPv6: true, ndpProxy: { link: "lan0", wasOn: false } });
+    const [box, place] = [sandbox("a"), endpoint(sandbox("a"), on)];
+    const all = { networks: [on], sandboxes: [box], endpoints: [place] } satisfies Change;
+    const lab = async () => {
+      const made = await labOf(t);
+      made.run("ip", "link", "add", "lan0", "up", "type", "veth", "peer", "name", "lan1");
+      made.run("ip", "link", "set", "lan1", "up");
+      return made;
+    };
+    const state = await endsInThe(t, "made", [{}, all, all], lab);
+    t.same(state.proxies, ["/proc/sys/net/ipv6/conf/lan0/proxy_ndp", "dst=fd00:1::2 dev=lan0"]);
+    const gone: Change = { removed: { endpoints: [place.id] } };
+    const without = await endsInThe(t, "disconnected", [all, gone, { ...all, endpoints: [] }], lab);
+    t.same(without.proxies, ["/proc/sys/net/ipv6/conf/lan0/proxy_ndp"]);
+    const allGone: Change = { removed: { endpoints: [place.id], networks: [on.id] } };
+    await endsInThe(t, "all removed, and registered still", [all, allGone, all], lab);
+    // The LAN has another prefix.
+    const moved = {
+      ...place,
+      addresses: [place.addresses[0]!, { ip: "fd00:9::2", prefix: 64 }],
+      gateways: ["10.1.0.1", "fd00:9::1"],
+    };
+    const own = [on.addresses[0]!, { ip: "fd00:9::1", prefix: 64 }];
+    const after = { ...all, networks: [{ ...on, addresses: own, former: [on.addresses[1]!] }], endpoints: [moved] };
+    const there = await endsInThe(t, "renumbered", [all, after, after], lab);
+    t.same(there.proxies, ["/proc/sys/net/ipv6/conf/lan0/proxy_ndp", "dst=fd00:9::2 dev=lan0"]);
+    t.notMatch(JSON.stringify(there), /fd00:1::/);
+    const bare = await lab();
+    const worker = bare.worker();
+    await done(t, worker, change(all));
+    bare.run("ip", "link", "set", "lan0", "down");
+    bare.run("ip", "link", "set", "lan0", "up");
+    t.equal(await done(t, worker, { kind: "mend-proxies" }), 1);
+    t.same(stateOf(bare).proxies, state.proxies);
+    t.equal(await done(t, worker, { kind: "mend-proxies" }), 0);
+    await done(t, worker, change(allGone));
+    t.equal(stateOf(bare).proxies, undefined, "nothing is left");
+  },
+);
+
+/** A process that is killed before any step of `during` leaves what the next one ends in the same state. @returns it */
+async function endsInThe(
+  t: Test,
+  what: string,
+  [before, during, after]: readonly [Change, Change, Change],
+  makeLab: () => Promise<HostLab>,
+) {
+  const { steps, state } = await unharmed(t, before, during, after, makeLab);
+  for (let step = 1; step <= steps.during; step++) {
+    const lab = await makeLab();
+    const killed = lab.worker(steps.before + step);
+    await done(t, killed, change(before));
+    t.equal(await killed.do(change(during)), undefined, "the process has ended");
+    const next = lab.worker();
+    await done(t, next, change(after));
+    await done(t, next, repair);
+    t.same(stateOf(lab), state, `${what}, killed before step ${step}`);
+    t.equal(await done(t, next, repair), 0);
+    await lab.close();
+  }
+  return state;
+}
+
+/** The same without anybody being killed. */
+async function unharmed(t: Test, before: Change, during: Change, after: Change, makeLab: () => Promise<HostLab>) {
+  const lab = await makeLab();
   const worker = lab.worker();
   const steps = { before: await done(t, worker, change(before)), during: await done(t, worker, change(during)) };
-  t.ok(steps.during > 1);
+  t.ok(steps.during > 0);
   await done(t, worker, change(after));
   await done(t, worker, repair);
   return { steps, state: stateOf(lab) };

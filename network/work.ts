@@ -1,4 +1,4 @@
-import { describeError, errorCode, PontoonError } from "../common/errors.js";
+import { PontoonError } from "../common/errors.js";
 import { lockNamespace } from "../linux/namespace-lock.js";
 import { closeDescriptor } from "../linux/socket.js";
 import { addressesOf } from "../linux/netlink/rtnetlink/addresses.js";
@@ -9,13 +9,22 @@ import { dockersBridges } from "./docker-bridges.js";
 import { Forwarding } from "./forwarding.js";
 import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
-import { lookAtHost, lookAtLinks, lookInside } from "./links/look.js";
+import { findEnd, lookAtHost, lookAtLinks, lookInside, type Sights } from "./links/look.js";
+import { LostLinks } from "./lost-links.js";
+import { absent, count, failureOf, inodesOf, linkGone } from "./outcomes.js";
 import { leftovers } from "./plan/leftovers.js";
-import { planEndpoints, planGround, type Scope } from "./plan/plan.js";
-import type { ObjectRef, ObjectSteps, Step } from "./plan/steps.js";
+import { pairedEndpoints, planAllProxies, planBandwidths, planEndpoints, planGround, type Scope } from "./plan/plan.js";
+import type { ObjectSteps, Step } from "./plan/steps.js";
 import type { BackendSettings, Change, Failure, Outcome, Request } from "./protocol.js";
 import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
-import { isOurBridge, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "./wanted.js";
+import {
+  isOurBridge,
+  shaperOf,
+  type WantedEndpoint,
+  type WantedHandover,
+  type WantedNetwork,
+  type WantedSandbox,
+} from "./wanted.js";
 
 export interface WorkEvents {
   /** Called before each step, by which a test may end the process. */
@@ -31,7 +40,9 @@ export class Work {
   readonly #networks = new Map<string, WantedNetwork>();
   readonly #sandboxes = new Map<string, WantedSandbox>();
   readonly #endpoints = new Map<string, WantedEndpoint>();
+  readonly #handovers = new Map<string, WantedHandover>();
   readonly #host = new Rtnetlink();
+  readonly #lost = new LostLinks(this.#host);
   readonly #links = new Links(this.#host);
   readonly #lock: number;
   readonly #firewall: HostFirewall;
@@ -44,6 +55,7 @@ export class Work {
     const lock = lockNamespace("pontoon-networks");
     if (lock === undefined) {
       this.#host.close();
+      this.#lost.close();
       throw new PontoonError(
         "BACKEND_TAKEN",
         "network backend",
@@ -67,6 +79,7 @@ export class Work {
     this.#firewall.close();
     this.#links.close();
     this.#host.close();
+    this.#lost.close();
   }
 
   /** What fails is part of the outcome. */
@@ -75,7 +88,9 @@ export class Work {
       case "change":
         return this.#change(request.change);
       case "repair":
-        return this.#repair();
+        return this.#repair(request.handovers);
+      case "sweep":
+        return this.#sweep();
       case "finish":
         this.#links.deleteRetired();
         return { failures: [], notes: [], inodes: new Map(), steps: 0 };
@@ -83,8 +98,14 @@ export class Work {
         return this.#look(request.sandboxes);
       case "forwards":
         return { ...this.#changeForwards(request.changes), inodes: new Map(), steps: 0 };
+      case "mend-links":
+        return this.#mendLinks();
       case "mend-firewall":
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
+      case "mend-queues":
+        return this.#mendQueues();
+      case "mend-proxies":
+        return this.#mendProxies();
     }
   }
 
@@ -105,12 +126,38 @@ export class Work {
     return this.#firewall.hasUntoldChanges;
   }
 
+  /** Whether links or addresses may have been taken away since the last time: "mend-links" is to be asked for. */
+  hasLostLinks(): boolean {
+    return this.#lost.hasNews(this.#wanted);
+  }
+
+  #mendLinks(): Outcome {
+    const { scope, notes } = this.#lost.find(this.#wanted, lookAtHost(this.#host, this.#sights));
+    if (scope.networks.length + scope.endpoints.length + scope.handovers.length === 0)
+      return { failures: [], notes, inodes: new Map(), steps: 0 };
+    const taken = this.#takenOf(scope.handovers);
+    const handovers = scope.handovers.filter(({ id, network }) => !this.#networks.get(network)?.lan || taken.has(id));
+    const outcome = this.#bringAbout({ ...scope, handovers }, this.#lookAtLinksOf(scope));
+    // Whose namespace is gone, with its link, whoever watches namespaces tells.
+    const failures = outcome.failures.filter(({ code }) => code !== "SANDBOX_GONE");
+    return { ...outcome, failures, inodes: new Map(), notes: [...notes, ...outcome.notes] };
+  }
+
   /** Deletes links that were retired; other requests are carried out meanwhile. One at a time. */
   deleteRetiredAside(): Promise<void> {
     return this.#links.deleteRetiredAside();
   }
 
-  #change({ networks = [], sandboxes = [], endpoints = [], removed = {}, links, dockerBridges }: Change): Outcome {
+  #change(change: Change): Outcome {
+    const {
+      networks = [],
+      sandboxes = [],
+      endpoints = [],
+      handovers = [],
+      removed = {},
+      links,
+      dockerBridges,
+    } = change;
     const hasOtherLinks = this.#firewall.setLinks(links);
     const hasOtherNeighbours = this.#firewall.setDockerBridges(dockerBridges);
     const endpointsToGo = this.#takenEndpoints(removed.endpoints); // their sandboxes may go, too
@@ -118,13 +165,14 @@ export class Work {
       networks: taken(this.#networks, removed.networks),
       sandboxes: taken(this.#sandboxes, removed.sandboxes),
       endpoints: endpointsToGo,
+      handovers: taken(this.#handovers, removed.handovers).map((handover) => [handover, findEnd(this.#host, handover)]),
     };
     for (const network of networks) this.#networks.set(network.id, network);
     for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, { ...sandbox, isFirst: false });
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
-    const scope: Scope = { networks, sandboxes, endpoints, removed: removals };
-    const look = (withAddresses: boolean) => lookAtLinks(this.#host, this.#linksOf(scope), withAddresses);
-    return this.#bringAbout(scope, look, hasOtherLinks || hasOtherNeighbours);
+    for (const handover of handovers) this.#handovers.set(handover.id, handover);
+    const scope: Scope = { networks, sandboxes, endpoints, handovers, removed: removals };
+    return this.#bringAbout(scope, this.#lookAtLinksOf(scope), hasOtherLinks || hasOtherNeighbours);
   }
 
   #takenEndpoints(ids: readonly string[] = []): [WantedEndpoint, WantedSandbox][] {
@@ -149,27 +197,66 @@ export class Work {
       there.set(id, known);
     }
     const endpoints = [...this.#endpoints.values()].filter(({ sandbox }) => there.has(sandbox));
-    const nothing = { networks: [], sandboxes: [], endpoints: [] };
-    const scope: Scope = { networks: [], sandboxes: [...there.values()], endpoints, removed: nothing };
-    const outcome = this.#bringAbout(scope, (withAddresses) =>
-      lookAtLinks(this.#host, this.#linksOf(scope), withAddresses),
-    );
+    const scope: Scope = { networks: [], sandboxes: [...there.values()], endpoints, handovers: [], removed: nothing };
+    const outcome = this.#bringAbout(scope, this.#lookAtLinksOf(scope));
     return { ...outcome, inodes: new Map([...outcome.inodes, ...inodesOf(seen)]) };
   }
 
-  #repair(): Outcome {
+  #repair(known: readonly WantedHandover[]): Outcome {
+    for (const handover of known) this.#handovers.set(handover.id, handover);
+    this.#links.deleteRetired();
+    const look = () => lookAtHost(this.#host, this.#sights);
+    const seen = look();
+    const isThere = (handover: WantedHandover) =>
+      seen.links.has(handover.hostLink) ||
+      (this.#networks.get(handover.network)?.lan !== undefined &&
+        (seen.links.has(handover.peer) || findEnd(this.#host, handover) !== undefined));
+    const handovers = [...this.#handovers.values()];
+    for (const handover of handovers) if (!isThere(handover)) this.#handovers.delete(handover.id);
     const everything: Scope = {
       networks: [...this.#networks.values()],
       sandboxes: [...this.#sandboxes.values()],
       endpoints: [...this.#endpoints.values()],
-      removed: { networks: [], sandboxes: [], endpoints: [] },
+      handovers: handovers.filter(isThere),
+      removed: nothing,
     };
-    this.#links.deleteRetired();
-    const look = () => lookAtHost(this.#host);
-    const strays = leftovers(look(), this.#networks, this.#endpoints);
-    const failures = this.#carryOut(strays);
+    const strays = leftovers(seen, this.#wanted, false);
+    const failures = [
+      ...this.#carryOut(strays),
+      ...handovers.filter((handover) => !isThere(handover)).map(({ id, hostLink }) => linkGone(id, hostLink)),
+    ];
     const outcome = this.#bringAbout(everything, look, true);
     return { ...outcome, failures: [...failures, ...outcome.failures], steps: outcome.steps + count(strays) };
+  }
+
+  #sweep(): Outcome {
+    const strays = leftovers(lookAtHost(this.#host, {}), this.#wanted, true);
+    return { failures: this.#carryOut(strays), notes: [], inodes: new Map(), steps: count(strays) };
+  }
+
+  /** What everything that is wanted makes count, beside links. */
+  get #sights(): Sights {
+    return {
+      withRoutes: [...this.#networks.values()].some(({ lan }) => lan?.hasHostAccess),
+      limited: limitedLinks([...this.#endpoints.values(), ...this.#handovers.values()]),
+      proxying: proxyingLinks(this.#networks.values()),
+    };
+  }
+
+  #mendQueues(): Outcome {
+    const [endpoints, handovers] = [[...this.#endpoints.values()], [...this.#handovers.values()]];
+    const limited = limitedLinks([...endpoints, ...handovers]);
+    const steps = planBandwidths({ endpoints, handovers }, lookAtLinks(this.#host, [], false, { limited }));
+    return { failures: this.#carryOut(steps), notes: [], inodes: new Map(), steps: count(steps) };
+  }
+
+  #mendProxies(): Outcome {
+    const proxying = proxyingLinks(this.#networks.values());
+    const names = [...this.#endpoints.values()]
+      .filter(({ network }) => this.#networks.get(network)?.ndpProxy)
+      .map(({ hostLink }) => hostLink);
+    const steps = planAllProxies(this.#wanted, lookAtLinks(this.#host, names, false, { proxying }));
+    return { failures: this.#carryOut(steps), notes: [], inodes: new Map(), steps: count(steps) };
   }
 
   #bringAbout(scope: Scope, lookAtHostAgain: (withAddresses: boolean) => SeenHost, mindsFirewall = false): Outcome {
@@ -178,39 +265,63 @@ export class Work {
     for (const sandbox of scope.sandboxes) lookInto(sandbox);
     for (const sandbox of scope.removed.sandboxes) lookInto(sandbox);
     for (const [, sandbox] of scope.removed.endpoints) lookInto(sandbox);
-    const seen: Seen = { host: lookAtHostAgain(scope.networks.length > 0), sandboxes };
+    const isAboutNetworks = [...scope.networks, ...scope.removed.networks].length > 0;
+    const taken = this.#takenOf(scope.handovers);
+    const seen: Seen = { host: lookAtHostAgain(isAboutNetworks), sandboxes, taken };
     const ground = planGround(scope, this.#wanted, seen);
+    this.#lost.note(scope.networks);
     const failures = this.#carryOut(ground);
     for (const { object, code } of failures)
       if (object.kind === "sandbox" && code === "NAME_TAKEN") this.#sandboxes.delete(object.id); // nothing of it is ours to remove
-    const isAboutNetworks = scope.networks.length > 0 || scope.removed.networks.length > 0 || mindsFirewall;
-    const firewall: FirewallOutcome = isAboutNetworks ? this.#applyFirewall() : { failures: [], notes: [] };
+    const firewall: FirewallOutcome =
+      isAboutNetworks || mindsFirewall ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...firewall.failures);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
       if (made) lookInto(made);
     }
-    for (const { sandbox: id } of scope.endpoints) {
+    for (const { sandbox: id } of [...scope.endpoints, ...pairedEndpoints(scope.endpoints, this.#wanted)]) {
       const sandbox = this.#sandboxes.get(id);
       if (sandbox && !sandboxes.has(id)) lookInto(sandbox);
     }
-    const host = ground.length > 0 && scope.endpoints.length > 0 ? lookAtHostAgain(false) : seen.host;
-    const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes });
+    const hasEndpoints = scope.endpoints.length + scope.handovers.length > 0;
+    const host = ground.length > 0 && hasEndpoints ? lookAtHostAgain(false) : seen.host;
+    const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes, taken });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
     return { ...firewall, failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
   }
 
   get #wanted() {
-    return { networks: this.#networks, sandboxes: this.#sandboxes, endpoints: this.#endpoints };
+    return {
+      networks: this.#networks,
+      sandboxes: this.#sandboxes,
+      endpoints: this.#endpoints,
+      handovers: this.#handovers,
+    };
   }
 
-  #linksOf({ networks, endpoints, removed }: Scope): Set<string> {
-    return new Set([
-      ...[...networks, ...removed.networks].map(({ bridge }) => bridge),
-      ...endpoints.flatMap(({ hostLink, network }) => [hostLink, this.#networks.get(network)?.bridge ?? hostLink]),
-      ...removed.endpoints.map(([{ hostLink }]) => hostLink),
+  /** Handovers on LANs whose links are in their containers. */
+  #takenOf(handovers: readonly WantedHandover[]): Set<string> {
+    const onLans = handovers.filter(({ network }) => this.#networks.get(network)?.lan);
+    return new Set(onLans.filter((handover) => findEnd(this.#host, handover)).map(({ id }) => id));
+  }
+
+  /** Looks at what a change is about. */
+  #lookAtLinksOf(scope: Scope): (withAddresses: boolean) => SeenHost {
+    const { networks, endpoints, handovers, removed } = scope;
+    const gone = [...removed.endpoints, ...removed.handovers].map(([place]) => place);
+    const places = [...endpoints, ...handovers, ...gone];
+    const groundOf = (id: string) => this.#networks.get(id) ?? removed.networks.find((network) => network.id === id);
+    const grounds = [...networks, ...removed.networks, ...places.flatMap(({ network }) => groundOf(network) ?? [])];
+    const names = new Set([
+      ...grounds.flatMap(({ bridge, lan }) => (lan ? [bridge, lan.parent] : [bridge])),
+      ...places.map(({ hostLink }) => hostLink),
+      ...places.flatMap((place) => ("peer" in place && groundOf(place.network)?.lan ? [place.peer] : [])),
     ]);
+    const hasAccess = grounds.some(({ lan }) => lan?.hasHostAccess);
+    const sights = { withRoutes: hasAccess, limited: limitedLinks(places), proxying: proxyingLinks(grounds) };
+    return (withAddresses) => lookAtLinks(this.#host, names, withAddresses, sights);
   }
 
   #carryOut(all: readonly ObjectSteps[]): Failure[] {
@@ -229,35 +340,22 @@ export class Work {
   }
 }
 
+const nothing: Scope["removed"] = { networks: [], sandboxes: [], endpoints: [], handovers: [] };
+
+/** Links by which endpoints go whose rate is limited. */
+function limitedLinks(places: readonly (WantedEndpoint | WantedHandover)[]): string[] {
+  return places.filter(({ bandwidth }) => bandwidth).flatMap((place) => [place.hostLink, shaperOf(place)]);
+}
+
+/** Links that answer for endpoints of networks. */
+function proxyingLinks(networks: Iterable<WantedNetwork>): string[] {
+  return [...new Set([...networks].flatMap(({ ndpProxy }) => ndpProxy?.link ?? []))];
+}
+
 function taken<Value>(all: Map<string, Value>, ids: readonly string[] = []): Value[] {
   return ids.flatMap((id) => {
     const value = all.get(id);
     all.delete(id);
     return value === undefined ? [] : [value];
   });
-}
-
-function failureOf(object: ObjectRef, error: unknown): Failure {
-  const subject = typeof error === "object" && error !== null && "subject" in error ? String(error.subject) : object.id;
-  return { object, code: errorCode(error) ?? "UNKNOWN", subject, message: describeError(error) };
-}
-
-/** Endpoints whose sandbox is not there: they wait for it. */
-function absent(endpoints: readonly WantedEndpoint[], sandboxes: ReadonlyMap<string, SeenSandbox>): Failure[] {
-  return endpoints
-    .filter(({ sandbox }) => sandboxes.get(sandbox)?.kind !== "there")
-    .map(({ id, sandbox }) => ({
-      object: { kind: "endpoint", id },
-      code: "SANDBOX_GONE",
-      subject: sandbox,
-      message: "the sandbox's network namespace is not there",
-    }));
-}
-
-function inodesOf(sandboxes: ReadonlyMap<string, SeenSandbox>): Map<string, number> {
-  return new Map([...sandboxes].map(([id, seen]) => [id, seen.kind === "there" ? seen.inode : 0]));
-}
-
-function count(all: readonly ObjectSteps[]): number {
-  return all.reduce((sum, { steps }) => sum + steps.length, 0);
 }

@@ -162,6 +162,12 @@ export class AddressAllocator {
     );
   }
 
+  /** Whether an address is one of those that are given out in order. */
+  isInRange(address: string): boolean {
+    const number = this.#subnet.numberOf(address);
+    return number !== undefined && this.#isInRange(number);
+  }
+
   #isInRange(number: bigint): boolean {
     return number >= this.#from && number <= this.#to;
   }

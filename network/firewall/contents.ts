@@ -39,11 +39,9 @@ export function contentsOf(wanted: FirewallWanted): Map<SetId, Map<string, Entry
 }
 
 function bridgeEntries({ networks, others, bridgesFiltered }: FirewallWanted): Entry[] {
-  const within = (bridge: string, comment: string) => {
-    const name = interfaceName.encode(bridge);
-    return single("inet within", { key: concatenated(name, name), comment });
-  };
-  const ours = networks.flatMap(({ name, bridge, internal, icc }) => {
+  const fromTo = (from: string, to: string) => concatenated(interfaceName.encode(from), interfaceName.encode(to));
+  const within = (bridge: string, comment: string) => single("inet within", { key: fromTo(bridge, bridge), comment });
+  const ours = networks.flatMap(({ name, bridge, internal, icc, reachedBy }) => {
     const comment = commentOf(`network ${name}`);
     const element = { key: interfaceName.encode(bridge), comment };
     return [
@@ -52,6 +50,7 @@ function bridgeEntries({ networks, others, bridgesFiltered }: FirewallWanted): E
       ...(internal || bridgesFiltered ? [single("inet proxied", element)] : []),
       ...(icc ? [] : [single("inet quiet", element)]),
       within(bridge, comment),
+      ...(reachedBy === undefined ? [] : [single("inet reached", { key: fromTo(reachedBy, bridge), comment })]),
     ];
   });
   const theirs = others.flatMap((bridge) => {
@@ -68,12 +67,13 @@ function bridgeEntries({ networks, others, bridgesFiltered }: FirewallWanted): E
 function subnetEntries({ networks }: FirewallWanted): Entry[] {
   const masqueraded: Record<Family, Subnet[]> = { ipv4: [], ipv6: [] };
   const translated: Record<Family, Subnet[]> = { ipv4: [], ipv6: [] };
-  for (const { name, subnets, internal, masquerade, snat } of networks)
+  for (const { name, subnets, internal, masquerade, reachedBy, snat } of networks)
     for (const range of internal ? [] : subnets.map(rangeOf)) {
       const comment = commentOf(`network ${name}`);
       const address = snat?.[range.family];
       if (address !== undefined) translated[range.family].push({ ...range, comment, data: encodeAddress(address) });
-      else if (masquerade) masqueraded[range.family].push({ ...range, comment });
+      else if (masquerade && (reachedBy === undefined || range.family === "ipv4"))
+        masqueraded[range.family].push({ ...range, comment });
     }
   return (["ipv4", "ipv6"] as const).flatMap((family) => [
     ...withoutContained(masqueraded[family]).map((subnet) => interval(`inet masqueraded${version[family]}`, subnet)),

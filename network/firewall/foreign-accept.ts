@@ -8,6 +8,7 @@ import { foreignForwardChains, refusesForwards } from "./foreign-forward.js";
 import { PASS_MARK } from "./wanted.js";
 
 const families = ["ip", "ip6", "inet"] as const;
+const firewalldTable = "firewalld";
 
 /** Where rules of pontoon's stand in tables of others, `ip filter DOCKER-USER`. */
 export interface ForeignPlaces {
@@ -16,6 +17,8 @@ export interface ForeignPlaces {
   readonly added: readonly string[];
   /** Where there ought to be one, and why there is none: the table may belong to another process, or have a name that is no text. */
   readonly refused: ReadonlyMap<string, string>;
+  /** Tells one load of firewalld's rules from another; undefined where there are none. */
+  readonly firewalld?: string | undefined;
 }
 
 /**
@@ -36,11 +39,13 @@ export class ForeignAccept {
   /** Sees to it that the rules are there. Throws what {@link Ruleset.chains} throws. */
   put(): ForeignPlaces {
     const places = { all: new Set<string>(), added: new Set<string>(), refused: new Map<string, string>() };
+    const firewalld: string[] = [];
     this.connection.with((nfnetlink) => {
       const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
       for (const family of families) {
         const chains = ruleset.chains(family, budget);
         for (const chain of foreignForwardChains(chains)) {
+          if (chain.table === firewalldTable) firewalld.push(`${family} ${ruleset.table(chain)?.handle}`);
           const place = placeIn(chain, chains);
           const found = this.#find(place, ruleset, budget, () => refusesForwards(chain, ruleset, budget));
           if (found === "needless" || places.all.has(textOf(place))) continue;
@@ -54,7 +59,12 @@ export class ForeignAccept {
         }
       }
     });
-    return { all: [...places.all], added: [...places.added], refused: places.refused };
+    return {
+      all: [...places.all],
+      added: [...places.added],
+      refused: places.refused,
+      firewalld: firewalld.length > 0 ? firewalld.join() : undefined,
+    };
   }
 
   /** Takes them all away. Throws what {@link Ruleset.chains} throws. */

@@ -31,6 +31,7 @@ export interface ChainRules {
   readonly rules: readonly (readonly Statement[])[];
 }
 
+const NFPROTO_IPV6 = 10;
 const fromUs = meta.iifname.isIn("bridges");
 const intoUs = meta.oifname.isIn("bridges");
 const withinOne = concat(meta.iifname, meta.oifname).isIn("within");
@@ -43,7 +44,7 @@ const isNeighborDiscovery = icmpv6.type.isBetween(ICMPV6_TYPE.neighborSolicitati
 const isEstablished = ct.state.hasAnyOf(CT_STATE.established | CT_STATE.related);
 const versions = [
   { version: 4, field: ip, ofVersion: meta.nfproto.is(2) },
-  { version: 6, field: ip6, ofVersion: meta.nfproto.is(10) },
+  { version: 6, field: ip6, ofVersion: meta.nfproto.is(NFPROTO_IPV6) },
 ] as const;
 const linked = versions.map(({ version, field }) =>
   concat(field.saddr, field.daddr, meta.l4proto, transport.dport).isIn(`linked${version}`),
@@ -93,6 +94,8 @@ export const inetChains: readonly ChainRules[] = [
       [fromUs, meta.oifname.isIn("others"), ct.status.hasAnyOf(CT_STATUS.dnat), accept],
       [fromUs, meta.oifname.isIn("others"), drop],
       [meta.iifname.isIn("others"), intoUs, drop],
+      // To an endpoint for whose address the host answers there.
+      [meta.nfproto.is(NFPROTO_IPV6), concat(meta.iifname, meta.oifname).isIn("reached"), goto("pass")],
       // By somebody's own rule, which is not ours to open further.
       [intoUs, ct.status.hasAnyOf(CT_STATUS.dnat), accept],
       [intoUs, drop],

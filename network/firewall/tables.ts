@@ -20,6 +20,7 @@ const inetShapes = {
   quiet: { key: [interfaceName], comment: "bridges of networks with icc off" },
   others: { key: [interfaceName], comment: "bridges of Docker's" },
   within: { key: [interfaceName, interfaceName], comment: "from a bridge to itself" },
+  reached: { key: [interfaceName, interfaceName], comment: "links by which networks are reached over IPv6" },
   masqueraded4: { key: [ipv4], ...intervals, comment: "subnets that leave with an address of the host" },
   masqueraded6: { key: [ipv6], ...intervals, comment: "subnets that leave with an address of the host" },
   snat4: { key: [ipv4], data: [ipv4], ...intervals, comment: "subnets that leave with a given address" },

@@ -55,6 +55,37 @@ for (const family of ["ipv4", "ipv6"] as const)
     });
 
 for (const family of ["ipv4", "ipv6"] as const)
+  t.test(`a network that is reached by a link: ${family}`, { skip }, (t) => {
+    withLab((lab, firewall) => {
+      const reached = plainly.networks.map((network) =>
+        ["pt1", "pt3", "pt4"].includes(network.bridge) ? { ...network, reachedBy: "uplink" } : network,
+      );
+      firewall.apply({ ...plainly, networks: reached });
+      const own = (from: string) => (family === "ipv6" ? lab.address(from, family) : undefined);
+      const questions: readonly Question[] = [
+        ["outside", "a1", own("outside")],
+        ["outside", "q1", own("outside")],
+        ["outside", "b1", undefined],
+        ["outside", "i1", undefined],
+        ["b1", "a1", undefined],
+        ["d1", "a1", undefined],
+        // It leaves as it is reached, but for an address that was asked for.
+        ["a1", "outside", own("a1") ?? hostAddress[family]],
+        ["q1", "outside", secondAddress[family]],
+        ["q2", "q1", undefined],
+      ];
+      for (const [index, [from, to, seen]] of questions.entries()) {
+        const server = lab.serve(to, 7000 + index, family);
+        t.equal(lab.ask(from, server.address, server), seen, `${from} to ${to}`);
+      }
+      firewall.apply({ ...plainly, networks: reached.map((network) => ({ ...network, reachedBy: "elsewhere" })) });
+      const server = lab.serve("a1", 7100, family);
+      t.equal(lab.ask("outside", server.address, server), undefined, "by another link it is not reached");
+    });
+    t.end();
+  });
+
+for (const family of ["ipv4", "ipv6"] as const)
   t.test(`published ports: ${family}`, { skip }, (t) => {
     withLab((lab, firewall) => {
       const host = hostAddress[family];

@@ -21,6 +21,8 @@ export interface FirewallNetwork {
   readonly icc: boolean;
   /** What leaves has an address of the host. */
   readonly masquerade: boolean;
+  /** A link of the host by which whoever is there reaches endpoints at their own IPv6 addresses, with which they leave, too. */
+  readonly reachedBy?: string;
   /** What leaves has this address, of its family, whether or not there is `masquerade`. */
   readonly snat?: { readonly ipv4?: string; readonly ipv6?: string };
 }

@@ -1,7 +1,14 @@
 import { isNamespace, linkNamespace, makeNamedNamespace, removeNamedNamespace } from "../../linux/named-namespace.js";
-import { closeSync, fstatSync, openSync } from "node:fs";
-import { familyOf } from "../../common/address.js";
-import { addAddress, addRoute, deleteAddress, deleteRoute } from "../../linux/netlink/rtnetlink/addresses.js";
+import { closeSync, openSync } from "node:fs";
+import { addressBits, familyOf } from "../../common/address.js";
+import {
+  addAddress,
+  addRoute,
+  deleteAddress,
+  deleteRoute,
+  mainTable,
+  type Route,
+} from "../../linux/netlink/rtnetlink/addresses.js";
 import {
   changeLink,
   deleteGroup,
@@ -14,14 +21,22 @@ import {
 import { addRule, deleteRule, type RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
 import type { NetlinkError } from "../../linux/netlink/nfnetlink.js";
 import { Rtnetlink, type RtRequest } from "../../linux/netlink/rtnetlink/rtnetlink.js";
-import { ignoreRouters, setIPv6 } from "../../linux/network-settings.js";
+import { addProxy, deleteProxy } from "../../linux/netlink/rtnetlink/neighbours.js";
+import { ignoreRouters, setAnswersForOthers, setIPv6 } from "../../linux/network-settings.js";
 import { errorCode, PontoonError } from "../../common/errors.js";
 import type { RetiredEnd, Step } from "../plan/steps.js";
-import { aliasOf, type WantedEndpoint, type WantedNetwork, type WantedSandbox } from "../wanted.js";
+import {
+  aliasOf,
+  retiredGroup,
+  type WantedEndpoint,
+  type WantedHandover,
+  type WantedNetwork,
+  type WantedSandbox,
+} from "../wanted.js";
+import { limitRate } from "./limit-rate.js";
 import { inNamespaceOf } from "./look.js";
-
-/** Links that are to be deleted, which is done for all of them at once. A number nobody else is likely to have chosen. */
-export const retiredGroup = 0x706f;
+import { giveBack, takeLink } from "./remote-link.js";
+import { makeChild, makePair, requireInode, withMac } from "./make-child.js";
 
 type StepOf<Kind extends Step["kind"]> = Step & { readonly kind: Kind };
 
@@ -47,19 +62,56 @@ export class Links {
       case "remove-rules":
         return removeRules(step.sandbox, step.rules);
       case "make-bridge":
-        return this.host.request(newBridge({ name: step.network.bridge, mac: step.network.mac }));
+        return this.host.request(newBridge({ name: step.network.bridge, ...withMac(step.network.mac) }));
       case "set-bridge":
         return this.#setBridge(step.network);
+      case "raise-bridge":
+        return this.host.request(changeLink(step.bridge, { isUp: true }));
       case "add-bridge-address":
         return this.host.request(addAddress(this.#link(step.bridge).index, step.address));
+      case "delete-bridge-address":
+        return this.host.request(deleteAddress(this.#link(step.bridge).index, step.address));
       case "delete-link":
-        return this.host.request(deleteLink(step.link));
+        // The kernel takes links away with their namespace, and meanwhile.
+        return requireDone(this.host.requestEach([deleteLink(step.link)]), ["ENODEV"]);
+      case "make-vlan":
+      case "make-access":
+      case "make-child":
+      case "make-handover-child":
+        return makeChild(this.host, step);
+      case "make-pair":
+        return makePair(this.host, step.ends);
+      case "take-link":
+        return takeLink(this.host, step.endpoint, step.sandbox);
+      case "give-back":
+        return giveBack(this.host, step.name, step.inside);
+      case "delete-inside":
+        return deleteInside(step.inside);
+      case "add-host-route":
+      case "delete-host-route": {
+        const route = hostRoute(this.#link(step.link).index, step.ip);
+        return this.host.request(step.kind === "add-host-route" ? addRoute(route) : deleteRoute(route));
+      }
       case "make-veth":
         return this.#makeVeth(step.endpoint, step.sandbox);
+      case "make-handover":
+        return this.#makeHandover(step.handover);
       case "set-inside":
         return setInside(step);
       case "attach":
         return this.#attach(step);
+      case "limit-rate":
+      case "make-shaper":
+      case "redirect":
+      case "end-redirect":
+        return limitRate(this.host, step);
+      case "answer-for-others":
+      case "end-answering":
+        return setAnswersForOthers(step.link, step.kind === "answer-for-others");
+      case "add-proxy":
+        return this.host.request(addProxy(this.#link(step.link).index, step.ip));
+      case "delete-proxy":
+        return requireDone(this.host.requestEach([deleteProxy(this.#link(step.link).index, step.ip)]), goneAlready);
       case "retire":
         return this.#retire(step.index, step.inside);
     }
@@ -101,7 +153,7 @@ export class Links {
     const { bridge, mac, mtu, hasIPv6 } = network;
     setIPv6(bridge, hasIPv6);
     ignoreRouters(bridge);
-    this.host.request(changeLink(bridge, { alias: aliasOf.network(network), mac, mtu, isUp: true }));
+    this.host.request(changeLink(bridge, { alias: aliasOf.network(network), ...withMac(mac), mtu, isUp: true }));
   }
 
   /** IPv6 on the port of a bridge does nothing but slow the kernel down, more with each. To turn it off is quick while no end is up. */
@@ -110,18 +162,22 @@ export class Links {
     const namespace = openSync(path, "r");
     try {
       requireInode(namespace, path, inode);
-      this.host.request(newVeth({ name: hostLink, mtu }, { name: ifname, mac, mtu, namespace }));
+      this.host.request(newVeth({ name: hostLink, mtu }, { name: ifname, ...withMac(mac), mtu, namespace }));
       setIPv6(hostLink, false);
     } finally {
       closeSync(namespace);
     }
   }
 
-  #attach({ endpoint, bridge }: StepOf<"attach">): void {
-    const { hostLink, mtu, group } = endpoint;
+  /** The engine finds the other end by its name, and moves it. */
+  #makeHandover({ hostLink, peer, mac, mtu }: WantedHandover): void {
+    this.host.request(newVeth({ name: hostLink, mtu }, { name: peer, ...withMac(mac), mtu }));
+    setIPv6(hostLink, false);
+  }
+
+  #attach({ port: { hostLink, mtu, group, alias }, bridge }: StepOf<"attach">): void {
     const master = this.#link(bridge).index;
-    const attach = () =>
-      this.host.request(changeLink(hostLink, { alias: aliasOf.endpoint(endpoint), master, mtu, group, isUp: true }));
+    const attach = () => this.host.request(changeLink(hostLink, { alias, master, mtu, group, isUp: true }));
     try {
       attach();
     } catch (error) {
@@ -161,7 +217,7 @@ function raiseLoopback(sandbox: WantedSandbox): void {
   inNamespaceOf(sandbox, (rtnetlink) => rtnetlink.request(changeLink("lo", { isUp: true })));
 }
 
-function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-inside">): void {
+function setInside({ endpoint, sandbox, end: known, alias, remove, add }: StepOf<"set-inside">): void {
   inNamespaceOf(sandbox, (rtnetlink) => {
     const { ifname, mtu, mac } = endpoint;
     const index = known ?? requireEnd(rtnetlink, sandbox, ifname).index;
@@ -174,8 +230,12 @@ function setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-i
         ]),
         goneAlready, // a default route goes as soon as another endpoint gets it
       );
-      rtnetlink.request(...renaming(rtnetlink, index, ifname), changeLink(index, { mtu, mac }));
+      rtnetlink.request(
+        ...renaming(rtnetlink, index, ifname),
+        changeLink(index, { ...(mtu > 0 && { mtu }), ...withMac(mac) }),
+      );
     }
+    if (alias !== undefined) rtnetlink.request(changeLink(index, { alias }));
     if (endpoint.addresses.some(({ ip }) => familyOf(ip) === "ipv6"))
       for (const link of ["lo", ifname]) setIPv6(link, true);
     rtnetlink.request(
@@ -214,6 +274,17 @@ function retireInside({ path, inode, index, rules }: RetiredEnd): void {
   });
 }
 
+/** At once: nobody waits for a link that has no other end. */
+function deleteInside({ path, inode, index, rules }: RetiredEnd): void {
+  inNamespaceOf({ path, inode }, (rtnetlink) =>
+    requireDone(rtnetlink.requestEach([deleteLink(index), ...rules.map(deleteRule)]), goneAlready),
+  );
+}
+
+function hostRoute(link: number, ip: string): Route {
+  return { destination: { ip, prefix: addressBits[familyOf(ip)] }, gateway: undefined, link, table: mainTable };
+}
+
 function removeRules(sandbox: WantedSandbox, rules: readonly RoutingRule[]): void {
   inNamespaceOf(sandbox, (rtnetlink) => requireDone(rtnetlink.requestEach(rules.map(deleteRule)), goneAlready));
 }
@@ -225,12 +296,6 @@ const goneAlready = ["ENODEV", "ENOENT", "ESRCH", "EADDRNOTAVAIL"] as const;
 function requireDone(failures: readonly { readonly error: NetlinkError }[], except: readonly string[]): void {
   const failure = failures.find(({ error }) => !except.includes(error.code));
   if (failure) throw failure.error;
-}
-
-function requireInode(namespace: number, path: string, inode: number | undefined): void {
-  const found = fstatSync(namespace).ino;
-  if (inode !== undefined && found !== inode)
-    throw new PontoonError("SANDBOX_ELSEWHERE", path, `${path} is another network namespace by now`);
 }
 
 /** Runs what gives a namespace its name. Throws NAME_TAKEN when it has been given to another meanwhile. */

@@ -1,52 +1,12 @@
 import fc from "fast-check";
 import t from "tap";
 import type { RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
-import type { Wanted } from "../wanted.js";
-import { planEndpoints, planGround, type Scope } from "./plan.js";
+import { retiredGroup, type Wanted } from "../wanted.js";
+import { planGround, type Scope } from "./plan.js";
 import { leftovers } from "./leftovers.js";
-import type { ObjectSteps, Step } from "./steps.js";
+import { bringAbout, inWords, nothing } from "./testing/bring-about.js";
 import { Model, type ModelLink, type ModelSpace } from "./testing/model.js";
-import { endpoint, network, sandbox, wantedOf } from "./testing/wanted.js";
-
-const nothing = { networks: [], sandboxes: [], endpoints: [] } as const;
-
-/** Carries out, in the model, what repairing or (with `removed`) a change takes. @returns the steps in words */
-function bringAbout(wanted: Wanted, model: Model, removed: Scope["removed"] = nothing): string[] {
-  const scope: Scope = {
-    networks: [...wanted.networks.values()],
-    sandboxes: [...wanted.sandboxes.values()],
-    endpoints: [...wanted.endpoints.values()],
-    removed,
-  };
-  const all = [...scope.sandboxes, ...removed.sandboxes, ...removed.endpoints.map(([, of]) => of)];
-  const strays = removed !== nothing ? [] : leftovers(model.seen(all).host, wanted.networks, wanted.endpoints);
-  carryOut(model, strays);
-  const ground = planGround(scope, wanted, model.seen(all));
-  carryOut(model, ground);
-  const endpoints = planEndpoints(scope, wanted, model.seen(all));
-  carryOut(model, endpoints);
-  return [...strays, ...ground, ...endpoints].flatMap(({ object, steps }) =>
-    steps.map((step) => `${object.id}: ${inWords(step)}`),
-  );
-}
-
-function carryOut(model: Model, all: readonly ObjectSteps[]): void {
-  for (const { steps } of all) for (const step of steps) model.apply(step);
-}
-
-/** A step, with what it adds and removes where that can be little or much. */
-function inWords(step: Step): string {
-  if (step.kind === "add-bridge-address") return `${step.kind} ${step.address.ip}/${step.address.prefix}`;
-  if (step.kind === "delete-link") return `${step.kind} ${step.link}`;
-  if (step.kind === "remove-namespace") return `${step.kind} ${step.path}`;
-  if (step.kind !== "set-inside") return step.kind;
-  const parts = (sign: string, { addresses, routes, rules }: typeof step.add) => [
-    ...addresses.map(({ ip, prefix }) => `${sign}${ip}/${prefix}`),
-    ...routes.map(({ gateway, table }) => `${sign}via ${gateway}${table === 254 ? "" : ` in ${table}`}`),
-    ...rules.map(({ source = "all", table }) => `${sign}from ${source} to ${table}`),
-  ];
-  return [step.kind, ...parts("-", step.remove), ...parts("+", step.add)].join(" ");
-}
+import { endpoint, handover, network, sandbox, wantedOf } from "./testing/wanted.js";
 
 const one = { network: network(1), sandbox: sandbox("a") };
 const place = endpoint(one.sandbox, one.network, { group: 7 });
@@ -330,6 +290,7 @@ t.test("what is removed leaves nothing, and can be removed again", (t) => {
   const removed: Scope["removed"] = {
     networks: [first, second],
     sandboxes: [one.sandbox],
+    handovers: [],
     endpoints: [...twoWays.endpoints.values()].map((place) => [place, one.sandbox] as const),
   };
   const none = wantedOf([], [], []);
@@ -358,12 +319,12 @@ t.test("what is somebody else's stays", (t) => {
   const theirs = model.makeSpace("/run/netns/c");
   model.spaces.set("/proc/7/ns/net", theirs);
   t.same(bringAbout(all, model), ["d: link-namespace", "d: raise-loopback"]);
-  const removed = { networks: [adopted], sandboxes: [inPlace, linked], endpoints: [] };
+  const removed = { ...nothing, networks: [adopted], sandboxes: [inPlace, linked] };
   t.same(bringAbout(wantedOf([], [], []), model, removed), ["d: remove-namespace /run/netns/d"]);
   t.ok(model.host.links.has("theirs"));
   const replaced = sandbox("c", { inode: 4 });
   t.same(
-    bringAbout(wantedOf([], [], []), model, { networks: [], sandboxes: [replaced], endpoints: [] }),
+    bringAbout(wantedOf([], [], []), model, { ...nothing, sandboxes: [replaced] }),
     [],
     "a namespace in the place of ours",
   );
@@ -383,7 +344,7 @@ t.test("a bridge with our name is removed only if it is ours, or was cut off on 
     const model = new Model();
     model.host.add({ name: "br1", kind, alias });
     const removed = { ...nothing, networks: [first] };
-    const scope: Scope = { ...nothing, removed };
+    const scope: Scope = { ...nothing, endpoints: [], handovers: [], removed };
     const planned = planGround(scope, wantedOf([], [], []), model.seen([])).flatMap(({ object, steps }) =>
       steps.map((step) => `${object.id}: ${inWords(step)}`),
     );
@@ -398,6 +359,75 @@ t.test("an endpoint waits for its sandbox, and one of no network is passed over"
   t.same(bringAbout(waiting, model), ["net1: make-bridge", "net1: set-bridge", "net1: add-bridge-address 10.1.0.1/24"]);
   t.same(bringAbout(waiting, model), []);
   t.same(bringAbout(wantedOf([], [one.sandbox], [place]), made(wantedOf([], [one.sandbox], []))), []);
+  t.end();
+});
+
+t.test("a pair for an engine to take is made once, mended on the host alone, and retired", (t) => {
+  const place = handover("h", first, { group: 7 });
+  const wanted = wantedOf([first], [], [], [place]);
+  const model = made(wantedOf([first], [], []));
+  t.same(bringAbout(wanted, model), ["h: make-handover", "h: attach"]);
+  t.same(bringAbout(wanted, model), []);
+  const link = model.host.link(place.hostLink);
+  for (const harm of [
+    () => (link.isUp = false),
+    () => (link.mtu = 1400),
+    () => (link.group = 0),
+    () => (link.master = undefined),
+    () => (link.alias = undefined),
+  ]) {
+    harm();
+    t.same(bringAbout(wanted, model), ["h: attach"], harm.toString());
+    t.same(bringAbout(wanted, model), []);
+  }
+  const none = wantedOf([first], [], []);
+  const removed: Scope["removed"] = { ...nothing, handovers: [[place, undefined]] };
+  t.same(bringAbout(none, model, removed), ["h: retire"]);
+  t.same(bringAbout(none, model, removed), [], "it can be removed again");
+  t.same(bringAbout(wanted, model), ["h: make-handover", "h: attach"], "and made again");
+  t.same(bringAbout(wantedOf([], [], [], [handover("x", first)]), new Model()), [], "one of no network is passed over");
+  t.end();
+});
+
+t.test("a pair that is about to be deleted is not taken for the one that is wanted", (t) => {
+  const place = handover("h", first);
+  const wanted = wantedOf([first], [], [], [place]);
+  const model = made(wanted);
+  Object.assign(model.host.link(place.hostLink), { group: retiredGroup });
+  t.same(bringAbout(wanted, model), [`h: delete-link ${place.hostLink}`, "h: make-handover", "h: attach"]);
+  t.end();
+});
+
+t.test("what was made for an engine stays until the engine has told of all it has", (t) => {
+  const place = handover("h", network(1, { isEngines: true }));
+  const engines = network(1, { isEngines: true });
+  const model = made(wantedOf([engines], [], [], [place]));
+  const none = wantedOf([], [], []);
+  const inAll = (ofEngines: boolean) =>
+    leftovers(model.seen([]).host, none, ofEngines).map(({ object }) => `${object.kind} ${object.id}`);
+  t.same(inAll(false), []);
+  t.same(inAll(true).sort(), ["endpoint h", "network net1"]);
+  t.same(leftovers(model.seen([]).host, wantedOf([engines], [], [], [place]), true), []);
+  t.end();
+});
+
+t.test("a bridge of somebody else's is lent what it lacks, and is left as it was", (t) => {
+  const [own, lent] = [
+    { ip: "10.3.0.1", prefix: 24 },
+    { ip: "fd00:3::1", prefix: 64 },
+  ];
+  const adopted = network(3, { isAdopted: true, bridge: "theirs", hasIPv6: true, isEngines: true, lent: [lent] });
+  const wanted = wantedOf([adopted], [], []);
+  const model = new Model();
+  const bridge = model.host.add({ name: "theirs", kind: "bridge" });
+  model.host.addresses.set(bridge.index, [own]);
+  t.same(bringAbout(wanted, model), ["net3: raise-bridge", "net3: add-bridge-address fd00:3::1/64"]);
+  t.same(bringAbout(wanted, model), []);
+  const removed = { ...nothing, networks: [adopted] };
+  t.same(bringAbout(wantedOf([], [], []), model, removed), ["net3: delete-bridge-address fd00:3::1/64"]);
+  t.same(model.host.addresses.get(bridge.index), [own]);
+  t.same(bringAbout(wantedOf([], [], []), model, removed), []);
+  t.ok(model.host.links.has("theirs"));
   t.end();
 });
 

@@ -1,6 +1,7 @@
 import type { InterfaceAddress, Route } from "../../linux/netlink/rtnetlink/addresses.js";
+import type { TokenBucket } from "../../linux/netlink/rtnetlink/queues.js";
 import type { RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
-import type { WantedEndpoint, WantedNetwork, WantedSandbox } from "../wanted.js";
+import type { WantedEndpoint, WantedHandover, WantedLan, WantedNetwork, WantedSandbox } from "../wanted.js";
 
 /** A route of a sandbox, through a link that is named. */
 export type LinkRoute = Omit<Route, "link">;
@@ -24,9 +25,37 @@ export type Step =
   | { readonly kind: "make-bridge"; readonly network: WantedNetwork }
   /** Its alias, MTU, MAC, IPv6, and that it is up. */
   | { readonly kind: "set-bridge"; readonly network: WantedNetwork }
+  /** Of somebody else's, on which containers are to be. */
+  | { readonly kind: "raise-bridge"; readonly bridge: string }
   | { readonly kind: "add-bridge-address"; readonly bridge: string; readonly address: InterfaceAddress }
+  | { readonly kind: "delete-bridge-address"; readonly bridge: string; readonly address: InterfaceAddress }
   | { readonly kind: "delete-link"; readonly link: string }
+  /** What a network's parent is where it is not there. */
+  | { readonly kind: "make-vlan"; readonly parent: string; readonly of: string; readonly id: number }
+  /** The host's own link on a parent. */
+  | { readonly kind: "make-access"; readonly network: WantedNetwork; readonly lan: WantedLan }
+  | { readonly kind: "add-host-route"; readonly link: string; readonly ip: string }
+  | { readonly kind: "delete-host-route"; readonly link: string; readonly ip: string }
+  /** A sandbox's link on a parent. */
+  | {
+      readonly kind: "make-child";
+      readonly endpoint: WantedEndpoint;
+      readonly sandbox: WantedSandbox;
+      readonly lan: WantedLan;
+    }
+  /** One link between two sandboxes. */
+  | { readonly kind: "make-pair"; readonly ends: readonly [PairEnd, PairEnd] }
+  /** A link on a parent, on the host. */
+  | { readonly kind: "make-handover-child"; readonly handover: WantedHandover; readonly lan: WantedLan }
+  /** What a driver has made on the host becomes a sandbox's link. */
+  | { readonly kind: "take-link"; readonly endpoint: WantedEndpoint; readonly sandbox: WantedSandbox }
+  /** And goes back to the host, by the name it had there. */
+  | { readonly kind: "give-back"; readonly name: string; readonly inside: RetiredEnd }
+  /** One without another end on the host. */
+  | { readonly kind: "delete-inside"; readonly inside: RetiredEnd }
   | { readonly kind: "make-veth"; readonly endpoint: WantedEndpoint; readonly sandbox: WantedSandbox }
+  /** Both ends on the host. */
+  | { readonly kind: "make-handover"; readonly handover: WantedHandover }
   /** The sandbox's end gets what it lacks: name, addresses, routes, rules; and is up. */
   | {
       readonly kind: "set-inside";
@@ -34,13 +63,42 @@ export type Step =
       readonly sandbox: WantedSandbox;
       /** Its index, for one that is there already and may have another name; undefined for one that is just made. */
       readonly end: number | undefined;
+      /** Where no other end has it. */
+      readonly alias?: string;
       readonly remove: InsideParts;
       readonly add: InsideParts;
     }
   /** The host's end becomes a port of its bridge, and is up. */
-  | { readonly kind: "attach"; readonly endpoint: WantedEndpoint; readonly bridge: string }
+  | { readonly kind: "attach"; readonly port: BridgePort; readonly bridge: string }
+  /** What a link sends goes at a rate. */
+  | { readonly kind: "limit-rate"; readonly link: string; readonly bucket: TokenBucket }
+  /** The link by which goes what comes from an endpoint: made where it is not there, and up. */
+  | { readonly kind: "make-shaper"; readonly shaper: string; readonly alias: string }
+  /** All that comes in at a link goes by a shaper. */
+  | { readonly kind: "redirect"; readonly link: string; readonly shaper: string }
+  /** It goes on as it comes: nothing would pass when the shaper is gone. */
+  | { readonly kind: "end-redirect"; readonly link: string }
+  /** A link answers for IPv6 addresses of others, where {@link Step} `add-proxy` has it do so. */
+  | { readonly kind: "answer-for-others"; readonly link: string }
+  | { readonly kind: "end-answering"; readonly link: string }
+  | { readonly kind: "add-proxy"; readonly link: string; readonly ip: string }
+  | { readonly kind: "delete-proxy"; readonly link: string; readonly ip: string }
   /** Nothing passes the link any more, its names are free, and it is deleted a little later: that takes the kernel long. */
   | { readonly kind: "retire"; readonly index: number; readonly inside: RetiredEnd | undefined };
+
+/** A sandbox's end of a link between two. */
+export interface PairEnd {
+  readonly endpoint: WantedEndpoint;
+  readonly sandbox: WantedSandbox;
+}
+
+/** The host's end of a veth pair, as it is to be in its bridge. */
+export interface BridgePort {
+  readonly hostLink: string;
+  readonly mtu: number;
+  readonly group: number;
+  readonly alias: string;
+}
 
 /** The end of a link in a sandbox that is to go. */
 export interface RetiredEnd {

@@ -33,8 +33,30 @@ export function stateOf(lab: HostLab): Record<string, unknown> {
   const spaces = lab.run("ls", "/run/netns").split("\n").filter(Boolean);
   return {
     host: withLinks(lab.ip("address", "show"), { isHost: true }),
+    ...queuesOf(lab),
+    ...proxiesOf(lab),
     ...Object.fromEntries(spaces.map((name) => [name, insideOf(lab, name)])),
   };
+}
+
+/** What links answer for, and whether they do. */
+function proxiesOf(lab: HostLab): { proxies?: string[] } {
+  const proxies = lab.ip("-6", "neighbour", "show", "proxy").map(({ dst, dev }) => inWords({ dst, dev }));
+  const on = lab.run("sh", "-c", "grep -l 1 /proc/sys/net/ipv6/conf/*/proxy_ndp || true").split("\n").filter(Boolean);
+  return proxies.length + on.length > 0 ? { proxies: [...proxies, ...on].sort() } : {};
+}
+
+/** Of those links alone that have been given one. */
+function queuesOf(lab: HostLab): { queues?: string[] } {
+  const ask = (...args: string[]) => JSON.parse(lab.run("tc", "-j", ...args).trim() || "[]") as Told[];
+  const given = ask("qdisc", "show").filter(({ kind }) => kind === "tbf" || kind === "ingress");
+  const queues = given.map(({ dev, kind, options }) => {
+    const { rate, lat } = options as Told;
+    const filters = kind === "ingress" ? ask("filter", "show", "dev", String(dev), "ingress") : [];
+    const to = /"to_dev":"([^"]+)"/.exec(JSON.stringify(filters))?.[1];
+    return inWords({ dev, kind, rate, lat, to });
+  });
+  return queues.length > 0 ? { queues: queues.sort() } : {};
 }
 
 function insideOf(lab: HostLab, name: string): unknown {
@@ -61,7 +83,7 @@ function withLinks(links: Told[], { isHost }: { isHost: boolean }): string[] {
       const addresses = (link.addr_info as Told[])
         .filter(({ scope }) => scope !== "link")
         .map(({ local, prefixlen }) => `${String(local)}/${String(prefixlen)}`);
-      const mac = isHost && kind === "veth" ? undefined : address; // the host's end has one by chance
+      const mac = isHost && (kind === "veth" || kind === "ifb") ? undefined : address; // the host's have one by chance
       return inWords({ ifname, kind, isUp, mtu, master, ifalias, group, mac, addresses: addresses.sort().join(" ") });
     })
     .sort();

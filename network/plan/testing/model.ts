@@ -1,5 +1,7 @@
 import type { InterfaceAddress, Route } from "../../../linux/netlink/rtnetlink/addresses.js";
 import type { Link } from "../../../linux/netlink/rtnetlink/links.js";
+import type { NeighbourProxy } from "../../../linux/netlink/rtnetlink/neighbours.js";
+import type { LinkQueue } from "../../../linux/netlink/rtnetlink/queues.js";
 import type { RoutingRule } from "../../../linux/netlink/rtnetlink/rules.js";
 import type { Seen, SeenSandbox } from "../../seen.js";
 import { aliasOf } from "../../wanted.js";
@@ -63,6 +65,10 @@ export class ModelSpace {
 export class Model {
   readonly host = new ModelSpace(1);
   readonly spaces = new Map<string, ModelSpace>();
+  proxies: NeighbourProxy[] = [];
+  readonly answering = new Set<string>();
+  /** Of links of the host. */
+  readonly queues = new Map<number, LinkQueue>();
   #lastInode = 100;
 
   constructor() {
@@ -91,7 +97,15 @@ export class Model {
       return structuredClone({ kind: "there", ...copyOf(space), links: [...space.links.values()] });
     };
     return {
-      host: structuredClone({ links: this.host.links, addresses: this.host.addresses }),
+      host: structuredClone({
+        links: this.host.links,
+        addresses: this.host.addresses,
+        routes: this.host.routes,
+        proxies: this.proxies,
+        answering: this.answering,
+        queues: this.queues,
+      }),
+      taken: new Set(),
       sandboxes: new Map([...sandboxes].map(({ id, path, inode }) => [id, inside(path, inode)])),
     };
   }
@@ -112,34 +126,169 @@ export class Model {
         return;
       }
       case "make-bridge":
-        return void this.host.add({ name: step.network.bridge, kind: "bridge", mac: step.network.mac });
+        return void this.host.add({ name: step.network.bridge, kind: "bridge", ...withMac(step.network.mac) });
       case "set-bridge": {
         const { network } = step;
-        const { mac, mtu } = network;
-        Object.assign(this.host.link(network.bridge), { isUp: true, mac, mtu, alias: aliasOf.network(network) });
+        const link = this.host.link(network.bridge);
+        const { mac = link.mac, mtu } = network;
+        Object.assign(link, { isUp: true, mac, mtu, alias: aliasOf.network(network) });
         return;
       }
+      case "raise-bridge":
+        return void Object.assign(this.host.link(step.bridge), { isUp: true });
       case "add-bridge-address":
         return void this.host.addresses.get(this.host.link(step.bridge).index)!.push(step.address);
+      case "delete-bridge-address": {
+        const { index } = this.host.link(step.bridge);
+        const left = this.host.addresses.get(index)!.filter((address) => !isSameAddress(address, step.address));
+        return void this.host.addresses.set(index, left);
+      }
       case "delete-link":
         return this.deleteLink(this.host.link(step.link));
+      case "make-vlan":
+        return void this.#makeChild(
+          this.host,
+          step.of,
+          { name: step.parent, kind: "vlan", isUp: true },
+          aliasOf.vlan(step.parent),
+        );
+      case "make-access": {
+        const { bridge: name, mac } = step.network;
+        const { parent, child } = step.lan;
+        return void this.#makeChild(this.host, parent, { name, kind: child.kind, mac }, aliasOf.network(step.network));
+      }
+      case "make-handover-child": {
+        const { peer: name, mac, mtu } = step.handover;
+        const { parent, child } = step.lan;
+        return void this.#makeChild(
+          this.host,
+          parent,
+          { name, kind: child.kind, mac, mtu },
+          aliasOf.handed(step.handover),
+        );
+      }
+      case "make-child": {
+        const { ifname: name, mac, mtu } = step.endpoint;
+        const { parent, child } = step.lan;
+        const space = this.space(step.sandbox.path);
+        return void this.#makeChild(space, parent, { name, kind: child.kind, mac, mtu }, aliasOf.inside(step.endpoint));
+      }
+      case "make-pair": {
+        const [one, other] = step.ends.map(({ endpoint: { ifname: name, mac, mtu }, sandbox }) =>
+          this.space(sandbox.path).add({ name, kind: "veth", ...withMac(mac), mtu }),
+        );
+        [one!.peer, other!.peer] = [other!.index, one!.index];
+        for (const { endpoint, sandbox } of step.ends)
+          this.space(sandbox.path).link(endpoint.ifname).alias = aliasOf.inside(endpoint);
+        return;
+      }
+      case "take-link": {
+        const { hostLink, ifname, mac: wanted } = step.endpoint;
+        const { kind, mtu, mac, peer } = this.host.link(hostLink);
+        this.host.delete(this.host.link(hostLink));
+        const alias = aliasOf.inside(step.endpoint);
+        return void this.space(step.sandbox.path).add({ name: ifname, kind, mtu, peer, alias, mac: wanted ?? mac });
+      }
+      case "give-back": {
+        const space = this.space(step.inside.path);
+        const link = space.at(step.inside.index)!;
+        const { kind, mtu, mac, peer } = link;
+        space.delete(link);
+        return void this.host.add({ name: step.name, kind, mtu, mac, peer });
+      }
+      case "delete-inside": {
+        const { path, index, rules } = step.inside;
+        const space = this.space(path);
+        space.rules = space.rules.filter((rule) => !rules.some((other) => isSameRule(other, rule)));
+        const link = space.at(index);
+        if (!link) throw new Error(`ENODEV: ${index}`);
+        for (const other of this.spaces.values()) {
+          const end = link.kind === "veth" && other !== space ? other.at(link.peer!) : undefined;
+          if (end?.peer === index) other.delete(end);
+        }
+        return space.delete(link);
+      }
+      case "add-host-route":
+        return void this.host.routes.push(this.#hostRoute(step));
+      case "delete-host-route": {
+        const gone = this.#hostRoute(step);
+        this.host.routes = this.host.routes.filter((route) => route.link !== gone.link || !isSameRoute(route, gone));
+        return;
+      }
       case "make-veth":
         return this.#makeVeth(step);
+      case "make-handover": {
+        const { hostLink, peer, mac, mtu } = step.handover;
+        const link = this.host.add({ name: hostLink, kind: "veth", mtu });
+        link.peer = this.host.add({ name: peer, kind: "veth", ...withMac(mac), mtu, peer: link.index }).index;
+        return;
+      }
       case "set-inside":
         return this.#setInside(step);
       case "attach":
         return this.#attach(step);
+      case "limit-rate": {
+        const { rate, limit } = step.bucket;
+        return this.#changeQueue(step.link, { bucket: { rate, limit } });
+      }
+      case "make-shaper": {
+        const { shaper: name, alias } = step;
+        return void Object.assign(this.host.links.get(name) ?? this.host.add({ name, kind: "ifb" }), {
+          alias,
+          isUp: true,
+        });
+      }
+      case "redirect":
+        return this.#changeQueue(step.link, { redirectedTo: this.host.link(step.shaper).index });
+      case "end-redirect":
+        return this.#changeQueue(step.link, { redirectedTo: undefined });
+      case "answer-for-others":
+        return void this.answering.add(step.link);
+      case "end-answering":
+        return void this.answering.delete(step.link);
+      case "add-proxy":
+        return void this.proxies.push({ link: this.host.link(step.link).index, ip: step.ip, isOurs: true });
+      case "delete-proxy": {
+        const { index } = this.host.link(step.link);
+        this.proxies = this.proxies.filter(({ link, ip }) => link !== index || ip !== step.ip);
+        return;
+      }
       case "retire":
         return this.#retire(step);
     }
   }
 
+  #changeQueue(name: string, change: Partial<LinkQueue>): void {
+    const { index } = this.host.link(name);
+    const nothing = { bucket: undefined, redirectedTo: undefined };
+    this.queues.set(index, { ...(this.queues.get(index) ?? nothing), ...change });
+  }
+
+  #makeChild(
+    space: ModelSpace,
+    parent: string,
+    {
+      mac = "02:00:00:00:00:01",
+      ...link
+    }: { name: string; kind: string; mac?: string | undefined; mtu?: number; isUp?: boolean },
+    alias: string,
+  ): void {
+    space.add({ ...link, mac, alias, peer: this.host.link(parent).index });
+  }
+
+  #hostRoute({ link, ip }: { link: string; ip: string }): Route {
+    const destination = { ip, prefix: ip.includes(":") ? 128 : 32 };
+    return { destination, gateway: undefined, link: this.host.link(link).index, table: 254 };
+  }
+
   /** With its other end, wherever that is. */
   deleteLink(link: ModelLink): void {
-    for (const space of new Set(this.spaces.values())) {
+    const endIn = (space: ModelSpace) => {
       const end = link.peer === undefined ? undefined : space.at(link.peer);
-      if (end?.peer === link.index) space.delete(end);
-    }
+      return end?.peer === link.index ? end : undefined;
+    };
+    const space = [...this.spaces.values(), this.host].find(endIn);
+    if (space) space.delete(endIn(space)!);
     this.host.delete(link);
   }
 
@@ -157,11 +306,12 @@ export class Model {
     const space = this.space(sandbox.path);
     if (space.links.has(ifname)) throw new Error(`EEXIST: link ${ifname}`);
     const link = this.host.add({ name: hostLink, kind: "veth", mtu });
-    const end = space.add({ name: ifname, kind: "veth", mac, mtu, peer: link.index });
+    const end = space.add({ name: ifname, kind: "veth", ...withMac(mac), mtu, peer: link.index });
     link.peer = end.index;
   }
 
-  #setInside({ endpoint, sandbox, end: known, remove, add }: StepOf<"set-inside">): void {
+  #setInside(step: StepOf<"set-inside">): void {
+    const { endpoint, sandbox, end: known, remove, add } = step;
     const space = this.space(sandbox.path);
     const end = known === undefined ? space.link(endpoint.ifname) : space.at(known);
     if (!end) throw new Error(`ENODEV: ${known}`);
@@ -175,7 +325,13 @@ export class Model {
     );
     const addresses = without(own, (address) => remove.addresses.some((other) => isSameAddress(other, address)));
     space.addresses.set(index, [...addresses, ...add.addresses]);
-    Object.assign(end, { isUp: true, mtu: endpoint.mtu, mac: endpoint.mac });
+    const { mtu, mac = end.mac } = endpoint;
+    Object.assign(end, {
+      isUp: true,
+      ...(mtu > 0 && { mtu }),
+      mac,
+      ...(step.alias !== undefined && { alias: step.alias }),
+    });
     for (const route of add.routes) {
       // As NLM_F_REPLACE has it: one route to a destination in a table.
       space.routes = without(
@@ -187,10 +343,10 @@ export class Model {
     for (const rule of add.rules) if (!space.rules.some((other) => isSameRule(other, rule))) space.rules.push(rule);
   }
 
-  #attach({ endpoint, bridge }: StepOf<"attach">): void {
-    const { hostLink, mtu, group } = endpoint;
+  #attach({ port, bridge }: StepOf<"attach">): void {
+    const { hostLink, mtu, group, alias } = port;
     const master = this.host.link(bridge).index;
-    Object.assign(this.host.link(hostLink), { isUp: true, master, mtu, group, alias: aliasOf.endpoint(endpoint) });
+    Object.assign(this.host.link(hostLink), { isUp: true, master, mtu, group, alias });
   }
 
   #retire({ index, inside }: StepOf<"retire">): void {
@@ -204,6 +360,8 @@ export class Model {
     this.deleteLink(link);
   }
 }
+
+const withMac = (mac: string | undefined) => (mac === undefined ? {} : { mac });
 
 function copyOf({ inode, addresses, routes, rules }: ModelSpace) {
   return { inode, addresses, routes, rules };

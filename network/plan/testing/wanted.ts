@@ -1,4 +1,4 @@
-import type { Wanted, WantedEndpoint, WantedNetwork, WantedSandbox } from "../../wanted.js";
+import type { Wanted, WantedEndpoint, WantedHandover, WantedNetwork, WantedSandbox } from "../../wanted.js";
 
 /** Network N: bridge brN with 10.N.0.1/24, and fd00:N::1/64 if it has IPv6. */
 export function network(number: number, changes: Partial<WantedNetwork> = {}): WantedNetwork {
@@ -52,12 +52,34 @@ export function endpoint(of: WantedSandbox, on: WantedNetwork, changes: Partial<
   };
 }
 
+/** A container's place on network N, for an engine to take. */
+export function handover(id: string, on: WantedNetwork, changes: Partial<WantedHandover> = {}): WantedHandover {
+  return {
+    id,
+    network: on.id,
+    hostLink: `h-${id}`,
+    peer: `p-${id}`,
+    mac: `02:42:0a:0${on.id.slice(3)}:00:02`,
+    ips: [`10.${on.id.slice(3)}.0.2`],
+    mtu: on.mtu,
+    group: 0,
+    path: `/var/run/docker/netns/${id}`,
+    ...changes,
+  };
+}
+
 export function wantedOf(
   networks: readonly WantedNetwork[],
   sandboxes: readonly WantedSandbox[],
   endpoints: readonly WantedEndpoint[],
+  handovers: readonly WantedHandover[] = [],
 ): Wanted {
   const byId = <Item extends { readonly id: string }>(items: readonly Item[]) =>
     new Map(items.map((item) => [item.id, item]));
-  return { networks: byId(networks), sandboxes: byId(sandboxes), endpoints: byId(endpoints) };
+  return {
+    networks: byId(networks),
+    sandboxes: byId(sandboxes),
+    endpoints: byId(endpoints),
+    handovers: byId(handovers),
+  };
 }
