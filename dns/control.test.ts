@@ -3,8 +3,17 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import t from "tap";
+import { openPidfd } from "../linux/pidfd.js";
 import { receivePacket, sendPacket } from "../linux/packet-connection.js";
-import { bindUnix, closeDescriptor, connectUnix, listenSocket, packetSocket, udpSocket } from "../linux/socket.js";
+import {
+  bindUnix,
+  closeDescriptor,
+  connectUnix,
+  listenSocket,
+  packetSocket,
+  tcpSocket,
+  udpSocket,
+} from "../linux/socket.js";
 import { openDescriptors, TestLoop } from "../linux/testing/loop.js";
 import { Control } from "./control.js";
 import { giveSandbox } from "./testing/served-sandbox.js";
@@ -309,3 +318,25 @@ t.test(
     t.end();
   },
 );
+
+t.test("a sandbox that is taken over anew is served at its new sockets", root, (t) => {
+  const bench = new Bench();
+  bench.say({ kind: "settings", settings: { orphanAfter: 60, queryLog: false, cacheSize: 0, patience: 2000 } });
+  bench.say({ kind: "synced", source: "docker" });
+  bench.serve("c0ffee");
+  const before = bench.server.sandboxes.get("c0ffee")!;
+  const { sockets } = before;
+  const given = [openPidfd(process.pid), udpSocket(), tcpSocket()];
+  const message = { kind: "sockets", sandbox: "c0ffee", port: 4711, udp: 0, tcp: 0, hasDockerResolver: false };
+  bench.say(message, given);
+  const after = bench.server.sandboxes.get("c0ffee")!;
+  t.not(after, before);
+  t.match(after, { isServing: true, record: before.record, sockets: { port: 4711 } });
+  t.not(after.sockets!.udp, sockets!.udp);
+  t.equal(before.sockets, undefined, "those it had are closed");
+  bench.say(message, [udpSocket()]);
+  t.equal(bench.server.sandboxes.get("c0ffee"), after, "what is not whole changes nothing");
+  given.forEach(closeDescriptor);
+  bench.close();
+  t.end();
+});

@@ -236,14 +236,15 @@ export class Control implements ServerEvents {
     const { port, path, hasDockerResolver } = message;
     const [end, udp, tcp, ...rest] = descriptors;
     const [dockerResolver] = hasDockerResolver ? rest.splice(0, 1) : [];
-    const sandbox = this.server.sandboxes.get(message.sandbox);
+    const known = this.server.sandboxes.get(message.sandbox);
     const isWhole =
       end !== undefined &&
       udp !== undefined &&
       tcp !== undefined &&
       (dockerResolver !== undefined) === hasDockerResolver &&
       rest.length === message.udp + message.tcp;
-    if (!isWhole || !sandbox || sandbox.sockets) return descriptors.forEach(closeDescriptor);
+    if (!isWhole || !known) return descriptors.forEach(closeDescriptor);
+    const sandbox = known.sockets ? this.server.renew(known) : known;
     this.server.giveSockets(message.sandbox, { end, path, udp, tcp, dockerResolver, port });
     this.#addForwarding(message, rest);
     if (this.#synced.has(sandbox.record.source)) this.server.serve(sandbox);

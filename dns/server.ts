@@ -110,6 +110,14 @@ export class DnsServer {
     this.#watchEnd(sandbox, sockets);
   }
 
+  /** Has a sandbox as if it had just come: it was taken over anew, and nothing reaches the sockets that it has. */
+  renew(sandbox: Sandbox): Sandbox {
+    const { record } = sandbox;
+    this.drop(sandbox);
+    this.putSandbox(record);
+    return this.sandboxes.get(record.id)!;
+  }
+
   #watchEnd(sandbox: Sandbox, { end, path }: SandboxSockets): void {
     const onEnd = () => this.#onEnded(sandbox);
     sandbox.closeAtEnd(

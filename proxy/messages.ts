@@ -45,8 +45,11 @@ const protocol = oneOf("tcp", "udp");
 const owner = of<PublicationOwner>({
   container: word(1024),
   containerPort: integer(1, 65_535),
-  source: oneOf("command", "label"),
+  source: oneOf("command", "label", "driver"),
   byDefault: optional(flag),
+  endpoint: optional(
+    of<NonNullable<PublicationOwner["endpoint"]>>({ id: word(64), ipv4: optional(word(64)), ipv6: optional(word(64)) }),
+  ),
 });
 const publication = of<Publication>({
   id,

@@ -75,6 +75,11 @@ export const networkSchema = z
     "ip-masq": z.boolean().default(true),
     /** Whether pontoon has rules in the host's firewall. */
     iptables: z.boolean().default(true),
+    /** The zone of firewalld's that bridges of networks are put into, where firewalld runs; `none`: they are left in none. */
+    "firewalld-zone": z
+      .string()
+      .regex(/^[A-Za-z0-9_-]{1,17}$/, "must be the name of a zone of firewalld's, such as trusted, or none")
+      .default("trusted"),
     /** Where subnets of networks that name none come from, in parts of `size` bits. */
     "default-address-pools": z.array(pool).max(1000).default([]),
     /** For sandboxes that name none: their resolver's upstream servers, search suffixes and options. */

@@ -22,6 +22,7 @@ const defaults = {
   network: {
     icc: true,
     "ip-forward": true,
+    "firewalld-zone": "trusted",
     "ip-masq": true,
     iptables: true,
     "default-address-pools": [],
@@ -74,6 +75,7 @@ network:
   mtu: 1400
   icc: false
   ip-forward: false
+  firewalld-zone: docker
   ip-masq: false
   iptables: false
   default-address-pools: [{ base: 10.2.0.0/16, size: 24 }]
@@ -87,6 +89,7 @@ network:
     mtu: 1400,
     icc: false,
     "ip-forward": false,
+    "firewalld-zone": "docker",
     "ip-masq": false,
     iptables: false,
     "default-address-pools": [{ base: "10.2.0.0/16", size: 24 }],

@@ -56,6 +56,7 @@ export function networkDefaults({ network }: Config): NetworkDefaults {
     mtu,
     pools: poolsOf(network["default-address-pools"]),
     firewall: network.iptables,
+    firewalldZone: network["firewalld-zone"] === "none" ? undefined : network["firewalld-zone"],
     forwarding,
     dns: { servers: network.dns, search: network["dns-search"], options: network["dns-opt"] },
   };

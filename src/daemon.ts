@@ -4,6 +4,7 @@ import { HostsKeeper } from "./names/hosts-keeper.js";
 import type { Config } from "./config.js";
 import { ControlApi } from "./control/api.js";
 import { dnsOptions, networkDefaults, portsOptions, publishes, takesOver } from "./controller-options.js";
+import { inventoryAnswer } from "./control/inventory-answer.js";
 import { explain } from "./names/explain.js";
 import { recordRows } from "./names/record-rows.js";
 import { statusOf, type Status } from "./status.js";
@@ -21,6 +22,12 @@ import { EmbeddedStore } from "./store/embedded-store.js";
 import { dockerBridges } from "./networks/docker-bridges.js";
 import { dockersContainer } from "./networks/dockers-containers.js";
 import { dockerSubnets } from "./networks/taken.js";
+import { driverName } from "./networks/plugin/differences.js";
+import { noDriver } from "./networks/plugin/methods.js";
+import { PluginServer, type PluginSocket } from "./networks/plugin/server.js";
+import { inheritedListener } from "../linux/socket-activation.js";
+import type { PluginSurroundings } from "./networks/plugin/parts.js";
+import type { EndpointPublisher } from "./networks/plugin/publishing.js";
 import { NetworksController } from "./networks/controller.js";
 import { PortsController } from "./ports/controller.js";
 import { watchLoopDelay, type LoopDelay } from "./loop-delay.js";
@@ -30,6 +37,11 @@ import { reload } from "./reload.js";
 import { makeRunDir, requireShortPath, runDirFiles, tidyUp } from "./run-dir.js";
 import { version } from "./version.js";
 import { warnOfRunDir, warnOfStateDir, warnOfUnsteered } from "./warnings.js";
+
+/** Where dockerd looks for the driver pontoon. */
+const pluginLink = "/run/docker/plugins/pontoon.sock";
+/** What that leads to where the service manager keeps it. */
+const inheritedSocket = "/run/pontoon-plugin.sock";
 
 export interface DaemonOptions {
   /** With what flags say in place of what the file does. */
@@ -57,16 +69,22 @@ export class Daemon {
   readonly #dns: DnsController;
   readonly #store: EmbeddedStore;
   readonly #ports: PortsController;
+  readonly #plugin: PluginSocket;
+  /** Tells dockerd that there is no driver, where somebody listens all the same. */
+  #refusal: PluginServer | undefined;
   readonly #networks: NetworksController;
   readonly #hosts: HostsKeeper | undefined;
   readonly #api: ControlApi;
   #unwatch: (() => void) | undefined;
   #stopPulse: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
+  /** The dockerd whose networks were compared with ours last. */
+  #followedSince: Date | undefined;
   #loopDelay: (() => LoopDelay) | undefined;
 
   constructor(private readonly options: DaemonOptions) {
     const { config, runDir, stateDir, dockerHost, log } = options;
+    this.#plugin = { path: `${runDir}/plugin.sock`, link: pluginLink, inherited: inheritedListener(inheritedSocket) };
     this.#config = config;
     this.#log = log;
     this.#manager = ServiceManager.fromEnvironment(process.env, (error) =>
@@ -122,10 +140,16 @@ export class Daemon {
       networkDefaults(config),
       log,
       this.#inventory.source("pontoon"),
+      {
+        ports: this.#endpointPorts(),
+        whenAnswering: (place) => this.#dns.whenAnswering("pontoon", place),
+      },
+      docker && !config.observe ? this.#pluginOf(docker) : undefined,
     );
     this.#inventory.onChange(({ networks, containers }) => {
       if (networks.size > 0) this.#networks.dockerHasChanged();
       if (containers.size > 0) this.#networks.containersHaveChanged(containers);
+      this.#networks.inventoryHasChanged({ containers, networks });
     });
     this.#hosts = docker && new HostsKeeper(this.#inventory, log, pathOf);
     this.#inventory.onComplete((source) => {
@@ -136,9 +160,42 @@ export class Daemon {
     this.#api = this.#makeApi();
   }
 
+  /** What dockerd's driver pontoon needs beside networks. */
+  #pluginOf(docker: Docker): PluginSurroundings {
+    return {
+      inventory: this.#inventory,
+      isDockerKnown: () => docker.feed.state.kind === "following",
+      driverNetworks: () => docker.driverNetworks(driverName),
+      onJoined: (joined) => {
+        const started = docker.starts.begin(joined).catch((error: unknown) => {
+          this.#log.warn({ reason: describeError(error) }, "a container that starts is known a little later");
+          return undefined;
+        });
+        return {
+          container: started,
+          isAnswered: started.then(async (container) => this.#dns.whenAnswering("docker", await container?.sandbox)),
+        };
+      },
+      socket: this.#plugin,
+      ports: this.#endpointPorts(),
+    };
+  }
+
+  /** Ports of containers, as container engines ask for them. */
+  #endpointPorts(): EndpointPublisher {
+    return {
+      publish: (request) => this.#ports.publishEndpoint(request),
+      unpublish: (endpoint) => this.#ports.unpublishEndpoint(endpoint),
+      published: () => this.#ports.endpoints,
+      move: (endpoint, to) => void this.#ports.moveEndpoint(endpoint, to),
+      rename: (endpoint, container) => void this.#ports.renameEndpoint(endpoint, container),
+    };
+  }
+
   #makeApi(): ControlApi {
     return new ControlApi(`${this.options.runDir}/control.sock`, {
       status: () => this.#status(),
+      inventory: () => inventoryAnswer(this.#inventory),
       records: () => recordRows(this.#inventory, this.#config.dns.ttl),
       query: (container, query) => explain(this.#inventory, this.#dns, container, query),
       flush: (name) => this.#dns.flush(name),
@@ -146,6 +203,7 @@ export class Daemon {
       publish: (request) => this.#ports.publish(request),
       unpublish: (request) => this.#ports.unpublish(request),
       networks: this.#networks,
+      engines: this.#networks,
     });
   }
 
@@ -200,11 +258,20 @@ export class Daemon {
   /** Own sandboxes are known at once, and Docker's containers as soon as dockerd tells; without Docker there are none. */
   #startSources(): void {
     const networks = this.#config.observe ? Promise.resolve() : this.#networks.start();
+    void this.#serveDriver();
     void networks.then(() => this.#inventory.source("pontoon").complete());
     if (this.#docker) return this.#docker.feed.start();
     this.#manager.status("running without Docker");
     this.#dns.setGap({ everywhere: false, networks: [] });
     this.#inventory.source("docker").complete();
+  }
+
+  /** dockerd waits for ever for who listens and says nothing. */
+  async #serveDriver(): Promise<void> {
+    if (this.#docker && !this.#config.observe) return this.#networks.serve();
+    if (this.#plugin.inherited === undefined) return;
+    this.#refusal = new PluginServer(this.#plugin, noDriver, () => undefined);
+    await this.#refusal.start();
   }
 
   /**
@@ -236,6 +303,7 @@ export class Daemon {
   async #stop(): Promise<void> {
     this.#log.info(this.#docker ? "giving every container back to Docker's resolver" : "ending");
     this.#stopFollowing();
+    await this.#stopServing();
     const [dnsHasEnded, proxyHasEnded] = await Promise.all([this.#dns.stop(), this.#ports.stop()]);
     await this.#close([
       ...runDirFiles.daemon,
@@ -248,9 +316,15 @@ export class Daemon {
   async #leave(): Promise<void> {
     this.#log.info("leaving every container to pontoon-dns, every port to pontoon-proxy, and both to the next daemon");
     this.#stopFollowing();
+    await this.#stopServing();
     this.#dns.leave();
     await this.#ports.leave();
     await this.#close(runDirFiles.daemon);
+  }
+
+  async #stopServing(): Promise<void> {
+    await this.#networks.stopServing();
+    await this.#refusal?.stop();
   }
 
   #stopFollowing(): void {
@@ -278,6 +352,8 @@ export class Daemon {
     const { state, joins, isBehind } = this.#docker.feed;
     if (state.kind === "waiting") this.#manager.status(`waiting for dockerd at ${this.options.dockerHost}`);
     if (state.kind === "following") this.#manager.status(`following Docker ${state.version}`);
+    if (state.kind === "following" && this.#followedSince !== state.since) this.#networks.dockerIsKnown();
+    this.#followedSince = state.kind === "following" ? state.since : undefined;
     this.#dns.setGap({ everywhere: state.kind !== "following" || isBehind, networks: joins.networks() });
   }
 

@@ -8,6 +8,7 @@ import {
   portFlags,
   publishFlags,
   queryFlags,
+  traceFlags,
   type DaemonFlags,
   type GlobalFlags,
 } from "./cli/flags.js";
@@ -58,6 +59,27 @@ command(program, "check", "look at this machine, dockerd and what runs, and say 
     const result = await check({ runDir, stateDir, docker, config, repair });
     print(flags, result, checkText);
     if (!result.well) process.exitCode = 1;
+  });
+
+command(program, "trace", "follow the first packet from one to another, and say where it ends and what to change")
+  .argument("<from>", "who sends it: a container, a sandbox, host, or an address outside")
+  .argument("<to>", "for whom: the same, or a name, as TO[:PORT[/udp]]; a ping without a port")
+  .option("--docker <address>", "the dockerd to ask where no daemon runs")
+  .option("--probe", "send a real packet as well, and say whether it does what was reasoned")
+  .action(async (from: string, to: string, given: unknown, self: Command) => {
+    const flags = traceFlags(given);
+    const [{ parseGoal }, { trace }, { traceText }] = await Promise.all([
+      import("./trace/goal-words.js"),
+      import("./trace/trace.js"),
+      import("./cli/trace-text.js"),
+    ]);
+    const goal = parseGoal(to);
+    if (!goal)
+      return self.error(`error: ${to} cannot be traced: write NAME, NAME:80, NAME:53/udp or [::1]:80`, { exitCode: 2 });
+    const { runDir, docker, probe = false } = flags;
+    const result = await trace({ runDir, docker, from, to: goal, toText: to, probe });
+    print(flags, result, traceText);
+    if (!result.end.arrives) process.exitCode = 1;
   });
 
 const dns = program.command("dns").description("look at the resolver");

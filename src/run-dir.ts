@@ -8,7 +8,7 @@ const socketPathAtMost = 107; // bytes, unix(7)
 
 /** Files of the run directory, by whose they are. */
 export const runDirFiles = {
-  daemon: ["control.sock"],
+  daemon: ["control.sock", "plugin.sock"],
   dns: ["dns.sock", "dns.log", "dns.pid"],
   proxy: ["proxy.sock", "proxy-control.sock", "proxy.log", "proxy.pid"],
 } as const;

@@ -54,6 +54,20 @@ t.test("an alias stays in front of its addresses, and another owner's stay its o
   t.end();
 });
 
+t.test("a name that goes on within an address ends in every order, or the order is not used", (t) => {
+  const { reply, end } = packet([a("192.0.2.0"), a("192.0.2.7"), a("192.0.2.8", "x")]);
+  const lastOfFirst = reply.indexOf(Buffer.from([192, 0, 2, 0])) + 3; // the root's name, by chance
+  const third = reply.lastIndexOf(Buffer.from([1, "x".charCodeAt(0), 0]));
+  const pointed = Buffer.concat([
+    reply.subarray(0, third),
+    Buffer.from([0xc0 | (lastOfFirst >> 8), lastOfFirst & 0xff]),
+    reply.subarray(third + 3),
+  ]);
+  t.equal(rotations(reply, end).length, 2);
+  t.same(rotations(pointed, end), [pointed]);
+  t.end();
+});
+
 t.test("nothing but the order changes, whatever the reply", (t) => {
   const address = fc.ipV4().map((data) => a(data));
   fc.assert(

@@ -12,7 +12,9 @@ const rotationsAtMost = 16;
 export function rotations(reply: Buffer, questionEnd: number): Buffer[] {
   const sets = addressSets(reply, recordsIn(reply, questionEnd) ?? []);
   const count = Math.min(rotationsAtMost, Math.max(1, ...sets.map((set) => set.length)));
-  return Array.from({ length: count }, (_, by) => (by === 0 ? reply : rotated(reply, sets, by)));
+  const turned = Array.from({ length: count - 1 }, (_, by) => rotated(reply, sets, by + 1));
+  // A server may have a name go on within an address: with another address there it would be none.
+  return [reply, ...turned.filter((each) => recordsIn(each, questionEnd) !== undefined)];
 }
 
 function rotated(reply: Buffer, sets: readonly (readonly RecordOffsets[])[], by: number): Buffer {

@@ -19,8 +19,11 @@ export type Protocol = "tcp" | "udp";
 export interface PublicationOwner {
   readonly container: string;
   readonly containerPort: number;
-  readonly source: "command" | "label";
+  readonly source: "command" | "label" | "driver";
   readonly byDefault?: boolean | undefined;
+  /** The container's place on a network that it leads to, if only to that. */
+  readonly endpoint?:
+    { readonly id: string; readonly ipv4?: string | undefined; readonly ipv6?: string | undefined } | undefined;
 }
 
 export interface Publication {

@@ -39,7 +39,7 @@ export async function removeLeftovers({ tables, files }: LeftoverFacts): Promise
 async function leftoverFiles(runDir: string): Promise<string[]> {
   if (faultOfFolder(runDir) !== undefined) return []; // no daemon was there, and others could have us remove what they like
   const [dns, proxy] = [dnsFiles(runDir), proxyFiles(runDir)];
-  const sockets = [join(runDir, "control.sock"), ...socketsOf(dns), ...socketsOf(proxy)];
+  const sockets = [join(runDir, "control.sock"), join(runDir, "plugin.sock"), ...socketsOf(dns), ...socketsOf(proxy)];
   const found = [
     ...(await unansweredSockets(sockets)),
     ...filesOfEnded(dnsServer, dns),

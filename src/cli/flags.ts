@@ -18,6 +18,11 @@ export interface QueryFlags extends GlobalFlags {
   readonly as: string;
 }
 
+export interface TraceFlags extends GlobalFlags {
+  readonly docker?: string;
+  readonly probe?: boolean;
+}
+
 /** Those that choose something for what is published are in `publish-options.ts`. */
 export interface PublishFlags {
   readonly all?: boolean;
@@ -54,6 +59,7 @@ export const checkFlags = flags<CheckFlags>({
   repair: optional(flag),
 });
 export const queryFlags = flags<QueryFlags>({ ...common, as: words });
+export const traceFlags = flags<TraceFlags>({ ...common, docker: optional(words), probe: optional(flag) });
 export const publishFlags = flags<GlobalFlags & PublishFlags>({ ...common, all: optional(flag), ip: optional(words) });
 export const portFlags = flags<PortFlags>({ ...common, long: optional(flag) });
 export const daemonFlags = flags<DaemonFlags>({

@@ -37,8 +37,8 @@ const sandbox: SandboxAnswer = {
   exposed: [],
   labels: {},
   networks: [
-    { ...place, ipv4: "10.1.0.2", ipv6: "fd00:1::2" },
-    { ...place, network: "six", ipv4: null, ipv6: "fd00:2::2" },
+    { ...place, bandwidth: null, ipv4: "10.1.0.2", ipv6: "fd00:1::2" },
+    { ...place, bandwidth: null, network: "six", ipv4: null, ipv6: "fd00:2::2" },
   ],
 };
 
@@ -105,6 +105,14 @@ t.test("words become what the daemon is asked", async (t) => {
   const cases: [words: string, path: string, body: unknown][] = [
     ["network create web", "/v1/networks", { name: "web", ...networkDefaults }],
     [
+      "network create web -d weave -o a=b -o c --ipam-driver dhcp --ipam-opt d=e=f",
+      "/v1/networks",
+      {
+        ...{ name: "web", ...networkDefaults, driver: "weave" },
+        ...{ options: { a: "b", c: "" }, ipamDriver: "dhcp", ipamOptions: { d: "e=f" } },
+      },
+    ],
+    [
       "network create web -d bridge --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway 10.1.0.9 --ip-range 10.1.0.0/25 " +
         "--ipv6 --internal --icc=false --mtu 1400 --no-masquerade --snat-address 192.0.2.9 --host-binding 192.0.2.1 " +
         "--bridge-name br1 --no-firewall --label a=b=c --label d",
@@ -170,9 +178,9 @@ t.test("answers become words", async (t) => {
   t.same((await run("network prune", { post: [network] })).said, ["web"]);
   t.same((await run("network connect web a", { post: sandbox })).said, []);
   t.same((await run("network ls", { get: [network, { ...network, Internal: false, Containers: {} }] })).said, [
-    "NETWORK ID    NAME  DRIVER  BRIDGE  SUBNETS                   SANDBOXES",
-    "0123456789ab  web   bridge  br1     10.1.0.0/24, fd00:1::/64  1          internal",
-    "0123456789ab  web   bridge  br1     10.1.0.0/24, fd00:1::/64  0",
+    "NETWORK ID    NAME  DRIVER  LINK  SUBNETS                   SANDBOXES",
+    "0123456789ab  web   bridge  br1   10.1.0.0/24, fd00:1::/64  1          internal",
+    "0123456789ab  web   bridge  br1   10.1.0.0/24, fd00:1::/64  0",
   ]);
   const inspected = await run("network inspect web my/net", { get: [network] });
   t.same(inspected.asked, [["/v1/networks?name=web"], ["/v1/networks?name=my%2Fnet"]]);

@@ -9,8 +9,21 @@ import { labelList, labelsOf, list, withoutUndefined } from "./values.js";
 export function addNetworkCommands(network: Command, { command, get, post, print }: CommandTools): void {
   command(network, "create", "make a network")
     .argument("<name>", "its name")
-    .addOption(new Option("-d, --driver <driver>", "what it is made of").default("bridge"))
-    .option("--subnet <cidr>", "its addresses; several, of either family", list, [])
+    .addOption(
+      new Option(
+        "-d, --driver <driver>",
+        "what it is made of: bridge, macvlan, ipvlan, or what a plugin of Docker's is called",
+      ).default("bridge"),
+    )
+    .option("-o, --opt <key=value>", "of a plugin: an option of its own", optionList)
+    .option("--ipam-driver <driver>", "who gives addresses: a plugin; null: its driver")
+    .option("--ipam-opt <key=value>", "of a plugin that gives addresses: an option of its own", optionList)
+    .option(
+      "--subnet <cidr>",
+      "its addresses; several, of either family; from:LINK is a part of that link's IPv6 prefix",
+      list,
+      [],
+    )
     .option("--gateway <address>", "the bridge's own address in a subnet", list, [])
     .option("--ip-range <cidr>", "the part of a subnet from which addresses are given", list, [])
     .option("--ipv6", "with IPv6 as well")
@@ -21,6 +34,18 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     .option("--snat-address <address>", "what leaves has this address", list, [])
     .option("--host-binding <address>", "where ports are published that name no address")
     .option("--bridge-name <link>", "name of the bridge; one that is there is adopted")
+    .option("--parent <link>", "of macvlan and ipvlan: the host's link to the LAN; eth0.10 is VLAN 10 of eth0")
+    .option(
+      "--ipam <who>",
+      "of macvlan and ipvlan: dhcp, the LAN's server lends addresses; default, pontoon gives them",
+    )
+    .option("--mode <mode>", "of macvlan: bridge, private, vepa, passthru; of ipvlan: l2, l3, l3s")
+    .option("--host-access", "of macvlan and ipvlan: the host reaches its sandboxes, and they it")
+    .option("--host-address <address>", "the host's own address there, with --host-access", list, [])
+    .option(
+      "--ndp-proxy [link]",
+      "the LAN at this link, or at that of IPv6's default route, reaches its IPv6 addresses",
+    )
     .option("--no-firewall", "without rules in the host's firewall")
     .option("--label <key=value>", "a label", labelList, [])
     .action(async (name: string, given: Record<string, unknown>) => {
@@ -29,6 +54,9 @@ export function addNetworkCommands(network: Command, { command, get, post, print
         ...withoutUndefined({
           name,
           driver: given.driver,
+          options: optionsOf(given.opt),
+          ipamDriver: given.ipamDriver,
+          ipamOptions: optionsOf(given.ipamOpt),
           subnets: given.subnet,
           gateways: given.gateway,
           ipRanges: given.ipRange,
@@ -40,7 +68,12 @@ export function addNetworkCommands(network: Command, { command, get, post, print
           snatAddresses: given.snatAddress,
           hostBinding: given.hostBinding,
           bridge: given.bridgeName,
+          ipam: given.ipam,
+          parent: given.parent,
+          mode: given.mode,
+          hostAddresses: hostAddressesOf(given),
           firewall: given.firewall,
+          ndpProxy: given.ndpProxy === true ? "" : given.ndpProxy,
         }),
         labels: labelsOf(given.label as string[]),
       });
@@ -116,17 +149,27 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     });
 }
 
+/** As {@link labelList}, left out where none is given. */
+function optionList(value: string, before: readonly string[] = []): string[] {
+  return labelList(value, before);
+}
+
+function optionsOf(given: unknown): Record<string, string> | undefined {
+  return given === undefined ? undefined : labelsOf(given as string[]);
+}
+
 /** Of a sandbox's place on a network. */
 export function addConnectOptions(command: Command): Command {
   return command
     .option("--ip <address>", "its address; one of each family", list, [])
     .option("--mac <address>", "the link's MAC address")
     .option("--alias <name>", "another name there", list, [])
+    .option("--bandwidth <rate>", "how fast at most: 10mbit, or 10mbit/1mbit to the sandbox and from it")
     .option("--link <sandbox:alias>", "another sandbox, by a name of one's own", list, []);
 }
 
-export function connectRequest({ ip, mac, alias, link }: Record<string, unknown>): Record<string, unknown> {
-  return withoutUndefined({ ips: ip, mac, aliases: alias, links: link });
+export function connectRequest({ ip, mac, alias, link, bandwidth }: Record<string, unknown>): Record<string, unknown> {
+  return withoutUndefined({ ips: ip, mac, aliases: alias, links: link, bandwidth });
 }
 
 /** Of every command; commander has checked the rest. */
@@ -139,19 +182,19 @@ function networksText(networks: readonly NetworkAnswer[]): readonly string[] {
     Id.slice(0, 12),
     Name,
     Driver,
-    Options["com.docker.network.bridge.name"] ?? "",
-    IPAM.Config.map(({ Subnet }) => Subnet).join(", "),
+    Options["com.docker.network.bridge.name"] ?? Options.parent ?? "",
+    IPAM.Driver === "dhcp" ? "dhcp" : IPAM.Config.map(({ Subnet }) => Subnet).join(", "),
     String(Object.keys(Containers).length),
     Internal ? "internal" : "",
   ]);
-  return formatTable(["NETWORK ID", "NAME", "DRIVER", "BRIDGE", "SUBNETS", "SANDBOXES", ""], rows);
+  return formatTable(["NETWORK ID", "NAME", "DRIVER", "LINK", "SUBNETS", "SANDBOXES", ""], rows);
 }
 
 function linksText(networks: readonly NetworkLinksAnswer[]): readonly string[] {
   return networks.flatMap(({ network, bridge, id, stp, mtu, up, addresses, ports }, index) => [
     ...(index === 0 ? [] : [""]),
     [
-      `${network}: bridge ${bridge} ${up ? "up" : "down"}`,
+      `${network}: ${id === null ? "link" : "bridge"} ${bridge} ${up ? "up" : "down"}`,
       `id ${id ?? "-"}`,
       `STP ${stp === true ? "on" : "off"}`,
       `MTU ${mtu ?? "-"}`,
@@ -169,6 +212,12 @@ function linksText(networks: readonly NetworkLinksAnswer[]): readonly string[] {
       ]),
     ),
   ]);
+}
+
+/** Undefined without access; none to have them chosen. */
+function hostAddressesOf({ hostAccess, hostAddress }: Record<string, unknown>): string[] | undefined {
+  const given = hostAddress as string[];
+  return hostAccess === true || given.length > 0 ? given : undefined;
 }
 
 function onOff(text: string): boolean {

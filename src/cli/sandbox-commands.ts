@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import type { SandboxAnswer } from "../networks/contract.js";
+import type { NetworkAnswer, SandboxAnswer } from "../networks/contract.js";
 import { PontoonError } from "../../common/errors.js";
 import type { CommandTools } from "./command-tools.js";
 import { addConnectOptions, commonFlags, connectRequest } from "./network-commands.js";
@@ -47,6 +47,21 @@ export function addSandboxCommands(sandbox: Command, { command, get, post, print
         ...sandboxRequest(given),
       });
       print(flags, made as SandboxAnswer, ({ id }) => [id]);
+    });
+
+  command(sandbox, "pair", "join two sandboxes by a link of their own, without a bridge")
+    .argument("<sandbox>", "name or id")
+    .argument("<other>", "name or id")
+    .requiredOption("--subnet <cidr>", "its addresses, such as 10.1.1.0/30; one of each family", list, [])
+    .option("--network <name>", "name of the network that it makes; those of the two, if not given")
+    .action(async (one: string, other: string, given: Record<string, unknown>) => {
+      const flags = commonFlags(given);
+      const made = await post(flags, "/v1/sandboxes/pair", {
+        sandboxes: [one, other],
+        subnets: given.subnet,
+        ...withoutUndefined({ name: given.network }),
+      });
+      print(flags, made as NetworkAnswer, ({ Id }) => [Id]);
     });
 
   command(sandbox, "ls", "list sandboxes").action(async (given: Record<string, unknown>) => {
@@ -131,7 +146,7 @@ function sandboxesText(sandboxes: readonly SandboxAnswer[]): readonly string[] {
     name,
     state,
     joined === null
-      ? networks.map(({ network, ipv4, ipv6 }) => `${network} ${ipv4 ?? ipv6 ?? ""}`).join(", ") || "none"
+      ? networks.map(({ network, ipv4, ipv6 }) => `${network} ${ipv4 ?? ipv6 ?? "-"}`).join(", ") || "none"
       : `shared with ${joined}`,
   ]);
   return formatTable(["SANDBOX ID", "NAME", "STATE", "NETWORKS"], rows);

@@ -82,8 +82,22 @@ t.test("pontoon's own networks are told where there are any, or why they are off
   t.equal(line({ networks: 1, sandboxes: 0, gone: [] }), "1 network of pontoon's own, 0 sandboxes");
   const some = { networks: 2, sandboxes: 1, gone: ["web"] };
   t.equal(line(some), "2 networks of pontoon's own, 1 sandbox; gone: web");
+  t.match(line({ networks: 0, sandboxes: 0, gone: [], due: 2 }), /^2 removals of which a plugin is told when/);
   t.equal(line({ ...some, off: "the store cannot be read" }), "off (the store cannot be read)");
   t.equal(line({ ...some, off: "only observing" }, true), undefined, "who observes knows");
+  t.end();
+});
+
+t.test("Docker's driver is told where it is used, or why it cannot be", (t) => {
+  const line = (driver?: NonNullable<Status["backend"]>["driver"]) =>
+    /^Docker driver +(.*)$/m.exec(
+      statusText({ ...base, backend: { networks: 0, sandboxes: 0, gone: [], driver } }).join("\n"),
+    )?.[1];
+  t.equal(line(), undefined);
+  t.equal(line({ networks: 0, endpoints: 0 }), undefined);
+  t.equal(line({ networks: 1, endpoints: 2 }), "1 network, 2 places of containers on it");
+  t.equal(line({ networks: 2, endpoints: 1 }), "2 networks, 1 place of containers on them");
+  t.equal(line({ networks: 0, endpoints: 0, off: "another daemon serves" }), "off (another daemon serves)");
   t.end();
 });
 

@@ -21,6 +21,7 @@ function heading(status: Status): string[] {
     `pontoon-dns    ${server(status.dns)}`,
     `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
     ...backend(status).map((line) => `networks       ${line}`),
+    ...driver(status).map((line) => `Docker driver  ${line}`),
     ...firewall(status).map((line) => `firewall       ${line}`),
   ];
 }
@@ -28,11 +29,25 @@ function heading(status: Status): string[] {
 /** Of pontoon's own; nothing where there are none. */
 function backend({ backend, observe }: Status): string[] {
   if (!backend) return [];
-  const { networks, sandboxes, gone, off } = backend;
+  const { networks, sandboxes, gone, off, due } = backend;
   if (off !== undefined) return observe ? [] : [`off (${off})`];
-  if (networks + sandboxes === 0) return [];
   const missing = gone.length === 0 ? "" : `; gone: ${gone.join(", ")}`;
-  return [`${counted(networks, "network")} of pontoon's own, ${counted(sandboxes, "sandbox", "sandboxes")}${missing}`];
+  const own = `${counted(networks, "network")} of pontoon's own, ${counted(sandboxes, "sandbox", "sandboxes")}${missing}`;
+  return [
+    ...(networks + sandboxes === 0 ? [] : [own]),
+    ...(due === undefined ? [] : [`${counted(due, "removal")} of which a plugin is told when it answers again`]),
+  ];
+}
+
+/** Nothing where it serves and has nothing to do. */
+function driver({ backend }: Status): string[] {
+  if (!backend?.driver) return [];
+  const { networks, endpoints, off } = backend.driver;
+  if (off !== undefined) return [`off (${off})`];
+  if (networks + endpoints === 0) return [];
+  return [
+    `${counted(networks, "network")}, ${counted(endpoints, "place")} of containers on ${networks === 1 ? "it" : "them"}`,
+  ];
 }
 
 function counted(number: number, one: string, more = `${one}s`): string {

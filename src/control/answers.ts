@@ -17,6 +17,7 @@ import { explanation, upstreamReport } from "../../dns/messages.js";
 import type { Counters, Explanation } from "../../dns/protocol.js";
 import type { RecordRow } from "../names/record-rows.js";
 import type { PortRow } from "../ports/contract.js";
+import type { DriverStatus } from "../networks/networks-status.js";
 import type { ContainerStatus, NetworkStatus, Status } from "../status.js";
 
 const words = text(Infinity);
@@ -63,7 +64,14 @@ const status = of<Status>({
   ports: of<Status["ports"]>({ ...server, published: count, shims: count, connections: count, workers: count }),
   firewall: optional(of<NonNullable<Status["firewall"]>>({ rules: list(words), troubles: list(words) })),
   backend: optional(
-    of<NonNullable<Status["backend"]>>({ networks: count, sandboxes: count, gone: list(words), off: optional(words) }),
+    of<NonNullable<Status["backend"]>>({
+      networks: count,
+      sandboxes: count,
+      gone: list(words),
+      off: optional(words),
+      due: optional(count),
+      driver: optional(of<DriverStatus>({ networks: count, endpoints: count, off: optional(words) })),
+    }),
   ),
   networks: list(
     of<NetworkStatus>({ id: words, name: words, driver: words, internal: flag, shared: flag, endpoints: count }),
@@ -109,7 +117,7 @@ const portRow = of<PortRow>({
   ip: words,
   hostPort: port,
   by: oneOf("docker", "pontoon"),
-  source: oneOf("docker", "command", "label"),
+  source: oneOf("docker", "command", "label", "driver"),
   state: oneOf("open", "refusing", "failed"),
   reason: optional(words),
   target: optional(words),

@@ -40,6 +40,7 @@ const noNetworks: NetworkSources = {
     throw new PontoonError("SANDBOX_UNKNOWN", "web", "there is no sandbox web");
   },
   createSandbox: nothing,
+  pairSandboxes: nothing,
   removeSandbox: nothing,
 };
 
@@ -56,6 +57,7 @@ class Bench {
   readonly sources: ControlSources = {
     status: () => Promise.resolve({ version: "1.2.3" } as Status),
     records: () => [{ network: "front", name: "web", container: "web1", ipv4: "10.0.0.2", ipv6: undefined, ttl: 5 }],
+    inventory: () => ({ containers: [], networks: [] }),
     flush: (name) => Promise.resolve(name === undefined ? 7 : name.length),
     query: (container, query) => {
       this.asked.push([container, query.toString()]);
@@ -67,6 +69,10 @@ class Bench {
     publish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
     unpublish: (request) => Promise.resolve([{ ...row, container: `${request.container} ${request.specs.join()}` }]),
     networks: noNetworks,
+    engines: {
+      cni: (values, input) => Promise.resolve({ ok: true, text: JSON.stringify({ values, input }) }),
+      netavark: () => Promise.resolve({ ok: false, text: '{"error":"why"}' }),
+    },
   };
 
   constructor(private readonly t: { teardown(work: () => unknown): void }) {
@@ -209,4 +215,26 @@ t.test("what is to be forgotten is named, or is everything", async (t) => {
   t.match(await bench.call("POST", "/v1/dns/flush", '{"name":"web"}'), { status: 200, body: { forgotten: 3 } });
   for (const wrong of ['{"name":""}', '{"name":7}', '{"all":true}', "[]"])
     t.equal((await bench.call("POST", "/v1/dns/flush", wrong)).status, 400, wrong);
+});
+
+t.test("engines' calls are passed on as they are, and answered as the engine wants it", async (t) => {
+  const bench = new Bench(t);
+  await bench.start();
+  const call = (path: string, body: string) =>
+    new Promise<string>((resolve, reject) => {
+      const headers = { "content-type": "text/plain" };
+      request({ socketPath: bench.path, method: "POST", path, headers }, (response) => {
+        let text = `${response.statusCode} `;
+        response.on("data", (chunk: Buffer) => (text += chunk.toString()));
+        response.on("end", () => resolve(text));
+      })
+        .on("error", reject)
+        .end(body);
+    });
+  t.equal(
+    await call("/v1/cni?command=ADD&args=a%3Db", "{"),
+    '200 {"values":{"command":"ADD","args":"a=b"},"input":"{"}',
+  );
+  t.equal(await call("/v1/netavark?command=setup", ""), '400 {"error":"why"}');
+  t.match(await call("/v1/cni", " ".repeat((1 << 20) + 1)), /^413 /);
 });

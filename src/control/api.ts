@@ -15,7 +15,9 @@ import {
   type UnpublishRequest,
 } from "../ports/contract.js";
 import type { RecordRow } from "../names/record-rows.js";
+import { addEngineRoutes, type EngineSources } from "./engine-routes.js";
 import { addNetworkRoutes, type NetworkSources } from "./network-routes.js";
+import type { InventoryAnswer } from "./inventory-answer.js";
 import type { Status } from "../status.js";
 
 /** What the control API asks of the daemon. */
@@ -26,11 +28,14 @@ export interface ControlSources {
   query(container: string, query: Buffer): Promise<Explanation>;
   /** @param name of every name without one  @returns how many cached answers were forgotten */
   flush(name: string | undefined): Promise<number>;
+  /** Containers and networks, as they are kept. */
+  inventory(): InventoryAnswer;
   /** @param container all of the host's without one */
   ports(container: string | undefined): Promise<readonly PortRow[]>;
   publish(request: PublishRequest): Promise<readonly PortRow[]>;
   unpublish(request: UnpublishRequest): Promise<readonly PortRow[]>;
   readonly networks: NetworkSources;
+  readonly engines: EngineSources;
 }
 
 const flushBody = z.strictObject({ name: z.string().min(1).max(1024).exactOptional() });
@@ -56,6 +61,7 @@ export class ControlApi {
       done();
     });
     this.#server.get("/v1/status", () => sources.status());
+    this.#server.get("/v1/inventory", () => sources.inventory());
     this.#server.get("/v1/dns/records", () => sources.records());
     this.#server.post("/v1/dns/query", async (request) => {
       const { container, query } = queryBody.parse(request.body);
@@ -68,6 +74,7 @@ export class ControlApi {
     this.#server.post("/v1/ports/publish", (request) => sources.publish(publishRequest.parse(request.body)));
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishRequest.parse(request.body)));
     addNetworkRoutes(this.#server, sources.networks);
+    addEngineRoutes(this.#server, sources.engines);
     this.#server.setErrorHandler((error, _request, reply) => {
       const told = error instanceof z.ZodError ? requestError(error) : error;
       const code = errorCode(told) ?? "INTERNAL";

@@ -37,6 +37,7 @@ async function apiOf(t: Test) {
     sandbox: note("sandbox", sandbox),
     sandboxEnvironment: note("sandboxEnvironment", ["DB_NAME=/a/db"]),
     createSandbox: note("createSandbox", Promise.resolve(sandbox)),
+    pairSandboxes: note("pairSandboxes", Promise.resolve(network)),
     removeSandbox: note("removeSandbox", Promise.resolve(sandbox)),
   };
   const socketPath = join(folder, "control.sock");
@@ -82,6 +83,13 @@ t.test("each route asks for what it is named after, with defaults for what was l
     ["GET", "/v1/sandboxes", undefined, ["sandboxes"], [sandbox]],
     ["GET", "/v1/sandboxes?name=a", undefined, ["sandbox", "a"], [sandbox]],
     ["GET", "/v1/sandboxes/env?name=a", undefined, ["sandboxEnvironment", "a"], ["DB_NAME=/a/db"]],
+    [
+      "POST",
+      "/v1/sandboxes/pair",
+      { sandboxes: ["a", "b"], subnets: ["10.1.1.0/30"] },
+      ["pairSandboxes", { sandboxes: ["a", "b"], subnets: ["10.1.1.0/30"] }],
+      network,
+    ],
     ["POST", "/v1/sandboxes/remove", { name: "a" }, ["removeSandbox", "a"], sandbox],
     [
       "POST",

@@ -5,12 +5,14 @@ import {
   createNetworkRequest,
   createSandboxRequest,
   disconnectRequest,
+  pairRequest,
   type ConnectRequest,
   type CreateNetworkRequest,
   type CreateSandboxRequest,
   type DisconnectRequest,
   type NetworkAnswer,
   type NetworkLinksAnswer,
+  type PairRequest,
   type SandboxAnswer,
 } from "../networks/contract.js";
 
@@ -29,6 +31,7 @@ export interface NetworkSources {
   /** `NAME=VALUE` of what a program in it is told. */
   sandboxEnvironment(nameOrId: string): string[];
   createSandbox(request: CreateSandboxRequest): Promise<SandboxAnswer>;
+  pairSandboxes(request: PairRequest): Promise<NetworkAnswer>;
   removeSandbox(nameOrId: string): Promise<SandboxAnswer>;
 }
 
@@ -53,5 +56,6 @@ export function addNetworkRoutes(server: FastifyInstance, sources: NetworkSource
   });
   server.get("/v1/sandboxes/env", (request) => sources.sandboxEnvironment(nameBody.parse(request.query).name));
   server.post("/v1/sandboxes", (request) => sources.createSandbox(createSandboxRequest.parse(request.body)));
+  server.post("/v1/sandboxes/pair", (request) => sources.pairSandboxes(pairRequest.parse(request.body)));
   server.post("/v1/sandboxes/remove", (request) => sources.removeSandbox(nameBody.parse(request.body).name));
 }

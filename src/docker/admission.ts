@@ -12,6 +12,7 @@ import type { DockerdPlace } from "./place.js";
 /** Which dockerd is followed: where it runs, that it may be served from here, and that no other daemon follows it. */
 export class Admission implements EngineChecks {
   #place: DockerdPlace = { kind: "untold" };
+  #rootDir: string | undefined;
   #settings: DaemonSettings | undefined;
   /** Of the address. */
   #lock: FileLock | undefined;
@@ -27,6 +28,11 @@ export class Admission implements EngineChecks {
     private readonly address: DockerAddress,
     private readonly isShared: boolean,
   ) {}
+
+  /** Where dockerd keeps its files; undefined before one was followed. */
+  get rootDir(): string | undefined {
+    return this.#rootDir;
+  }
 
   /** Of the dockerd that is followed, or was last. */
   get place(): DockerdPlace {
@@ -67,6 +73,7 @@ export class Admission implements EngineChecks {
 
   /** Throws DOCKERD_ELSEWHERE for a dockerd of another machine, ALREADY_RUNNING when another daemon follows it by another address. */
   recognise({ id, rootDir, kernel }: EngineIdentity): void {
+    this.#rootDir = rootDir;
     const host = this.dockerHost;
     if (!isSameKernel(kernel, release()))
       throw new PontoonError(

@@ -6,6 +6,8 @@ import type { Container, ListedEndpoint, Network } from "../inventory/types.js";
 import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";
 import { loadDockerode } from "./dockerode.js";
+import { driverNetworkOf } from "./driver-networks.js";
+import type { DriverNetwork } from "../inventory/driver-network.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { ListScanner, type Listed } from "./list-scanner.js";
 import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
@@ -81,6 +83,13 @@ export class Engine {
     );
   }
 
+  /** Id of a container by its name: told at once, whatever dockerd is doing with it. */
+  async containerNamed(name: string): Promise<string | undefined> {
+    const filters = encodeURIComponent(JSON.stringify({ name: [`^/?${name}$`] }));
+    const listed = await this.#list(`/containers/json?all=1&filters=${filters}`);
+    return listed.find((each) => each.name === `/${name}` || each.name === name)?.id;
+  }
+
   async networkIds(): Promise<string[]> {
     return (await this.#list("/networks")).map(({ id }) => id);
   }
@@ -91,6 +100,22 @@ export class Engine {
     if (info?.kind === "too-large")
       throw new Error(`what dockerd says about network ${id} is more than ${inspectAtMost >> 20} MB`);
     return info && networkOf(info.value as Dockerode.NetworkInspectInfo);
+  }
+
+  /** Networks of this driver, or with this IPAM driver. */
+  async driverNetworks(driver: string): Promise<DriverNetwork[]> {
+    const list = await this.#inspect("/networks");
+    if (list.kind === "too-large" || !Array.isArray(list.value)) throw new Error("dockerd's networks are too many");
+    const ours = list.value.map(driverNetworkOf).filter((each) => [each.driver, each.ipamDriver].includes(driver));
+    const found = await Promise.all(ours.map(({ id }) => this.driverNetwork(id)));
+    return found.filter((network) => network !== undefined);
+  }
+
+  /** @returns undefined when there is no such network any more */
+  async driverNetwork(id: string): Promise<DriverNetwork | undefined> {
+    const info = await orGone(() => this.#inspect(`/networks/${encodeURIComponent(id)}`));
+    if (info?.kind === "too-large") throw new Error(`what dockerd says about network ${id} is more than can be read`);
+    return info && driverNetworkOf(info.value);
   }
 
   async #inspect(path: string): Promise<{ kind: "read"; value: unknown } | { kind: "too-large" }> {

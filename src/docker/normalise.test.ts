@@ -361,6 +361,11 @@ t.test("a port that dockerd could not bind, in the words of Docker 28 and 29", (
     ["10.0.0.1:53/udp", "10.0.0.1", 53, 53, "udp"],
   ] as const)
     t.same(after(failed(what)), { transport, ip, hostPort, containerPort }, what);
+  t.same(
+    after("driver failed …: Error starting userland proxy: listen tcp4 0.0.0.0:9090: bind: address already in use"),
+    { transport: "tcp", ip: "0.0.0.0", hostPort: 9090, containerPort: 80 },
+    "where dockerd starts a proxy for the port",
+  );
   for (const other of [
     "",
     "no such file",

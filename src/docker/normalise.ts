@@ -1,4 +1,5 @@
 import type { ContainerInspectInfo, NetworkInspectInfo } from "dockerode";
+import { number, object, stringMap, strings, text, type Loose } from "./loose.js";
 import { isIPv4, isIPv6 } from "node:net";
 import { gatewayBridge } from "../inventory/source.js";
 import { limits, nameLength } from "../inventory/limits.js";
@@ -20,8 +21,6 @@ import type {
 const bridgeOption = "com.docker.network.bridge";
 /** Characters that are read of an error of dockerd's. */
 const errorAtMost = 4096;
-
-type Loose = Record<string, unknown>;
 
 /** A container's inspect data as the inventory keeps it. Throws only when there is no id. */
 export function containerOf(info: ContainerInspectInfo): Container {
@@ -45,7 +44,7 @@ export function containerOf(info: ContainerInspectInfo): Container {
     hostname: text(config.Hostname),
     labels: ownLabels(config.Labels),
     running,
-    sandbox: running && pid > 0 && sandboxId !== "" ? { kind: "process", id: sandboxId, pid } : undefined,
+    sandbox: running && pid > 0 && sandboxId !== "" ? { kind: "process", id: sandboxIdOf(sandboxId), pid } : undefined,
     networkMode: mode,
     ports: kept.first(
       exposedPorts(config.ExposedPorts),
@@ -72,6 +71,11 @@ export function containerOf(info: ContainerInspectInfo): Container {
     partial: false,
     excess: kept.excess,
   };
+}
+
+/** As much of a sandbox's id as the file has in its name by which dockerd keeps its namespace. */
+export function sandboxIdOf(id: string): string {
+  return id.slice(0, 12);
 }
 
 /** What is kept of a container beyond the limits. */
@@ -118,8 +122,8 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
   const id = text(raw.Id);
   if (id === "") throw new Error("a network without an id");
   const name = text(raw.Name);
-  const driver = text(raw.Driver);
   const options = stringMap(raw.Options);
+  const driver = driverOf(raw, options);
   const predefined =
     driver === "host" ||
     driver === "null" ||
@@ -130,6 +134,7 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
     source: "docker",
     name,
     driver,
+    ...(options["pontoon.host-access"] !== undefined && { hostAccess: true }),
     internal: raw.Internal === true,
     predefined,
     shared: driver === "overlay" || isSharedScope(text(raw.Scope)),
@@ -141,6 +146,12 @@ export function networkOf(info: NetworkInspectInfo): { network: Network; endpoin
     .filter(([container]) => /^[0-9a-f]{64}$/.test(container)) // stale endpoints stand under `ep-<id>`
     .map(([container, entry]) => listedEndpoint(container, object(entry)));
   return { network, endpoints };
+}
+
+/** Of a network that pontoon drives on a LAN: what its containers' links are. */
+function driverOf(raw: Loose, options: Loose): string {
+  const [driver, kind] = [text(raw.Driver), text(options["pontoon.driver"])];
+  return driver === "pontoon" && (kind === "macvlan" || kind === "ipvlan") ? kind : driver;
 }
 
 /** As Docker's driver names it, unless it is told another. */
@@ -208,11 +219,18 @@ function endpointOf(networkName: string, raw: Loose, containerId: string, kept: 
       .links(strings(raw.Links))
       .map(endpointLink)
       .filter((link) => link !== undefined),
+    ...namedAddresses(object(raw.IPAMConfig)),
     ipv4: isIPv4(text(raw.IPAddress)) ? text(raw.IPAddress) : undefined,
     ipv6: isIPv6(text(raw.GlobalIPv6Address)) ? text(raw.GlobalIPv6Address) : undefined,
     hasGateway: { ipv4: text(raw.Gateway) !== "", ipv6: text(raw.IPv6Gateway) !== "" },
     gatewayPriority: number(raw.GwPriority),
   };
+}
+
+/** `docker run --ip`, `--ip6`. */
+function namedAddresses({ IPv4Address, IPv6Address }: Loose): Pick<Endpoint, "named"> {
+  const named = [text(IPv4Address), text(IPv6Address)].filter((ip) => isIPv4(ip) || isIPv6(ip));
+  return named.length > 0 ? { named } : {};
 }
 
 function listedEndpoint(container: string, raw: Loose): ListedEndpoint {
@@ -269,18 +287,22 @@ function wantedUdp(raw: unknown): Pick<Container, "wantedUdp"> {
   return wanted.length > 0 ? { wantedUdp: wanted } : {};
 }
 
+const boundAddress = String.raw`(?:\[(?<ipv6>[0-9a-f:.]{2,45})\]|(?<ipv4>[0-9.]{7,15})):(?<port>\d{1,5})`;
+/** How dockerd says that a port is taken: itself, and where it starts a userland proxy. */
+const takenPatterns = [
+  String.raw`failed to bind host port (?:for )?${boundAddress}[^\s/]{0,60}\/(?<transport>tcp|udp|sctp): address already in use`,
+  String.raw`: listen (?<transport>tcp|udp|sctp)[46]? ${boundAddress}: bind: address already in use`,
+].map((pattern) => new RegExp(pattern));
+
 /**
  * The port for which the last start failed. Docker 28 says `failed to bind host port for 0.0.0.0:80:172.17.0.2:80/tcp: address
  * already in use`, Docker 29 `failed to bind host port [::]:80/tcp: address already in use`.
  * @param wanted what the container is to publish
  */
 function unboundPort(error: string, wanted: readonly DockerPort[]): { unboundPort?: DockerPort } {
-  const said =
-    /failed to bind host port (?:for )?(?:\[([0-9a-f:.]{2,45})\]|([0-9.]{7,15})):(\d{1,5})[^\s/]{0,60}\/(tcp|udp|sctp): address already in use/.exec(
-      error.slice(0, errorAtMost),
-    );
+  const said = takenPatterns.map((pattern) => pattern.exec(error.slice(0, errorAtMost))?.groups).find(Boolean);
   if (!said) return {};
-  const [, ipv6, ipv4, port, transport] = said;
+  const { ipv6, ipv4, port, transport } = said;
   const found = wanted.find((each) => each.transport === transport && each.hostPort === Number(port));
   return found ? { unboundPort: { ...found, ip: ipv6 ?? ipv4! } } : {};
 }
@@ -302,29 +324,7 @@ function isSharedScope(scope: string): boolean {
   return scope !== "" && scope !== "local";
 }
 
-function object(value: unknown): Loose {
-  return typeof value === "object" && value !== null ? (value as Loose) : {};
-}
-
-function text(value: unknown): string {
-  return typeof value === "string" ? value : "";
-}
-
-function number(value: unknown): number {
-  return typeof value === "number" && Number.isFinite(value) ? value : 0;
-}
-
-function strings(value: unknown): string[] {
-  return Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
-}
-
 /** Of a container's labels only those that are ours are looked at. */
 function ownLabels(value: unknown): Record<string, string> {
   return Object.fromEntries(Object.entries(stringMap(value)).filter(([name]) => name.startsWith("pontoon.")));
-}
-
-function stringMap(value: unknown): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(object(value)).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
-  );
 }

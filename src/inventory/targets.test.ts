@@ -39,6 +39,13 @@ function on(...networks: readonly (readonly [id: string, given: Partial<Network>
 const everyone = { hasIPv6: true, userlandProxy: true };
 const gatewayNetwork = network("gw", { name: "docker_gwbridge", predefined: true });
 
+t.test("a link of the host's own on a LAN makes containers there reachable", (t) => {
+  const { inventory, web } = on(["lan", { driver: "macvlan", hostAccess: true }]);
+  t.equal(addressIn(inventory, web, "ipv4"), "10.0.0.2");
+  t.equal(unpublishable(inventory, web), undefined);
+  t.end();
+});
+
 t.test("what the host cannot reach is never the address, and is said when there is nothing else", (t) => {
   const web = container("web", {
     endpoints: [endpoint("lan", "192.0.2.9", { gatewayPriority: 9 }), endpoint("n2", "10.0.2.2")],

@@ -4,12 +4,11 @@ import { compareJoined, type Joined } from "./naming.js";
 import { gatewayBridge } from "./source.js";
 import type { Container, Endpoint, Network } from "./types.js";
 
-/** Of each family. */
-
 /** Drivers whose containers the host itself cannot reach at their addresses, and why. */
 const unreachableDrivers: Readonly<Record<string, string>> = {
   macvlan: "a macvlan link does not reach the host itself",
   ipvlan: "an ipvlan link does not reach the host itself",
+  pair: "a pair has no end on the host",
   overlay: "an overlay network has no address of the host",
 };
 
@@ -81,7 +80,7 @@ export function unpublishable(inventory: Inventory, container: Container): strin
   if (reach.kind === "cut-off") return reach.reason;
   // A container that is down may get an address on docker_gwbridge when it starts, but not with these networks.
   const networks = owner && !owner.running ? joinedOf(inventory, owner) : [];
-  return networks.every(({ network }) => network.driver === "macvlan" || network.driver === "ipvlan")
+  return networks.every(({ network }) => isOnLan(network) && isCutOff(network))
     ? cutOff(container.name, networks)
     : undefined;
 }
@@ -154,7 +153,17 @@ function reachableAddresses({ endpoint, network: { unbound } }: Joined): {
 
 function isReachable(joined: Joined): boolean {
   const { ipv4, ipv6 } = reachableAddresses(joined);
-  return !Object.hasOwn(unreachableDrivers, joined.network.driver) && (ipv4 ?? ipv6) !== undefined;
+  return !isCutOff(joined.network) && (ipv4 ?? ipv6) !== undefined;
+}
+
+/** Whether the host reaches nobody on it. */
+function isCutOff({ driver, hostAccess = false }: Network): boolean {
+  return Object.hasOwn(unreachableDrivers, driver) && !hostAccess;
+}
+
+/** Whether its containers are neighbours on a LAN of the host's: what they answer does not pass the host. */
+export function isOnLan({ driver }: Network): boolean {
+  return driver === "macvlan" || driver === "ipvlan";
 }
 
 /** Where Docker publishes ports comes first: by a gateway of the container's own networks, else by docker_gwbridge. */
@@ -162,9 +171,10 @@ function compareReach(a: Joined, b: Joined): number {
   return Number(a.network.internal) - Number(b.network.internal) || distance(a) - distance(b) || compareJoined(a, b);
 }
 
-function distance({ endpoint: { hasGateway }, network: { driver, name } }: Joined): number {
+function distance({ endpoint: { hasGateway }, network }: Joined): number {
+  const { driver, name } = network;
   if (name === gatewayBridge) return 1;
-  if (Object.hasOwn(unreachableDrivers, driver)) return 3;
+  if (isCutOff(network)) return 3;
   return driver === "bridge" || hasGateway.ipv4 || hasGateway.ipv6 ? 0 : 2;
 }
 

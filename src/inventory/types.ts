@@ -21,6 +21,10 @@ export interface Network {
   readonly source: SourceName;
   readonly name: string;
   readonly driver: string;
+  /** The host has a link of its own on it, and so reaches what its driver keeps from it. */
+  readonly hostAccess?: boolean;
+  /** A plugin's driver makes its links for sandboxes of ours: whether replies pass the host is not known. */
+  readonly isRemote?: boolean;
   readonly internal: boolean;
   /** Made by Docker itself and without names: the default bridge, host, none. */
   readonly predefined: boolean;
@@ -47,6 +51,8 @@ export interface Endpoint {
   readonly aliases: readonly string[];
   /** Links on a user-defined network, `[target, alias]` in Docker's order `target:alias`. */
   readonly links: readonly (readonly [target: string, alias: string])[];
+  /** Addresses that its user has named, whether it is joined or not. Left out where there are none. */
+  readonly named?: readonly string[];
   /** Undefined until it is joined. */
   readonly ipv4: string | undefined;
   readonly ipv6: string | undefined;

@@ -19,11 +19,15 @@ import { TableRecords } from "./table-records.js";
 import { isSamePlace } from "./takeovers/place.js";
 import type { Takeover } from "./takeovers/takeover.js";
 import { Takeovers } from "./takeovers/takeovers.js";
+import { Unanswered } from "./unanswered.js";
 import { takenOver } from "./unsteered.js";
 
 const retryFailuresEvery = 1000; // ms
 /** Rules of iptables' legacy variant change unheard, ms. */
 const silentChangesEvery = 3000;
+/** How long the start of a container waits until it is answered, ms; a takeover takes 5 to 20. */
+const answeringAtMost = 300;
+const lookEvery = 1; // ms
 export interface DnsControllerOptions {
   readonly runDir: string;
   readonly version: string;
@@ -66,6 +70,7 @@ export class DnsController {
   /** Of these, those of which the server that is connected has been told all. */
   readonly #told = new Set<SourceName>();
   #isConnected = false;
+  readonly #unanswered = new Unanswered();
   /** Nothing is taken over any more. */
   #isEnding = false;
   /** What the server that is connected holds of sources that are not complete. */
@@ -252,6 +257,17 @@ export class DnsController {
     return this.answering.has(sandbox) || this.takeovers.failures.has(sandbox);
   }
 
+  /** Resolves when a sandbox of a source is answered, or is not going to be soon: one that starts waits for it. */
+  async whenAnswering(source: SourceName, sandbox: string | undefined): Promise<void> {
+    if (sandbox === undefined || !this.#told.has(source)) return;
+    await this.#reviewQueue.settled();
+    const isGoingToBe = () => [...this.#decisions.toServe(sandbox)].length > 0 && !this.takeovers.failures.has(sandbox);
+    // Where nobody else answers, questions are led to our sockets from the takeover on, and wait there for the server.
+    const isAnswered = () => this.answering.has(sandbox) || (source === "pontoon" && this.takeovers.has(sandbox));
+    for (let waited = 0; waited < answeringAtMost && isGoingToBe() && !isAnswered(); waited += lookEvery)
+      await new Promise((resolve) => setTimeout(resolve, lookEvery));
+  }
+
   /** Whom containers forward to may have changed on the host. */
   reconsiderAll(): void {
     this.#reviewQueue.request({ containers: this.inventory.containers.keys() });
@@ -386,10 +402,18 @@ export class DnsController {
 
   #reconsiderFailures(): void {
     const { failures } = this.takeovers;
-    if (failures.size === 0) return;
     const now = performance.now();
-    for (const decision of this.#decisions.toServe())
-      if ((failures.get(decision.sandbox.id)?.againAt ?? Infinity) <= now) this.#act(decision);
+    const unanswered = new Map<string, ServeDecision>();
+    for (const decision of this.#decisions.toServe()) {
+      const { id, source } = decision.sandbox;
+      if ((failures.get(id)?.againAt ?? Infinity) <= now) this.#act(decision);
+      if (this.#told.has(source) && !this.#isSettled(id)) unanswered.set(id, decision);
+    }
+    for (const id of this.#unanswered.overdue(new Set(unanswered.keys()), now)) {
+      this.log.warn({ sandbox: id.slice(0, 12) }, "nobody has answered in a sandbox: it is taken over once more");
+      if (this.takeovers.has(id)) this.takeovers.giveAgain(id);
+      else this.#act(unanswered.get(id)!);
+    }
   }
 
   /** @returns undefined when a sandbox is not to be served, or is another namespace by now */

@@ -3,6 +3,7 @@ import { namespaceOf } from "./adopt-container.js";
 import { writeContainerFiles } from "./container-files.js";
 import { adoptedNamespace } from "./define-sandbox.js";
 import type { DockersContainers } from "./dockers-networks.js";
+import { withLeasedDns } from "./leased-dns.js";
 import type { Reconciler } from "./reconciler.js";
 import type { SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
@@ -28,7 +29,7 @@ export class AdoptedContainers {
   writeFiles(sandbox: SandboxRecord): void {
     this.#edit(sandbox, {
       hosts: ownHostsLines(this.registry, sandbox),
-      resolvConf: resolvConfLines(sandbox),
+      resolvConf: resolvConfLines(withLeasedDns(this.registry, sandbox)),
     });
   }
 
@@ -86,6 +87,6 @@ export class AdoptedContainers {
     const moved: SandboxRecord = { ...sandbox, namespace, inode: 0 };
     this.registry.commit({ sandboxes: [moved] });
     await this.reconciler.change({ sandboxes: [{ ...wantedSandbox(moved), isFirst: true }] });
-    await this.reconciler.change({ endpoints: this.reconciler.wantedEndpointsOf(sandbox.id) });
+    await this.reconciler.change({ endpoints: this.reconciler.wantedEndpointsOf(sandbox.id) }, true);
   }
 }

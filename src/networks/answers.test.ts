@@ -80,9 +80,15 @@ t.test("a sandbox is told with its places", (t) => {
         ipv4: "10.1.0.2",
         ipv6: "fd00:1::2",
         aliases: ["www"],
+        bandwidth: null,
       },
     ],
   });
+  const toSandbox = { rate: 5e6 };
+  registry.commit({ endpoints: [{ ...endpoint, bandwidth: { toSandbox } }] });
+  t.equal(sandboxAnswer(registry, sandbox).networks[0]?.bandwidth, "5mbit/unlimited");
+  t.equal(networkAnswer(registry, network).Containers[sandbox.id]?.Bandwidth, "5mbit/unlimited");
+  registry.commit({ endpoints: [endpoint] });
   const adopted = sandboxRecord("b", { namespace: { kind: "adopted", target: "/proc/7/ns/net" } });
   t.match(sandboxAnswer(registry, adopted), { adopted: "/proc/7/ns/net", networks: { length: 0 } });
   t.end();

@@ -1,21 +1,24 @@
-import { Subnet } from "../../network/addresses/subnet.js";
+import type { Lease } from "../../network/dhcp/lease.js";
 import { isNamespace } from "../../linux/named-namespace.js";
-import type { NetworkAnswer, SandboxAnswer } from "./contract.js";
+import { bandwidthText } from "./bandwidth.js";
+import type { LeaseAnswer, NetworkAnswer, SandboxAnswer } from "./contract.js";
+import { endpointAddresses } from "./endpoint-addresses.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
-import { namespacePathOf } from "./wanted.js";
+import { macOfEndpoint, namespacePathOf } from "./wanted.js";
 
 export function networkAnswer(registry: Registry, network: NetworkRecord): NetworkAnswer {
-  const { id, name, created, subnets, internal, labels } = network;
+  const { id, name, created, subnets, internal, labels, ipam } = network;
   return {
     Name: name,
     Id: id,
     Created: created,
     Scope: "local",
-    Driver: "bridge",
+    Driver: driverOf(network),
     EnableIPv6: subnets.some(({ subnet }) => subnet.includes(":")),
     IPAM: {
-      Driver: "default",
+      Driver: network.lan?.dhcp ? "dhcp" : (ipam?.driver ?? "default"),
+      ...(ipam && { Options: ipam.options }),
       Config: subnets.map(({ subnet, gateway, ipRange }) => ({
         Subnet: subnet,
         Gateway: gateway,
@@ -29,9 +32,11 @@ export function networkAnswer(registry: Registry, network: NetworkRecord): Netwo
         {
           Name: registry.sandboxes.get(endpoint.sandbox)?.name ?? "",
           EndpointID: endpoint.id,
-          MacAddress: endpoint.mac,
-          IPv4Address: withPrefix(network, endpoint.ipv4),
-          IPv6Address: withPrefix(network, endpoint.ipv6),
+          MacAddress: macOfEndpoint(endpoint),
+          IPv4Address: withPrefix(network, endpoint, endpoint.ipv4),
+          IPv6Address: withPrefix(network, endpoint, endpoint.ipv6),
+          ...(endpoint.lease && { Lease: leaseAnswer(endpoint, endpoint.lease) }),
+          ...(endpoint.bandwidth && { Bandwidth: bandwidthText(endpoint.bandwidth) }),
         },
       ]),
     ),
@@ -40,28 +45,58 @@ export function networkAnswer(registry: Registry, network: NetworkRecord): Netwo
   };
 }
 
-/** As Docker's bridge driver has them. */
+export function driverOf({ lan, pair, remote }: NetworkRecord): string {
+  if (remote) return remote.driver;
+  return pair ? "pair" : (lan?.child.kind ?? "bridge");
+}
+
+/** As Docker's drivers have them. */
 function optionsOf({
   bridge,
+  lan,
+  pair,
+  remote,
   icc,
   masquerade,
   mtu,
   hostBinding,
   snatAddresses,
+  ndpProxy,
 }: NetworkRecord): Record<string, string> {
+  if (remote) return remote.options;
+  if (pair) return { "com.docker.network.driver.mtu": String(mtu) };
+  if (lan)
+    return {
+      parent: lan.parent,
+      [`${lan.child.kind}_mode`]: lan.child.mode,
+      "com.docker.network.driver.mtu": String(mtu),
+      ...(lan.hostAddresses.length > 0 && { "pontoon.host-access": lan.hostAddresses.join(",") }),
+    };
   return {
     "com.docker.network.bridge.name": bridge,
     "com.docker.network.bridge.enable_icc": String(icc),
     "com.docker.network.bridge.enable_ip_masquerade": String(masquerade),
     "com.docker.network.driver.mtu": String(mtu),
     ...(hostBinding !== undefined && { "com.docker.network.bridge.host_binding_ipv4": hostBinding }),
+    ...(ndpProxy && { "pontoon.ndp-proxy": ndpProxy.link }),
     ...(snatAddresses[0] !== undefined && { "com.docker.network.host_ipv4": snatAddresses[0] }),
   };
 }
 
-function withPrefix({ subnets }: NetworkRecord, ip: string | undefined): string {
-  const own = ip === undefined ? undefined : subnets.find(({ subnet }) => Subnet.parse(subnet).contains(ip));
-  return ip === undefined || !own ? "" : `${ip}/${Subnet.parse(own.subnet).prefix}`;
+function withPrefix(network: NetworkRecord, endpoint: EndpointRecord, ip: string | undefined): string {
+  const own = endpointAddresses(endpoint, network).find((address) => address.ip === ip);
+  return own ? `${own.ip}/${own.prefix}` : "";
+}
+
+function leaseAnswer({ ipv4 = "" }: EndpointRecord, lease: Lease): LeaseAnswer {
+  const { server, router = "", obtained, expiry } = lease;
+  return {
+    Address: ipv4,
+    Server: server,
+    Router: router,
+    Obtained: new Date(obtained).toISOString(),
+    Expires: expiry === null ? "" : new Date(expiry).toISOString(),
+  };
 }
 
 export function sandboxAnswer(registry: Registry, sandbox: SandboxRecord): SandboxAnswer {
@@ -83,15 +118,17 @@ export function sandboxAnswer(registry: Registry, sandbox: SandboxRecord): Sandb
 }
 
 function placeOf(registry: Registry, endpoint: EndpointRecord): SandboxAnswer["networks"][number] {
-  const { id, network, ifname, hostLink, mac, ipv4, ipv6, aliases } = endpoint;
+  const { id, network, ifname, hostLink, ipv4, ipv6, aliases, bandwidth, remote } = endpoint;
   return {
     network: registry.networks.get(network)?.name ?? "",
     endpoint: id,
     link: ifname,
     hostLink,
-    mac,
+    mac: macOfEndpoint(endpoint),
     ipv4: ipv4 ?? null,
     ipv6: ipv6 ?? null,
     aliases,
+    bandwidth: bandwidth ? bandwidthText(bandwidth) : null,
+    ...(remote && { info: remote.info }),
   };
 }

@@ -6,6 +6,8 @@ export interface BackendEvents {
   onWarning(message: string): void;
   /** Somebody has changed rules of the host of which no news tells. */
   onRulesChanged(): void;
+  /** Links or addresses of networks were taken away. */
+  onLinksChanged(): void;
   /** The thread has ended by itself: nothing can be done in the kernel until the daemon is started again. */
   onEnd(reason: string): void;
 }
@@ -56,6 +58,7 @@ export class Backend {
   #onMessage(message: FromBackend): void {
     if (message.kind === "warning") return this.events.onWarning(message.message);
     if (message.kind === "rules-changed") return this.events.onRulesChanged();
+    if (message.kind === "links-changed") return this.events.onLinksChanged();
     const waiting = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
     if (message.kind === "outcome") waiting?.resolve(message.outcome);

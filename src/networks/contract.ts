@@ -16,10 +16,18 @@ const texts = z.array(z.string().min(1).max(1024)).max(1000);
 /** Of a line of resolv.conf. */
 const words = z.array(z.string().regex(/^[!-~]{1,255}$/, "one word without spaces")).max(1000);
 
+/** `10mbit/1mbit`: to the sandbox, and from it. */
+const bandwidth = z.string().max(100);
+
 /** `POST /v1/networks`. */
 export const createNetworkRequest = z.strictObject({
   name,
-  driver: z.string().default("bridge"),
+  driver: z.string().min(1).max(255).default("bridge"),
+  /** Of a plugin's driver, as it knows them. */
+  options: labels.exactOptional(),
+  /** Who gives addresses; `default` without. */
+  ipamDriver: z.string().min(1).max(255).exactOptional(),
+  ipamOptions: labels.exactOptional(),
   subnets: texts.default([]),
   /** Each belongs to the subnet it is in. */
   gateways: texts.default([]),
@@ -32,7 +40,17 @@ export const createNetworkRequest = z.strictObject({
   snatAddresses: texts.default([]),
   hostBinding: z.string().exactOptional(),
   bridge: z.string().exactOptional(),
+  /** Who gives addresses out: `default` is pontoon, `dhcp` the LAN's own server. */
+  ipam: z.string().exactOptional(),
+  /** Of a network on a LAN: the host's link that leads there. */
+  parent: z.string().min(1).max(64).exactOptional(),
+  /** How links on the parent pass frames on. */
+  mode: z.string().exactOptional(),
+  /** The host's own addresses on it; `[]` chooses one of each family. */
+  hostAddresses: texts.exactOptional(),
   firewall: z.boolean().default(true),
+  /** The host's link to a LAN that reaches endpoints by their IPv6 addresses; `""` for that of the default route. */
+  ndpProxy: z.string().max(64).exactOptional(),
   labels: labels.default({}),
 });
 export type CreateNetworkRequest = Readonly<z.infer<typeof createNetworkRequest>>;
@@ -53,12 +71,22 @@ export const connectRequest = z.strictObject({
     .min(-(2 ** 31))
     .max(2 ** 31 - 1)
     .default(0),
+  bandwidth: bandwidth.exactOptional(),
 });
 export type ConnectRequest = Readonly<z.infer<typeof connectRequest>>;
 
 /** `POST /v1/networks/disconnect`. */
 export const disconnectRequest = z.strictObject({ network: nameOrId, sandbox: nameOrId });
 export type DisconnectRequest = Readonly<z.infer<typeof disconnectRequest>>;
+
+/** `POST /v1/sandboxes/pair`: a network that is one link between two sandboxes. */
+export const pairRequest = z.strictObject({
+  sandboxes: z.tuple([nameOrId, nameOrId]),
+  subnets: texts,
+  /** The network's name; those of the two sandboxes without. */
+  name: name.exactOptional(),
+});
+export type PairRequest = Readonly<z.infer<typeof pairRequest>>;
 
 /** `POST /v1/networks/remove`, `POST /v1/sandboxes/remove`. */
 
@@ -72,6 +100,8 @@ export const createSandboxRequest = z.strictObject({
   mac: z.string().exactOptional(),
   aliases: z.array(name).max(1000).default([]),
   links: texts.default([]),
+  /** On each of its networks. */
+  bandwidth: bandwidth.exactOptional(),
   /** A namespace that is there already: the path of one. */
   adopt: z.string().max(4096).exactOptional(),
   /** Name or id of a running container of Docker's without a network. */
@@ -103,6 +133,7 @@ export interface NetworkAnswer {
   readonly EnableIPv6: boolean;
   readonly IPAM: {
     readonly Driver: string;
+    readonly Options?: Readonly<Record<string, string>>;
     readonly Config: readonly { readonly Subnet: string; readonly Gateway: string; readonly IPRange?: string }[];
   };
   readonly Internal: boolean;
@@ -115,11 +146,26 @@ export interface NetworkAnswer {
         readonly MacAddress: string;
         readonly IPv4Address: string;
         readonly IPv6Address: string;
+        /** What the LAN's server has lent, or had lent last. */
+        readonly Lease?: LeaseAnswer;
+        /** `10mbit/1mbit`, where it is limited. */
+        readonly Bandwidth?: string;
       }
     >
   >;
   readonly Options: Readonly<Record<string, string>>;
   readonly Labels: Readonly<Record<string, string>>;
+}
+
+/** Times are ISO 8601. */
+export interface LeaseAnswer {
+  /** Empty while there is none. */
+  readonly Address: string;
+  readonly Server: string;
+  readonly Router: string;
+  readonly Obtained: string;
+  /** Empty without end. */
+  readonly Expires: string;
 }
 
 /** What `brctl show` and `ip link` tell of a network, joined: `GET /v1/networks/links`. Null is what is not there, or not ours to know. */
@@ -169,5 +215,9 @@ export interface SandboxAnswer {
     readonly ipv4: string | null;
     readonly ipv6: string | null;
     readonly aliases: readonly string[];
+    /** `10mbit/1mbit`; null where it is not limited. */
+    readonly bandwidth: string | null;
+    /** What the driver of a plugin says of it. */
+    readonly info?: Readonly<Record<string, string>>;
   }[];
 }

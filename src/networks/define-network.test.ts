@@ -13,6 +13,8 @@ const ground: NetworkGround = {
   uplinkMtu: 1450,
   bridge: undefined,
   bridgesInUse: new Map([["br0", "db"]]),
+  parent: undefined,
+  parents: ["eth0", "wlan0"],
 };
 const bridge: BridgeFacts = { kind: "bridge", addresses: ["10.7.0.5/16"], mtu: 9000, isDockers: false };
 
@@ -82,7 +84,11 @@ t.test("an MTU is what was asked for, as far as the families allow it", (t) => {
 
 t.test("what cannot be is refused with a code and one sentence", (t) => {
   const cases: [fields: object, code: string, message: RegExp, ground?: Partial<NetworkGround>][] = [
-    [{ driver: "overlay" }, "DRIVER_UNKNOWN", /^there is no network driver overlay; .* bridge$/],
+    [
+      { driver: "overlay" },
+      "DRIVER_UNKNOWN",
+      /^there is no network driver overlay; .* bridge, macvlan, ipvlan or pair$/,
+    ],
     [{ bridge: "" }, "LINK_NAME_INVALID", /cannot be a link's name/],
     [{ bridge: "sixteen-letters-" }, "LINK_NAME_INVALID", /1 to 15 bytes/],
     [{ bridge: "a/b" }, "LINK_NAME_INVALID", /^a\/b cannot/],

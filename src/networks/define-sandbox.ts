@@ -66,13 +66,13 @@ export function defineSandbox(
 
 /** Throws OPTION_CONFLICT for what is the other sandbox's to say. */
 function requireNoStack(request: CreateSandboxRequest, { name }: SandboxRecord): void {
-  const { networks, ips, mac, aliases, links, adopt, exposed, dns, dnsSearch, dnsOptions } = request;
+  const { networks, ips, mac, bandwidth, aliases, links, adopt, exposed, dns, dnsSearch, dnsOptions } = request;
   const lists = [networks, ips, aliases, links, exposed, dns, dnsSearch, dnsOptions];
-  if (lists.every(({ length }) => length === 0) && mac === undefined && adopt === undefined) return;
+  if (lists.every(({ length }) => length === 0) && (mac ?? bandwidth ?? adopt) === undefined) return;
   throw new PontoonError(
     "OPTION_CONFLICT",
     request.name,
-    `sandbox ${request.name} shares the network of sandbox ${name}, so networks, addresses, aliases, links, exposed ports and ` +
+    `sandbox ${request.name} shares the network of sandbox ${name}, so networks, addresses, bandwidth, aliases, links, exposed ports and ` +
       "servers for names are that one's: leave such options out",
   );
 }

@@ -1,10 +1,16 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { hostname } from "node:os";
-import { addressesOf, mainTable, routesOf } from "../../linux/netlink/rtnetlink/addresses.js";
-import { bridgesOf, linksOf } from "../../linux/netlink/rtnetlink/links.js";
+import { addressesOf, mainTable, routesOf, type LinkAddress } from "../../linux/netlink/rtnetlink/addresses.js";
+import { bridgesOf, linkNamed, linksOf, type Link } from "../../linux/netlink/rtnetlink/links.js";
 import { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
-import { isOurBridge } from "../../network/wanted.js";
+import { aliasOf, isOurBridge } from "../../network/wanted.js";
 import { isDockersBridge } from "../../network/docker-bridges.js";
+import { Subnet } from "../../network/addresses/subnet.js";
+import type { CreateNetworkRequest } from "./contract.js";
+import { answersForOthers } from "../../linux/network-settings.js";
+import type { ProxyLinkFacts } from "./define-ndp.js";
+import { isOfInternet } from "./prefix-subnets.js";
+import type { ParentFacts } from "./define-lan.js";
 import type { BridgeFacts } from "./define-network.js";
 import type { SubnetUsers } from "./taken.js";
 
@@ -14,15 +20,21 @@ export interface HostFacts extends Pick<SubnetUsers, "routes" | "resolvers"> {
   readonly seed: string;
   readonly uplinkMtu: number;
   readonly bridge: BridgeFacts | undefined;
+  /** Of the link that is asked for as a parent, or of the one that it is to be a VLAN of. */
+  readonly parent: ParentFacts | undefined;
+  /** Links of the host that can be parents. */
+  readonly parents: readonly string[];
+  readonly proxyLink: ProxyLinkFacts | undefined;
 }
 
 const usualMtu = 1500;
+const sysLinks = "/sys/class/net";
 
-/**
- * @param bridge name of the bridge that is asked for
- * @param dockerBridges as far as Docker has told
- */
-export function hostFacts(bridge: string | undefined, dockerBridges: readonly string[] = []): HostFacts {
+/** @param dockerBridges as far as Docker has told */
+export function hostFacts(
+  { bridge, parent, ndpProxy }: Pick<CreateNetworkRequest, "bridge" | "parent" | "ndpProxy">,
+  dockerBridges: readonly string[] = [],
+): HostFacts {
   const rtnetlink = new Rtnetlink();
   try {
     const links = linksOf(rtnetlink);
@@ -32,6 +44,14 @@ export function hostFacts(bridge: string | undefined, dockerBridges: readonly st
     const found = bridge === undefined ? undefined : links.find(({ name }) => name === bridge);
     // One that a network of ours has left, whose record is lost, is nobody else's.
     const link = found && isOurBridge(found) ? undefined : found;
+    const addressesAt = (at: number) =>
+      addressesOf(rtnetlink)
+        .filter(({ index, isLinkLocal }) => index === at && !isLinkLocal)
+        .map(({ ip, prefix }) => `${ip}/${prefix}`);
+    const below = parentLink(links, parent);
+    const leads = routes.find(({ destination, table }) => isEverywhere(destination) && table === mainTable);
+    const answering = ndpProxy === "" ? nameOf(leads?.link) : ndpProxy;
+    const proxy = links.find(({ name }) => name === answering && name !== "lo");
     return {
       seed: seedOfHost(),
       routes: routes.map((route) => ({ ...route, linkName: nameOf(route.link) })),
@@ -41,21 +61,97 @@ export function hostFacts(bridge: string | undefined, dockerBridges: readonly st
         kind: link.kind,
         mtu: link.mtu,
         isDockers: isDockersBridge(link.name) || dockerBridges.includes(link.name),
-        addresses: addressesOf(rtnetlink)
-          .filter(({ index, isLinkLocal }) => index === link.index && !isLinkLocal)
-          .map(({ ip, prefix }) => `${ip}/${prefix}`),
+        addresses: addressesAt(link.index),
       },
+      parent: below && {
+        vlan: below.vlan,
+        mtu: below.link.mtu,
+        addresses: below.vlan === undefined ? addressesAt(below.link.index) : [],
+        gateways: routes.flatMap(({ destination, gateway, link: by }) =>
+          destination.prefix === 0 && by === below.link.index && gateway !== undefined ? [gateway] : [],
+        ),
+      },
+      proxyLink: proxy && {
+        name: proxy.name,
+        addresses: addressesAt(proxy.index).map((address) => address.split("/")[0]!),
+        isOn: answersForOthers(proxy.name),
+      },
+      parents: links
+        .filter(({ name, master, alias }) => name !== "lo" && master === undefined && !isOnOurSide(alias))
+        .map(({ name }) => name),
     };
   } finally {
     rtnetlink.close();
   }
 }
 
+/** The default route of IPv6. */
+function isEverywhere({ ip, prefix }: { readonly ip: string; readonly prefix: number }): boolean {
+  return ip === "::" && prefix === 0;
+}
+
+/** Whether it is a network's own: not the link by which this host is a sandbox of another daemon's. */
+function isOnOurSide(alias = ""): boolean {
+  return /^pontoon (engine-)?(network|endpoint|shaper) /.test(alias);
+}
+
+/** A link by its name, or the one that it is to be a VLAN of: `eth0.10` of `eth0`, also where another network had that made. */
+function parentLink(links: readonly Link[], name: string | undefined) {
+  const link = links.find((each) => each.name === name);
+  if (link && link.alias !== aliasOf.vlan(link.name)) return { link, vlan: undefined };
+  const [, of = "", id] = /^(.+)\.(\d{1,4})$/.exec(name ?? "") ?? [];
+  const base = links.find((each) => each.name === of);
+  return base && Number(id) >= 1 && Number(id) <= 4094 ? { link: base, vlan: { of, id: Number(id) } } : undefined;
+}
+
 /** Whether an earlier daemon has left a network whose record is lost. */
-export function hasLeftBridges(): boolean {
+export function hasLeftNetworks(): boolean {
   const rtnetlink = new Rtnetlink();
   try {
-    return bridgesOf(rtnetlink).some(isOurBridge);
+    if (bridgesOf(rtnetlink).some(isOurBridge)) return true;
+    // Access links are no bridges; a list of all links takes long where there are many.
+    return hasLinksLikeOurs() && linksOf(rtnetlink).some(isOurBridge);
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+/** IPv6 prefixes of a link's addresses, those of the internet before those of a site; deprecated ones only where there are no others. */
+export function prefixesOf(link: string): Subnet[] {
+  return ipv6On(link).map(({ ip, prefix }) => Subnet.around(ip, prefix));
+}
+
+/** A link's own IPv6 addresses, as in {@link prefixesOf}. */
+export function ipv6On(name: string): LinkAddress[] {
+  const rtnetlink = new Rtnetlink();
+  try {
+    const link = linkNamed(rtnetlink, name);
+    const own = addressesOf(rtnetlink).filter(
+      ({ index, ip, prefix, isLinkLocal }) => index === link?.index && !isLinkLocal && ip.includes(":") && prefix <= 64,
+    );
+    const fresh = own.filter(({ isDeprecated }) => !isDeprecated);
+    const rank = ({ ip }: LinkAddress) => (isOfInternet(ip) ? 0 : 1);
+    return (fresh.length > 0 ? fresh : own).sort((one, other) => rank(one) - rank(other));
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+/** All addresses of the host. */
+export function hostAddresses(): string[] {
+  const rtnetlink = new Rtnetlink();
+  try {
+    return addressesOf(rtnetlink).map(({ ip }) => ip);
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+/** Names of the host's links. */
+export function linkNames(): Set<string> {
+  const rtnetlink = new Rtnetlink();
+  try {
+    return new Set(linksOf(rtnetlink).map(({ name }) => name));
   } finally {
     rtnetlink.close();
   }
@@ -79,4 +175,20 @@ function resolversOfHost(): string[] {
   } catch {
     return []; // a host without one
   }
+}
+
+// Of names alone, /sys tells without the kernel's lock for links, which others may hold.
+
+/** Whether a link of the host is called as bridges of networks are, whoever made it. */
+export function hasLinksLikeOurs(): boolean {
+  try {
+    return readdirSync(sysLinks).some((name) => name.startsWith("pt-"));
+  } catch {
+    return true; // without /sys it has to be looked at
+  }
+}
+
+/** Whether the host has a link of that name. */
+export function hasLink(name: string): boolean {
+  return existsSync(`${sysLinks}/${name}`);
 }

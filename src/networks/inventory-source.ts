@@ -1,5 +1,8 @@
+import { familyOf } from "../../common/address.js";
 import type { Source } from "../inventory/source.js";
 import type { Container, Endpoint, NamespacePlace, Network } from "../inventory/types.js";
+import { driverOf } from "./answers.js";
+import { withLeasedDns } from "./leased-dns.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import type { Registry, Touched } from "./registry.js";
 import { namespacePathOf } from "./wanted.js";
@@ -45,12 +48,15 @@ export class Announcer {
   }
 }
 
-function networkOf({ id, name, internal, hostBinding }: NetworkRecord): Network {
+function networkOf(network: NetworkRecord): Network {
+  const { id, name, lan, remote, internal, hostBinding } = network;
   return {
     id,
     source: "pontoon",
     name,
-    driver: "bridge",
+    driver: driverOf(network),
+    ...(lan && lan.hostAddresses.length > 0 && { hostAccess: true }),
+    ...(remote && { isRemote: true }),
     internal,
     predefined: false,
     shared: false,
@@ -59,7 +65,7 @@ function networkOf({ id, name, internal, hostBinding }: NetworkRecord): Network 
 }
 
 function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
-  const { id, name, namespace, hostname, labels, exposed, dns, inode } = sandbox;
+  const { id, name, namespace, hostname, labels, exposed, inode } = sandbox;
   return {
     id,
     source: "pontoon",
@@ -67,11 +73,11 @@ function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
     hostname,
     labels,
     running: inode !== 0,
-    sandbox: inode === 0 ? undefined : { id: `${id.slice(0, 32)}-${inode}`, ...placeOf(sandbox) },
+    sandbox: inode === 0 ? undefined : { id: placeIdOf(sandbox), ...placeOf(sandbox) },
     networkMode: namespace.kind === "joined" ? { kind: "container", of: namespace.sandbox } : { kind: "own" },
     ports: exposed,
     published: [],
-    dns,
+    dns: withLeasedDns(registry, sandbox).dns,
     endpoints: registry
       .endpointsOf({ sandbox: id })
       .map((endpoint) => endpointOf(endpoint, registry.networks.get(endpoint.network)!, inode !== 0)),
@@ -83,18 +89,28 @@ function containerOf(registry: Registry, sandbox: SandboxRecord): Container {
   };
 }
 
-/** A namespace that was adopted from a process ends with it. */
+/** As the inventory has it: another for each namespace. */
+export function placeIdOf({ id, inode }: SandboxRecord): string {
+  return `${id.slice(0, 32)}-${inode}`;
+}
+
+/** A namespace that was adopted from a process ends with it, and one that an engine has named with that name. */
 function placeOf({ name, namespace, inode }: SandboxRecord): NamespacePlace {
-  const pid = namespace.kind === "adopted" ? /^\/proc\/(\d+)\/ns\/net$/.exec(namespace.target)?.[1] : undefined;
-  return pid === undefined
-    ? { kind: "named", path: namespacePathOf(name), inode }
-    : { kind: "process", pid: Number(pid) };
+  const target = namespace.kind === "adopted" ? namespace.target : "";
+  const pid = /^\/proc\/(\d+)\/ns\/net$/.exec(target)?.[1];
+  if (pid !== undefined) return { kind: "process", pid: Number(pid) };
+  // What is in it is to be taken away still when its sandbox, and our name for it, are gone already.
+  const isAttached = namespace.kind === "adopted" && namespace.attached !== undefined;
+  return { kind: "named", path: isAttached ? target : namespacePathOf(name), inode };
 }
 
 /** @param isUp without its namespace a sandbox has its addresses, but is at none */
 function endpointOf(endpoint: EndpointRecord, { id, name, internal }: NetworkRecord, isUp: boolean): Endpoint {
-  const { aliases, links, gatewayPriority } = endpoint;
+  const { aliases, links, gatewayPriority, remote } = endpoint;
+  const leadsOut = (family: "ipv4" | "ipv6") =>
+    !internal && (remote ? remote.gateways.some((ip) => familyOf(ip) === family) : endpoint[family] !== undefined);
   const { ipv4, ipv6 } = isUp ? endpoint : {};
+  const hasRouter = endpoint.lease === undefined || endpoint.lease.router !== undefined;
   return {
     networkId: id,
     networkName: name,
@@ -102,7 +118,7 @@ function endpointOf(endpoint: EndpointRecord, { id, name, internal }: NetworkRec
     links,
     ipv4,
     ipv6,
-    hasGateway: { ipv4: !internal && ipv4 !== undefined, ipv6: !internal && ipv6 !== undefined },
+    hasGateway: { ipv4: isUp && leadsOut("ipv4") && hasRouter, ipv6: isUp && leadsOut("ipv6") },
     gatewayPriority,
   };
 }

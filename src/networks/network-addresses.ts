@@ -13,17 +13,27 @@ export interface GivenAddresses {
 export class NetworkAddresses {
   readonly #allocators = new Map<string, AddressAllocator[]>();
 
-  /** Begins to give out addresses of a network. @param endpoints those on it already */
+  /**
+   * Begins to give out addresses of a network.
+   * @param endpoints those on it already
+   * @param host addresses of the host's that are in the network, and not the network's own
+   */
   add(
     network: NetworkRecord,
     endpoints: readonly EndpointRecord[],
     ownerOf: (endpoint: EndpointRecord) => string,
+    host: readonly string[] = [],
   ): void {
     const allocators = network.subnets.map(({ subnet, gateway, ipRange }) => {
       const allocator = new AddressAllocator({
         subnet: Subnet.parse(subnet),
         ipRange: ipRange === undefined ? undefined : Subnet.parse(ipRange),
-        reserved: [{ address: gateway, owner: "the gateway" }],
+        reserved: [
+          ...(network.pair ? [] : [{ address: gateway, owner: "the gateway" }]),
+          ...[...new Set([...(network.lan?.hostAddresses ?? []), ...host])]
+            .filter((address) => address !== gateway && Subnet.parse(subnet).contains(address))
+            .map((address) => ({ address, owner: "the host" })),
+        ],
       });
       const assigned = endpoints.flatMap((endpoint) =>
         [endpoint.ipv4, endpoint.ipv6]

@@ -12,6 +12,7 @@ const nothing: NetworkDefaults = {
   mtu: undefined,
   pools: { ipv4: [], ipv6: [] },
   firewall: true,
+  firewalldZone: "trusted",
   forwarding: true,
   dns: { servers: [], search: [], options: [] },
 };

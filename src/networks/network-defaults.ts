@@ -1,6 +1,6 @@
 import type { Family } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
-import type { AddressPool } from "../../network/addresses/pools.js";
+import { uniqueLocalPool, type AddressPool } from "../../network/addresses/pools.js";
 import { createNetworkRequest, type CreateNetworkRequest, type CreateSandboxRequest } from "./contract.js";
 import { defaultNetwork } from "./fixed-networks.js";
 
@@ -19,6 +19,8 @@ export interface NetworkDefaults {
   readonly pools: Readonly<Record<Family, readonly AddressPool[]>>;
   /** Whether any network has rules in the host's firewall. */
   readonly firewall: boolean;
+  /** The zone of firewalld's that bridges are put into; undefined: none. */
+  readonly firewalldZone: string | undefined;
   /** Whether the host may be made to forward. */
   readonly forwarding: boolean;
   /** Of sandboxes. */
@@ -47,6 +49,14 @@ export function defaultNetworkRequest(defaults: NetworkDefaults): CreateNetworkR
     icc,
     masquerade,
   });
+}
+
+/** Where subnets are chosen from. IPv6's own pool is another on each host. @param seed as {@link uniqueLocalPool} has it */
+export function poolsOf(
+  { pools: { ipv4, ipv6 } }: Pick<NetworkDefaults, "pools">,
+  seed: string,
+): NetworkDefaults["pools"] {
+  return { ipv4, ipv6: ipv6.length > 0 ? ipv6 : [uniqueLocalPool(seed)] };
 }
 
 /** A request for a sandbox, with the servers, suffixes and options of the configuration where it names none of its own. */

@@ -5,13 +5,15 @@ import type { NetworkLinksAnswer } from "./contract.js";
 import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 
-/** Bridges of networks with their ports, as the kernel has them now. */
+/** Bridges of networks with their ports, or the links of the host that they are on, as the kernel has them now. */
 export function networkLinks(registry: Registry, networks: readonly NetworkRecord[]): NetworkLinksAnswer[] {
   const rtnetlink = new Rtnetlink();
   try {
     const links = linksOf(rtnetlink);
     const addresses = addressesOf(rtnetlink);
-    return networks.map(({ name, bridge }) => {
+    const onHost = networks.filter(({ pair, remote }) => !pair && !remote);
+    return onHost.map(({ name, bridge: own, lan }) => {
+      const bridge = lan?.parent ?? own;
       const link = links.find((each) => each.name === bridge);
       return {
         network: name,
@@ -22,7 +24,9 @@ export function networkLinks(registry: Registry, networks: readonly NetworkRecor
         mac: link?.mac ?? null,
         up: link?.isUp ?? false,
         addresses: addresses.filter(({ index }) => index === link?.index).map(({ ip, prefix }) => `${ip}/${prefix}`),
-        ports: links.filter(({ master }) => link && master === link.index).map((port) => portOf(registry, port)),
+        ports: links
+          .filter(({ master }) => link && !lan && master === link.index)
+          .map((port) => portOf(registry, port)),
       };
     });
   } finally {

@@ -10,11 +10,36 @@ export interface NetworksStatus {
   readonly gone: readonly string[];
   /** Why nothing can be made or mended; undefined when all can. */
   readonly off?: string | undefined;
+  /** Removed networks and endpoints of which plugins are still to be told; left out where there are none. */
+  readonly due?: number | undefined;
+  /** What dockerd has of the driver pontoon; left out where it has none. */
+  readonly driver?: DriverStatus | undefined;
 }
 
-export function networksStatus(registry: Pick<Registry, "networks" | "sandboxes">, off?: string): NetworksStatus {
+/** How dockerd's driver is. */
+export interface DriverStatus {
+  readonly networks: number;
+  /** Containers' places on them. */
+  readonly endpoints: number;
+  /** Why dockerd cannot use it; undefined when it can. */
+  readonly off?: string | undefined;
+}
+
+export function networksStatus(
+  registry: Pick<Registry, "networks" | "sandboxes">,
+  off?: string,
+  driver?: DriverStatus,
+  due = 0,
+): NetworksStatus {
   const { networks, sandboxes } = registry;
   const isGone = ({ name, inode }: { name: string; inode: number }) => !isNamespace(namespacePathOf(name), inode);
   const gone = [...sandboxes.values()].filter(isGone).map(({ name }) => name);
-  return { networks: networks.size, sandboxes: sandboxes.size, gone, ...(off !== undefined && { off }) };
+  return {
+    networks: networks.size,
+    sandboxes: sandboxes.size,
+    gone,
+    ...(off !== undefined && { off }),
+    ...(due > 0 && { due }),
+    ...(driver && { driver }),
+  };
 }

@@ -1,18 +1,75 @@
 import { PontoonError } from "../../common/errors.js";
-import { uniqueLocalPool } from "../../network/addresses/pools.js";
+import type { Taken } from "../../network/addresses/pools.js";
+import { Subnet } from "../../network/addresses/subnet.js";
 import { networkAnswer } from "./answers.js";
 import type { CreateNetworkRequest, NetworkAnswer } from "./contract.js";
+import { isLanDriver } from "./define-lan.js";
 import { defineNetwork } from "./define-network.js";
 import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
-import { hostFacts, type HostFacts } from "./host-facts.js";
+import { hostAddresses, hostFacts, ipv6On, type HostFacts } from "./host-facts.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import type { NetworkAddresses } from "./network-addresses.js";
-import { defaultNetworkRequest, type NetworkDefaults } from "./network-defaults.js";
+import { defaultNetworkRequest, poolsOf, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
+import { choosePart, isFromPrefix, prefixSourceOf, type PrefixPart } from "./prefix-subnets.js";
+import { defineRemoteNetwork, isRemoteDriver } from "./remote/define-remote.js";
+import type { Remote } from "./remote/remote.js";
 import { takenSubnets } from "./taken.js";
+
+/** The LAN is the host's already, and what somebody names for a plugin may be. */
+const noRoutes = { routes: [], resolvers: [] } as const;
+
+/** A network whose addresses a LAN is to know has a part of that LAN's prefix: the routes there do not take it. */
+function routesBeside({ routes, proxyLink }: HostFacts, sources: readonly string[]): HostFacts["routes"] {
+  const lans = new Set([...sources, proxyLink?.name]);
+  return routes.filter(({ linkName, destination }) => !lans.has(linkName) || !destination.ip.includes(":"));
+}
+
+/** A request with the subnets that parts of prefixes are by now, and which these are. Throws as {@link choosePart}. */
+function withParts(
+  request: CreateNetworkRequest,
+  taken: readonly Taken[],
+): [CreateNetworkRequest, ReadonlyMap<string, PrefixPart>] {
+  const parts = new Map<string, PrefixPart>();
+  const own: Taken[] = [];
+  const subnets = request.subnets.map((text) => {
+    if (!isFromPrefix(text)) return text;
+    requireOwnBridge(request);
+    const addresses = ipv6On(prefixSourceOf(text).link);
+    const prefixes = addresses.map(({ ip, prefix }) => Subnet.around(ip, prefix));
+    const { subnet, part } = choosePart(
+      text,
+      prefixes,
+      addresses.map(({ ip }) => ip),
+      [...taken, ...own],
+    );
+    own.push({ subnet, by: "the same network" });
+    parts.set(subnet.text, part);
+    return subnet.text;
+  });
+  return [{ ...request, subnets }, parts];
+}
+
+/** Addresses of a link that is somebody else's are not ours to change. */
+function requireOwnBridge({ driver, bridge }: CreateNetworkRequest): void {
+  if (driver === "bridge" && (bridge === undefined || hostFacts({ bridge }).bridge === undefined)) return;
+  throw new PontoonError(
+    "OPTION_UNFIT",
+    "--subnet from:",
+    "a subnet that follows a prefix is for networks with a bridge of their own; name the subnet itself",
+  );
+}
+
+function withSources(network: NetworkRecord, parts: ReadonlyMap<string, PrefixPart>): NetworkRecord {
+  const subnets = network.subnets.map((record) => {
+    const from = parts.get(record.subnet);
+    return from ? { ...record, from } : record;
+  });
+  return { ...network, subnets };
+}
 
 /** Makes and removes networks. What changes something is called from a command of the reconciler. */
 export class Networks {
@@ -22,6 +79,7 @@ export class Networks {
     private readonly addresses: NetworkAddresses,
     private readonly dockers: DockersNetworks,
     private readonly defaults: NetworkDefaults,
+    private readonly remote: Remote,
   ) {}
 
   list(): NetworkAnswer[] {
@@ -40,18 +98,24 @@ export class Networks {
 
   /** Rejects with a PontoonError that says what is wrong; nothing is left of it then. */
   async create(request: CreateNetworkRequest): Promise<NetworkRecord> {
-    const { networks } = this.registry;
     this.#requireFreeName(request.name);
-    const facts = hostFacts(request.bridge, this.dockers.bridges());
-    const { mtu } = this.defaults;
-    const network = defineNetwork(mtu === undefined || facts.bridge ? request : { mtu, ...request }, {
-      ...facts,
-      id: newId(),
-      created: new Date().toISOString(),
-      pools: this.#pools(facts),
-      taken: takenSubnets({ ...facts, networks: networks.values(), dockerSubnets: this.dockers.subnets() }),
-      bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
-    });
+    const id = newId();
+    try {
+      const network = await this.#make(id, request);
+      this.remote.isMade(id);
+      return network;
+    } catch (error) {
+      await this.remote.settle([id]);
+      throw error;
+    }
+  }
+
+  async #make(id: string, request: CreateNetworkRequest): Promise<NetworkRecord> {
+    const ipam = await this.remote.begin(id, request);
+    const subnets = ipam?.pools.map(({ subnet }) => subnet) ?? request.subnets;
+    const gateways = ipam?.pools.map(({ gateway }) => gateway.ip) ?? request.gateways;
+    const network = { ...this.#define(id, { ...request, subnets, gateways }), ...(ipam && { ipam }) };
+    await this.remote.createNetwork(network);
     this.registry.commit({ networks: [network] });
     try {
       await this.reconciler.change({ networks: [this.reconciler.wantedNetwork(network)] });
@@ -63,10 +127,29 @@ export class Networks {
     return network;
   }
 
-  /** IPv6's own pool is another on each host. */
-  #pools({ seed }: HostFacts): NetworkDefaults["pools"] {
-    const { ipv4, ipv6 } = this.defaults.pools;
-    return { ipv4, ipv6: ipv6.length > 0 ? ipv6 : [uniqueLocalPool(seed)] };
+  #define(id: string, given: CreateNetworkRequest): NetworkRecord {
+    const { networks } = this.registry;
+    const facts = hostFacts(given, this.dockers.bridges());
+    const { mtu } = this.defaults;
+    const isRemote = isRemoteDriver(given.driver);
+    const isOnLan = isLanDriver(given.driver);
+    const mayBeHosts = isOnLan || (isRemote && given.subnets.length > 0);
+    const sources = given.subnets.filter(isFromPrefix).map((text) => prefixSourceOf(text).link);
+    const { routes, resolvers } = mayBeHosts ? noRoutes : { ...facts, routes: routesBeside(facts, sources) };
+    const dockerSubnets = this.dockers.subnets();
+    const ground = {
+      ...facts,
+      others: networks.values(),
+      id,
+      created: new Date().toISOString(),
+      pools: poolsOf(this.defaults, facts.seed),
+      taken: takenSubnets({ routes, resolvers, networks: networks.values(), dockerSubnets }),
+      bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
+    };
+    if (isRemote) return defineRemoteNetwork(given, ground);
+    const [request, parts] = withParts(given, ground.taken);
+    const defined = defineNetwork(mtu === undefined || facts.bridge || isOnLan ? request : { mtu, ...request }, ground);
+    return withSources(defined, parts);
   }
 
   #requireFreeName(name: string): void {
@@ -90,7 +173,7 @@ export class Networks {
   async #createDefault(): Promise<NetworkRecord> {
     const { bridge } = this.defaults;
     const request = defaultNetworkRequest(this.defaults);
-    if (bridge !== undefined && !hostFacts(bridge).bridge)
+    if (bridge !== undefined && !hostFacts({ bridge }).bridge)
       throw new PontoonError(
         "BRIDGE_UNKNOWN",
         bridge,
@@ -117,9 +200,11 @@ export class Networks {
   async #remove(network: NetworkRecord): Promise<NetworkAnswer> {
     const answer = networkAnswer(this.registry, network);
     const removed = { networks: [network.id] };
+    this.remote.owe(network);
     await this.reconciler.change({ removed });
     this.registry.commit({ removed });
     this.addresses.remove(network.id);
+    await this.remote.settle(removed.networks);
     return answer;
   }
 
@@ -133,10 +218,12 @@ export class Networks {
 
   /** From now on addresses of it are given out. */
   addAddresses(network: NetworkRecord): void {
+    if (network.ipam) return; // they are somebody else's to give
     this.addresses.add(
       network,
       this.registry.endpointsOf({ network: network.id }),
       ({ sandbox }) => `sandbox ${this.registry.sandboxes.get(sandbox)?.name}`,
+      network.lan ? hostAddresses() : [],
     );
   }
 }

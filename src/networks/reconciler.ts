@@ -1,17 +1,32 @@
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
-import type { KernelForward } from "../../network/firewall/wanted.js";
-import type { Change, Elsewhere, Outcome, Request } from "../../network/protocol.js";
+import type { KernelForward, LinkAccept } from "../../network/firewall/wanted.js";
+import type { Change, Elsewhere, Failure, Outcome, Request } from "../../network/protocol.js";
 import { hasLegacyFilter } from "../../linux/legacy-filter.js";
 import { Backend } from "./backend.js";
+import { FirewalldZones } from "./firewalld-zones.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import { differenceOfForwards } from "./forwards.js";
 import { linkAccepts } from "./link-accepts.js";
+import { Mending } from "./mending.js";
 import { Queue } from "./queue.js";
 import type { NetworkDefaults } from "./network-defaults.js";
 import type { NetworkRecord } from "./records.js";
+import type { WantedHandover, WantedNetwork } from "../../network/wanted.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
+
+/** A network that a container engine has made. */
+export type EnginesNetwork = NetworkRecord & { readonly lentGateways: readonly string[] };
+
+/** What is wanted for a container engine, beside the registry's. */
+export interface EnginesPart {
+  networks(): Iterable<EnginesNetwork>;
+  handovers(): WantedHandover[];
+  links(): LinkAccept[];
+  /** These pairs are not there any more: the kernel took them away with their namespaces. @param ids of endpoints */
+  onGone(ids: readonly string[]): void;
+}
 
 /** Sandboxes that are told of at once, at the start. */
 const atOnce = 64;
@@ -22,10 +37,14 @@ export class Reconciler {
   /** Made when it is first needed: many hosts have no networks of pontoon's own. */
   #backend: Backend | undefined;
   #isStopped = false;
+  readonly #zones: FirewalldZones;
+  readonly #linkMending = new Mending(() => this.#mendLinks());
   /** What stands in firewall tables of others, as it was last seen. */
   #elsewhere: Elsewhere = { rules: [], troubles: [] };
   #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
+  /** Told which endpoints have lost a link that is not ours to make. */
+  onLost: (ids: readonly string[]) => void = () => undefined;
   /** Why nothing can be done. */
   #problem: Error | undefined = new PontoonError(
     "NETWORKS_OFF",
@@ -35,14 +54,19 @@ export class Reconciler {
 
   constructor(
     private readonly registry: Registry,
+    private readonly engine: EnginesPart,
     private readonly dockers: DockersNetworks,
-    private readonly defaults: Pick<NetworkDefaults, "firewall" | "forwarding">,
+    private readonly defaults: Pick<NetworkDefaults, "firewall" | "firewalldZone" | "forwarding">,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.#zones = new FirewalldZones(defaults.firewalldZone, log);
+  }
 
   get elsewhere(): Elsewhere {
     if (!this.defaults.firewall) return { rules: [], troubles: [leftAlone] };
-    return this.#elsewhere;
+    const { trouble } = this.#zones;
+    if (trouble === undefined) return this.#elsewhere;
+    return { ...this.#elsewhere, troubles: [...this.#elsewhere.troubles, trouble] };
   }
 
   /** Why nothing can be done, in words; undefined when it can. */
@@ -84,7 +108,10 @@ export class Reconciler {
   async bringAbout(): Promise<void> {
     const { networks, sandboxes } = this.registry;
     try {
-      const wanted = [...networks.values()].map((network) => this.wantedNetwork(network));
+      const wanted = [
+        ...[...networks.values()].map((network) => this.wantedNetwork(network)),
+        ...[...this.engine.networks()].map((network) => this.wantedEnginesNetwork(network)),
+      ];
       const grounded = await this.#request({ kind: "change", change: { networks: wanted } });
       this.#note({ ...grounded, failures: [] }); // they are told by what looks at everything
       const all = [...sandboxes.values()];
@@ -93,18 +120,25 @@ export class Reconciler {
         const endpoints = some.flatMap(({ id }) => this.wantedEndpointsOf(id));
         await this.#request({ kind: "change", change: { sandboxes: some.map(wantedSandbox), endpoints } });
       }
-      this.#note(await this.#request({ kind: "repair" }));
+      const repaired = await this.#request({ kind: "repair", handovers: this.engine.handovers() });
+      const isGone = ({ code }: Failure) => code === "LINK_GONE";
+      this.engine.onGone(repaired.failures.filter(isGone).map(({ object }) => object.id));
+      this.#note({ ...repaired, failures: repaired.failures.filter((failure) => !isGone(failure)) });
     } catch (error) {
       if (errorCode(error) === "BACKEND_TAKEN") this.#problem = error as Error;
       throw error;
     }
   }
 
-  /** Has it done. Rejects with the first failure. */
-  async change(change: Change): Promise<void> {
+  /**
+   * Has it done. Rejects with the first failure.
+   * @param mayLose links that are not ours to make may be missing: {@link onLost} is told
+   */
+  async change(change: Change, mayLose = false): Promise<void> {
     const outcome = await this.#request({ kind: "change", change });
-    const [failure] = outcome.failures;
-    this.#note({ ...outcome, failures: [] });
+    const lost = mayLose ? outcome.failures.filter(isLost) : [];
+    const failure = outcome.failures.find((each) => !lost.includes(each));
+    this.#note({ ...outcome, failures: lost });
     if (failure) throw new PontoonError(failure.code, failure.subject, failure.message);
   }
 
@@ -131,11 +165,45 @@ export class Reconciler {
     return outcome.steps;
   }
 
+  /** Removes what was made for a container engine that has told of all it has, and is not registered. */
+  async sweep(): Promise<void> {
+    this.#note(await this.#request({ kind: "sweep" }));
+  }
+
   /** Puts back what somebody has changed in the host's firewall. */
   mendFirewall(): Promise<void> {
     return this.background("the firewall's rules could not be looked at", async () => {
       this.#note(await this.#request({ kind: "mend-firewall" }));
     });
+  }
+
+  /** Puts back links and addresses that somebody has taken away. @returns whether there were any */
+  async #mendLinks(): Promise<boolean> {
+    let steps = 0;
+    await this.background("links that were taken away could not be put back", async () => {
+      const outcome = await this.#request({ kind: "mend-links" });
+      ({ steps } = outcome);
+      if (steps > 0) this.log.warn({ steps }, "links or addresses of networks were gone: they are back");
+      this.#note(outcome);
+    });
+    return steps > 0;
+  }
+
+  /** Puts back what somebody has changed in queues of links of endpoints whose rate is limited. */
+  mendQueues(): Promise<void> {
+    return this.background("the bandwidth of endpoints could not be looked at", async () => {
+      this.#note(await this.#request({ kind: "mend-queues" }));
+    });
+  }
+
+  /** Puts back what links of the host are to answer for, and forget when they go down. */
+  mendProxies(): Promise<void> {
+    return this.background("what links answer for could not be looked at", () => this.mendProxiesNow());
+  }
+
+  /** As {@link mendProxies}, from a command. */
+  async mendProxiesNow(): Promise<void> {
+    this.#note(await this.#request({ kind: "mend-proxies" }));
   }
 
   /** Docker's networks may be others than before. */
@@ -160,6 +228,8 @@ export class Reconciler {
 
   /** Does what was put off, and nothing more after it. Can be called twice. */
   stop(): Promise<void> {
+    this.#zones.stop();
+    this.#linkMending.stop();
     return this.#queue.run(async () => {
       this.#isStopped = true;
       await this.#backend?.request({ kind: "finish" }).catch((error: unknown) => {
@@ -178,8 +248,15 @@ export class Reconciler {
   }
 
   /** What a network means for the kernel. */
-  wantedNetwork(network: NetworkRecord) {
+  wantedNetwork(network: NetworkRecord): WantedNetwork {
     return wantedNetwork(this.#ruled(network));
+  }
+
+  /** As {@link wantedNetwork}, of a container engine's. */
+  wantedEnginesNetwork(network: EnginesNetwork): WantedNetwork {
+    const wanted = this.wantedNetwork(network);
+    const lent = wanted.addresses.filter(({ ip }) => network.lentGateways.includes(ip));
+    return { ...wanted, isEngines: true, lent };
   }
 
   /** Where the host's firewall is left alone, no network has rules, whatever was asked for it. */
@@ -190,8 +267,12 @@ export class Reconciler {
   #request(request: Request): Promise<Outcome> {
     if (this.#isStopped) return Promise.reject(ending());
     if (request.kind !== "change") return this.#thread().request(request);
-    const change = { ...request.change, links: linkAccepts(this.registry), dockerBridges: this.dockers.bridges() };
+    const change = { ...request.change, links: this.#links(), dockerBridges: this.dockers.bridges() };
     return this.#thread().request({ kind: "change", change });
+  }
+
+  #links(): LinkAccept[] {
+    return [...linkAccepts(this.registry), ...this.engine.links()];
   }
 
   #thread(): Backend {
@@ -199,6 +280,7 @@ export class Reconciler {
       { mayForward: this.defaults.forwarding },
       {
         onRulesChanged: () => void this.mendFirewall(),
+        onLinksChanged: () => this.#linkMending.soon(),
         onWarning: (reason) => this.log.warn({ reason }, "something of the network backend failed"),
         onEnd: (reason) =>
           this.log.error({ reason }, "the network backend has ended: restart the daemon; what is connected stays so"),
@@ -206,15 +288,31 @@ export class Reconciler {
     ));
   }
 
+  /** Networks, or firewalld, may be others than before. Returns at once. */
+  reviewZones(): void {
+    this.#zones.want(this.#elsewhere.firewalld, this.#ruledBridges());
+  }
+
+  /** Of our own making, and with rules in the host's firewall. */
+  #ruledBridges(): string[] {
+    const all = [...this.registry.networks.values(), ...this.engine.networks()];
+    return all
+      .filter(({ firewall, isAdopted, lan, pair }) => firewall && !isAdopted && !lan && !pair)
+      .map(({ bridge }) => bridge);
+  }
+
   /** Which namespaces there are, as it was seen. */
   #note({ failures, inodes, notes, elsewhere = this.#elsewhere }: Outcome): void {
     this.#elsewhere = elsewhere;
+    this.reviewZones();
     for (const note of notes) this.log.info(note);
     for (const { object, code, message } of failures)
       this.log.warn(
         { [object.kind]: object.id.slice(0, 12), code, reason: message },
         "not everything is as it should be",
       );
+    const lost = failures.filter(isLost).map(({ object }) => object.id);
+    if (lost.length > 0) this.onLost(lost);
     const changed = [...inodes].flatMap(([id, inode]) => {
       const sandbox = this.registry.sandboxes.get(id);
       return sandbox && sandbox.inode !== inode ? [{ ...sandbox, inode }] : [];
@@ -222,6 +320,8 @@ export class Reconciler {
     if (changed.length > 0) this.registry.commit({ sandboxes: changed });
   }
 }
+
+const isLost = ({ code }: Failure): boolean => code === "LINK_LOST";
 
 const leftAlone =
   "left alone, as configured: networks are not kept apart and lead out only where the host's own rules see to it, and " +

@@ -1,5 +1,5 @@
 import type { Poller } from "../../linux/poller.js";
-import { RuleNews } from "../../linux/netlink/rule-news.js";
+import { RuleNews, ruleChanges } from "../../linux/netlink/rule-news.js";
 
 /** Rules often change many at a time; what comes within this time, ms, is looked at once. */
 const gathering = 100;
@@ -8,7 +8,7 @@ const restFor = 9;
 /** ms; however long a look takes. */
 const restAtMost = 5_000;
 
-/** Tells that rules of the host's firewall have changed: somebody's, or our own. */
+/** Tells that rules of the host's firewall have changed, or what else there is news of: somebody's, or our own. */
 export class RuleWatch {
   #news: RuleNews | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -19,12 +19,13 @@ export class RuleWatch {
   constructor(
     private readonly poller: Poller,
     private readonly onChanged: () => Promise<void>,
+    private readonly of = ruleChanges,
   ) {}
 
   /** Can be called twice. */
   start(): void {
     if (this.#news) return;
-    this.#news = new RuleNews(this.poller, () => this.#soon());
+    this.#news = new RuleNews(this.poller, () => this.#soon(), this.of);
     this.#news.listen();
   }
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { stackOwner } from "./joined.js";
+import { withLeasedDns } from "./leased-dns.js";
 import type { EndpointRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
 
@@ -41,7 +42,7 @@ export function writeSandboxFiles(registry: Registry, sandbox: SandboxRecord): v
     writeFileSync(join(folder, file), lines.map((line) => `${line}\n`).join(""), { mode });
   write("hosts", [mark, ...hostsLines(registry, sandbox)]);
   write("hostname", [sandbox.hostname]);
-  write("resolv.conf", resolvConfLines(stackOwner(registry, sandbox)));
+  write("resolv.conf", resolvConfLines(withLeasedDns(registry, stackOwner(registry, sandbox))));
 }
 
 /** Sandboxes with a link to another one: their files change when that one comes, goes, or moves to another address. */
@@ -84,11 +85,27 @@ export function ownHostsLines(registry: Registry, sandbox: SandboxRecord): strin
   return [...sandbox.extraHosts.map(([name, ip]) => `${ip}\t${name}`), ...links, ...own.map((ip) => `${ip}\t${names}`)];
 }
 
-export function resolvConfLines({ dns }: SandboxRecord): string[] {
-  const options = dns.options.some((option) => option.startsWith("ndots:")) ? dns.options : [...dns.options, "ndots:0"];
+/** What a sandbox's resolv.conf says, whoever writes it. */
+export interface Resolver {
+  readonly nameservers: readonly string[];
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+export function resolverOf({ dns }: SandboxRecord): Resolver {
+  const hasDots = dns.options.some((option) => option.startsWith("ndots:"));
+  return {
+    nameservers: ["127.0.0.11"],
+    search: dns.search.includes(".") ? [] : dns.search,
+    options: hasDots ? dns.options : [...dns.options, "ndots:0"],
+  };
+}
+
+export function resolvConfLines(sandbox: SandboxRecord): string[] {
+  const { nameservers, search, options } = resolverOf(sandbox);
   return [
-    "nameserver 127.0.0.11",
-    ...(dns.search.length > 0 && !dns.search.includes(".") ? [`search ${dns.search.join(" ")}`] : []),
+    ...nameservers.map((ip) => `nameserver ${ip}`),
+    ...(search.length > 0 ? [`search ${search.join(" ")}`] : []),
     `options ${options.join(" ")}`,
   ];
 }

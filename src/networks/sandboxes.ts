@@ -3,6 +3,7 @@ import { describeError, PontoonError } from "../../common/errors.js";
 import { containerToAdopt } from "./adopt-container.js";
 import type { AdoptedContainers } from "./adopted-containers.js";
 import type { CreateSandboxRequest } from "./contract.js";
+import type { EndpointRequest } from "./define-endpoint.js";
 import { defineSandbox } from "./define-sandbox.js";
 import type { DockersContainers } from "./dockers-networks.js";
 import type { Endpoints } from "./endpoints.js";
@@ -29,6 +30,12 @@ export interface SandboxParts {
   readonly log: Logger;
 }
 
+/** What a sandbox gets on a network that it is made on. */
+export interface Joining {
+  readonly network: NetworkRecord;
+  readonly endpoint: EndpointRequest;
+}
+
 /** Makes, adopts and removes sandboxes. What changes something is called from a command of the reconciler. */
 export class Sandboxes {
   constructor(private readonly parts: SandboxParts) {}
@@ -42,31 +49,26 @@ export class Sandboxes {
     requireNothingElse(request);
     const networks: NetworkRecord[] = [];
     for (const name of networksOf(request)) if (name !== "none") networks.push(await this.parts.networks.toJoin(name));
+    return this.make(sandbox, joinings(networks, sandbox, request));
+  }
+
+  /**
+   * Makes a sandbox as it is defined, with its first endpoint at once: it is registered with that when this returns.
+   * Rejects with a PontoonError that says what is wrong; nothing is left of it then.
+   */
+  async make(sandbox: SandboxRecord, [first, ...others]: readonly Joining[]): Promise<SandboxRecord> {
     this.parts.registry.commit({ sandboxes: [sandbox] });
+    const made = [{ ...wantedSandbox(sandbox), isFirst: true }];
     try {
-      await this.parts.reconciler.change({ sandboxes: [{ ...wantedSandbox(sandbox), isFirst: true }] });
-      await this.#join(networks, this.parts.registry.sandbox(sandbox.id), request);
+      if (first) await this.parts.endpoints.connect(first.network, sandbox, first.endpoint, made);
+      else await this.parts.reconciler.change({ sandboxes: made });
+      for (const { network, endpoint } of others) await this.parts.endpoints.connect(network, sandbox, endpoint);
     } catch (error) {
       await this.#takeBack(sandbox);
       throw error;
     }
     this.writeFiles(sandbox);
     return this.parts.registry.sandbox(sandbox.id);
-  }
-
-  /** What names one endpoint alone counts for the first network. */
-  async #join(networks: readonly NetworkRecord[], sandbox: SandboxRecord, request: CreateSandboxRequest) {
-    const { ips, aliases, links, mac } = request;
-    for (const [index, network] of networks.entries())
-      await this.parts.endpoints.connect(network, sandbox, {
-        network: network.id,
-        sandbox: sandbox.id,
-        ips: index === 0 ? ips : [],
-        aliases,
-        links,
-        gatewayPriority: 0,
-        ...(index === 0 && mac !== undefined && { mac }),
-      });
   }
 
   /** Why it has to be is what matters to whoever asked, not that something of it is left. */
@@ -86,12 +88,14 @@ export class Sandboxes {
     requireUnshared(this.parts.registry, sandbox);
     const endpoints = this.parts.registry.endpointsOf({ sandbox: sandbox.id });
     const removed = { endpoints: endpoints.map(({ id }) => id), sandboxes: [sandbox.id] };
+    this.parts.endpoints.giveBack(endpoints);
+    this.parts.endpoints.owe(endpoints);
     await this.parts.reconciler.change({ removed });
     this.parts.registry.commit({ removed });
-    this.parts.endpoints.release(endpoints);
     removeSandboxFiles(sandbox);
     this.parts.containers.restoreFiles(sandbox);
     for (const each of linkedTo(this.parts.registry, sandbox)) this.#write(each);
+    await this.parts.endpoints.release(endpoints);
   }
 
   /** Its own files, and those of sandboxes that are linked to it, or share its network stack. */
@@ -106,17 +110,39 @@ export class Sandboxes {
   }
 }
 
+/** What names one endpoint alone counts for the first network. */
+function joinings(
+  networks: readonly NetworkRecord[],
+  sandbox: SandboxRecord,
+  { ips, aliases, links, mac, bandwidth }: CreateSandboxRequest,
+): Joining[] {
+  return networks.map((network, index) => ({
+    network,
+    endpoint: {
+      network: network.id,
+      sandbox: sandbox.id,
+      ips: index === 0 ? ips : [],
+      aliases,
+      links,
+      gatewayPriority: 0,
+      ...(index === 0 && mac !== undefined && { mac }),
+      ...(bandwidth !== undefined && { bandwidth }),
+    },
+  }));
+}
+
 function networksOf({ networks, join }: CreateSandboxRequest): readonly string[] {
   return networks.length > 0 || join !== undefined ? networks : [defaultNetwork.name];
 }
 
 /** A sandbox on `none` has no place where anything else could be so. */
-function requireNothingElse({ name, networks, ips, mac, aliases, links }: CreateSandboxRequest): void {
-  const isAlone = networks.length === 1 && ips.length + aliases.length + links.length === 0 && mac === undefined;
+function requireNothingElse({ name, networks, ips, mac, aliases, links, bandwidth }: CreateSandboxRequest): void {
+  const isAlone =
+    networks.length === 1 && ips.length + aliases.length + links.length === 0 && (mac ?? bandwidth) === undefined;
   if (!networks.includes("none") || isAlone) return;
   throw new PontoonError(
     "NETWORK_FIXED",
     "none",
-    `sandbox ${name} cannot be on the network none with other networks, addresses, aliases or links; leave out one or the other`,
+    `sandbox ${name} cannot be on the network none with other networks, addresses, aliases, links or a bandwidth; leave out one or the other`,
   );
 }

@@ -1,15 +1,11 @@
 import { checkPublication, type PublicationOptions } from "../../proxy/publication/publication.js";
-import { PortTaken } from "./bind.js";
 import type { PublishRequest, UnpublishRequest } from "./contract.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { containerNamed, unpublishable } from "../inventory/targets.js";
 import type { Container } from "../inventory/types.js";
-import { inSlices, type Pieces } from "../../linux/pieces.js";
-import { closeDescriptor } from "../../linux/socket.js";
-import type { PortBinder, WantedMapping } from "./port-binder.js";
-import type { PublishedPort } from "./published-port.js";
-import { idOf, type BoundEntry, type Entry } from "./entry.js";
+import type { PortBinder } from "./port-binder.js";
+import type { Entry } from "./entry.js";
 import type { PublishedPorts } from "./published-ports.js";
 import { countOf, mappingsOf, matcherOf, parsePortSpec, publishLabel, type PortMapping } from "./spec.js";
 
@@ -38,7 +34,7 @@ export class CommandPublisher {
       options: optionsOf(request, mappings),
       source: "command",
     } as const;
-    return await this.ports.add(await this.#bindAll(mappings.map((mapping) => ({ ...common, mapping }))));
+    return await this.ports.add(await this.binder.bindAll(mappings.map((mapping) => ({ ...common, mapping }))));
   }
 
   /** Frees ports. Rejects with NOT_PUBLISHED, PORT_SPEC_INVALID or STORE_UNWRITABLE; then nothing has changed. */
@@ -65,7 +61,9 @@ export class CommandPublisher {
       throw new PontoonError(
         "NOT_PUBLISHED",
         name,
-        `${spec} of ${name} is published by its label ${publishLabel}; change the label, and make the container anew`,
+        all.some(({ port }) => isMeant(port) && port.source === "driver")
+          ? `${spec} of ${name} is published by its \`docker run -p\`; make the container anew without`
+          : `${spec} of ${name} is published by its label ${publishLabel}; change the label, and make the container anew`,
       );
     throw new PontoonError(
       "NOT_PUBLISHED",
@@ -85,30 +83,6 @@ export class CommandPublisher {
     const reason = unpublishable(this.inventory, container);
     if (reason !== undefined) throw new PontoonError("NOT_PUBLISHABLE", container.name, reason);
     return container;
-  }
-
-  /** Binds all or none. */
-  async #bindAll(wanted: readonly WantedMapping[]): Promise<BoundEntry[]> {
-    const bound: BoundEntry[] = [];
-    await this.ports.makeRoom(wanted.map(({ mapping }) => mapping));
-    try {
-      await inSlices(this.#bindEach(wanted, bound));
-      return bound;
-    } catch (error) {
-      for (const { descriptor } of bound) closeDescriptor(descriptor);
-      throw error instanceof PortTaken ? (await this.ports.taken.explain([error], true))[0]! : error;
-    }
-  }
-
-  *#bindEach(wanted: readonly WantedMapping[], bound: BoundEntry[]): Pieces<void> {
-    const claimed = new Map<string, PublishedPort>();
-    for (const each of wanted) {
-      for (const entry of yield* this.binder.bind(each, claimed)) {
-        bound.push(entry);
-        claimed.set(idOf(entry.port), entry.port);
-      }
-      yield;
-    }
   }
 }
 

@@ -44,7 +44,7 @@ export interface PortRow {
   readonly ip: string;
   readonly hostPort: number;
   readonly by: "docker" | "pontoon";
-  readonly source: "docker" | "command" | "label";
+  readonly source: "docker" | "command" | "label" | "driver";
   /**
    * `refusing`: the container is down; `failed`: not bound, for `reason`. Docker's own are `open`, or `failed` if they kept the
    * container from starting.

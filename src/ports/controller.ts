@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import type { Logger } from "pino";
 import type { PortSpan } from "../../proxy/dial/source-ports.js";
 import type { Report } from "../../proxy/protocol.js";
+import type { EndpointPorts } from "../inventory/endpoint-ports.js";
 import { dialFailureText } from "./dial-failures.js";
 import { portRows, rowOfEntry } from "./rows.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
@@ -267,6 +268,58 @@ export class PortsController {
     const entries = await this.#publisher.unpublish(request);
     await this.#tellForwards();
     return entries.map((entry) => rowOfEntry(entry));
+  }
+
+  /** As {@link Publisher.publishEndpoint}; resolves when the kernel forwards what it can. */
+  async publishEndpoint(request: EndpointPorts): Promise<void> {
+    await this.#ready();
+    await this.#publisher.publishEndpoint(request);
+    await this.#tellForwards();
+  }
+
+  /**
+   * As {@link Publisher.unpublishEndpoint}. While it is not known yet what an earlier daemon has published, it is done as soon
+   * as that is known, and nobody waits for it.
+   */
+  async unpublishEndpoint(endpoint: string): Promise<void> {
+    if (!this.isOn || (this.#hasBegun && !this.#ports.all.some(({ port }) => port.endpoint?.id === endpoint))) return;
+    const done = this.#whenBegun.then(async () => {
+      await this.#publisher.unpublishEndpoint(endpoint);
+      await this.#tellForwards();
+    });
+    if (this.#hasBegun) return done;
+    done.catch((error: unknown) =>
+      this.log.warn({ reason: describeError(error) }, "ports of a container that has left are still published"),
+    );
+  }
+
+  /** Ids of endpoints that have published ports. */
+  get endpoints(): ReadonlySet<string> {
+    return new Set(this.#ports.all.flatMap(({ port }) => port.endpoint?.id ?? []));
+  }
+
+  /** Never rejects: its ports go by the old name until the next time. */
+  async renameEndpoint(endpoint: string, container: string): Promise<void> {
+    if (!this.isOn) return;
+    await this.#whenBegun;
+    await this.#publisher.renameEndpoint(endpoint, container).catch((error: unknown) => {
+      this.log.warn({ container, reason: describeError(error) }, "a published port is still listed by an old name");
+    });
+  }
+
+  /** Never rejects. What its ports lead to has other addresses now, or none. */
+  async moveEndpoint(endpoint: string, to: EndpointPorts["to"]): Promise<void> {
+    if (!this.isOn) return;
+    await this.#whenBegun;
+    try {
+      await this.#publisher.moveEndpoint(endpoint, to);
+      await this.#tellForwards();
+    } catch (error) {
+      this.log.warn(
+        { reason: describeError(error) },
+        "published ports of a container lead to an address it had before",
+      );
+    }
   }
 
   /** Throws NO_SUCH_CONTAINER. @param container all of the host's without one */

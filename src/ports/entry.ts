@@ -4,7 +4,7 @@ import type { PublishedPort } from "./published-port.js";
 
 /** One published port, and how it is. */
 export interface Entry {
-  readonly port: PublishedPort;
+  port: PublishedPort;
   /** Why it could not be bound; it is tried again. */
   failure: string | undefined;
   target: SocketAddress | undefined;

@@ -1,9 +1,10 @@
 import type { PublicationOptions } from "../../proxy/publication/publication.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Container } from "../inventory/types.js";
-import type { Pieces } from "../../linux/pieces.js";
-import { bindPort } from "./bind.js";
-import type { PublishedPort } from "./published-port.js";
+import { inSlices, type Pieces } from "../../linux/pieces.js";
+import { closeDescriptor } from "../../linux/socket.js";
+import { bindPort, PortTaken } from "./bind.js";
+import type { EndpointTarget, PublishedPort } from "./published-port.js";
 import { idOf, type Binding, type BoundEntry } from "./entry.js";
 import type { PublishedPorts } from "./published-ports.js";
 import type { PortMapping } from "./spec.js";
@@ -16,7 +17,16 @@ export interface WantedMapping {
   readonly binding: Binding;
   readonly options: PublicationOptions;
   readonly source: PublishedPort["source"];
+  /** As {@link PublishedPort.endpoint}. */
+  readonly endpoint?: EndpointTarget;
 }
+
+/** How Docker is made to publish a port. */
+const dockersWay = {
+  command: "publish it with `docker run -p`",
+  label: "publish it with `docker run -p`",
+  driver: "use a network that was made with -o pontoon.ports=docker",
+} as const satisfies Record<PublishedPort["source"], string>;
 
 /** Binds what is to be published, at addresses and ports that are not ours already. */
 export class PortBinder {
@@ -31,13 +41,37 @@ export class PortBinder {
     return ip === undefined ? this.ports.bindingOf(container) : { ips: [ip], byDefault: false };
   }
 
+  /** Binds all or none. Rejects with what {@link bind} throws; of a port that is taken, with who has it. */
+  async bindAll(wanted: readonly WantedMapping[]): Promise<BoundEntry[]> {
+    const bound: BoundEntry[] = [];
+    await this.ports.makeRoom(wanted.map(({ mapping }) => mapping));
+    try {
+      await inSlices(this.#bindEach(wanted, bound));
+      return bound;
+    } catch (error) {
+      for (const { descriptor } of bound) closeDescriptor(descriptor);
+      throw error instanceof PortTaken ? (await this.ports.taken.explain([error], true))[0]! : error;
+    }
+  }
+
+  *#bindEach(wanted: readonly WantedMapping[], bound: BoundEntry[]): Pieces<void> {
+    const claimed = new Map<string, PublishedPort>();
+    for (const each of wanted) {
+      for (const entry of yield* this.bind(each, claimed)) {
+        bound.push(entry);
+        claimed.set(idOf(entry.port), entry.port);
+      }
+      yield;
+    }
+  }
+
   /**
    * Throws NOT_PUBLISHABLE, PORT_TAKEN, and what else keeps a port from being bound.
    * @param besides bound by now, and not among the published ports yet
    * @returns an entry for each address
    */
   *bind(
-    { container, mapping, binding, options, source }: WantedMapping,
+    { container, mapping, binding, options, source, endpoint }: WantedMapping,
     besides: ReadonlyMap<string, PublishedPort>,
   ): Pieces<BoundEntry[]> {
     const { transport, containerPort, hostPorts } = mapping;
@@ -45,7 +79,7 @@ export class PortBinder {
       throw new PontoonError(
         "NOT_PUBLISHABLE",
         container,
-        `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); publish it with \`docker run -p\``,
+        `pontoon forwards TCP and UDP, not SCTP (${containerPort}/sctp); ${dockersWay[source]}`,
       );
     const ips = addressesOf(container, mapping, binding);
     const byDefault = mapping.ip === undefined && binding.byDefault;
@@ -55,10 +89,8 @@ export class PortBinder {
     const bound = yield* bindPort(transport, ips, hostPorts, isClaimed);
     return bound.map(({ ip, port: hostPort, descriptor }) => {
       this.ports.taken.forget({ protocol: transport, address: { ip, port: hostPort } });
-      return {
-        port: { container, transport, ip, hostPort, containerPort, options, ...(byDefault && { byDefault }), source },
-        descriptor,
-      };
+      const asked = { options, source, ...(byDefault && { byDefault }), ...(endpoint && { endpoint }) };
+      return { port: { container, transport, ip, hostPort, containerPort, ...asked }, descriptor };
     });
   }
 

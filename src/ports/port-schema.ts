@@ -13,7 +13,10 @@ export const portSchema = z.strictObject({
   containerPort: port,
   options: rememberedOptions,
   byDefault: z.literal(true).exactOptional(),
-  source: z.enum(["command", "label"]),
+  source: z.enum(["command", "label", "driver"]),
+  endpoint: z
+    .strictObject({ id: z.string().min(1), ipv4: z.ipv4().exactOptional(), ipv6: z.ipv6().exactOptional() })
+    .exactOptional(),
 }) satisfies z.ZodType<PublishedPort>;
 
 /** Undefined for what is no published port that could be remembered. */

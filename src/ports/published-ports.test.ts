@@ -337,3 +337,31 @@ t.test("what is known of a container is told by its source: of one that nobody h
   t.same(known(), ["web", "own", "nobody"]);
   t.end();
 });
+
+t.test("a port of an endpoint stays with it, whatever its container has and is called", async (t) => {
+  const bench = new Bench(t);
+  bench.web("10.0.0.2");
+  bench.followContainers();
+  const bound = bench.bind();
+  const port = { ...bound.port, source: "driver", endpoint: { id: "e1", ipv4: "10.1.0.2" } } as const;
+  const id = idOf(port);
+  await bench.ports.add([{ ...bound, port }]);
+  bench.web("10.0.0.3");
+  bench.ports.retarget(() => true);
+  bench.ports.rename(bench.ports.all, "after");
+  bench.ports.rename([], "nobody");
+  t.same(bench.saved, [{ ...port, container: "after" }]);
+  bench.ports.retarget(() => true);
+  t.same(bench.said, [`open ${id} 10.1.0.2:80`]);
+
+  const next = new Bench(t);
+  next.saved = bench.saved;
+  next.ports.load();
+  const descriptor = duplicateDescriptor(bound.descriptor);
+  await next.ports.restore([{ publication: bench.opened.get(id)!, descriptor }]);
+  next.followContainers();
+  t.same(
+    next.ports.all.map((entry) => [entry.port, entry.target?.ip]),
+    [[{ ...port, container: "after" }, "10.1.0.2"]],
+  );
+});

@@ -6,7 +6,7 @@ import { describeError } from "../../common/errors.js";
 import { idOf, type Binding, type BoundEntry, type Entry, type Way } from "./entry.js";
 import type { Inventory } from "../inventory/inventory.js";
 import type { PortRange } from "./spec.js";
-import type { PublishedPort } from "./published-port.js";
+import type { EndpointTarget, PublishedPort } from "./published-port.js";
 import { addressesOf, defaultAddresses } from "../inventory/targets.js";
 import type { Container, DockerPort } from "../inventory/types.js";
 import { inSlices, type Pieces } from "../../linux/pieces.js";
@@ -17,6 +17,13 @@ import { portOf, publicationOf, trueSockets, type Inherited } from "./served-por
 import { portsIn } from "./wanted-ports.js";
 import { TakenPorts } from "./taken-ports.js";
 import { wayOf } from "./way.js";
+
+/** Who asked for a port, for messages. */
+const askers = {
+  command: "`pontoon publish`",
+  label: "its label pontoon.publish",
+  driver: "`docker run -p`",
+} as const satisfies Record<PublishedPort["source"], string>;
 
 /** Ports opened before it is waited until pontoon-proxy has them. */
 const openedAtOnce = 100;
@@ -69,7 +76,7 @@ export class PublishedPorts {
     )?.port;
     if (!holder) return "";
     const port = `${holder.containerPort}/${holder.transport}`;
-    return `: opened for ${holder.container} (${port}) by ${holder.source === "command" ? "`pontoon publish`" : "its label pontoon.publish"}`;
+    return `: opened for ${holder.container} (${port}) by ${askers[holder.source]}`;
   }
 
   /** Reads what is to be published. Throws STORE_UNREADABLE. */
@@ -233,7 +240,7 @@ export class PublishedPorts {
   retarget(concerns: (container: string) => boolean): void {
     const left = new Set<string>();
     for (const entry of this.#entries.values()) {
-      if (!concerns(entry.port.container) || !this.knows(entry.port.container)) continue;
+      if (entry.port.endpoint || !concerns(entry.port.container) || !this.knows(entry.port.container)) continue;
       const { target, refusal } = this.#wayOf(entry.port);
       this.onChanged(); // whose it is may be known only now
       entry.refusal = refusal;
@@ -253,6 +260,28 @@ export class PublishedPorts {
     for (const container of this.inventory.containers.values())
       for (const address of addressesOf(container, this.inventory.gatewayOf(container.id))) left.delete(address);
     if (left.size > 0) this.proxy.gone([...left]);
+  }
+
+  /** What they lead to is called so now. */
+  rename(entries: readonly Entry[], container: string): void {
+    if (entries.length === 0) return;
+    for (const entry of entries) entry.port = { ...entry.port, container };
+    this.#save();
+  }
+
+  /** They lead to other addresses of the same endpoint now; to none while there are none. */
+  move(entries: readonly Entry[], to: Omit<EndpointTarget, "id">): void {
+    const left = new Set<string>();
+    for (const entry of entries) {
+      entry.port = { ...entry.port, endpoint: { id: entry.port.endpoint!.id, ...to } };
+      const { target } = this.#wayOf(entry.port);
+      if (target?.ip === entry.target?.ip) continue;
+      if (entry.target) left.add(entry.target.ip);
+      entry.target = target;
+      this.proxy.retarget(idOf(entry.port), target);
+    }
+    if (left.size > 0) this.proxy.gone([...left]);
+    if (entries.length > 0) this.#save();
   }
 
   /** A port is not served any more. */

@@ -1,6 +1,8 @@
 import type { Logger } from "pino";
 import { CommandPublisher } from "./command-publisher.js";
 import type { PublishRequest, UnpublishRequest } from "./contract.js";
+import type { EndpointPorts } from "../inventory/endpoint-ports.js";
+import { EndpointPublisher } from "./endpoint-publisher.js";
 import { DefaultBindings } from "./default-bindings.js";
 import { PontoonError } from "../../common/errors.js";
 import type { Change, Inventory } from "../inventory/inventory.js";
@@ -19,6 +21,7 @@ export class Publisher {
   readonly #commands: CommandPublisher;
   readonly #labels: LabelPublisher;
   readonly #defaults: DefaultBindings;
+  readonly #endpoints: EndpointPublisher;
   readonly #names = new Map<string, string>();
   readonly #changed = new Set<string>();
   #queue: Promise<unknown> = Promise.resolve();
@@ -37,6 +40,7 @@ export class Publisher {
     const binder = new PortBinder(ports, ip);
     this.#commands = new CommandPublisher(inventory, ports, binder);
     this.#labels = new LabelPublisher(inventory, ports, binder, log);
+    this.#endpoints = new EndpointPublisher(ports, binder);
     this.#defaults = new DefaultBindings(inventory, ports, log);
     inventory.onChange((change) => this.#onChange(change));
   }
@@ -73,6 +77,26 @@ export class Publisher {
   /** As {@link CommandPublisher.unpublish}; rejects with NO_DAEMON for what comes too late. */
   unpublish(request: UnpublishRequest): Promise<readonly Entry[]> {
     return this.#command(() => this.#commands.unpublish(request));
+  }
+
+  /** As {@link EndpointPublisher.publish}; rejects with NO_DAEMON for what comes too late. */
+  publishEndpoint(request: EndpointPorts): Promise<void> {
+    return this.#command(() => this.#endpoints.publish(request));
+  }
+
+  /** As {@link EndpointPublisher.unpublish}; rejects with NO_DAEMON for what comes too late. */
+  unpublishEndpoint(endpoint: string): Promise<void> {
+    return this.#command(() => this.#endpoints.unpublish(endpoint));
+  }
+
+  /** Rejects with STORE_UNWRITABLE. */
+  renameEndpoint(endpoint: string, container: string): Promise<void> {
+    return this.#command(() => Promise.resolve(this.#endpoints.rename(endpoint, container)));
+  }
+
+  /** As {@link EndpointPublisher.move}. */
+  moveEndpoint(endpoint: string, to: EndpointPorts["to"]): Promise<void> {
+    return this.#command(() => Promise.resolve(this.#endpoints.move(endpoint, to)));
   }
 
   #onChange({ containers, networks }: Change): void {

@@ -16,8 +16,8 @@ export interface Inherited {
 
 /** @param drainMs for ports that say nothing else */
 export function publicationOf({ port, target }: Entry, drainMs: number): Publication {
-  const { transport, ip, hostPort, options, container, containerPort, source, byDefault } = port;
-  const owner = { container, containerPort, source, ...(byDefault && { byDefault }) };
+  const { transport, ip, hostPort, options, container, containerPort, source, byDefault, endpoint } = port;
+  const owner = { container, containerPort, source, ...(byDefault && { byDefault }), ...(endpoint && { endpoint }) };
   return {
     id: idOf(port),
     protocol: transport,
@@ -34,7 +34,7 @@ export function portOf(
   drainMs: number,
 ): PublishedPort | undefined {
   if (!owner) return undefined;
-  const { container, containerPort, source, byDefault } = owner;
+  const { container, containerPort, source, byDefault, endpoint } = owner;
   return publishedPortOf({
     container,
     transport: protocol,
@@ -43,6 +43,7 @@ export function portOf(
     containerPort,
     source,
     ...(byDefault === true && { byDefault }),
+    ...(endpoint && { endpoint }),
     options: { ...options, ...(ownDrainMs !== undefined && ownDrainMs !== drainMs && { drainMs: ownDrainMs }) },
   });
 }

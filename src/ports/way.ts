@@ -7,9 +7,14 @@ import type { PublishedPort } from "./published-port.js";
 /** Where a published port leads now, or why it does not. @param userlandProxy whether dockerd has one */
 export function wayOf(
   inventory: Inventory,
-  { container: name, ip, containerPort, byDefault }: PublishedPort,
+  { container: name, ip, containerPort, byDefault, endpoint }: PublishedPort,
   userlandProxy: boolean,
 ): Way {
+  if (endpoint) {
+    // As docker-proxy has it: from IPv6 to IPv4, where the container has no other.
+    const to = endpoint[familyOf(ip)] ?? endpoint.ipv4 ?? endpoint.ipv6;
+    return { target: to === undefined ? undefined : { ip: to, port: containerPort }, refusal: undefined };
+  }
   const container = inventory.named(name);
   if (!container) return { target: undefined, refusal: undefined };
   const none = (refusal: string | undefined) => ({ target: undefined, refusal });

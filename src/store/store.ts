@@ -1,7 +1,18 @@
 // What outlives a restart, for those who own it. Where it is kept is theirs no more to know.
 
 /** What a record is about, and the version of its value that this program writes. One that has a newer one is left alone. */
-export const kinds = { meta: 1, publication: 1, network: 1, sandbox: 1, endpoint: 1, address: 1 } as const;
+export const kinds = {
+  meta: 1,
+  publication: 1,
+  network: 1,
+  sandbox: 1,
+  endpoint: 1,
+  "docker-network": 1,
+  "docker-endpoint": 1,
+  pool: 1,
+  address: 1,
+  due: 1,
+} as const;
 
 export type Kind = keyof typeof kinds;
 

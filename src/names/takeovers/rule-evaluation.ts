@@ -2,7 +2,15 @@ import { encodeIPv4, encodeIPv6 } from "../../../common/address.js";
 import type { Budget } from "../../../linux/netlink/budget.js";
 import type { Data, Expression, ExpressionOf } from "../../../linux/netlink/nftables/expressions.js";
 import {
-  BITWISE,
+  bitwise,
+  comparison,
+  equals,
+  inRange,
+  opposite,
+  type Bytes,
+  type Outcome,
+} from "../../../linux/netlink/nftables/known-bytes.js";
+import {
   COMPARE,
   FAMILY,
   INVERTED,
@@ -54,9 +62,6 @@ export function evaluate(
   return expressions.every((expression) => evaluation.step(expression) !== "fails") ? evaluation : undefined;
 }
 
-/** Bytes, some of which are not known. */
-type Bytes = readonly (number | undefined)[];
-type Outcome = "passes" | "fails" | "perhaps";
 const registersSize = 64;
 
 class Evaluation implements Reach {
@@ -137,42 +142,24 @@ class Evaluation implements Reach {
       this.jumps.push(data.chain);
   }
 
-  #bitwise({ sreg, dreg, length = 0, operation = BITWISE.mask, mask, xor }: ExpressionOf<"bitwise">): Outcome {
+  #bitwise(expression: ExpressionOf<"bitwise">): Outcome {
+    const { sreg, dreg, length = 0 } = expression;
     if (dreg === undefined) return "perhaps";
     const { bytes, hasPort } = this.#read(sreg, length);
-    const isPlain = operation === BITWISE.mask && mask && "bytes" in mask && xor && "bytes" in xor;
-    const result = isPlain
-      ? bytes.map((byte, index) => masked(byte, mask.bytes[index] ?? 0, xor.bytes[index] ?? 0))
-      : [];
-    this.#store(dreg, result, length, hasPort);
+    this.#store(dreg, bitwise(bytes, expression), length, hasPort);
     return "passes";
   }
 
-  #compare({ sreg, operation = COMPARE.equal, data }: ExpressionOf<"cmp">): Outcome {
-    if (!data || !("bytes" in data)) return "perhaps";
-    const { bytes, hasPort } = this.#read(sreg, data.bytes.length);
-    const equality = equals(bytes, data.bytes);
-    if (operation === COMPARE.equal) return this.#noted(equality, hasPort);
-    if (operation === COMPARE.unequal) return opposite(equality);
-    const order = compare(bytes, data.bytes);
-    if (order === undefined) return "perhaps";
-    const holds =
-      {
-        [COMPARE.less]: order < 0,
-        [COMPARE.atMost]: order <= 0,
-        [COMPARE.more]: order > 0,
-        [COMPARE.atLeast]: order >= 0,
-      }[operation] ?? true;
-    return this.#noted(holds ? "passes" : "fails", hasPort);
+  #compare(expression: ExpressionOf<"cmp">): Outcome {
+    const { bytes, hasPort } = this.#read(expression.sreg, lengthOf(expression.data));
+    const outcome = comparison(bytes, expression);
+    return expression.operation === COMPARE.unequal ? outcome : this.#noted(outcome, hasPort);
   }
 
-  #range({ sreg, operation = COMPARE.equal, from, to }: ExpressionOf<"range">): Outcome {
-    if (!from || !to || !("bytes" in from) || !("bytes" in to)) return "perhaps";
-    const { bytes, hasPort } = this.#read(sreg, from.bytes.length);
-    const [low, high] = [compare(bytes, from.bytes), compare(bytes, to.bytes)];
-    if (low === undefined || high === undefined) return "perhaps";
-    const outcome = low >= 0 && high <= 0 ? "passes" : "fails";
-    return operation === COMPARE.unequal ? opposite(outcome) : this.#noted(outcome, hasPort);
+  #range(expression: ExpressionOf<"range">): Outcome {
+    const { bytes, hasPort } = this.#read(expression.sreg, lengthOf(expression.from));
+    const outcome = inRange(bytes, expression);
+    return expression.operation === COMPARE.unequal ? outcome : this.#noted(outcome, hasPort);
   }
 
   #lookup({ sreg, dreg, set, flags = 0 }: ExpressionOf<"lookup">): Outcome {
@@ -226,6 +213,10 @@ class Evaluation implements Reach {
   }
 }
 
+function lengthOf(data: Data | undefined): number {
+  return data && "bytes" in data ? data.bytes.length : 0;
+}
+
 const transportPort = 2; // where the destination port begins, in UDP and TCP alike
 
 function byteOf({ protocol, port, to, isV6 }: Packet, base: number | undefined, at: number): number | undefined {
@@ -243,32 +234,4 @@ function metaOf({ protocol, through, isV6 }: Packet, key: number | undefined): B
   if (key === META.protocol) return isV6 ? [0x86, 0xdd] : [0x08, 0x00];
   if (key !== META.oifname || through === undefined) return [];
   return [...Buffer.concat([Buffer.from(through), Buffer.alloc(16 - through.length)])];
-}
-
-function equals(bytes: Bytes, wanted: Buffer): Outcome {
-  let isKnown = true;
-  for (const [index, byte] of wanted.entries()) {
-    if (bytes[index] === undefined) isKnown = false;
-    else if (bytes[index] !== byte) return "fails";
-  }
-  return isKnown ? "passes" : "perhaps";
-}
-
-/** As the kernel compares: byte for byte, the first that differs decides. Undefined when that is not known. */
-function compare(bytes: Bytes, other: Buffer): number | undefined {
-  for (const [index, byte] of other.entries()) {
-    const known = bytes[index];
-    if (known === undefined) return undefined;
-    if (known !== byte) return known - byte;
-  }
-  return 0;
-}
-
-function opposite(outcome: Outcome): Outcome {
-  return outcome === "passes" ? "fails" : outcome === "fails" ? "passes" : "perhaps";
-}
-
-function masked(byte: number | undefined, mask: number, xor: number): number | undefined {
-  if (mask === 0) return xor;
-  return byte === undefined ? undefined : (byte & mask) ^ xor;
 }

@@ -174,6 +174,15 @@ export class Takeovers {
     this.#sockets.connect(send, known, isTold);
   }
 
+  /** The server does not answer in a namespace although it is held: gives it the sockets once more, and looks at the rules. */
+  giveAgain(sandbox: string): void {
+    const held = this.#held.get(sandbox);
+    if (!held || held.isLettingGo) return;
+    held.handedOut = 0; // the server closes what it has
+    this.#sockets.give(sandbox);
+    this.#repairSoon(sandbox);
+  }
+
   disconnect(): void {
     this.#sockets.disconnect();
     this.#held.disconnect();
