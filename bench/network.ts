@@ -8,6 +8,7 @@ import { measureGrowth } from "./network/growth.js";
 import { readOptions, usage } from "./network/options.js";
 import { measurePublish } from "./network/publish.js";
 import { measureStart } from "./network/start.js";
+import { measureTrace } from "./network/trace.js";
 import { measureTraffic } from "./network/traffic.js";
 
 const programs = {
@@ -29,11 +30,12 @@ await runProgram({
     return describeMachine((argv) => host.exec(argv, { reject: false }), programs);
   },
   parts: [
-    { makes: ["endpoint", "gone", "port"], run: measureEndpoints },
+    { makes: ["endpoint", "gone", "port", "cni", "cni-port"], run: measureEndpoints },
     { makes: ["growth"], run: measureGrowth },
     { makes: ["publish"], run: measurePublish },
     { makes: ["traffic"], run: measureTraffic },
     { makes: ["start"], run: measureStart },
     { makes: ["flush"], run: measureFlush },
+    { makes: ["trace"], run: measureTrace },
   ],
 });

@@ -54,6 +54,16 @@ const benchmarks = {
       { command: "netavark", package: "netavark" },
       { command: "wrk", package: "wrk" },
       { command: "iperf3", package: "iperf3" },
+      ...compilers,
+    ],
+  },
+  driver: {
+    about: "networks that Docker makes with pontoon as their driver, beside those of its own bridge driver",
+    packages: [
+      ...hosts,
+      { command: "ss", package: "iproute2" },
+      { command: "wrk", package: "wrk" },
+      { command: "iperf3", package: "iperf3" },
     ],
   },
   memory: {

@@ -38,7 +38,14 @@ const foldersLeftOut = new Set([
   "benchmarks",
   ".github",
 ]);
-const tools = ["uninstall-host.mjs", "host-places.mjs", "interrupts.mjs", "lock.mjs", "prepare.mjs"];
+const tools = [
+  "uninstall-host.mjs",
+  "docker-networks.mjs",
+  "host-places.mjs",
+  "interrupts.mjs",
+  "lock.mjs",
+  "prepare.mjs",
+];
 
 /**
  * The version of this build: two that differ in anything that runs have different ones (semver build metadata).
@@ -50,8 +57,9 @@ export function buildVersion(root) {
   const hash = createHash("sha256").update(readFileSync(join(root, "package-lock.json")));
   for (const file of programFolders(root).flatMap((folder) => compiledFiles(root, folder)))
     hash.update(`${file}\0`).update(readFileSync(join(root, file)));
-  for (const file of readdirSync(join(root, "proxy", "shim")).sort())
-    hash.update(`${file}\0`).update(readFileSync(join(root, "proxy", "shim", file)));
+  for (const folder of [join("proxy", "shim"), join("src", "networks", "cni", "program")])
+    for (const file of readdirSync(join(root, folder)).sort())
+      hash.update(`${file}\0`).update(readFileSync(join(root, folder, file)));
   return `${version}+${hash.digest("hex").slice(0, 8)}`;
 }
 
@@ -83,7 +91,8 @@ export async function makeBundle({ root, bundle, path, node, version }) {
 }
 
 /**
- * dockerd executes its docker-proxy for each port: a program of the machine's own is that program, not a launcher of it.
+ * Engines execute a docker-proxy for each port, a plugin for each container: a program of the machine's own is that program, not
+ * a launcher of it.
  * @param {string} file
  * @param {string} built
  * @param {string} node
@@ -92,7 +101,7 @@ export async function makeBundle({ root, bundle, path, node, version }) {
  */
 function makeCommand(file, built, node, path, program) {
   const start = readFileSync(built).subarray(0, 4).toString("latin1");
-  if (start === "\x7fELF") return copyFile(built, file);
+  if (start === "\x7fELF" || program.endsWith("pontoon-cni")) return copyFile(built, file);
   const isShim = program.endsWith("pontoon-docker-proxy"); // built without a compiler, it names the clone
   writeLauncher(file, node, join(path, isShim ? "dist/proxy/shim/docker-proxy.js" : program));
 }

@@ -20,10 +20,13 @@ import { codeOf, refuse } from "./prepare.mjs";
 /**
  * @typedef {ReturnType<typeof placesBelow>} Places
  * @typedef {{root: string, start: boolean, build: boolean, problem?: undefined}} Options
- * @typedef {{pid: number, ready: boolean, dns: {state: string, version?: string}}} DaemonStatus of what `pontoon status` prints
+ * @typedef {{pid: number, ready: boolean, docker: {host: string}, dns: {state: string, version?: string}}} DaemonStatus of what
+ *   `pontoon status` prints
  */
 
 export const unit = "pontoon.service";
+/** Where dockerd asks; it is there before the service, and while that restarts. */
+export const socketUnit = "pontoon-plugin.socket";
 const unfinished = ".pontoon-new";
 
 /**
@@ -44,6 +47,10 @@ export function placesBelow(root) {
     config: at("/etc/pontoon/pontoon.yaml"),
     stateFolder: at("/var/lib/pontoon"),
     unit: at(`/etc/systemd/system/${unit}`),
+    socketUnit: at(`/etc/systemd/system/${socketUnit}`),
+    /** What the socket unit listens at, and the link to it. */
+    pluginSocket: at("/run/pontoon-plugin.sock"),
+    pluginLink: at("/run/docker/plugins/pontoon.sock"),
     runFolder: at("/run/pontoon"),
   };
 }
@@ -120,7 +127,7 @@ export function removeUnfinished(places) {
     ? readdirSync(places.commandFolder).map((name) => join(places.commandFolder, name))
     : [];
   const passing = [
-    ...[places.current, places.config, places.unit].map(passingName),
+    ...[places.current, places.config, places.unit, places.socketUnit].map(passingName),
     ...commands.filter((path) => path.endsWith(unfinished)),
   ];
   for (const path of passing) rmSync(path, { force: true });

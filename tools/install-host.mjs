@@ -30,6 +30,7 @@ import {
   replaceFile,
   replaceLink,
   run,
+  socketUnit,
   systemctl,
   unit,
 } from "./host-places.mjs";
@@ -38,7 +39,7 @@ import { messageOf, refuse, requirePlatform, requireRoot, root, say } from "./pr
 import { buildVersion, makeFolder, makeBundle, sizeOf } from "./bundle.mjs";
 
 /**
- * @typedef {{wasActive: boolean, restarted: boolean}} Service
+ * @typedef {{wasActive: boolean, hadSocket: boolean, reopensSocket: boolean, restarted: boolean}} Service
  * @typedef {"started" | "left-stopped" | "not-wanted" | "other-runs" | "no-systemd" | "elsewhere"} Outcome what became of the
  *   service: left stopped as it was, or not started because another daemon runs, …
  */
@@ -82,7 +83,12 @@ async function install() {
   for (const path of commands) refuseForeign(path);
   const node = nodeProgram();
   const before = currentBundle(places);
-  const service = { wasActive: systemd && systemctl("is-active", "--quiet", unit).ok, restarted: false };
+  const service = {
+    wasActive: isActive(unit),
+    hadSocket: isActive(socketUnit),
+    reopensSocket: false,
+    restarted: false,
+  };
   undo.push(() => restoreService(service)); // last of all, when the files are back
 
   const { bundle, version } = await newBundle(node);
@@ -91,7 +97,7 @@ async function install() {
   makeWithUndo(places.stateFolder);
   switchTo(bundle, before);
   for (const path of commands) installCommand(path);
-  const started = systemd ? await installService(bundle, before, version, service) : installUnitFile(bundle);
+  const started = systemd ? await installService(bundle, before, version, service) : installUnitsElsewhere(bundle);
   await mayGoOn();
 
   removeUnused(basename(bundle));
@@ -180,11 +186,17 @@ function installCommand(path) {
  * @param {string} bundle
  * @returns {Outcome}
  */
-function installUnitFile(bundle) {
+function installUnitsElsewhere(bundle) {
   if (options.root === "/") return "no-systemd";
   makeWithUndo(dirname(places.unit));
-  writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
+  writeUnits(bundle);
   return "elsewhere";
+}
+
+/** @param {string} bundle */
+function writeUnits(bundle) {
+  writeWithUndo(places.socketUnit, readFileSync(join(bundle, "packaging", socketUnit), "utf8"));
+  writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
 }
 
 /**
@@ -195,30 +207,61 @@ function installUnitFile(bundle) {
  * @returns {Promise<Outcome>}
  */
 async function installService(bundle, before, version, service) {
-  writeWithUndo(places.unit, readFileSync(join(bundle, "packaging", unit), "utf8"));
+  const socketBefore = readIfThere(places.socketUnit);
+  const isOther = socketBefore !== readFileSync(join(bundle, "packaging", socketUnit), "utf8");
+  service.reopensSocket = isOther && service.hadSocket && (options.start || !service.wasActive);
+  if (service.reopensSocket) closeSocket(); // while systemd still knows what it has opened
+  writeUnits(bundle);
   must(systemctl("daemon-reload"), "systemd does not read its units");
-  if (before === undefined) {
-    must(systemctl("enable", "--quiet", unit), `${unit} cannot be enabled`);
-    undo.push(() => systemctl("disable", "--quiet", unit));
+  if (before === undefined) enable(unit);
+  if (socketBefore === undefined && systemctl("is-enabled", "--quiet", unit).ok) enable(socketUnit);
+  if (before !== undefined && !service.wasActive) {
+    if (service.reopensSocket) must(systemctl("start", socketUnit), `${socketUnit} cannot be opened again`);
+    return "left-stopped";
   }
-  if (before !== undefined && !service.wasActive) return "left-stopped";
   if (!options.start) return "not-wanted";
   const program = join(bundle, "bin", "pontoon");
   const other = service.wasActive ? undefined : daemonStatus(program);
   if (other !== undefined) return "other-runs";
   service.restarted = true;
-  if (!service.wasActive) undo.push(() => systemctl("stop", unit));
+  if (!service.wasActive) undo.push(() => systemctl("stop", unit, socketUnit));
   const since = Math.floor(Date.now() / 1000);
+  // The service wants the socket, which systemd can open only while the service is down: in the middle of a restart.
   if (!systemctl("restart", unit).ok) throw new Error(`the service does not start: ${lastWords(since)}`);
+  if (!isActive(socketUnit))
+    say(
+      `warning: ${socketUnit} is not open, so dockerd cannot ask for networks; \`systemctl status ${socketUnit}\` says why`,
+    );
   await untilServing(program, version);
   return "started";
 }
 
+/** @param {string} name of a unit */
+function isActive(name) {
+  return systemd && systemctl("is-active", "--quiet", name).ok;
+}
+
+/** @param {string} name of a unit */
+function enable(name) {
+  must(systemctl("enable", "--quiet", name), `${name} cannot be enabled`);
+  undo.push(() => systemctl("disable", "--quiet", name));
+}
+
 /** @param {Service} service */
-function restoreService({ wasActive, restarted }) {
+function restoreService({ wasActive, hadSocket, reopensSocket, restarted }) {
   if (!systemd) return;
+  if (reopensSocket) closeSocket();
   systemctl("daemon-reload");
+  if (!hadSocket && !existsSync(places.socketUnit)) closeSocket();
   if (wasActive && restarted) systemctl("restart", unit);
+  else if (reopensSocket) systemctl("start", socketUnit);
+}
+
+/** An earlier version has no such unit: by now systemd does not know any more that the socket's file goes with it. */
+function closeSocket() {
+  if (!isActive(socketUnit)) return;
+  systemctl("stop", socketUnit);
+  for (const path of [places.pluginLink, places.pluginSocket]) rmSync(path, { force: true });
 }
 
 /**

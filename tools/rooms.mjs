@@ -38,6 +38,7 @@ const daemonRooms = [
   "src/control",
   "src/cli",
   "src/check",
+  "src/trace",
 ];
 
 /**
@@ -177,6 +178,11 @@ export const rooms = {
     holds: "subnets, address pools, who has which address, and the MAC that follows; no I/O",
     imports: ["common"],
   },
+  "network/dhcp": {
+    files: ["network/dhcp/**"],
+    holds: "a DHCP client: bytes, states, and its socket on a link of a namespace",
+    imports: ground,
+  },
   "network/firewall": {
     files: ["network/firewall/**"],
     holds: "nftables tables of pontoon's networks: what is wanted, what that makes, what is there",
@@ -236,7 +242,15 @@ export const rooms = {
   "src/networks": {
     files: ["src/networks/**"],
     holds: "pontoon's own networks, sandboxes and endpoints: what is kept of them, and what the backend is told",
-    imports: ["network/addresses", "network/firewall", "network/protocol", "src/inventory", "src/store", ...ground],
+    imports: [
+      "network/addresses",
+      "network/dhcp",
+      "network/firewall",
+      "network/protocol",
+      "src/inventory",
+      "src/store",
+      ...ground,
+    ],
   },
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
@@ -251,7 +265,7 @@ export const rooms = {
   "src/control": {
     files: ["src/control/**"],
     holds: "the control API and its client",
-    imports: ["dns/protocol", "src/status", "src/names", "src/ports", "src/networks", "common"],
+    imports: ["dns/protocol", "src/inventory", "src/status", "src/names", "src/ports", "src/networks", "common"],
   },
   "src/cli": {
     files: ["src/cli/**"],
@@ -271,7 +285,29 @@ export const rooms = {
   "src/check": {
     files: ["src/check/**"],
     holds: "`pontoon check`: probes gather facts, `findings.ts` says what they mean",
-    imports: ["dns/protocol", ...proxyProtocol, ...daemonRooms.filter((room) => room !== "src/check"), ...ground],
+    imports: [
+      "dns/protocol",
+      ...proxyProtocol,
+      ...daemonRooms.filter((room) => room !== "src/check" && room !== "src/trace"),
+      ...ground,
+    ],
+  },
+  "src/trace": {
+    files: ["src/trace/**"],
+    holds:
+      "`pontoon trace`: facts are gathered, `way/` follows a packet through them, `rules/` what firewalls make of it",
+    imports: [
+      "dns/protocol",
+      "network/firewall",
+      "src/inventory",
+      "src/docker",
+      "src/ports",
+      "src/status",
+      "src/control",
+      "src/cli",
+      "src/check",
+      ...ground,
+    ],
   },
   src: {
     files: ["src/**"],

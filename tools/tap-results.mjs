@@ -22,6 +22,9 @@ import { Parser } from "tap-parser";
  * @property {Block[]} blocks those in it
  */
 
+/** Characters. */
+const detailsAtMost = 300;
+
 /**
  * @param {string} output of one file, on stdout; what is not TAP is passed over
  * @returns {FileResults}
@@ -53,7 +56,7 @@ function follow(parser, path, skipped) {
   const block = { path, assertions: 0, failures: [], isUnfinished: false, isSkipped: false, blocks: [] };
   parser.on("child", (/** @type {Parser} */ child) => block.blocks.push(follow(child, [...path, child.name], skipped)));
   parser.on("assert", (/** @type {import("tap-parser").Result} */ result) => {
-    const { ok, name, skip, todo, tapError, closingTestPoint } = result;
+    const { ok, name, skip, todo, tapError, diag, closingTestPoint } = result;
     const reason = skip || todo;
     const closed = closingTestPoint ? block.blocks.at(-1) : undefined;
     if (reason !== false) {
@@ -62,7 +65,8 @@ function follow(parser, path, skipped) {
     } else if (closed !== undefined) judge(closed, ok);
     else {
       block.assertions++;
-      if (!ok || tapError !== null) block.failures.push(tapError === null ? name : `${name} (${tapError})`);
+      if (tapError !== null) block.failures.push(`${name} (${tapError})`);
+      else if (!ok) block.failures.push(name + detailOf(diag));
     }
   });
   parser.on("complete", (/** @type {import("tap-parser").FinalResults} */ { failures, bailout }) => {
@@ -71,6 +75,22 @@ function follow(parser, path, skipped) {
     block.failures.push(...problems.filter((problem) => problem !== "no plan").map(String));
   });
   return block;
+}
+
+/**
+ * Where an assertion failed, and what was other than expected: a failure that comes once in a hundred runs has no other trace.
+ * @param {unknown} diag
+ */
+function detailOf(diag) {
+  const { at, diff } = /** @type {{at?: {lineNumber?: number}, diff?: string}} */ (diag ?? {});
+  const line = at?.lineNumber === undefined ? [] : [`line ${at.lineNumber}`];
+  // Behind two lines that say which sign is which.
+  const changed = (diff ?? "")
+    .split("\n")
+    .slice(2)
+    .filter((text) => /^[-+]/.test(text));
+  const details = [...line, changed.join(" ")].filter((detail) => detail !== "").join(": ");
+  return details === "" ? "" : ` (${details.length > detailsAtMost ? `${details.slice(0, detailsAtMost)}…` : details})`;
 }
 
 /**

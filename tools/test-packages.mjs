@@ -1,4 +1,8 @@
 // What tests that make hosts need of a Debian machine.
+import { existsSync } from "node:fs";
+
+/** Where systemd runs, a firewall that is installed is started, too, and nobody wants that of a test. */
+const startsServices = existsSync("/run/systemd/system");
 
 /** @type {import("./prepare.mjs").WantedCommand[]} */
 export const testPackages = [
@@ -6,7 +10,11 @@ export const testPackages = [
   { command: "ip", package: "iproute2" },
   { command: "iptables", package: "iptables" },
   { command: "dockerd", package: "docker.io" },
+  { command: "docker-compose", package: "docker-compose" },
+  { command: "podman", package: "podman" },
+  { command: "runc", package: "runc" },
   { command: "dig", package: "bind9-dnsutils" },
+  { command: "dnsmasq", package: "dnsmasq-base" },
   { command: "busybox", package: "busybox-static" },
   { command: "nsenter", package: "util-linux" },
   { command: "ps", package: "procps" },
@@ -19,4 +27,5 @@ export const testPackages = [
   { command: "musl-gcc", package: "musl-tools" },
   { command: "redis-server", package: "redis-server" },
   { command: "tcpdump", package: "tcpdump" },
+  ...(startsServices ? [] : [{ command: "firewall-cmd", package: "firewalld" }]),
 ];

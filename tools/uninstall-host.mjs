@@ -1,6 +1,7 @@
 // `sudo npm run uninstall-host`: gives everything back to Docker and removes what install-host installed, and only that.
 import { existsSync, readdirSync, rmSync, unlinkSync } from "node:fs";
 import { join } from "node:path";
+import { dockerNeedsNetworks } from "./docker-networks.mjs";
 import {
   commandLineOf,
   currentBundle,
@@ -14,6 +15,7 @@ import {
   readIfThere,
   removeIfEmpty,
   removeUnfinished,
+  socketUnit,
   systemctl,
   unit,
 } from "./host-places.mjs";
@@ -41,7 +43,9 @@ if (bundle === undefined && !existsSync(places.libraryFolder) && !existsSync(pla
   process.exit(0);
 }
 
+const program = bundle === undefined ? undefined : join(places.libraryFolder, bundle, "bin", "pontoon");
 refuseIfDockerNeedsIt();
+await refuseIfNetworksNeedIt();
 stopService();
 await mayGoOn().catch(giveUp);
 await stopProxy();
@@ -59,7 +63,7 @@ if (places.root === "/") removeIfEmpty(places.runFolder); // a daemon from a clo
 if (existsSync(places.commandFolder))
   for (const name of readdirSync(places.commandFolder))
     if (isOurCommand(places, join(places.commandFolder, name))) unlinkSync(join(places.commandFolder, name));
-rmSync(places.unit, { force: true });
+for (const path of [places.unit, places.socketUnit]) rmSync(path, { force: true });
 if (hasSystemd(places)) systemctl("daemon-reload");
 rmSync(places.libraryFolder, { recursive: true, force: true });
 
@@ -72,7 +76,8 @@ for (let index = 0; index < left.length; index += 2) say(`left: ${left[index]}, 
  */
 function giveUp(error) {
   refuse(
-    `${messageOf(error)}; what is installed is still there, but may have been stopped: run this again, or \`systemctl enable --now ${unit}\``,
+    `${messageOf(error)}; what is installed is still there, but may have been stopped: ` +
+      `run this again, or \`systemctl enable --now ${unit} ${socketUnit}\``,
     exitCode(),
   );
 }
@@ -80,12 +85,13 @@ function giveUp(error) {
 /** Nothing is removed under a daemon that runs. */
 function stopService() {
   if (places.root !== "/") return;
-  if (hasSystemd(places) && existsSync(places.unit)) {
-    const stopped = systemctl("disable", "--now", "--quiet", unit);
-    if (!stopped.ok) refuse(`${unit} cannot be stopped: ${stopped.stderr}; nothing was removed`);
-    systemctl("reset-failed", unit);
+  // The socket first: as long as it is open, a connection starts the service.
+  const units = [existsSync(places.socketUnit) ? socketUnit : [], existsSync(places.unit) ? unit : []].flat();
+  if (hasSystemd(places) && units.length > 0) {
+    const stopped = systemctl("disable", "--now", "--quiet", ...units);
+    if (!stopped.ok) refuse(`${units.join(", ")} cannot be stopped: ${stopped.stderr}; nothing was removed`);
+    systemctl("reset-failed", ...units);
   }
-  const program = bundle === undefined ? undefined : join(places.libraryFolder, bundle, "bin", "pontoon");
   const running = program === undefined ? undefined : daemonStatus(program);
   if (running !== undefined && isInstalled(running.pid))
     refuse(
@@ -109,6 +115,15 @@ function refuseIfDockerNeedsIt() {
       "dockerd starts pontoon-docker-proxy for published ports; " +
         `take userland-proxy-path out of ${users.join(" and ")}, restart dockerd, and try again; nothing was removed`,
     );
+}
+
+/** dockerd could start no container on them any more, and would wait 15 s for each when it starts. */
+async function refuseIfNetworksNeedIt() {
+  if (places.root !== "/") return;
+  const followed = program === undefined ? undefined : daemonStatus(program)?.docker.host;
+  const answer = await dockerNeedsNetworks(followed);
+  if ("refusal" in answer) refuse(answer.refusal);
+  if (answer.note !== undefined) say(answer.note);
 }
 
 /** What it serves for dockerd becomes Docker's own docker-proxy; what `pontoon publish` published ends. */

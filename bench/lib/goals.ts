@@ -19,7 +19,7 @@ export interface Row {
 export interface Goal {
   readonly kind: "at least" | "at most";
   readonly value: number;
-  readonly unit: "×" | "ms" | "s" | "MB" | "KB" | "%" | "descriptors";
+  readonly unit: "×" | "ms" | "s" | "MB" | "KB" | "%" | "descriptors" | "processes";
 }
 
 /** Whether a result reaches its goal. */
@@ -102,7 +102,7 @@ export function figureRow(measure: string, result: number, range: string, goal: 
 /** A figure with its unit. */
 export function printFigure(figure: number, unit: Goal["unit"]): string {
   if (unit === "×") return `${figure.toFixed(2)}×`;
-  if (unit === "descriptors") return `${figure} ${unit}`;
+  if (unit === "descriptors" || unit === "processes") return `${figure} ${unit}`;
   return `${figure.toFixed(unit === "s" || unit === "%" ? 2 : 1)} ${unit}`;
 }
 

@@ -1,6 +1,6 @@
 // Runs in a host: times commands, which take turns.
-import { spawnSync } from "node:child_process";
 import { answerRequests } from "../../integration/lab/helper-child.js";
+import { timeCommand } from "../lib/time-command.js";
 
 export interface CommandsRequest {
   readonly turns: number;
@@ -12,13 +12,6 @@ export type CommandsReply = readonly (readonly number[])[];
 
 answerRequests<CommandsRequest, CommandsReply>(({ turns, commands }) => {
   const times: number[][] = commands.map(() => []);
-  for (let turn = 0; turn < turns; turn++) commands.forEach((argv, index) => times[index]!.push(timeOf(argv)));
+  for (let turn = 0; turn < turns; turn++) commands.forEach((argv, index) => times[index]!.push(timeCommand(argv)));
   return Promise.resolve(times);
 });
-
-function timeOf([program = "", ...args]: readonly string[]): number {
-  const begun = performance.now();
-  const { status, stderr } = spawnSync(program, args, { stdio: ["ignore", "pipe", "pipe"], encoding: "utf8" });
-  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with ${status}: ${stderr}`);
-  return performance.now() - begun;
-}

@@ -6,8 +6,14 @@ import { cniBackend } from "./cni.js";
 import { linksOfHost, settling, untilLinksAre } from "./host-links.js";
 import { netavarkBackend } from "./netavark.js";
 import { pontoonBackend } from "./pontoon.js";
+import { pontoonCniBackend } from "./pontoon-cni.js";
 
-export const backends = { pontoon: pontoonBackend, cni: cniBackend, netavark: netavarkBackend } as const;
+export const backends = {
+  pontoon: pontoonBackend,
+  pontoonCni: pontoonCniBackend,
+  cni: cniBackend,
+  netavark: netavarkBackend,
+} as const;
 
 export interface EndpointsRequest {
   readonly backend: keyof typeof backends;

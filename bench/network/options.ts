@@ -5,11 +5,14 @@ export const measures = {
   endpoint: "an endpoint is connected and disconnected",
   gone: "the same many times, until the last link is gone",
   port: "the same with a published port",
+  cni: "the same by a plugin of CNI, as runtimes call it",
+  "cni-port": "the same by a plugin of CNI, with a published port",
   growth: "the last of many endpoints beside the first, and the daemon's loop meanwhile",
   publish: "many ports are published, and as many again",
   traffic: "what goes between two sandboxes, and through a published port",
   start: "the daemon starts and repairs what was lost, and its memory",
   flush: "traffic while somebody flushes and reloads the rules",
+  trace: "the way between two sandboxes is asked for",
 } as const;
 
 export type MeasureName = keyof typeof measures;
@@ -18,7 +21,7 @@ export type MeasureName = keyof typeof measures;
 export interface NetworkOptions {
   readonly only: readonly MeasureName[];
   readonly rounds: number;
-  /** Times an endpoint is connected and disconnected in each turn. */
+  /** Times an endpoint is connected and disconnected, or a way asked for, in each turn. */
   readonly times: number;
   /** The same, one after the other, until the last link is gone. */
   readonly row: number;
@@ -37,7 +40,7 @@ export interface NetworkOptions {
 export const usage = `options:
   --only A,B      only these measures: ${Object.keys(measures).join(", ")}
   --rounds N      turns of each; growth, publish and start three at most (default 7)
-  --times N       endpoints connected and disconnected in each turn (default 20)
+  --times N       endpoints connected and disconnected, or ways asked for, in each turn (default 20)
   --row N         the same, one after the other, until the last link is gone (default 100)
   --endpoints N   endpoints that come and go on one network (default 500)
   --ports N       ports published with one request (default 1000)

@@ -3,11 +3,9 @@ import type { Undo } from "../lib/cleanup.js";
 import { printRate, ratioRow } from "../lib/goals.js";
 import { together, type Bench, type Outcome } from "../lib/measure.js";
 import { takeTurns } from "../lib/rounds.js";
-import { parseIperf } from "../proxy/iperf.js";
 import type { TargetPorts } from "../proxy/target-child.js";
-import { parseWrk } from "../proxy/wrk.js";
-import { until } from "../../integration/lab/until.js";
 import { childProgram, startHost } from "./host.js";
+import { bulkLoad, httpLoad, printGigabits, type Run } from "./loads.js";
 import type { NetworkOptions } from "./options.js";
 import { controlPost } from "./control.js";
 
@@ -102,41 +100,24 @@ async function serve({ host, outside }: Contender): Promise<void> {
 }
 
 function bulk(from: "client" | "outside"): Load {
-  return async (contender, seconds) => {
-    const { host, outside, address } = contender;
-    await iperfIsFree(host);
+  return ({ host, outside, address }, seconds) => {
+    const within =
+      (name: string): Run =>
+      (argv, options) =>
+        host.exec(inNamespace(name, argv), options);
+    const client: Run = from === "client" ? within("client") : (argv, options) => outside.exec(argv, options);
     const to = from === "client" ? address : outside.hostAddress;
-    const argv = ["iperf3", "--client", to, "--time", String(seconds), "--json"];
-    const options = { timeoutMs: seconds * 1000 + 30_000, reject: false };
-    const { stdout } = await (from === "client"
-      ? host.exec(inNamespace("client", argv), options)
-      : outside.exec(argv, options));
-    return parseIperf(stdout).gigabitsPerSecond;
+    const { bulk: port } = ports;
+    return bulkLoad({ client, server: within("server"), serverPort: port, address: to, port }, seconds);
   };
 }
 
 /** Each connection closed by the target after one answer. */
-async function connections({ outside }: Contender, seconds: number): Promise<number> {
+function connections({ outside }: Contender, seconds: number): Promise<number> {
   const url = `http://${outside.hostAddress}:${ports.connections}/`;
-  const argv = ["wrk", "--threads", "1", "--connections", "32", "--duration", `${seconds}s`, "--latency", url];
-  const load = parseWrk((await outside.exec(argv, { timeoutMs: seconds * 1000 + 15_000 })).stdout);
-  if (load.errors > 0) throw new Error(`${load.errors} of ${load.requests} connections failed`);
-  return load.requestsPerSecond;
-}
-
-/** After each test iperf3 closes its listener for a moment. */
-async function iperfIsFree(host: BareHost): Promise<void> {
-  const isFree = async () => {
-    const { stdout } = await host.exec(inNamespace("server", ["ss", "-tan", `sport = :${ports.bulk}`]));
-    return stdout.includes("LISTEN") && !/ESTAB|CLOSE-WAIT/.test(stdout);
-  };
-  await until(isFree, { timeoutMs: 20_000, what: "iperf3 waits for a client" });
+  return httpLoad((argv, options) => outside.exec(argv, options), url, seconds);
 }
 
 function inNamespace(name: string, argv: readonly string[]): string[] {
   return ["nsenter", `--net=/run/netns/${name}`, "--", ...argv];
-}
-
-function printGigabits(rate: number): string {
-  return `${rate.toFixed(2)} Gbit/s`;
 }

@@ -137,7 +137,7 @@ t.test("what a daemon that was killed leaves is named, lapses, and can be remove
   t.matchOnly(orphaned, [
     /no pontoon daemon runs/,
     new RegExp(`leftovers: pontoon-dns \\(pid ${server}\\) goes on without a daemon`),
-    /files of a daemon that has ended: \/run\/pontoon\/control\.sock, \/run\/pontoon-[0-9a-f]{8}\.lock, \/run\/pontoon-[0-9a-f]{8}\.lock$/,
+    /files of a daemon that has ended: \/run\/pontoon\/control\.sock, \/run\/pontoon\/plugin\.sock, \/run\/pontoon-[0-9a-f]{8}\.lock, \/run\/pontoon-[0-9a-f]{8}\.lock$/,
   ]);
   t.equal((await web.dig("web")).answers[0]?.ttl, 5, "the server was not disturbed");
 
@@ -149,7 +149,7 @@ t.test("what a daemon that was killed leaves is named, lapses, and can be remove
   t.matchOnly(worries(killed), [
     /no pontoon daemon runs/,
     /leftovers: table pontoon in web/,
-    /leftovers: files of a daemon that has ended: .*control\.sock, .*dns\.sock, .*proxy\.sock, .*proxy-control\.sock, .*dns\.pid, .*dns\.log, .*proxy\.pid, .*proxy\.log, .*\.lock$/,
+    /leftovers: files of a daemon that has ended: .*control\.sock, .*plugin\.sock, .*dns\.sock, .*proxy\.sock, .*proxy-control\.sock, .*dns\.pid, .*dns\.log, .*proxy\.pid, .*proxy\.log, .*\.lock$/,
   ]);
   t.equal(killed.code, 0);
   const lapsed = async () =>

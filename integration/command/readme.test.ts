@@ -9,14 +9,16 @@ interface Step {
   readonly prints: string;
 }
 
-/** Commands of the README's transcript with what they print there. */
-function transcript(): Step[] {
+/** Commands of the README's transcripts with what they print there. */
+function transcripts(): Step[][] {
   const readme = readFileSync(join(repositoryRoot, "README.md"), "utf8");
-  const block = /```console\n([\s\S]*?)```/.exec(readme)![1]!;
-  return block
-    .split(/^\$ /m)
-    .slice(1)
-    .map((text) => ({ command: text.slice(0, text.indexOf("\n")), prints: text.slice(text.indexOf("\n") + 1) }));
+  const blocks = [...readme.matchAll(/<!-- transcript: .*-->\n\n```console\n([\s\S]*?)```/g)];
+  return blocks.map(([, block]) =>
+    block!
+      .split(/^\$ /m)
+      .slice(1)
+      .map((text) => ({ command: text.slice(0, text.indexOf("\n")), prints: text.slice(text.indexOf("\n") + 1) })),
+  );
 }
 
 /** Text without what differs from run to run: numbers, spacing of columns, the kind of unit, from where Docker asks. */
@@ -31,15 +33,18 @@ function shape(text: string): string[] {
     .filter((line) => line !== "");
 }
 
-t.test("the README's transcript is what a user sees", async (t) => {
-  const host = await DockerHost.start(t);
-  const steps = transcript();
-  t.ok(steps.length >= 5, "there is a transcript");
-  const pontoon = await host.pontoon();
-  for (const { command, prints } of steps) {
-    const runnable = command.replace("bin/pontoon", `${process.execPath} ${join(repositoryRoot, "bin", "pontoon")}`);
-    const { stdout } = await host.exec(["sh", "-c", runnable]);
-    if (prints !== "") t.same(shape(stdout), shape(prints), command);
+t.test("the README's transcripts are what a user sees", async (t) => {
+  const all = transcripts();
+  t.equal(all.length, 2, "there are transcripts");
+  for (const steps of all) {
+    const host = await DockerHost.start(t);
+    t.ok(steps.length >= 5);
+    const pontoon = await host.pontoon();
+    for (const { command, prints } of steps) {
+      const runnable = command.replace("bin/pontoon", `${process.execPath} ${join(repositoryRoot, "bin", "pontoon")}`);
+      const { stdout } = await host.exec(["sh", "-c", runnable]);
+      if (prints !== "") t.same(shape(stdout), shape(prints), command);
+    }
+    await pontoon.stop();
   }
-  await pontoon.stop();
 });

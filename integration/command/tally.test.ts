@@ -222,3 +222,32 @@ t.test("a run's own last line is read, with what failed", (t) => {
   t.same(countsOf("pontoon: the build failed\n", 1), broken);
   t.end();
 });
+
+t.test("a failure says where, and what was other than expected", (t) => {
+  const output = `TAP version 14
+not ok 1 - should be equal
+  ---
+  diff: |
+    --- expected
+    +++ actual
+    @@ -1,1 +1,1 @@
+    -0
+    +1
+  at:
+    fileName: src/f.test.ts
+    lineNumber: 7
+  ...
+not ok 2 - long
+  ---
+  diff: |
+    --- expected
+    +++ actual
+    -${"x".repeat(500)}
+  ...
+1..2
+# failed 2 of 2 tests
+`;
+  const { failures } = tallyOf(output, { code: 1 });
+  t.match(failures.join("; "), /^f: should be equal \(line 7: -0 \+1\); long \(-x{299}…\)$/);
+  t.end();
+});

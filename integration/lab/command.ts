@@ -5,7 +5,7 @@ import { execa } from "execa";
 export interface CommandOptions {
   /** Written to the command's standard input; without it that is empty. */
   input?: string | Buffer;
-  /** After this long the command and what it started is killed, and the promise rejects. Default 30 s. */
+  /** After this long the command and what it started is killed, and the promise rejects. Default 120 s. */
   timeoutMs?: number;
   /** Whether an exit code other than 0 rejects. Default true. */
   reject?: boolean;
@@ -40,7 +40,7 @@ export const hostEnvironment: Readonly<Record<string, string>> = {
 
 /** Runs a command to its end. */
 export async function runCommand(argv: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  const { input = "", timeoutMs = 30_000, reject = true } = options;
+  const { input = "", timeoutMs = 120_000, reject = true } = options;
   const [command = "", ...args] = argv;
   const child = execa(command, args, {
     env: hostEnvironment,

@@ -1,4 +1,5 @@
 // Runs in the network namespace of a container and asks its resolver one question at an even, high rate.
+import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MessageBatch } from "../../linux/mmsg.js";
 import { connectSocket, forceBufferSizes, udpSocket } from "../../linux/socket.js";
@@ -9,6 +10,8 @@ export interface FlowTally {
   sent: number;
   /** Queries that no answer came for, at the first time of asking. */
   lost: number;
+  /** Datagrams that the kernel of this namespace had no room for in a socket's buffer. */
+  dropped: number;
   /** Queries that no answer came for when asked again. */
   failed: number;
   /** Answers that are not the record asked for. */
@@ -33,13 +36,14 @@ const incoming = new MessageBatch(batchSize, 512);
 // Only sent from: its slots have no address, and go where their socket is connected to.
 const outgoing = new MessageBatch(batchSize, 512);
 const answered = new Uint8Array(socketCount * 65_536);
-const tally: FlowTally = { sent: 0, lost: 0, failed: 0, wrong: 0, ttls: {}, longestSilence: 0 };
+const tally: FlowTally = { sent: 0, lost: 0, dropped: 0, failed: 0, wrong: 0, ttls: {}, longestSilence: 0 };
 let query = Buffer.alloc(0);
 let rate = 0;
 let startedAt = 0;
 let lastAnswerAt = 0;
 let answers = 0;
 let timer: NodeJS.Timeout | undefined;
+const droppedBefore = droppedSoFar();
 
 answerRequests(async (request: FlowRequest): Promise<FlowReply> => {
   switch (request.do) {
@@ -140,10 +144,20 @@ async function stop(): Promise<FlowTally> {
   clearInterval(timer);
   await collect();
   const { longestSilence } = tally;
+  const dropped = droppedSoFar() - droppedBefore;
   const lost = unanswered();
   for (const number of lost) sendBatch([number]);
   await collect();
-  return { ...tally, longestSilence, lost: lost.length, failed: unanswered().length };
+  return { ...tally, longestSilence, dropped, lost: lost.length, failed: unanswered().length };
+}
+
+/** `RcvbufErrors` of UDP in /proc/net/snmp: a line of names, and below it one of figures. */
+function droppedSoFar(): number {
+  const [names = [], figures = []] = readFileSync("/proc/net/snmp", "utf8")
+    .split("\n")
+    .filter((line) => line.startsWith("Udp:"))
+    .map((line) => line.split(" "));
+  return Number(figures[names.indexOf("RcvbufErrors")]);
 }
 
 /** Receives until every query has its answer, or none comes any more. */

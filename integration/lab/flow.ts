@@ -45,3 +45,12 @@ export class Flow {
     return tally;
   }
 }
+
+/**
+ * Queries that were lost although there was room for them. A server's buffer holds what comes in a second at 20,000
+ * queries a second; on a machine that is too busy to start a process in that time the rest is the kernel's loss.
+ */
+export function lostWithRoom({ lost, dropped, longestSilence }: FlowTally): number {
+  const hasOverflowed = longestSilence > 500; // before that the buffer must have had room
+  return hasOverflowed ? Math.max(0, lost - dropped) : lost;
+}

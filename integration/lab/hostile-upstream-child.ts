@@ -33,8 +33,8 @@ udp.bind(53, address, () => tcp.listen(53, address));
 
 function answer(query: Buffer, transport: "udp" | "tcp"): Buffer | undefined {
   const random = Random.of(Number(seed), ++round);
-  const questionEnd = query.length - 11; // what pontoon asks has nothing behind its question but EDNS
-  if (questionEnd < 17) return undefined;
+  const questionEnd = endOfQuestion(query);
+  if (questionEnd > query.length) return undefined;
   if (query.indexOf("\x04true\0", 12, "latin1") > 0) return withForgery(query, questionEnd);
   if (random.oneIn(50)) return undefined;
   const good = goodReply(random, query, questionEnd);
@@ -45,6 +45,13 @@ function answer(query: Buffer, transport: "udp" | "tcp"): Buffer | undefined {
   }
   if (transport === "udp" && reply.length >= 12 && random.oneIn(20)) reply[2]! |= 0x02;
   return reply;
+}
+
+/** With or without EDNS behind it: a server that answers nonsense is asked without. */
+function endOfQuestion(query: Buffer): number {
+  let end = 12;
+  while (end < query.length && query[end] !== 0) end += 1 + query[end]!;
+  return end + 5;
 }
 
 /** The truth about the name asked for, and a lie about another that nobody asked for. */

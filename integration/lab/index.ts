@@ -13,13 +13,15 @@ export {
   type TestOwner,
 } from "./docker-host.js";
 export { EngineError } from "./engine.js";
-export { Flow, type FlowOptions } from "./flow.js";
+export { Flow, lostWithRoom, type FlowOptions } from "./flow.js";
 export { type FlowTally } from "./flow-child.js";
 export { type Link, type LinkOptions } from "./link.js";
 export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
 export { Outside, type OutsideOptions } from "./outside.js";
+export { Podman, withoutCni } from "./podman.js";
 export { Pontoon, type PontoonOptions, type Status } from "./pontoon.js";
 export { Probe, type DigOptions, type QueryTally, type SendOptions, type TallyOptions } from "./probe.js";
+export { FakeDriver, type FakeCall } from "./fake-driver.js";
 export { until, type UntilOptions } from "./until.js";
 export { Upstream } from "./upstream.js";
 export { Visitor, type StormTally, type Visit } from "./visitor.js";

@@ -71,7 +71,7 @@ export class Pontoon {
     // Not by execa: a server that lives on keeps these pipes open, so that it would wait for ever.
     const child = spawn(argv[0]!, argv.slice(1), { env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
     const pontoon = new Pontoon(namespaces, child);
-    await pontoon.#untilReady(options.readyMs ?? 10_000, options.untilReady ?? true);
+    await pontoon.#untilReady(options.readyMs ?? 30_000, options.untilReady ?? true);
     return pontoon;
   }
 

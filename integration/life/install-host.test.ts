@@ -1,4 +1,13 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import t, { type Test } from "tap";
 import { parseConfig } from "../../src/config.js";
@@ -20,6 +29,11 @@ function brokenClone(t: Test): Clone {
   clone.edit("dist/src/daemon.js", (text) => `${text}\nthrow new Error("broken build");\n`);
   return clone;
 }
+
+const socketUnit = "pontoon-plugin.socket";
+const pluginSocket = "/run/docker/plugins/pontoon.sock";
+/** A link counts whatever it leads to. */
+const isThere = (path: string) => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
 const tool = (clone: Clone | undefined, name: string, ...args: string[]) => [
   process.execPath,
@@ -86,7 +100,7 @@ t.test("below another root: files only, the configuration is the user's", async 
   const files = readdirSync(library, { recursive: true, encoding: "utf8" });
   t.notOk(
     files.some((file) =>
-      /dist\/.*\.test\.js$|node_modules\/(typescript|tap|eslint|execa|prettier)\/|dist\/integration/.test(file),
+      /dist\/.*\.test\.js$|node_modules\/(typescript|tap|eslint|prettier)\/|dist\/integration/.test(file),
     ),
     "nothing but what runs",
   );
@@ -174,11 +188,63 @@ t.test("without systemd: the installed program runs without the clone", async (t
   await answeredBy(web, "docker");
 });
 
-t.test("the unit is one systemd reads without complaint", { skip }, async (t) => {
+/** Says yes to all that dockerd asks of a driver for networks and addresses; its first line is its process id. */
+const willingPlugin = `
+  const answers = {
+    "/Plugin.Activate": { Implements: ["NetworkDriver", "IpamDriver"] },
+    "/NetworkDriver.GetCapabilities": { Scope: "local" },
+    "/IpamDriver.GetDefaultAddressSpaces": { LocalDefaultAddressSpace: "a", GlobalDefaultAddressSpace: "b" },
+    "/IpamDriver.RequestPool": { PoolID: "p", Pool: "10.99.0.0/24" },
+    "/IpamDriver.RequestAddress": { Address: "10.99.0.1/24" },
+  };
+  require("node:http")
+    .createServer({ requireHostHeader: false }, ({ url }, answer) => answer.end(JSON.stringify(answers[url] ?? {})))
+    .listen("${pluginSocket}", () => console.log(process.pid));
+`;
+
+t.test("uninstalling is refused while Docker has networks of pontoon's", async (t) => {
+  const host = await DockerHost.start(t);
+  const uninstall = (...variables: string[]) =>
+    host.exec(["env", ...variables, ...tool(undefined, "uninstall-host")], { reject: false });
+  await host.exec(installArgs());
+  await host.startProgram([process.execPath, "--eval", willingPlugin]);
+  await host.docker("network", "create", "--driver=pontoon", "ours");
+  await host.docker("network", "create", "--ipam-driver=pontoon", "addresses");
+  const refused = await uninstall();
+  t.equal(refused.exitCode, 1);
+  t.match(
+    refused.stderr,
+    /^pontoon: Docker has networks with the driver or IPAM driver pontoon: (ours, addresses|addresses, ours); .*`docker network rm .*nothing was removed\n$/,
+  );
+  await host.docker("network", "rm", "ours");
+  t.match(
+    (await uninstall()).stderr,
+    /Docker has a network with .*: addresses; .* then it with `docker network rm addresses`/,
+  );
+  t.ok(existsSync(host.path("/usr/local/lib/pontoon/current/bin/pontoon")), "nothing was removed");
+  await host.docker("network", "rm", "addresses");
+
+  const unasked = await uninstall("DOCKER_HOST=unix:///run/nowhere.sock");
+  t.equal(unasked.exitCode, 1);
+  t.match(
+    unasked.stderr,
+    /^pontoon: dockerd \(pid \d+\) cannot be asked at \/run\/nowhere\.sock .*ENOENT.*nothing was removed\n$/,
+  );
+  await host.stopDockerd();
+  const { exitCode, stderr } = await uninstall();
+  t.equal(exitCode, 0);
+  t.match(stderr, /^pontoon: no dockerd runs here, so its networks were not looked at.*\npontoon: pontoon is removed/);
+});
+
+t.test("the units are such as systemd reads without complaint", { skip }, async (t) => {
   const host = await DockerHost.start(t);
   await host.exec(installArgs());
   const { exitCode, stdout, stderr } = await host.exec(
-    ["systemd-analyze", "verify", join(repositoryRoot, "packaging", "pontoon.service")],
+    [
+      "systemd-analyze",
+      "verify",
+      ...["pontoon.service", socketUnit].map((name) => join(repositoryRoot, "packaging", name)),
+    ],
     { reject: false },
   );
   t.equal(exitCode, 0, stderr);
@@ -221,8 +287,9 @@ t.test("as a service of systemd", { skip }, async (t) => {
     const { stderr, exitCode } = await install(brokenClone(t));
     t.equal(exitCode, 1);
     t.match(stderr, /^pontoon: the service does not start: broken build; everything is as it was before\n$/);
-    t.equal(await property("LoadState"), "not-found");
+    for (const unit of ["pontoon", socketUnit]) t.equal(await property("LoadState", unit), "not-found");
     t.same(await filesOf(host), before);
+    t.notOk(isThere(host.path(pluginSocket)));
   });
 
   await t.test("one command installs and starts it", async (t) => {
@@ -230,8 +297,19 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.equal(exitCode, 0, stderr);
     t.match(stderr, /the service runs/);
     await answeredBy(web, "pontoon");
-    t.equal(await systemctl("is-enabled", "pontoon"), "enabled");
+    for (const unit of ["pontoon", socketUnit]) {
+      t.equal(await systemctl("is-enabled", unit), "enabled");
+      t.equal(await systemctl("is-active", unit), "active");
+    }
     t.equal(await property("StatusText"), `following Docker ${host.version}`);
+  });
+
+  await t.test("the socket is the daemon's, and no server's", async (t) => {
+    const table = (await host.exec(["cat", "/proc/net/unix"])).stdout;
+    const listener = `socket:[${/ (\d+) \/run\/pontoon-plugin\.sock$/m.exec(table)![1]}]`;
+    const holds = async (pid: string) => (await host.exec(["ls", "-l", `/proc/${pid}/fd`])).stdout.includes(listener);
+    t.ok(await holds(await property("MainPID")));
+    for (const pid of await servers()) t.notOk(await holds(pid), pid);
   });
 
   await t.test("a restart of the service leaves pontoon-dns answering, and no query is lost", async (t) => {
@@ -314,6 +392,66 @@ t.test("as a service of systemd", { skip }, async (t) => {
     );
   });
 
+  /** As an earlier version left the host that had no socket. */
+  const removeSocket = async () => {
+    await systemctl("disable", "--now", socketUnit);
+    rmSync(host.path(`/etc/systemd/system/${socketUnit}`));
+    const unit = "/etc/systemd/system/pontoon.service";
+    host.writeFile(unit, readFileSync(host.path(unit), "utf8").replace(/^Wants=.*\n/m, ""));
+    await systemctl("daemon-reload");
+    t.equal(await property("LoadState", socketUnit), "not-found");
+  };
+
+  await t.test("an upgrade from a version without the socket opens it, and loses no query", async (t) => {
+    await removeSocket();
+    const stop = (await web.probe()).digSteadily("web", { everyMs: 5 });
+    const { stderr, exitCode } = await install(clone);
+    const tally = await stop();
+    t.equal(exitCode, 0, stderr);
+    t.notMatch(stderr, /warning/);
+    t.equal(await systemctl("is-active", socketUnit), "active");
+    t.equal(await systemctl("is-enabled", socketUnit), "enabled");
+    t.equal(await property("SubState", socketUnit), "running", "the service has its descriptor");
+    t.ok(lstatSync(host.path(pluginSocket)).isSymbolicLink());
+    t.ok(statSync(host.path("/run/pontoon-plugin.sock")).isSocket());
+    t.same(tally.errors, []);
+    t.same(Object.keys(tally.rcodes), ["NOERROR"]);
+  });
+
+  await t.test("an upgrade that changes the socket's unit opens the socket where it is now", async (t) => {
+    const unit = `/etc/systemd/system/${socketUnit}`;
+    await systemctl("stop", socketUnit, "pontoon");
+    const old = readFileSync(host.path(unit), "utf8").replace(/^ListenStream=.*$/m, `ListenStream=${pluginSocket}`);
+    host.writeFile(unit, old.replace(/^Symlinks=.*\n/m, ""));
+    await systemctl("daemon-reload");
+    await systemctl("start", socketUnit);
+    t.ok(lstatSync(host.path(pluginSocket)).isSocket());
+    const isWhereItIsNow = () => {
+      t.ok(lstatSync(host.path(pluginSocket)).isSymbolicLink());
+      t.ok(statSync(host.path("/run/pontoon-plugin.sock")).isSocket());
+    };
+    t.equal((await install(clone)).exitCode, 0, "while the service is stopped");
+    t.equal(await systemctl("is-active", socketUnit), "active");
+    isWhereItIsNow();
+    await systemctl("start", "pontoon");
+    host.writeFile(unit, `${readFileSync(host.path(unit), "utf8")}# as it was\n`);
+    t.equal((await install(clone)).exitCode, 0, "while the service runs");
+    t.equal(await property("SubState", socketUnit), "running", "the service has its descriptor");
+    isWhereItIsNow();
+  });
+
+  await t.test("if it does not run, the version without the socket is back", async (t) => {
+    await removeSocket();
+    const { version } = await status();
+    t.equal((await install(brokenClone(t))).exitCode, 1);
+    await until(async () => (await status()).ready, { timeoutMs: 20_000 });
+    t.equal((await status()).version, version);
+    t.equal(await property("LoadState", socketUnit), "not-found");
+    t.ok(isThere(host.path(pluginSocket)), "the daemon has made one itself");
+    t.equal((await install(clone)).exitCode, 0);
+    t.equal(await systemctl("is-active", socketUnit), "active");
+  });
+
   await t.test("an upgrade that does not run leaves the earlier version running", async (t) => {
     const { version } = await status();
     const { stderr, exitCode } = await install(brokenClone(t));
@@ -394,19 +532,65 @@ t.test("as a service of systemd", { skip }, async (t) => {
     await host.exec(["rmdir", "/run/other"]);
   });
 
-  await t.test("with dockerd stopped at the same time, pontoon has given everything back before", async (t) => {
-    await systemctl("stop", "pontoon", "docker.socket", "docker");
+  const time = async (name: string, unit?: string) => Number(await property(`${name}TimestampMonotonic`, unit));
+
+  await t.test("stopped together, dockerd goes first, and pontoon gives everything back", async (t) => {
+    await systemctl("stop", "docker.socket", "docker", "pontoon", socketUnit); // each begins when those before are under way
     t.equal(await property("Result"), "success");
     t.same(await servers(), [], "no pontoon-dns is left");
-    const [pontoon, docker] = await Promise.all([
-      property("InactiveEnterTimestampMonotonic"),
-      property("ActiveExitTimestampMonotonic", "docker"),
-    ]);
-    t.ok(Number(pontoon) <= Number(docker), `${pontoon} is not after ${docker}`);
+    const [docker, pontoon] = [await time("InactiveEnter", "docker"), await time("ActiveExit")];
+    t.ok(docker <= pontoon, `${docker} is not after ${pontoon}`);
+    t.notOk(isThere(host.path(pluginSocket)), "dockerd finds no socket that nobody serves");
     await systemctl("reset-failed", "docker", "docker.socket"); // later packages of Docker are started three times a minute, no more
     await systemctl("start", "docker");
     t.notMatch((await host.exec(["nft", "list", "tables"], { netns: web })).stdout, /pontoon/);
     await answeredBy(web, "docker");
+  });
+
+  await t.test("started together, pontoon is ready before dockerd begins", async (t) => {
+    await systemctl("stop", "docker.socket", "docker");
+    await systemctl("reset-failed", "docker", "docker.socket");
+    const boot = "/etc/systemd/system/boot.target"; // at boot all begins at once, too
+    host.writeFile(boot, "[Unit]\nWants=docker.service pontoon.service\n");
+    await systemctl("daemon-reload");
+    await systemctl("start", "boot.target");
+    rmSync(host.path(boot));
+    t.equal(await systemctl("is-active", "docker"), "active");
+    t.equal(await systemctl("is-active", socketUnit), "active", "the service has brought the socket");
+    const [pontoon, docker] = [await time("ActiveEnter"), await time("ExecMainStart", "docker")];
+    t.ok(pontoon <= docker, `${pontoon} is not after ${docker}`);
+    await answeredBy(web, "pontoon");
+  });
+
+  await t.test("the daemon is ready while dockerd, which may be waiting for it, answers nobody", async (t) => {
+    const dockerd = Number((await host.exec(["pgrep", "-x", "dockerd"])).stdout);
+    await host.signal("SIGSTOP", dockerd);
+    const { exitCode } = await host.exec(["systemctl", "restart", "pontoon"], { reject: false });
+    await host.signal("SIGCONT", dockerd);
+    t.equal(exitCode, 0);
+    await answeredBy(web, "pontoon");
+  });
+
+  await t.test("a daemon that does not start keeps neither dockerd nor a connection waiting", async (t) => {
+    const dropIn = "/etc/systemd/system/pontoon.service.d/broken.conf";
+    await systemctl("stop", "pontoon", "docker.socket", "docker");
+    await systemctl("reset-failed", "docker", "docker.socket");
+    await host.exec(["mkdir", "-p", join(dropIn, "..")]);
+    host.writeFile(dropIn, "[Service]\nExecStart=\nExecStart=/bin/false\n");
+    await systemctl("daemon-reload");
+    await systemctl("start", "pontoon", "docker");
+    t.equal(await systemctl("is-active", "docker"), "active");
+    t.not(await systemctl("is-active", "pontoon"), "active");
+    const wait = `require("node:net").connect("${pluginSocket}").on("error", () => {}).on("close", () => console.log("closed"))`;
+    t.match((await host.exec([process.execPath, "--eval", wait], { timeoutMs: 60_000 })).stdout, /closed/);
+
+    await host.exec(["rm", "-r", join(dropIn, "..")]);
+    await systemctl("daemon-reload");
+    await until(async () => (await systemctl("is-active", "pontoon", socketUnit)) === "active\nactive", {
+      timeoutMs: 30_000,
+      what: "daemon and socket are back by themselves",
+    });
+    await answeredBy(web, "pontoon");
   });
 
   await t.test("uninstalling leaves nothing", async (t) => {
@@ -428,7 +612,8 @@ t.test("as a service of systemd", { skip }, async (t) => {
     t.equal(exitCode, 0, stderr);
     await answeredBy(web, "docker");
     t.same(await servers(), []);
-    t.equal(await property("LoadState"), "not-found");
+    for (const unit of ["pontoon", socketUnit]) t.equal(await property("LoadState", unit), "not-found");
+    t.notOk(isThere(host.path(pluginSocket)));
     t.same(await filesOf(host), before);
   });
 });

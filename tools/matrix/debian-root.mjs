@@ -6,36 +6,14 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cache } from "../node-versions.mjs";
 import { lastLine, quietly } from "../prepare.mjs";
+import { testPackages } from "../test-packages.mjs";
 
 /** What `npm test` installs on a machine, and what the programs of a machine are that no package has to bring there. */
 const packages = [
-  ...[
-    "docker.io",
-    "docker-cli",
-    "containerd",
-    "runc",
-    "iptables",
-    "nftables",
-    "iproute2",
-    "bind9-dnsutils",
-    "busybox-static",
-    "util-linux",
-    "procps",
-  ],
-  ...[
-    "rootlesskit",
-    "slirp4netns",
-    "uidmap",
-    "openssl",
-    "systemd",
-    "gcc",
-    "libc6-dev",
-    "musl-tools",
-    "ca-certificates",
-    "curl",
-    "jq",
-    "nodejs",
-  ],
+  ...new Set([
+    ...testPackages.map((wanted) => wanted.package),
+    ...["docker-cli", "containerd", "firewalld", "libc6-dev", "ca-certificates", "curl", "jq", "nodejs"],
+  ]),
 ];
 /** Debian 12 has the docker command in docker.io. */
 /** @type {Record<string, readonly string[]>} */

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import type { BareHost, CommandResult, DockerHost } from "../lab/index.js";
-import { repositoryRoot } from "../lab/root.js";
+import type { BareHost } from "./bare-host.js";
+import type { CommandResult } from "./command.js";
+import type { DockerHost } from "./docker-host.js";
+import { repositoryRoot } from "./root.js";
 
-/** A command of docs/networks.md, where it is typed, and what the document says it prints. */
+/** A command of a document, where it is typed, and what the document says it prints. */
 export interface Step {
   readonly place: "host" | "other";
   readonly command: string;
@@ -19,17 +21,21 @@ type Host = Pick<BareHost | DockerHost, "writeFile"> & {
 const folder = "/run/guide";
 const outside = "/run/host/netns/outside";
 
-/** What stands below a heading of docs/networks.md, up to the next. Throws when there is no such heading. */
-export function sectionOf(heading: string): string {
-  const text = readFileSync(join(repositoryRoot, "docs", "networks.md"), "utf8");
+/**
+ * What stands below a heading of a document, up to the next.
+ * @param document its name in docs/
+ * Throws when there is no such heading.
+ */
+function sectionOf(document: string, heading: string): string {
+  const text = readFileSync(join(repositoryRoot, "docs", document), "utf8");
   const [, section] = text.split(`\n## ${heading}\n`);
-  if (section === undefined) throw new Error(`docs/networks.md has no section ${heading}`);
+  if (section === undefined) throw new Error(`docs/${document} has no section ${heading}`);
   return section.split("\n## ")[0]!;
 }
 
 /** The commands of a section: `$ ` is the host's prompt, `other$ ` that of another machine. */
-export function stepsOf(heading: string): Step[] {
-  const blocks = [...sectionOf(heading).matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!);
+function stepsOf(section: string): Step[] {
+  const blocks = [...section.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!);
   return blocks.flatMap((block) =>
     block
       .split(/^(?=(?:other)?\$ )/m)
@@ -49,13 +55,22 @@ export async function installCommand(host: Host): Promise<void> {
   await host.exec(["sh", "-ec", `printf %s "$2" > "$1"; chmod 755 "$1"`, "sh", file, text]);
 }
 
-/** Runs a section's commands in one shell of the host. @returns what each printed, standard error included */
-export async function runSection(host: Host, heading: string): Promise<(Step & { printed: string })[]> {
-  for (const [, file, text] of sectionOf(heading).matchAll(/`(\/opt\/[^`]+)`[^`]*:\n\n```sh\n([\s\S]*?)```/g)) {
+/**
+ * Runs a section's commands in one shell of the host, where files below /opt are what the section says.
+ * @param document its name in docs/
+ * @returns what each printed, standard error included
+ */
+export async function runSection(
+  host: Host,
+  document: string,
+  heading: string,
+): Promise<(Step & { printed: string })[]> {
+  const section = sectionOf(document, heading);
+  for (const [, file, text] of section.matchAll(/`(\/opt\/[^`]+)`[^`]*:\n\n```\w+\n([\s\S]*?)```/g)) {
     host.writeFile(file!, text!);
     await host.exec(["chmod", "755", file!]);
   }
-  const steps = stepsOf(heading);
+  const steps = stepsOf(section);
   if (steps.length === 0) throw new Error(`section ${heading} has no commands`);
   const script = [`rm -rf ${folder}; mkdir ${folder}; cd ${folder}`, ...steps.map(scriptOf), "true"].join("\n");
   await host.exec(["sh", "-c", script], { timeoutMs: 120_000 });
