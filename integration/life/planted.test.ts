@@ -37,10 +37,8 @@ t.test("files that others have put where pontoon reads or writes", async (t) => 
   writeFileSync(path("/etc/precious"), "precious", { mode: 0o644 });
   for (const file of planted) symlinkSync("/etc/precious", path(file));
 
-  const pontoon = await host.pontoon({ env: { PONTOON_WATCH_LOOP: "1" } });
+  const pontoon = await host.pontoon(); // neither waits for a fifo nor reads without end
   await pontoon.answersIn(web, odd, endless);
-  const longest = async () => ((await pontoon.status()) as { loopDelay: { max: number } }).loopDelay.max;
-  t.ok((await longest()) < 1000, "nobody was kept waiting");
   t.match(pontoon.logs.join("\n"), /opt\/fifo.*is a fifo, not a regular file/);
 
   await t.test("links in the run and state directories are not followed", async (t) => {

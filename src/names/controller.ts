@@ -25,8 +25,11 @@ import { takenOver } from "./unsteered.js";
 const retryFailuresEvery = 1000; // ms
 /** Rules of iptables' legacy variant change unheard, ms. */
 const silentChangesEvery = 3000;
-/** How long the start of a container waits until it is answered, ms; a takeover takes 5 to 20. */
-const answeringAtMost = 300;
+/**
+ * How long the start of a container waits until it is answered, ms; a takeover takes 5 to 20. Where nobody else answers meanwhile
+ * a late start is better than one whose first questions fail.
+ */
+const answeringAtMost = { docker: 300, pontoon: 3000 } as const;
 const lookEvery = 1; // ms
 export interface DnsControllerOptions {
   readonly runDir: string;
@@ -264,7 +267,7 @@ export class DnsController {
     const isGoingToBe = () => [...this.#decisions.toServe(sandbox)].length > 0 && !this.takeovers.failures.has(sandbox);
     // Where nobody else answers, questions are led to our sockets from the takeover on, and wait there for the server.
     const isAnswered = () => this.answering.has(sandbox) || (source === "pontoon" && this.takeovers.has(sandbox));
-    for (let waited = 0; waited < answeringAtMost && isGoingToBe() && !isAnswered(); waited += lookEvery)
+    for (let waited = 0; waited < answeringAtMost[source] && isGoingToBe() && !isAnswered(); waited += lookEvery)
       await new Promise((resolve) => setTimeout(resolve, lookEvery));
   }
 

@@ -80,9 +80,9 @@ class Named {
     this.inode = statSync(this.path).ino;
   }
 
-  static async make(shell: Shell): Promise<Named> {
+  static async make(shell: Shell, loopback: "up" | "down"): Promise<Named> {
     const name = `pontoon-test-${process.pid}-${++made}`;
-    await shell.run(`ip netns add ${name} && ip -n ${name} link set lo up`);
+    await shell.run(`ip netns add ${name} && ip -n ${name} link set lo ${loopback}`);
     // The end out here goes with the namespace, and not before.
     await shell.run(`ip link add ${linkOf(name)} type veth peer name eth0 netns ${name}`);
     return new Named(shell, name);
@@ -179,8 +179,8 @@ class Bench {
     await this.start(...sandboxes);
   }
 
-  named(): Promise<Named> {
-    return Named.make(shell);
+  named(loopback: "up" | "down" = "up"): Promise<Named> {
+    return Named.make(shell, loopback);
   }
 
   put({ name, sandbox, path, inode }: Named): void {
@@ -255,6 +255,17 @@ function tests(): void {
       t.equal(await other.dig("db"), "10.9.0.3");
     },
   );
+
+  t.test("a namespace whose loopback is not up yet is answered from the first question on", async (t) => {
+    const bench = new Bench(t);
+    await bench.start();
+    const web = await bench.named("down");
+    bench.put(web);
+    await until("it is taken over", () => bench.dns.takeovers.has(web.sandbox));
+    t.equal(bench.dns.takeovers.failures.size, 0);
+    t.equal(await web.dig("db"), "10.9.0.3");
+    await bench.answered(web);
+  });
 
   t.test("a namespace that is wanted no more has no table and no socket of ours", async (t) => {
     const bench = new Bench(t);

@@ -9,6 +9,7 @@ import { insideNamespace, namespaceInode, ownNamespacePath } from "../../../linu
 import { NetlinkError, Nfnetlink } from "../../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../../linux/netlink/nftables/ruleset.js";
 import { openingAll } from "../../../linux/opening.js";
+import { raiseLoopback } from "../../../linux/loopback.js";
 import { openPidfd } from "../../../linux/pidfd.js";
 import {
   bindSocket,
@@ -93,6 +94,8 @@ export async function openTakeover(
       );
     const { nfnetlink, ...inside } = insideNamespace(pathOf(place), inode, () => {
       onNamespace();
+      // An engine's new namespace is taken over while its first link is still being made.
+      if (!hasDockerResolver) raiseLoopback();
       return openInside(place, open);
     });
     if ("refusal" in inside) {
