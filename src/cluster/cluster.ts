@@ -1,0 +1,220 @@
+import type { Logger } from "pino";
+import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { claimSteps, refusalOf } from "./claims.js";
+import type { Membership } from "./membership.js";
+import type { Mirror } from "./mirror.js";
+import { keys, takenSubnetsRecord, type HostRecord, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "./records.js";
+import { claiming, creating, forgetting, releasing, removing, type SeenSubnets } from "./transactions.js";
+
+/** Others may change the same at the same moment: so often is it tried. */
+const triesAtMost = 16;
+
+/** What a claim has come to. */
+export type Claimed = { readonly kind: "done" } | { readonly kind: "addresses-taken"; readonly ips: readonly string[] };
+
+/** What this host has to give up: somebody else has its name or address by now. */
+export interface Conflict {
+  readonly endpoint: SharedEndpoint;
+  readonly reason: string;
+}
+
+/** What this host does with the others of its cluster: makes networks, and takes names and addresses on them. */
+export class Cluster {
+  constructor(
+    readonly host: HostRecord,
+    readonly mirror: Mirror,
+    private readonly membership: Membership,
+    private readonly log: Logger,
+  ) {}
+
+  /** Throws CLUSTER_AWAY and what else {@link Membership.commit} rejects with. */
+  requireJoined(): void {
+    this.membership.requireJoined();
+  }
+
+  /**
+   * Makes a network of the cluster.
+   * @param define told which subnets networks of the cluster have; what it throws is thrown
+   * Rejects with NAME_TAKEN, and as {@link Membership.commit}; nothing is left of it then.
+   */
+  async createNetwork(define: (taken: TakenSubnets) => SharedNetwork): Promise<SharedNetwork> {
+    for (let tried = 0; tried < triesAtMost; tried++) {
+      const seen = await this.#seenSubnets();
+      const network = define(seen.subnets);
+      const committed = await this.membership.commit(creating(network, this.host.id, seen));
+      if (committed.kind === "done") return network;
+      const missed = committed.failed.map((condition) => (condition.kind === "none-below" ? "" : condition.key));
+      if (missed.includes(keys.taken.networkName(network.name)))
+        throw new PontoonError(
+          "NAME_TAKEN",
+          network.name,
+          `there is a network ${network.name} already, on all hosts; choose another name, or remove it first`,
+        );
+      if (missed.includes(keys.host(this.host.id))) throw this.#forgotten();
+      // Somebody else has just made another one.
+    }
+    throw tooBusy();
+  }
+
+  /** Removes a network that nobody is on. Rejects with NETWORK_IN_USE, which names who is, and as {@link Membership.commit}. */
+  async removeNetwork(network: SharedNetwork): Promise<void> {
+    for (let tried = 0; tried < triesAtMost; tried++) {
+      const committed = await this.membership.commit(removing(network, await this.#seenSubnets()));
+      if (committed.kind === "done") return;
+      if (committed.failed.some(({ kind }) => kind === "present")) return; // it is gone already
+      if (committed.failed.some(({ kind }) => kind === "none-below")) throw await this.#inUse(network);
+    }
+    throw tooBusy();
+  }
+
+  async #inUse(network: SharedNetwork): Promise<PontoonError> {
+    const { records } = await this.membership.read(keys.endpointsOn(network.id));
+    const [first, ...others] = [...records.values()].map(({ value }) => value as SharedEndpoint);
+    const host = first && (this.mirror.hosts.get(first.host)?.name ?? first.host.slice(0, 12));
+    const more = others.length > 0 ? ` and ${others.length} more` : "";
+    const who = first ? `${first.name} on host ${host}${more}` : "somebody who has just left it";
+    return new PontoonError(
+      "NETWORK_IN_USE",
+      network.name,
+      `network ${network.name} is in use by ${who}; disconnect what is on it first`,
+    );
+  }
+
+  async #seenSubnets(): Promise<SeenSubnets> {
+    const { records } = await this.membership.read(keys.taken.subnets);
+    const record = records.get(keys.taken.subnets);
+    return { subnets: takenSubnetsRecord.parse(record?.value ?? {}), revision: record?.revision };
+  }
+
+  /**
+   * Takes an endpoint's name and addresses.
+   * @returns which addresses somebody else has, when it is only that
+   * Rejects with ENDPOINT_NAME_TAKEN in Docker's words, NETWORK_UNKNOWN, HOST_FORGOTTEN, and as {@link Membership.commit}.
+   */
+  async claim(endpoint: SharedEndpoint): Promise<Claimed> {
+    const committed = await this.membership.commit(claiming(endpoint));
+    if (committed.kind === "done") return committed;
+    const refusal = refusalOf(endpoint, committed.failed);
+    const network = this.mirror.networks.get(endpoint.network)?.name ?? endpoint.network.slice(0, 12);
+    if (refusal.kind === "addresses") return { kind: "addresses-taken", ips: refusal.ips };
+    if (refusal.kind === "host") throw this.#forgotten();
+    if (refusal.kind === "network")
+      throw new PontoonError("NETWORK_UNKNOWN", network, `network ${network} has just been removed on another host`);
+    if (await this.#isOurs(endpoint)) return { kind: "done" };
+    throw new PontoonError(
+      "ENDPOINT_NAME_TAKEN",
+      endpoint.name,
+      `endpoint with name ${endpoint.name} already exists in network ${network}; choose another name: it is one for all hosts`,
+    );
+  }
+
+  /** Whether a claim is there already: the answer to it may have been lost. */
+  async #isOurs({ network, name, id }: SharedEndpoint): Promise<boolean> {
+    const key = keys.endpoint(network, name);
+    const value = (await this.membership.read(key)).records.get(key)?.value as Partial<SharedEndpoint> | undefined;
+    return value?.id === id;
+  }
+
+  /** Gives back what endpoints have claimed. What cannot be told now is with the next {@link settle}. Never rejects. */
+  async release(endpoints: readonly SharedEndpoint[]): Promise<void> {
+    for (const endpoint of endpoints) {
+      try {
+        const key = keys.endpoint(endpoint.network, endpoint.name);
+        const record = (await this.membership.read(key)).records.get(key);
+        if ((record?.value as Partial<SharedEndpoint> | undefined)?.id !== endpoint.id) continue;
+        await this.membership.commit(releasing(endpoint, record!.revision));
+      } catch (error) {
+        this.log.info({ endpoint: endpoint.name, reason: describeError(error) }, "what an endpoint had is given back later");
+      }
+    }
+  }
+
+  /**
+   * Has the store say what this host has, and nothing else.
+   * @param own all endpoints of this host's on networks of the cluster; none may be on its way
+   * @returns what somebody else has by now. Rejects as {@link Membership.commit}; what was done before stays done.
+   */
+  async settle(own: readonly SharedEndpoint[]): Promise<Conflict[]> {
+    const { claim, release } = claimSteps(this.host.id, own, this.mirror);
+    const conflicts: Conflict[] = [];
+    for (const { endpoint, revision } of release) await this.membership.commit(releasing(endpoint, revision));
+    for (const endpoint of claim) {
+      try {
+        const claimed = await this.claim(endpoint);
+        if (claimed.kind === "addresses-taken")
+          conflicts.push({ endpoint, reason: `somebody else has ${claimed.ips.join(" and ")} by now` });
+      } catch (error) {
+        if (errorCode(error) === "ENDPOINT_NAME_TAKEN")
+          conflicts.push({ endpoint, reason: `somebody else has the name ${endpoint.name} by now` });
+        else throw error;
+      }
+    }
+    return conflicts;
+  }
+
+  /** Puts back a network that the store has lost, and this host has endpoints on. Does nothing to one that is there. */
+  async restoreNetwork(network: SharedNetwork): Promise<void> {
+    if (this.mirror.networks.has(network.id)) return;
+    const committed = await this.membership.commit(creating(network, this.host.id, await this.#seenSubnets()));
+    if (committed.kind === "done") this.log.warn({ network: network.name }, "the store had lost a network: it is back");
+  }
+
+  /**
+   * Frees all that a host has had. It has to be out of touch with the store.
+   * Rejects with HOST_UNKNOWN, HOST_ALIVE, and as {@link Membership.commit}.
+   */
+  async forget(nameOrId: string): Promise<{ readonly host: HostRecord; readonly endpoints: number }> {
+    this.requireJoined();
+    const host = this.#find(nameOrId);
+    const alive = new PontoonError(
+      "HOST_ALIVE",
+      host.name,
+      `host ${host.name} (${host.advertise}) is in touch with the store; stop the daemon there first, and try again ${presenceNote}`,
+    );
+    if (this.mirror.isAlive(host.id)) throw alive;
+    let endpoints = 0;
+    for (const { endpoint, revision } of [...this.mirror.endpointsOf(host.id)]) {
+      const { requires, changes } = releasing(endpoint, revision);
+      const isAway = { kind: "absent", key: keys.alive(host.id) } as const;
+      const committed = await this.membership.commit({ requires: [...requires, isAway], changes });
+      if (committed.kind === "done") endpoints++;
+      else if (committed.failed.some(({ kind }) => kind === "absent")) throw alive;
+    }
+    const committed = await this.membership.commit(forgetting(host));
+    if (committed.kind === "refused" && committed.failed.some(({ kind }) => kind === "absent")) throw alive;
+    return { host, endpoints };
+  }
+
+  #find(nameOrId: string): HostRecord {
+    const hosts = [...this.mirror.hosts.values()];
+    const found = hosts.filter(({ id, name, advertise }) => [id, name, advertise].includes(nameOrId));
+    const begun = hosts.filter(({ id }) => nameOrId.length >= 4 && id.startsWith(nameOrId));
+    const matches = found.length > 0 ? found : begun;
+    if (matches.length === 1) return matches[0]!;
+    throw new PontoonError(
+      "HOST_UNKNOWN",
+      nameOrId,
+      matches.length === 0
+        ? `there is no host ${nameOrId}; \`pontoon host ls\` shows those there are`
+        : `${matches.length} hosts are called ${nameOrId}; name one by its id, which \`pontoon host ls\` shows`,
+    );
+  }
+
+  #forgotten(): PontoonError {
+    return new PontoonError(
+      "HOST_FORGOTTEN",
+      this.host.name,
+      `this host (${this.host.name}) was forgotten by \`pontoon host forget\`; restart the daemon to have it join again`,
+    );
+  }
+}
+
+const presenceNote = "a quarter of a minute later";
+
+function tooBusy(): PontoonError {
+  return new PontoonError(
+    "CLUSTER_BUSY",
+    "the store that hosts share",
+    `other hosts have changed networks ${triesAtMost} times meanwhile; try again`,
+  );
+}

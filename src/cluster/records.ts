@@ -1,0 +1,113 @@
+import { z } from "zod";
+
+// What hosts of a cluster agree on, and under which keys. Whoever reads a record of a later version leaves out what it does not know.
+
+/** This host follows what is below. What is only ever claimed, and known from elsewhere, is below {@link keys.taken}. */
+export const stateBelow = "state/";
+
+const texts = z.array(z.string()).readonly();
+
+/** One for all: tells this cluster from another that is at the same addresses by now. */
+export const clusterRecord = z.object({ id: z.string(), created: z.string() });
+
+/** A host that has joined. It stays until somebody has it forgotten. */
+export const hostRecord = z.object({
+  id: z.string(),
+  name: z.string(),
+  /** Where other hosts reach it: its underlay address. */
+  advertise: z.string(),
+  /** ISO 8601. */
+  joined: z.string(),
+});
+
+/** A host that is in touch with the store. It goes by itself when the host is not. */
+export const aliveRecord = z.object({ since: z.string() });
+
+export const sharedNetworkRecord = z.object({
+  id: z.string(),
+  name: z.string(),
+  created: z.string(),
+  subnets: z
+    .array(z.object({ subnet: z.string(), gateway: z.string(), ipRange: z.string().exactOptional() }))
+    .readonly(),
+  internal: z.boolean(),
+  masquerade: z.boolean(),
+  mtu: z.number().int(),
+  /** VXLAN network identifier (RFC 7348): 24 bits. */
+  vni: z.number().int(),
+  labels: z.record(z.string(), z.string()),
+});
+
+/** An endpoint of any host's. Its key is its name on the network, which nobody else can have. */
+export const sharedEndpointRecord = z.object({
+  id: z.string(),
+  network: z.string(),
+  /** Id of the host. */
+  host: z.string(),
+  /** Id of the sandbox, which may be on several networks. */
+  sandbox: z.string(),
+  name: z.string(),
+  hostname: z.string(),
+  aliases: texts,
+  exposed: z.array(z.tuple([z.number().int(), z.enum(["tcp", "udp", "sctp"])])).readonly(),
+  ipv4: z.string().exactOptional(),
+  ipv6: z.string().exactOptional(),
+  mac: z.string(),
+});
+
+export type ClusterRecord = Readonly<z.infer<typeof clusterRecord>>;
+export type HostRecord = Readonly<z.infer<typeof hostRecord>>;
+export type SharedNetwork = Readonly<z.infer<typeof sharedNetworkRecord>>;
+export type SharedEndpoint = Readonly<z.infer<typeof sharedEndpointRecord>>;
+
+export const keys = {
+  cluster: `${stateBelow}cluster`,
+  host: (id: string) => `${stateBelow}hosts/${id}`,
+  alive: (id: string) => `${stateBelow}alive/${id}`,
+  network: (id: string) => `${stateBelow}networks/${id}`,
+  endpoint: (network: string, name: string) => `${stateBelow}endpoints/${network}/${name}`,
+  endpointsOn: (network: string) => `${stateBelow}endpoints/${network}/`,
+  taken: {
+    networkName: (name: string) => `taken/network-names/${name}`,
+    subnets: "taken/subnets",
+    vni: (vni: number) => `taken/vnis/${vni}`,
+    underlay: (ip: string) => `taken/underlays/${ip}`,
+    address: (network: string, ip: string) => `taken/addresses/${network}/${ip}`,
+  },
+} as const;
+
+/** Of an endpoint, those it has: one of a family. */
+export function addressesOf({ ipv4, ipv6 }: Pick<SharedEndpoint, "ipv4" | "ipv6">): string[] {
+  return [ipv4, ipv6].filter((ip) => ip !== undefined);
+}
+
+/** Which subnets networks have, in one record: no two networks have parts of each other's. By id of the network. */
+export const takenSubnetsRecord = z.record(z.string(), z.array(z.string()).readonly());
+export type TakenSubnets = Readonly<z.infer<typeof takenSubnetsRecord>>;
+
+/** What a record of {@link stateBelow} is about. */
+export type Known =
+  | { readonly kind: "cluster"; readonly value: ClusterRecord }
+  | { readonly kind: "host"; readonly id: string; readonly value: HostRecord }
+  | { readonly kind: "alive"; readonly id: string }
+  | { readonly kind: "network"; readonly id: string; readonly value: SharedNetwork }
+  | { readonly kind: "endpoint"; readonly value: SharedEndpoint };
+
+const kinds = { hosts: hostRecord, networks: sharedNetworkRecord } as const;
+
+/** @returns undefined for what makes no sense to this version: it is left alone */
+export function readRecord(key: string, value: unknown): Known | undefined {
+  const [, kind, id = ""] = key.split("/");
+  if (key === keys.cluster) return known("cluster", clusterRecord.safeParse(value));
+  if (kind === "alive") return aliveRecord.safeParse(value).success ? { kind: "alive", id } : undefined;
+  if (kind === "endpoints") return known("endpoint", sharedEndpointRecord.safeParse(value));
+  if (kind === "hosts") return known("host", kinds.hosts.safeParse(value), id);
+  if (kind === "networks") return known("network", kinds.networks.safeParse(value), id);
+  return undefined;
+}
+
+function known(kind: Known["kind"], read: { success: boolean; data?: unknown }, id?: string): Known | undefined {
+  if (!read.success) return undefined;
+  const isOther = id !== undefined && (read.data as { id: string }).id !== id;
+  return isOther ? undefined : ({ kind, id, value: read.data } as Known);
+}

@@ -1,0 +1,127 @@
+import type { Condition, SharedChange, SharedTransaction } from "../store/shared-store.js";
+import {
+  addressesOf,
+  keys,
+  type HostRecord,
+  type SharedEndpoint,
+  type SharedNetwork,
+  type TakenSubnets,
+} from "./records.js";
+
+// What hosts ask of the store, each in one transaction: done as a whole, or refused for a reason that its conditions tell.
+
+/**
+ * A host joins, or says of itself what has changed.
+ * @param before what it had joined with
+ */
+export function joining(host: HostRecord, before: HostRecord | undefined): SharedTransaction {
+  const isMoved = before?.advertise !== host.advertise;
+  return {
+    requires: isMoved ? [{ kind: "absent", key: keys.taken.underlay(host.advertise) }] : [],
+    changes: [
+      { key: keys.host(host.id), value: host },
+      ...(isMoved ? [{ key: keys.taken.underlay(host.advertise), value: { host: host.id } }] : []),
+      ...(before && isMoved ? [{ key: keys.taken.underlay(before.advertise), value: undefined }] : []),
+    ],
+  };
+}
+
+/** The record of all subnets as it was read, which is to be the same still. */
+export interface SeenSubnets {
+  readonly subnets: TakenSubnets;
+  /** Undefined where there is none yet. */
+  readonly revision: number | undefined;
+}
+
+function sameSubnets({ revision }: SeenSubnets): Condition {
+  const key = keys.taken.subnets;
+  return revision === undefined ? { kind: "absent", key } : { kind: "unchanged", key, revision };
+}
+
+/** A network comes into being, with a name, a VNI and subnets that no other has. */
+export function creating(network: SharedNetwork, host: string, seen: SeenSubnets): SharedTransaction {
+  const name = keys.taken.networkName(network.name);
+  const vni = keys.taken.vni(network.vni);
+  return {
+    requires: [
+      { kind: "present", key: keys.host(host) },
+      { kind: "absent", key: name },
+      { kind: "absent", key: vni },
+      { kind: "absent", key: keys.network(network.id) },
+      sameSubnets(seen),
+    ],
+    changes: [
+      { key: keys.network(network.id), value: network },
+      { key: name, value: { network: network.id } },
+      { key: vni, value: { network: network.id } },
+      {
+        key: keys.taken.subnets,
+        value: { ...seen.subnets, [network.id]: network.subnets.map(({ subnet }) => subnet) },
+      },
+    ],
+  };
+}
+
+/** A network goes, which nobody is on. */
+export function removing(network: SharedNetwork, seen: SeenSubnets): SharedTransaction {
+  const { [network.id]: _, ...others } = seen.subnets;
+  return {
+    requires: [
+      { kind: "present", key: keys.network(network.id) },
+      { kind: "none-below", prefix: keys.endpointsOn(network.id) },
+      sameSubnets(seen),
+    ],
+    changes: [
+      { key: keys.taken.subnets, value: others },
+      { key: keys.network(network.id), value: undefined },
+      { key: keys.taken.networkName(network.name), value: undefined },
+      { key: keys.taken.vni(network.vni), value: undefined },
+    ],
+  };
+}
+
+/** An endpoint takes its name and its addresses, on a network that is there. */
+export function claiming(endpoint: SharedEndpoint): SharedTransaction {
+  const { network, name, host, id } = endpoint;
+  const addresses = addressesOf(endpoint).map((ip) => keys.taken.address(network, ip));
+  return {
+    requires: [
+      { kind: "present", key: keys.host(host) },
+      { kind: "present", key: keys.network(network) },
+      { kind: "absent", key: keys.endpoint(network, name) },
+      ...addresses.map((key) => ({ kind: "absent", key }) as const),
+    ],
+    changes: [
+      { key: keys.endpoint(network, name), value: endpoint },
+      ...addresses.map((key) => ({ key, value: { endpoint: id, host } })),
+    ],
+  };
+}
+
+/**
+ * An endpoint gives back what it has.
+ * @param revision of its record: what somebody else has under that name by now is left alone
+ */
+export function releasing(endpoint: SharedEndpoint, revision: number): SharedTransaction {
+  const { network, name } = endpoint;
+  const key = keys.endpoint(network, name);
+  const gone: SharedChange[] = addressesOf(endpoint).map((ip) => ({
+    key: keys.taken.address(network, ip),
+    value: undefined,
+  }));
+  return { requires: [{ kind: "unchanged", key, revision }], changes: [{ key, value: undefined }, ...gone] };
+}
+
+/** A host is no more: nothing else may be left of it by then, and it must not be there. */
+export function forgetting(host: HostRecord): SharedTransaction {
+  return {
+    requires: [
+      { kind: "present", key: keys.host(host.id) },
+      { kind: "absent", key: keys.alive(host.id) },
+    ],
+    changes: [
+      { key: keys.host(host.id), value: undefined },
+      { key: keys.taken.underlay(host.advertise), value: undefined },
+    ],
+  };
+}

@@ -1,0 +1,245 @@
+import type { Logger } from "pino";
+import { describeError, PontoonError } from "../../../common/errors.js";
+import type { Cluster, Conflict } from "../../cluster/cluster.js";
+import type { MirrorChange } from "../../cluster/mirror.js";
+import { addressesOf, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "../../cluster/records.js";
+import type { NeighbourChange } from "../../../network/wanted.js";
+import type { NetworkAddresses } from "../network-addresses.js";
+import type { Reconciler } from "../reconciler.js";
+import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records.js";
+import type { Registry } from "../registry.js";
+import { overlayRecord, sharedEndpoint } from "./define-overlay.js";
+import { allNeighbours, neighbourChanges } from "./neighbours.js";
+
+export interface OverlayParts {
+  /** Undefined where this host shares a store with no others. */
+  readonly cluster: Cluster | undefined;
+  readonly registry: Registry;
+  readonly reconciler: Reconciler;
+  readonly addresses: NetworkAddresses;
+  readonly log: Logger;
+  /** Tells the inventory what is registered by now. */
+  tell(): void;
+}
+
+/** Networks that are on several hosts: what is registered here follows what all have agreed on. */
+export class Overlays {
+  /** Of endpoints that are about to go, what they have claimed. */
+  readonly #owed = new Map<string, SharedEndpoint>();
+
+  constructor(private readonly parts: OverlayParts) {}
+
+  /** Throws CLUSTER_OFF where there are no other hosts, CLUSTER_AWAY and the like while they are out of reach. */
+  requireCluster(): Cluster {
+    const { cluster } = this.parts;
+    if (!cluster)
+      throw new PontoonError(
+        "CLUSTER_OFF",
+        "overlay",
+        "an overlay network is shared with other hosts, and this daemon shares a store with none; start it with --store etcd://HOST:2379",
+      );
+    cluster.requireJoined();
+    return cluster;
+  }
+
+  /**
+   * Makes a network on all hosts. @param define what it is on this one, told which subnets are taken
+   * Rejects as {@link Cluster.createNetwork}, with what `define` throws, and CLUSTER_OFF.
+   */
+  async create(define: (taken: TakenSubnets) => SharedNetwork): Promise<NetworkRecord> {
+    const cluster = this.requireCluster();
+    const network = overlayRecord(await cluster.createNetwork(define), cluster.host.advertise);
+    this.#register(network);
+    return network;
+  }
+
+  /** Removes a network on all hosts. Rejects as {@link Cluster.removeNetwork}, and with CLUSTER_OFF. */
+  async remove(network: NetworkRecord): Promise<void> {
+    await this.requireCluster().removeNetwork(this.#shared(network));
+  }
+
+  #shared({ id, overlay, ...network }: NetworkRecord): SharedNetwork {
+    const { name, created, subnets, internal, masquerade, mtu, labels } = network;
+    const known = this.parts.cluster?.mirror.networks.get(id);
+    return known ?? { id, name, created, subnets, internal, masquerade, mtu, labels, vni: overlay!.vni };
+  }
+
+  /**
+   * Takes an endpoint's name and addresses before it is registered.
+   * @returns addresses that somebody else has. Rejects as {@link Cluster.claim}, and with CLUSTER_OFF.
+   */
+  async claim(endpoint: EndpointRecord, sandbox: SandboxRecord): Promise<readonly string[]> {
+    const cluster = this.requireCluster();
+    try {
+      const claimed = await cluster.claim(sharedEndpoint(endpoint, sandbox, cluster.host.id));
+      return claimed.kind === "done" ? [] : claimed.ips;
+    } catch (error) {
+      this.#settleSoon(); // it may be claimed all the same
+      throw error;
+    }
+  }
+
+  /** These are about to go. */
+  owe(endpoint: EndpointRecord): void {
+    const { cluster, registry } = this.parts;
+    const sandbox = registry.sandboxes.get(endpoint.sandbox);
+    if (cluster && sandbox && registry.networks.get(endpoint.network)?.overlay)
+      this.#owed.set(endpoint.id, sharedEndpoint(endpoint, sandbox, cluster.host.id));
+  }
+
+  /** Of endpoints that have gone: others may have what they had. Never rejects. */
+  async release(endpoints: readonly EndpointRecord[]): Promise<void> {
+    const owed = endpoints.flatMap(({ id }) => this.#owed.get(id) ?? []);
+    for (const { id } of owed) this.#owed.delete(id);
+    if (owed.length > 0) await this.parts.cluster?.release(owed);
+    const left = new Set(owed.map(({ network }) => network).filter((id) => this.parts.registry.endpointsOn(id) === 0));
+    if (left.size > 0) await this.parts.reconciler.change({ removed: { networks: [...left] } });
+  }
+
+  /** What an endpoint's network needs of the kernel, beside the endpoint: it is here with the first one. */
+  async ground(network: NetworkRecord): Promise<void> {
+    const { cluster, reconciler, registry } = this.parts;
+    if (!network.overlay || !cluster || registry.endpointsOn(network.id) > 0) return;
+    await reconciler.neighbours([allNeighbours(cluster.mirror, cluster.host.id, network.id)]);
+    await reconciler.change({ networks: [reconciler.wantedNetwork(network)] });
+  }
+
+  /** What is known of other hosts is told to the kernel, before links are looked at. To be called in a turn. */
+  async begin(): Promise<void> {
+    const { cluster, registry, reconciler } = this.parts;
+    if (!cluster) return;
+    for (const network of registry.networks.values())
+      if (network.overlay && network.overlay.local !== cluster.host.advertise)
+        registry.commit({ networks: [{ ...network, overlay: { ...network.overlay, local: cluster.host.advertise } }] });
+    const here = [...registry.networks.values()].filter(({ id, overlay }) => overlay && registry.endpointsOn(id) > 0);
+    if (here.length > 0)
+      await reconciler.neighbours(here.map(({ id }) => allNeighbours(cluster.mirror, cluster.host.id, id)));
+  }
+
+  /** The cluster's state is otherwise. Returns at once. */
+  onChange(change: MirrorChange): void {
+    const { cluster, registry, reconciler } = this.parts;
+    if (!cluster) return;
+    this.#noteAddresses(change);
+    if (change.networks.size > 0) this.#background("networks of other hosts could not be taken up", () => this.#sync());
+    const changes = neighbourChanges(cluster.mirror, cluster.host.id, change);
+    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
+    if (here.length > 0)
+      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(here));
+    const hasFreed = change.endpoints.some(({ now }) => now === undefined);
+    if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
+  }
+
+  #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
+    return this.parts.reconciler.neighbours(changes);
+  }
+
+  /** Addresses that other hosts have are not tried here. */
+  #noteAddresses({ endpoints }: MirrorChange): void {
+    const { addresses, cluster } = this.parts;
+    for (const { before, now } of endpoints) {
+      if (before && before.host !== cluster!.host.id) addresses.release(before.network, before);
+      if (now && now.host !== cluster!.host.id) this.noteTaken(now.network, addressesOf(now), ownerOf(now, cluster!));
+    }
+  }
+
+  /** Somebody else has these addresses. */
+  noteTaken(network: string, ips: readonly string[], owner = "an endpoint of another host"): void {
+    this.parts.addresses.note(network, ips, owner);
+  }
+
+  /** This host's claims are to be compared: it has joined, or joined again. Returns at once. */
+  onJoined(): void {
+    this.#background("networks of other hosts could not be taken up", () => this.#sync());
+    this.#settleSoon();
+  }
+
+  #settleSoon(): void {
+    this.#background("this host's names and addresses could not be compared with the store", () => this.#settle());
+  }
+
+  #background(what: string, work: () => Promise<void>): void {
+    void this.parts.reconciler.background(what, work);
+  }
+
+  /** Registers networks that other hosts have made, and forgets those that they have removed. */
+  #sync(): Promise<void> {
+    const { cluster, registry, log } = this.parts;
+    const { networks } = cluster!.mirror;
+    for (const shared of networks.values()) {
+      if (registry.networks.has(shared.id)) continue;
+      const namesake = registry.networkNamed(shared.name);
+      if (namesake)
+        log.warn(
+          { network: shared.name },
+          "a network of other hosts is not to be had here: a network of this host's has its name; remove that one",
+        );
+      else this.#register(overlayRecord(shared, cluster!.host.advertise));
+    }
+    const gone = [...registry.networks.values()].filter(
+      ({ id, overlay }) => overlay && !networks.has(id) && registry.endpointsOn(id) === 0,
+    );
+    if (gone.length > 0) registry.commit({ removed: { networks: gone.map(({ id }) => id) } });
+    for (const { id } of gone) this.parts.addresses.remove(id);
+    this.parts.tell();
+    return Promise.resolve();
+  }
+
+  #register(network: NetworkRecord): void {
+    this.parts.registry.commit({ networks: [network] });
+    this.addAddresses(network);
+  }
+
+  /** From now on addresses of it are given out. */
+  addAddresses(network: NetworkRecord): void {
+    const { addresses, registry, cluster } = this.parts;
+    addresses.add(
+      network,
+      registry.endpointsOf({ network: network.id }),
+      ({ sandbox }) => `sandbox ${registry.sandboxes.get(sandbox)?.name}`,
+    );
+    for (const { endpoint } of cluster?.mirror.endpointsOn(network.id).values() ?? [])
+      if (endpoint.host !== cluster!.host.id)
+        this.noteTaken(network.id, addressesOf(endpoint), ownerOf(endpoint, cluster!));
+  }
+
+  /** Has the store say what this host has. What somebody else has by now is cut off here. */
+  async #settle(): Promise<void> {
+    const { cluster, registry } = this.parts;
+    cluster!.requireJoined();
+    const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
+    for (const id of new Set(own.map(({ network }) => network)))
+      await cluster!.restoreNetwork(this.#shared(registry.networks.get(id)!));
+    const shared = own.map((endpoint) =>
+      sharedEndpoint(endpoint, registry.sandbox(endpoint.sandbox), cluster!.host.id),
+    );
+    const conflicts = await cluster!.settle(shared);
+    await this.#cutOff(own, conflicts);
+  }
+
+  async #cutOff(own: readonly EndpointRecord[], conflicts: readonly Conflict[]): Promise<void> {
+    const { registry, reconciler, log } = this.parts;
+    const reasons = new Map(conflicts.map(({ endpoint, reason }) => [endpoint.id, reason]));
+    for (const { cutOff: before, ...endpoint } of own) {
+      const reason = reasons.get(endpoint.id);
+      if (reason === before) continue;
+      registry.commit({ endpoints: [{ ...endpoint, ...(reason !== undefined && { cutOff: reason }) }] });
+      const name = registry.sandbox(endpoint.sandbox).name;
+      try {
+        await reconciler.change({
+          ...(reason !== undefined && { removed: { endpoints: [endpoint.id] } }),
+          endpoints: reconciler.wantedEndpointsOf(endpoint.sandbox),
+        });
+      } catch (error) {
+        log.warn({ sandbox: name, reason: describeError(error) }, "a sandbox could not be cut off, or connected again");
+      }
+      if (reason === undefined) log.info({ sandbox: name }, "a sandbox that was cut off is on its network again");
+      else log.error({ sandbox: name, reason }, "a sandbox is cut off from a network of several hosts; connect it anew");
+    }
+    this.parts.tell();
+  }
+}
+
+function ownerOf({ name, host }: SharedEndpoint, { mirror }: Cluster): string {
+  return `${name} on host ${mirror.hosts.get(host)?.name ?? host.slice(0, 12)}`;
+}
