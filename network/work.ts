@@ -102,6 +102,9 @@ export class Work {
         return this.#mendLinks();
       case "mend-firewall":
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
+      case "neighbours":
+      case "mend-neighbours":
+        return { failures: [], notes: [], inodes: new Map(), steps: 0 };
       case "mend-queues":
         return this.#mendQueues();
       case "mend-proxies":
