@@ -1,6 +1,6 @@
 // What is wanted of the kernel, as plain data. Nothing here knows who wants it, and everything passes from thread to thread as it is.
 
-import type { FirewallNetwork } from "./firewall/wanted.js";
+import { QUIET_GROUP, type FirewallNetwork } from "./firewall/wanted.js";
 import type { InterfaceAddress } from "../linux/netlink/rtnetlink/addresses.js";
 import type { ChildKind } from "../linux/netlink/rtnetlink/child-links.js";
 
@@ -205,6 +205,10 @@ export const retiredGroup = 0x706f;
 /** The link by which what comes from an endpoint goes where its rate is limited. */
 export const shaperOf = ({ id }: Pick<WantedEndpoint, "id">): string => `pts${id.slice(0, 12)}`;
 
+/** The group of the link of an overlay network: endpoints on other hosts are behind it, which local ones may be kept from. */
+export const overlayGroup = ({ firewall }: Pick<WantedNetwork, "firewall">): number =>
+  firewall?.icc === false ? QUIET_GROUP : 0;
+
 /** Links that wait on the host for an engine to take them are called so, with a part of their endpoint's id. */
 export const handedPrefix = "ptc";
 
@@ -230,7 +234,8 @@ export const aliasOf = {
   shaper: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon shaper ${id}`,
   engineShaper: ({ id }: Pick<WantedHandover, "id">): string => `pontoon engine-shaper ${id}`,
   /** Of the link by which an overlay network leads to other hosts. */
-  overlay: ({ id }: Pick<WantedNetwork, "id">): string => `pontoon overlay ${id}`,
+  overlay: ({ id, isEngines = false }: Pick<WantedNetwork, "id" | "isEngines">): string =>
+    `pontoon ${isEngines ? "engine-overlay" : "overlay"} ${id}`,
   /** Of a link that networks share. */
   vlan: (name: string): string => `pontoon vlan ${name}`,
 };
