@@ -30,7 +30,15 @@ export async function twoHosts(t: Test, family: keyof typeof overhead = "ipv4"):
 
 function hostOf(lab: HostLab, number: 1 | 2, family: keyof typeof overhead): OverlayHost {
   const underlay = family === "ipv4" ? `192.0.2.${number}` : `2001:db8::${number}`;
-  lab.run("ip", "address", "add", `${underlay}/${family === "ipv4" ? 24 : 64}`, ...(family === "ipv4" ? [] : ["nodad"]), "dev", "u0");
+  lab.run(
+    "ip",
+    "address",
+    "add",
+    `${underlay}/${family === "ipv4" ? 24 : 64}`,
+    ...(family === "ipv4" ? [] : ["nodad"]),
+    "dev",
+    "u0",
+  );
   lab.run("ip", "link", "set", "u0", "up");
   const own = network(7, {
     hasIPv6: true,
