@@ -49,11 +49,13 @@ export class HostFirewall {
   /**
    * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
    * @param addresses the host's own
+   * @param peers addresses of other hosts that are on overlay networks
    */
   constructor(
     private readonly seenBridges: () => readonly string[],
     private readonly addresses: () => readonly string[],
     private readonly forwarding: Forwarding,
+    private readonly peers: () => readonly string[],
   ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
@@ -86,6 +88,7 @@ export class HostFirewall {
         links: this.#links,
         others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
+        underlay: { overlays: networks.flatMap(({ overlay }) => overlay ?? []), peers: this.peers() },
       });
       this.#isApplied = true;
       return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere()] };

@@ -263,3 +263,43 @@ t.test("where endpoints are kept from one another, so are those of other hosts",
   await done(t, other, { kind: "change", change: other.change });
   t.ok(pings(one, "10.7.0.12"));
 });
+
+t.test("frames of hosts that are not on the network are dropped, and other networks' are not", needsRoot, async (t) => {
+  const [one, other] = await twoHosts(t);
+  for (const host of [one, other]) await done(t, host, { kind: "change", change: host.change });
+  await done(t, other, neighbours({ put: one.neighbours, isAll: true }));
+  const inside = ["ip", "netns", "exec", one.sandbox.id, "nft"];
+  for (const words of [
+    "add table inet seen; add chain inet seen input { type filter hook input priority 0; }",
+    "add rule inet seen input icmp type echo-request counter",
+  ])
+    one.lab.run("sh", "-c", [...inside, `'${words}'`].join(" "));
+  const seen = () =>
+    Number(/packets (\d+)/.exec(one.lab.run("sh", "-c", [...inside, "list table inet seen"].join(" ")))?.[1]);
+  t.notOk(pings(other, "10.7.0.11", { times: 1 }));
+  t.equal(seen(), 0);
+  await done(t, one, neighbours({ put: [{ ...other.neighbours[1]!, host: "192.0.2.9" }] }));
+  t.notOk(pings(other, "10.7.0.11", { times: 1 }));
+  t.equal(seen(), 0, "from another host than those that are known");
+
+  for (const [{ lab }, number, remote] of [
+    [one, 1, 2],
+    [other, 2, 1],
+  ] as const) {
+    const settings = `id 4712 local 192.0.2.${number} remote 192.0.2.${remote} dstport 4789`;
+    lab.run("ip", "link", "add", "theirs", "type", "vxlan", ...settings.split(" "));
+    lab.run("ip", "address", "add", `198.51.100.${number}/24`, "dev", "theirs");
+    lab.run("ip", "link", "set", "theirs", "up");
+  }
+  const isAnswered = () =>
+    other.lab.run("sh", "-c", "busybox ping -c 1 -W 1 198.51.100.1 > /dev/null && echo yes || true");
+  let answer = "";
+  for (let tried = 0; answer === "" && tried < 30; tried++) answer = isAnswered();
+  t.not(answer, "", "Docker's swarm may be at the same port");
+
+  await done(t, one, neighbours({ put: other.neighbours, isAll: true }));
+  t.ok(pings(other, "10.7.0.11"));
+  t.not(seen(), 0);
+  const rules = one.lab.run("nft", "list", "table", "inet", "pontoon");
+  t.match(rules, /192\.0\.2\.2/);
+});

@@ -36,6 +36,11 @@ export class Overlays {
     private readonly onStep: () => void,
   ) {}
 
+  /** Addresses of all hosts that endpoints are on. */
+  get peers(): readonly string[] {
+    return [...new Set([...this.#tables.values()].flatMap(({ hosts }) => [...hosts]))];
+  }
+
   /** Writes what changes, and nothing else. */
   change(changes: readonly NeighbourChange[], networks: ReadonlyMap<string, WantedNetwork>): Written {
     return all(
@@ -91,13 +96,17 @@ export class Overlays {
   #write(id: string, ports: Ports, steps: readonly EntryStep[]): Written {
     if (steps.length === 0) return none;
     this.onStep();
-    const failed = this.host
-      .requestEach(steps.map((step) => requestOf(step, ports)))
-      .filter(({ error }) => !goneAlready.includes(error.code));
+    const failed: { readonly error: NetlinkError }[] = [];
+    for (let start = 0; start < steps.length; start += atOnce) {
+      const requests = steps.slice(start, start + atOnce).map((step) => requestOf(step, ports));
+      failed.push(...this.host.requestEach(requests).filter(({ error }) => !goneAlready.includes(error.code)));
+    }
     return { failures: failed.length > 0 ? [failureOf(id, failed)] : [], steps: steps.length };
   }
 }
 
+/** Requests that are in memory together. */
+const atOnce = 256;
 const none: Written = { failures: [], steps: 0 };
 /** The link may have been taken away meanwhile, of which news tell. */
 const goneAlready: readonly string[] = ["ENOENT", "ENODEV"];

@@ -21,6 +21,7 @@ import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
 import {
   isOurBridge,
   shaperOf,
+  type NeighbourChange,
   type WantedEndpoint,
   type WantedHandover,
   type WantedNetwork,
@@ -73,6 +74,7 @@ export class Work {
       () => dockersBridges(this.#host),
       () => addressesOf(this.#host).map(({ ip }) => ip),
       new Forwarding(mayForward, otherBridges),
+      () => this.#overlays.peers,
     );
   }
 
@@ -105,7 +107,7 @@ export class Work {
       case "mend-firewall":
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
       case "neighbours":
-        return { ...this.#overlays.change(request.changes, this.#networks), notes: [], inodes: new Map() };
+        return this.#changeNeighbours(request.changes);
       case "mend-neighbours":
         return { ...this.#overlays.mend(this.#networks.values()), notes: [], inodes: new Map() };
       case "mend-queues":
@@ -113,6 +115,14 @@ export class Work {
       case "mend-proxies":
         return this.#mendProxies();
     }
+  }
+
+  #changeNeighbours(changes: readonly NeighbourChange[]): Outcome {
+    const before = this.#overlays.peers.join();
+    const { failures, steps } = this.#overlays.change(changes, this.#networks);
+    const hasOtherPeers = this.#overlays.peers.join() !== before;
+    const firewall: FirewallOutcome = hasOtherPeers ? this.#applyFirewall() : { failures: [], notes: [] };
+    return { ...firewall, failures: [...failures, ...firewall.failures], steps, inodes: new Map() };
   }
 
   #changeForwards(changes: ForwardChanges): FirewallOutcome {

@@ -19,6 +19,7 @@ import {
   returns,
   snatByMap,
   transport,
+  vxlan,
 } from "../../linux/netlink/nftables/statements.js";
 import type { ChainHook } from "../../linux/netlink/nftables/transaction.js";
 import { PASS_MARK, PUBLISHED_MARK, QUIET_GROUP } from "./wanted.js";
@@ -100,6 +101,19 @@ export const inetChains: readonly ChainRules[] = [
       [intoUs, ct.status.hasAnyOf(CT_STATUS.dnat), accept],
       [intoUs, drop],
       [goto("pass")],
+    ],
+  },
+  {
+    chain: "underlay",
+    comment: "pontoon: packets of overlay networks, from hosts that are on them",
+    rules: [...versions.map(({ version, field }) => [field.saddr.isIn(`peers${version}`), goto("pass")]), [drop]],
+  },
+  {
+    chain: "input",
+    at: { type: "filter", hook: "input", priority: -10 },
+    comment: "pontoon: packets of overlay networks",
+    rules: [
+      [concat(meta.l4proto, transport.dport).isIn("overlay_ports"), vxlan.vni.isIn("overlays"), goto("underlay")],
     ],
   },
   {

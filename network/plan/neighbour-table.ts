@@ -32,6 +32,13 @@ export class NeighbourTable {
     return this.#entriesOf(this.#macs.keys(), this.#stations.keys());
   }
 
+  /** Where they are. */
+  get hosts(): Set<string> {
+    const hosts = new Set<string>();
+    for (const { host } of this.#stations.values()) hosts.add(host);
+    return hosts;
+  }
+
   /** @returns what is to be written, in order */
   change({ put, removed, isAll }: Omit<NeighbourChange, "network">): EntryStep[] {
     const ips = new Set([...removed, ...put.map(({ ip }) => ip), ...(isAll ? this.#macs.keys() : [])]);
