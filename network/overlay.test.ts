@@ -303,3 +303,22 @@ t.test("frames of hosts that are not on the network are dropped, and other netwo
   const rules = one.lab.run("nft", "list", "table", "inet", "pontoon");
   t.match(rules, /192\.0\.2\.2/);
 });
+
+t.test("packets come in where the host's own firewall lets nothing in", needsRoot, async (t) => {
+  const [one, other] = await twoHosts(t);
+  one.lab.run(
+    "nft",
+    "add table inet strict; add chain inet strict input { type filter hook input priority 0; policy drop; }",
+  );
+  one.lab.run("nft", "add rule inet strict input ip protocol icmp accept"); // pings of the host itself are not what is tried
+  one.lab.run("nft", "add rule inet strict input meta l4proto ipv6-icmp accept");
+  for (const [host, { neighbours: put }] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    await done(t, host, { kind: "change", change: host.change });
+    await done(t, host, neighbours({ put, isAll: true }));
+  }
+  t.ok(pings(other, "10.7.0.11"));
+  t.match(one.lab.run("nft", "list", "table", "inet", "strict"), /comment "pontoon"/);
+});
