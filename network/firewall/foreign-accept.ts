@@ -24,8 +24,9 @@ export interface ForeignPlaces {
 
 /**
  * One rule in each table of others that refuses what is forwarded, or what comes in where that is asked for: it accepts what
- * carries {@link PASS_MARK}. It stands in the chain that is left to users, where there is one, and else first in the chain that refuses. Works in the network namespace of its
- * connection, which is no other's: one that had to give up among others' rules cannot be used any more.
+ * carries {@link PASS_MARK}. It stands in the chain that is left to users, where there is one, and else first in the chain that
+ * refuses. Works in the network namespace of its connection, which is no other's: one that had to give up among others' rules
+ * cannot be used any more.
  */
 export class ForeignAccept {
   /** Handles of rules that were seen, by place: looking whether one is still there takes no reading of the whole chain. */
