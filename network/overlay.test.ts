@@ -197,6 +197,11 @@ t.test("a number or a name that is taken is told", needsRoot, async (t) => {
   one.lab.run("ip", "link", "add", "pvx-7", "type", "bridge");
   t.same(await codes(), ["LINK_NAME_TAKEN pvx-7"]);
   one.lab.run("ip", "link", "delete", "pvx-7");
+  // Of a kind that shares its port with no other.
+  one.lab.run("ip", "link", "add", "theirs", "type", "vxlan", "id", "99", "dstport", "4789", "gbp");
+  one.lab.run("ip", "link", "set", "theirs", "up");
+  t.same(await codes(), ["VNI_TAKEN 4789"]);
+  one.lab.run("ip", "link", "delete", "theirs");
   t.same(await codes(), []);
 });
 

@@ -30,33 +30,36 @@ export function makeVxlan(
 }
 
 function explained(host: Rtnetlink, error: unknown, { link, vni, port }: WantedOverlay): unknown {
-  const told = (code: string, subject: string, message: string) =>
-    new PontoonError(code, subject, message, { cause: error });
+  const options = { cause: error };
   switch (errorCode(error)) {
     case "EEXIST":
-      return linkNamed(host, link)
-        ? told(
-            "LINK_NAME_TAKEN",
-            link,
-            `there is a link ${link} on this host already, which somebody else has made; remove it`,
-          )
-        : told(
-            "VNI_TAKEN",
-            String(vni),
-            `another VXLAN link of this host has the number ${vni} at UDP port ${port}: of Docker's swarm or another overlay; ` +
-              "remove that, or make the network with another number or port",
-          );
+      if (linkNamed(host, link))
+        return new PontoonError(
+          "LINK_NAME_TAKEN",
+          link,
+          `there is a link ${link} on this host already, which somebody else has made; remove it`,
+          options,
+        );
+      return new PontoonError(
+        "VNI_TAKEN",
+        String(vni),
+        `another VXLAN link of this host has the number ${vni} at UDP port ${port}: of Docker's swarm or another overlay; ` +
+          "remove it, or make the network with another number or port",
+        options,
+      );
     case "EADDRINUSE":
-      return told(
+      return new PontoonError(
         "VNI_TAKEN",
         String(port),
         `UDP port ${port} of this host, to which the overlay network's packets come, is in use; free it, or use another on all hosts`,
+        options,
       );
     case "ENOTSUP":
-      return told(
+      return new PontoonError(
         "KIND_UNSUPPORTED",
         "vxlan",
         "this kernel has no vxlan links; load its module vxlan, or use a kernel that has it",
+        options,
       );
     default:
       return error;
