@@ -49,11 +49,13 @@ export class HostFirewall {
   /**
    * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
    * @param addresses the host's own
+   * @param peers addresses of other hosts that are on overlay networks
    */
   constructor(
     private readonly seenBridges: () => readonly string[],
     private readonly addresses: () => readonly string[],
     private readonly forwarding: Forwarding,
+    private readonly peers: () => readonly string[],
   ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
@@ -80,15 +82,18 @@ export class HostFirewall {
       const { firewall, nfnetlink } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
+      const overlays = networks.flatMap(({ overlay }) => overlay ?? []);
+      const withInput = overlays.length > 0;
       firewall.apply({
         networks: withRules,
         forwards,
         links: this.#links,
         others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
+        underlay: { overlays, peers: this.peers() },
       });
       this.#isApplied = true;
-      return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere()] };
+      return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere(withInput)] };
     });
   }
 
@@ -132,11 +137,11 @@ export class HostFirewall {
   }
 
   /** What cannot be looked at, or changed, is told, once; networks work for all but what others refuse. */
-  #acceptElsewhere(): string[] {
+  #acceptElsewhere(withInput: boolean): string[] {
     const before = this.#troubles;
     const notes: string[] = [];
     try {
-      const [foreign, legacy] = [this.#foreign.put(), this.#legacy.put()];
+      const [foreign, legacy] = [this.#foreign.put({ withInput }), this.#legacy.put({ withInput })];
       const refused = [...foreign.refused, ...legacy.refused];
       this.#accepts = [...foreign.all, ...legacy.all];
       this.#firewalld = foreign.firewalld;

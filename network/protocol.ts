@@ -1,6 +1,6 @@
 import type { LinkAccept } from "./firewall/wanted.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
-import type { WantedEndpoint, WantedHandover, WantedNetwork, WantedSandbox } from "./wanted.js";
+import type { NeighbourChange, WantedEndpoint, WantedHandover, WantedNetwork, WantedSandbox } from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
 
 // What the daemon and the backend's thread say to each other.
@@ -52,7 +52,14 @@ export type Request =
   /** Somebody has changed rules of the host: ours are looked at, and put back. */
   | { readonly kind: "mend-firewall" }
   /** Somebody has taken links or addresses away: what is wanted is put back. */
-  | { readonly kind: "mend-links" };
+  | { readonly kind: "mend-links" }
+  /**
+   * Endpoints of overlay networks that are on other hosts have come, gone or moved. Kept for as long as the network is wanted, or
+   * until it is; `steps` of the outcome tells how many entries of the kernel's were written.
+   */
+  | { readonly kind: "neighbours"; readonly changes: readonly NeighbourChange[] }
+  /** The kernel's entries for such endpoints are compared with what is wanted, and mended; `steps` tells how many differed. */
+  | { readonly kind: "mend-neighbours" };
 
 export interface ToBackend {
   readonly id: number;

@@ -1,6 +1,6 @@
 // What is wanted of the kernel, as plain data. Nothing here knows who wants it, and everything passes from thread to thread as it is.
 
-import type { FirewallNetwork } from "./firewall/wanted.js";
+import { QUIET_GROUP, type FirewallNetwork } from "./firewall/wanted.js";
 import type { InterfaceAddress } from "../linux/netlink/rtnetlink/addresses.js";
 import type { ChildKind } from "../linux/netlink/rtnetlink/child-links.js";
 
@@ -28,12 +28,51 @@ export interface WantedNetwork {
   readonly mac: string | undefined;
   readonly mtu: number;
   readonly hasIPv6: boolean;
+  /** Beside its bridge: endpoints on other hosts are on it, too. */
+  readonly overlay?: WantedOverlay;
   /** The LAN at a link of the host reaches endpoints by their IPv6 addresses. */
   readonly ndpProxy?: WantedNdpProxy;
   /** A container engine has made it, and says when it goes: it is not removed for being unknown. */
   readonly isEngines?: boolean;
   /** What the host's firewall does for it; undefined for a network without rules. */
   readonly firewall: Omit<FirewallNetwork, "name" | "bridge"> | undefined;
+}
+
+/**
+ * The VXLAN link (RFC 7348) by which a bridge leads to other hosts: a port of it. It learns and floods nothing; where each endpoint
+ * is, {@link WantedNeighbour}s say.
+ */
+export interface WantedOverlay {
+  /** Its name. */
+  readonly link: string;
+  /** 1 to 16777215; the same on each host. */
+  readonly vni: number;
+  /** This host's address on the underlay, of either family; other hosts' are of the same one. */
+  readonly local: string;
+  /** Of UDP; the same on each host. */
+  readonly port: number;
+}
+
+/** An address of an endpoint that is on another host of an overlay network. */
+export interface WantedNeighbour {
+  /** Of either family, as the kernel writes it. */
+  readonly ip: string;
+  /** The endpoint's, `02:42:…`; no other endpoint of the network has it. */
+  readonly mac: string;
+  /** Where it is: that host's address on the underlay. */
+  readonly host: string;
+}
+
+/** What is otherwise from now on with endpoints of an overlay network that are on other hosts. */
+export interface NeighbourChange {
+  /** The id of a network, which may come later. */
+  readonly network: string;
+  /** New ones, and those that are elsewhere by now. */
+  readonly put: readonly WantedNeighbour[];
+  /** Addresses that are nobody's any more; counts before `put`. */
+  readonly removed: readonly string[];
+  /** `put` is all there are: others go. */
+  readonly isAll?: true;
 }
 
 export interface WantedNdpProxy {
@@ -166,6 +205,10 @@ export const retiredGroup = 0x706f;
 /** The link by which what comes from an endpoint goes where its rate is limited. */
 export const shaperOf = ({ id }: Pick<WantedEndpoint, "id">): string => `pts${id.slice(0, 12)}`;
 
+/** The group of the link of an overlay network: endpoints on other hosts are behind it, which local ones may be kept from. */
+export const overlayGroup = ({ firewall }: Pick<WantedNetwork, "firewall">): number =>
+  firewall?.icc === false ? QUIET_GROUP : 0;
+
 /** Links that wait on the host for an engine to take them are called so, with a part of their endpoint's id. */
 export const handedPrefix = "ptc";
 
@@ -190,6 +233,9 @@ export const aliasOf = {
   /** Of the link that {@link shaperOf} names. */
   shaper: ({ id }: Pick<WantedEndpoint, "id">): string => `pontoon shaper ${id}`,
   engineShaper: ({ id }: Pick<WantedHandover, "id">): string => `pontoon engine-shaper ${id}`,
+  /** Of the link by which an overlay network leads to other hosts. */
+  overlay: ({ id, isEngines = false }: Pick<WantedNetwork, "id" | "isEngines">): string =>
+    `pontoon ${isEngines ? "engine-overlay" : "overlay"} ${id}`,
   /** Of a link that networks share. */
   vlan: (name: string): string => `pontoon vlan ${name}`,
 };

@@ -11,15 +11,17 @@ import { HostFirewall } from "./host-firewall.js";
 import { Links } from "./links/carry-out.js";
 import { findEnd, lookAtHost, lookAtLinks, lookInside, type Sights } from "./links/look.js";
 import { LostLinks } from "./lost-links.js";
+import { Overlays } from "./overlays.js";
 import { absent, count, failureOf, inodesOf, linkGone } from "./outcomes.js";
 import { leftovers } from "./plan/leftovers.js";
 import { pairedEndpoints, planAllProxies, planBandwidths, planEndpoints, planGround, type Scope } from "./plan/plan.js";
-import type { ObjectSteps, Step } from "./plan/steps.js";
+import type { ObjectSteps } from "./plan/steps.js";
 import type { BackendSettings, Change, Failure, Outcome, Request } from "./protocol.js";
 import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
 import {
   isOurBridge,
   shaperOf,
+  type NeighbourChange,
   type WantedEndpoint,
   type WantedHandover,
   type WantedNetwork,
@@ -27,8 +29,8 @@ import {
 } from "./wanted.js";
 
 export interface WorkEvents {
-  /** Called before each step, by which a test may end the process. */
-  onStep?(step: Step): void;
+  /** Called before each step, and before entries for endpoints on other hosts are written: a test may end the process by it. */
+  onStep?(): void;
   /** Links were retired: {@link Work.deleteRetiredAside} is to be called when there is time. */
   onRetired(): void;
 }
@@ -44,6 +46,7 @@ export class Work {
   readonly #host = new Rtnetlink();
   readonly #lost = new LostLinks(this.#host);
   readonly #links = new Links(this.#host);
+  readonly #overlays = new Overlays(this.#host, () => this.events.onStep?.());
   readonly #lock: number;
   readonly #firewall: HostFirewall;
 
@@ -71,6 +74,7 @@ export class Work {
       () => dockersBridges(this.#host),
       () => addressesOf(this.#host).map(({ ip }) => ip),
       new Forwarding(mayForward, otherBridges),
+      () => this.#overlays.peers,
     );
   }
 
@@ -102,11 +106,23 @@ export class Work {
         return this.#mendLinks();
       case "mend-firewall":
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
+      case "neighbours":
+        return this.#changeNeighbours(request.changes);
+      case "mend-neighbours":
+        return { ...this.#overlays.mend(this.#networks.values()), notes: [], inodes: new Map() };
       case "mend-queues":
         return this.#mendQueues();
       case "mend-proxies":
         return this.#mendProxies();
     }
+  }
+
+  #changeNeighbours(changes: readonly NeighbourChange[]): Outcome {
+    const before = this.#overlays.peers.join();
+    const { failures, steps } = this.#overlays.change(changes, this.#networks);
+    const hasOtherPeers = this.#overlays.peers.join() !== before;
+    const firewall: FirewallOutcome = hasOtherPeers ? this.#applyFirewall() : { failures: [], notes: [] };
+    return { ...firewall, failures: [...failures, ...firewall.failures], steps, inodes: new Map() };
   }
 
   #changeForwards(changes: ForwardChanges): FirewallOutcome {
@@ -167,6 +183,7 @@ export class Work {
       endpoints: endpointsToGo,
       handovers: taken(this.#handovers, removed.handovers).map((handover) => [handover, findEnd(this.#host, handover)]),
     };
+    this.#overlays.forget(removed.networks ?? []);
     for (const network of networks) this.#networks.set(network.id, network);
     for (const sandbox of sandboxes) this.#sandboxes.set(sandbox.id, { ...sandbox, isFirst: false });
     for (const endpoint of endpoints) this.#endpoints.set(endpoint.id, endpoint);
@@ -226,7 +243,12 @@ export class Work {
       ...handovers.filter((handover) => !isThere(handover)).map(({ id, hostLink }) => linkGone(id, hostLink)),
     ];
     const outcome = this.#bringAbout(everything, look, true);
-    return { ...outcome, failures: [...failures, ...outcome.failures], steps: outcome.steps + count(strays) };
+    const entries = this.#overlays.mend(everything.networks);
+    return {
+      ...outcome,
+      failures: [...failures, ...outcome.failures, ...entries.failures],
+      steps: outcome.steps + count(strays) + entries.steps,
+    };
   }
 
   #sweep(): Outcome {
@@ -276,6 +298,10 @@ export class Work {
     const firewall: FirewallOutcome =
       isAboutNetworks || mindsFirewall ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...firewall.failures);
+    const entries = this.#overlays.mend(
+      scope.networks.filter(({ id }) => ground.some(({ object }) => object.id === id)),
+    );
+    failures.push(...entries.failures);
 
     for (const { object } of ground) {
       const made = object.kind === "sandbox" ? this.#sandboxes.get(object.id) : undefined;
@@ -289,7 +315,8 @@ export class Work {
     const host = ground.length > 0 && hasEndpoints ? lookAtHostAgain(false) : seen.host;
     const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes, taken });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
-    return { ...firewall, failures, inodes: inodesOf(sandboxes), steps: count(ground) + count(endpoints) };
+    const steps = count(ground) + count(endpoints) + entries.steps;
+    return { ...firewall, failures, inodes: inodesOf(sandboxes), steps };
   }
 
   get #wanted() {
@@ -315,7 +342,7 @@ export class Work {
     const groundOf = (id: string) => this.#networks.get(id) ?? removed.networks.find((network) => network.id === id);
     const grounds = [...networks, ...removed.networks, ...places.flatMap(({ network }) => groundOf(network) ?? [])];
     const names = new Set([
-      ...grounds.flatMap(({ bridge, lan }) => (lan ? [bridge, lan.parent] : [bridge])),
+      ...grounds.flatMap(({ bridge, lan, overlay }) => [bridge, lan?.parent ?? [], overlay?.link ?? []].flat()),
       ...places.map(({ hostLink }) => hostLink),
       ...places.flatMap((place) => ("peer" in place && groundOf(place.network)?.lan ? [place.peer] : [])),
     ]);
@@ -329,7 +356,7 @@ export class Work {
     for (const { object, steps } of all)
       try {
         for (const step of steps) {
-          this.events.onStep?.(step);
+          this.events.onStep?.();
           if (step.kind === "retire") this.events.onRetired(); // also of one that fails in part
           this.#links.carryOut(step);
         }

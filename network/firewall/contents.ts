@@ -1,10 +1,17 @@
 import { familyOf, isUnspecified, type Family } from "../../common/address.js";
 import { printable } from "../../common/printable.js";
-import { interfaceName, protocol, service } from "../../linux/netlink/nftables/data-types.js";
+import { interfaceName, protocol, service, vni } from "../../linux/netlink/nftables/data-types.js";
 import { concatenated, type Element } from "../../linux/netlink/nftables/transaction.js";
 import { encodeAddress, following, rangeOf, withoutContained, type AddressRange } from "./ranges.js";
 import type { SetId } from "./tables.js";
-import { canForward, internalRanges, type FirewallWanted, type KernelForward, type LinkAccept } from "./wanted.js";
+import {
+  canForward,
+  internalRanges,
+  type FirewallWanted,
+  type KernelForward,
+  type LinkAccept,
+  type Underlay,
+} from "./wanted.js";
 
 /** What stands in a set for one thing: an element, or the two ends of a range. */
 export interface Entry {
@@ -35,6 +42,7 @@ export function contentsOf(wanted: FirewallWanted): Map<SetId, Map<string, Entry
   subnetEntries(wanted).forEach(put);
   for (const forward of wanted.forwards) forwardEntries(forward, internal).forEach(put);
   for (const link of wanted.links) linkEntries(link).forEach(put);
+  if (wanted.underlay) underlayEntries(wanted.underlay).forEach(put);
   return contents;
 }
 
@@ -110,6 +118,15 @@ function linkEntries({ owner, from, to, transport, port }: LinkAccept): Entry[] 
   const parts = [encodeAddress(from), encodeAddress(to), protocol.encode(IPPROTO[transport]), service.encode(port)];
   const element = { key: concatenated(...parts), comment: commentOf(owner) };
   return [single(`inet ${name}`, element), single(`bridge ${name}`, element)];
+}
+
+function underlayEntries({ overlays, peers }: Underlay): Entry[] {
+  const portOf = (port: number) => concatenated(protocol.encode(IPPROTO.udp), service.encode(port));
+  return [
+    ...overlays.map(({ port }) => single("inet overlay_ports", { key: portOf(port) })),
+    ...overlays.map(({ vni: number }) => single("inet overlays", { key: vni.encode(number) })),
+    ...peers.map((ip) => single(`inet peers${version[familyOf(ip)]}`, { key: encodeAddress(ip) })),
+  ];
 }
 
 interface Subnet extends AddressRange {

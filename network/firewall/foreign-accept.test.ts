@@ -36,6 +36,19 @@ t.test("one rule in each table that refuses, put back when it is gone, and taken
   t.end();
 });
 
+t.test("what comes in to the host, where that is asked for", { skip }, (t) => {
+  insideNewNamespace(() => {
+    nft("table inet c { chain i { type filter hook input priority 0; policy drop; }; chain DOCKER-USER { }; }");
+    const foreign = make();
+    t.same(foreign.put().all, []);
+    t.same(foreign.put({ withInput: true }).added, ["inet c i"]);
+    t.same(foreign.put({ withInput: true }), { all: ["inet c i"], added: [], refused: new Map() });
+    foreign.remove();
+    t.equal(count(), 0);
+  });
+  t.end();
+});
+
 t.test("two chains of a table that share a place have one rule there", { skip }, (t) => {
   insideNewNamespace(() => {
     nft(`table ip a { chain DOCKER-USER { }; chain f { type filter hook forward priority 0; policy drop; };

@@ -1,10 +1,11 @@
 import type { Budget } from "../../linux/netlink/budget.js";
 import { NetlinkError, type KeptNfnetlink, type Nfnetlink } from "../../linux/netlink/nfnetlink.js";
 import { Transaction, type ChainName } from "../../linux/netlink/nftables/transaction.js";
+import { HOOK } from "../../linux/netlink/nftables/numbers.js";
 import { Ruleset, type Chain } from "../../linux/netlink/nftables/ruleset.js";
 import { accept, counter, meta } from "../../linux/netlink/nftables/statements.js";
 import { chainsForUsers, foreignRuleComment } from "./chains-for-users.js";
-import { foreignForwardChains, refusesForwards } from "./foreign-forward.js";
+import { foreignChains, refusesUnasked } from "./foreign-chains.js";
 import { PASS_MARK } from "./wanted.js";
 
 const families = ["ip", "ip6", "inet"] as const;
@@ -22,9 +23,10 @@ export interface ForeignPlaces {
 }
 
 /**
- * One rule in each table of others that refuses what is forwarded: it accepts what carries {@link PASS_MARK}. It stands in the chain
- * that is left to users, where there is one, and else first in the chain that refuses. Works in the network namespace of its
- * connection, which is no other's: one that had to give up among others' rules cannot be used any more.
+ * One rule in each table of others that refuses what is forwarded, or what comes in where that is asked for: it accepts what
+ * carries {@link PASS_MARK}. It stands in the chain that is left to users, where there is one, and else first in the chain that
+ * refuses. Works in the network namespace of its connection, which is no other's: one that had to give up among others' rules
+ * cannot be used any more.
  */
 export class ForeignAccept {
   /** Handles of rules that were seen, by place: looking whether one is still there takes no reading of the whole chain. */
@@ -36,18 +38,22 @@ export class ForeignAccept {
     private readonly budget: () => Budget,
   ) {}
 
-  /** Sees to it that the rules are there. Throws what {@link Ruleset.chains} throws. */
-  put(): ForeignPlaces {
+  /**
+   * Sees to it that the rules are there. Throws what {@link Ruleset.chains} throws.
+   * @param withInput also for what comes in to the host, as packets of overlay networks do
+   */
+  put({ withInput = false } = {}): ForeignPlaces {
     const places = { all: new Set<string>(), added: new Set<string>(), refused: new Map<string, string>() };
     const firewalld: string[] = [];
     this.connection.with((nfnetlink) => {
       const [ruleset, budget] = [new Ruleset(nfnetlink), this.budget()];
       for (const family of families) {
         const chains = ruleset.chains(family, budget);
-        for (const chain of foreignForwardChains(chains)) {
+        const asked = [...foreignChains(chains, "forward"), ...(withInput ? foreignChains(chains, "input") : [])];
+        for (const chain of asked) {
           if (chain.table === firewalldTable) firewalld.push(`${family} ${ruleset.table(chain)?.handle}`);
           const place = placeIn(chain, chains);
-          const found = this.#find(place, ruleset, budget, () => refusesForwards(chain, ruleset, budget));
+          const found = this.#find(place, ruleset, budget, () => refusesUnasked(chain, ruleset, budget));
           if (found === "needless" || places.all.has(textOf(place))) continue;
           const refusal = found === "lacking" ? insert(place, nfnetlink) : undefined;
           if (refusal !== undefined) {
@@ -98,7 +104,8 @@ export class ForeignAccept {
   }
 }
 
-function placeIn({ family, table, chain }: Chain, all: readonly Chain[]): ChainName {
+function placeIn({ family, table, chain, at }: Chain, all: readonly Chain[]): ChainName {
+  if (at?.hook === HOOK.input) return { family, table, chain };
   const forUsers = chainsForUsers.find((name) => all.some((other) => other.table === table && other.chain === name));
   return { family, table, chain: forUsers ?? chain };
 }

@@ -47,6 +47,11 @@ t.test("one rule in legacy tables that refuse, put back when it is gone, and tak
       const rule = `-A ${place} -m mark --mark 0x1000000/0x1000000 -m comment --comment pontoon -j ACCEPT`;
       t.ok(ours().includes(rule), ours().join("\n"));
     }
+    iptables("-P INPUT DROP");
+    const [here, input] = ["iptables-legacy filter DOCKER-USER", "iptables-legacy filter INPUT"];
+    t.same(legacy.put().all, [here], "what comes in is others' business");
+    t.same(legacy.put({ withInput: true }), { all: [here, input], added: [input], refused: new Map() });
+    t.same(legacy.put({ withInput: true }), { all: [here, input], added: [], refused: new Map() });
     iptables("-A FORWARD -i lo -j ACCEPT");
     t.ok(legacy.hasChanged());
     legacy.remove();

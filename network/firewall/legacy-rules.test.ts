@@ -1,5 +1,5 @@
 import t from "tap";
-import { readLegacyForward } from "./legacy-rules.js";
+import { readLegacyHook } from "./legacy-rules.js";
 
 t.test("whether legacy rules refuse what is forwarded, and where a rule is to stand", (t) => {
   const base = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n";
@@ -25,6 +25,9 @@ t.test("whether legacy rules refuse what is forwarded, and where a rule is to st
     [`-P FORWARD DROP\n-A FORWARD -m comment --comment pontoon2 -j ACCEPT`, true, "FORWARD", []],
   ];
   for (const [printed, refuses, place, ours] of cases)
-    t.same(readLegacyForward(printed, "pontoon"), { refuses, place, ours }, printed);
+    t.same(readLegacyHook(printed, "FORWARD", "pontoon"), { refuses, place, ours }, printed);
+  const input = "-P INPUT DROP\n-P FORWARD ACCEPT\n-N DOCKER-USER\n";
+  t.same(readLegacyHook(input, "INPUT", "pontoon"), { refuses: true, place: "INPUT", ours: [] });
+  t.same(readLegacyHook(base, "INPUT", "pontoon"), { refuses: false, place: "INPUT", ours: [] });
   t.end();
 });

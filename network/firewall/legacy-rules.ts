@@ -7,8 +7,11 @@ interface LegacyRules {
   readonly chains: ReadonlyMap<string, readonly string[]>;
 }
 
-export interface LegacyForward {
-  /** Whether what is forwarded is refused unless a rule accepts it. */
+/** A chain of the kernel's: what is forwarded, and what comes in to the host. */
+export type LegacyHook = "FORWARD" | "INPUT";
+
+export interface LegacyHookRules {
+  /** Whether what comes to it is refused unless a rule accepts it. */
   readonly refuses: boolean;
   /** Where a rule of ours is to stand. */
   readonly place: string;
@@ -17,22 +20,25 @@ export interface LegacyForward {
 }
 
 /** @param comment by which our rules are known */
-export function readLegacyForward(printed: string, comment: string): LegacyForward {
-  const { policy, chains } = read(printed);
+export function readLegacyHook(printed: string, hook: LegacyHook, comment: string): LegacyHookRules {
+  const { policy, chains } = read(printed, hook);
   const isOurs = (rule: string) => rule.includes(` --comment ${comment} `);
   return {
-    refuses: policy === "DROP" || refusesAll("FORWARD", chains, new Set()),
-    place: chainsForUsers.find((name) => chains.has(name)) ?? "FORWARD",
+    refuses: policy === "DROP" || refusesAll(hook, chains, new Set()),
+    place: (hook === "FORWARD" ? chainsForUsers.find((name) => chains.has(name)) : undefined) ?? hook,
     ours: [...chains].filter(([, rules]) => rules.some(isOurs)).map(([name]) => name),
   };
 }
 
-function read(printed: string): LegacyRules {
-  const chains = new Map<string, string[]>([["FORWARD", []]]);
+function read(printed: string, hook: LegacyHook): LegacyRules {
+  const chains = new Map<string, string[]>([
+    ["FORWARD", []],
+    ["INPUT", []],
+  ]);
   let policy = "ACCEPT";
   for (const line of printed.split("\n")) {
     const [option = "", chain = "", ...rest] = line.split(" ");
-    if (option === "-P" && chain === "FORWARD") policy = rest[0] ?? "";
+    if (option === "-P" && chain === hook) policy = rest[0] ?? "";
     else if (option === "-N") chains.set(chain, []);
     else if (option === "-A") chains.get(chain)?.push(rest.join(" "));
   }

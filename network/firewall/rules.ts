@@ -19,6 +19,7 @@ import {
   returns,
   snatByMap,
   transport,
+  vxlan,
 } from "../../linux/netlink/nftables/statements.js";
 import type { ChainHook } from "../../linux/netlink/nftables/transaction.js";
 import { PASS_MARK, PUBLISHED_MARK, QUIET_GROUP } from "./wanted.js";
@@ -40,6 +41,8 @@ const isPublished: readonly Statement[] = [
   ct.mark.masks(PUBLISHED_MARK, PUBLISHED_MARK),
   ct.status.hasAnyOf(CT_STATUS.dnat),
 ];
+/** What comes out of a packet of an overlay network still has the packet's mark. */
+const unmarked = meta.mark.clearBits(PASS_MARK);
 const isNeighborDiscovery = icmpv6.type.isBetween(ICMPV6_TYPE.neighborSolicitation, ICMPV6_TYPE.neighborAdvertisement);
 const isEstablished = ct.state.hasAnyOf(CT_STATE.established | CT_STATE.related);
 const versions = [
@@ -81,6 +84,7 @@ export const inetChains: readonly ChainRules[] = [
     at: { type: "filter", hook: "forward", priority: -10 },
     comment: "pontoon: what passes from, to and between networks",
     rules: [
+      [fromUs, unmarked],
       [...isPublished, goto("pass")],
       [meta.iifname.isNotIn("bridges"), meta.oifname.isNotIn("bridges"), accept],
       [withinOne, goto("within")],
@@ -100,6 +104,20 @@ export const inetChains: readonly ChainRules[] = [
       [intoUs, ct.status.hasAnyOf(CT_STATUS.dnat), accept],
       [intoUs, drop],
       [goto("pass")],
+    ],
+  },
+  {
+    chain: "underlay",
+    comment: "pontoon: packets of overlay networks, from hosts that are on them",
+    rules: [...versions.map(({ version, field }) => [field.saddr.isIn(`peers${version}`), goto("pass")]), [drop]],
+  },
+  {
+    chain: "input",
+    at: { type: "filter", hook: "input", priority: -10 },
+    comment: "pontoon: packets of overlay networks",
+    rules: [
+      [fromUs, unmarked],
+      [concat(meta.l4proto, transport.dport).isIn("overlay_ports"), vxlan.vni.isIn("overlays"), goto("underlay")],
     ],
   },
   {

@@ -1,4 +1,4 @@
-import { interfaceName, ipv4, ipv6, protocol, service } from "../../linux/netlink/nftables/data-types.js";
+import { interfaceName, ipv4, ipv6, protocol, service, vni } from "../../linux/netlink/nftables/data-types.js";
 import type { NewSet, TableName } from "../../linux/netlink/nftables/transaction.js";
 
 // The sets and maps that grow with networks, ports and links; the rules (rules.ts) do not.
@@ -39,6 +39,10 @@ const inetShapes = {
   allowed_at6: { key: [ipv6, protocol, service, ipv6], ...intervals, comment: "sources" },
   linked4,
   linked6,
+  overlay_ports: { key: [protocol, service], comment: "where packets of overlay networks come in" },
+  overlays: { key: [vni], comment: "numbers of overlay networks" },
+  peers4: { key: [ipv4], comment: "other hosts of overlay networks" },
+  peers6: { key: [ipv6], comment: "other hosts of overlay networks" },
 } as const satisfies Record<string, SetShape>;
 
 /** Sets of the bridge's table, which has the same links: what is bridged and what is routed back to its bridge meet different tables. */

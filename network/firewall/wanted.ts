@@ -63,6 +63,15 @@ export interface FirewallWanted {
    * left to the proxy's socket for all that comes from a bridge.
    */
   readonly bridgesFiltered: boolean;
+  readonly underlay?: Underlay;
+}
+
+/** How packets of overlay networks come to this host. */
+export interface Underlay {
+  /** Of each network: its number, and the UDP port. Another's networks at the same port are left alone. */
+  readonly overlays: readonly { readonly vni: number; readonly port: number }[];
+  /** From whom: addresses of other hosts, of either family. What anybody else sends for these networks is dropped. */
+  readonly peers: readonly string[];
 }
 
 /** Where nothing may be forwarded to. */

@@ -37,6 +37,7 @@ import { limitRate } from "./limit-rate.js";
 import { inNamespaceOf } from "./look.js";
 import { giveBack, takeLink } from "./remote-link.js";
 import { makeChild, makePair, requireInode, withMac } from "./make-child.js";
+import { makeVxlan } from "./make-vxlan.js";
 
 type StepOf<Kind extends Step["kind"]> = Step & { readonly kind: Kind };
 
@@ -74,6 +75,9 @@ export class Links {
       case "delete-link":
         // The kernel takes links away with their namespace, and meanwhile.
         return requireDone(this.host.requestEach([deleteLink(step.link)]), ["ENODEV"]);
+      case "make-vxlan":
+      case "set-vxlan":
+        return makeVxlan(this.host, step);
       case "make-vlan":
       case "make-access":
       case "make-child":

@@ -26,7 +26,11 @@ export function baseOf({ parent, vlan }: WantedLan): string {
 export function isAboutWanted(items: readonly LinkNewsItem[], wanted: Wanted, bases: Bases): boolean {
   if (items.length === 0) return false; // as it is nearly always, twice a second
   const networks = [...wanted.networks.values()];
-  const own = new Set(networks.flatMap(({ bridge, lan }) => (lan?.vlan ? [bridge, lan.parent] : [bridge])));
+  const own = new Set(
+    networks.flatMap(({ bridge, lan, overlay }) =>
+      [bridge, ...(lan?.vlan ? [lan.parent] : []), overlay?.link ?? []].flat(),
+    ),
+  );
   const isAbout = (item: LinkNewsItem) => {
     if (item.kind === "address-gone")
       return networks.some(({ addresses }) => addresses.some(({ ip }) => ip === item.ip));

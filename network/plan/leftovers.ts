@@ -16,6 +16,7 @@ export function leftovers(
   const proxies = ofEngines ? [] : planLeftProxies(host, { networks, endpoints });
   const wanted = new Set([
     ...[...networks.values()].map((network) => aliasOf.network(network)),
+    ...[...networks.values()].filter(({ overlay }) => overlay).map((network) => aliasOf.overlay(network)),
     ...[...endpoints.values()].map((endpoint) => aliasOf.endpoint(endpoint)),
     ...[...handovers.values()].flatMap((handover) => [aliasOf.handover(handover), aliasOf.handed(handover)]),
     ...[...endpoints.values()].filter(hasShaper).map(aliasOf.shaper),
@@ -40,9 +41,12 @@ const hasShaper = ({ bandwidth }: Pick<WantedEndpoint, "bandwidth">) => bandwidt
 
 /** Whose a link says it is. The one by which a container leaves, and a daemon in it, has got another name when it was taken. */
 function ownerIn(alias: string, name: string): { object: ObjectRef; isEngines: boolean } | undefined {
-  const [, owner, kind, id] = /^pontoon (engine-)?(network|endpoint|shaper) (\S+)$/.exec(alias) ?? [];
+  const [, owner, kind, id] = /^pontoon (engine-)?(network|overlay|endpoint|shaper) (\S+)$/.exec(alias) ?? [];
   if (kind !== undefined && id !== undefined)
-    return { object: { kind: kind === "network" ? kind : "endpoint", id }, isEngines: owner !== undefined };
+    return {
+      object: { kind: kind === "network" || kind === "overlay" ? "network" : "endpoint", id },
+      isEngines: owner !== undefined,
+    };
   // On its way from a sandbox back to its driver, when a crash came.
   if (name.startsWith(onTheWayPrefix) && alias.startsWith(aliasOf.inside({ id: "" })))
     return { object: { kind: "endpoint", id: alias.slice(aliasOf.inside({ id: "" }).length) }, isEngines: false };

@@ -432,7 +432,11 @@ t.test("a bridge of somebody else's is lent what it lacks, and is left as it was
 });
 
 t.test("whatever was there and is wanted next, carrying steps out leaves nothing to do", (t) => {
-  const networks = [network(1), network(2, { hasIPv6: true }), network(3, { mtu: 1400 })];
+  const networks = [
+    network(1),
+    network(2, { hasIPv6: true }),
+    network(3, { mtu: 1400, overlay: { link: "pvx-3", vni: 3, local: "192.0.2.1", port: 4789 } }),
+  ];
   const sandboxes = ["a", "b"].map((id) => sandbox(id));
   /** Which places there are, which of them lead out, and which is the default. */
   const situation = fc.record({

@@ -15,6 +15,7 @@ import { planLeftRules } from "./inside-plan.js";
 import { isLan, planLan, planLanRemoval, planLeftChildren } from "./lan-plan.js";
 import { planLeftProxies, planNdpLink, planNdpLinkRemoval, planNdpProxies } from "./ndp-plan.js";
 import { planNetwork, planNetworkRemoval } from "./network-plan.js";
+import { planOverlay, planOverlayRemoval } from "./overlay-plan.js";
 import { planPairEnd, type SeenEnd } from "./pair-plan.js";
 import type { ObjectSteps, RetiredEnd, Step } from "./steps.js";
 
@@ -70,14 +71,18 @@ function planGroundOf(network: WantedNetwork, { removed }: Scope, wanted: Wanted
   if (network.isPair || network.isRemote) return []; // its links come and go with its ends
   return isLan(network)
     ? planLan(network, ipsOn(network, wanted, removed), host)
-    : [...planNetwork(network, host), ...planNdpLink(network, host)];
+    : [...planNetwork(network, host), ...planOverlay(network, host), ...planNdpLink(network, host)];
 }
 
 function planGroundRemoval(network: WantedNetwork, { networks }: Wanted, host: SeenHost): Step[] {
   if (network.isPair || network.isRemote) return [];
   return isLan(network)
     ? planLanRemoval(network, networks.values(), host)
-    : [...planNdpLinkRemoval(network, networks.values(), host), ...planNetworkRemoval(network, host)];
+    : [
+        ...planNdpLinkRemoval(network, networks.values(), host),
+        ...planOverlayRemoval(network, host),
+        ...planNetworkRemoval(network, host),
+      ];
 }
 
 /** Endpoints, on ground that is there. */

@@ -1,7 +1,14 @@
 import type { InterfaceAddress, Route } from "../../linux/netlink/rtnetlink/addresses.js";
 import type { TokenBucket } from "../../linux/netlink/rtnetlink/queues.js";
 import type { RoutingRule } from "../../linux/netlink/rtnetlink/rules.js";
-import type { WantedEndpoint, WantedHandover, WantedLan, WantedNetwork, WantedSandbox } from "../wanted.js";
+import type {
+  WantedEndpoint,
+  WantedHandover,
+  WantedLan,
+  WantedNetwork,
+  WantedOverlay,
+  WantedSandbox,
+} from "../wanted.js";
 
 /** A route of a sandbox, through a link that is named. */
 export type LinkRoute = Omit<Route, "link">;
@@ -30,6 +37,10 @@ export type Step =
   | { readonly kind: "add-bridge-address"; readonly bridge: string; readonly address: InterfaceAddress }
   | { readonly kind: "delete-bridge-address"; readonly bridge: string; readonly address: InterfaceAddress }
   | { readonly kind: "delete-link"; readonly link: string }
+  /** The link by which a bridge leads to other hosts. */
+  | { readonly kind: "make-vxlan"; readonly network: WantedNetwork; readonly overlay: WantedOverlay }
+  /** Its alias, MTU and group; that it is a port of its bridge by which nothing is flooded, and up. */
+  | { readonly kind: "set-vxlan"; readonly network: WantedNetwork; readonly overlay: WantedOverlay }
   /** What a network's parent is where it is not there. */
   | { readonly kind: "make-vlan"; readonly parent: string; readonly of: string; readonly id: number }
   /** The host's own link on a parent. */

@@ -21,6 +21,11 @@ export class HostLab {
     return new HostLab(holder);
   }
 
+  /** Of a process in its namespaces. */
+  get pid(): number {
+    return this.holder.pid!;
+  }
+
   async close(): Promise<void> {
     for (const worker of this.#workers) await worker.end();
     this.holder.kill("SIGKILL");
@@ -52,7 +57,7 @@ export class HostLab {
   }
 
   get #inside(): string[] {
-    return ["--target", String(this.holder.pid), "--net", "--mount", "--"];
+    return ["--target", String(this.pid), "--net", "--mount", "--"];
   }
 }
 

@@ -74,6 +74,8 @@ function insideOf(lab: HostLab, name: string): unknown {
   };
 }
 
+const byChance = ["veth", "ifb", "vxlan"];
+
 function withLinks(links: Told[], { isHost }: { isHost: boolean }): string[] {
   return links
     .map((link) => {
@@ -83,7 +85,7 @@ function withLinks(links: Told[], { isHost }: { isHost: boolean }): string[] {
       const addresses = (link.addr_info as Told[])
         .filter(({ scope }) => scope !== "link")
         .map(({ local, prefixlen }) => `${String(local)}/${String(prefixlen)}`);
-      const mac = isHost && (kind === "veth" || kind === "ifb") ? undefined : address; // the host's have one by chance
+      const mac = isHost && byChance.includes(String(kind)) ? undefined : address; // the host's have one that differs
       return inWords({ ifname, kind, isUp, mtu, master, ifalias, group, mac, addresses: addresses.sort().join(" ") });
     })
     .sort();

@@ -34,6 +34,8 @@ export const interfaceName: DataType<string> = {
     return Buffer.concat([Buffer.from(name), Buffer.alloc(16 - Buffer.byteLength(name))]);
   },
 };
+/** The number of a VXLAN network (RFC 7348). */
+export const vni: DataType<number> = { type: DATA_TYPE.integer, length: 3, encode: (number) => bigEndian(number, 3) };
 export const number32: DataType<number> = { type: 0, length: 4, encode: hostOrder };
 
 function bigEndian(value: number, length: number): Buffer {

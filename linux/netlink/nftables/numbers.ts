@@ -138,6 +138,7 @@ export type VerdictName = keyof typeof VERDICT;
 /** nft's numbers for types of keys and data; they say how a set is printed. */
 export const DATA_TYPE = {
   verdict: 1,
+  integer: 4,
   ipv4: 7,
   ipv6: 8,
   ether: 9,

@@ -8,6 +8,7 @@ import {
   number32,
   protocol,
   service,
+  vni,
   type DataType,
 } from "./data-types.js";
 import type { ExpressionOf, KnownExpression } from "./expressions.js";
@@ -79,6 +80,9 @@ export const transport = {
   sport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 0, length: 2 }),
   dport: new Field(service, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 2, length: 2 }),
 };
+
+/** Of a UDP packet to a port of VXLAN links. */
+export const vxlan = { vni: new Field(vni, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 12, length: 3 }) };
 
 export const icmpv6 = {
   type: new Field(protocol, { kind: "payload", base: PAYLOAD_BASE.transport, offset: 0, length: 1 }, [

@@ -1,4 +1,6 @@
+import { decodeIP } from "../../../common/address.js";
 import { Attributes, AttributeWriter } from "../attributes.js";
+import { macOf } from "./mac-bytes.js";
 import type { Rtnetlink } from "./rtnetlink.js";
 
 // Links as the kernel tells of them. Reading does without the encoders of links.ts, which take a command long to load.
@@ -13,6 +15,12 @@ const IFLA_INFO_KIND = 1;
 const IFLA_INFO_DATA = 2;
 /** `IFLA_BR_*`. */
 const BRIDGE = { stp: 5, id: 11 } as const;
+const IFLA_INFO_SLAVE_KIND = 4;
+const IFLA_INFO_SLAVE_DATA = 5;
+/** `IFLA_VXLAN_*`. */
+const VXLAN = { id: 1, local: 4, port: 15, local6: 17 } as const;
+/** `IFLA_BRPORT_*`. */
+const PORT = { learning: 8, unicast: 9, multicast: 27, broadcast: 30, suppress: 32 } as const;
 /** Counters of each link are most of an answer, and nobody here reads them. */
 export const RTEXT_FILTER_SKIP_STATS = 8;
 
@@ -35,6 +43,18 @@ export interface Link {
   readonly group: number;
   /** Of a bridge. */
   readonly bridge: BridgeSettings | undefined;
+  readonly vxlan?: VxlanSettings;
+  /** Whether it is a bridge's port as `makeQuietPort` has it. */
+  readonly isQuietPort?: boolean;
+}
+
+/** Of a VXLAN link (RFC 7348). */
+export interface VxlanSettings {
+  readonly vni: number;
+  /** The host's address that it sends from. */
+  readonly local: string;
+  /** Of UDP, on each host. */
+  readonly port: number;
 }
 
 export interface BridgeSettings {
@@ -67,13 +87,32 @@ export function readLink(payload: Buffer): Link {
     kind: info?.text(IFLA_INFO_KIND),
     isUp: (payload.readUInt32LE(HEADER.flags) & IFF_UP) !== 0,
     mtu: number(IFLA.mtu) ?? 0,
-    mac: attributes.raw(IFLA.address)?.toString("hex").match(/../g)?.join(":") ?? "",
+    mac: macOf(attributes.raw(IFLA.address) ?? Buffer.alloc(0)),
     master: number(IFLA.master),
     peer: number(IFLA.link),
     alias: attributes.text(IFLA.alias),
     group: number(IFLA.group) ?? 0,
     bridge: info?.text(IFLA_INFO_KIND) === "bridge" ? readBridge(info.nested(IFLA_INFO_DATA)) : undefined,
+    ...(info?.text(IFLA_INFO_KIND) === "vxlan" && {
+      vxlan: readVxlan(info.nested(IFLA_INFO_DATA)),
+      isQuietPort: isQuiet(info),
+    }),
   };
+}
+
+function readVxlan(data: Attributes | undefined): VxlanSettings {
+  const local = data?.raw(VXLAN.local) ?? data?.raw(VXLAN.local6);
+  return {
+    vni: data?.raw(VXLAN.id)?.readUInt32LE() ?? 0,
+    local: local ? decodeIP(local) : "",
+    port: data?.u16(VXLAN.port) ?? 0,
+  };
+}
+
+function isQuiet(info: Attributes): boolean {
+  const port = info.text(IFLA_INFO_SLAVE_KIND) === "bridge" ? info.nested(IFLA_INFO_SLAVE_DATA) : undefined;
+  const isOff = [PORT.learning, PORT.unicast, PORT.multicast, PORT.broadcast].every((type) => port?.u8(type) === 0);
+  return isOff && port?.u8(PORT.suppress) === 1;
 }
 
 function readBridge(data: Attributes | undefined): BridgeSettings {

@@ -1,10 +1,11 @@
 import { formatInfo, formatLinkAttrs, type LinkAttrs } from "netlink/dist/rt/ifla.js";
 import { formatLink, type Link as LinkHeader } from "netlink/dist/rt/gen_structs.js";
 import { attribute, bytesOf } from "./encode.js";
+import { bytesOfMac } from "./mac-bytes.js";
 import { readLink, RTEXT_FILTER_SKIP_STATS, RTM_GETLINK, type Link } from "./link-list.js";
 import { MAKE, type Rtnetlink, type RtRequest } from "./rtnetlink.js";
 
-export { linksOf, type BridgeSettings, type Link } from "./link-list.js";
+export { linksOf, type BridgeSettings, type Link, type VxlanSettings } from "./link-list.js";
 
 export const RTM_NEWLINK = 16;
 const RTM_DELLINK = 17;
@@ -106,7 +107,7 @@ export function encoded({
       ...(name !== undefined && { ifname: name }),
       ...(alias !== undefined && { ifalias: alias }),
       ...(mtu !== undefined && { mtu }),
-      ...(mac !== undefined && { address: Buffer.from(mac.replaceAll(":", ""), "hex") }),
+      ...(mac !== undefined && { address: bytesOfMac(mac) }),
       ...(master !== undefined && { master }),
       ...(group !== undefined && { group }),
       ...(namespace !== undefined && { netNsFd: namespace }),

@@ -1,19 +1,14 @@
-import { decodeIPv6, encodeIPv6 } from "../../../common/address.js";
-import { AF_INET6 } from "../../constants.js";
-import { Attributes, AttributeWriter } from "../attributes.js";
+import { decodeIP, decodeIPv6, encodeIP, encodeIPv6, familyOf } from "../../../common/address.js";
+import { AF_INET, AF_INET6 } from "../../constants.js";
+import { Attributes } from "../attributes.js";
+import { bytesOfMac, macOf } from "./mac-bytes.js";
+import { HEADER, NDA, neighbourRequest, NTF, NUD, OURS, RTM } from "./neighbour-message.js";
 import { MAKE, type Rtnetlink, type RtRequest } from "./rtnetlink.js";
 
 // Addresses for which a link answers in the place of who has them: proxy entries of IPv6's neighbour table (`ip -6 neighbour add
 // proxy`, RFC 4861 section 7.2.8). They count where the link's setting `proxy_ndp` is on and the host forwards IPv6. The kernel
-// takes them away when the link goes down.
-
-const RTM = { newNeighbour: 28, deleteNeighbour: 29, getNeighbours: 30 } as const;
-/** `struct ndmsg`. */
-const HEADER = { size: 12, family: 0, link: 4, flags: 10 } as const;
-const NTF_PROXY = 0x8;
-const NDA = { address: 1, protocol: 12 } as const;
-/** Who has made an entry, as others of the kernel's tables have it (`rt_protos`): a number nobody else is likely to have chosen. */
-const OURS = 112;
+// takes them away when the link goes down; and so it does with neighbours that were set for good (`ip neighbour add … nud
+// permanent`), about which it asks nobody.
 
 /** A link answers for an address. */
 export interface NeighbourProxy {
@@ -23,32 +18,41 @@ export interface NeighbourProxy {
   readonly isOurs: boolean;
 }
 
+/** Who has an address, for good. */
+export interface Neighbour {
+  /** Of either family. */
+  readonly ip: string;
+  readonly mac: string;
+  /** As {@link NeighbourProxy.isOurs}. */
+  readonly isOurs: boolean;
+}
+
 /** @param link its index */
 export function addProxy(link: number, ip: string): RtRequest {
-  return request(RTM.newNeighbour, MAKE.orReplace, link, ip, `answer for ${ip}`);
+  return proxyRequest([RTM.newNeighbour, MAKE.orReplace], link, ip, `answer for ${ip}`);
 }
 
 /** ENOENT where there is none. */
 export function deleteProxy(link: number, ip: string): RtRequest {
-  return request(RTM.deleteNeighbour, 0, link, ip, `answer no more for ${ip}`);
+  return proxyRequest([RTM.deleteNeighbour, 0], link, ip, `answer no more for ${ip}`);
 }
 
-function request(type: number, flags: number, link: number, ip: string, subject: string): RtRequest {
-  const writer = header(link);
-  writer.raw(NDA.address, encodeIPv6(ip));
-  writer.u8(NDA.protocol, OURS);
-  return { type, flags, body: writer.bytes, subject };
+function proxyRequest(what: readonly [number, number], link: number, ip: string, subject: string): RtRequest {
+  return neighbourRequest(what, { family: AF_INET6, link, flags: NTF.proxy }, subject, (writer) => {
+    writer.raw(NDA.address, encodeIPv6(ip));
+    writer.u8(NDA.protocol, OURS);
+  });
 }
 
 /** All of the namespace. Throws {@link NetlinkError}. */
 export function proxiesOf(rtnetlink: Rtnetlink): NeighbourProxy[] {
-  const { bytes: body } = header(0);
-  const subject = "list addresses that are answered for";
-  return rtnetlink.list({ type: RTM.getNeighbours, flags: 0, body, subject }, (payload) => {
+  const header = { family: AF_INET6, link: 0, flags: NTF.proxy };
+  const request = neighbourRequest([RTM.getNeighbours, 0], header, "list addresses that are answered for");
+  return rtnetlink.list(request, (payload) => {
     const attributes = new Attributes(payload.subarray(HEADER.size));
     const address = attributes.raw(NDA.address);
     if (payload.readUInt8(HEADER.family) !== AF_INET6 || address?.length !== 16) return undefined;
-    if ((payload.readUInt8(HEADER.flags) & NTF_PROXY) === 0) return undefined;
+    if ((payload.readUInt8(HEADER.flags) & NTF.proxy) === 0) return undefined;
     return {
       link: payload.readInt32LE(HEADER.link),
       ip: decodeIPv6(address, 0),
@@ -57,11 +61,41 @@ export function proxiesOf(rtnetlink: Rtnetlink): NeighbourProxy[] {
   });
 }
 
-function header(link: number): AttributeWriter {
-  const writer = new AttributeWriter(64);
-  writer.reserve(HEADER.size);
-  writer.memory.writeUInt8(AF_INET6, HEADER.family);
-  writer.memory.writeInt32LE(link, HEADER.link);
-  writer.memory.writeUInt8(NTF_PROXY, HEADER.flags);
-  return writer;
+/** Sets who has an address, whatever was known. EINVAL for an IPv6 address where the link has no IPv6. */
+export function putNeighbour(link: number, ip: string, mac: string): RtRequest {
+  const header = { family: familyNumber(ip), link, state: NUD.permanent };
+  return neighbourRequest([RTM.newNeighbour, MAKE.orReplace], header, `set the neighbour ${ip}`, (writer) => {
+    writer.raw(NDA.address, encodeIP(ip));
+    writer.raw(NDA.mac, bytesOfMac(mac));
+    writer.u8(NDA.protocol, OURS);
+  });
+}
+
+/** ENOENT where there is none. */
+export function deleteNeighbour(link: number, ip: string): RtRequest {
+  const header = { family: familyNumber(ip), link };
+  return neighbourRequest([RTM.deleteNeighbour, 0], header, `forget the neighbour ${ip}`, (writer) =>
+    writer.raw(NDA.address, encodeIP(ip)),
+  );
+}
+
+/** Those of a link that were set for good, of both families. Throws {@link NetlinkError}. */
+export function neighboursOf(rtnetlink: Rtnetlink, link: number): Neighbour[] {
+  const request = neighbourRequest([RTM.getNeighbours, 0], { family: 0, link: 0 }, "list neighbours", (writer) => {
+    const index = Buffer.alloc(4);
+    index.writeInt32LE(link);
+    writer.raw(NDA.link, index);
+  });
+  return rtnetlink.list(request, (payload) => {
+    if (payload.readInt32LE(HEADER.link) !== link) return undefined;
+    if ((payload.readUInt16LE(HEADER.state) & NUD.permanent) === 0) return undefined;
+    const attributes = new Attributes(payload.subarray(HEADER.size));
+    const [address, mac] = [attributes.raw(NDA.address), attributes.raw(NDA.mac)];
+    if ((address?.length !== 4 && address?.length !== 16) || mac?.length !== 6) return undefined;
+    return { ip: decodeIP(address), mac: macOf(mac), isOurs: attributes.u8(NDA.protocol) === OURS };
+  });
+}
+
+function familyNumber(ip: string): number {
+  return familyOf(ip) === "ipv4" ? AF_INET : AF_INET6;
 }

@@ -4,7 +4,7 @@ import type { NeighbourProxy } from "../../../linux/netlink/rtnetlink/neighbours
 import type { LinkQueue } from "../../../linux/netlink/rtnetlink/queues.js";
 import type { RoutingRule } from "../../../linux/netlink/rtnetlink/rules.js";
 import type { Seen, SeenSandbox } from "../../seen.js";
-import { aliasOf } from "../../wanted.js";
+import { aliasOf, overlayGroup } from "../../wanted.js";
 import { isSameAddress, isSameRoute, isSameRule } from "../same.js";
 import type { Step } from "../steps.js";
 
@@ -145,6 +145,18 @@ export class Model {
       }
       case "delete-link":
         return this.deleteLink(this.host.link(step.link));
+      case "make-vxlan": {
+        const { link: name, vni, local, port } = step.overlay;
+        const { mtu } = step.network;
+        return void this.host.add({ name, kind: "vxlan", mtu, vxlan: { vni, local, port }, isQuietPort: false });
+      }
+      case "set-vxlan": {
+        const { network, overlay } = step;
+        const { index: master } = this.host.link(network.bridge);
+        const [alias, group] = [aliasOf.overlay(network), overlayGroup(network)];
+        const link = this.host.link(overlay.link);
+        return void Object.assign(link, { alias, group, master, mtu: network.mtu, isUp: true, isQuietPort: true });
+      }
       case "make-vlan":
         return void this.#makeChild(
           this.host,

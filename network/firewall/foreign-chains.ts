@@ -8,19 +8,22 @@ import { inetTable } from "./tables.js";
 /** Chains are followed so deep; the kernel allows 16. */
 const depthAtMost = 16;
 
-/** Chains of others that are asked about what is forwarded; those of iptables' nft variant are among them, those of its legacy variant are not. */
-export function foreignForwardChains(all: readonly Chain[]): Chain[] {
+/**
+ * Chains of others that are asked about what is forwarded, or about what comes in to the host; those of iptables' nft variant are
+ * among them, those of its legacy variant are not.
+ */
+export function foreignChains(all: readonly Chain[], hook: "forward" | "input"): Chain[] {
   return all
-    .filter(({ at }) => at?.hook === HOOK.forward)
+    .filter(({ at }) => at?.hook === HOOK[hook])
     .filter(({ family, table }) => !(family === inetTable.family && table === inetTable.table));
 }
 
 /**
- * Whether a chain refuses what is forwarded unless a rule of its owner's accepts it, as one about `PASS_MARK` does: that the
+ * Whether a chain refuses what comes to it unless a rule of its owner's accepts it, as one about `PASS_MARK` does: that the
  * firewall lets something pass does not help there. It drops by its policy, as Docker's and ufw's do, or has a rule that
  * refuses whatever comes to it, as firewalld's and many that people write. Throws what {@link Ruleset.rules} throws.
  */
-export function refusesForwards(chain: Chain, ruleset: Pick<Ruleset, "rules">, budget: Budget): boolean {
+export function refusesUnasked(chain: Chain, ruleset: Pick<Ruleset, "rules">, budget: Budget): boolean {
   return chain.policy === "drop" || refusesAll(chain, ruleset, budget, new Set());
 }
 

@@ -5,7 +5,7 @@ import { insideNewNamespace } from "../../linux/netns.js";
 import { withNfnetlink } from "../../linux/netlink/nfnetlink.js";
 import { Ruleset } from "../../linux/netlink/nftables/ruleset.js";
 import { nft, skipWithoutNft as skip } from "../../linux/testing/nft.js";
-import { foreignForwardChains, refusesForwards } from "./foreign-forward.js";
+import { foreignChains, refusesUnasked } from "./foreign-chains.js";
 
 t.test("chains of others that refuse what is forwarded are found", { skip }, (t) => {
   insideNewNamespace(() => {
@@ -57,6 +57,6 @@ function found(): string[] {
     const ruleset = new Ruleset(nfnetlink);
     const budget = new Budget("the test", { bytes: 1 << 20, objects: 1000, time: 10_000 });
     const chains = (["ip", "ip6", "inet"] as const).flatMap((family) => ruleset.chains(family, budget));
-    return foreignForwardChains(chains).filter((chain) => refusesForwards(chain, ruleset, budget));
+    return foreignChains(chains, "forward").filter((chain) => refusesUnasked(chain, ruleset, budget));
   }).map(({ family, table, chain }) => `${family} ${table} ${chain}`);
 }
