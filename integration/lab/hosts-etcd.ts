@@ -48,6 +48,11 @@ export class HostsEtcd {
     return this.members.map(({ server }) => `${server.uplink.address}:${clientPort}`).join(",");
   }
 
+  /** What dockerd takes, until 20.10, for its own overlay networks to be shared through this cluster. */
+  dockerFlags(uplink: Uplink): string[] {
+    return [`--cluster-store=etcd://${this.endpoints}`, `--cluster-advertise=${uplink.address}:2376`];
+  }
+
   /** Where a member is, for cuts. */
   uplink(member: number): Uplink {
     return this.#member(member).server.uplink;
