@@ -3,7 +3,7 @@ import { HostsEtcd, Underlay, uplinkInterface, type BareHost } from "../../integ
 import type { HelperProcess } from "../../integration/lab/helper-process.js";
 import type { Undo } from "../lib/cleanup.js";
 import { controlPost } from "../network/control.js";
-import { proportionalSetSize } from "../proxy/process.js";
+import { residentMemory } from "../proxy/process.js";
 import type { NameReply, NameRequest } from "./name-child.js";
 import { near, network } from "./names.js";
 import { command, createNetwork, namespaceOf, startHost, type PontoonHost } from "./pontoon.js";
@@ -11,7 +11,7 @@ import { programs } from "./programs.js";
 
 /** What the first of the hosts has, and has been told. */
 export interface Seen {
-  /** Bytes, PSS. */
+  /** Bytes, resident: what hosts on one machine share with each other, each would have for itself. */
   readonly daemon: number;
   readonly dns: number;
   /** Since the host has been there, through its uplink in both directions. */
@@ -66,8 +66,8 @@ export class Crowd {
     const { host, pontoon } = this.#hosts[0]!;
     const [dns] = pontoon.processes("pontoon-dns");
     return {
-      daemon: proportionalSetSize(host, pontoon.pid),
-      dns: dns === undefined ? 0 : proportionalSetSize(host, dns),
+      daemon: residentMemory(host, pontoon.pid),
+      dns: dns === undefined ? 0 : residentMemory(host, dns),
       packets: counter(host, "rx_packets") + counter(host, "tx_packets"),
       bytes: counter(host, "rx_bytes") + counter(host, "tx_bytes"),
     };
