@@ -66,6 +66,16 @@ const benchmarks = {
       { command: "iperf3", package: "iperf3" },
     ],
   },
+  overlay: {
+    about: "networks over several hosts, beside Docker's own overlay",
+    packages: [
+      ...hosts,
+      curl,
+      { command: "ss", package: "iproute2" },
+      { command: "etcd", package: "etcd-server" },
+      { command: "iperf3", package: "iperf3" },
+    ],
+  },
   memory: {
     about: "memory and processor time while nothing happens, beside dockerd with its docker-proxies",
     packages: [...hosts, curl, ...compilers],

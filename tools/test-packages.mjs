@@ -16,6 +16,8 @@ export const testPackages = [
   { command: "dig", package: "bind9-dnsutils" },
   { command: "dnsmasq", package: "dnsmasq-base" },
   { command: "busybox", package: "busybox-static" },
+  { command: "curl", package: "curl" },
+  { command: "etcd", package: "etcd-server" },
   { command: "nsenter", package: "util-linux" },
   { command: "ps", package: "procps" },
   { command: "rootlesskit", package: "rootlesskit" },

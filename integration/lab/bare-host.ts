@@ -4,15 +4,25 @@ import { HelperProcess } from "./helper-process.js";
 import { Namespaces } from "./namespaces.js";
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
+import type { Uplink } from "./underlay.js";
+
+/** How a host without Docker is started. */
+export interface BareHostOptions {
+  /** The content of the host's /etc/resolv.conf; default the machine's own. */
+  resolvConf?: string;
+  /** Its place among several hosts. */
+  uplink?: Uplink;
+}
 
 /** A host without Docker for one test, in namespaces of its own as a {@link DockerHost} is. It ends with the test. */
 export class BareHost {
   private constructor(private readonly namespaces: Namespaces) {}
 
   /** Starts a host that ends with the test `owner`. */
-  static async start(owner: TestOwner, options: { resolvConf?: string } = {}): Promise<BareHost> {
+  static async start(owner: TestOwner, options: BareHostOptions = {}): Promise<BareHost> {
     const namespaces = await Namespaces.create();
     owner.teardown(() => namespaces.close());
+    await options.uplink?.underlay.join(namespaces, options.uplink);
     if (options.resolvConf !== undefined) namespaces.writeFile("/etc/resolv.conf", options.resolvConf);
     return new BareHost(namespaces);
   }

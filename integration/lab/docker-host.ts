@@ -11,6 +11,7 @@ import { Namespaces } from "./namespaces.js";
 import { connectNetwork, Network, type JoinOptions, type NetworkOptions } from "./network.js";
 import { Outside, type OutsideOptions } from "./outside.js";
 import { Pontoon, type PontoonOptions } from "./pontoon.js";
+import type { Uplink } from "./underlay.js";
 import { requestUnix } from "./unix-http.js";
 import { until } from "./until.js";
 import { Visitor } from "./visitor.js";
@@ -32,6 +33,8 @@ export interface DockerHostOptions {
   resolvConf?: string;
   /** The host's first process is systemd, and dockerd the service of its Debian package: `exec` systemctl to steer it. */
   systemd?: boolean;
+  /** Its place among several hosts, which it has before dockerd starts. */
+  uplink?: Uplink;
 }
 
 /** Where and how a command is run in a host. */
@@ -83,6 +86,7 @@ export class DockerHost {
       await host.dockerd.release();
     });
     if (options.resolvConf !== undefined) host.writeFile("/etc/resolv.conf", options.resolvConf);
+    await options.uplink?.underlay.join(namespaces, options.uplink);
     const [archive] = await Promise.all([
       busyboxArchive(),
       options.systemd ? host.#startDockerService(args) : host.dockerd.start(),

@@ -1,5 +1,5 @@
 // Test hosts, as tests import them.
-export { BareHost } from "./bare-host.js";
+export { BareHost, type BareHostOptions } from "./bare-host.js";
 export { Client, service, sockets, type DatagramReply, type Tally } from "./client.js";
 export { Clone } from "./clone.js";
 export { CommandError, type CommandOptions, type CommandResult } from "./command.js";
@@ -15,6 +15,7 @@ export {
 export { EngineError } from "./engine.js";
 export { Flow, lostWithRoom, type FlowOptions } from "./flow.js";
 export { type FlowTally } from "./flow-child.js";
+export { HostsEtcd } from "./hosts-etcd.js";
 export { type Link, type LinkOptions } from "./link.js";
 export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
 export { Outside, type OutsideOptions } from "./outside.js";
@@ -22,6 +23,7 @@ export { Podman, withoutCni } from "./podman.js";
 export { Pontoon, type PontoonOptions, type Status } from "./pontoon.js";
 export { Probe, type DigOptions, type QueryTally, type SendOptions, type TallyOptions } from "./probe.js";
 export { FakeDriver, type FakeCall } from "./fake-driver.js";
+export { Underlay, uplinkInterface, type Uplink } from "./underlay.js";
 export { until, type UntilOptions } from "./until.js";
 export { Upstream } from "./upstream.js";
 export { Visitor, type StormTally, type Visit } from "./visitor.js";

@@ -42,12 +42,14 @@ t.test("whatever rules containers make, the daemon starts, answers, takes over o
   const later = await host.container({ name: "later", networks: ["n1"] });
   await pontoon.answersIn(later);
 
-  const { containers, loopDelay } = await seen(pontoon);
-  const codeOf = (hardship: Hardship) => containers.find(({ name }) => name === hardship.replace(" ", "-"))?.code;
-  t.equal(codeOf("newer map"), undefined);
-  t.equal(codeOf("comments"), undefined);
-  t.equal(codeOf("many rules"), "RULES_TOO_MANY");
-  t.match(codeOf("churn"), /^RULES_(TOO_MANY|CHANGING)$/);
+  const codeOf = async (hardship: Hardship) =>
+    (await seen(pontoon)).containers.find(({ name }) => name === hardship.replace(" ", "-"))?.code;
+  t.equal(await codeOf("newer map"), undefined);
+  t.equal(await codeOf("comments"), undefined);
+  // Where the kernel is slow to let a table go, it is said to be busy first, and tried again.
+  await until(async () => (await codeOf("many rules")) === "RULES_TOO_MANY", { what: "too many rules are told" });
+  await until(async () => /^RULES_(TOO_MANY|CHANGING)$/.test((await codeOf("churn")) ?? ""), { what: "churn is told" });
+  const { loopDelay } = await seen(pontoon);
   await pontoon.answersIn(hard.get("newer map")!, hard.get("comments")!);
   t.comment(`the event loop was held up for ${loopDelay.max.toFixed(1)} ms at most`);
 

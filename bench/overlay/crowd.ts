@@ -1,0 +1,79 @@
+import { readFileSync } from "node:fs";
+import { HostsEtcd, Underlay, uplinkInterface, type BareHost } from "../../integration/lab/index.js";
+import type { HelperProcess } from "../../integration/lab/helper-process.js";
+import type { Undo } from "../lib/cleanup.js";
+import { controlPost } from "../network/control.js";
+import { residentMemory } from "../proxy/process.js";
+import type { NameReply, NameRequest } from "./name-child.js";
+import { near, network } from "./names.js";
+import { command, createNetwork, namespaceOf, startHost, type PontoonHost } from "./pontoon.js";
+import { programs } from "./programs.js";
+
+/** What the first of the hosts has, and has been told. */
+export interface Seen {
+  /** Bytes, resident: what hosts on one machine share with each other, each would have for itself. */
+  readonly daemon: number;
+  readonly dns: number;
+  /** Since the host has been there, through its uplink in both directions. */
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** Many hosts without Docker, each with pontoon's daemon, and one network over them. The first is looked at. */
+export class Crowd {
+  readonly #hosts: PontoonHost[] = [];
+  #asking: HelperProcess<NameRequest, NameReply> | undefined;
+
+  private constructor(
+    private readonly undo: Undo,
+    private readonly underlay: Underlay,
+    private readonly etcd: HostsEtcd,
+  ) {}
+
+  /** Starts the first host, with an endpoint on the network. */
+  static async start(undo: Undo): Promise<Crowd> {
+    const underlay = await Underlay.start(undo);
+    const crowd = new Crowd(undo, underlay, await HostsEtcd.start(underlay));
+    await crowd.grow(1);
+    const first = crowd.#hosts[0]!;
+    await createNetwork(first);
+    await command(first, "sandbox", "create", near, "--network", network);
+    crowd.#asking = first.host.helper(programs.name, namespaceOf(near));
+    return crowd;
+  }
+
+  get size(): number {
+    return this.#hosts.length;
+  }
+
+  /** Starts hosts, one after the other, until there are so many. */
+  async grow(size: number): Promise<void> {
+    while (this.size < size) this.#hosts.push(await startHost(this.undo, this.underlay, this.etcd, this.size + 1));
+  }
+
+  /** Makes an endpoint on one of the hosts, counted from 0. */
+  async endpoint(host: number, name: string): Promise<void> {
+    await controlPost(this.#hosts[host]!.host)("/v1/sandboxes", { name, networks: [network] });
+  }
+
+  /** Waits until the first host resolves a name. */
+  async untilNamed(name: string): Promise<void> {
+    await this.#asking!.call({ name, until: "there" });
+  }
+
+  /** What the first host has, and has been told so far. */
+  see(): Seen {
+    const { host, pontoon } = this.#hosts[0]!;
+    const [dns] = pontoon.processes("pontoon-dns");
+    return {
+      daemon: residentMemory(host, pontoon.pid),
+      dns: dns === undefined ? 0 : residentMemory(host, dns),
+      packets: counter(host, "rx_packets") + counter(host, "tx_packets"),
+      bytes: counter(host, "rx_bytes") + counter(host, "tx_bytes"),
+    };
+  }
+}
+
+function counter(host: BareHost, name: string): number {
+  return Number(readFileSync(host.path(`/sys/class/net/${uplinkInterface}/statistics/${name}`), "utf8"));
+}
