@@ -3,7 +3,7 @@ import { keyAtMost } from "./store.js";
 import { changesAtMost, type Condition, type SharedTransaction } from "./shared-store.js";
 
 /** Bytes of a value as JSON, at most. */
-export const valueAtMost = 256 * 1024;
+export const valueAtMost = 255 * 1024;
 /** Bytes of all keys and values of a transaction, at most: etcd takes requests of 1.5 MiB, as it comes. */
 const transactionAtMost = 1024 * 1024;
 

@@ -1,7 +1,7 @@
 import pino from "pino";
 import t, { type Test } from "tap";
 import { EtcdCluster, withoutEtcd } from "../../../integration/lab/etcd.js";
-import { sharedStoreSuite } from "../shared-store-suite.js";
+import { sharedStoreSuite } from "../testing/shared-store-suite.js";
 import { EtcdStore } from "./etcd-store.js";
 import { parseStoreUrl } from "./store-url.js";
 
