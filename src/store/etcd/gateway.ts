@@ -35,7 +35,7 @@ export interface GatewayStreamEvents {
 /** ms that an attempt may take. etcd itself takes 5 s and two elections' time before it gives up a proposal. */
 const attemptTime = { safely: 2_000, once: 5_000 };
 /** ms that all attempts may take. An election takes one or two seconds. */
-const allTime = 8_000;
+const allTime = 6_000;
 /** ms between two rounds through all members. */
 const roundPause = 200;
 
@@ -148,7 +148,8 @@ export class Gateway {
 
   #noted(answer: Fields, isAgreed: boolean, mark: ReturnType<Lineage["mark"]>): Fields {
     try {
-      this.lineage.note(headerOf(answer), isAgreed, mark);
+      // A stream of one answer has it in `result`: keepalives of leases do.
+      this.lineage.note(headerOf("result" in answer ? fieldsOf(answer["result"]) : answer), isAgreed, mark);
     } catch (error) {
       if (!(error instanceof NonsenseError)) throw error;
       throw this.#uncertain(`the answer has no header (${error.message})`);

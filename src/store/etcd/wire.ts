@@ -52,7 +52,9 @@ export function textOf(value: unknown): string {
 /** Throws NonsenseError. */
 export function headerOf(answer: Fields): Header {
   const header = fieldsOf(answer["header"]);
-  return { clusterId: textOf(header["cluster_id"]), revision: integerOf(header["revision"]) };
+  const clusterId = textOf(header["cluster_id"]);
+  if (clusterId === "") throw new NonsenseError("the number of the cluster is missing");
+  return { clusterId, revision: integerOf(header["revision"]) };
 }
 
 /** Throws NonsenseError. */

@@ -232,7 +232,7 @@ export function sharedStoreSuite(t: Test, makers: (t: Test) => MakeStore | Promi
 export interface Heard {
   readonly news: readonly SharedNews[];
   readonly lost: readonly Error[];
-  /** Resolves when a revision has been told. */
+  /** Resolves when a revision has been told; rejects with the reason why nothing more is. */
   upTo(revision: number): Promise<void>;
   stop(): void;
 }
@@ -242,17 +242,23 @@ export function listen(store: SharedStore, prefix: string, after: number): Heard
   const lost: Error[] = [];
   let told = after;
   let look = (): void => undefined;
+  let fail: (error: Error) => void = () => undefined;
   const stop = store.follow(prefix, after, {
     onNews: (one) => {
       told = one.revision;
       if (one.changes.length > 0) news.push(one);
       look();
     },
-    onLost: (error) => void lost.push(error),
+    onLost: (error) => {
+      lost.push(error);
+      fail(error);
+    },
   });
   const upTo = (revision: number): Promise<void> =>
-    new Promise((resolve) => {
+    new Promise((resolve, reject) => {
       look = () => void (told >= revision && resolve());
+      fail = reject;
+      if (lost[0]) reject(lost[0]);
       look();
     });
   return { news, lost, stop, upTo };
