@@ -1,6 +1,7 @@
 import pino from "pino";
 import t, { type Test } from "tap";
 import { EtcdCluster, withoutEtcd } from "../../../integration/lab/etcd.js";
+import { until } from "../../../integration/lab/until.js";
 import { sharedStoreSuite } from "../testing/shared-store-suite.js";
 import { EtcdStore } from "./etcd-store.js";
 import { parseStoreUrl } from "./store-url.js";
@@ -22,6 +23,21 @@ t.test("etcd", { skip: withoutEtcd }, async (t) => {
       return (t) => Promise.resolve(open(t, prefix));
     });
     t.end();
+  });
+
+  t.test("a process that stood still does not believe that its presence is held", async (t) => {
+    const store = open(t, "/still/");
+    const seen: string[] = [];
+    const presence = store.keepPresent({ key: "hosts/one", value: 1 }, 2, {
+      onHeld: () => void seen.push("held"),
+      onLost: () => void seen.push("lost"),
+    });
+    await until(() => seen.length === 1);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500); // as SIGSTOP would hold it up
+    t.equal(presence.state.kind, "lost");
+    await until(() => seen.length === 3);
+    t.same(seen, ["held", "lost", "held"]);
+    t.equal((await store.read("hosts/")).records.size, 1);
   });
 
   t.test("health", async (t) => {

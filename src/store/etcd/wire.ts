@@ -20,8 +20,9 @@ export class NonsenseError extends Error {}
 
 export type Fields = Readonly<Record<string, unknown>>;
 
+/** Bytes in base64; of no text it is the first key that etcd takes, so that ranges can begin with it. */
 export function toBytes(text: string): string {
-  return Buffer.from(text).toString("base64");
+  return Buffer.from(text || "\0").toString("base64");
 }
 
 /** The fields of an object; none when it is missing. Throws NonsenseError. */
