@@ -226,7 +226,7 @@ export const rooms = {
   },
   "src/store": {
     files: ["src/store/**"],
-    holds: "what outlives a restart, behind one interface: lmdb",
+    holds: "what outlives a restart, behind one interface: lmdb; what hosts agree on, behind another: etcd, or lmdb",
     imports: ground,
   },
   "src/names": {

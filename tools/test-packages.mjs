@@ -1,7 +1,7 @@
 // What tests that make hosts need of a Debian machine.
 import { existsSync } from "node:fs";
 
-/** Where systemd runs, a firewall that is installed is started, too, and nobody wants that of a test. */
+/** Where systemd runs, a firewall or a store that is installed is started, too, and nobody wants that of a test. */
 const startsServices = existsSync("/run/systemd/system");
 
 /** @type {import("./prepare.mjs").WantedCommand[]} */
@@ -28,6 +28,12 @@ export const testPackages = [
   { command: "gcc", package: "gcc" },
   { command: "musl-gcc", package: "musl-tools" },
   { command: "redis-server", package: "redis-server" },
+  ...(startsServices
+    ? []
+    : [
+        { command: "etcd", package: "etcd-server" },
+        { command: "etcdctl", package: "etcd-client" },
+      ]),
   { command: "tcpdump", package: "tcpdump" },
   ...(startsServices ? [] : [{ command: "firewall-cmd", package: "firewalld" }]),
 ];

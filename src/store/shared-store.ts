@@ -67,7 +67,10 @@ export interface Follower {
   onLost(error: Error): void;
 }
 
-/** A record that is in the store as long as this process is in touch with it, and goes by itself some seconds later. */
+/**
+ * A record that is in the store as long as this process is in touch with it, unless another one removes it, and goes by itself
+ * some seconds later.
+ */
 export interface Presence {
   /**
    * `held`: the store is sure to have it until `until`, ms as performance.now() has it. `lost`: it may be gone, and is made anew
@@ -87,11 +90,12 @@ export interface PresenceEvents {
 
 /** Records by key that several hosts read and change, each transaction as if it were alone. */
 export interface SharedStore {
-  /** Rejects with STORE_UNREACHABLE. */
+  /** Rejects with STORE_UNREACHABLE, or STORE_REFUSED. A value that is not JSON, since another program wrote it, is undefined. */
   read(prefix: string): Promise<Snapshot>;
   /**
-   * Rejects with STORE_UNREACHABLE when nothing has been changed, or STORE_UNCERTAIN when it may have been: the store went out of
-   * reach in between. Who asks again has to look.
+   * Rejects with STORE_UNREACHABLE or STORE_REFUSED when nothing has been changed, or STORE_UNCERTAIN when it may have been, or
+   * may be yet within some seconds: the store went out of reach in between. Who asks again has to look, and to make conditions
+   * under which the first attempt, should it come late, does no harm. RangeError or TypeError for what no store takes.
    */
   commit(transaction: SharedTransaction): Promise<Committed>;
   /** Tells of what changes below a prefix after a revision, until the returned function is called. */

@@ -12,6 +12,7 @@ export const kinds = {
   pool: 1,
   address: 1,
   due: 1,
+  shared: 1,
 } as const;
 
 export type Kind = keyof typeof kinds;
