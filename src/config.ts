@@ -45,6 +45,18 @@ const dnsSchema = z
   })
   .prefault({});
 
+const etcdSchema = z
+  .strictObject({
+    /** Files: the authority that has signed the members' certificates, and this host's own certificate and key. */
+    ca: z.string().optional(),
+    cert: z.string().optional(),
+    key: z.string().optional(),
+    user: z.string().optional(),
+    /** File with the password, which only root reads. */
+    "password-file": z.string().optional(),
+  })
+  .prefault({});
+
 const portsSchema = z
   .strictObject({
     /** Run pontoon-proxy: serve ports of dockerd's, and publish others. */
@@ -61,6 +73,15 @@ const schema = z
     /** The dockerd to follow, as DOCKER_HOST may hold it; `none` to run without Docker. */
     docker: z.string().optional(),
     "log-level": z.enum(logLevels).default("info"),
+    /** Where networks, addresses and names are kept that other hosts have, too: `embedded` on this host alone, or `etcd://HOST:2379,…`. */
+    store: z.string().default("embedded"),
+    /** How etcd is reached. */
+    etcd: etcdSchema,
+    /** The address at which other hosts reach this one; that of the default route without it. */
+    advertise: z
+      .union([z.ipv4(), z.ipv6()])
+      .transform((ip) => canonicalAddress(ip) ?? ip)
+      .optional(),
     /** Take over nothing; `pontoon status` shows what would be. */
     observe: z.boolean().default(false),
     /** The host's address for published ports that name none; all addresses without it. */
@@ -144,12 +165,13 @@ function explainIssue(issue: z.core.$ZodIssue): string {
 }
 
 function knownKeys(path: string): string[] {
+  if (path === "etcd") return Object.keys(etcdSchema.unwrap().shape);
   if (path === "dns") return Object.keys(dnsSchema.parse({}));
   if (path === "ports") return Object.keys(portsSchema.parse({}));
   if (path === "network")
     return Object.keys({ bridge: "", bip: "", "fixed-cidr": "", mtu: 0, ...networkSchema.parse({}) });
   if (path.startsWith("network.default-address-pools")) return ["base", "size"];
-  return Object.keys({ docker: "", ip: "", ...schema.parse({}) });
+  return Object.keys({ docker: "", ip: "", advertise: "", ...schema.parse({}) });
 }
 
 /** The known key a misspelled one most likely meant. */

@@ -13,7 +13,8 @@ import { filesOfDockerd } from "./docker/dockerd-files.js";
 import { rootOf } from "./docker/place.js";
 import { pathInRoot } from "./docker/root-path.js";
 import { Upstreams } from "./docker/upstreams.js";
-import { describeError, errorCode } from "../common/errors.js";
+import { describeError, errorCode, PontoonError } from "../common/errors.js";
+import type { ClusterController, ClusterSurroundings } from "./cluster/controller.js";
 import { Inventory } from "./inventory/inventory.js";
 import { NodePoller } from "../linux/node-poller.js";
 import { ServiceManager } from "../linux/service-manager.js";
@@ -51,9 +52,14 @@ export interface DaemonOptions {
   readonly runDir: string;
   readonly stateDir: string;
   readonly log: Logger;
+  /** Makes this host one of those that share a store; undefined for a host alone. */
+  readonly cluster?: ClusterMaker | undefined;
   /** Measure how long the event loop is held up, and tell it with the status. */
   readonly watchLoop: boolean;
 }
+
+/** Given what a host's part in a cluster is made of. Throws what its maker throws. */
+export type ClusterMaker = (parts: Pick<ClusterSurroundings, "local" | "source" | "log">) => ClusterController;
 
 /** The composition root: everything the daemon consists of is made and wired here. */
 export class Daemon {
@@ -74,6 +80,7 @@ export class Daemon {
   #refusal: PluginServer | undefined;
   readonly #networks: NetworksController;
   readonly #hosts: HostsKeeper | undefined;
+  #cluster: ClusterController | undefined;
   readonly #api: ControlApi;
   #unwatch: (() => void) | undefined;
   #stopPulse: (() => void) | undefined;
@@ -154,7 +161,7 @@ export class Daemon {
     this.#hosts = docker && new HostsKeeper(this.#inventory, log, pathOf);
     this.#inventory.onComplete((source) => {
       this.#networks.containersHaveChanged();
-      void this.#dns.mayTakeOver(source);
+      if (source !== "hosts") void this.#dns.mayTakeOver(source);
       void this.#ports.inventoryIsComplete();
     });
     this.#api = this.#makeApi();
@@ -204,7 +211,20 @@ export class Daemon {
       unpublish: (request) => this.#ports.unpublish(request),
       networks: this.#networks,
       engines: this.#networks,
+      cluster: {
+        hosts: () => this.#requireCluster().hosts(),
+        forget: (nameOrId) => this.#requireCluster().forget(nameOrId),
+      },
     });
+  }
+
+  #requireCluster(): ClusterController {
+    if (this.#cluster) return this.#cluster;
+    throw new PontoonError(
+      "CLUSTER_OFF",
+      "hosts",
+      "this daemon shares a store with no other host; start it with --store etcd://HOST:2379",
+    );
   }
 
   /** Throws when root, the kernel or the run directory do not allow it; nothing is left behind then. */
@@ -217,6 +237,7 @@ export class Daemon {
     warnOfRunDir(this.#log, runDir);
     this.#docker?.admission.lock();
     if (!this.#config.observe) this.#openStore();
+    await this.#joinCluster();
     this.#ports.load();
     if (!this.#config.observe) this.#networks.load();
     this.#networks.prepare();
@@ -239,6 +260,18 @@ export class Daemon {
     }
   }
 
+  /** What other hosts have is known as it was when the last daemon ended. Without a store of its own a host has no part in it. */
+  async #joinCluster(): Promise<void> {
+    const source = this.#inventory.source("hosts");
+    if (this.options.cluster && !this.#config.observe) {
+      const cluster = this.options.cluster({ local: this.#store, source, log: this.#log });
+      await cluster.load();
+      this.#networks.useCluster(cluster.cluster);
+      this.#cluster = cluster;
+    }
+    source.complete();
+  }
+
   #startAll(): void {
     this.#poller.start();
     this.#dns.start();
@@ -258,6 +291,7 @@ export class Daemon {
   /** Own sandboxes are known at once, and Docker's containers as soon as dockerd tells; without Docker there are none. */
   #startSources(): void {
     const networks = this.#config.observe ? Promise.resolve() : this.#networks.start();
+    this.#cluster?.start(this.#networks.clusterListener);
     void this.#serveDriver();
     void networks.then(() => this.#inventory.source("pontoon").complete());
     if (this.#docker) return this.#docker.feed.start();
@@ -337,6 +371,7 @@ export class Daemon {
   async #close(files: readonly string[]): Promise<void> {
     await this.#api.stop();
     await this.#networks.stop();
+    await this.#cluster?.stop();
     await this.#store.close();
     this.#stopPulse?.();
     this.#poller.stop();
@@ -369,6 +404,7 @@ export class Daemon {
     const { dockerHost, stateDir } = this.options;
     const [dns, proxyReport] = [await this.#dns.state(), await this.#ports.report()];
     const { server, unsteered, unread } = this.#ports;
+    const cluster = await this.#cluster?.status();
     return statusOf({
       ready: this.#isReady,
       version,
@@ -380,6 +416,7 @@ export class Daemon {
       dns: { enabled: this.#config.dns.enabled, ...dns },
       ports: { enabled: this.#ports.isOn, server, unsteered, unread, report: proxyReport },
       backend: this.#networks.status,
+      cluster,
       firewall: this.#networks.elsewhere,
       loopDelay: this.#loopDelay?.(),
     });

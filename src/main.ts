@@ -16,6 +16,7 @@ import { writeJson, writeLines, writeProblem, writeText, writeUsage } from "./cl
 import type { CommandTools } from "./cli/command-tools.js";
 import type { Config } from "./config.js";
 import type { PortRow } from "./ports/contract.js";
+import { canonicalAddress } from "../common/address.js";
 import { describeError, errorCode, PontoonError } from "../common/errors.js";
 import { version } from "./version.js";
 
@@ -34,6 +35,8 @@ program
   .option("--config <file>", "configuration file (default: /etc/pontoon/pontoon.yaml, if it is there)")
   .addOption(runDirOption())
   .addOption(new Option("--state-dir <folder>", "folder for what outlives a restart").default("/var/lib/pontoon"))
+  .option("--store <where>", "embedded, or etcd://HOST:2379,… to share networks with other hosts")
+  .option("--advertise <address>", "where other hosts reach this one (default: the address of the default route)")
   .option("--no-firewall", "leave the host's firewall rules alone for every network")
   .option("--observe", "take over nothing; only show what would be done")
   .addOption(new Option("--log-level <level>", "how much to log").choices(logLevels))
@@ -163,10 +166,12 @@ command(program, "port", "show published ports, Docker's own included")
 for (const [name, description] of [
   ["network", "make and look at networks of pontoon's own"],
   ["sandbox", "make and look at network namespaces that are on them"],
+  ["host", "look at hosts that share networks with this one"],
 ] as const) {
   const parent = program.command(name).description(description).enablePositionalOptions();
   if (!process.argv.includes(name)) continue;
   if (name === "network") (await import("./cli/network-commands.js")).addNetworkCommands(parent, tools());
+  else if (name === "host") (await import("./cli/host-commands.js")).addHostCommands(parent, tools());
   else (await import("./cli/sandbox-commands.js")).addSandboxCommands(parent, tools());
 }
 
@@ -247,8 +252,11 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
     );
     void end(1);
   });
+  const isAlone = config.store === "embedded";
+  const cluster = isAlone ? undefined : (await import("./cluster-maker.js")).clusterMaker(config, log.logger);
   const daemon = new Daemon({
     config,
+    cluster,
     dockerHost: config.docker ?? (process.env.DOCKER_HOST || "unix:///var/run/docker.sock"),
     runDir: flags.runDir,
     stateDir: flags.stateDir,
@@ -277,10 +285,24 @@ async function runDaemon(flags: DaemonFlags): Promise<void> {
   }
 }
 
+/** Throws ADVERTISE_INVALID. */
+function addressGiven(text: string): string {
+  const address = canonicalAddress(text);
+  if (address !== undefined) return address;
+  throw new PontoonError(
+    "ADVERTISE_INVALID",
+    text,
+    `${text} is not an address; give --advertise the IPv4 or IPv6 address at which other hosts reach this one`,
+  );
+}
+
 /** What flags say counts, whatever the file does. */
-function withFlags(config: Config, { docker, observe, logLevel, firewall }: DaemonFlags): Config {
+function withFlags(config: Config, flags: DaemonFlags): Config {
+  const { docker, observe, logLevel, firewall, store, advertise } = flags;
   return {
     ...config,
+    ...(store !== undefined && { store }),
+    ...(advertise !== undefined && { advertise: addressGiven(advertise) }),
     ...(docker !== undefined && { docker }),
     ...(observe !== undefined && { observe }),
     ...(logLevel !== undefined && { "log-level": logLevel }),

@@ -6,6 +6,7 @@ import type { Inventory } from "./inventory/inventory.js";
 import { namesOf } from "./inventory/naming.js";
 import type { Container, SourceName } from "./inventory/types.js";
 import type { DnsState } from "./names/dns-state.js";
+import type { ClusterStatus } from "./cluster/status.js";
 import type { NetworksStatus } from "./networks/networks-status.js";
 
 /** What `pontoon status --json` prints. */
@@ -40,6 +41,8 @@ export interface Status {
   readonly firewall?: { readonly rules: readonly string[]; readonly troubles: readonly string[] };
   /** pontoon's own networks and sandboxes. Earlier daemons do not tell. */
   readonly backend?: NetworksStatus;
+  /** The hosts that share a store with this one. Left out where there are none. */
+  readonly cluster?: ClusterStatus;
   readonly networks: readonly NetworkStatus[];
   readonly containers: readonly ContainerStatus[];
   readonly upstreams: readonly UpstreamReport[];
@@ -108,6 +111,7 @@ export interface StatusSources {
   readonly ports: { readonly enabled: boolean } & PortsState;
   readonly firewall: NonNullable<Status["firewall"]>;
   readonly backend: NetworksStatus;
+  readonly cluster?: ClusterStatus | undefined;
   readonly loopDelay: LoopDelay | undefined;
 }
 
@@ -130,6 +134,7 @@ export function statusOf(sources: StatusSources): Status {
     ports: portsStatus(ports),
     firewall: sources.firewall,
     backend: sources.backend,
+    ...(sources.cluster && { cluster: sources.cluster }),
     networks: networkStatuses(inventory),
     containers: runningContainers(inventory).map((container) => containerStatus(container, sources, counters)),
     upstreams: dns.report?.upstreams ?? [],
@@ -190,7 +195,7 @@ function networkStatuses(inventory: Inventory): NetworkStatus[] {
 
 function runningContainers(inventory: Inventory): Container[] {
   return [...inventory.containers.values()]
-    .filter((container) => container.running)
+    .filter(({ running, source }) => running && source !== "hosts")
     .sort((a, b) => a.name.localeCompare(b.name));
 }
 

@@ -32,6 +32,7 @@ const daemonRooms = [
   "src/store",
   "src/names",
   "src/ports",
+  "src/cluster",
   "src/networks",
   "src/status",
   "src/config",
@@ -239,6 +240,11 @@ export const rooms = {
     holds: "what pontoon-proxy is told: specs, publishing, binding, and what of it outlives a restart",
     imports: ["network/firewall", ...proxyProtocol, "src/inventory", "src/supervisor", "src/store", ...ground],
   },
+  "src/cluster": {
+    files: ["src/cluster/**"],
+    holds: "hosts that share a store: what is known of the others, and what is agreed with them",
+    imports: ["src/inventory", "src/store", ...ground],
+  },
   "src/networks": {
     files: ["src/networks/**"],
     holds: "pontoon's own networks, sandboxes and endpoints: what is kept of them, and what the backend is told",
@@ -248,6 +254,7 @@ export const rooms = {
       "network/firewall",
       "network/protocol",
       "src/inventory",
+      "src/cluster",
       "src/store",
       ...ground,
     ],
@@ -255,7 +262,7 @@ export const rooms = {
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
-    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "src/networks", ...ground],
+    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "src/networks", "src/cluster", ...ground],
   },
   "src/config": {
     files: ["src/{config,config-network}.ts"],
@@ -265,7 +272,7 @@ export const rooms = {
   "src/control": {
     files: ["src/control/**"],
     holds: "the control API and its client",
-    imports: ["dns/protocol", "src/inventory", "src/status", "src/names", "src/ports", "src/networks", "common"],
+    imports: ["dns/protocol", "src/inventory", "src/status", "src/names", "src/ports", "src/networks", "src/cluster", "common"],
   },
   "src/cli": {
     files: ["src/cli/**"],
@@ -277,6 +284,7 @@ export const rooms = {
       "src/names",
       "src/ports",
       "src/networks",
+      "src/cluster",
       "src/status",
       "src/control",
       ...ground,

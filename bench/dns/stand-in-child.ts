@@ -4,7 +4,7 @@ import { mkdirSync } from "node:fs";
 import { answerRequests } from "../../integration/lab/helper-child.js";
 import { until } from "../../integration/lab/until.js";
 import { Inventory } from "../../src/inventory/inventory.js";
-import { sourceNames } from "../../src/inventory/types.js";
+import { sandboxSources } from "../../src/inventory/types.js";
 import { NodePoller } from "../../linux/node-poller.js";
 import { goAhead, raiseDescriptorLimit } from "../../linux/privileges.js";
 import { createLog } from "../../src/log.js";
@@ -105,7 +105,7 @@ async function start(runDir: string): Promise<void> {
   dns = new DnsController(poller.poller, inventory, () => Promise.resolve(outside), options, createLog("warn").logger);
   dns.setGap({ everywhere: false, networks: [] });
   dns.start();
-  for (const source of sourceNames) await dns.mayTakeOver(source);
+  for (const source of sandboxSources) await dns.mayTakeOver(source);
   await ready();
 }
 

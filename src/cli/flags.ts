@@ -39,6 +39,8 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal", "s
 export interface DaemonFlags {
   readonly docker?: string;
   readonly config?: string;
+  readonly store?: string;
+  readonly advertise?: string;
   readonly observe?: boolean;
   /** False with `--no-firewall`. */
   readonly firewall: boolean;
@@ -64,6 +66,8 @@ export const publishFlags = flags<GlobalFlags & PublishFlags>({ ...common, all: 
 export const portFlags = flags<PortFlags>({ ...common, long: optional(flag) });
 export const daemonFlags = flags<DaemonFlags>({
   docker: optional(words),
+  store: optional(words),
+  advertise: optional(words),
   config: optional(words),
   observe: optional(flag),
   firewall: flag,

@@ -12,7 +12,7 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     .addOption(
       new Option(
         "-d, --driver <driver>",
-        "what it is made of: bridge, macvlan, ipvlan, or what a plugin of Docker's is called",
+        "what it is made of: bridge, overlay, macvlan, ipvlan, or what a plugin of Docker's is called",
       ).default("bridge"),
     )
     .option("-o, --opt <key=value>", "of a plugin: an option of its own", optionList)
@@ -32,6 +32,7 @@ export function addNetworkCommands(network: Command, { command, get, post, print
     .option("--mtu <bytes>", "largest packet; that of the host's way out, if not given", wholeNumber)
     .option("--no-masquerade", "what leaves keeps its own address")
     .option("--snat-address <address>", "what leaves has this address", list, [])
+    .option("--encrypted", "of overlay: what passes between hosts is encrypted")
     .option("--host-binding <address>", "where ports are published that name no address")
     .option("--bridge-name <link>", "name of the bridge; one that is there is adopted")
     .option("--parent <link>", "of macvlan and ipvlan: the host's link to the LAN; eth0.10 is VLAN 10 of eth0")
@@ -66,6 +67,7 @@ export function addNetworkCommands(network: Command, { command, get, post, print
           mtu: given.mtu,
           masquerade: given.masquerade,
           snatAddresses: given.snatAddress,
+          encrypted: given.encrypted,
           hostBinding: given.hostBinding,
           bridge: given.bridgeName,
           ipam: given.ipam,

@@ -20,9 +20,25 @@ function heading(status: Status): string[] {
     `docker         ${docker}`,
     `pontoon-dns    ${server(status.dns)}`,
     `pontoon-proxy  ${server(status.ports)}${served(status.ports)}`,
+    ...cluster(status).map((line) => `hosts          ${line}`),
     ...backend(status).map((line) => `networks       ${line}`),
     ...driver(status).map((line) => `Docker driver  ${line}`),
     ...firewall(status).map((line) => `firewall       ${line}`),
+  ];
+}
+
+/** Those that share a store; nothing for a host alone. */
+function cluster({ cluster }: Status): string[] {
+  if (!cluster) return [];
+  const { host, state, detail, hosts, away, members, leader, behind, store } = cluster;
+  const missing = away.length === 0 ? "" : `; away: ${away.join(", ")}`;
+  const late = behind === 0 ? "" : `; ${behind} changes behind`;
+  return [
+    `${state} as ${host.advertise} (${detail}); ${counted(hosts, "host")}${missing}${late}`,
+    `store ${store}${leader === undefined ? "" : `, led by ${leader}`}`,
+    ...members
+      .filter(({ healthy }) => !healthy)
+      .map(({ name, endpoint, error = "it does not answer" }) => `store member ${name} (${endpoint}): ${error}`),
   ];
 }
 

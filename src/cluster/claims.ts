@@ -1,6 +1,7 @@
+import { addressesOf } from "./addresses.js";
 import type { Condition } from "../store/shared-store.js";
 import type { Mirror, StoredEndpoint } from "./mirror.js";
-import { addressesOf, keys, type SharedEndpoint } from "./records.js";
+import { keys, type SharedEndpoint } from "./records.js";
 
 /** What this host's claims in the store need, to be those of what it has. */
 export interface ClaimSteps {

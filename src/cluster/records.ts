@@ -76,11 +76,6 @@ export const keys = {
   },
 } as const;
 
-/** Of an endpoint, those it has: one of a family. */
-export function addressesOf({ ipv4, ipv6 }: Pick<SharedEndpoint, "ipv4" | "ipv6">): string[] {
-  return [ipv4, ipv6].filter((ip) => ip !== undefined);
-}
-
 /** Which subnets networks have, in one record: no two networks have parts of each other's. By id of the network. */
 export const takenSubnetsRecord = z.record(z.string(), z.array(z.string()).readonly());
 export type TakenSubnets = Readonly<z.infer<typeof takenSubnetsRecord>>;

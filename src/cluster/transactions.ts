@@ -1,6 +1,6 @@
+import { addressesOf } from "./addresses.js";
 import type { Condition, SharedChange, SharedTransaction } from "../store/shared-store.js";
 import {
-  addressesOf,
   keys,
   type HostRecord,
   type SharedEndpoint,

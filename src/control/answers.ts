@@ -17,6 +17,7 @@ import { explanation, upstreamReport } from "../../dns/messages.js";
 import type { Counters, Explanation } from "../../dns/protocol.js";
 import type { RecordRow } from "../names/record-rows.js";
 import type { PortRow } from "../ports/contract.js";
+import type { ClusterStatus } from "../cluster/status.js";
 import type { DriverStatus } from "../networks/networks-status.js";
 import type { ContainerStatus, NetworkStatus, Status } from "../status.js";
 
@@ -73,13 +74,36 @@ const status = of<Status>({
       driver: optional(of<DriverStatus>({ networks: count, endpoints: count, off: optional(words) })),
     }),
   ),
+  cluster: optional(
+    of<ClusterStatus>({
+      store: words,
+      host: of<ClusterStatus["host"]>({ id: words, name: words, advertise: words }),
+      state: oneOf("joining", "joined", "apart", "refused"),
+      detail: words,
+      hosts: count,
+      away: list(words),
+      networks: count,
+      endpoints: count,
+      members: list(
+        of<ClusterStatus["members"][number]>({
+          name: words,
+          endpoint: words,
+          healthy: flag,
+          isLeader: flag,
+          error: optional(words),
+        }),
+      ),
+      leader: optional(words),
+      behind: count,
+    }),
+  ),
   networks: list(
     of<NetworkStatus>({ id: words, name: words, driver: words, internal: flag, shared: flag, endpoints: count }),
   ),
   containers: list(
     of<ContainerStatus>({
       id: words,
-      source: optional(oneOf("docker", "pontoon")), // earlier daemons know only Docker's
+      source: optional(oneOf("docker", "pontoon", "hosts")), // earlier daemons know only Docker's
       name: words,
       networks: list(
         of<ContainerStatus["networks"][number]>({

@@ -16,6 +16,7 @@ import {
 } from "../ports/contract.js";
 import type { RecordRow } from "../names/record-rows.js";
 import { addEngineRoutes, type EngineSources } from "./engine-routes.js";
+import { addHostRoutes, type HostSources } from "./host-routes.js";
 import { addNetworkRoutes, type NetworkSources } from "./network-routes.js";
 import type { InventoryAnswer } from "./inventory-answer.js";
 import type { Status } from "../status.js";
@@ -36,6 +37,7 @@ export interface ControlSources {
   unpublish(request: UnpublishRequest): Promise<readonly PortRow[]>;
   readonly networks: NetworkSources;
   readonly engines: EngineSources;
+  readonly cluster: HostSources;
 }
 
 const flushBody = z.strictObject({ name: z.string().min(1).max(1024).exactOptional() });
@@ -75,6 +77,7 @@ export class ControlApi {
     this.#server.post("/v1/ports/unpublish", (request) => sources.unpublish(unpublishRequest.parse(request.body)));
     addNetworkRoutes(this.#server, sources.networks);
     addEngineRoutes(this.#server, sources.engines);
+    addHostRoutes(this.#server, sources.cluster);
     this.#server.setErrorHandler((error, _request, reply) => {
       const told = error instanceof z.ZodError ? requestError(error) : error;
       const code = errorCode(told) ?? "INTERNAL";

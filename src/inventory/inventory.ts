@@ -1,6 +1,6 @@
 import type { Joined } from "./naming.js";
 import { Source } from "./source.js";
-import { sourceNames, type Container, type Endpoint, type Network, type SourceName } from "./types.js";
+import { sandboxSources, sourceNames, type Container, type Endpoint, type Network, type SourceName } from "./types.js";
 
 /** Ids of what may be different now. */
 export interface Change {
@@ -66,8 +66,8 @@ export class Inventory {
 
   /** The container of that name. Where several sources have one, an own sandbox comes first: nobody can keep Docker from giving its name again. */
   named(name: string): Container | undefined {
-    for (const source of this.#sources.values()) {
-      const id = source.named(name);
+    for (const source of sandboxSources) {
+      const id = this.source(source).named(name);
       if (id !== undefined) return this.#containers.get(id);
     }
     return undefined;

@@ -3,9 +3,12 @@
 export type Transport = "tcp" | "udp" | "sctp";
 
 /** Who tells of containers and networks, in the order in which they have a name that several give. */
-export const sourceNames = ["pontoon", "docker"] as const;
+export const sourceNames = ["pontoon", "docker", "hosts"] as const;
+/** Of these, those whose sandboxes are on this host. */
+export const sandboxSources = ["pontoon", "docker"] as const;
+export type SandboxSource = (typeof sandboxSources)[number];
 
-/** Whose a container or network is: dockerd's, or one of pontoon's own sandboxes and networks. */
+/** Whose a container or network is: dockerd's, one of pontoon's own sandboxes and networks, or another host's. */
 export type SourceName = (typeof sourceNames)[number];
 
 /** A port Docker publishes itself, as `docker port` shows it. */

@@ -2,7 +2,7 @@ import type { Logger } from "pino";
 import type { Explanation, Gap, Report, ToDaemon } from "../../dns/protocol.js";
 import { describeError } from "../../common/errors.js";
 import type { Inventory } from "../inventory/inventory.js";
-import { sourceNames, type NamespacePlace, type SourceName } from "../inventory/types.js";
+import { sandboxSources, type NamespacePlace, type SandboxSource } from "../inventory/types.js";
 import type { Poller } from "../../linux/poller.js";
 import { closeDescriptor } from "../../linux/socket.js";
 import { dnsFiles, dnsServer, type DnsLanguage, type HeldSandbox } from "./program.js";
@@ -69,9 +69,9 @@ export class DnsController {
   readonly #records: TableRecords;
   readonly #queryLog: QueryLog;
   /** Sources that are complete, and have been looked at. */
-  readonly #complete = new Set<SourceName>();
+  readonly #complete = new Set<SandboxSource>();
   /** Of these, those of which the server that is connected has been told all. */
-  readonly #told = new Set<SourceName>();
+  readonly #told = new Set<SandboxSource>();
   #isConnected = false;
   readonly #unanswered = new Unanswered();
   /** Nothing is taken over any more. */
@@ -162,7 +162,7 @@ export class DnsController {
   }
 
   /** A source is complete: from now on its namespaces are taken over, and what a server held before is known or not. */
-  async mayTakeOver(source: SourceName): Promise<void> {
+  async mayTakeOver(source: SandboxSource): Promise<void> {
     if (this.#complete.has(source) || this.#isEnding) return;
     await this.#reviewQueue.settled();
     if (this.#complete.has(source) || this.#hasEnded()) return; // meanwhile
@@ -245,11 +245,11 @@ export class DnsController {
   /** Whether every source is complete, and every container that should be answered is, or cannot be for a reason that `failures` tells. */
   get isReady(): boolean {
     const reached = this.options.takeOver ? this.#told : this.#complete;
-    return sourceNames.every((source) => reached.has(source) && this.isSettled(source));
+    return sandboxSources.every((source) => reached.has(source) && this.isSettled(source));
   }
 
   /** Whether a source is complete, and every sandbox of it that should be answered is, or cannot be. */
-  isSettled(source: SourceName): boolean {
+  isSettled(source: SandboxSource): boolean {
     const mine = [...this.#decisions.toServe()].filter(({ sandbox }) => sandbox.source === source);
     return (
       this.#complete.has(source) && (!this.options.takeOver || mine.every(({ sandbox }) => this.#isSettled(sandbox.id)))
@@ -261,7 +261,7 @@ export class DnsController {
   }
 
   /** Resolves when a sandbox of a source is answered, or is not going to be soon: one that starts waits for it. */
-  async whenAnswering(source: SourceName, sandbox: string | undefined): Promise<void> {
+  async whenAnswering(source: SandboxSource, sandbox: string | undefined): Promise<void> {
     if (sandbox === undefined || !this.#told.has(source)) return;
     await this.#reviewQueue.settled();
     const isGoingToBe = () => [...this.#decisions.toServe(sandbox)].length > 0 && !this.takeovers.failures.has(sandbox);
@@ -290,7 +290,7 @@ export class DnsController {
     return undefined;
   }
 
-  #actOnAll(source: SourceName): void {
+  #actOnAll(source: SandboxSource): void {
     for (const decision of this.#decisions.toServe()) if (decision.sandbox.source === source) this.#act(decision);
   }
 
@@ -346,7 +346,7 @@ export class DnsController {
   }
 
   /** Sends all of a source, then the sockets: the server serves when it is told that nothing is missing. */
-  #tell(source: SourceName): void {
+  #tell(source: SandboxSource): void {
     const held = this.#takeUnseen(source);
     this.takeovers.adopt(held, (sandbox, place) => this.#wantedIn(sandbox, place));
     const known = new Set(held.filter(({ inherited }) => !inherited).map(({ sandbox }) => sandbox));
@@ -360,7 +360,7 @@ export class DnsController {
     });
   }
 
-  #sourcesOfSandboxes(): Map<string, SourceName> {
+  #sourcesOfSandboxes(): Map<string, SandboxSource> {
     return new Map([...this.#decisions.toServe()].map(({ sandbox }) => [sandbox.id, sandbox.source]));
   }
 
@@ -384,7 +384,7 @@ export class DnsController {
   }
 
   /** What the server that is connected holds, of one source or of all, and has not been told yet whether it is wanted. */
-  #takeUnseen(source?: SourceName): readonly HeldSandbox[] {
+  #takeUnseen(source?: SandboxSource): readonly HeldSandbox[] {
     const isMeant = (held: HeldSandbox) => source === undefined || (held.source ?? "docker") === source;
     const taken = this.#unseen.filter(isMeant);
     this.#unseen = this.#unseen.filter((held) => !isMeant(held));

@@ -2,7 +2,7 @@ import type { EndpointRecord, Forwarding, NetworkRecord, SandboxRecord } from ".
 import type { ForwardingSettings } from "../docker/upstreams.js";
 import type { Inventory } from "../inventory/inventory.js";
 import { compareJoined, namesOf, type Joined } from "../inventory/naming.js";
-import type { Container, Endpoint, NamespacePlace, Network } from "../inventory/types.js";
+import type { Container, Endpoint, NamespacePlace, Network, SandboxSource, SourceName } from "../inventory/types.js";
 
 /** What pontoon does about one container's resolver, and why. */
 export type Decision =
@@ -29,16 +29,21 @@ const offLabel = "pontoon.dns";
 const ttlLabel = "pontoon.dns.ttl";
 const ttlAtMost = 86_400;
 
+/** With whose news a record comes: what other hosts have is on networks of pontoon's own. */
+function toldWith(source: SourceName): SandboxSource {
+  return source === "docker" ? "docker" : "pontoon";
+}
+
 export function networkRecord(inventory: Inventory, network: Network): NetworkRecord {
   const { id, name } = network;
-  return { id, source: network.source, name, shared: inventory.hasMoreNames(network) };
+  return { id, source: toldWith(network.source), name, shared: inventory.hasMoreNames(network) };
 }
 
 /** What the networks of a container say about it: one record for each address it has. */
 export function endpointRecords(inventory: Inventory, container: Container, defaultTtl: number): EndpointRecord[] {
   return joinedOf(inventory, container).map(({ endpoint, network }) => ({
     network: network.id,
-    source: container.source,
+    source: toldWith(container.source),
     container: container.id,
     names: namesOf(container, endpoint),
     ipv4: endpoint.ipv4,
@@ -81,7 +86,7 @@ export function decide(
   }
   const sandbox: SandboxRecord = {
     id: container.sandbox.id,
-    source: container.source,
+    source: toldWith(container.source),
     container: container.id,
     containerName: container.name,
     networks: joined.map(({ endpoint, network }) => ({

@@ -45,8 +45,9 @@ export function networkAnswer(registry: Registry, network: NetworkRecord): Netwo
   };
 }
 
-export function driverOf({ lan, pair, remote }: NetworkRecord): string {
+export function driverOf({ lan, overlay, pair, remote }: NetworkRecord): string {
   if (remote) return remote.driver;
+  if (overlay) return "overlay";
   return pair ? "pair" : (lan?.child.kind ?? "bridge");
 }
 

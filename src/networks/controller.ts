@@ -4,6 +4,7 @@ import { describeError, errorCode } from "../../common/errors.js";
 import type { Poller } from "../../linux/poller.js";
 import type { Elsewhere } from "../../network/protocol.js";
 import type { KernelForward } from "../../network/firewall/wanted.js";
+import type { Cluster } from "../cluster/cluster.js";
 import type { Change } from "../inventory/inventory.js";
 import type { Source } from "../inventory/source.js";
 import type { Store } from "../store/store.js";
@@ -33,6 +34,7 @@ import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Networks } from "./networks.js";
 import { networksStatus, type NetworksStatus } from "./networks-status.js";
+import { Overlays } from "./overlay/overlays.js";
 import { pairSandboxes } from "./pair-sandboxes.js";
 import type { PluginSurroundings } from "./plugin/parts.js";
 import { enginesPart, Plugin } from "./plugin/plugin.js";
@@ -58,6 +60,7 @@ export class NetworksController {
   readonly #reconciler: Reconciler;
   readonly #remote: Remote;
   readonly #renewal: Renewal;
+  readonly #overlays: Overlays;
   readonly #networks: Networks;
   readonly #leases: Leases;
   readonly #endpoints: Endpoints;
@@ -92,7 +95,9 @@ export class NetworksController {
       plugin && new Plugin({ records, registry, reconciler, docker: dockers, defaults, log, onChanged }, plugin);
     this.#remote = new Remote({ store, registry, reconciler, log });
     this.#renewal = new Renewal(this.#remote, reconciler, () => this.#tell());
-    this.#networks = new Networks(this.#registry, this.#reconciler, addresses, dockers, defaults, this.#remote);
+    const overlays = new Overlays({ registry, reconciler, addresses, log, tell: onChanged });
+    this.#overlays = overlays;
+    this.#networks = new Networks(registry, reconciler, addresses, dockers, defaults, this.#remote, overlays);
     this.#leases = new Leases({
       poller,
       registry: this.#registry,
@@ -104,7 +109,7 @@ export class NetworksController {
       },
       movePorts: (endpoint, to) => attaching.ports.move(endpoint, to),
     });
-    this.#endpoints = new Endpoints(this.#registry, this.#reconciler, addresses, dockers, this.#leases, this.#remote);
+    this.#endpoints = new Endpoints(registry, reconciler, addresses, dockers, this.#leases, this.#remote, overlays);
     this.#containers = new AdoptedContainers(this.#registry, this.#reconciler, dockers, log);
     this.#sandboxes = new Sandboxes({
       registry: this.#registry,
@@ -141,6 +146,16 @@ export class NetworksController {
       attaching,
     );
     this.#calls = new EngineCalls(this.#attachments);
+  }
+
+  /** From now on networks are shared with other hosts: to be called before {@link load}. */
+  useCluster(cluster: Cluster): void {
+    this.#overlays.use(cluster);
+  }
+
+  /** As `ClusterListener` has it. */
+  get clusterListener(): Pick<Overlays, "onChange" | "onJoined"> {
+    return this.#overlays;
   }
 
   /** Makes what has to be made before servers are started. */
@@ -204,6 +219,7 @@ export class NetworksController {
     if (this.#registry.isEmpty && this.#records.isEmpty && !hasLeftNetworks()) return Promise.resolve();
     return this.#reconciler.background("networks could not be set up", async () => {
       try {
+        await this.#overlays.begin();
         await this.#reconciler.bringAbout();
         await this.#follower.follow();
         await this.#writeAllFiles();

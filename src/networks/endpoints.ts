@@ -9,6 +9,7 @@ import type { WantedSandbox } from "../../network/wanted.js";
 import type { Leases } from "./leases.js";
 import type { GivenAddresses, NetworkAddresses } from "./network-addresses.js";
 import { newId } from "./new-id.js";
+import type { Overlays } from "./overlay/overlays.js";
 import type { Reconciler } from "./reconciler.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
 import type { Registry } from "./registry.js";
@@ -16,6 +17,9 @@ import type { Remote } from "./remote/remote.js";
 
 /** A Linux bridge takes so many ports (`BR_MAX_PORTS` less one that is never used). */
 const portsAtMost = 1023;
+
+/** Addresses that other hosts have just taken, until one is free. */
+const claimsAtMost = 64;
 
 /** Connects sandboxes to networks. What changes something is called from a command of the reconciler. */
 export class Endpoints {
@@ -26,6 +30,7 @@ export class Endpoints {
     private readonly dockers: DockersNetworks,
     private readonly leases: Pick<Leases, "release">,
     private readonly remote: Remote,
+    private readonly overlays: Overlays,
   ) {}
 
   /**
@@ -44,21 +49,51 @@ export class Endpoints {
     let given: GivenAddresses = {};
     let endpoint: EndpointRecord | undefined;
     try {
-      if (!network.ipam) given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
-      const isPlugins = network.remote !== undefined || network.ipam !== undefined;
-      endpoint = isPlugins
-        ? await this.remote.define(id, network, sandbox, request, given)
-        : defineEndpoint(request, this.registry, { network, sandbox, given, id });
+      if (network.overlay) endpoint = await this.#claim(id, network, sandbox, request);
+      else {
+        if (!network.ipam) given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
+        const isPlugins = network.remote !== undefined || network.ipam !== undefined;
+        endpoint = isPlugins
+          ? await this.remote.define(id, network, sandbox, request, given)
+          : defineEndpoint(request, this.registry, { network, sandbox, given, id });
+      }
+      await this.overlays.ground(network);
       this.registry.commit({ endpoints: [endpoint] });
       await this.reconciler.change({ sandboxes: made, endpoints: this.reconciler.wantedEndpointsOf(sandbox.id) });
     } catch (error) {
-      if (endpoint) await this.reconciler.undo({ endpoints: [endpoint.id] }, sandbox.id);
-      this.addresses.release(network.id, given);
-      await this.remote.settle([id]);
+      if (endpoint) {
+        this.owe([endpoint]);
+        await this.reconciler.undo({ endpoints: [endpoint.id] }, sandbox.id);
+      }
+      await this.release(endpoint ? [endpoint] : [{ id, network: network.id, ...given }]);
       throw error;
     }
     this.remote.isMade(id);
     this.remote.noteMac(id);
+  }
+
+  /** An endpoint on a network of several hosts: nobody on another has its name or its addresses. */
+  async #claim(
+    id: string,
+    network: NetworkRecord,
+    sandbox: SandboxRecord,
+    request: EndpointRequest,
+  ): Promise<EndpointRecord> {
+    for (let tried = 0; ; tried++) {
+      const given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
+      try {
+        const endpoint = defineEndpoint(request, this.registry, { network, sandbox, given, id });
+        const taken = await this.overlays.claim(endpoint, sandbox);
+        if (taken.length === 0) return endpoint;
+        const asked = taken.find((ip) => request.ips.includes(ip));
+        if (asked !== undefined || tried === claimsAtMost) throw takenElsewhere(network, asked ?? taken[0]!);
+        this.addresses.release(network.id, given);
+        this.overlays.noteTaken(network.id, taken);
+      } catch (error) {
+        this.addresses.release(network.id, given);
+        throw error;
+      }
+    }
   }
 
   #requirePlace(network: NetworkRecord, sandbox: SandboxRecord, { ips }: EndpointRequest): void {
@@ -137,14 +172,26 @@ export class Endpoints {
     this.leases.release(endpoints);
   }
 
-  /** These are about to go: what plugins have to be told then is stored. */
+  /** These are about to go: what plugins have to be told then is stored, and what hosts share is kept in mind. */
   owe(endpoints: readonly EndpointRecord[]): void {
-    for (const endpoint of endpoints) this.remote.owe(endpoint);
+    for (const endpoint of endpoints) {
+      this.remote.owe(endpoint);
+      this.overlays.owe(endpoint);
+    }
   }
 
-  /** Of what has gone: addresses are free again, and plugins are told. Never rejects. */
-  release(endpoints: readonly EndpointRecord[]): Promise<void> {
+  /** Of what has gone: addresses are free again, and plugins and other hosts are told. Never rejects. */
+  async release(endpoints: readonly Pick<EndpointRecord, "id" | "network" | "ipv4" | "ipv6">[]): Promise<void> {
     for (const endpoint of endpoints) this.addresses.release(endpoint.network, endpoint);
-    return this.remote.settle(endpoints.map(({ id }) => id));
+    await this.remote.settle(endpoints.map(({ id }) => id));
+    await this.overlays.release(endpoints);
   }
+}
+
+function takenElsewhere({ name }: NetworkRecord, ip: string): PontoonError {
+  return new PontoonError(
+    "ADDRESS_TAKEN",
+    ip,
+    `${ip} is taken by an endpoint of network ${name} on another host; choose another`,
+  );
 }

@@ -137,6 +137,32 @@ export function ipv6On(name: string): LinkAddress[] {
   }
 }
 
+/** MTU of the host's link that has an address; the usual one where none has. */
+export function mtuTowards(address: string): number {
+  const rtnetlink = new Rtnetlink();
+  try {
+    const index = addressesOf(rtnetlink).find(({ ip }) => ip === address)?.index;
+    return linksOf(rtnetlink).find((link) => link.index === index)?.mtu ?? usualMtu;
+  } finally {
+    rtnetlink.close();
+  }
+}
+
+/** The address by which the host leaves: that of the link of its default route, IPv4 first. Undefined where there is none. */
+export function uplinkAddress(): string | undefined {
+  const rtnetlink = new Rtnetlink();
+  try {
+    const ways = routesOf(rtnetlink).filter(({ destination, table }) => destination.prefix === 0 && table === mainTable);
+    const own = addressesOf(rtnetlink).filter(({ isLinkLocal }) => !isLinkLocal);
+    const found = ways.flatMap(({ link, destination }) =>
+      own.filter(({ index, ip }) => index === link && ip.includes(":") === destination.ip.includes(":")),
+    );
+    return found.sort((one, other) => Number(one.ip.includes(":")) - Number(other.ip.includes(":")))[0]?.ip;
+  } finally {
+    rtnetlink.close();
+  }
+}
+
 /** All addresses of the host. */
 export function hostAddresses(): string[] {
   const rtnetlink = new Rtnetlink();

@@ -109,7 +109,7 @@ function endpointOf(endpoint: EndpointRecord, { id, name, internal }: NetworkRec
   const { aliases, links, gatewayPriority, remote } = endpoint;
   const leadsOut = (family: "ipv4" | "ipv6") =>
     !internal && (remote ? remote.gateways.some((ip) => familyOf(ip) === family) : endpoint[family] !== undefined);
-  const { ipv4, ipv6 } = isUp ? endpoint : {};
+  const { ipv4, ipv6 } = isUp && endpoint.cutOff === undefined ? endpoint : {};
   const hasRouter = endpoint.lease === undefined || endpoint.lease.router !== undefined;
   return {
     networkId: id,

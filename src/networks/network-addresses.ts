@@ -78,6 +78,12 @@ export class NetworkAddresses {
     }
   }
 
+  /** Somebody elsewhere has these addresses. */
+  note(network: string, addresses: readonly string[], owner: string): void {
+    for (const allocator of this.#allocators.get(network) ?? [])
+      allocator.restore({ assigned: addresses.map((address) => ({ address, owner })) });
+  }
+
   release(network: string, { ipv4, ipv6 }: GivenAddresses): void {
     for (const allocator of this.#allocators.get(network) ?? [])
       for (const address of [ipv4, ipv6]) if (address !== undefined) allocator.release(address);

@@ -6,11 +6,13 @@ import type { CreateNetworkRequest, NetworkAnswer } from "./contract.js";
 import { isLanDriver } from "./define-lan.js";
 import { defineNetwork } from "./define-network.js";
 import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable } from "./fixed-networks.js";
-import { hostAddresses, hostFacts, ipv6On, type HostFacts } from "./host-facts.js";
+import { hostAddresses, hostFacts, ipv6On, mtuTowards, type HostFacts } from "./host-facts.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import type { NetworkAddresses } from "./network-addresses.js";
 import { defaultNetworkRequest, poolsOf, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
+import { chooseVni, overlayMtu, requireOverlayOptions, sharedNetwork } from "./overlay/define-overlay.js";
+import type { Overlays } from "./overlay/overlays.js";
 import type { Reconciler } from "./reconciler.js";
 import type { NetworkRecord } from "./records.js";
 import type { Registry } from "./registry.js";
@@ -80,6 +82,7 @@ export class Networks {
     private readonly dockers: DockersNetworks,
     private readonly defaults: NetworkDefaults,
     private readonly remote: Remote,
+    private readonly overlays: Overlays,
   ) {}
 
   list(): NetworkAnswer[] {
@@ -100,6 +103,7 @@ export class Networks {
   async create(request: CreateNetworkRequest): Promise<NetworkRecord> {
     this.#requireFreeName(request.name);
     const id = newId();
+    if (request.driver === "overlay") return this.#createOverlay(id, request);
     try {
       const network = await this.#make(id, request);
       this.remote.isMade(id);
@@ -108,6 +112,17 @@ export class Networks {
       await this.remote.settle([id]);
       throw error;
     }
+  }
+
+  #createOverlay(id: string, request: CreateNetworkRequest): Promise<NetworkRecord> {
+    requireOverlayOptions(request);
+    const { advertise } = this.overlays.requireCluster().host;
+    const mtu = overlayMtu(advertise, mtuTowards(advertise), request.mtu);
+    return this.overlays.create((taken) => {
+      const others = Object.values(taken).flat();
+      const also = others.map((subnet) => ({ subnet: Subnet.parse(subnet), by: "a network of the hosts' cluster" }));
+      return sharedNetwork(this.#define(id, { ...request, driver: "bridge", mtu }, also), chooseVni());
+    });
   }
 
   async #make(id: string, request: CreateNetworkRequest): Promise<NetworkRecord> {
@@ -127,7 +142,7 @@ export class Networks {
     return network;
   }
 
-  #define(id: string, given: CreateNetworkRequest): NetworkRecord {
+  #define(id: string, given: CreateNetworkRequest, alsoTaken: readonly Taken[] = []): NetworkRecord {
     const { networks } = this.registry;
     const facts = hostFacts(given, this.dockers.bridges());
     const { mtu } = this.defaults;
@@ -143,7 +158,7 @@ export class Networks {
       id,
       created: new Date().toISOString(),
       pools: poolsOf(this.defaults, facts.seed),
-      taken: takenSubnets({ routes, resolvers, networks: networks.values(), dockerSubnets }),
+      taken: [...takenSubnets({ routes, resolvers, networks: networks.values(), dockerSubnets }), ...alsoTaken],
       bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
     };
     if (isRemote) return defineRemoteNetwork(given, ground);
@@ -200,6 +215,7 @@ export class Networks {
   async #remove(network: NetworkRecord): Promise<NetworkAnswer> {
     const answer = networkAnswer(this.registry, network);
     const removed = { networks: [network.id] };
+    if (network.overlay) await this.overlays.remove(network);
     this.remote.owe(network);
     await this.reconciler.change({ removed });
     this.registry.commit({ removed });
@@ -210,7 +226,9 @@ export class Networks {
 
   /** Removes networks that no sandbox is on. */
   async prune(): Promise<NetworkAnswer[]> {
-    const unused = [...this.registry.networks.values()].filter(({ id }) => this.registry.endpointsOn(id) === 0);
+    const unused = [...this.registry.networks.values()].filter(
+      ({ id, overlay }) => this.registry.endpointsOn(id) === 0 && !(overlay && this.overlays.isUsed(id)),
+    );
     const removed: NetworkAnswer[] = [];
     for (const network of unused) removed.push(await this.#remove(network));
     return removed;
@@ -218,6 +236,7 @@ export class Networks {
 
   /** From now on addresses of it are given out. */
   addAddresses(network: NetworkRecord): void {
+    if (network.overlay) return this.overlays.addAddresses(network);
     if (network.ipam) return; // they are somebody else's to give
     this.addresses.add(
       network,

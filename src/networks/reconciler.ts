@@ -12,7 +12,7 @@ import { Mending } from "./mending.js";
 import { Queue } from "./queue.js";
 import type { NetworkDefaults } from "./network-defaults.js";
 import type { NetworkRecord } from "./records.js";
-import type { WantedHandover, WantedNetwork } from "../../network/wanted.js";
+import type { NeighbourChange, WantedHandover, WantedNetwork } from "../../network/wanted.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
@@ -109,7 +109,9 @@ export class Reconciler {
     const { networks, sandboxes } = this.registry;
     try {
       const wanted = [
-        ...[...networks.values()].map((network) => this.wantedNetwork(network)),
+        ...[...networks.values()]
+          .filter((network) => this.#isHere(network))
+          .map((network) => this.wantedNetwork(network)),
         ...[...this.engine.networks()].map((network) => this.wantedEnginesNetwork(network)),
       ];
       const grounded = await this.#request({ kind: "change", change: { networks: wanted } });
@@ -239,6 +241,26 @@ export class Reconciler {
     });
   }
 
+  /** A network of several hosts is on those that have endpoints on it. */
+  #isHere({ id, overlay }: NetworkRecord): boolean {
+    return overlay === undefined || this.registry.endpointsOn(id) > 0;
+  }
+
+  /** Tells the kernel of endpoints on other hosts. To be called in a turn. */
+  async neighbours(changes: readonly NeighbourChange[]): Promise<void> {
+    this.#note(await this.#request({ kind: "neighbours", changes }));
+  }
+
+  /** Puts back what somebody has changed of what the kernel was told of endpoints on other hosts. */
+  mendNeighbours(): Promise<void> {
+    return this.background("endpoints of other hosts could not be compared with the kernel", async () => {
+      const outcome = await this.#request({ kind: "mend-neighbours" });
+      if (outcome.steps > 0)
+        this.log.warn({ steps: outcome.steps }, "the kernel knew something else of other hosts' endpoints: it is mended");
+      this.#note(outcome);
+    });
+  }
+
   /** All endpoints of a sandbox, as they are to be. */
   wantedEndpointsOf(sandbox: string) {
     return wantedEndpoints(this.registry.endpointsOf({ sandbox }), (id) => {
@@ -297,6 +319,7 @@ export class Reconciler {
   #ruledBridges(): string[] {
     const all = [...this.registry.networks.values(), ...this.engine.networks()];
     return all
+      .filter((network) => this.#isHere(network))
       .filter(({ firewall, isAdopted, lan, pair }) => firewall && !isAdopted && !lan && !pair)
       .map(({ bridge }) => bridge);
   }

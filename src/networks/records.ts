@@ -45,6 +45,17 @@ const remoteNetworkRecord = z.strictObject({
   options: z.record(z.string(), z.string()),
 });
 
+/** Which link leads to other hosts, and how. */
+const overlayNetworkRecord = z.strictObject({
+  link: z.string(),
+  /** VXLAN network identifier (RFC 7348). */
+  vni: z.number().int(),
+  /** Of UDP. */
+  port: z.number().int(),
+  /** This host's address on the underlay. */
+  local: z.string(),
+});
+
 /** Who gives out addresses in place of us: an IPAM plugin, or nobody (`null`) where the driver has its own. */
 const ipamRecord = z.strictObject({
   driver: z.string(),
@@ -85,6 +96,8 @@ export const networkRecord = z.strictObject({
   /** The host's link on it: a bridge; on a LAN the one by which the host reaches its sandboxes, if there is one. */
   bridge: z.string(),
   lan: lanRecord.exactOptional(),
+  /** Other hosts have it, too: beside the bridge there is a link that carries frames to them. */
+  overlay: overlayNetworkRecord.exactOptional(),
   /** In place of a bridge there is one link, whose two ends its two endpoints are. */
   pair: z.literal(true).exactOptional(),
   /** In place of a bridge there is what a plugin's driver makes. */
@@ -208,6 +221,8 @@ export const endpointRecord = z.strictObject({
   attachment: z.string().exactOptional(),
   bandwidth: bandwidthRecord.exactOptional(),
   remote: remoteEndpointRecord.exactOptional(),
+  /** It has no link: why. Somebody on another host has its name or its address by now. */
+  cutOff: z.string().exactOptional(),
 });
 
 export type SubnetRecord = Readonly<z.infer<typeof subnetRecord>>;

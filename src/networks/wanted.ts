@@ -25,6 +25,7 @@ export function wantedNetwork(network: NetworkRecord): WantedNetwork {
     hasIPv6: subnets.some(({ gateway }) => familyOf(gateway) === "ipv6"),
     firewall: network.firewall ? firewallOf(network) : undefined,
     ...(network.pair && { isPair: true }),
+    ...(network.overlay && { overlay: network.overlay }),
     ...formerAddresses(subnets),
     ...(network.ndpProxy && { ndpProxy: network.ndpProxy }),
     ...(network.remote && { isRemote: true }),
@@ -102,7 +103,7 @@ export function wantedEndpoints(
 ): WantedEndpoint[] {
   const ordered = endpoints.flatMap((endpoint) => {
     const network = networkOf(endpoint.network);
-    if (!network) return [];
+    if (!network || endpoint.cutOff !== undefined) return [];
     const addresses = endpointAddresses(endpoint, network);
     return [{ endpoint, network, addresses, gateways: addresses.flatMap(({ gateway }) => gateway ?? []) }];
   });

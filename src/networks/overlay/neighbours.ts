@@ -1,6 +1,7 @@
 import type { NeighbourChange, WantedNeighbour } from "../../../network/wanted.js";
 import type { Mirror, MirrorChange } from "../../cluster/mirror.js";
-import { addressesOf, type SharedEndpoint } from "../../cluster/records.js";
+import { addressesOf } from "../../cluster/addresses.js";
+import type { SharedEndpoint } from "../../cluster/records.js";
 
 /** Endpoints of other hosts on a network, as the kernel is to know them. @param host this one's id */
 export function allNeighbours(mirror: Mirror, host: string, network: string): NeighbourChange {

@@ -2,7 +2,8 @@ import type { Logger } from "pino";
 import { describeError, PontoonError } from "../../../common/errors.js";
 import type { Cluster, Conflict } from "../../cluster/cluster.js";
 import type { MirrorChange } from "../../cluster/mirror.js";
-import { addressesOf, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "../../cluster/records.js";
+import { addressesOf } from "../../cluster/addresses.js";
+import type { SharedEndpoint, SharedNetwork, TakenSubnets } from "../../cluster/records.js";
 import type { NeighbourChange } from "../../../network/wanted.js";
 import type { NetworkAddresses } from "../network-addresses.js";
 import type { Reconciler } from "../reconciler.js";
@@ -12,8 +13,6 @@ import { overlayRecord, sharedEndpoint } from "./define-overlay.js";
 import { allNeighbours, neighbourChanges } from "./neighbours.js";
 
 export interface OverlayParts {
-  /** Undefined where this host shares a store with no others. */
-  readonly cluster: Cluster | undefined;
   readonly registry: Registry;
   readonly reconciler: Reconciler;
   readonly addresses: NetworkAddresses;
@@ -27,11 +26,19 @@ export class Overlays {
   /** Of endpoints that are about to go, what they have claimed. */
   readonly #owed = new Map<string, SharedEndpoint>();
 
+  /** Undefined where this host shares a store with no others. */
+  #cluster: Cluster | undefined;
+
   constructor(private readonly parts: OverlayParts) {}
+
+  /** From now on networks are shared with other hosts. */
+  use(cluster: Cluster): void {
+    this.#cluster = cluster;
+  }
 
   /** Throws CLUSTER_OFF where there are no other hosts, CLUSTER_AWAY and the like while they are out of reach. */
   requireCluster(): Cluster {
-    const { cluster } = this.parts;
+    const cluster = this.#cluster;
     if (!cluster)
       throw new PontoonError(
         "CLUSTER_OFF",
@@ -40,6 +47,11 @@ export class Overlays {
       );
     cluster.requireJoined();
     return cluster;
+  }
+
+  /** Whether endpoints are on a network, on any host; true where that cannot be known for now. */
+  isUsed(network: string): boolean {
+    return (this.#cluster?.mirror.endpointsOn(network).size ?? 1) > 0;
   }
 
   /**
@@ -60,7 +72,7 @@ export class Overlays {
 
   #shared({ id, overlay, ...network }: NetworkRecord): SharedNetwork {
     const { name, created, subnets, internal, masquerade, mtu, labels } = network;
-    const known = this.parts.cluster?.mirror.networks.get(id);
+    const known = this.#cluster?.mirror.networks.get(id);
     return known ?? { id, name, created, subnets, internal, masquerade, mtu, labels, vni: overlay!.vni };
   }
 
@@ -81,24 +93,29 @@ export class Overlays {
 
   /** These are about to go. */
   owe(endpoint: EndpointRecord): void {
-    const { cluster, registry } = this.parts;
+    const [cluster, { registry }] = [this.#cluster, this.parts];
     const sandbox = registry.sandboxes.get(endpoint.sandbox);
     if (cluster && sandbox && registry.networks.get(endpoint.network)?.overlay)
       this.#owed.set(endpoint.id, sharedEndpoint(endpoint, sandbox, cluster.host.id));
   }
 
   /** Of endpoints that have gone: others may have what they had. Never rejects. */
-  async release(endpoints: readonly EndpointRecord[]): Promise<void> {
+  async release(endpoints: readonly Pick<EndpointRecord, "id">[]): Promise<void> {
     const owed = endpoints.flatMap(({ id }) => this.#owed.get(id) ?? []);
     for (const { id } of owed) this.#owed.delete(id);
-    if (owed.length > 0) await this.parts.cluster?.release(owed);
+    if (owed.length > 0) await this.#cluster?.release(owed);
     const left = new Set(owed.map(({ network }) => network).filter((id) => this.parts.registry.endpointsOn(id) === 0));
-    if (left.size > 0) await this.parts.reconciler.change({ removed: { networks: [...left] } });
+    if (left.size === 0) return;
+    try {
+      await this.parts.reconciler.change({ removed: { networks: [...left] } });
+    } catch (error) {
+      this.parts.log.warn({ reason: describeError(error) }, "an overlay network could not be taken away from this host");
+    }
   }
 
   /** What an endpoint's network needs of the kernel, beside the endpoint: it is here with the first one. */
   async ground(network: NetworkRecord): Promise<void> {
-    const { cluster, reconciler, registry } = this.parts;
+    const [cluster, { reconciler, registry }] = [this.#cluster, this.parts];
     if (!network.overlay || !cluster || registry.endpointsOn(network.id) > 0) return;
     await reconciler.neighbours([allNeighbours(cluster.mirror, cluster.host.id, network.id)]);
     await reconciler.change({ networks: [reconciler.wantedNetwork(network)] });
@@ -106,7 +123,7 @@ export class Overlays {
 
   /** What is known of other hosts is told to the kernel, before links are looked at. To be called in a turn. */
   async begin(): Promise<void> {
-    const { cluster, registry, reconciler } = this.parts;
+    const [cluster, { registry, reconciler }] = [this.#cluster, this.parts];
     if (!cluster) return;
     for (const network of registry.networks.values())
       if (network.overlay && network.overlay.local !== cluster.host.advertise)
@@ -118,7 +135,7 @@ export class Overlays {
 
   /** The cluster's state is otherwise. Returns at once. */
   onChange(change: MirrorChange): void {
-    const { cluster, registry, reconciler } = this.parts;
+    const [cluster, { registry }] = [this.#cluster, this.parts];
     if (!cluster) return;
     this.#noteAddresses(change);
     if (change.networks.size > 0) this.#background("networks of other hosts could not be taken up", () => this.#sync());
@@ -126,6 +143,11 @@ export class Overlays {
     const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
     if (here.length > 0)
       this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(here));
+    // It may have been claimed later than that was given up.
+    const isStray = change.endpoints.some(
+      ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
+    );
+    if (isStray) this.#settleSoon();
     const hasFreed = change.endpoints.some(({ now }) => now === undefined);
     if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
   }
@@ -136,7 +158,7 @@ export class Overlays {
 
   /** Addresses that other hosts have are not tried here. */
   #noteAddresses({ endpoints }: MirrorChange): void {
-    const { addresses, cluster } = this.parts;
+    const [cluster, { addresses }] = [this.#cluster, this.parts];
     for (const { before, now } of endpoints) {
       if (before && before.host !== cluster!.host.id) addresses.release(before.network, before);
       if (now && now.host !== cluster!.host.id) this.noteTaken(now.network, addressesOf(now), ownerOf(now, cluster!));
@@ -164,7 +186,7 @@ export class Overlays {
 
   /** Registers networks that other hosts have made, and forgets those that they have removed. */
   #sync(): Promise<void> {
-    const { cluster, registry, log } = this.parts;
+    const [cluster, { registry, log }] = [this.#cluster, this.parts];
     const { networks } = cluster!.mirror;
     for (const shared of networks.values()) {
       if (registry.networks.has(shared.id)) continue;
@@ -192,7 +214,7 @@ export class Overlays {
 
   /** From now on addresses of it are given out. */
   addAddresses(network: NetworkRecord): void {
-    const { addresses, registry, cluster } = this.parts;
+    const [cluster, { addresses, registry }] = [this.#cluster, this.parts];
     addresses.add(
       network,
       registry.endpointsOf({ network: network.id }),
@@ -205,7 +227,7 @@ export class Overlays {
 
   /** Has the store say what this host has. What somebody else has by now is cut off here. */
   async #settle(): Promise<void> {
-    const { cluster, registry } = this.parts;
+    const [cluster, { registry }] = [this.#cluster, this.parts];
     cluster!.requireJoined();
     const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
     for (const id of new Set(own.map(({ network }) => network)))

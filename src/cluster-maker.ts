@@ -1,0 +1,46 @@
+import { readFileSync } from "node:fs";
+import type { Logger } from "pino";
+import { ClusterController } from "./cluster/controller.js";
+import type { Config } from "./config.js";
+import type { ClusterMaker } from "./daemon.js";
+import { uplinkAddress } from "./networks/host-facts.js";
+import { PontoonError } from "../common/errors.js";
+import { EtcdStore } from "./store/etcd/etcd-store.js";
+import { parseStoreUrl } from "./store/etcd/store-url.js";
+
+/**
+ * What makes a host one of those that share etcd, as configured. Loaded only where that is wanted.
+ * Throws STORE_URL_WRONG, ADVERTISE_NEEDED, CONFIG_UNREADABLE.
+ */
+export function clusterMaker({ store, etcd, advertise }: Config, log: Logger): ClusterMaker {
+  const endpoints = parseStoreUrl(store);
+  const own = advertise ?? uplinkAddress();
+  if (own === undefined)
+    throw new PontoonError(
+      "ADVERTISE_NEEDED",
+      store,
+      "it is not known where other hosts reach this one, since it has no default route; give its address with --advertise",
+    );
+  const { ca, cert, key, user, "password-file": passwordFile } = etcd;
+  const password = passwordFile === undefined ? undefined : contentOf(passwordFile).trimEnd();
+  const shared = new EtcdStore({
+    endpoints,
+    ...(ca !== undefined && {
+      tls: { ca, ...(cert !== undefined && { cert }), ...(key !== undefined && { key }) },
+    }),
+    ...(user !== undefined && { user }),
+    ...(password !== undefined && { password }),
+    log,
+  });
+  return (parts) => new ClusterController({ ...parts, shared, storeUrl: store, advertise: own });
+}
+
+function contentOf(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch (error) {
+    throw new PontoonError("CONFIG_UNREADABLE", file, `${file} cannot be read; check etcd.password-file`, {
+      cause: error,
+    });
+  }
+}
