@@ -1,4 +1,5 @@
 // Several hosts of pontoon's, with a store that they share.
+import { reaches } from "../networks/host.js";
 import { BareHost, HostsEtcd, Underlay, until, type Pontoon } from "../lab/index.js";
 
 type Owner = Parameters<typeof Underlay.start>[0];
@@ -63,16 +64,7 @@ export async function clusterOf(pontoon: Pontoon): Promise<ClusterView> {
   return ((await pontoon.status()) as unknown as { cluster: ClusterView }).cluster;
 }
 
-/** What a command of pontoon's prints; rejects with what it says when it fails. */
-export async function run(pontoon: Pontoon, line: string): Promise<string> {
-  const { exitCode, stdout, stderr } = await pontoon.cli(...line.split(" "));
-  if (exitCode !== 0) throw new Error(stderr.trim());
-  return stdout.trim();
-}
-
 /** Waits until one sandbox reaches another by its name. */
 export async function untilPings({ pontoon }: ClusterHost, from: string, name: string): Promise<void> {
-  const ping = async () =>
-    (await pontoon.cli("sandbox", "exec", from, "--", "busybox", "ping", "-c1", "-W1", name)).exitCode === 0;
-  await until(ping, { what: `${from} reaches ${name}` });
+  await until(() => reaches(pontoon, from, name), { what: `${from} reaches ${name}` });
 }

@@ -1,6 +1,7 @@
 import t from "tap";
 import { until } from "../lab/index.js";
-import { ClusterLab, run, untilPings } from "./hosts.js";
+import { run } from "../networks/host.js";
+import { ClusterLab, untilPings } from "./hosts.js";
 
 t.test("the walk that people know: two hosts, one network, a name that is one for both", async (t) => {
   const lab = await ClusterLab.start(t, { members: 2 });
