@@ -38,7 +38,9 @@ export type Refusal =
 /** @param failed conditions of the transaction `claiming(endpoint)` that did not hold */
 export function refusalOf(endpoint: SharedEndpoint, failed: readonly Condition[]): Refusal {
   const { network, name, host } = endpoint;
-  const missed = new Set(failed.map((condition) => (condition.kind === "none-below" ? condition.prefix : condition.key)));
+  const missed = new Set(
+    failed.map((condition) => (condition.kind === "none-below" ? condition.prefix : condition.key)),
+  );
   if (missed.has(keys.host(host))) return { kind: "host" };
   if (missed.has(keys.network(network))) return { kind: "network" };
   if (missed.has(keys.endpoint(network, name))) return { kind: "name" };

@@ -3,7 +3,14 @@ import { describeError, errorCode, PontoonError } from "../../common/errors.js";
 import { claimSteps, refusalOf } from "./claims.js";
 import type { Membership } from "./membership.js";
 import type { Mirror } from "./mirror.js";
-import { keys, takenSubnetsRecord, type HostRecord, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "./records.js";
+import {
+  keys,
+  takenSubnetsRecord,
+  type HostRecord,
+  type SharedEndpoint,
+  type SharedNetwork,
+  type TakenSubnets,
+} from "./records.js";
 import { claiming, creating, forgetting, releasing, removing, type SeenSubnets } from "./transactions.js";
 
 /** Others may change the same at the same moment: so often is it tried. */
@@ -124,7 +131,10 @@ export class Cluster {
         if ((record?.value as Partial<SharedEndpoint> | undefined)?.id !== endpoint.id) continue;
         await this.membership.commit(releasing(endpoint, record!.revision));
       } catch (error) {
-        this.log.info({ endpoint: endpoint.name, reason: describeError(error) }, "what an endpoint had is given back later");
+        this.log.info(
+          { endpoint: endpoint.name, reason: describeError(error) },
+          "what an endpoint had is given back later",
+        );
       }
     }
   }

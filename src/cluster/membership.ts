@@ -1,6 +1,13 @@
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
-import type { Committed, Presence, SharedNews, SharedStore, SharedTransaction, Snapshot } from "../store/shared-store.js";
+import type {
+  Committed,
+  Presence,
+  SharedNews,
+  SharedStore,
+  SharedTransaction,
+  Snapshot,
+} from "../store/shared-store.js";
 import type { Mirror, MirrorChange } from "./mirror.js";
 import { clusterRecord, keys, stateBelow, type HostRecord } from "./records.js";
 import { joining } from "./transactions.js";
@@ -169,7 +176,8 @@ export class Membership {
       throw new PontoonError(
         "CLUSTER_OTHER",
         this.host.name,
-        `the store is that of another cluster (${found.id}) than this host has joined (${known}); start the daemon with the right --store, or with an empty state directory`,
+        `the store is that of another cluster (${found.id}) than this host has joined (${known}); start the daemon with the ` +
+          "right --store, or with an empty state directory",
       );
     if (known === undefined) this.identity.joined(found.id);
     return snapshot;
@@ -186,7 +194,8 @@ export class Membership {
     throw new PontoonError(
       "ADVERTISE_TAKEN",
       advertise,
-      `another host has joined with the address ${advertise}; give this one its own with --advertise, or have the other one forgotten with \`pontoon host forget\` (this is ${name})`,
+      `another host has joined with the address ${advertise}; give ${name} its own with --advertise, or have the other one ` +
+        "forgotten with `pontoon host forget`",
     );
   }
 
@@ -198,7 +207,8 @@ export class Membership {
 
   #onJoined(): void {
     if (this.#isStopped) return;
-    if (this.#state.kind !== "joined") this.log.info({ host: this.host.id.slice(0, 12) }, "in touch with the other hosts' store");
+    if (this.#state.kind !== "joined")
+      this.log.info({ host: this.host.id.slice(0, 12) }, "in touch with the other hosts' store");
     this.#state = { kind: "joined", since: new Date().toISOString() };
     this.events.onJoined();
   }
@@ -208,7 +218,8 @@ export class Membership {
     if (code !== undefined && refusals.includes(code)) {
       if (this.#state.kind !== "refused") this.log.error({ code, reason }, "this host cannot join the others");
       this.#state = { kind: "refused", code, reason };
-    } else if (this.#state.kind === "joining" || this.#state.kind === "refused") this.#state = { kind: "joining", reason };
+    } else if (this.#state.kind === "joining" || this.#state.kind === "refused")
+      this.#state = { kind: "joining", reason };
     else this.#apart(reason);
     this.#enterSoon();
   }
@@ -231,7 +242,8 @@ function away(reason: string): PontoonError {
   return new PontoonError(
     "CLUSTER_AWAY",
     "the store that hosts share",
-    `the store that hosts share is out of reach (${reason}), and this needs it: try again when \`pontoon status\` says that the host has joined; what runs goes on`,
+    `the store that hosts share is out of reach (${reason}), and this needs it: try again when \`pontoon status\` says that ` +
+      "the host has joined; what runs goes on",
   );
 }
 

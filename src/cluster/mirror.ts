@@ -1,5 +1,12 @@
 import type { SharedNews, SharedRecord } from "../store/shared-store.js";
-import { readRecord, type ClusterRecord, type HostRecord, type Known, type SharedEndpoint, type SharedNetwork } from "./records.js";
+import {
+  readRecord,
+  type ClusterRecord,
+  type HostRecord,
+  type Known,
+  type SharedEndpoint,
+  type SharedNetwork,
+} from "./records.js";
 
 /** An endpoint as the store has it. */
 export interface StoredEndpoint {
@@ -14,7 +21,10 @@ export interface MirrorChange {
   /** Ids of hosts: they have joined, gone, moved, or are in touch or not any more. */
   readonly hosts: ReadonlySet<string>;
   /** Endpoints as they were and as they are. */
-  readonly endpoints: readonly { readonly before: SharedEndpoint | undefined; readonly now: SharedEndpoint | undefined }[];
+  readonly endpoints: readonly {
+    readonly before: SharedEndpoint | undefined;
+    readonly now: SharedEndpoint | undefined;
+  }[];
 }
 
 /** What this host knows of the cluster's state: as it was at one revision of the store. */
@@ -70,7 +80,11 @@ export class Mirror {
   /** @returns what is otherwise */
   apply({ revision, changes }: SharedNews): MirrorChange {
     this.#revision = revision;
-    const touched = { networks: new Set<string>(), hosts: new Set<string>(), endpoints: [] as MirrorChange["endpoints"][number][] };
+    const touched = {
+      networks: new Set<string>(),
+      hosts: new Set<string>(),
+      endpoints: [] as MirrorChange["endpoints"][number][],
+    };
     for (const { key, record } of changes) {
       const known = this.#records.get(key);
       const before = known && readRecord(key, known.value);
@@ -112,7 +126,11 @@ export class Mirror {
 }
 
 function note(
-  { networks, hosts, endpoints }: { networks: Set<string>; hosts: Set<string>; endpoints: MirrorChange["endpoints"][number][] },
+  {
+    networks,
+    hosts,
+    endpoints,
+  }: { networks: Set<string>; hosts: Set<string>; endpoints: MirrorChange["endpoints"][number][] },
   before: Known | undefined,
   now: Known | undefined,
 ): void {

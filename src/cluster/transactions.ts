@@ -1,12 +1,6 @@
 import { addressesOf } from "./addresses.js";
 import type { Condition, SharedChange, SharedTransaction } from "../store/shared-store.js";
-import {
-  keys,
-  type HostRecord,
-  type SharedEndpoint,
-  type SharedNetwork,
-  type TakenSubnets,
-} from "./records.js";
+import { keys, type HostRecord, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "./records.js";
 
 // What hosts ask of the store, each in one transaction: done as a whole, or refused for a reason that its conditions tell.
 
@@ -64,7 +58,7 @@ export function creating(network: SharedNetwork, host: string, seen: SeenSubnets
 
 /** A network goes, which nobody is on. */
 export function removing(network: SharedNetwork, seen: SeenSubnets): SharedTransaction {
-  const { [network.id]: _, ...others } = seen.subnets;
+  const others = Object.fromEntries(Object.entries(seen.subnets).filter(([id]) => id !== network.id));
   return {
     requires: [
       { kind: "present", key: keys.network(network.id) },

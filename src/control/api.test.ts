@@ -73,7 +73,7 @@ class Bench {
       cni: (values, input) => Promise.resolve({ ok: true, text: JSON.stringify({ values, input }) }),
       netavark: () => Promise.resolve({ ok: false, text: '{"error":"why"}' }),
     },
-      cluster: { hosts: () => [], forget: () => Promise.resolve({ host: "east", endpoints: 0 }) },
+    cluster: { hosts: () => [], forget: () => Promise.resolve({ host: "east", endpoints: 0 }) },
   };
 
   constructor(private readonly t: { teardown(work: () => unknown): void }) {

@@ -152,7 +152,9 @@ export function mtuTowards(address: string): number {
 export function uplinkAddress(): string | undefined {
   const rtnetlink = new Rtnetlink();
   try {
-    const ways = routesOf(rtnetlink).filter(({ destination, table }) => destination.prefix === 0 && table === mainTable);
+    const ways = routesOf(rtnetlink).filter(
+      ({ destination, table }) => destination.prefix === 0 && table === mainTable,
+    );
     const own = addressesOf(rtnetlink).filter(({ isLinkLocal }) => !isLinkLocal);
     const found = ways.flatMap(({ link, destination }) =>
       own.filter(({ index, ip }) => index === link && ip.includes(":") === destination.ip.includes(":")),

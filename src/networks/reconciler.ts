@@ -256,7 +256,10 @@ export class Reconciler {
     return this.background("endpoints of other hosts could not be compared with the kernel", async () => {
       const outcome = await this.#request({ kind: "mend-neighbours" });
       if (outcome.steps > 0)
-        this.log.warn({ steps: outcome.steps }, "the kernel knew something else of other hosts' endpoints: it is mended");
+        this.log.warn(
+          { steps: outcome.steps },
+          "the kernel knew something else of other hosts' endpoints: it is mended",
+        );
       this.#note(outcome);
     });
   }

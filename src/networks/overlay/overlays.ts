@@ -109,7 +109,10 @@ export class Overlays {
     try {
       await this.parts.reconciler.change({ removed: { networks: [...left] } });
     } catch (error) {
-      this.parts.log.warn({ reason: describeError(error) }, "an overlay network could not be taken away from this host");
+      this.parts.log.warn(
+        { reason: describeError(error) },
+        "an overlay network could not be taken away from this host",
+      );
     }
   }
 
@@ -256,7 +259,8 @@ export class Overlays {
         log.warn({ sandbox: name, reason: describeError(error) }, "a sandbox could not be cut off, or connected again");
       }
       if (reason === undefined) log.info({ sandbox: name }, "a sandbox that was cut off is on its network again");
-      else log.error({ sandbox: name, reason }, "a sandbox is cut off from a network of several hosts; connect it anew");
+      else
+        log.error({ sandbox: name, reason }, "a sandbox is cut off from a network of several hosts; connect it anew");
     }
     this.parts.tell();
   }
