@@ -47,8 +47,8 @@ export class Inventory {
     return this.#sources.get(name)!;
   }
 
-  /** Whether all of these sources have told everything they have. */
-  isComplete(sources: Iterable<SourceName> = sourceNames): boolean {
+  /** Whether all of these sources have told everything they have; those of sandboxes on this host without others. */
+  isComplete(sources: Iterable<SourceName> = sandboxSources): boolean {
     return [...sources].every((name) => this.source(name).isComplete);
   }
 

@@ -52,7 +52,7 @@ export const createNetworkRequest = z.strictObject({
   /** The host's link to a LAN that reaches endpoints by their IPv6 addresses; `""` for that of the default route. */
   ndpProxy: z.string().max(64).exactOptional(),
   /** Of an overlay network: what passes between hosts is to be encrypted. */
-  encrypted: z.boolean().default(false),
+  encrypted: z.boolean().exactOptional(),
   labels: labels.default({}),
 });
 export type CreateNetworkRequest = Readonly<z.infer<typeof createNetworkRequest>>;

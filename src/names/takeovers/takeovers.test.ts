@@ -211,9 +211,9 @@ t.test("a namespace that ends is let go of at once, news of its rules included",
   };
   await until(() => openDescriptors() >= before + 3);
   process.kill(pid, "SIGKILL");
-  // The pipe of the process that has ended goes as well.
-  await until(() => ended.length > 0 && openDescriptors() === before - 3);
-  t.equal(openDescriptors(), before - 3);
+  // The pipe of the process that has ended goes as well, and so may that of an earlier test's.
+  await until(() => ended.length > 0 && openDescriptors() <= before - 3);
+  t.ok(openDescriptors() <= before - 3, `${openDescriptors()} descriptors of ${before}`);
   t.same(ended, ["c0ffee"]);
 });
 

@@ -70,7 +70,6 @@ export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetw
       subnets: pools.map(({ Pool }) => Pool),
       gateways: pools.flatMap(({ Gateway }) => (Gateway === "" ? [] : [Gateway.split("/")[0]!])),
       ipRanges: [],
-      encrypted: false,
       ipv6: call.IPv6Data.length > 0,
       internal,
       icc: asBoolean(given, `${bridge}.enable_icc`, true),
