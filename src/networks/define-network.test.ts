@@ -85,9 +85,9 @@ t.test("an MTU is what was asked for, as far as the families allow it", (t) => {
 t.test("what cannot be is refused with a code and one sentence", (t) => {
   const cases: [fields: object, code: string, message: RegExp, ground?: Partial<NetworkGround>][] = [
     [
-      { driver: "overlay" },
+      { driver: "foo" },
       "DRIVER_UNKNOWN",
-      /^there is no network driver overlay; .* bridge, macvlan, ipvlan or pair$/,
+      /^there is no network driver foo; .* bridge, overlay, macvlan, ipvlan or pair$/,
     ],
     [{ bridge: "" }, "LINK_NAME_INVALID", /cannot be a link's name/],
     [{ bridge: "sixteen-letters-" }, "LINK_NAME_INVALID", /1 to 15 bytes/],

@@ -60,7 +60,7 @@ export function defineNetwork(request: CreateNetworkRequest, ground: NetworkGrou
     throw new PontoonError(
       "DRIVER_UNKNOWN",
       driver,
-      `there is no network driver ${driver}; pontoon's own networks have the driver bridge, macvlan, ipvlan or pair`,
+      `there is no network driver ${driver}; pontoon's own networks have the driver bridge, overlay, macvlan, ipvlan or pair`,
     );
   const bridge = request.bridge ?? `pt-${ground.id.slice(0, 12)}`;
   requireBridgeName(bridge, ground);

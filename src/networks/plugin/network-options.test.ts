@@ -141,6 +141,7 @@ t.test("what cannot be is refused", (t) => {
       "OPTION_INVALID",
       /pontoon\.ipam=dhcp cannot be: Docker wants an address before there is a link that could ask for one/,
     ],
+    [{ "pontoon.driver": "overlay" }, "OPTION_INVALID", /cannot be on networks of several hosts yet/],
     [{ "pontoon.publish-internal": "true" }, "OPTION_INVALID", /the network is not internal/],
   ];
   for (const [options, code, says] of cases) {

@@ -50,6 +50,12 @@ export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetw
   const name = given[`${bridge}.name`];
   const driver = given["pontoon.driver"] ?? "bridge";
   if (driver === "pair") throw invalid("pontoon.driver", driver, "a pair is of two sandboxes of pontoon's own");
+  if (driver === "overlay")
+    throw invalid(
+      "pontoon.driver",
+      driver,
+      "containers of Docker's cannot be on networks of several hosts yet: `pontoon network create -d overlay` makes one for sandboxes",
+    );
   const ipam = given["pontoon.ipam"] ?? "default";
   if (ipam !== "default")
     throw invalid("pontoon.ipam", ipam, "Docker wants an address before there is a link that could ask for one");
