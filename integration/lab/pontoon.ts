@@ -131,6 +131,7 @@ export class Pontoon {
     const exit = once(this.process, "exit");
     await this.namespaces.signal(signal, this.#pid);
     await exit;
+    if (this.#exitCode === 1) process.stderr.write(`the daemon has failed:\n${this.logs.slice(-20).join("\n")}\n`);
     return this.#exitCode!;
   }
 
