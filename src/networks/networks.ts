@@ -104,6 +104,12 @@ export class Networks {
     this.#requireFreeName(request.name);
     const id = newId();
     if (request.driver === "overlay") return this.#createOverlay(id, request);
+    if (request.encrypted)
+      throw new PontoonError(
+        "OPTION_UNFIT",
+        "--encrypted",
+        "--encrypted is for overlay networks, and nothing of another leaves the host encrypted; leave it out, or write -d overlay",
+      );
     try {
       const network = await this.#make(id, request);
       this.remote.isMade(id);
