@@ -4,7 +4,7 @@ import { ClusterController } from "./cluster/controller.js";
 import type { Config } from "./config.js";
 import type { ClusterMaker } from "./daemon.js";
 import { uplinkAddress } from "./networks/host-facts.js";
-import { errorCode, PontoonError } from "../common/errors.js";
+import { PontoonError } from "../common/errors.js";
 import { EtcdStore } from "./store/etcd/etcd-store.js";
 import { parseStoreUrl } from "./store/etcd/store-url.js";
 
@@ -53,7 +53,7 @@ function contentOf(key: string, file: string): string {
     throw new PontoonError(
       "CONFIG_UNREADABLE",
       file,
-      `${key}: ${file} cannot be read (${errorCode(error) ?? "unknown error"}); check the path and who may read it`,
+      `${key}: ${file} cannot be read; check the path and who may read it`,
       { cause: error },
     );
   }
