@@ -10,7 +10,7 @@ import { parseStoreUrl } from "./store/etcd/store-url.js";
 
 /**
  * What makes a host one of those that share etcd, as configured. Loaded only where that is wanted.
- * Throws STORE_URL_WRONG, ADVERTISE_NEEDED, CONFIG_UNREADABLE.
+ * Throws STORE_URL_WRONG, ADVERTISE_NEEDED, CONFIG_UNREADABLE, CONFIG_INVALID.
  */
 export function clusterMaker({ store, etcd, advertise }: Config, log: Logger): ClusterMaker {
   const endpoints = parseStoreUrl(store);
@@ -22,7 +22,8 @@ export function clusterMaker({ store, etcd, advertise }: Config, log: Logger): C
       "it is not known where other hosts reach this one, since it has no default route; give its address with --advertise",
     );
   const { ca, cert, key, user, "password-file": passwordFile } = etcd;
-  const password = passwordFile === undefined ? undefined : contentOf(passwordFile).trimEnd();
+  const password = passwordFile === undefined ? undefined : contentOf("etcd.password-file", passwordFile).trimEnd();
+  for (const [name, file] of Object.entries({ ca, cert, key })) if (file !== undefined) pemOf(`etcd.${name}`, file);
   const shared = new EtcdStore({
     endpoints,
     ...(ca !== undefined && {
@@ -35,12 +36,25 @@ export function clusterMaker({ store, etcd, advertise }: Config, log: Logger): C
   return (parts) => new ClusterController({ ...parts, shared, storeUrl: store, advertise: own });
 }
 
-function contentOf(file: string): string {
+/** What is no certificate or key would be found at the first question only, and asked with for ever. */
+function pemOf(key: string, file: string): void {
+  if (!contentOf(key, file).includes("-----BEGIN "))
+    throw new PontoonError(
+      "CONFIG_INVALID",
+      file,
+      `${key}: ${file} has no certificate or key in it (PEM); check the file`,
+    );
+}
+
+function contentOf(key: string, file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch (error) {
-    throw new PontoonError("CONFIG_UNREADABLE", file, `${file} cannot be read; check etcd.password-file`, {
-      cause: error,
-    });
+    throw new PontoonError(
+      "CONFIG_UNREADABLE",
+      file,
+      `${key}: ${file} cannot be read; check the path and who may read it`,
+      { cause: error },
+    );
   }
 }

@@ -7,6 +7,8 @@ import { defaultConfigPath, loadConfig, parseConfig } from "./config.js";
 const defaults = {
   "log-level": "info",
   observe: false,
+  store: "embedded",
+  etcd: {},
   dns: {
     enabled: true,
     ttl: 5,
@@ -65,6 +67,9 @@ dns:
   orphan-after: 3600
   enabled: false
 ip: '::ffff:192.0.2.1'
+store: etcd://192.0.2.7
+advertise: '::ffff:192.0.2.9'
+etcd: { ca: ca.pem, cert: host.pem, key: host.key, user: pontoon, password-file: password }
 ports:
   enabled: false
   drain: 0
@@ -113,6 +118,9 @@ network:
     "log-level": "debug",
     observe: true,
     ip: "192.0.2.1",
+    store: "etcd://192.0.2.7",
+    advertise: "192.0.2.9",
+    etcd: { ca: "ca.pem", cert: "host.pem", key: "host.key", user: "pontoon", "password-file": "password" },
     dns,
     ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } },
     network,
@@ -123,7 +131,12 @@ network:
 
 t.test("a fault is told with its file, its key and what to write", (t) => {
   const cases: [text: string, ...expected: RegExp[]][] = [
-    ["tll: 5", /^pontoon\.yaml: /, /unknown key tll/, /known here: docker, ip, log-level, observe, dns, ports/],
+    [
+      "tll: 5",
+      /^pontoon\.yaml: /,
+      /unknown key tll/,
+      /known here: docker, ip, advertise, log-level, store, etcd, observe, dns, ports, network/,
+    ],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
     ["log_level: info", /did you mean log-level\?/],
     [
@@ -183,6 +196,14 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["network:\n  dns: [one.one.one.one]", /network\.dns\.0: must be an IPv4 or IPv6 address/],
     ["network:\n  dns-search: [a b]", /network\.dns-search\.0: must be one word/],
     ["network:\n  dns-opt: ndots:1", /network\.dns-opt: must be a list/],
+    ["advertise: here", /advertise: must be an IPv4 or IPv6 address of this host/],
+    ["store: 5", /store: must be a string/],
+    ["etcd:\n  pass: x", /unknown key etcd\.pass .*known here: ca, cert, key, user, password-file/],
+    ["etcd:\n  cert: c\n  key: k", /etcd\.cert: needs etcd\.ca beside it/],
+    ["etcd:\n  ca: c\n  cert: c", /etcd\.cert: needs etcd\.key beside it/],
+    ["etcd:\n  ca: c\n  key: k", /etcd\.key: needs etcd\.cert beside it/],
+    ["etcd:\n  user: me", /etcd\.user: needs etcd\.password-file beside it/],
+    ["etcd:\n  password-file: f", /etcd\.password-file: needs etcd\.user beside it/],
     ["dns: off", /dns: must be a mapping of keys/, /key: value/],
     ["- docker", /the file: must be a mapping of keys/],
     ["just words", /the file: must be a mapping of keys/],

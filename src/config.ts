@@ -45,6 +45,28 @@ const dnsSchema = z
   })
   .prefault({});
 
+/** Keys of `etcd` that say nothing without the other. */
+const etcdTogether = [
+  ["cert", "ca"],
+  ["cert", "key"],
+  ["key", "cert"],
+  ["user", "password-file"],
+  ["password-file", "user"],
+] as const;
+
+type EtcdKey = (typeof etcdTogether)[number][number];
+
+/** Half of a pair would have etcd asked in plain, or as nobody. */
+function requireWhole(given: { readonly [Key in EtcdKey]?: string | undefined }, context: z.RefinementCtx): void {
+  for (const [key, other] of etcdTogether)
+    if (given[key] !== undefined && given[other] === undefined)
+      context.addIssue({
+        code: "custom",
+        path: [key],
+        message: `needs etcd.${other} beside it; write both, or neither`,
+      });
+}
+
 const etcdSchema = z
   .strictObject({
     /** Files: the authority that has signed the members' certificates, and this host's own certificate and key. */
@@ -55,6 +77,7 @@ const etcdSchema = z
     /** File with the password, which only root reads. */
     "password-file": z.string().optional(),
   })
+  .superRefine(requireWhole)
   .prefault({});
 
 const portsSchema = z

@@ -25,6 +25,12 @@ t.test("keys that can change while everything runs do; the others are told each 
   t.end();
 });
 
+t.test("which hosts share a store, and how it is reached, counts from the next start on", (t) => {
+  const read = config("store: etcd://192.0.2.7\nadvertise: 192.0.2.1\netcd: { ca: ca.pem }");
+  t.same([...reload(config(""), read).atNextStart].sort(), ["advertise", "etcd.ca", "store"]);
+  t.end();
+});
+
 t.test("every key there is is one or the other, those of later versions, too", (t) => {
   const running = { ...config(""), later: { deep: [1], same: [2] } } as Config;
   const changed = (value: unknown): unknown =>

@@ -15,6 +15,10 @@ t.test("the walk that people know: two hosts, one network, a name that is one fo
     (JSON.parse(await run(pontoon, "network inspect demo")) as { Id: string }[])[0]!.Id;
   t.equal(await idOn(east.pontoon), await idOn(west.pontoon), "under one id");
 
+  await t.rejects(run(east.pontoon, "network create plain --encrypted"), {
+    message: /--encrypted is for overlay networks/,
+  });
+
   await run(east.pontoon, "sandbox create test12 --network demo");
   await t.rejects(run(west.pontoon, "sandbox create test12 --network demo"), {
     message: /endpoint with name test12 already exists in network demo/,

@@ -8,7 +8,8 @@ import { repositoryRoot } from "./root.js";
 
 /** A command of a document, where it is typed, and what the document says it prints. */
 export interface Step {
-  readonly place: "host" | "other";
+  /** What stands before its `$ `; `host` where nothing does. */
+  readonly place: string;
   readonly command: string;
   readonly prints: string;
 }
@@ -33,18 +34,21 @@ function sectionOf(document: string, heading: string): string {
   return section.split("\n## ")[0]!;
 }
 
-/** The commands of a section: `$ ` is the host's prompt, `other$ ` that of another machine. */
+/** The commands of a section of a document, with what it says they print. Throws when there are none. */
+export function stepsIn(document: string, heading: string): Step[] {
+  const steps = stepsOf(sectionOf(document, heading));
+  if (steps.length === 0) throw new Error(`section ${heading} has no commands`);
+  return steps;
+}
+
+/** `$ ` is the host's prompt, `other$ ` that of another machine; where there are several, each has its own. */
 function stepsOf(section: string): Step[] {
   const blocks = [...section.matchAll(/```console\n([\s\S]*?)```/g)].map(([, block]) => block!);
   return blocks.flatMap((block) =>
     block
-      .split(/^(?=(?:other)?\$ )/m)
-      .map((text) => /^(other)?\$ ((?:.*\\\n)*.*)\n([\s\S]*)$/.exec(text))
-      .flatMap((found) =>
-        found
-          ? [{ place: found[1] ? ("other" as const) : ("host" as const), command: found[2]!, prints: found[3]! }]
-          : [],
-      ),
+      .split(/^(?=\w*\$ )/m)
+      .map((text) => /^(\w*)\$ ((?:.*\\\n)*.*)\n([\s\S]*)$/.exec(text))
+      .flatMap((found) => (found ? [{ place: found[1] || "host", command: found[2]!, prints: found[3]! }] : [])),
   );
 }
 
@@ -70,8 +74,7 @@ export async function runSection(
     host.writeFile(file!, text!);
     await host.exec(["chmod", "755", file!]);
   }
-  const steps = stepsOf(section);
-  if (steps.length === 0) throw new Error(`section ${heading} has no commands`);
+  const steps = stepsIn(document, heading);
   const script = [`rm -rf ${folder}; mkdir ${folder}; cd ${folder}`, ...steps.map(scriptOf), "true"].join("\n");
   await host.exec(["sh", "-c", script], { timeoutMs: 120_000 });
   const read = async (number: number) => (await host.exec(["cat", `${folder}/${number}`])).stdout;

@@ -49,13 +49,14 @@ export class Announcer {
 }
 
 function networkOf(network: NetworkRecord): Network {
-  const { id, name, lan, remote, internal, hostBinding } = network;
+  const { id, name, lan, overlay, remote, internal, hostBinding } = network;
   return {
     id,
     source: "pontoon",
     name,
     driver: driverOf(network),
-    ...(lan && lan.hostAddresses.length > 0 && { hostAccess: true }),
+    // The gateway of an overlay network is on each host: endpoints there are reached as on a bridge.
+    ...((overlay ?? (lan && lan.hostAddresses.length > 0)) && { hostAccess: true }),
     ...(remote && { isRemote: true }),
     internal,
     predefined: false,

@@ -1,6 +1,7 @@
 import t from "tap";
 import { createSandboxRequest } from "./contract.js";
-import { defaultNetworkRequest, withSandboxDefaults, type NetworkDefaults } from "./network-defaults.js";
+import { addressPool, defaultPools } from "../../network/addresses/pools.js";
+import { defaultNetworkRequest, overlayPools, withSandboxDefaults, type NetworkDefaults } from "./network-defaults.js";
 
 const nothing: NetworkDefaults = {
   bridge: undefined,
@@ -25,6 +26,14 @@ t.test("the network default is as it is configured", (t) => {
   t.match(request, { bridge: "br0", icc: false, masquerade: false });
   t.same([request.subnets, request.gateways, request.ipRanges], [["10.1.0.0/16"], ["10.1.0.9"], ["10.1.7.0/24"]]);
   t.throws(() => defaultNetworkRequest({ ...nothing, bridge: "none" }), { code: "NETWORK_OFF" });
+  t.end();
+});
+
+t.test("networks of several hosts have subnets that no host gives its own, unless it is configured", (t) => {
+  const ipv4Of = (pools: NetworkDefaults["pools"]) =>
+    overlayPools({ pools }, "seed").ipv4.map(({ base, size }) => `${base.text} ${size}`);
+  t.same(ipv4Of({ ipv4: defaultPools, ipv6: [] }), ["10.0.0.0/8 24"]);
+  t.same(ipv4Of({ ipv4: [addressPool("192.0.2.0/24", 28)], ipv6: [] }), ["192.0.2.0/24 28"]);
   t.end();
 });
 

@@ -1,6 +1,6 @@
 import type { Family } from "../../common/address.js";
 import { PontoonError } from "../../common/errors.js";
-import { uniqueLocalPool, type AddressPool } from "../../network/addresses/pools.js";
+import { addressPool, defaultPools, uniqueLocalPool, type AddressPool } from "../../network/addresses/pools.js";
 import { createNetworkRequest, type CreateNetworkRequest, type CreateSandboxRequest } from "./contract.js";
 import { defaultNetwork } from "./fixed-networks.js";
 
@@ -57,6 +57,15 @@ export function poolsOf(
   seed: string,
 ): NetworkDefaults["pools"] {
   return { ipv4, ipv6: ipv6.length > 0 ? ipv6 : [uniqueLocalPool(seed)] };
+}
+
+/** Other hosts' own networks have what {@link defaultPools} gives there, unseen by this one: networks of several hosts come from elsewhere. */
+const betweenHosts = [addressPool("10.0.0.0/8", 24)];
+
+/** Where subnets of networks of several hosts come from: as with Docker's own overlay networks, unless the configuration says so. */
+export function overlayPools({ pools }: Pick<NetworkDefaults, "pools">, seed: string): NetworkDefaults["pools"] {
+  const { ipv4, ipv6 } = poolsOf({ pools }, seed);
+  return { ipv4: ipv4 === defaultPools ? betweenHosts : ipv4, ipv6 };
 }
 
 /** A request for a sandbox, with the servers, suffixes and options of the configuration where it names none of its own. */

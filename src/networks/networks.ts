@@ -9,7 +9,7 @@ import { defaultNetwork, fixedNetworks, isFixed, requireBridge, requireRemovable
 import { hostAddresses, hostFacts, ipv6On, mtuTowards, type HostFacts } from "./host-facts.js";
 import type { DockersNetworks } from "./dockers-networks.js";
 import type { NetworkAddresses } from "./network-addresses.js";
-import { defaultNetworkRequest, poolsOf, type NetworkDefaults } from "./network-defaults.js";
+import { defaultNetworkRequest, overlayPools, poolsOf, type NetworkDefaults } from "./network-defaults.js";
 import { newId } from "./new-id.js";
 import { chooseVni, overlayMtu, requireOverlayOptions, sharedNetwork } from "./overlay/define-overlay.js";
 import type { Overlays } from "./overlay/overlays.js";
@@ -104,6 +104,12 @@ export class Networks {
     this.#requireFreeName(request.name);
     const id = newId();
     if (request.driver === "overlay") return this.#createOverlay(id, request);
+    if (request.encrypted)
+      throw new PontoonError(
+        "OPTION_UNFIT",
+        "--encrypted",
+        "--encrypted is for overlay networks, and nothing of another leaves the host encrypted; leave it out, or write -d overlay",
+      );
     try {
       const network = await this.#make(id, request);
       this.remote.isMade(id);
@@ -120,8 +126,14 @@ export class Networks {
     const mtu = overlayMtu(advertise, mtuTowards(advertise), request.mtu);
     return this.overlays.create((taken) => {
       const others = Object.values(taken).flat();
-      const also = others.map((subnet) => ({ subnet: Subnet.parse(subnet), by: "a network of the hosts' cluster" }));
-      return sharedNetwork(this.#define(id, { ...request, driver: "bridge", mtu }, also), chooseVni());
+      const alsoTaken = others.map((subnet) => ({
+        subnet: Subnet.parse(subnet),
+        by: "a network of the hosts' cluster",
+      }));
+      return sharedNetwork(
+        this.#define(id, { ...request, driver: "bridge", mtu }, { alsoTaken, pools: overlayPools }),
+        chooseVni(),
+      );
     });
   }
 
@@ -142,7 +154,12 @@ export class Networks {
     return network;
   }
 
-  #define(id: string, given: CreateNetworkRequest, alsoTaken: readonly Taken[] = []): NetworkRecord {
+  #define(
+    id: string,
+    given: CreateNetworkRequest,
+    choice: { readonly alsoTaken?: readonly Taken[]; readonly pools?: typeof poolsOf } = {},
+  ): NetworkRecord {
+    const { alsoTaken = [], pools = poolsOf } = choice;
     const { networks } = this.registry;
     const facts = hostFacts(given, this.dockers.bridges());
     const { mtu } = this.defaults;
@@ -157,7 +174,7 @@ export class Networks {
       others: networks.values(),
       id,
       created: new Date().toISOString(),
-      pools: poolsOf(this.defaults, facts.seed),
+      pools: pools(this.defaults, facts.seed),
       taken: [...takenSubnets({ routes, resolvers, networks: networks.values(), dockerSubnets }), ...alsoTaken],
       bridgesInUse: new Map([...networks.values()].map(({ name, bridge }) => [bridge, name])),
     };

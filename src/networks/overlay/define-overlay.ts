@@ -14,7 +14,7 @@ const vniAtMost = 0xffffff;
 
 /** What counts for one host alone, and cannot be agreed on. */
 const hostsOwn: readonly (readonly [keyof CreateNetworkRequest, string])[] = [
-  ["bridge", "--bridge"],
+  ["bridge", "--bridge-name"],
   ["parent", "--parent"],
   ["mode", "--mode"],
   ["hostAddresses", "--host-access"],

@@ -175,6 +175,6 @@ export class Gateway {
 /** A RefusedError as users see it: STORE_REFUSED. Anything else stays what it is. */
 export function refusalFor(name: string, error: unknown): unknown {
   if (!(error instanceof RefusedError)) return error;
-  const message = `etcd at ${name} refused it, nothing was changed (${error.message}); check its room, the user's permissions and the log`;
+  const message = `etcd at ${name} refused it, nothing was changed; check its room, the user's permissions and the log`;
   return new PontoonError("STORE_REFUSED", name, message, { cause: error });
 }
