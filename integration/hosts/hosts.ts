@@ -7,6 +7,14 @@ type Owner = Parameters<typeof Underlay.start>[0];
 /** In front of all keys. */
 const prefix = "/pontoon/v1/";
 
+/** A network as the store has it. */
+export interface StoredNetwork {
+  readonly id: string;
+  readonly name: string;
+  readonly vni: number;
+  readonly subnets: readonly { readonly subnet: string }[];
+}
+
 /** An endpoint as the store has it. */
 export interface StoredEndpoint {
   readonly id: string;
@@ -69,6 +77,11 @@ export class ClusterLab {
     return this.etcd.etcdctl("get", "--print-value-only", prefix + key);
   }
 
+  /** Of all hosts, as the store has them. */
+  async networks(): Promise<StoredNetwork[]> {
+    return (await this.#values("state/networks/")) as StoredNetwork[];
+  }
+
   /** Has the store say that it is another cluster's, from the first moment on. @param numbers of all hosts */
   async replace(numbers: readonly number[]): Promise<void> {
     for (const number of numbers) await this.isolate(number);
@@ -80,10 +93,15 @@ export class ClusterLab {
 
   /** Of all hosts, as the store has them. */
   async endpoints(): Promise<StoredEndpoint[]> {
-    const lines = (await this.etcd.etcdctl("get", "--prefix", "--print-value-only", `${prefix}state/endpoints/`)).split(
-      "\n",
-    );
-    return lines.filter((line) => line !== "").map((line) => JSON.parse(line) as StoredEndpoint);
+    return (await this.#values("state/endpoints/")) as StoredEndpoint[];
+  }
+
+  async #values(below: string): Promise<unknown[]> {
+    const text = await this.etcd.etcdctl("get", "--prefix", "--print-value-only", prefix + below);
+    return text
+      .split("\n")
+      .filter((line) => line !== "")
+      .map((line) => JSON.parse(line) as unknown);
   }
 
   /** Cuts a host from every member of etcd. */
@@ -146,6 +164,21 @@ async function ask(pontoon: Pontoon, path: string, body: unknown): Promise<strin
 export async function sandboxesOn({ pontoon }: ClusterHost): Promise<string[]> {
   const { body } = await pontoon.get("/v1/sandboxes");
   return (JSON.parse(body) as { name: string }[]).map(({ name }) => name).sort();
+}
+
+/** Names of its networks. */
+export async function listedOn({ pontoon }: ClusterHost): Promise<string[]> {
+  const { body } = await pontoon.get("/v1/networks");
+  return (JSON.parse(body) as { Name: string }[]).map(({ Name }) => Name);
+}
+
+/** Its sandboxes and their addresses on `demo`; what is on it not is left out. */
+export async function addressesOn({ pontoon }: ClusterHost): Promise<[name: string, ipv4: string][]> {
+  const { body } = await pontoon.get("/v1/sandboxes");
+  const sandboxes = JSON.parse(body) as { name: string; networks: { network: string; ipv4: string }[] }[];
+  return sandboxes.flatMap(({ name, networks }) =>
+    networks.filter(({ network }) => network === "demo").map(({ ipv4 }): [string, string] => [name, ipv4]),
+  );
 }
 
 /** A sandbox's address on `demo`. */
