@@ -147,9 +147,8 @@ export class Overlays {
     this.#noteAddresses(change);
     if (change.networks.size > 0) this.#background("networks of other hosts could not be taken up", () => this.#sync());
     const changes = neighbourChanges(cluster.mirror, cluster.host.id, change);
-    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
-    if (here.length > 0)
-      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(here));
+    if (changes.length > 0)
+      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(changes));
     // It may have been claimed later than that was given up.
     const isStray = change.endpoints.some(
       ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
@@ -159,8 +158,11 @@ export class Overlays {
     if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
   }
 
-  #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
-    return this.parts.reconciler.neighbours(changes);
+  /** To be called in a turn: a network may be coming here, and its first endpoint be registered only then. */
+  async #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
+    const { registry, reconciler } = this.parts;
+    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
+    if (here.length > 0) await reconciler.neighbours(here);
   }
 
   /** Addresses that other hosts have are not tried here. */
