@@ -25,7 +25,7 @@ t.test("hosts want the same at once, and daemons are killed meanwhile", async (t
 
   await t.test("one network, one subnet, one name", (t) => sameAtOnce(t, lab, hosts));
   await t.test("a network is removed while it is joined", (t) => removedAtOnce(t, lab, hosts));
-  await t.test("600 endpoints on a /22", (t) => many(t, lab, hosts));
+  await t.test("two hosts connect at once on a /22", (t) => many(t, lab, hosts));
   await t.test("what is made anew elsewhere is reached", (t) => elsewhere(t, lab, hosts));
   await t.test("a daemon is killed again and again", (t) => killed(t, lab, hosts));
 
@@ -68,7 +68,7 @@ async function sameAtOnce(t: Test, lab: ClusterLab, hosts: Three): Promise<void>
 }
 
 async function removedAtOnce(t: Test, lab: ClusterLab, [east, west]: Three): Promise<void> {
-  for (let round = 0; round < 8; round++) {
+  for (let round = 0; round < 5; round++) {
     const name = `brief-${round}`;
     await run(east.pontoon, `network create -d overlay ${name}`);
     await until(async () => (await listedOn(west)).includes(name), { what: "the other host has it" });
@@ -89,7 +89,8 @@ async function removedAtOnce(t: Test, lab: ClusterLab, [east, west]: Three): Pro
   }
 }
 
-const each = 300;
+/** On each of two hosts. */
+const each = 120;
 
 async function many(t: Test, lab: ClusterLab, [east, west, north]: Three): Promise<void> {
   const makers = [
@@ -120,9 +121,12 @@ async function many(t: Test, lab: ClusterLab, [east, west, north]: Three): Promi
   const others = { 1: each + 1, 2: each + 1, 3: 2 * each };
   for (const host of [east, west, north]) {
     const expected = others[host.number as 1 | 2 | 3];
-    await until(async () => (await knownTo(host)) === `${expected} ${expected}`, {
-      what: `the kernel of host ${host.number} knows ${expected} endpoints of others`,
-    });
+    const probe = async () => {
+      const known = await knownTo(host);
+      if (known !== `${expected} ${expected}`) throw new Error(`it knows ${known}`);
+      return true;
+    };
+    await until(probe, { what: `the kernel of host ${host.number} knows ${expected} endpoints of others` });
   }
   await Promise.all(
     makers.map(({ host, names }) => all(names, async (name) => t.equal(await remove(host, name), "", name))),
@@ -153,7 +157,7 @@ async function elsewhere(t: Test, lab: ClusterLab, [east, west, north]: Three): 
   t.equal(await create(east, "mover"), "");
   const address = await addressOf(east, "mover");
   let [from, to] = [east, west];
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 4; round++) {
     await untilPings(north, "looker", "mover");
     t.equal(await remove(from, "mover"), "");
     await until(async () => (await create(to, "mover", [address])) === "", { what: "its name and address are free" });
