@@ -104,6 +104,22 @@ export class HostsEtcd {
     return this.underlay.signal("SIGCONT", this.#member(member).pid);
   }
 
+  /** Runs etcdctl where the first member is, told of all. @returns what it printed */
+  async etcdctl(...args: string[]): Promise<string> {
+    const argv = ["env", "ETCDCTL_API=3", "etcdctl", `--endpoints=${this.endpoints}`, ...args];
+    return (await runCommand(this.#member(1).server.enter(argv))).stdout;
+  }
+
+  /** Ends all members and starts them with nothing in them, as another cluster: what they had is lost. */
+  async wipe(): Promise<void> {
+    const numbers = this.members.map((_, index) => index + 1);
+    await Promise.all(numbers.map((number) => this.kill(number)));
+    for (const { server } of this.members)
+      await runCommand(server.enter(["rm", "-rf", `/run/host/etcd/${server.uplink.number}`]));
+    await Promise.all(numbers.map((number) => this.#spawn(number)));
+    await Promise.all(numbers.map((number) => this.untilHealthy(number)));
+  }
+
   async #agreedLeader(): Promise<number | undefined> {
     const states = await Promise.all(this.members.map((_, index) => this.#state(index + 1)));
     const votes = new Map<string, number>();

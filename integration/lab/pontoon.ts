@@ -108,6 +108,11 @@ export class Pontoon {
     return requestUnix(this.namespaces.path("/run/pontoon/control.sock"), path);
   }
 
+  /** Asks the control API for something to be done. */
+  post(path: string, body: unknown): Promise<UnixResponse> {
+    return requestUnix(this.namespaces.path("/run/pontoon/control.sock"), path, { method: "POST", body });
+  }
+
   /** Runs the pontoon command in the host; failing is for the test to judge. */
   cli(...args: string[]): Promise<CommandResult> {
     return runCommand(this.namespaces.enter([process.execPath, programOf(repositoryRoot), ...args]), { reject: false });

@@ -122,8 +122,12 @@ export class Cluster {
     return value?.id === id;
   }
 
-  /** Gives back what endpoints have claimed. What cannot be told now is with the next {@link settle}. Never rejects. */
-  async release(endpoints: readonly SharedEndpoint[]): Promise<void> {
+  /**
+   * Gives back what endpoints have claimed. Never rejects.
+   * @returns whether all of it could be told; what could not is with the next {@link settle}
+   */
+  async release(endpoints: readonly SharedEndpoint[]): Promise<boolean> {
+    let isTold = true;
     for (const endpoint of endpoints) {
       try {
         const key = keys.endpoint(endpoint.network, endpoint.name);
@@ -135,8 +139,10 @@ export class Cluster {
           { endpoint: endpoint.name, reason: describeError(error) },
           "what an endpoint had is given back later",
         );
+        isTold = false;
       }
     }
+    return isTold;
   }
 
   /**

@@ -69,6 +69,7 @@ const status = of<Status>({
       networks: count,
       sandboxes: count,
       gone: list(words),
+      cutOff: optional(list(words)),
       off: optional(words),
       due: optional(count),
       driver: optional(of<DriverStatus>({ networks: count, endpoints: count, off: optional(words) })),

@@ -119,7 +119,7 @@ export function sandboxAnswer(registry: Registry, sandbox: SandboxRecord): Sandb
 }
 
 function placeOf(registry: Registry, endpoint: EndpointRecord): SandboxAnswer["networks"][number] {
-  const { id, network, ifname, hostLink, ipv4, ipv6, aliases, bandwidth, remote } = endpoint;
+  const { id, network, ifname, hostLink, ipv4, ipv6, aliases, bandwidth, remote, cutOff } = endpoint;
   return {
     network: registry.networks.get(network)?.name ?? "",
     endpoint: id,
@@ -131,5 +131,6 @@ function placeOf(registry: Registry, endpoint: EndpointRecord): SandboxAnswer["n
     aliases,
     bandwidth: bandwidth ? bandwidthText(bandwidth) : null,
     ...(remote && { info: remote.info }),
+    ...(cutOff !== undefined && { cutOff }),
   };
 }

@@ -221,5 +221,7 @@ export interface SandboxAnswer {
     readonly bandwidth: string | null;
     /** What the driver of a plugin says of it. */
     readonly info?: Readonly<Record<string, string>>;
+    /** Why it is not on its network of several hosts: somebody else has its name or address by now. */
+    readonly cutOff?: string;
   }[];
 }

@@ -255,6 +255,7 @@ export class NetworksController {
     this.#renewal.stop();
     await this.#remote.stop();
     await this.#reconciler.stop();
+    this.#overlays.stop();
     this.#keeper.stop();
     await this.#watches.stop();
   }

@@ -2,6 +2,7 @@ import type { Poller } from "../../linux/poller.js";
 import { addressChanges, linkChanges, queueChanges } from "../../linux/netlink/rule-news.js";
 import type { PluginRegistry } from "./plugin/plugin-registry.js";
 import type { NetworkDefaults } from "./network-defaults.js";
+import { NeighbourRounds } from "./overlay/neighbour-rounds.js";
 import type { PrefixFollower } from "./prefix-follower.js";
 import type { Reconciler } from "./reconciler.js";
 import type { Registry } from "./registry.js";
@@ -13,6 +14,7 @@ export class HostWatches {
   readonly #queues: RuleWatch;
   readonly #links: RuleWatch;
   readonly #addresses: RuleWatch;
+  readonly #neighbours: NeighbourRounds;
 
   constructor(
     poller: Poller,
@@ -34,6 +36,7 @@ export class HostWatches {
         tell();
       });
     this.#addresses = new RuleWatch(poller, follow, addressChanges);
+    this.#neighbours = new NeighbourRounds(() => reconciler.mendNeighbours());
   }
 
   /** Networks and endpoints may be others than before. */
@@ -55,10 +58,13 @@ export class HostWatches {
       this.#addresses,
       own.some(({ subnets }) => subnets.some(({ from }) => from)),
     );
+    if (own.some(({ id, overlay }) => overlay && registry.endpointsOn(id) > 0)) this.#neighbours.start();
+    else this.#neighbours.stop();
   }
 
   /** Can be called twice. */
   async stop(): Promise<void> {
+    this.#neighbours.stop();
     for (const each of [this.#rules, this.#queues, this.#links, this.#addresses]) await each.stop();
   }
 }

@@ -8,6 +8,8 @@ export interface NetworksStatus {
   readonly sandboxes: number;
   /** Names of sandboxes whose namespace is not there. */
   readonly gone: readonly string[];
+  /** Names of sandboxes that are cut off from a network of several hosts; left out where none is. */
+  readonly cutOff?: readonly string[];
   /** Why nothing can be made or mended; undefined when all can. */
   readonly off?: string | undefined;
   /** Removed networks and endpoints of which plugins are still to be told; left out where there are none. */
@@ -26,18 +28,21 @@ export interface DriverStatus {
 }
 
 export function networksStatus(
-  registry: Pick<Registry, "networks" | "sandboxes">,
+  registry: Pick<Registry, "networks" | "sandboxes" | "endpoints">,
   off?: string,
   driver?: DriverStatus,
   due = 0,
 ): NetworksStatus {
-  const { networks, sandboxes } = registry;
+  const { networks, sandboxes, endpoints } = registry;
   const isGone = ({ name, inode }: { name: string; inode: number }) => !isNamespace(namespacePathOf(name), inode);
   const gone = [...sandboxes.values()].filter(isGone).map(({ name }) => name);
+  const isCutOff = new Set([...endpoints.values()].flatMap((each) => (each.cutOff === undefined ? [] : each.sandbox)));
+  const cutOff = [...isCutOff].map((id) => sandboxes.get(id)?.name ?? id);
   return {
     networks: networks.size,
     sandboxes: sandboxes.size,
     gone,
+    ...(cutOff.length > 0 && { cutOff }),
     ...(off !== undefined && { off }),
     ...(due > 0 && { due }),
     ...(driver && { driver }),

@@ -23,14 +23,10 @@ export function neighbourChanges(mirror: Mirror, host: string, { endpoints, host
       on(endpoint.network).removed.delete(neighbour.ip);
     }
   };
-  for (const { before, now } of endpoints) {
-    if (before && before.host !== host)
-      for (const ip of addressesOf(before)) {
-        on(before.network).removed.add(ip);
-        on(before.network).put.delete(ip);
-      }
-    if (now && now.host !== host) put(now);
-  }
+  // What one had may be another's by now, in the same change: first all that goes, whatever the order.
+  for (const { before } of endpoints)
+    if (before && before.host !== host) for (const ip of addressesOf(before)) on(before.network).removed.add(ip);
+  for (const { now } of endpoints) if (now && now.host !== host) put(now);
   // It may have another address, or be known only now.
   for (const id of hosts) if (id !== host) for (const { endpoint } of mirror.endpointsOf(id)) put(endpoint);
   return [...changes].map(([network, change]) => ({

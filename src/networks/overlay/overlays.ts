@@ -21,6 +21,9 @@ export interface OverlayParts {
   tell(): void;
 }
 
+/** ms until claims are compared again that could not be. */
+const settleAgainAfter = 3_000;
+
 /** Networks that are on several hosts: what is registered here follows what all have agreed on. */
 export class Overlays {
   /** Of endpoints that are about to go, what they have claimed. */
@@ -28,6 +31,7 @@ export class Overlays {
 
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
+  #later: NodeJS.Timeout | undefined;
 
   constructor(private readonly parts: OverlayParts) {}
 
@@ -103,7 +107,7 @@ export class Overlays {
   async release(endpoints: readonly Pick<EndpointRecord, "id">[]): Promise<void> {
     const owed = endpoints.flatMap(({ id }) => this.#owed.get(id) ?? []);
     for (const { id } of owed) this.#owed.delete(id);
-    if (owed.length > 0) await this.#cluster?.release(owed);
+    if (owed.length > 0 && (await this.#cluster?.release(owed)) === false) this.#settleLater();
     const left = new Set(owed.map(({ network }) => network).filter((id) => this.parts.registry.endpointsOn(id) === 0));
     if (left.size === 0) return;
     try {
@@ -143,9 +147,8 @@ export class Overlays {
     this.#noteAddresses(change);
     if (change.networks.size > 0) this.#background("networks of other hosts could not be taken up", () => this.#sync());
     const changes = neighbourChanges(cluster.mirror, cluster.host.id, change);
-    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
-    if (here.length > 0)
-      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(here));
+    if (changes.length > 0)
+      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(changes));
     // It may have been claimed later than that was given up.
     const isStray = change.endpoints.some(
       ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
@@ -155,17 +158,20 @@ export class Overlays {
     if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
   }
 
-  #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
-    return this.parts.reconciler.neighbours(changes);
+  /** To be called in a turn: a network may be coming here, and its first endpoint be registered only then. */
+  async #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
+    const { registry, reconciler } = this.parts;
+    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
+    if (here.length > 0) await reconciler.neighbours(here);
   }
 
   /** Addresses that other hosts have are not tried here. */
   #noteAddresses({ endpoints }: MirrorChange): void {
     const [cluster, { addresses }] = [this.#cluster, this.parts];
-    for (const { before, now } of endpoints) {
+    for (const { before } of endpoints)
       if (before && before.host !== cluster!.host.id) addresses.release(before.network, before);
+    for (const { now } of endpoints)
       if (now && now.host !== cluster!.host.id) this.noteTaken(now.network, addressesOf(now), ownerOf(now, cluster!));
-    }
   }
 
   /** Somebody else has these addresses. */
@@ -181,6 +187,20 @@ export class Overlays {
 
   #settleSoon(): void {
     this.#background("this host's names and addresses could not be compared with the store", () => this.#settle());
+  }
+
+  /** The store may be out of reach for so short a time that nobody tells when it is there again. */
+  #settleLater(): void {
+    this.#later ??= setTimeout(() => {
+      this.#later = undefined;
+      this.#settleSoon();
+    }, settleAgainAfter);
+  }
+
+  /** Nothing is compared of itself any more. Can be called twice. */
+  stop(): void {
+    clearTimeout(this.#later);
+    this.#later = undefined;
   }
 
   #background(what: string, work: () => Promise<void>): void {
@@ -230,15 +250,23 @@ export class Overlays {
 
   /** Has the store say what this host has. What somebody else has by now is cut off here. */
   async #settle(): Promise<void> {
-    const [cluster, { registry }] = [this.#cluster, this.parts];
-    cluster!.requireJoined();
+    const cluster = this.#cluster;
+    cluster!.requireJoined(); // when it has joined again there is another turn
+    try {
+      await this.#compare(cluster!);
+    } catch (error) {
+      this.#settleLater();
+      throw error;
+    }
+  }
+
+  async #compare(cluster: Cluster): Promise<void> {
+    const { registry } = this.parts;
     const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
     for (const id of new Set(own.map(({ network }) => network)))
-      await cluster!.restoreNetwork(this.#shared(registry.networks.get(id)!));
-    const shared = own.map((endpoint) =>
-      sharedEndpoint(endpoint, registry.sandbox(endpoint.sandbox), cluster!.host.id),
-    );
-    const conflicts = await cluster!.settle(shared);
+      await cluster.restoreNetwork(this.#shared(registry.networks.get(id)!));
+    const shared = own.map((endpoint) => sharedEndpoint(endpoint, registry.sandbox(endpoint.sandbox), cluster.host.id));
+    const conflicts = await cluster.settle(shared);
     await this.#cutOff(own, conflicts);
   }
 
