@@ -262,7 +262,16 @@ export const rooms = {
   "src/status": {
     files: ["src/{status,loop-delay}.ts"],
     holds: "what `pontoon status` says",
-    imports: ["dns/protocol", ...proxyProtocol, "src/inventory", "src/docker", "src/names", "src/networks", "src/cluster", ...ground],
+    imports: [
+      "dns/protocol",
+      ...proxyProtocol,
+      "src/inventory",
+      "src/docker",
+      "src/names",
+      "src/networks",
+      "src/cluster",
+      ...ground,
+    ],
   },
   "src/config": {
     files: ["src/{config,config-network}.ts"],
@@ -272,7 +281,16 @@ export const rooms = {
   "src/control": {
     files: ["src/control/**"],
     holds: "the control API and its client",
-    imports: ["dns/protocol", "src/inventory", "src/status", "src/names", "src/ports", "src/networks", "src/cluster", "common"],
+    imports: [
+      "dns/protocol",
+      "src/inventory",
+      "src/status",
+      "src/names",
+      "src/ports",
+      "src/networks",
+      "src/cluster",
+      "common",
+    ],
   },
   "src/cli": {
     files: ["src/cli/**"],
