@@ -30,7 +30,7 @@ export class Cluster {
   constructor(
     readonly host: HostRecord,
     readonly mirror: Mirror,
-    private readonly membership: Membership,
+    private readonly membership: Pick<Membership, "commit" | "read" | "requireJoined">,
     private readonly log: Logger,
   ) {}
 
