@@ -5,6 +5,7 @@ import type { Membership } from "./membership.js";
 import type { Mirror } from "./mirror.js";
 import {
   keys,
+  readRecord,
   takenSubnetsRecord,
   type HostRecord,
   type SharedEndpoint,
@@ -162,17 +163,38 @@ export class Cluster {
       } catch (error) {
         if (errorCode(error) === "ENDPOINT_NAME_TAKEN")
           conflicts.push({ endpoint, reason: `somebody else has the name ${endpoint.name} by now` });
+        else if (errorCode(error) === "NETWORK_UNKNOWN")
+          conflicts.push({
+            endpoint,
+            reason: "its network is gone, or another one has that name or those subnets by now",
+          });
         else throw error;
       }
     }
     return conflicts;
   }
 
-  /** Puts back a network that the store has lost, and this host has endpoints on. Does nothing to one that is there. */
-  async restoreNetwork(network: SharedNetwork): Promise<void> {
+  /**
+   * Puts back a network that the store has lost, and this host has endpoints on. Does nothing to one that is there, and to one whose
+   * name or subnets others have by now: claims on it are refused then.
+   * @param overlap whether one subnet has addresses of another
+   */
+  async restoreNetwork(network: SharedNetwork, overlap: (one: string, other: string) => boolean): Promise<void> {
     if (this.mirror.networks.has(network.id)) return;
-    const committed = await this.membership.commit(creating(network, this.host.id, await this.#seenSubnets()));
-    if (committed.kind === "done") this.log.warn({ network: network.name }, "the store had lost a network: it is back");
+    for (let tried = 0; tried < triesAtMost; tried++) {
+      const seen = await this.#seenSubnets();
+      const taken = Object.values(seen.subnets).flat();
+      if (network.subnets.some(({ subnet }) => taken.some((other) => overlap(subnet, other)))) return;
+      const committed = await this.membership.commit(creating(network, this.host.id, seen));
+      if (committed.kind === "done") {
+        this.log.warn({ network: network.name }, "the store had lost a network: it is back");
+        return;
+      }
+      const hasChanged = committed.failed.every(
+        ({ kind, ...condition }) => kind !== "none-below" && isSubnets(condition),
+      );
+      if (!hasChanged) return;
+    }
   }
 
   /**
@@ -188,21 +210,30 @@ export class Cluster {
       `host ${host.name} (${host.advertise}) is in touch with the store; stop the daemon there first, and try again ${presenceNote}`,
     );
     if (this.mirror.isAlive(host.id)) throw alive;
-    let endpoints = 0;
-    for (const { endpoint, revision } of [...this.mirror.endpointsOf(host.id)]) {
-      const { requires, changes } = releasing(endpoint, revision);
-      const isAway = { kind: "absent", key: keys.alive(host.id) } as const;
-      const committed = await this.membership.commit({ requires: [...requires, isAway], changes });
-      if (committed.kind === "done") endpoints++;
-      else if (committed.failed.some(({ kind }) => kind === "absent")) throw alive;
-    }
+    // First it is no host any more: nothing that it has asked for can come in between from then on.
     const committed = await this.membership.commit(forgetting(host));
     if (committed.kind === "refused" && committed.failed.some(({ kind }) => kind === "absent")) throw alive;
-    return { host, endpoints };
+    return { host, endpoints: await this.#releaseAllOf(host) };
+  }
+
+  /** What a host has that is none any more, as the store has it. Stops when it has joined again. */
+  async #releaseAllOf({ id }: HostRecord): Promise<number> {
+    const { records } = await this.membership.read(keys.endpoints);
+    const isGone = { kind: "absent", key: keys.host(id) } as const;
+    let released = 0;
+    for (const { key, value, revision } of records.values()) {
+      const known = readRecord(key, value);
+      if (known?.kind !== "endpoint" || known.value.host !== id) continue;
+      const { requires, changes } = releasing(known.value, revision);
+      const committed = await this.membership.commit({ requires: [...requires, isGone], changes });
+      if (committed.kind === "done") released++;
+      else if (committed.failed.some(({ kind }) => kind === "absent")) break;
+    }
+    return released;
   }
 
   #find(nameOrId: string): HostRecord {
-    const hosts = [...this.mirror.hosts.values()];
+    const hosts = [...this.mirror.hosts.values(), ...this.#remains()];
     const found = hosts.filter(({ id, name, advertise }) => [id, name, advertise].includes(nameOrId));
     const begun = hosts.filter(({ id }) => nameOrId.length >= 4 && id.startsWith(nameOrId));
     const matches = found.length > 0 ? found : begun;
@@ -216,6 +247,13 @@ export class Cluster {
     );
   }
 
+  /** Hosts that somebody has begun to have forgotten, by what is left of them. */
+  #remains(): HostRecord[] {
+    const ids = new Set([...this.mirror.endpoints()].map(({ endpoint }) => endpoint.host));
+    const left = [...ids].filter((id) => !this.mirror.hosts.has(id));
+    return left.map((id) => ({ id, name: id.slice(0, 12), advertise: "", joined: "" }));
+  }
+
   #forgotten(): PontoonError {
     return new PontoonError(
       "HOST_FORGOTTEN",
@@ -223,6 +261,10 @@ export class Cluster {
       `this host (${this.host.name}) was forgotten by \`pontoon host forget\`; restart the daemon to have it join again`,
     );
   }
+}
+
+function isSubnets(condition: object): boolean {
+  return "key" in condition && condition.key === keys.taken.subnets;
 }
 
 const presenceNote = "a quarter of a minute later";

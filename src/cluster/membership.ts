@@ -4,6 +4,7 @@ import type {
   Committed,
   Presence,
   SharedNews,
+  SharedRecord,
   SharedStore,
   SharedTransaction,
   Snapshot,
@@ -112,7 +113,8 @@ export class Membership {
       throw new PontoonError(
         "CLUSTER_UNCERTAIN",
         this.host.name,
-        `the store that hosts share went out of reach while it was asked, and what was asked is taken back: ${describeError(error)}; try again`,
+        `the store that hosts share went out of reach while it was asked, and it may have been done all the same: ${describeError(error)}; ` +
+          "look, and try again",
       );
     }
   }
@@ -122,6 +124,7 @@ export class Membership {
     if (this.#isEntering || this.#isStopped) return;
     this.#isEntering = true;
     clearTimeout(this.#again);
+    this.#again = undefined;
     this.#unfollow?.();
     try {
       await this.#join();
@@ -162,6 +165,12 @@ export class Membership {
   async #identified(snapshot: Snapshot): Promise<Snapshot> {
     const found = clusterRecord.safeParse(snapshot.records.get(keys.cluster)?.value).data;
     const known = this.identity.cluster;
+    if (!found && snapshot.records.has(keys.cluster))
+      throw new PontoonError(
+        "CLUSTER_OTHER",
+        this.host.name,
+        `the store's own record (${keys.cluster}) makes no sense to this version of pontoon; is it another program's, or a later version's?`,
+      );
     if (!found) {
       const cluster = { id: known ?? crypto.randomUUID(), created: new Date().toISOString() };
       if (known !== undefined)
@@ -188,8 +197,9 @@ export class Membership {
     const before = this.mirror.hosts.get(this.host.id);
     if (before?.advertise === this.host.advertise && before.name === this.host.name) return;
     const host = { ...this.host, joined: before?.joined ?? this.host.joined };
-    const { kind } = await this.store.commit(joining(host, before));
-    if (kind === "done") return;
+    const committed = await this.store.commit(joining(host, before));
+    if (committed.kind === "done") return;
+    if (committed.failed.some(({ kind }) => kind === "present")) throw new Error("this host was forgotten meanwhile");
     const { advertise, name } = this.host;
     throw new PontoonError(
       "ADVERTISE_TAKEN",
@@ -202,7 +212,17 @@ export class Membership {
   #hear(news: SharedNews): void {
     const change = this.mirror.apply(news);
     if (news.changes.length > 0) this.events.onChange(change, news);
+    if (change.hosts.has(this.host.id) && this.mirror.hosts.has(this.host.id)) this.#requirePresence();
     if (this.#state.kind === "joined" && !this.mirror.hosts.has(this.host.id)) this.#enterSoon(); // it was forgotten
+  }
+
+  /** Somebody else may have removed this host's presence, which its lease does not tell. */
+  #requirePresence(): void {
+    if (this.#state.kind !== "joined" || this.mirror.isAlive(this.host.id)) return;
+    if (this.#presence?.state.kind !== "held") return; // it has run out, and is made anew
+    void this.#presence.close();
+    this.#presence = undefined;
+    this.#enterSoon();
   }
 
   #onJoined(): void {
@@ -214,10 +234,13 @@ export class Membership {
   }
 
   #failed(error: unknown): void {
+    if (this.#isStopped) return;
     const [code, reason] = [errorCode(error), describeError(error)];
     if (code !== undefined && refusals.includes(code)) {
       if (this.#state.kind !== "refused") this.log.error({ code, reason }, "this host cannot join the others");
       this.#state = { kind: "refused", code, reason };
+      void this.#presence?.close(); // nothing of this host is to be in a store of others
+      this.#presence = undefined;
     } else if (this.#state.kind === "joining" || this.#state.kind === "refused")
       this.#state = { kind: "joining", reason };
     else this.#apart(reason);
@@ -233,8 +256,7 @@ export class Membership {
   #enterSoon(): void {
     if (this.#isStopped) return;
     const delay = Math.min(againAfter * 2 ** this.#failures++, againAtMost) * (0.75 + Math.random() / 2);
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => void this.#enter(), delay);
+    this.#again ??= setTimeout(() => void this.#enter(), delay);
   }
 }
 
@@ -250,11 +272,13 @@ function away(reason: string): PontoonError {
 /** What is otherwise in a snapshot than is known. */
 function differences(mirror: Mirror, { records }: Snapshot): SharedNews["changes"] {
   const gone = [...mirror.records.keys()].filter((key) => !records.has(key));
-  const isOther = (key: string, revision: number) => mirror.records.get(key)?.revision !== revision;
+  // A store that was restored gives revisions a second time.
+  const isOther = ({ key, revision, value }: SharedRecord) => {
+    const known = mirror.records.get(key);
+    return known?.revision !== revision || JSON.stringify(known.value) !== JSON.stringify(value);
+  };
   return [
     ...gone.map((key) => ({ key, record: undefined })),
-    ...[...records.values()]
-      .filter(({ key, revision }) => isOther(key, revision))
-      .map((record) => ({ key: record.key, record })),
+    ...[...records.values()].filter(isOther).map((record) => ({ key: record.key, record })),
   ];
 }

@@ -21,7 +21,15 @@ const network: SharedNetwork = {
   labels: {},
 };
 const log = pino({ level: "silent" });
-const expected = ["CLUSTER_AWAY", "CLUSTER_UNCERTAIN", "ENDPOINT_NAME_TAKEN", "HOST_FORGOTTEN", "NETWORK_UNKNOWN"];
+const expected = [
+  "CLUSTER_AWAY",
+  "CLUSTER_UNCERTAIN",
+  "HOST_ALIVE",
+  "HOST_UNKNOWN",
+  "ENDPOINT_NAME_TAKEN",
+  "HOST_FORGOTTEN",
+  "NETWORK_UNKNOWN",
+];
 
 type Step =
   | {

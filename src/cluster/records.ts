@@ -66,6 +66,7 @@ export const keys = {
   alive: (id: string) => `${stateBelow}alive/${id}`,
   network: (id: string) => `${stateBelow}networks/${id}`,
   endpoint: (network: string, name: string) => `${stateBelow}endpoints/${network}/${name}`,
+  endpoints: `${stateBelow}endpoints/`,
   endpointsOn: (network: string) => `${stateBelow}endpoints/${network}/`,
   taken: {
     networkName: (name: string) => `taken/network-names/${name}`,

@@ -11,7 +11,10 @@ import { keys, type HostRecord, type SharedEndpoint, type SharedNetwork, type Ta
 export function joining(host: HostRecord, before: HostRecord | undefined): SharedTransaction {
   const isMoved = before?.advertise !== host.advertise;
   return {
-    requires: isMoved ? [{ kind: "absent", key: keys.taken.underlay(host.advertise) }] : [],
+    requires: [
+      ...(before ? [{ kind: "present", key: keys.host(host.id) } as const] : []),
+      ...(isMoved ? [{ kind: "absent", key: keys.taken.underlay(host.advertise) } as const] : []),
+    ],
     changes: [
       { key: keys.host(host.id), value: host },
       ...(isMoved ? [{ key: keys.taken.underlay(host.advertise), value: { host: host.id } }] : []),

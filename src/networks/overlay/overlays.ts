@@ -4,6 +4,7 @@ import type { Cluster, Conflict } from "../../cluster/cluster.js";
 import type { MirrorChange } from "../../cluster/mirror.js";
 import { addressesOf } from "../../cluster/addresses.js";
 import type { SharedEndpoint, SharedNetwork, TakenSubnets } from "../../cluster/records.js";
+import { Subnet } from "../../../network/addresses/subnet.js";
 import type { NeighbourChange } from "../../../network/wanted.js";
 import type { NetworkAddresses } from "../network-addresses.js";
 import type { Reconciler } from "../reconciler.js";
@@ -31,6 +32,8 @@ export class Overlays {
 
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
+  /** It is to be done, and has not begun. */
+  #isSettling = false;
   #later: NodeJS.Timeout | undefined;
 
   constructor(private readonly parts: OverlayParts) {}
@@ -153,7 +156,11 @@ export class Overlays {
     const isStray = change.endpoints.some(
       ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
     );
-    if (isStray) this.#settleSoon();
+    const isLost = change.endpoints.some(
+      ({ before, now }) =>
+        before?.host === cluster.host.id && now?.id !== before.id && registry.endpoints.has(before.id),
+    );
+    if (isStray || isLost) this.#settleSoon();
     const hasFreed = change.endpoints.some(({ now }) => now === undefined);
     if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
   }
@@ -186,7 +193,12 @@ export class Overlays {
   }
 
   #settleSoon(): void {
-    this.#background("this host's names and addresses could not be compared with the store", () => this.#settle());
+    if (this.#isSettling) return;
+    this.#isSettling = true;
+    this.#background("this host's names and addresses could not be compared with the store", () => {
+      this.#isSettling = false; // what is told from here on may not be seen by it
+      return this.#settle();
+    });
   }
 
   /** The store may be out of reach for so short a time that nobody tells when it is there again. */
@@ -264,7 +276,7 @@ export class Overlays {
     const { registry } = this.parts;
     const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
     for (const id of new Set(own.map(({ network }) => network)))
-      await cluster.restoreNetwork(this.#shared(registry.networks.get(id)!));
+      await cluster.restoreNetwork(this.#shared(registry.networks.get(id)!), overlapping);
     const shared = own.map((endpoint) => sharedEndpoint(endpoint, registry.sandbox(endpoint.sandbox), cluster.host.id));
     const conflicts = await cluster.settle(shared);
     await this.#cutOff(own, conflicts);
@@ -296,4 +308,10 @@ export class Overlays {
 
 function ownerOf({ name, host }: SharedEndpoint, { mirror }: Cluster): string {
   return `${name} on host ${mirror.hosts.get(host)?.name ?? host.slice(0, 12)}`;
+}
+
+/** Whether one subnet has addresses of another. */
+function overlapping(one: string, other: string): boolean {
+  const [a, b] = [Subnet.parse(one), Subnet.parse(other)];
+  return a.family === b.family && (a.encloses(b) || b.encloses(a));
 }
