@@ -34,7 +34,11 @@ export function docker({ host }: Pick<Place, "host">, line: string): Promise<str
 /** What a docker command says that is refused, in the words of the daemon; "" when it is not. */
 export async function refusal(place: Pick<Place, "host">, line: string): Promise<string> {
   const { exitCode, stderr } = await tryDocker(place, line);
-  return exitCode === 0 ? "" : stderr.split("\n")[0]!.replace(/^(docker: )?Error response from daemon: /, "");
+  if (exitCode === 0) return "";
+  // The command may say first that it waits for its container no more.
+  const lines = stderr.split("\n");
+  const told = lines.find((line) => line.includes("Error response from daemon: ")) ?? lines[0]!;
+  return told.replace(/^(docker: )?Error response from daemon: /, "");
 }
 
 /** Makes a network with the place's driver. @param options as `docker network create` has them */
