@@ -1,5 +1,6 @@
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { sameData } from "../inventory/same-data.js";
 import type {
   Committed,
   Presence,
@@ -148,7 +149,8 @@ export class Membership {
         this.#enterSoon();
       },
     });
-    if (this.#presence) return this.#onJoined();
+    if (this.#presence?.state.kind === "held") return this.#onJoined();
+    if (this.#presence) return; // held again, it tells
     const alive = { key: keys.alive(this.host.id), value: { since: new Date().toISOString() } };
     let isFirst = true;
     this.#presence = this.store.keepPresent(alive, presenceTtl, {
@@ -254,9 +256,9 @@ export class Membership {
   }
 
   #enterSoon(): void {
-    if (this.#isStopped) return;
+    if (this.#isStopped || this.#again !== undefined) return;
     const delay = Math.min(againAfter * 2 ** this.#failures++, againAtMost) * (0.75 + Math.random() / 2);
-    this.#again ??= setTimeout(() => void this.#enter(), delay);
+    this.#again = setTimeout(() => void this.#enter(), delay);
   }
 }
 
@@ -275,7 +277,7 @@ function differences(mirror: Mirror, { records }: Snapshot): SharedNews["changes
   // A store that was restored gives revisions a second time.
   const isOther = ({ key, revision, value }: SharedRecord) => {
     const known = mirror.records.get(key);
-    return known?.revision !== revision || JSON.stringify(known.value) !== JSON.stringify(value);
+    return known?.revision !== revision || !sameData(known.value, value);
   };
   return [
     ...gone.map((key) => ({ key, record: undefined })),

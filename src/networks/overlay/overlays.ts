@@ -12,6 +12,7 @@ import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records.js
 import type { Registry } from "../registry.js";
 import { overlayRecord, sharedEndpoint } from "./define-overlay.js";
 import { allNeighbours, neighbourChanges } from "./neighbours.js";
+import { Soon } from "./soon.js";
 
 export interface OverlayParts {
   readonly registry: Registry;
@@ -32,8 +33,13 @@ export class Overlays {
 
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
-  /** It is to be done, and has not begun. */
-  #isSettling = false;
+  /** What the kernel has not been told yet, in order. */
+  #untold: NeighbourChange[] = [];
+  readonly #telling = this.#soon("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel());
+  readonly #syncing = this.#soon("networks of other hosts could not be taken up", () => this.#sync());
+  readonly #comparing = this.#soon("this host's names and addresses could not be compared with the store", () =>
+    this.#settle(),
+  );
   #later: NodeJS.Timeout | undefined;
 
   constructor(private readonly parts: OverlayParts) {}
@@ -93,7 +99,7 @@ export class Overlays {
       const claimed = await cluster.claim(sharedEndpoint(endpoint, sandbox, cluster.host.id));
       return claimed.kind === "done" ? [] : claimed.ips;
     } catch (error) {
-      this.#settleSoon(); // it may be claimed all the same
+      this.#comparing.ask(); // it may be claimed all the same
       throw error;
     }
   }
@@ -148,10 +154,9 @@ export class Overlays {
     const [cluster, { registry }] = [this.#cluster, this.parts];
     if (!cluster) return;
     this.#noteAddresses(change);
-    if (change.networks.size > 0) this.#background("networks of other hosts could not be taken up", () => this.#sync());
-    const changes = neighbourChanges(cluster.mirror, cluster.host.id, change);
-    if (changes.length > 0)
-      this.#background("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel(changes));
+    if (change.networks.size > 0) this.#syncing.ask();
+    this.#untold.push(...neighbourChanges(cluster.mirror, cluster.host.id, change));
+    if (this.#untold.length > 0) this.#telling.ask();
     // It may have been claimed later than that was given up.
     const isStray = change.endpoints.some(
       ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
@@ -160,15 +165,15 @@ export class Overlays {
       ({ before, now }) =>
         before?.host === cluster.host.id && now?.id !== before.id && registry.endpoints.has(before.id),
     );
-    if (isStray || isLost) this.#settleSoon();
+    if (isStray || isLost) this.#comparing.ask();
     const hasFreed = change.endpoints.some(({ now }) => now === undefined);
-    if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#settleSoon();
+    if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#comparing.ask();
   }
 
   /** To be called in a turn: a network may be coming here, and its first endpoint be registered only then. */
-  async #tellKernel(changes: readonly NeighbourChange[]): Promise<void> {
+  async #tellKernel(): Promise<void> {
     const { registry, reconciler } = this.parts;
-    const here = changes.filter(({ network }) => registry.endpointsOn(network) > 0);
+    const here = this.#untold.splice(0).filter(({ network }) => registry.endpointsOn(network) > 0);
     if (here.length > 0) await reconciler.neighbours(here);
   }
 
@@ -188,24 +193,15 @@ export class Overlays {
 
   /** This host's claims are to be compared: it has joined, or joined again. Returns at once. */
   onJoined(): void {
-    this.#background("networks of other hosts could not be taken up", () => this.#sync());
-    this.#settleSoon();
-  }
-
-  #settleSoon(): void {
-    if (this.#isSettling) return;
-    this.#isSettling = true;
-    this.#background("this host's names and addresses could not be compared with the store", () => {
-      this.#isSettling = false; // what is told from here on may not be seen by it
-      return this.#settle();
-    });
+    this.#syncing.ask();
+    this.#comparing.ask();
   }
 
   /** The store may be out of reach for so short a time that nobody tells when it is there again. */
   #settleLater(): void {
     this.#later ??= setTimeout(() => {
       this.#later = undefined;
-      this.#settleSoon();
+      this.#comparing.ask();
     }, settleAgainAfter);
   }
 
@@ -215,8 +211,8 @@ export class Overlays {
     this.#later = undefined;
   }
 
-  #background(what: string, work: () => Promise<void>): void {
-    void this.parts.reconciler.background(what, work);
+  #soon(what: string, work: () => Promise<void>): Soon {
+    return new Soon((turn) => void this.parts.reconciler.background(what, turn), work);
   }
 
   /** Registers networks that other hosts have made, and forgets those that they have removed. */
@@ -310,8 +306,4 @@ function ownerOf({ name, host }: SharedEndpoint, { mirror }: Cluster): string {
   return `${name} on host ${mirror.hosts.get(host)?.name ?? host.slice(0, 12)}`;
 }
 
-/** Whether one subnet has addresses of another. */
-function overlapping(one: string, other: string): boolean {
-  const [a, b] = [Subnet.parse(one), Subnet.parse(other)];
-  return a.family === b.family && (a.encloses(b) || b.encloses(a));
-}
+const overlapping = (one: string, other: string): boolean => Subnet.parse(one).overlaps(Subnet.parse(other));
