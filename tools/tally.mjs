@@ -1,6 +1,6 @@
 // Counts tests, so that the last line of a run can be `N passed, N failed`.
 
-/** @typedef {{code: number | undefined, signal: string | undefined}} Ending how the process of a test file ended */
+/** @typedef {{code: number | undefined, signal: string | undefined, timedOut?: boolean | undefined}} Ending how the process of a test file ended */
 
 export class Tally {
   passed = 0;
@@ -51,8 +51,14 @@ export class Tally {
  * @param {Ending} ending
  * @param {string | undefined} problem
  */
-function faultOf({ code, signal }, problem) {
-  const end = signal !== undefined ? `ended by ${signal}` : code !== 0 ? `exit code ${code}` : undefined;
+function faultOf({ code, signal, timedOut }, problem) {
+  const end = timedOut
+    ? "its process did not end"
+    : signal !== undefined
+      ? `ended by ${signal}`
+      : code !== 0
+        ? `exit code ${code}`
+        : undefined;
   return end === undefined ? problem : [end, ...(problem === undefined ? [] : [problem])].join("; ");
 }
 

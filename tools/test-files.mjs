@@ -8,6 +8,9 @@ import { root } from "./prepare.mjs";
 /** Files that make hosts and drive the built programs: root only. */
 export const makesHosts = (/** @type {string} */ file) => file.startsWith("integration");
 
+/** Seconds that a file gets to end in: tap stops its tests when their time is up, but no process that does not end after them. */
+const graceTime = 60;
+
 /** Every compiled test file whose source is still there, relative to dist/. */
 export function testFiles() {
   return readdirSync(join(root, "dist"), { recursive: true, encoding: "utf8" })
@@ -34,6 +37,7 @@ export function startTest(file, { node = [process.execPath], timeLimit, isShown 
     all: true,
     reject: false,
     stripFinalNewline: false,
-    forceKillAfterDelay: false, // it takes its hosts away first
+    timeout: (timeLimit + graceTime) * 1000,
+    forceKillAfterDelay: graceTime * 1000, // it takes its hosts away first
   });
 }

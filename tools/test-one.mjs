@@ -25,9 +25,9 @@ if (makesHosts(file)) {
 }
 const child = startTest(file, { timeLimit, isShown: true });
 for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM"])) process.on(signal, () => child.kill(signal));
-const { stdout, exitCode, signal } = await child;
+const { stdout, exitCode, signal, timedOut } = await child;
 const tally = new Tally();
-tally.add(file.replace(/\.js$/, ""), readTap(stdout), { code: exitCode, signal });
+tally.add(file.replace(/\.js$/, ""), readTap(stdout), { code: exitCode, signal, timedOut });
 for (const failure of tally.failures) process.stdout.write(`FAILED ${failure}\n`);
 process.stdout.write(`${tally.assertions} assertions in ${tally.passed + tally.failed} tests\n`);
 process.stdout.write(`${tally.passed} passed, ${tally.failed} failed\n`);

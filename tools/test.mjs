@@ -113,10 +113,10 @@ async function worker() {
 async function runFile({ file, node, where = "" }) {
   const child = startTest(file, { node, timeLimit });
   running.add(child);
-  const { stdout, all, exitCode, signal, durationMs } = await child;
+  const { stdout, all, exitCode, signal, timedOut, durationMs } = await child;
   running.delete(child);
   const name = file.replace(/\.js$/, "") + where;
-  const ok = tally.add(name, readTap(stdout), { code: exitCode, signal });
+  const ok = tally.add(name, readTap(stdout), { code: exitCode, signal, timedOut });
   process.stdout.write(`${ok ? "ok  " : "FAIL"} ${name} (${(durationMs / 1000).toFixed(1)} s)\n`);
   if (!ok) process.stdout.write(all.replaceAll(/^/gm, "    ") + "\n");
 }

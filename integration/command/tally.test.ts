@@ -17,6 +17,7 @@ interface FileResults {
 interface Ending {
   readonly code: number | undefined;
   readonly signal: string | undefined;
+  readonly timedOut?: boolean | undefined;
 }
 
 interface Tally {
@@ -36,9 +37,10 @@ const { Tally, countsOf } = (await tool("tally.mjs")) as {
 };
 const { readTap } = (await tool("tap-results.mjs")) as { readonly readTap: (output: string) => FileResults };
 
-function tallyOf(output: string, { code = 0, signal }: { code?: number; signal?: string } = {}) {
+function tallyOf(output: string, { code = 0, signal, timedOut }: Partial<Ending> = {}) {
   const tally = new Tally();
-  const ok = tally.add("f", readTap(output), { code: signal === undefined ? code : undefined, signal });
+  const ending = { code: signal === undefined ? code : undefined, signal, timedOut };
+  const ok = tally.add("f", readTap(output), ending);
   const { passed, failed, assertions, skipped, failures } = tally;
   if (ok !== (failed === 0)) throw new Error("what it returns is not what it counts");
   return { passed, failed, assertions, skipped, failures };
@@ -183,6 +185,7 @@ t.test("a file that ends badly, or tests nothing, is one failure", (t) => {
     ["it did not start", "", { code: 1 }, ["f: exit code 1"]],
     ["a crash after the last result", whole, { code: 7 }, ["f: exit code 7"]],
     ["a kill", whole, { signal: "SIGKILL" }, ["f: ended by SIGKILL"]],
+    ["no end", whole, { signal: "SIGTERM", timedOut: true }, ["f: its process did not end"]],
     ["a kill amid it", cut, { signal: "SIGKILL" }, ["f: ended by SIGKILL; its output ends too early, in t > u"]],
     ["an end amid it", cut, {}, ["f: its output ends too early, in t > u"]],
     ["an end before the plan", "ok 1 - a\n", {}, ["f: its output ends too early"]],

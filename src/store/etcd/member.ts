@@ -168,7 +168,9 @@ function dropRequest(request: http.ClientRequest | undefined): void {
   if (!request) return;
   request.on("error", () => undefined); // it was told already, or nobody waits
   const { socket } = request;
-  if (socket && !(socket instanceof TLSSocket)) socket.resetAndDestroy(); // Node has none of it for TLS
+  // Node has no reset for TLS. One that is being shut down has sent everything, and Node would lose a socket that it cannot reset:
+  // it stays open, and the thread never ends.
+  if (socket && !(socket instanceof TLSSocket) && !socket.writableEnded) socket.resetAndDestroy();
   request.destroy();
 }
 
