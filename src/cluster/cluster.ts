@@ -1,8 +1,9 @@
 import type { Logger } from "pino";
 import { describeError, errorCode, PontoonError } from "../../common/errors.js";
+import { addressesOf } from "./addresses.js";
 import { claimSteps, refusalOf } from "./claims.js";
 import type { Membership } from "./membership.js";
-import type { Mirror } from "./mirror.js";
+import type { Mirror, StoredEndpoint } from "./mirror.js";
 import {
   keys,
   readRecord,
@@ -12,7 +13,17 @@ import {
   type SharedNetwork,
   type TakenSubnets,
 } from "./records.js";
-import { claiming, creating, forgetting, releasing, removing, type SeenSubnets } from "./transactions.js";
+import { forgottenHost, Reservations } from "./reservations.js";
+import {
+  changing,
+  claiming,
+  creating,
+  forgetting,
+  naming,
+  releasing,
+  removing,
+  type SeenSubnets,
+} from "./transactions.js";
 
 /** Others may change the same at the same moment: so often is it tried. */
 const triesAtMost = 16;
@@ -28,12 +39,16 @@ export interface Conflict {
 
 /** What this host does with the others of its cluster: makes networks, and takes names and addresses on them. */
 export class Cluster {
+  readonly reservations: Reservations;
+
   constructor(
     readonly host: HostRecord,
     readonly mirror: Mirror,
     private readonly membership: Pick<Membership, "commit" | "read" | "requireJoined">,
     private readonly log: Logger,
-  ) {}
+  ) {
+    this.reservations = new Reservations(host, membership);
+  }
 
   /** Throws CLUSTER_AWAY and what else {@link Membership.commit} rejects with. */
   requireJoined(): void {
@@ -52,14 +67,29 @@ export class Cluster {
       const committed = await this.membership.commit(creating(network, this.host.id, seen));
       if (committed.kind === "done") return network;
       const missed = committed.failed.map((condition) => (condition.kind === "none-below" ? "" : condition.key));
-      if (missed.includes(keys.taken.networkName(network.name)))
-        throw new PontoonError(
-          "NAME_TAKEN",
-          network.name,
-          `there is a network ${network.name} already, on all hosts; choose another name, or remove it first`,
-        );
-      if (missed.includes(keys.host(this.host.id))) throw this.#forgotten();
+      if (missed.includes(keys.taken.networkName(network.name))) throw nameTaken(network.name);
+      if (missed.includes(keys.host(this.host.id))) throw forgottenHost(this.host);
       // Somebody else has just made another one.
+    }
+    throw tooBusy();
+  }
+
+  /**
+   * Docker has told a network's name: it is called so, and all hosts' dockerds are to have it.
+   * Rejects with NAME_TAKEN, NETWORK_UNKNOWN, and as {@link Membership.commit}.
+   */
+  async nameNetwork(id: string, name: string): Promise<void> {
+    for (let tried = 0; tried < triesAtMost; tried++) {
+      const key = keys.network(id);
+      const record = (await this.membership.read(key)).records.get(key);
+      const network = record && readRecord(key, record.value);
+      if (network?.kind !== "network")
+        throw new PontoonError("NETWORK_UNKNOWN", name, `network ${name} has just been removed on another host`);
+      const { docker = { options: {} }, ...rest } = network.value;
+      const named = { ...rest, name, docker: { ...docker, isNamed: true } };
+      const committed = await this.membership.commit(naming(network.value, named, record!.revision));
+      if (committed.kind === "done") return;
+      if (committed.failed.some(({ kind }) => kind === "absent")) throw nameTaken(name);
     }
     throw tooBusy();
   }
@@ -100,20 +130,40 @@ export class Cluster {
    * Rejects with ENDPOINT_NAME_TAKEN in Docker's words, NETWORK_UNKNOWN, HOST_FORGOTTEN, and as {@link Membership.commit}.
    */
   async claim(endpoint: SharedEndpoint): Promise<Claimed> {
-    const committed = await this.membership.commit(claiming(endpoint));
+    const committed = await this.membership.commit(claiming(endpoint, await this.#held(endpoint)));
     if (committed.kind === "done") return committed;
     const refusal = refusalOf(endpoint, committed.failed);
-    const network = this.mirror.networks.get(endpoint.network)?.name ?? endpoint.network.slice(0, 12);
+    const network = this.#nameOfNetwork(endpoint.network);
     if (refusal.kind === "addresses") return { kind: "addresses-taken", ips: refusal.ips };
-    if (refusal.kind === "host") throw this.#forgotten();
+    if (refusal.kind === "host") throw forgottenHost(this.host);
     if (refusal.kind === "network")
       throw new PontoonError("NETWORK_UNKNOWN", network, `network ${network} has just been removed on another host`);
     if (await this.#isOurs(endpoint)) return { kind: "done" };
-    throw new PontoonError(
-      "ENDPOINT_NAME_TAKEN",
-      endpoint.name,
-      `endpoint with name ${endpoint.name} already exists in network ${network}; choose another name: it is one for all hosts`,
-    );
+    throw endpointNameTaken(endpoint.name, network);
+  }
+
+  /** Which of its addresses its host has already, and since when. */
+  async #held(endpoint: SharedEndpoint): Promise<Map<string, number>> {
+    const held = new Map<string, number>();
+    for (const ip of endpoint.reserved ? addressesOf(endpoint) : []) {
+      const revision = await this.reservations.held(endpoint.network, ip);
+      if (revision !== undefined) held.set(ip, revision);
+    }
+    return held;
+  }
+
+  /**
+   * An endpoint of this host's is otherwise than it was; its addresses are the same. Does nothing to one that is not claimed.
+   * Rejects with ENDPOINT_NAME_TAKEN, and as {@link Membership.commit}.
+   */
+  async change({ endpoint: before, revision }: StoredEndpoint, now: SharedEndpoint): Promise<void> {
+    const committed = await this.membership.commit(changing(before, now, revision));
+    if (committed.kind === "refused" && committed.failed.some(({ kind }) => kind === "absent"))
+      throw endpointNameTaken(now.name, this.#nameOfNetwork(now.network));
+  }
+
+  #nameOfNetwork(id: string): string {
+    return this.mirror.networks.get(id)?.name ?? id.slice(0, 12);
   }
 
   /** Whether a claim is there already: the answer to it may have been lost. */
@@ -227,9 +277,26 @@ export class Cluster {
       const { requires, changes } = releasing(known.value, revision);
       const committed = await this.membership.commit({ requires: [...requires, isGone], changes });
       if (committed.kind === "done") released++;
-      else if (committed.failed.some(({ kind }) => kind === "absent")) break;
+      else if (committed.failed.some(({ kind }) => kind === "absent")) return released;
     }
+    await this.#freeAllOf(id);
     return released;
+  }
+
+  /** Addresses that a host had before its endpoints did. As {@link #releaseAllOf}. */
+  async #freeAllOf(id: string): Promise<void> {
+    const { records } = await this.membership.read(keys.taken.addresses);
+    for (const { key, value, revision } of records.values()) {
+      if ((value as { host?: unknown } | null)?.host !== id) continue;
+      const committed = await this.membership.commit({
+        requires: [
+          { kind: "unchanged", key, revision },
+          { kind: "absent", key: keys.host(id) },
+        ],
+        changes: [{ key, value: undefined }],
+      });
+      if (committed.kind === "refused" && committed.failed.some(({ kind }) => kind === "absent")) return;
+    }
   }
 
   #find(nameOrId: string): HostRecord {
@@ -253,14 +320,6 @@ export class Cluster {
     const left = [...ids].filter((id) => !this.mirror.hosts.has(id));
     return left.map((id) => ({ id, name: id.slice(0, 12), advertise: "", joined: "" }));
   }
-
-  #forgotten(): PontoonError {
-    return new PontoonError(
-      "HOST_FORGOTTEN",
-      this.host.name,
-      `this host (${this.host.name}) was forgotten by \`pontoon host forget\`; restart the daemon to have it join again`,
-    );
-  }
 }
 
 function isSubnets(condition: object): boolean {
@@ -268,6 +327,22 @@ function isSubnets(condition: object): boolean {
 }
 
 const presenceNote = "a quarter of a minute later";
+
+function endpointNameTaken(name: string, network: string): PontoonError {
+  return new PontoonError(
+    "ENDPOINT_NAME_TAKEN",
+    name,
+    `endpoint with name ${name} already exists in network ${network}; choose another name: it is one for all hosts`,
+  );
+}
+
+function nameTaken(name: string): PontoonError {
+  return new PontoonError(
+    "NAME_TAKEN",
+    name,
+    `there is a network ${name} already, on all hosts; choose another name, or remove it first`,
+  );
+}
 
 function tooBusy(): PontoonError {
   return new PontoonError(

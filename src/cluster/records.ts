@@ -36,6 +36,14 @@ export const sharedNetworkRecord = z.object({
   /** VXLAN network identifier (RFC 7348): 24 bits. */
   vni: z.number().int(),
   labels: z.record(z.string(), z.string()),
+  /** Of one that a dockerd has had made: all hosts' dockerds are to have it, with these options. */
+  docker: z
+    .object({
+      options: z.record(z.string(), z.string()),
+      /** Docker tells a network's name only when that is there: until then it is called by the first digits of its id. */
+      isNamed: z.boolean(),
+    })
+    .exactOptional(),
 });
 
 /** An endpoint of any host's. Its key is its name on the network, which nobody else can have. */
@@ -53,6 +61,15 @@ export const sharedEndpointRecord = z.object({
   ipv4: z.string().exactOptional(),
   ipv6: z.string().exactOptional(),
   mac: z.string(),
+  /** Its host has its addresses, before it and after it: they do not come and go with it. */
+  reserved: z.literal(true).exactOptional(),
+});
+
+/** Whose an address is. */
+export const takenAddressRecord = z.object({
+  host: z.string(),
+  /** Left out where its host has it, for one endpoint after the other. */
+  endpoint: z.string().exactOptional(),
 });
 
 export type ClusterRecord = Readonly<z.infer<typeof clusterRecord>>;
@@ -74,6 +91,8 @@ export const keys = {
     vni: (vni: number) => `taken/vnis/${vni}`,
     underlay: (ip: string) => `taken/underlays/${ip}`,
     address: (network: string, ip: string) => `taken/addresses/${network}/${ip}`,
+    addressesOn: (network: string) => `taken/addresses/${network}/`,
+    addresses: "taken/addresses/",
   },
 } as const;
 

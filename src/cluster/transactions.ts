@@ -77,21 +77,85 @@ export function removing(network: SharedNetwork, seen: SeenSubnets): SharedTrans
   };
 }
 
-/** An endpoint takes its name and its addresses, on a network that is there. */
-export function claiming(endpoint: SharedEndpoint): SharedTransaction {
-  const { network, name, host, id } = endpoint;
-  const addresses = addressesOf(endpoint).map((ip) => keys.taken.address(network, ip));
+/**
+ * A network has the name that Docker gave it, and is for all hosts' dockerds from now on.
+ * @param revision of its record
+ */
+export function naming(network: SharedNetwork, named: SharedNetwork, revision: number): SharedTransaction {
+  const [before, now] = [keys.taken.networkName(network.name), keys.taken.networkName(named.name)];
+  const isOther = before !== now;
+  return {
+    requires: [
+      { kind: "unchanged", key: keys.network(network.id), revision },
+      ...(isOther ? [{ kind: "absent", key: now } as const] : []),
+    ],
+    changes: [
+      { key: keys.network(network.id), value: named },
+      ...(isOther
+        ? [
+            { key: before, value: undefined },
+            { key: now, value: { network: network.id } },
+          ]
+        : []),
+    ],
+  };
+}
+
+/** A host takes an address, for endpoints to come. */
+export function reserving(network: string, ip: string, host: string): SharedTransaction {
+  const key = keys.taken.address(network, ip);
+  return {
+    requires: [
+      { kind: "present", key: keys.host(host) },
+      { kind: "present", key: keys.network(network) },
+      { kind: "absent", key },
+    ],
+    changes: [{ key, value: { host } }],
+  };
+}
+
+/**
+ * An endpoint takes its name and its addresses, on a network that is there.
+ * @param held revisions of those that its host has already
+ */
+export function claiming(
+  endpoint: SharedEndpoint,
+  held: ReadonlyMap<string, number> = new Map<string, number>(),
+): SharedTransaction {
+  const { network, name, host, id, reserved } = endpoint;
+  const addresses = addressesOf(endpoint);
   return {
     requires: [
       { kind: "present", key: keys.host(host) },
       { kind: "present", key: keys.network(network) },
       { kind: "absent", key: keys.endpoint(network, name) },
-      ...addresses.map((key) => ({ kind: "absent", key }) as const),
+      ...addresses.map((ip) => sameOrAbsent(keys.taken.address(network, ip), held.get(ip))),
     ],
     changes: [
       { key: keys.endpoint(network, name), value: endpoint },
-      ...addresses.map((key) => ({ key, value: { endpoint: id, host } })),
+      ...addresses
+        .filter((ip) => !held.has(ip))
+        .map((ip) => ({
+          key: keys.taken.address(network, ip),
+          value: { host, ...(reserved ? {} : { endpoint: id }) },
+        })),
     ],
+  };
+}
+
+function sameOrAbsent(key: string, revision: number | undefined): Condition {
+  return revision === undefined ? { kind: "absent", key } : { kind: "unchanged", key, revision };
+}
+
+/**
+ * An endpoint is otherwise than it was, and has the same addresses.
+ * @param revision of its record
+ */
+export function changing(before: SharedEndpoint, now: SharedEndpoint, revision: number): SharedTransaction {
+  const [old, key] = [keys.endpoint(before.network, before.name), keys.endpoint(now.network, now.name)];
+  return {
+    requires: [{ kind: "unchanged", key: old, revision }, ...(old === key ? [] : [{ kind: "absent", key } as const])],
+    changes: [...(old === key ? [] : [{ key: old, value: undefined }]), { key, value: now }],
   };
 }
 
@@ -100,9 +164,9 @@ export function claiming(endpoint: SharedEndpoint): SharedTransaction {
  * @param revision of its record: what somebody else has under that name by now is left alone
  */
 export function releasing(endpoint: SharedEndpoint, revision: number): SharedTransaction {
-  const { network, name } = endpoint;
+  const { network, name, reserved } = endpoint;
   const key = keys.endpoint(network, name);
-  const gone: SharedChange[] = addressesOf(endpoint).map((ip) => ({
+  const gone: SharedChange[] = (reserved ? [] : addressesOf(endpoint)).map((ip) => ({
     key: keys.taken.address(network, ip),
     value: undefined,
   }));
