@@ -173,6 +173,9 @@ export class Daemon {
       inventory: this.#inventory,
       isDockerKnown: () => docker.feed.state.kind === "following",
       driverNetworks: () => docker.driverNetworks(driverName),
+      createNetwork: (network) => docker.createNetwork(network),
+      removeNetwork: (id) => docker.removeNetwork(id),
+      nameOf: (network, endpoint) => docker.starts.nameOf(network, endpoint),
       onJoined: (joined) => {
         const started = docker.starts.begin(joined).catch((error: unknown) => {
           this.#log.warn({ reason: describeError(error) }, "a container that starts is known a little later");

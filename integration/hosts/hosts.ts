@@ -1,6 +1,6 @@
 // Several hosts of pontoon's, with a store that they share.
 import { inside, reaches, run } from "../networks/host.js";
-import { BareHost, HostsEtcd, Underlay, until, type Pontoon } from "../lab/index.js";
+import { BareHost, DockerHost, HostsEtcd, Underlay, until, type Pontoon } from "../lab/index.js";
 
 type Owner = Parameters<typeof Underlay.start>[0];
 
@@ -30,6 +30,13 @@ export interface ClusterHost {
   readonly pontoon: Pontoon;
 }
 
+/** One of them that runs containers of Docker's. */
+export interface DockerClusterHost {
+  readonly number: number;
+  readonly host: DockerHost;
+  readonly pontoon: Pontoon;
+}
+
 export class ClusterLab {
   private constructor(
     readonly owner: Owner,
@@ -53,8 +60,14 @@ export class ClusterLab {
     return { number, host, pontoon: await this.daemon(host, number) };
   }
 
+  /** As {@link host}, with a dockerd that the daemon drives networks of. */
+  async dockerHost(number: number): Promise<DockerClusterHost> {
+    const host = await DockerHost.start(this.owner, { uplink: this.underlay.uplink(number) });
+    return { number, host, pontoon: await this.daemon(host, number) };
+  }
+
   /** Starts a daemon that has joined when this returns. */
-  async daemon(host: BareHost, number: number): Promise<Pontoon> {
+  async daemon(host: Pick<BareHost, "pontoon">, number: number): Promise<Pontoon> {
     const pontoon = await host.pontoon({ args: this.args(number) });
     await until(async () => (await clusterOf(pontoon)).state === "joined", { what: `host ${number} has joined` });
     return pontoon;

@@ -50,6 +50,16 @@ export class Cluster {
     this.reservations = new Reservations(host, membership);
   }
 
+  /** Whether this host is in touch with the store. */
+  get isJoined(): boolean {
+    try {
+      this.membership.requireJoined();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   /** Throws CLUSTER_AWAY and what else {@link Membership.commit} rejects with. */
   requireJoined(): void {
     this.membership.requireJoined();

@@ -3,7 +3,7 @@ import type { Inventory } from "../inventory/inventory.js";
 import { parseDockerAddress } from "./address.js";
 import { Admission } from "./admission.js";
 import { Engine } from "./engine.js";
-import type { DriverNetwork } from "../inventory/driver-network.js";
+import type { DriverNetwork, NewDockerNetwork } from "../inventory/driver-network.js";
 import type { Container } from "../inventory/types.js";
 import { createdContainer } from "./created-container.js";
 import { Feed } from "./feed.js";
@@ -50,6 +50,16 @@ export class Docker {
   /** Networks of this driver, or with this IPAM driver. */
   driverNetworks(driver: string): Promise<DriverNetwork[]> {
     return this.#engine.driverNetworks(driver);
+  }
+
+  /** As {@link Engine.createNetwork}. */
+  createNetwork(network: NewDockerNetwork): Promise<void> {
+    return this.#engine.createNetwork(network);
+  }
+
+  /** As {@link Engine.removeNetwork}. */
+  removeNetwork(id: string): Promise<void> {
+    return this.#engine.removeNetwork(id);
   }
 
   /** As {@link Admission.admit}. */

@@ -7,7 +7,7 @@ import type { DockerAddress } from "./address.js";
 import { agentFor, connectionTo } from "./connection.js";
 import { loadDockerode } from "./dockerode.js";
 import { driverNetworkOf } from "./driver-networks.js";
-import type { DriverNetwork } from "../inventory/driver-network.js";
+import type { DriverNetwork, NewDockerNetwork } from "../inventory/driver-network.js";
 import { EventLines, type DockerEvent } from "./events.js";
 import { ListScanner, type Listed } from "./list-scanner.js";
 import { containerOf, containerTooLarge, engineInfoOf, networkOf, type EngineInfo } from "./normalise.js";
@@ -116,6 +116,30 @@ export class Engine {
     const info = await orGone(() => this.#inspect(`/networks/${encodeURIComponent(id)}`));
     if (info?.kind === "too-large") throw new Error(`what dockerd says about network ${id} is more than can be read`);
     return info && driverNetworkOf(info.value);
+  }
+
+  /** Makes a network, unless there is one of its name. Rejects with what dockerd says. */
+  async createNetwork({ name, driver, ipamDriver, internal, ipv6, ...rest }: NewDockerNetwork): Promise<void> {
+    const config = rest.pools.map(({ subnet, gateway, ipRange }) => ({
+      Subnet: subnet,
+      Gateway: gateway,
+      ...(ipRange !== undefined && { IPRange: ipRange }),
+    }));
+    const asked = this.#open().createNetwork({
+      Name: name,
+      Driver: driver,
+      CheckDuplicate: true, // dockerd before 25 makes a second one without
+      Internal: internal,
+      EnableIPv6: ipv6,
+      Options: { ...rest.options },
+      IPAM: { Driver: ipamDriver, Config: config, Options: { ...rest.ipamOptions } },
+    });
+    await within(asked, "POST /networks/create");
+  }
+
+  /** Rejects with what dockerd says, as while containers are on it. Does nothing to one that is gone. */
+  async removeNetwork(id: string): Promise<void> {
+    await orGone(() => within(this.#open().getNetwork(id).remove(), `DELETE /networks/${id}`));
   }
 
   async #inspect(path: string): Promise<{ kind: "read"; value: unknown } | { kind: "too-large" }> {

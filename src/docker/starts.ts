@@ -53,7 +53,7 @@ export class Starts {
    */
   async begin(starting: Starting): Promise<Started | undefined> {
     if (!this.isFollowed()) return undefined;
-    const name = await this.#nameOf(starting);
+    const name = await this.nameOf(starting.network, starting.endpoint);
     const id = name === undefined ? undefined : await this.#idOf(name);
     if (name === undefined || id === undefined) return undefined;
     return { id, name, sandbox: this.#putStarting(id, name, starting).catch(() => undefined) };
@@ -72,7 +72,9 @@ export class Starts {
     return source.named(name);
   }
 
-  async #nameOf({ network, endpoint }: Starting): Promise<string | undefined> {
+  /** How the container of an endpoint is called; undefined where dockerd does not tell in time. Never rejects. */
+  async nameOf(network: string, endpoint: string): Promise<string | undefined> {
+    if (!this.isFollowed()) return undefined;
     const told = this.network(network).catch(() => undefined);
     const known = await Promise.race([told, pause(tellTime, undefined, { ref: false })]);
     return known?.endpoints.find(({ id }) => id === endpoint)?.name || undefined;

@@ -30,3 +30,19 @@ export interface DriverEndpoint {
   readonly ipv4: string | undefined;
   readonly ipv6: string | undefined;
 }
+
+/** A network that dockerd is to make. */
+export interface NewDockerNetwork {
+  readonly name: string;
+  readonly driver: string;
+  readonly ipamDriver: string;
+  readonly internal: boolean;
+  readonly ipv6: boolean;
+  readonly options: Readonly<Record<string, string>>;
+  readonly ipamOptions: Readonly<Record<string, string>>;
+  readonly pools: readonly {
+    readonly subnet: string;
+    readonly gateway: string;
+    readonly ipRange: string | undefined;
+  }[];
+}

@@ -19,6 +19,8 @@ export class Inventory {
   /** Containers with names that are not kept. */
   readonly #nameless = new Set<string>();
   readonly #sources: ReadonlyMap<SourceName, Source>;
+  /** Networks on which names of another one are answered, by their id. */
+  readonly #namesOf = new Map<string, string>();
   readonly #listeners = new Set<(change: Change) => void>();
   readonly #completions = new Set<(source: SourceName) => void>();
 
@@ -93,6 +95,19 @@ export class Inventory {
         this.#containers.get(container)?.endpoints.some((endpoint) => this.isOn(endpoint, id)),
       )
     );
+  }
+
+  /** Names on this network are those of another one: dockerd has one of its own for a network of several hosts. Undefined: its own. */
+  setNamesOf(network: string, other: string | undefined): void {
+    if (this.#namesOf.get(network) === other) return;
+    if (other === undefined) this.#namesOf.delete(network);
+    else this.#namesOf.set(network, other);
+    this.#changed({ networks: [network] });
+  }
+
+  /** Id of the network whose names are answered on this one: its own, as a rule. */
+  namesOf(network: string): string {
+    return this.#namesOf.get(network) ?? network;
   }
 
   /** The network of an endpoint; undefined while it is not known. */

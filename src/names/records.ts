@@ -42,7 +42,7 @@ export function networkRecord(inventory: Inventory, network: Network): NetworkRe
 /** What the networks of a container say about it: one record for each address it has. */
 export function endpointRecords(inventory: Inventory, container: Container, defaultTtl: number): EndpointRecord[] {
   return joinedOf(inventory, container).map(({ endpoint, network }) => ({
-    network: network.id,
+    network: inventory.namesOf(network.id),
     source: toldWith(container.source),
     container: container.id,
     names: namesOf(container, endpoint),
@@ -90,7 +90,7 @@ export function decide(
     container: container.id,
     containerName: container.name,
     networks: joined.map(({ endpoint, network }) => ({
-      id: network.id,
+      id: inventory.namesOf(network.id),
       links: endpoint.links.map(([target, alias]) => [alias, target] as const),
     })),
     forwarding,

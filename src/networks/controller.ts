@@ -34,6 +34,7 @@ import { linkVariables } from "./link-variables.js";
 import { networkLinks } from "./network-links.js";
 import { Networks } from "./networks.js";
 import { networksStatus, type NetworksStatus } from "./networks-status.js";
+import { EngineCluster } from "./overlay/engine-cluster.js";
 import { Overlays } from "./overlay/overlays.js";
 import { pairSandboxes } from "./pair-sandboxes.js";
 import type { PluginSurroundings } from "./plugin/parts.js";
@@ -91,12 +92,14 @@ export class NetworksController {
     this.#reconciler = new Reconciler(this.#registry, engine, dockers, defaults, log);
     const [records, registry, reconciler] = [this.#records, this.#registry, this.#reconciler];
     const onChanged = () => this.#tell();
-    this.#plugin =
-      plugin && new Plugin({ records, registry, reconciler, docker: dockers, defaults, log, onChanged }, plugin);
     this.#remote = new Remote({ store, registry, reconciler, log });
     this.#renewal = new Renewal(this.#remote, reconciler, () => this.#tell());
-    const overlays = new Overlays({ registry, reconciler, addresses, log, tell: onChanged });
+    const engineEndpoints = () => this.#plugin?.sharedEndpoints;
+    const overlays = new Overlays({ registry, reconciler, addresses, log, tell: onChanged, engine: engineEndpoints });
     this.#overlays = overlays;
+    const shared = { overlays, cluster: new EngineCluster(overlays) };
+    const parts = { records, registry, reconciler, docker: dockers, defaults, log, onChanged, ...shared };
+    this.#plugin = plugin && new Plugin(parts, plugin);
     this.#networks = new Networks(registry, reconciler, addresses, dockers, defaults, this.#remote, overlays);
     this.#leases = new Leases({
       poller,

@@ -22,6 +22,8 @@ export type EnginesNetwork = NetworkRecord & { readonly lentGateways: readonly s
 /** What is wanted for a container engine, beside the registry's. */
 export interface EnginesPart {
   networks(): Iterable<EnginesNetwork>;
+  /** How many endpoints it has on a network that is not its own, but the same on several hosts. */
+  joinedOn(network: string): number;
   handovers(): WantedHandover[];
   links(): LinkAccept[];
   /** These pairs are not there any more: the kernel took them away with their namespaces. @param ids of endpoints */
@@ -243,7 +245,12 @@ export class Reconciler {
 
   /** A network of several hosts is on those that have endpoints on it. */
   #isHere({ id, overlay }: NetworkRecord): boolean {
-    return overlay === undefined || this.registry.endpointsOn(id) > 0;
+    return overlay === undefined || this.isUsed(id);
+  }
+
+  /** Whether endpoints of this host are on a network, whoever has had them made. */
+  isUsed(network: string): boolean {
+    return this.registry.endpointsOn(network) + this.engine.joinedOn(network) > 0;
   }
 
   /** Tells the kernel of endpoints on other hosts. To be called in a turn. */

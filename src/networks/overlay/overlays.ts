@@ -11,6 +11,7 @@ import type { Reconciler } from "../reconciler.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records.js";
 import type { Registry } from "../registry.js";
 import { overlayRecord, sharedEndpoint } from "./define-overlay.js";
+import { noEngineEndpoints, type EngineEndpoints } from "./engine-endpoints.js";
 import { allNeighbours, neighbourChanges } from "./neighbours.js";
 import { Soon } from "./soon.js";
 
@@ -19,6 +20,8 @@ export interface OverlayParts {
   readonly reconciler: Reconciler;
   readonly addresses: NetworkAddresses;
   readonly log: Logger;
+  /** What a container engine has on them; undefined without one. */
+  engine(): EngineEndpoints | undefined;
   /** Tells the inventory what is registered by now. */
   tell(): void;
 }
@@ -33,6 +36,8 @@ export class Overlays {
 
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
+  /** Networks that were made here, and have not been heard of from the store yet. */
+  readonly #fresh = new Set<string>();
   /** What the kernel has not been told yet, in order. */
   #untold: NeighbourChange[] = [];
   readonly #telling = this.#soon("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel());
@@ -43,6 +48,15 @@ export class Overlays {
   #later: NodeJS.Timeout | undefined;
 
   constructor(private readonly parts: OverlayParts) {}
+
+  get #engine(): EngineEndpoints {
+    return this.parts.engine() ?? noEngineEndpoints;
+  }
+
+  /** Undefined where networks are shared with no other hosts. */
+  get cluster(): Cluster | undefined {
+    return this.#cluster;
+  }
 
   /** From now on networks are shared with other hosts. */
   use(cluster: Cluster): void {
@@ -62,6 +76,22 @@ export class Overlays {
     return cluster;
   }
 
+  /** A network of all hosts, by name, id, or the beginning of an id. Throws NETWORK_UNKNOWN. */
+  requireNetwork(nameOrId: string): NetworkRecord {
+    const network = this.parts.registry.network(nameOrId);
+    if (network.overlay) return network;
+    throw new PontoonError(
+      "NETWORK_UNKNOWN",
+      nameOrId,
+      `network ${network.name} is one of this host alone; \`pontoon network ls\` shows those of all hosts as overlay`,
+    );
+  }
+
+  /** This host's claims are compared with the store. Returns at once. */
+  compareSoon(): void {
+    this.#comparing.ask();
+  }
+
   /** Whether endpoints are on a network, on any host; true where that cannot be known for now. */
   isUsed(network: string): boolean {
     return (this.#cluster?.mirror.endpointsOn(network).size ?? 1) > 0;
@@ -74,6 +104,7 @@ export class Overlays {
   async create(define: (taken: TakenSubnets) => SharedNetwork): Promise<NetworkRecord> {
     const cluster = this.requireCluster();
     const network = overlayRecord(await cluster.createNetwork(define), cluster.host.advertise);
+    if (!cluster.mirror.networks.has(network.id)) this.#fresh.add(network.id);
     this.#register(network);
     return network;
   }
@@ -86,7 +117,10 @@ export class Overlays {
   #shared({ id, overlay, ...network }: NetworkRecord): SharedNetwork {
     const { name, created, subnets, internal, masquerade, mtu, labels } = network;
     const known = this.#cluster?.mirror.networks.get(id);
-    return known ?? { id, name, created, subnets, internal, masquerade, mtu, labels, vni: overlay!.vni };
+    if (known) return known;
+    const docker = this.#engine.dockerOf(id);
+    const { vni } = overlay!;
+    return { id, name, created, subnets, internal, masquerade, mtu, labels, vni, ...(docker && { docker }) };
   }
 
   /**
@@ -117,7 +151,12 @@ export class Overlays {
     const owed = endpoints.flatMap(({ id }) => this.#owed.get(id) ?? []);
     for (const { id } of owed) this.#owed.delete(id);
     if (owed.length > 0 && (await this.#cluster?.release(owed)) === false) this.#settleLater();
-    const left = new Set(owed.map(({ network }) => network).filter((id) => this.parts.registry.endpointsOn(id) === 0));
+    await this.leave(owed.map(({ network }) => network));
+  }
+
+  /** Endpoints have gone from these networks: one that has no more here is taken away from this host. Never rejects. */
+  async leave(networks: readonly string[]): Promise<void> {
+    const left = new Set(networks.filter((id) => !this.parts.reconciler.isUsed(id)));
     if (left.size === 0) return;
     try {
       await this.parts.reconciler.change({ removed: { networks: [...left] } });
@@ -131,8 +170,8 @@ export class Overlays {
 
   /** What an endpoint's network needs of the kernel, beside the endpoint: it is here with the first one. */
   async ground(network: NetworkRecord): Promise<void> {
-    const [cluster, { reconciler, registry }] = [this.#cluster, this.parts];
-    if (!network.overlay || !cluster || registry.endpointsOn(network.id) > 0) return;
+    const [cluster, { reconciler }] = [this.#cluster, this.parts];
+    if (!network.overlay || !cluster || reconciler.isUsed(network.id)) return;
     await reconciler.neighbours([allNeighbours(cluster.mirror, cluster.host.id, network.id)]);
     await reconciler.change({ networks: [reconciler.wantedNetwork(network)] });
   }
@@ -144,7 +183,7 @@ export class Overlays {
     for (const network of registry.networks.values())
       if (network.overlay && network.overlay.local !== cluster.host.advertise)
         registry.commit({ networks: [{ ...network, overlay: { ...network.overlay, local: cluster.host.advertise } }] });
-    const here = [...registry.networks.values()].filter(({ id, overlay }) => overlay && registry.endpointsOn(id) > 0);
+    const here = [...registry.networks.values()].filter(({ id, overlay }) => overlay && reconciler.isUsed(id));
     if (here.length > 0)
       await reconciler.neighbours(here.map(({ id }) => allNeighbours(cluster.mirror, cluster.host.id, id)));
   }
@@ -154,16 +193,15 @@ export class Overlays {
     const [cluster, { registry }] = [this.#cluster, this.parts];
     if (!cluster) return;
     this.#noteAddresses(change);
+    for (const id of change.networks) this.#fresh.delete(id);
     if (change.networks.size > 0) this.#syncing.ask();
     this.#untold.push(...neighbourChanges(cluster.mirror, cluster.host.id, change));
     if (this.#untold.length > 0) this.#telling.ask();
     // It may have been claimed later than that was given up.
-    const isStray = change.endpoints.some(
-      ({ now }) => now?.host === cluster.host.id && !registry.endpoints.has(now.id),
-    );
+    const isOurs = (id: string) => registry.endpoints.has(id) || this.#engine.has(id);
+    const isStray = change.endpoints.some(({ now }) => now?.host === cluster.host.id && !isOurs(now.id));
     const isLost = change.endpoints.some(
-      ({ before, now }) =>
-        before?.host === cluster.host.id && now?.id !== before.id && registry.endpoints.has(before.id),
+      ({ before, now }) => before?.host === cluster.host.id && now?.id !== before.id && isOurs(before.id),
     );
     if (isStray || isLost) this.#comparing.ask();
     const hasFreed = change.endpoints.some(({ now }) => now === undefined);
@@ -172,8 +210,8 @@ export class Overlays {
 
   /** To be called in a turn: a network may be coming here, and its first endpoint be registered only then. */
   async #tellKernel(): Promise<void> {
-    const { registry, reconciler } = this.parts;
-    const here = this.#untold.splice(0).filter(({ network }) => registry.endpointsOn(network) > 0);
+    const { reconciler } = this.parts;
+    const here = this.#untold.splice(0).filter(({ network }) => reconciler.isUsed(network));
     if (here.length > 0) await reconciler.neighbours(here);
   }
 
@@ -193,6 +231,7 @@ export class Overlays {
 
   /** This host's claims are to be compared: it has joined, or joined again. Returns at once. */
   onJoined(): void {
+    this.#fresh.clear(); // all that the store has is known by now
     this.#syncing.ask();
     this.#comparing.ask();
   }
@@ -220,21 +259,24 @@ export class Overlays {
     const [cluster, { registry, log }] = [this.#cluster, this.parts];
     const { networks } = cluster!.mirror;
     for (const shared of networks.values()) {
-      if (registry.networks.has(shared.id)) continue;
+      const known = registry.networks.get(shared.id);
+      if (known?.name === shared.name) continue;
       const namesake = registry.networkNamed(shared.name);
       if (namesake)
         log.warn(
           { network: shared.name },
           "a network of other hosts is not to be had here: a network of this host's has its name; remove that one",
         );
+      else if (known) registry.commit({ networks: [{ ...known, name: shared.name }] });
       else this.#register(overlayRecord(shared, cluster!.host.advertise));
     }
     const gone = [...registry.networks.values()].filter(
-      ({ id, overlay }) => overlay && !networks.has(id) && registry.endpointsOn(id) === 0,
+      ({ id, overlay }) => overlay && !networks.has(id) && !this.#fresh.has(id) && !this.parts.reconciler.isUsed(id),
     );
     if (gone.length > 0) registry.commit({ removed: { networks: gone.map(({ id }) => id) } });
     for (const { id } of gone) this.parts.addresses.remove(id);
     this.parts.tell();
+    this.#engine.networksHaveChanged();
     return Promise.resolve();
   }
 
@@ -271,11 +313,17 @@ export class Overlays {
   async #compare(cluster: Cluster): Promise<void> {
     const { registry } = this.parts;
     const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
-    for (const id of new Set(own.map(({ network }) => network)))
-      await cluster.restoreNetwork(this.#shared(registry.networks.get(id)!), overlapping);
+    const engines = this.#engine.shared();
+    for (const id of new Set([...own, ...engines].map(({ network }) => network))) {
+      const network = registry.networks.get(id);
+      if (network) await cluster.restoreNetwork(this.#shared(network), overlapping);
+    }
     const shared = own.map((endpoint) => sharedEndpoint(endpoint, registry.sandbox(endpoint.sandbox), cluster.host.id));
-    const conflicts = await cluster.settle(shared);
+    const conflicts = await cluster.settle([...shared, ...engines]);
+    await this.#engine.settleAddresses();
     await this.#cutOff(own, conflicts);
+    for (const { endpoint, reason } of conflicts)
+      if (this.#engine.has(endpoint.id)) await this.#engine.cutOff(endpoint.id, reason);
   }
 
   async #cutOff(own: readonly EndpointRecord[], conflicts: readonly Conflict[]): Promise<void> {

@@ -18,6 +18,8 @@ export interface PoolGround {
   readonly taken: readonly Taken[];
   /** What no pool may overlap that somebody has named: networks alone, as Docker has it. */
   readonly takenByNetworks: readonly Taken[];
+  /** Subnets of the network that was named: they are what is asked for. */
+  readonly own?: readonly Subnet[];
 }
 
 /** What is known of containers, and may be behind. */
@@ -37,7 +39,8 @@ export class AddressPools {
 
   constructor(
     private readonly records: PluginRegistry,
-    private readonly ground: () => PoolGround,
+    /** @param network of several hosts whose subnet it is to be, as its user calls it */
+    private readonly ground: (network?: string) => PoolGround,
     private readonly containers: AddressUsers,
     private readonly now: () => number = Date.now,
   ) {}
@@ -69,29 +72,24 @@ export class AddressPools {
 
   /** Throws OPTION_UNKNOWN, SUBNET_INVALID, SUBNET_OVERLAPS, NO_FREE_SUBNET, RANGE_OUTSIDE. */
   requestPool({ Pool, SubPool, Options, V6 }: RequestPoolCall): { PoolID: string; Pool: string; Data: object } {
-    const [option] = Object.keys(Options);
-    if (option !== undefined)
-      throw new PontoonError(
-        "OPTION_UNKNOWN",
-        option,
-        `the IPAM driver pontoon has no option ${option}; it knows none`,
-      );
+    const of = networkOption(Options);
+    const ground = this.ground(of);
     const ipRange = SubPool === "" ? undefined : subnetAround(SubPool);
-    const subnet = Pool === "" ? this.#choose(V6) : subnetAround(Pool);
+    const subnet = Pool === "" ? this.#choose(V6, ground) : subnetAround(Pool);
     const pool = poolOf(subnet, ipRange, this.now());
     const { id } = pool;
     // One that nobody has an address of was asked for by a dockerd that did not get the answer.
     if (!this.records.pools.has(id) || this.of(id).some(({ isGiven }) => isGiven)) {
-      if (Pool !== "") requireFree(subnet, [...this.#own, ...this.ground().takenByNetworks]);
+      if (Pool !== "" || of !== undefined) requireFree(subnet, [...this.#own, ...ground.takenByNetworks]);
       this.records.put("pool", pool);
       this.#add(pool);
     }
     return { PoolID: id, Pool: subnet.text, Data: {} };
   }
 
-  #choose(isIPv6: boolean): Subnet {
-    const { pools, taken } = this.ground();
-    return chooseSubnet(pools[isIPv6 ? "ipv6" : "ipv4"], [...this.#own, ...taken]);
+  #choose(isIPv6: boolean, { pools, taken, own }: PoolGround): Subnet {
+    const has = own?.find(({ family }) => (family === "ipv6") === isIPv6);
+    return has ?? chooseSubnet(pools[isIPv6 ? "ipv6" : "ipv4"], [...this.#own, ...taken]);
   }
 
   get #own(): Taken[] {
@@ -108,14 +106,20 @@ export class AddressPools {
     this.forgetPool(id);
   }
 
-  /** @returns the address with its prefix. Throws CALL_INVALID for what is no pool, ADDRESS_TAKEN, ADDRESS_UNUSABLE, ADDRESSES_EXHAUSTED. */
-  requestAddress({ PoolID, Address, Options }: RequestAddressCall): { Address: string; Data: object } {
+  /**
+   * @param as what it is given as: by how it is asked for without
+   * @returns the address with its prefix. Throws CALL_INVALID for what is no pool, ADDRESS_TAKEN, ADDRESS_UNUSABLE, ADDRESSES_EXHAUSTED.
+   */
+  requestAddress(
+    { PoolID, Address, Options }: RequestAddressCall,
+    as?: AddressRecord["use"],
+  ): { Address: string; Data: object } {
     const [pool, allocator] = this.#pool(PoolID);
     const wanted = Address.split("/")[0]!;
     const isGateway = Options[labels.addressType] === labels.gatewayAddress;
     const again = isGateway ? this.#gateway(PoolID, wanted) : undefined; // there is one for each network
     const address = again ?? (wanted === "" ? this.#next(PoolID, allocator) : this.#take(pool, allocator, wanted));
-    const use = isGateway ? "gateway" : wanted === "" ? "any" : "named";
+    const use = as ?? (isGateway ? "gateway" : wanted === "" ? "any" : "named");
     try {
       this.records.put("address", recordOf(pool, address, { since: this.now(), isGiven: true, use }));
     } catch (error) {
@@ -226,6 +230,18 @@ export class AddressPools {
     this.records.put("pool", pool);
     return [pool, this.#add(pool)];
   }
+}
+
+/** The network of several hosts that a pool is to be of. Throws OPTION_UNKNOWN for what else there may be. */
+function networkOption(options: RequestPoolCall["Options"]): string | undefined {
+  const { "pontoon.network": network, ...others } = options;
+  const [option] = Object.keys(others);
+  if (option === undefined && (network === undefined || typeof network === "string")) return network;
+  throw new PontoonError(
+    "OPTION_UNKNOWN",
+    option ?? "pontoon.network",
+    `the IPAM driver pontoon has no option ${option ?? "pontoon.network that is not a text"}; it knows pontoon.network, a network of several hosts`,
+  );
 }
 
 /** Says all of a pool, so that one that is not known any more can be used on. */

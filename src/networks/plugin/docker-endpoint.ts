@@ -83,13 +83,13 @@ export const peerOf = (id: string): string => `${handedPrefix}${id.slice(0, 12)}
 
 /** What an endpoint that has joined means for the kernel. */
 export function wantedHandover(
-  { id, network: networkId, hostLink, mac, ipv4, ipv6, path = "", bandwidth }: DockerEndpointRecord,
+  { id, hostLink, mac, ipv4, ipv6, path = "", bandwidth }: DockerEndpointRecord,
   network: DockerNetworkRecord,
 ): WantedHandover {
   const group = network.firewall && !network.icc ? QUIET_GROUP : 0;
   return {
     id,
-    network: networkId,
+    network: network.shared ?? network.id,
     hostLink,
     peer: peerOf(id),
     mac: mac === "" ? undefined : mac,

@@ -7,6 +7,7 @@ import type { Reconciler } from "../reconciler.js";
 import { MemoryStore } from "../testing/memory-store.js";
 import { registryOf } from "../testing/records.js";
 import { DockerNetworks } from "./docker-networks.js";
+import { Inventory } from "../../inventory/inventory.js";
 import type { PluginParts } from "./parts.js";
 import { PluginRegistry } from "./plugin-registry.js";
 import { joinCall, labels } from "./protocol.js";
@@ -68,6 +69,8 @@ function networksWith(changes: Partial<DockerNetworkRecord> = {}) {
     reconciler,
     docker: {} as PluginParts["docker"],
     defaults: {} as PluginParts["defaults"],
+    overlays: {} as PluginParts["overlays"],
+    cluster: {} as PluginParts["cluster"],
     log: pino({ enabled: false }),
     onChanged: () => undefined,
   };
@@ -75,9 +78,15 @@ function networksWith(changes: Partial<DockerNetworkRecord> = {}) {
   const around = {
     driverNetworks: () => Promise.resolve([{ endpoints: listed.map((id) => ({ id })) } as unknown as DriverNetwork]),
     ports: publisher,
+    inventory: new Inventory(),
     onJoined: () => ({ container: Promise.resolve(undefined), isAnswered: Promise.resolve() }),
   };
-  const networks = new DockerNetworks(parts, around);
+  const networks = new DockerNetworks(
+    parts,
+    around,
+    {} as ConstructorParameters<typeof DockerNetworks>[2],
+    {} as ConstructorParameters<typeof DockerNetworks>[3],
+  );
   const call = { NetworkID: network.id, EndpointID: "e1", SandboxKey: "/run/docker/netns/e1", Options: asked };
   return {
     networks,

@@ -11,7 +11,11 @@ import { takenSubnets } from "../taken.js";
 import type { DriverEndpoint, DriverNetwork } from "../../inventory/driver-network.js";
 import { defineDockerEndpoint, gatewaysOf, hostLinkOf, peerOf, wantedHandover } from "./docker-endpoint.js";
 import { ContainerPorts } from "./container-ports.js";
-import { networkRequestOf } from "./network-options.js";
+import { networkRequestOf, type DockerOnly } from "./network-options.js";
+import type { SharedEndpoints } from "./overlay/shared-endpoints.js";
+import { SharedNetworks, type SharedNetworkRequest } from "./overlay/shared-networks.js";
+import type { Twins } from "./overlay/twins.js";
+import type { CreateNetworkRequest } from "../contract.js";
 import { usualGateway } from "./differences.js";
 import type { PluginParts, PluginSurroundings } from "./parts.js";
 import type { PluginRegistry } from "./plugin-registry.js";
@@ -33,14 +37,18 @@ import type { DockerEndpointRecord, DockerNetworkRecord } from "./records.js";
 export class DockerNetworks {
   readonly #reconciler: Reconciler;
   readonly #ports: ContainerPorts;
+  readonly #shared: SharedNetworks;
   /** By endpoint, what its container's label has said: it does not change, and is tried once. */
   readonly #limits = new Map<string, string>();
 
   constructor(
     private readonly parts: PluginParts,
-    private readonly around: Pick<PluginSurroundings, "ports" | "onJoined" | "driverNetworks">,
+    private readonly around: Pick<PluginSurroundings, "ports" | "onJoined" | "inventory" | "driverNetworks">,
+    private readonly endpoints: SharedEndpoints,
+    private readonly twins: Pick<Twins, "name" | "review">,
   ) {
     this.#reconciler = parts.reconciler;
+    this.#shared = new SharedNetworks(parts);
     this.#ports = new ContainerPorts(parts, around, (EndpointID) => this.deleteEndpoint({ EndpointID }));
   }
 
@@ -51,7 +59,9 @@ export class DockerNetworks {
   /** Makes a network's bridge and rules. Rejects with what is wrong with its options; nothing is left of it then. */
   create(call: CreateNetworkCall): Promise<void> {
     return this.#reconciler.command(async () => {
-      const network = this.#define(call);
+      const { request, only, overlay } = networkRequestOf(call);
+      if (overlay) return this.#createShared({ id: call.NetworkID, request, only, overlay });
+      const network = this.#define(call, request, only);
       const known = this.#records.networks.get(network.id);
       this.#records.put("docker-network", known ? { ...network, name: known.name, created: known.created } : network);
       try {
@@ -64,8 +74,16 @@ export class DockerNetworks {
     });
   }
 
-  #define(call: CreateNetworkCall): DockerNetworkRecord {
-    const { request, only } = networkRequestOf(call);
+  /** A network of several hosts is in the kernel of those that have endpoints on it. */
+  async #createShared(asked: SharedNetworkRequest): Promise<void> {
+    if (this.#records.networks.get(asked.id)?.shared !== undefined) return; // dockerd starts, or asks again
+    const network = await this.#shared.make(asked);
+    this.#records.put("docker-network", network);
+    this.around.inventory.setNamesOf(network.id, network.shared);
+    this.parts.onChanged();
+  }
+
+  #define(call: CreateNetworkCall, request: CreateNetworkRequest, only: DockerOnly): DockerNetworkRecord {
     const facts = hostFacts(request, this.parts.docker.bridges());
     const others = [...this.parts.registry.networks.values(), ...this.#records.networks.values()].filter(
       ({ id }) => id !== call.NetworkID,
@@ -146,6 +164,7 @@ export class DockerNetworks {
   nameNetwork(id: string, name: string): void {
     const network = this.#records.networks.get(id);
     if (network && network.name !== name) this.#records.put("docker-network", { ...network, name });
+    if (network?.shared !== undefined) void this.twins.name(id, network.shared, name);
   }
 
   /** As {@link ContainerPorts.freeUnknown}. */
@@ -153,7 +172,29 @@ export class DockerNetworks {
     return this.#ports.freeUnknown(listed);
   }
 
-  /** Removes a network with what is left on it. */
+  /** As dockerd asks for it: one of several hosts goes from all of them, unless somebody is on it. */
+  async remove(id: string): Promise<void> {
+    const network = this.#records.networks.get(id);
+    await this.delete(id);
+    if (network?.shared !== undefined) await this.#removeShared(network.name, network.shared);
+  }
+
+  /** Docker heeds no refusal: dockerd has it no more, and gets it back. */
+  async #removeShared(name: string, shared: string): Promise<void> {
+    const network = this.parts.registry.networks.get(shared);
+    if (!network || !this.parts.cluster.networks.has(shared)) return;
+    try {
+      await this.#reconciler.command(() => this.parts.overlays.remove(network));
+    } catch (error) {
+      this.parts.log.warn(
+        { network: name, reason: describeError(error) },
+        "a network of all hosts stays, and dockerd has it again",
+      );
+      this.twins.review();
+    }
+  }
+
+  /** Removes a network with what is left on it, from this host. */
   async delete(id: string): Promise<void> {
     // Before it is its turn: what is forwarded to them is taken back in a turn of its own.
     for (const endpoint of this.#records.endpointsOn(id)) await this.#ports.unpublish(endpoint.id);
@@ -161,10 +202,21 @@ export class DockerNetworks {
       const endpoints = this.#records.endpointsOn(id).map((endpoint) => endpoint.id);
       if (!this.#records.networks.has(id)) return;
       this.#records.remove("docker-endpoint", ...endpoints);
+      const { shared } = this.#records.networks.get(id)!;
+      const left = this.#records.endpointsOn(id);
       this.#records.remove("docker-network", id);
-      await this.#reconciler.change({ removed: { networks: [id], handovers: endpoints } });
+      await this.#reconciler.change({
+        removed: { ...(shared === undefined && { networks: [id] }), handovers: endpoints },
+      });
+      if (shared !== undefined) await this.#forgetShared(id, shared, left);
       this.parts.onChanged();
     });
+  }
+
+  async #forgetShared(id: string, shared: string, left: readonly DockerEndpointRecord[]): Promise<void> {
+    this.around.inventory.setNamesOf(id, undefined);
+    for (const endpoint of left) await this.endpoints.release(endpoint, shared);
+    await this.parts.overlays.leave([shared]);
   }
 
   /** @returns what dockerd did not say: the MAC address */
@@ -185,10 +237,20 @@ export class DockerNetworks {
     if (!this.#records.endpoints.has(id)) return;
     await this.#ports.unpublish(id);
     await this.#reconciler.command(async () => {
-      const isJoined = this.#records.endpoints.get(id)?.path !== undefined;
+      const endpoint = this.#records.endpoints.get(id);
       this.#records.remove("docker-endpoint", id);
-      if (isJoined) await this.#reconciler.change({ removed: { handovers: [id] } });
+      if (endpoint?.path === undefined) return;
+      await this.#reconciler.change({ removed: { handovers: [id] } });
+      await this.#hasLeft(endpoint);
     });
+  }
+
+  /** A container has left a network of several hosts: its name is free, and so is what the network needs of the kernel. */
+  async #hasLeft(endpoint: DockerEndpointRecord): Promise<void> {
+    const shared = this.#records.networks.get(endpoint.network)?.shared;
+    if (shared === undefined) return;
+    await this.endpoints.release(endpoint, shared);
+    await this.parts.overlays.leave([shared]);
   }
 
   /** Makes the pair of links, one end in the bridge and the other where dockerd takes it from. */
@@ -250,14 +312,18 @@ export class DockerNetworks {
     });
   }
 
-  #join(
+  async #join(
     { EndpointID: id, SandboxKey: path }: JoinCall,
     network: DockerNetworkRecord,
   ): Promise<{ endpoint: DockerEndpointRecord & { readonly path: string }; reply: JoinReply }> {
+    const name = network.shared === undefined ? undefined : await this.endpoints.nameOf(this.#endpoint(id));
     return this.#reconciler.command(async () => {
-      const endpoint = { ...this.#endpoint(id), path };
-      this.#records.put("docker-endpoint", endpoint);
+      const known = this.#endpoint(id);
+      const claimed = network.shared === undefined ? known : await this.endpoints.claim(known, name);
+      const endpoint = { ...claimed, path };
       try {
+        await this.#ground(network);
+        this.#records.put("docker-endpoint", endpoint);
         await this.#reconciler.change({ handovers: [wantedHandover(endpoint, network)] });
       } catch (error) {
         await this.#takeBack(endpoint);
@@ -266,6 +332,11 @@ export class DockerNetworks {
       if (endpoint.bandwidth) this.parts.onChanged();
       return { endpoint, reply: joinReply(endpoint, network) };
     });
+  }
+
+  async #ground({ shared }: DockerNetworkRecord): Promise<void> {
+    const network = shared === undefined ? undefined : this.parts.registry.networks.get(shared);
+    if (network) await this.parts.overlays.ground(network);
   }
 
   /** After the join's turn: its ports are forwarded in a turn of their own. */
@@ -287,6 +358,7 @@ export class DockerNetworks {
     try {
       this.#records.put("docker-endpoint", withoutPath(endpoint));
       await this.#reconciler.change({ removed: { handovers: [endpoint.id] } });
+      await this.#hasLeft(endpoint);
     } catch (error) {
       this.parts.log.warn({ reason: describeError(error) }, "what failed could not be taken back as a whole");
     }
@@ -301,6 +373,7 @@ export class DockerNetworks {
       if (endpoint?.path === undefined) return;
       this.#records.put("docker-endpoint", withoutPath(endpoint));
       await this.#reconciler.change({ removed: { handovers: [id] } });
+      await this.#hasLeft(endpoint);
     });
   }
 

@@ -12,6 +12,7 @@ import {
   releaseAddressCall,
   requestAddressCall,
   requestPoolCall,
+  type RequestAddressCall,
 } from "./protocol.js";
 import type { PluginMethod } from "./server.js";
 
@@ -26,8 +27,18 @@ const fixed = (answer: object): PluginMethod => ({
 /** Of a daemon that drives no networks of dockerd's. */
 export const noDriver = new Map([["Plugin.Activate", fixed({ Implements: [] })]]);
 
+/** Who gives addresses out: the pools themselves, or who asks other hosts before. */
+export interface AddressGiver {
+  requestAddress(call: RequestAddressCall): object | Promise<object>;
+  releaseAddress(pool: string, address: string): void;
+}
+
 /** Every method that dockerd may ask, by its name. */
-export function pluginMethods(networks: DockerNetworks, pools: AddressPools): Map<string, PluginMethod> {
+export function pluginMethods(
+  networks: DockerNetworks,
+  pools: Pick<AddressPools, "requestPool" | "releasePool">,
+  addresses: AddressGiver,
+): Map<string, PluginMethod> {
   const driver = <Call>(
     call: z.ZodType<Call>,
     run: (call: Call) => object | Promise<object | undefined>,
@@ -36,10 +47,13 @@ export function pluginMethods(networks: DockerNetworks, pools: AddressPools): Ma
     problem: "Err",
     run: async (value) => (await run(value as Call)) ?? nothing,
   });
-  const ipam = <Call>(call: z.ZodType<Call>, run: (call: Call) => object | undefined): PluginMethod => ({
+  const ipam = <Call>(
+    call: z.ZodType<Call>,
+    run: (call: Call) => object | Promise<object> | undefined,
+  ): PluginMethod => ({
     call,
     problem: "Error",
-    run: async (value) => Promise.resolve(run(value as Call) ?? nothing),
+    run: async (value) => (await run(value as Call)) ?? nothing,
   });
   /** Of swarm and its neighbours: networks of one host have none. */
   const unused = fixed(nothing);
@@ -47,7 +61,7 @@ export function pluginMethods(networks: DockerNetworks, pools: AddressPools): Ma
     ["Plugin.Activate", fixed({ Implements: ["NetworkDriver", "IpamDriver"] })],
     ["NetworkDriver.GetCapabilities", fixed({ Scope: "local", ConnectivityScope: "local" })],
     ["NetworkDriver.CreateNetwork", driver(createNetworkCall, async (call) => void (await networks.create(call)))],
-    ["NetworkDriver.DeleteNetwork", driver(networkCall, async (call) => void (await networks.delete(call.NetworkID)))],
+    ["NetworkDriver.DeleteNetwork", driver(networkCall, async (call) => void (await networks.remove(call.NetworkID)))],
     [
       "NetworkDriver.CreateEndpoint",
       driver(createEndpointCall, async (call) => ({ Interface: await networks.createEndpoint(call) })),
@@ -76,10 +90,10 @@ export function pluginMethods(networks: DockerNetworks, pools: AddressPools): Ma
     ],
     ["IpamDriver.RequestPool", ipam(requestPoolCall, (call) => pools.requestPool(call))],
     ["IpamDriver.ReleasePool", ipam(poolCall, ({ PoolID }) => void pools.releasePool(PoolID))],
-    ["IpamDriver.RequestAddress", ipam(requestAddressCall, (call) => pools.requestAddress(call))],
+    ["IpamDriver.RequestAddress", ipam(requestAddressCall, (call) => addresses.requestAddress(call))],
     [
       "IpamDriver.ReleaseAddress",
-      ipam(releaseAddressCall, ({ PoolID, Address }) => void pools.releaseAddress(PoolID, Address)),
+      ipam(releaseAddressCall, ({ PoolID, Address }) => void addresses.releaseAddress(PoolID, Address)),
     ],
   ]);
 }

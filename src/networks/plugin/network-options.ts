@@ -4,6 +4,7 @@ import type { Family } from "../../../common/address.js";
 import { isLinkName } from "../../../common/link-name.js";
 import { Subnet } from "../../../network/addresses/subnet.js";
 import type { CreateNetworkRequest } from "../contract.js";
+import { overlayOptionsOf, type OverlayOptions } from "./overlay/options.js";
 import { labels, type CreateNetworkCall } from "./protocol.js";
 import type { DockerNetworkRecord } from "./records.js";
 
@@ -25,6 +26,7 @@ const known = [
   "pontoon.driver",
   "pontoon.host-access",
   "pontoon.ipam",
+  "pontoon.network",
   "pontoon.ports",
   "pontoon.publish-internal",
 ] as const;
@@ -35,8 +37,15 @@ type Given = Partial<Record<Known, string>>;
 /** What a network of Docker's has beyond one of pontoon's own. */
 export type DockerOnly = Pick<DockerNetworkRecord, "publishing" | "publishInternal" | "linkPrefix" | "routers">;
 
-/** What a call comes to. Throws OPTION_UNKNOWN, OPTION_INVALID. @param call with its subnets as Docker has chosen them */
-export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetworkRequest; only: DockerOnly } {
+/**
+ * What a call comes to; `overlay` for a network of several hosts. Throws OPTION_UNKNOWN, OPTION_INVALID, OPTION_UNFIT.
+ * @param call with its subnets as Docker has chosen them
+ */
+export function networkRequestOf(call: CreateNetworkCall): {
+  request: CreateNetworkRequest;
+  only: DockerOnly;
+  overlay: OverlayOptions | undefined;
+} {
   const given = givenOptions(call.Options[labels.generic]);
   const pools = [...call.IPv4Data, ...call.IPv6Data];
   if (pools.some(({ Pool }) => Pool === "0.0.0.0/0"))
@@ -50,12 +59,6 @@ export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetw
   const name = given[`${bridge}.name`];
   const driver = given["pontoon.driver"] ?? "bridge";
   if (driver === "pair") throw invalid("pontoon.driver", driver, "a pair is of two sandboxes of pontoon's own");
-  if (driver === "overlay")
-    throw invalid(
-      "pontoon.driver",
-      driver,
-      "containers of Docker's cannot be on networks of several hosts yet: `pontoon network create -d overlay` makes one for sandboxes",
-    );
   const ipam = given["pontoon.ipam"] ?? "default";
   if (ipam !== "default")
     throw invalid("pontoon.ipam", ipam, "Docker wants an address before there is a link that could ask for one");
@@ -69,7 +72,9 @@ export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetw
       "true",
       "the network is not internal, and its ports are published anyway",
     );
+  const icc = asBoolean(given, `${bridge}.enable_icc`, true);
   return {
+    overlay: overlayOptionsOf(given, { icc }),
     request: {
       name: call.NetworkID.slice(0, 12),
       driver,
@@ -78,7 +83,7 @@ export function networkRequestOf(call: CreateNetworkCall): { request: CreateNetw
       ipRanges: [],
       ipv6: call.IPv6Data.length > 0,
       internal,
-      icc: asBoolean(given, `${bridge}.enable_icc`, true),
+      icc,
       masquerade: asBoolean(given, `${bridge}.enable_ip_masquerade`, true),
       snatAddresses: [
         ...asAddress(given, "com.docker.network.host_ipv4", "IPv4", isIPv4),

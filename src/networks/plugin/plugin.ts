@@ -4,10 +4,14 @@ import type { Change } from "../../inventory/inventory.js";
 import { isDockersBridge } from "../../../network/docker-bridges.js";
 import { hostFacts } from "../host-facts.js";
 import type { DriverStatus } from "../networks-status.js";
-import { poolsOf } from "../network-defaults.js";
+import { overlayPools, poolsOf } from "../network-defaults.js";
+import { Subnet } from "../../../network/addresses/subnet.js";
 import type { EnginesPart } from "../reconciler.js";
 import { takenSubnets } from "../taken.js";
 import { AddressPools, type PoolGround } from "./address-pools.js";
+import { SharedAddresses } from "./overlay/shared-addresses.js";
+import { SharedEndpoints } from "./overlay/shared-endpoints.js";
+import { Twins } from "./overlay/twins.js";
 import { dockerLinkAccepts } from "./docker-links.js";
 import { wantedHandover } from "./docker-endpoint.js";
 import { bandwidthLabel } from "./endpoint-options.js";
@@ -22,7 +26,10 @@ import { PluginServer } from "./server.js";
 
 /** The network and IPAM driver `pontoon` of dockerd. */
 export class Plugin {
+  /** Containers' places on networks of several hosts. */
+  readonly sharedEndpoints: SharedEndpoints;
   readonly #pools: AddressPools;
+  readonly #twins: Twins;
   readonly #networks: DockerNetworks;
   readonly #check: EngineCheck;
   readonly #server: PluginServer;
@@ -36,11 +43,24 @@ export class Plugin {
   ) {
     const { records, reconciler, log } = parts;
     const { inventory } = around;
-    this.#pools = new AddressPools(records, () => this.#ground(), {
+    this.#pools = new AddressPools(records, (network) => this.#ground(network), {
       holderOf: (address) => holderOf(inventory, address),
       isNamed: (address) => namedAddresses(inventory).includes(address),
     });
-    this.#networks = new DockerNetworks(parts, around);
+    const addresses = new SharedAddresses(parts, this.#pools);
+    this.#twins = new Twins(
+      records,
+      parts.cluster,
+      parts.registry.networks,
+      {
+        isKnown: around.isDockerKnown,
+        createNetwork: (network) => around.createNetwork(network),
+        removeNetwork: (id) => around.removeNetwork(id),
+      },
+      log,
+    );
+    this.sharedEndpoints = new SharedEndpoints(parts, around, { settle: () => addresses.settle() }, this.#twins);
+    this.#networks = new DockerNetworks(parts, around, this.sharedEndpoints, this.#twins);
     this.#check = new EngineCheck(
       records,
       this.#networks,
@@ -55,20 +75,29 @@ export class Plugin {
       },
       log,
     );
-    this.#server = new PluginServer(around.socket, pluginMethods(this.#networks, this.#pools), (method, error) =>
-      log.error({ method, reason: describeError(error) }, "a call of dockerd's failed for no reason of its own"),
+    this.#server = new PluginServer(
+      around.socket,
+      pluginMethods(this.#networks, this.#pools, addresses),
+      (method, error) =>
+        log.error({ method, reason: describeError(error) }, "a call of dockerd's failed for no reason of its own"),
     );
   }
 
-  #ground(): PoolGround {
-    const { records, registry, docker, defaults } = this.parts;
+  /** @param nameOrId of a network of several hosts, whose subnets are wanted */
+  #ground(nameOrId?: string): PoolGround {
+    const { records, registry, docker, defaults, overlays, cluster } = this.parts;
     const facts = hostFacts({});
-    const networks = [...registry.networks.values(), ...records.networks.values()];
+    const own = nameOrId === undefined ? undefined : overlays.requireNetwork(nameOrId);
+    const networks = [...registry.networks.values(), ...records.networks.values()].filter(
+      (network) => own === undefined || (network.id !== own.id && !("shared" in network && network.shared === own.id)),
+    );
     // What the inventory tells of Docker's networks may be behind: of one that is just removed the subnet may be wanted again.
     const isDockers = ({ linkName }: { readonly linkName: string }) =>
       isDockersBridge(linkName) || docker.bridges().includes(linkName);
     return {
-      pools: poolsOf(defaults, facts.seed),
+      ...(own && { own: own.subnets.map(({ subnet }) => Subnet.parse(subnet)) }),
+      // Whether it is for a network of several hosts is told only after this.
+      pools: cluster.isOn ? overlayPools(defaults, facts.seed) : poolsOf(defaults, facts.seed),
       taken: takenSubnets({ ...facts, networks, dockerSubnets: docker.subnets() }),
       takenByNetworks: takenSubnets({
         routes: facts.routes.filter(isDockers),
@@ -87,6 +116,8 @@ export class Plugin {
   /** Takes up what an earlier daemon has stored. Once the records are read. */
   load(): void {
     this.#pools.load();
+    for (const { id, shared } of this.parts.records.networks.values())
+      if (shared !== undefined) this.around.inventory.setNamesOf(id, shared);
   }
 
   /** Answers dockerd from now on. Never rejects: what keeps it from that is logged. */
@@ -104,11 +135,13 @@ export class Plugin {
   async stop(): Promise<void> {
     await this.#server.stop();
     await this.#check.stop();
+    await this.#twins.stop();
   }
 
   /** dockerd is followed, and all of it is known. Never rejects. */
-  dockerIsKnown(): Promise<void> {
-    return this.#check.run();
+  async dockerIsKnown(): Promise<void> {
+    await this.#check.run();
+    this.#twins.review();
   }
 
   /** Networks have their names; containers are called otherwise, have other links, or have come with addresses that their users have named. */
@@ -124,6 +157,8 @@ export class Plugin {
       if (bandwidth !== undefined) void this.#networks.limit(endpoint, bandwidth);
     }
     this.#reviewLinks();
+    this.sharedEndpoints.review(containers);
+    if (networks.size > 0) this.#twins.review();
   }
 
   /** So that messages can name it. Never throws: it is named when it is compared with what dockerd has. */
@@ -194,7 +229,8 @@ export class Plugin {
 /** What is wanted for dockerd. @param plugin undefined where dockerd has no driver of ours */
 export function enginesPart(records: PluginRegistry, plugin: () => Plugin | undefined): EnginesPart {
   return {
-    networks: () => records.networks.values(),
+    networks: () => [...records.networks.values()].filter(({ shared }) => shared === undefined),
+    joinedOn: (network) => plugin()?.sharedEndpoints.joinedOn(network) ?? 0,
     handovers: () =>
       [...records.endpoints.values()].flatMap((endpoint) => {
         const network = records.networks.get(endpoint.network);

@@ -17,6 +17,9 @@ export const dockerNetworkRecord = networkRecord.extend({
   /** Routers by which its containers leave, in place of its own addresses. */
   routers: z.strictObject({ ipv4: z.string().exactOptional(), ipv6: z.string().exactOptional() }).default({}),
   isListed,
+  /** It stands for a network of several hosts, of this id; `sharedOptions`: what others' dockerds make it with. */
+  shared: z.string().exactOptional(),
+  sharedOptions: z.record(z.string(), z.string()).exactOptional(),
   /** Those that its bridge, which was there before, had not. */
   lentGateways: z.array(z.string()).readonly(),
 });

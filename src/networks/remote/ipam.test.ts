@@ -23,7 +23,7 @@ async function ownPlugin(t: Test) {
   const pool = { base: Subnet.parse("10.2.0.0/15"), size: 24 };
   const ground = () => ({ pools: { ipv4: [pool], ipv6: [] }, taken: [], takenByNetworks: [] });
   const pools = new AddressPools(records, ground, { holderOf: () => undefined, isNamed: () => false });
-  const methods = pluginMethods(undefined as unknown as DockerNetworks, pools);
+  const methods = pluginMethods(undefined as unknown as DockerNetworks, pools, pools);
   const socket = { path: join(folder, "real.sock"), link: join(folder, "own.sock") };
   const server = new PluginServer(socket, methods, (_, error) => t.fail(String(error)));
   await server.start();

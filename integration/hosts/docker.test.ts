@@ -1,0 +1,64 @@
+import t from "tap";
+import { until, type Container } from "../lab/index.js";
+import { docker, nothingRemains, tryDocker } from "../driver/host.js";
+import { run } from "../networks/host.js";
+import { ClusterLab, type DockerClusterHost } from "./hosts.js";
+
+const overlay = "-d pontoon --ipam-driver pontoon -o pontoon.driver=overlay";
+
+t.test("the walk that people know, through Docker", async (t) => {
+  const lab = await ClusterLab.start(t, { members: 2 });
+  const [east, west] = await Promise.all([lab.dockerHost(1), lab.dockerHost(2)]);
+
+  await docker(east.host, `network create ${overlay} demo`);
+  await untilListed(west, "demo");
+  const inspect = async ({ host }: DockerClusterHost, format: string) =>
+    docker(host, `network inspect demo --format ${format}`);
+  t.not(await inspect(east, "{{.Id}}"), await inspect(west, "{{.Id}}"), "each dockerd has its own id");
+  const idOn = async ({ pontoon }: DockerClusterHost) =>
+    (JSON.parse(await run(pontoon, "network inspect demo")) as { Id: string }[])[0]!.Id;
+  t.equal(await idOn(east), await idOn(west), "pontoon has one");
+
+  const test12 = await east.host.container({ name: "test12", networks: ["demo"] });
+  const refused = await tryDocker(west.host, "run -d --name test12 --network demo busybox sleep 1000");
+  t.match(refused.stderr, /endpoint with name test12 already exists in network demo/);
+  await docker(west.host, "rm test12");
+  const test13 = await west.host.container({ name: "test13", networks: [{ name: "demo", aliases: ["web"] }] });
+  await untilPings(test12, "test13");
+  await untilPings(test13, "test12");
+  await untilPings(test12, "web");
+  t.equal((await lab.endpoints()).length, 2);
+
+  const kept = await tryDocker(west.host, "network rm demo");
+  t.match(kept.stderr, /has active endpoints/, "dockerd itself keeps what it has containers on");
+  await docker(west.host, "rm -f test13");
+  await docker(west.host, "network rm demo");
+  await untilListed(west, "demo");
+  t.pass("it is back: a container of the first host is on it");
+  await docker(east.host, "rm -f test12");
+  t.same(await lab.keys("taken/addresses"), [], "nobody has an address");
+  t.same(await lab.endpoints(), []);
+  await docker(east.host, "network rm demo");
+  await untilGone(west, "demo");
+  t.same(await lab.networks(), []);
+  for (const { host, pontoon } of [east, west]) {
+    await nothingRemains(t, host, pontoon);
+    t.equal(await pontoon.stop(), 0);
+  }
+});
+
+async function untilListed({ host, number }: DockerClusterHost, name: string): Promise<void> {
+  const isListed = async () => (await docker(host, "network ls --format={{.Name}}")).split("\n").includes(name);
+  await until(isListed, { what: `dockerd of host ${number} has ${name}` });
+}
+
+async function untilGone({ host, number }: DockerClusterHost, name: string): Promise<void> {
+  const isGone = async () => !(await docker(host, "network ls --format={{.Name}}")).split("\n").includes(name);
+  await until(isGone, { what: `dockerd of host ${number} has no ${name}` });
+}
+
+/** Waits until one container reaches another by its name. */
+async function untilPings(from: Container, name: string): Promise<void> {
+  const ping = async () => (await from.exec(["ping", "-c1", "-W1", name], { reject: false })).exitCode === 0;
+  await until(ping, { what: `${name} is reached` });
+}
