@@ -73,7 +73,7 @@ export class ClusterLab {
     return pontoon;
   }
 
-  async untilJoined({ number, pontoon }: ClusterHost): Promise<void> {
+  async untilJoined({ number, pontoon }: Pick<ClusterHost, "number" | "pontoon">): Promise<void> {
     // Attempts to join are up to a quarter of a minute apart.
     const isJoined = async () => (await clusterOf(pontoon)).state === "joined";
     await until(isJoined, { what: `host ${number} has joined again`, timeoutMs: 20_000 });
