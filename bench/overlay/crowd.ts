@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { HostsEtcd, Underlay, uplinkInterface, type BareHost } from "../../integration/lab/index.js";
+import { EtcdCluster, Underlay, uplinkInterface, type BareHost } from "../../integration/lab/index.js";
 import type { HelperProcess } from "../../integration/lab/helper-process.js";
 import type { Undo } from "../lib/cleanup.js";
 import { controlPost } from "../network/control.js";
@@ -27,13 +27,13 @@ export class Crowd {
   private constructor(
     private readonly undo: Undo,
     private readonly underlay: Underlay,
-    private readonly etcd: HostsEtcd,
+    private readonly etcd: EtcdCluster,
   ) {}
 
   /** Starts the first host, with an endpoint on the network. */
   static async start(undo: Undo): Promise<Crowd> {
     const underlay = await Underlay.start(undo);
-    const crowd = new Crowd(undo, underlay, await HostsEtcd.start(underlay));
+    const crowd = new Crowd(undo, underlay, await EtcdCluster.on(underlay));
     await crowd.grow(1);
     const first = crowd.#hosts[0]!;
     await createNetwork(first);

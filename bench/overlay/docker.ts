@@ -1,4 +1,4 @@
-import { DockerHost, HostsEtcd, Underlay, until, type Container } from "../../integration/lab/index.js";
+import { DockerHost, EtcdCluster, Underlay, until, type Container } from "../../integration/lab/index.js";
 import { resolvConf } from "../dns/upstream.js";
 import type { Undo } from "../lib/cleanup.js";
 import type { Run } from "../network/loads.js";
@@ -9,7 +9,7 @@ import type { Side } from "./side.js";
 /** Docker's own overlay. What comes and goes is on Docker's default bridge besides, which gives it a way outside. */
 export async function startDocker(undo: Undo): Promise<Side> {
   const underlay = await Underlay.start(undo);
-  const etcd = await HostsEtcd.start(underlay);
+  const etcd = await EtcdCluster.on(underlay);
   const [first, second] = [await startHost(undo, underlay, etcd, 1), await startHost(undo, underlay, etcd, 2)];
   await first.docker("network", "create", "--driver=overlay", `--subnet=${subnet}`, network);
   await until(() => second.engine.get(`/networks/${network}`), { what: "the second host has the network" });
@@ -33,7 +33,7 @@ export async function startDocker(undo: Undo): Promise<Side> {
 }
 
 /** With an upstream, which denies every name at once. */
-async function startHost(undo: Undo, underlay: Underlay, etcd: HostsEtcd, number: number): Promise<DockerHost> {
+async function startHost(undo: Undo, underlay: Underlay, etcd: EtcdCluster, number: number): Promise<DockerHost> {
   const uplink = underlay.uplink(number);
   const host = await DockerHost.start(undo, { uplink, resolvConf, dockerd: etcd.dockerFlags(uplink) });
   await (await host.outside()).dns();

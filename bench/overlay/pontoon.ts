@@ -1,4 +1,4 @@
-import { BareHost, HostsEtcd, Underlay, type Pontoon } from "../../integration/lab/index.js";
+import { BareHost, EtcdCluster, Underlay, type Pontoon } from "../../integration/lab/index.js";
 import { resolvConf } from "../dns/upstream.js";
 import type { Undo } from "../lib/cleanup.js";
 import type { Run } from "../network/loads.js";
@@ -15,7 +15,7 @@ export interface PontoonHost {
 /** pontoon's overlay. */
 export async function startPontoon(undo: Undo): Promise<Side> {
   const underlay = await Underlay.start(undo);
-  const etcd = await HostsEtcd.start(underlay);
+  const etcd = await EtcdCluster.on(underlay);
   const first = await startHost(undo, underlay, etcd, 1);
   const second = await startHost(undo, underlay, etcd, 2);
   await createNetwork(first);
@@ -40,11 +40,16 @@ export async function startPontoon(undo: Undo): Promise<Side> {
 }
 
 /** Starts a host with an upstream, which denies every name at once, and the daemon, which joins the others. */
-export async function startHost(undo: Undo, underlay: Underlay, etcd: HostsEtcd, number: number): Promise<PontoonHost> {
+export async function startHost(
+  undo: Undo,
+  underlay: Underlay,
+  etcd: EtcdCluster,
+  number: number,
+): Promise<PontoonHost> {
   const uplink = underlay.uplink(number);
   const host = await BareHost.start(undo, { uplink, resolvConf });
   await (await host.outside()).dns();
-  const args = ["--store", `etcd://${etcd.endpoints}`, "--advertise", uplink.address];
+  const args = ["--store", etcd.url, "--advertise", uplink.address];
   return { host, pontoon: await host.pontoon({ args }) };
 }
 

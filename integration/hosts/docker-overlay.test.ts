@@ -1,6 +1,6 @@
 import t from "tap";
 import { runCommand } from "../lab/command.js";
-import { DockerHost, HostsEtcd, Underlay, until, type Container } from "../lab/index.js";
+import { DockerHost, EtcdCluster, Underlay, until, type Container } from "../lab/index.js";
 
 // What people know from Docker 1.10 to 20.10, and what pontoon's own overlay is compared with.
 
@@ -9,7 +9,7 @@ const skip = Number(/version (\d+)/.exec(version)?.[1]) > 20 && "Docker 23 and l
 
 t.test("Docker's own overlay: a name on one host is taken on the other", { skip }, async (t) => {
   const underlay = await Underlay.start(t);
-  const etcd = await HostsEtcd.start(underlay, { members: 2 });
+  const etcd = await EtcdCluster.on(underlay, { members: 2 });
   t.ok(await etcd.isHealthy(1));
   t.ok(await etcd.isHealthy(2));
   const start = (number: number) => {

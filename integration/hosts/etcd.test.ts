@@ -38,7 +38,7 @@ t.test("etcd's members and the network fail", { skip: withoutEtcd }, async (t) =
       }
     };
     await Promise.all(Array.from({ length: 10 }, work));
-    cluster.startMember((await killed)!);
+    await cluster.restart((await killed)!);
 
     const last = await retry(() => create(store, "n/last"));
     const { records } = await store.read("n/");
@@ -100,13 +100,13 @@ t.test("etcd's members and the network fail", { skip: withoutEtcd }, async (t) =
     const store = open(t, [cluster.endpoints[0]!]);
     await retry(() => create(store, "before"));
     const heard = listen(store, "", (await store.read("")).revision);
-    await cluster.kill(0);
+    await cluster.kill(1);
     await cluster.leader();
-    await cluster.etcdctl(1, "put", "/elsewhere", "1");
-    const { stdout } = await cluster.etcdctl(1, "put", "/elsewhere", "2", "--write-out=json");
+    await cluster.etcdctl("put", "/elsewhere", "1");
+    const stdout = await cluster.etcdctl("put", "/elsewhere", "2", "--write-out=json");
     const { revision } = (JSON.parse(stdout) as { header: { revision: number } }).header;
-    await cluster.etcdctl(1, "compaction", String(revision));
-    cluster.startMember(0);
+    await cluster.etcdctl("compaction", String(revision));
+    await cluster.restart(1);
     await until(() => heard.lost.length > 0, { timeoutMs: 10_000 });
     t.match(heard.lost, { length: 1, 0: { code: "STORE_COMPACTED" } });
   });
@@ -115,17 +115,17 @@ t.test("etcd's members and the network fail", { skip: withoutEtcd }, async (t) =
     const store = open(t);
     await retry(() => create(store, "before"));
     const file = join(cluster.folder, "copy.db");
-    await cluster.etcdctl(0, "snapshot", "save", file);
+    await cluster.snapshot(1, file);
     const { revision } = await store.read("");
     for (let index = 0; index < 20; index++) await create(store, `after/${index}`);
     const heard = listen(store, "", revision);
     const presence = keep(t, store);
     await until(() => presence.seen.length === 1);
-    for (const index of network.places.keys()) await cluster.kill(index);
+    for (const index of network.places.keys()) await cluster.kill(index + 1);
     const meanwhile = create(store, "meanwhile");
     await until(() => presence.seen.length === 2, { timeoutMs: 2 * ttl * 1000 });
     t.equal(await meanwhile, "undone");
-    for (const index of network.places.keys()) cluster.startMember(index);
+    for (const index of network.places.keys()) await cluster.restart(index + 1);
     await until(() => presence.seen.length === 3, { timeoutMs: 10_000 });
     t.same(presence.seen, ["held", "lost", "held"]);
     t.same(heard.lost, []);

@@ -1,6 +1,6 @@
 // Several hosts of pontoon's, with a store that they share.
 import { inside, reaches, run } from "../networks/host.js";
-import { BareHost, DockerHost, HostsEtcd, Underlay, until, type Pontoon } from "../lab/index.js";
+import { BareHost, DockerHost, EtcdCluster, Underlay, until, type Pontoon } from "../lab/index.js";
 
 type Owner = Parameters<typeof Underlay.start>[0];
 
@@ -41,18 +41,17 @@ export class ClusterLab {
   private constructor(
     readonly owner: Owner,
     readonly underlay: Underlay,
-    readonly etcd: HostsEtcd,
+    readonly etcd: EtcdCluster,
   ) {}
 
   static async start(owner: Owner, { members = 1 } = {}): Promise<ClusterLab> {
     const underlay = await Underlay.start(owner);
-    return new ClusterLab(owner, underlay, await HostsEtcd.start(underlay, { members }));
+    return new ClusterLab(owner, underlay, await EtcdCluster.on(underlay, { members }));
   }
 
   /** What a daemon of a host is started with. */
   args(number: number): string[] {
-    const members = this.etcd.endpoints.replaceAll("http://", "");
-    return ["--store", `etcd://${members}`, "--advertise", this.underlay.uplink(number).address];
+    return ["--store", this.etcd.url, "--advertise", this.underlay.uplink(number).address];
   }
 
   async host(number: number): Promise<ClusterHost> {
@@ -128,7 +127,7 @@ export class ClusterLab {
   }
 
   get members(): number[] {
-    return this.etcd.endpoints.split(",").map((_, index) => index + 1);
+    return this.etcd.endpoints.map((_, index) => index + 1);
   }
 }
 
@@ -223,7 +222,7 @@ export async function listed({ pontoon }: ClusterHost): Promise<string> {
 }
 
 /** @returns which member it was */
-export async function killLeader(etcd: HostsEtcd): Promise<number> {
+export async function killLeader(etcd: EtcdCluster): Promise<number> {
   const leader = await etcd.leader();
   await etcd.kill(leader);
   return leader;

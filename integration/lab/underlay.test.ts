@@ -1,5 +1,5 @@
 import t from "tap";
-import { BareHost, HostsEtcd, Underlay, until } from "./index.js";
+import { BareHost, EtcdCluster, Underlay, until } from "./index.js";
 
 t.test("hosts on an underlay", async (t) => {
   const underlay = await Underlay.start(t);
@@ -46,15 +46,12 @@ t.test("hosts on an underlay", async (t) => {
 
 t.test("etcd on an underlay", async (t) => {
   const underlay = await Underlay.start(t);
-  const [etcd, host] = await Promise.all([
-    HostsEtcd.start(underlay),
-    BareHost.start(t, { uplink: underlay.uplink(1) }),
-  ]);
+  const [etcd, host] = await Promise.all([EtcdCluster.on(underlay), BareHost.start(t, { uplink: underlay.uplink(1) })]);
   const put = (member: number) =>
     host.exec(["curl", "-s", "-m", "2", `http://${etcd.uplink(member).address}:2379/v2/keys/k`, "-XPUT", "-dvalue=v"], {
       reject: false,
     });
-  t.equal(etcd.endpoints, "10.99.0.101:2379,10.99.0.102:2379,10.99.0.103:2379");
+  t.equal(etcd.url, "etcd://10.99.0.101:2379,10.99.0.102:2379,10.99.0.103:2379");
 
   const first = await etcd.leader();
   await etcd.kill(first);
