@@ -35,7 +35,8 @@ export class Endpoints {
 
   /**
    * Rejects with a PontoonError that says what is wrong; nothing is left of it then. The endpoint is registered when this returns.
-   * @param made is to be made on the way, being registered: the sandbox, where it is not there yet
+   * @param sandbox registered together with the endpoint, if it is not yet
+   * @param made is to be made on the way: the sandbox, where it is not there yet
    */
   async connect(
     network: NetworkRecord,
@@ -58,11 +59,12 @@ export class Endpoints {
           : defineEndpoint(request, this.registry, { network, sandbox, given, id });
       }
       await this.overlays.ground(network);
-      this.registry.commit({ endpoints: [endpoint] });
+      const isRegistered = this.registry.sandboxes.has(sandbox.id);
+      this.registry.commit({ endpoints: [endpoint], ...(!isRegistered && { sandboxes: [sandbox] }) });
       await this.reconciler.change({ sandboxes: made, endpoints: this.reconciler.wantedEndpointsOf(sandbox.id) });
     } catch (error) {
       if (endpoint) {
-        this.owe([endpoint]);
+        this.owe([endpoint], sandbox);
         await this.reconciler.undo({ endpoints: [endpoint.id] }, sandbox.id);
       }
       await this.release(endpoint ? [endpoint] : [{ id, network: network.id, ...given }]);
@@ -172,11 +174,14 @@ export class Endpoints {
     this.leases.release(endpoints);
   }
 
-  /** These are about to go: what plugins have to be told then is stored, and what hosts share is kept in mind. */
-  owe(endpoints: readonly EndpointRecord[]): void {
+  /**
+   * These are about to go: what plugins have to be told then is stored, and what hosts share is kept in mind.
+   * @param sandbox theirs, where it may not be registered
+   */
+  owe(endpoints: readonly EndpointRecord[], sandbox?: SandboxRecord): void {
     for (const endpoint of endpoints) {
       this.remote.owe(endpoint);
-      this.overlays.owe(endpoint);
+      this.overlays.owe(endpoint, sandbox);
     }
   }
 
