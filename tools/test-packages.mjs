@@ -35,5 +35,6 @@ export const testPackages = [
         { command: "etcdctl", package: "etcd-client" },
       ]),
   { command: "tcpdump", package: "tcpdump" },
+  { command: "faketime", package: "faketime" },
   ...(startsServices ? [] : [{ command: "firewall-cmd", package: "firewalld" }]),
 ];

@@ -18,6 +18,7 @@ export interface StoredNetwork {
 /** An endpoint as the store has it. */
 export interface StoredEndpoint {
   readonly id: string;
+  readonly network: string;
   readonly name: string;
   readonly ipv4: string;
   readonly mac: string;

@@ -9,6 +9,7 @@ import type { WantedSandbox } from "../../network/wanted.js";
 import type { Leases } from "./leases.js";
 import type { GivenAddresses, NetworkAddresses } from "./network-addresses.js";
 import { newId } from "./new-id.js";
+import { claimFree } from "./overlay/claim-free.js";
 import type { Overlays } from "./overlay/overlays.js";
 import type { Reconciler } from "./reconciler.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js";
@@ -17,9 +18,6 @@ import type { Remote } from "./remote/remote.js";
 
 /** A Linux bridge takes so many ports (`BR_MAX_PORTS` less one that is never used). */
 const portsAtMost = 1023;
-
-/** Addresses that other hosts have just taken, until one is free. */
-const claimsAtMost = 64;
 
 /** Connects sandboxes to networks. What changes something is called from a command of the reconciler. */
 export class Endpoints {
@@ -35,7 +33,8 @@ export class Endpoints {
 
   /**
    * Rejects with a PontoonError that says what is wrong; nothing is left of it then. The endpoint is registered when this returns.
-   * @param made is to be made on the way, being registered: the sandbox, where it is not there yet
+   * @param sandbox registered together with the endpoint, if it is not yet
+   * @param made is to be made on the way: the sandbox, where it is not there yet
    */
   async connect(
     network: NetworkRecord,
@@ -49,7 +48,12 @@ export class Endpoints {
     let given: GivenAddresses = {};
     let endpoint: EndpointRecord | undefined;
     try {
-      if (network.overlay) endpoint = await this.#claim(id, network, sandbox, request);
+      if (network.overlay)
+        endpoint = await claimFree(
+          { addresses: this.addresses, overlays: this.overlays },
+          { network, sandbox, ips: request.ips },
+          (given) => defineEndpoint(request, this.registry, { network, sandbox, given, id }),
+        );
       else {
         if (!network.ipam) given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
         const isPlugins = network.remote !== undefined || network.ipam !== undefined;
@@ -58,11 +62,12 @@ export class Endpoints {
           : defineEndpoint(request, this.registry, { network, sandbox, given, id });
       }
       await this.overlays.ground(network);
-      this.registry.commit({ endpoints: [endpoint] });
+      const isRegistered = this.registry.sandboxes.has(sandbox.id);
+      this.registry.commit({ endpoints: [endpoint], ...(!isRegistered && { sandboxes: [sandbox] }) });
       await this.reconciler.change({ sandboxes: made, endpoints: this.reconciler.wantedEndpointsOf(sandbox.id) });
     } catch (error) {
       if (endpoint) {
-        this.owe([endpoint]);
+        this.owe([endpoint], sandbox);
         await this.reconciler.undo({ endpoints: [endpoint.id] }, sandbox.id);
       }
       await this.release(endpoint ? [endpoint] : [{ id, network: network.id, ...given }]);
@@ -70,30 +75,6 @@ export class Endpoints {
     }
     this.remote.isMade(id);
     this.remote.noteMac(id);
-  }
-
-  /** An endpoint on a network of several hosts: nobody on another has its name or its addresses. */
-  async #claim(
-    id: string,
-    network: NetworkRecord,
-    sandbox: SandboxRecord,
-    request: EndpointRequest,
-  ): Promise<EndpointRecord> {
-    for (let tried = 0; ; tried++) {
-      const given = this.addresses.give(network, `sandbox ${sandbox.name}`, request.ips);
-      try {
-        const endpoint = defineEndpoint(request, this.registry, { network, sandbox, given, id });
-        const taken = await this.overlays.claim(endpoint, sandbox);
-        if (taken.length === 0) return endpoint;
-        const asked = taken.find((ip) => request.ips.includes(ip));
-        if (asked !== undefined || tried === claimsAtMost) throw takenElsewhere(network, asked ?? taken[0]!);
-        this.addresses.release(network.id, given);
-        this.overlays.noteTaken(network.id, taken);
-      } catch (error) {
-        this.addresses.release(network.id, given);
-        throw error;
-      }
-    }
   }
 
   #requirePlace(network: NetworkRecord, sandbox: SandboxRecord, { ips }: EndpointRequest): void {
@@ -172,11 +153,14 @@ export class Endpoints {
     this.leases.release(endpoints);
   }
 
-  /** These are about to go: what plugins have to be told then is stored, and what hosts share is kept in mind. */
-  owe(endpoints: readonly EndpointRecord[]): void {
+  /**
+   * These are about to go: what plugins have to be told then is stored, and what hosts share is kept in mind.
+   * @param sandbox theirs, where it may not be registered
+   */
+  owe(endpoints: readonly EndpointRecord[], sandbox?: SandboxRecord): void {
     for (const endpoint of endpoints) {
       this.remote.owe(endpoint);
-      this.overlays.owe(endpoint);
+      this.overlays.owe(endpoint, sandbox);
     }
   }
 
@@ -186,12 +170,4 @@ export class Endpoints {
     await this.remote.settle(endpoints.map(({ id }) => id));
     await this.overlays.release(endpoints);
   }
-}
-
-function takenElsewhere({ name }: NetworkRecord, ip: string): PontoonError {
-  return new PontoonError(
-    "ADDRESS_TAKEN",
-    ip,
-    `${ip} is taken by an endpoint of network ${name} on another host; choose another`,
-  );
 }

@@ -53,11 +53,13 @@ export class Sandboxes {
   }
 
   /**
-   * Makes a sandbox as it is defined, with its first endpoint at once: it is registered with that when this returns.
+   * Makes a sandbox as it is defined, with its first endpoint at once: it is registered with that when this returns. One whose
+   * first network is shared with other hosts is registered together with its endpoint, not before.
    * Rejects with a PontoonError that says what is wrong; nothing is left of it then.
    */
   async make(sandbox: SandboxRecord, [first, ...others]: readonly Joining[]): Promise<SandboxRecord> {
-    this.parts.registry.commit({ sandboxes: [sandbox] });
+    // What hosts agree on takes time: should the daemon end meanwhile, nothing is left here, and whoever asked can ask again.
+    if (!first?.network.overlay) this.parts.registry.commit({ sandboxes: [sandbox] });
     const made = [{ ...wantedSandbox(sandbox), isFirst: true }];
     try {
       if (first) await this.parts.endpoints.connect(first.network, sandbox, first.endpoint, made);

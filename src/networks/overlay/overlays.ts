@@ -138,10 +138,9 @@ export class Overlays {
     }
   }
 
-  /** These are about to go. */
-  owe(endpoint: EndpointRecord): void {
+  /** These are about to go. @param sandbox where it may not be registered */
+  owe(endpoint: EndpointRecord, sandbox = this.parts.registry.sandboxes.get(endpoint.sandbox)): void {
     const [cluster, { registry }] = [this.#cluster, this.parts];
-    const sandbox = registry.sandboxes.get(endpoint.sandbox);
     if (cluster && sandbox && registry.networks.get(endpoint.network)?.overlay)
       this.#owed.set(endpoint.id, sharedEndpoint(endpoint, sandbox, cluster.host.id));
   }
