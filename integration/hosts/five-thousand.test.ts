@@ -82,6 +82,7 @@ class Taker {
       background: (_what: string, turn: () => Promise<unknown>) => this.#queue.run(turn),
       neighbours: () => Promise.resolve(),
       change: () => Promise.resolve(),
+      isUsed: (network: string) => registry.endpointsOn(network) > 0,
     } as unknown as Reconciler;
     this.#overlays = new Overlays({
       registry,
@@ -89,6 +90,7 @@ class Taker {
       addresses: this.#addresses,
       log,
       tell: () => undefined,
+      engine: () => undefined,
     });
     const identity = { host: host.id, cluster: undefined, joined: () => undefined };
     const membership = new Membership(store, this.#mirror, host, identity, log, {

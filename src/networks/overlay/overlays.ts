@@ -214,13 +214,13 @@ export class Overlays {
     if (here.length > 0) await reconciler.neighbours(here);
   }
 
-  /** Addresses that other hosts have are not tried here. */
+  /** Addresses that other hosts have, or containers of this one, are not tried here. */
   #noteAddresses({ endpoints }: MirrorChange): void {
-    const [cluster, { addresses }] = [this.#cluster, this.parts];
+    const [cluster, { addresses }] = [this.#cluster!, this.parts];
     for (const { before } of endpoints)
-      if (before && before.host !== cluster!.host.id) addresses.release(before.network, before);
+      if (before && isElsewhere(before, cluster)) addresses.release(before.network, before);
     for (const { now } of endpoints)
-      if (now && now.host !== cluster!.host.id) this.noteTaken(now.network, addressesOf(now), ownerOf(now, cluster!));
+      if (now && isElsewhere(now, cluster)) this.noteTaken(now.network, addressesOf(now), ownerOf(now, cluster));
   }
 
   /** Somebody else has these addresses. */
@@ -293,7 +293,7 @@ export class Overlays {
       ({ sandbox }) => `sandbox ${registry.sandboxes.get(sandbox)?.name}`,
     );
     for (const { endpoint } of cluster?.mirror.endpointsOn(network.id).values() ?? [])
-      if (endpoint.host !== cluster!.host.id)
+      if (isElsewhere(endpoint, cluster!))
         this.noteTaken(network.id, addressesOf(endpoint), ownerOf(endpoint, cluster!));
   }
 
@@ -351,6 +351,11 @@ export class Overlays {
 
 function ownerOf({ name, host }: SharedEndpoint, { mirror }: Cluster): string {
   return `${name} on host ${mirror.hosts.get(host)?.name ?? host.slice(0, 12)}`;
+}
+
+/** Its addresses are not sandboxes' of this host. */
+function isElsewhere({ host, reserved }: SharedEndpoint, cluster: Cluster): boolean {
+  return host !== cluster.host.id || reserved === true;
 }
 
 const overlapping = (one: string, other: string): boolean => Subnet.parse(one).overlaps(Subnet.parse(other));
