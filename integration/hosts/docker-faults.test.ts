@@ -1,10 +1,9 @@
 import t from "tap";
-import { until, type Container } from "../lab/index.js";
+import { until } from "../lab/index.js";
 import { docker, tryDocker } from "../driver/host.js";
 import { reaches, run } from "../networks/host.js";
+import { overlay, pings, untilListed, untilPings, untilStarts, untilStored } from "./docker-lab.js";
 import { ClusterLab, clusterOf, type DockerClusterHost } from "./hosts.js";
-
-const overlay = "-d pontoon --ipam-driver pontoon -o pontoon.driver=overlay";
 
 t.test("containers of several hosts, and what goes wrong", async (t) => {
   const lab = await ClusterLab.start(t);
@@ -126,7 +125,7 @@ t.test("containers of several hosts, and what goes wrong", async (t) => {
     await lab.rejoin(2);
     await lab.untilJoined(west);
     await untilPings(client, "web");
-    await untilKeys(lab, 2);
+    await untilStored(lab, 2, 2);
   });
 
   await t.test("daemons are killed: pontoon, dockerd, both", async (t) => {
@@ -139,38 +138,8 @@ t.test("containers of several hosts, and what goes wrong", async (t) => {
     await west.host.restartDockerd({ signal: "SIGKILL" });
     await untilStarts(west, "web");
     await untilPings(client, "web");
-    await untilKeys(lab, 2);
+    await untilStored(lab, 2, 2);
     t.equal(await docker(west.host, "network ls -q -f name=^demo$").then((ids) => ids.split("\n").length), 1);
     t.equal(await again.pontoon.stop(), 0);
   });
 });
-
-async function untilKeys(lab: ClusterLab, endpoints: number): Promise<void> {
-  const count = async () => [
-    (await lab.endpoints()).length,
-    (await lab.keys("taken/addresses")).length / 2, // of both families
-  ];
-  await until(async () => (await count()).every((each) => each === endpoints), {
-    what: `the store has ${endpoints} endpoints and their addresses`,
-    timeoutMs: 120_000,
-  });
-}
-
-async function untilStarts({ host }: DockerClusterHost, name: string): Promise<void> {
-  const starts = async () => (await tryDocker(host, `start ${name}`)).exitCode === 0;
-  await until(starts, { what: `${name} starts`, timeoutMs: 60_000 });
-}
-
-async function untilListed({ host, number }: DockerClusterHost, name: string): Promise<void> {
-  const isListed = async () => (await docker(host, "network ls --format={{.Name}}")).split("\n").includes(name);
-  await until(isListed, { what: `dockerd of host ${number} has ${name}` });
-}
-
-async function pings(from: Container, name: string): Promise<boolean> {
-  return (await from.exec(["ping", "-c1", "-W1", name], { reject: false })).exitCode === 0;
-}
-
-/** Waits until one container reaches another by its name. */
-function untilPings(from: Container, name: string): Promise<unknown> {
-  return until(() => pings(from, name), { what: `${name} is reached` });
-}

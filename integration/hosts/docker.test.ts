@@ -1,10 +1,8 @@
 import t from "tap";
-import { until, type Container } from "../lab/index.js";
 import { docker, nothingRemains, tryDocker } from "../driver/host.js";
 import { run } from "../networks/host.js";
+import { overlay, untilGone, untilListed, untilPings } from "./docker-lab.js";
 import { ClusterLab, type DockerClusterHost } from "./hosts.js";
-
-const overlay = "-d pontoon --ipam-driver pontoon -o pontoon.driver=overlay";
 
 t.test("the walk that people know, through Docker", async (t) => {
   const lab = await ClusterLab.start(t, { members: 2 });
@@ -46,19 +44,3 @@ t.test("the walk that people know, through Docker", async (t) => {
     t.equal(await pontoon.stop(), 0);
   }
 });
-
-async function untilListed({ host, number }: DockerClusterHost, name: string): Promise<void> {
-  const isListed = async () => (await docker(host, "network ls --format={{.Name}}")).split("\n").includes(name);
-  await until(isListed, { what: `dockerd of host ${number} has ${name}` });
-}
-
-async function untilGone({ host, number }: DockerClusterHost, name: string): Promise<void> {
-  const isGone = async () => !(await docker(host, "network ls --format={{.Name}}")).split("\n").includes(name);
-  await until(isGone, { what: `dockerd of host ${number} has no ${name}` });
-}
-
-/** Waits until one container reaches another by its name. */
-async function untilPings(from: Container, name: string): Promise<void> {
-  const ping = async () => (await from.exec(["ping", "-c1", "-W1", name], { reject: false })).exitCode === 0;
-  await until(ping, { what: `${name} is reached` });
-}

@@ -209,7 +209,7 @@ export async function resolves({ pontoon }: ClusterHost, sandbox: string, name: 
 }
 
 /** What a host says of networks and hosts of the cluster. */
-export async function listed({ pontoon }: ClusterHost): Promise<string> {
+export async function listed({ pontoon }: Pick<ClusterHost, "pontoon">): Promise<string> {
   const hosts = (JSON.parse(await run(pontoon, "host ls --json")) as { id: string; endpoints: number }[])
     .map(({ id, endpoints }) => `${id} ${endpoints}`)
     .sort();

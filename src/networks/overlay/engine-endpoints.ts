@@ -12,6 +12,8 @@ export interface EngineEndpoints {
   cutOff(id: string, reason: string): Promise<void>;
   /** How its engine has had a network made; undefined where it has not. */
   dockerOf(network: string): SharedNetwork["docker"];
+  /** The store says something else of these than before. Returns at once. */
+  endpointsHaveChanged(ids: ReadonlySet<string>): void;
   /** There are other networks of several hosts than before. Returns at once. */
   networksHaveChanged(): void;
   /** The store is to say which addresses this host has. Rejects as `Membership.commit`. To be called in a turn. */
@@ -25,6 +27,7 @@ export const noEngineEndpoints: EngineEndpoints = {
   shared: () => [],
   cutOff: () => Promise.resolve(),
   dockerOf: () => undefined,
+  endpointsHaveChanged: () => undefined,
   networksHaveChanged: () => undefined,
   settleAddresses: () => Promise.resolve(),
 };

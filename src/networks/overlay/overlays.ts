@@ -197,6 +197,8 @@ export class Overlays {
     this.#untold.push(...neighbourChanges(cluster.mirror, cluster.host.id, change));
     if (this.#untold.length > 0) this.#telling.ask();
     // It may have been claimed later than that was given up.
+    const own = change.endpoints.flatMap(({ now }) => (now?.host === cluster.host.id ? [now.id] : []));
+    if (own.length > 0) this.#engine.endpointsHaveChanged(new Set(own));
     const isOurs = (id: string) => registry.endpoints.has(id) || this.#engine.has(id);
     const isStray = change.endpoints.some(({ now }) => now?.host === cluster.host.id && !isOurs(now.id));
     const isLost = change.endpoints.some(

@@ -121,12 +121,18 @@ export class SharedEndpoints implements EngineEndpoints {
   }
 
   /** Containers are otherwise than they were: others are told their names, aliases and ports. Returns at once. */
-  review(containers: Iterable<string>): void {
-    const { reconciler } = this.parts;
-    const changed = new Set(containers);
+  review(containers: ReadonlySet<string>): void {
+    this.#review(({ containerId }) => containerId !== undefined && containers.has(containerId));
+  }
+
+  endpointsHaveChanged(ids: ReadonlySet<string>): void {
+    this.#review(({ id }) => ids.has(id)); // what came before it was heard of could not be told
+  }
+
+  #review(isWanted: (endpoint: DockerEndpointRecord) => boolean): void {
     for (const endpoint of this.#joined())
-      if (endpoint.containerId !== undefined && changed.has(endpoint.containerId) && this.#isNews(endpoint))
-        void reconciler.background("other hosts could not be told of a container", async () => {
+      if (isWanted(endpoint) && this.#isNews(endpoint))
+        void this.parts.reconciler.background("other hosts could not be told of a container", async () => {
           const now = this.parts.records.endpoints.get(endpoint.id);
           if (now?.path !== undefined && this.#isNews(now)) await this.#tell(now);
         });
