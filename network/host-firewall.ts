@@ -49,13 +49,13 @@ export class HostFirewall {
   /**
    * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
    * @param addresses the host's own
-   * @param peers addresses of other hosts that are on overlay networks
+   * @param peersOf addresses of other hosts that are on an overlay network, by its id
    */
   constructor(
     private readonly seenBridges: () => readonly string[],
     private readonly addresses: () => readonly string[],
     private readonly forwarding: Forwarding,
-    private readonly peers: () => readonly string[],
+    private readonly peersOf: (network: string) => readonly string[],
   ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
@@ -82,7 +82,9 @@ export class HostFirewall {
       const { firewall, nfnetlink } = this.#open();
       firewall.check();
       const forwards = [...this.#forwards.values()];
-      const overlays = networks.flatMap(({ overlay }) => overlay ?? []);
+      const overlays = networks.flatMap(({ id, name, overlay }) =>
+        overlay ? [{ ...overlay, name, peers: this.peersOf(id) }] : [],
+      );
       const withInput = overlays.length > 0;
       firewall.apply({
         networks: withRules,
@@ -90,7 +92,7 @@ export class HostFirewall {
         links: this.#links,
         others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
-        underlay: { overlays, peers: this.peers() },
+        overlays,
       });
       this.#isApplied = true;
       return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere(withInput)] };

@@ -36,9 +36,9 @@ export class Overlays {
     private readonly onStep: () => void,
   ) {}
 
-  /** Addresses of all hosts that endpoints are on. */
-  get peers(): readonly string[] {
-    return [...new Set([...this.#tables.values()].flatMap(({ hosts }) => [...hosts]))];
+  /** Addresses of other hosts that endpoints of a network are on. */
+  peersOf(network: string): readonly string[] {
+    return [...(this.#tables.get(network)?.hosts ?? [])];
   }
 
   /** Writes what changes, and nothing else. */

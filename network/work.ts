@@ -74,7 +74,7 @@ export class Work {
       () => dockersBridges(this.#host),
       () => addressesOf(this.#host).map(({ ip }) => ip),
       new Forwarding(mayForward, otherBridges),
-      () => this.#overlays.peers,
+      (network) => this.#overlays.peersOf(network),
     );
   }
 
@@ -118,9 +118,10 @@ export class Work {
   }
 
   #changeNeighbours(changes: readonly NeighbourChange[]): Outcome {
-    const before = this.#overlays.peers.join();
+    const peers = () => changes.map(({ network }) => this.#overlays.peersOf(network).join()).join("/");
+    const before = peers();
     const { failures, steps } = this.#overlays.change(changes, this.#networks);
-    const hasOtherPeers = this.#overlays.peers.join() !== before;
+    const hasOtherPeers = peers() !== before;
     const firewall: FirewallOutcome = hasOtherPeers ? this.#applyFirewall() : { failures: [], notes: [] };
     return { ...firewall, failures: [...failures, ...firewall.failures], steps, inodes: new Map() };
   }

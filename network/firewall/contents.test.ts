@@ -17,7 +17,14 @@ const inner: FirewallNetwork = {
   subnets: ["10.2.0.0/24"],
   internal: true,
 };
-const nothing: FirewallWanted = { networks: [], forwards: [], links: [], others: [], bridgesFiltered: false };
+const nothing: FirewallWanted = {
+  networks: [],
+  forwards: [],
+  links: [],
+  others: [],
+  bridgesFiltered: false,
+  overlays: [],
+};
 const forward: KernelForward = {
   owner: "sandbox web",
   transport: "tcp",

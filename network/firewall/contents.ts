@@ -7,10 +7,10 @@ import type { SetId } from "./tables.js";
 import {
   canForward,
   internalRanges,
+  type FirewallOverlay,
   type FirewallWanted,
   type KernelForward,
   type LinkAccept,
-  type Underlay,
 } from "./wanted.js";
 
 /** What stands in a set for one thing: an element, or the two ends of a range. */
@@ -42,7 +42,7 @@ export function contentsOf(wanted: FirewallWanted): Map<SetId, Map<string, Entry
   subnetEntries(wanted).forEach(put);
   for (const forward of wanted.forwards) forwardEntries(forward, internal).forEach(put);
   for (const link of wanted.links) linkEntries(link).forEach(put);
-  if (wanted.underlay) underlayEntries(wanted.underlay).forEach(put);
+  for (const overlay of wanted.overlays) overlayEntries(overlay).forEach(put);
   return contents;
 }
 
@@ -56,7 +56,7 @@ function bridgeEntries({ networks, others, bridgesFiltered }: FirewallWanted): E
       single("inet bridges", element),
       ...(internal ? [single("inet internal", element)] : []),
       ...(internal || bridgesFiltered ? [single("inet proxied", element)] : []),
-      ...(icc ? [] : [single("inet quiet", element)]),
+      single(icc ? "inet icc" : "inet quiet", { key: fromTo(bridge, bridge), comment }),
       within(bridge, comment),
       ...(reachedBy === undefined ? [] : [single("inet reached", { key: fromTo(reachedBy, bridge), comment })]),
     ];
@@ -120,12 +120,14 @@ function linkEntries({ owner, from, to, transport, port }: LinkAccept): Entry[] 
   return [single(`inet ${name}`, element), single(`bridge ${name}`, element)];
 }
 
-function underlayEntries({ overlays, peers }: Underlay): Entry[] {
-  const portOf = (port: number) => concatenated(protocol.encode(IPPROTO.udp), service.encode(port));
+function overlayEntries({ name, vni: number, port, peers }: FirewallOverlay): Entry[] {
+  const comment = commentOf(`network ${name}`);
+  const parts = [service.encode(port), vni.encode(number)];
   return [
-    ...overlays.map(({ port }) => single("inet overlay_ports", { key: portOf(port) })),
-    ...overlays.map(({ vni: number }) => single("inet overlays", { key: vni.encode(number) })),
-    ...peers.map((ip) => single(`inet peers${version[familyOf(ip)]}`, { key: encodeAddress(ip) })),
+    single("inet overlays", { key: concatenated(...parts), comment }),
+    ...peers.map((ip) =>
+      single(`inet members${version[familyOf(ip)]}`, { key: concatenated(encodeAddress(ip), ...parts), comment }),
+    ),
   ];
 }
 

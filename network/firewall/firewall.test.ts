@@ -42,6 +42,7 @@ const wanted: FirewallWanted = {
   links: [{ owner: "sandbox a", from: "10.1.1.2", to: "10.1.1.3", transport: "tcp", port: 6379 }],
   others: ["docker0", "br-0123456789ab"],
   bridgesFiltered: false,
+  overlays: [{ name: "far", vni: 4711, port: 4789, peers: ["192.0.2.9", "2001:db8::9"] }],
 };
 
 /** @param work gets a firewall in a namespace of its own, and how often rules were changed there */
@@ -70,7 +71,11 @@ t.test("nft shows what is meant", { skip }, (t) => {
     firewall.apply(wanted);
     const text = shown();
     for (const words of [
-      "iifname . oifname @within goto within",
+      "iifname . oifname @icc goto pass",
+      "iifname . oifname @quiet goto quiet",
+      "ip6 saddr . udp dport . @th,96,24 @members6 goto pass",
+      "ip saddr . udp dport . @th,96,24 @members4 notrack",
+      '192.0.2.9 . 4789 . 0 comment "pontoon network far"', // it has no word for a network's number
       "meta mark set meta mark | 0x01000000 accept",
       "ct mark & 0x01000000 == 0x01000000 ct status dnat goto pass",
       "dnat ip to meta l4proto . th dport map @published4",
@@ -124,6 +129,9 @@ for (const way of bothWays)
       t.equal(changes(), before + 2);
       firewall.apply({ ...wanted, networks: [web] });
       t.notMatch(shown(), /table bridge/, "only where icc is off");
+      t.match(shown(), /hook input/);
+      firewall.apply({ ...wanted, overlays: [] });
+      t.notMatch(shown(), /hook input|notrack/, "only with overlay networks");
       firewall.remove();
       t.equal(shown(), "");
       t.notOk(firewall.check());
@@ -146,6 +154,7 @@ t.test("differences give the same tables as making them anew, whatever came befo
     links: [],
     others: ["docker1"],
     bridgesFiltered: true,
+    overlays: [{ ...wanted.overlays[0]!, peers: ["192.0.2.8"] }],
   };
   const sorted = () =>
     nft("list ruleset", undefined, ["-s"])

@@ -6,7 +6,7 @@ import { contentsOf, forwardEntries, type Entry } from "./contents.js";
 import { differenceOf, isSame, writeDifference, type Difference } from "./difference.js";
 import { OwnTable } from "./own-table.js";
 import type { AddressRange } from "./ranges.js";
-import { bridgeChains, inetChains } from "./rules.js";
+import { bridgeChains, inetChains, overlayChains } from "./rules.js";
 import { holds, readRules } from "./table-check.js";
 import { bridgeTable, inetTable, sets, type SetId } from "./tables.js";
 import { internalRanges, type FirewallWanted, type KernelForward } from "./wanted.js";
@@ -41,6 +41,8 @@ export interface ForwardChanges {
 export class Firewall {
   readonly #ruleset: Ruleset;
   readonly #inet: OwnTable;
+  /** The same table, while there are overlay networks. */
+  readonly #inetOfOverlays: OwnTable;
   /** There only while a network has `icc` off. */
   readonly #bridge: OwnTable;
   #applied: Applied | undefined;
@@ -53,6 +55,7 @@ export class Firewall {
   ) {
     this.#ruleset = new Ruleset(nfnetlink);
     this.#inet = new OwnTable(nfnetlink, inetTable, inetChains, mayOwn);
+    this.#inetOfOverlays = new OwnTable(nfnetlink, inetTable, [...inetChains, ...overlayChains], mayOwn);
     this.#bridge = new OwnTable(nfnetlink, bridgeTable, bridgeChains, mayOwn);
   }
 
@@ -68,10 +71,14 @@ export class Firewall {
    */
   apply(wanted: FirewallWanted): void {
     const contents = contentsOf(wanted);
-    const tables = wanted.networks.some(({ icc }) => !icc) ? [this.#inet, this.#bridge] : [this.#inet];
+    const tables = [
+      wanted.overlays.length > 0 ? this.#inetOfOverlays : this.#inet,
+      ...(wanted.networks.some(({ icc }) => !icc) ? [this.#bridge] : []),
+    ];
     const internal = internalRanges(wanted.networks);
     const seen = this.#applied;
-    if (seen?.tables.length !== tables.length) this.#build({ contents, internal, tables });
+    const areSame = seen?.tables.length === tables.length && tables.every((table) => seen.tables.includes(table));
+    if (!areSame) this.#build({ contents, internal, tables });
     else this.#change(differenceOf(seen.contents, contents), { contents, internal, tables });
   }
 

@@ -16,9 +16,11 @@ import {
   ip6,
   masquerade,
   meta,
+  notrack,
   returns,
   snatByMap,
   transport,
+  udp,
   vxlan,
 } from "../../linux/netlink/nftables/statements.js";
 import type { ChainHook } from "../../linux/netlink/nftables/transaction.js";
@@ -35,7 +37,8 @@ export interface ChainRules {
 const NFPROTO_IPV6 = 10;
 const fromUs = meta.iifname.isIn("bridges");
 const intoUs = meta.oifname.isIn("bridges");
-const withinOne = concat(meta.iifname, meta.oifname).isIn("within");
+const fromTo = concat(meta.iifname, meta.oifname);
+const withinOne = fromTo.isIn("within");
 /** By a rule of ours, not by somebody else's. */
 const isPublished: readonly Statement[] = [
   ct.mark.masks(PUBLISHED_MARK, PUBLISHED_MARK),
@@ -43,6 +46,7 @@ const isPublished: readonly Statement[] = [
 ];
 /** What comes out of a packet of an overlay network still has the packet's mark. */
 const unmarked = meta.mark.clearBits(PASS_MARK);
+const overlay = [udp.dport, vxlan.vni] as const;
 const isNeighborDiscovery = icmpv6.type.isBetween(ICMPV6_TYPE.neighborSolicitation, ICMPV6_TYPE.neighborAdvertisement);
 const isEstablished = ct.state.hasAnyOf(CT_STATE.established | CT_STATE.related);
 const versions = [
@@ -74,9 +78,20 @@ export const inetChains: readonly ChainRules[] = [
     ],
   },
   {
-    chain: "within",
-    comment: "pontoon: within one network",
-    rules: [[meta.iifname.isIn("quiet"), goto("quiet")], [goto("pass")]],
+    chain: "inward",
+    comment: "pontoon: what does not come from a network",
+    rules: [
+      [...isPublished, goto("pass")],
+      [meta.oifname.isNotIn("bridges"), accept],
+      [meta.oifname.isIn("internal"), drop],
+      [isEstablished, goto("pass")],
+      [meta.iifname.isIn("others"), drop],
+      // To an endpoint for whose address the host answers there.
+      [meta.nfproto.is(NFPROTO_IPV6), fromTo.isIn("reached"), goto("pass")],
+      // By somebody's own rule, which is not ours to open further.
+      [ct.status.hasAnyOf(CT_STATUS.dnat), accept],
+      [drop],
+    ],
   },
   {
     chain: "forward",
@@ -84,40 +99,22 @@ export const inetChains: readonly ChainRules[] = [
     at: { type: "filter", hook: "forward", priority: -10 },
     comment: "pontoon: what passes from, to and between networks",
     rules: [
-      [fromUs, unmarked],
+      // First what there is most of: by one look-up, where IP's rules are asked about what is bridged.
+      [fromTo.isIn("icc"), goto("pass")],
+      [meta.iifname.isNotIn("bridges"), goto("inward")],
+      [unmarked],
       [...isPublished, goto("pass")],
-      [meta.iifname.isNotIn("bridges"), meta.oifname.isNotIn("bridges"), accept],
-      [withinOne, goto("within")],
+      [fromTo.isIn("quiet"), goto("quiet")],
       [meta.iifname.isIn("internal"), drop],
       [meta.oifname.isIn("internal"), drop],
       [isEstablished, goto("pass")],
       // Not known, so not translated: it would leave with an address of the network's.
-      [fromUs, ct.state.hasAnyOf(CT_STATE.invalid), drop],
-      [fromUs, intoUs, drop],
-      // To a port that Docker has published: its own rules say who may.
-      [fromUs, meta.oifname.isIn("others"), ct.status.hasAnyOf(CT_STATUS.dnat), accept],
-      [fromUs, meta.oifname.isIn("others"), drop],
-      [meta.iifname.isIn("others"), intoUs, drop],
-      // To an endpoint for whose address the host answers there.
-      [meta.nfproto.is(NFPROTO_IPV6), concat(meta.iifname, meta.oifname).isIn("reached"), goto("pass")],
-      // By somebody's own rule, which is not ours to open further.
-      [intoUs, ct.status.hasAnyOf(CT_STATUS.dnat), accept],
+      [ct.state.hasAnyOf(CT_STATE.invalid), drop],
       [intoUs, drop],
+      // To a port that Docker has published: its own rules say who may.
+      [meta.oifname.isIn("others"), ct.status.hasAnyOf(CT_STATUS.dnat), accept],
+      [meta.oifname.isIn("others"), drop],
       [goto("pass")],
-    ],
-  },
-  {
-    chain: "underlay",
-    comment: "pontoon: packets of overlay networks, from hosts that are on them",
-    rules: [...versions.map(({ version, field }) => [field.saddr.isIn(`peers${version}`), goto("pass")]), [drop]],
-  },
-  {
-    chain: "input",
-    at: { type: "filter", hook: "input", priority: -10 },
-    comment: "pontoon: packets of overlay networks",
-    rules: [
-      [fromUs, unmarked],
-      [concat(meta.l4proto, transport.dport).isIn("overlay_ports"), vxlan.vni.isIn("overlays"), goto("underlay")],
     ],
   },
   {
@@ -154,6 +151,36 @@ export const inetChains: readonly ChainRules[] = [
       ...versions.map(({ version, field }) => [snatByMap(concat(field.saddr), `snat${version}`, version)]),
       ...versions.map(({ version, field }) => [field.saddr.isIn(`masqueraded${version}`), masquerade]),
     ],
+  },
+];
+
+/** Besides, while there are overlay networks: nobody else pays for them. */
+export const overlayChains: readonly ChainRules[] = [
+  {
+    chain: "input",
+    at: { type: "filter", hook: "input", priority: -10 },
+    comment: "pontoon: packets of overlay networks, from hosts that are on them",
+    rules: [
+      // First those that are let in, by one look-up.
+      ...versions.map(({ version, field }) => [
+        concat(field.saddr, ...overlay).isIn(`members${version}`),
+        goto("pass"),
+      ]),
+      [concat(...overlay).isIn("overlays"), drop],
+      [fromUs, unmarked],
+    ],
+  },
+  {
+    chain: "untracked_in",
+    at: { type: "filter", hook: "prerouting", priority: -300 },
+    comment: "pontoon: packets of overlay networks are of no connection",
+    rules: versions.map(({ version, field }) => [concat(field.saddr, ...overlay).isIn(`members${version}`), notrack]),
+  },
+  {
+    chain: "untracked_out",
+    at: { type: "filter", hook: "output", priority: -300 },
+    comment: "pontoon: packets of overlay networks are of no connection",
+    rules: [[concat(...overlay).isIn("overlays"), notrack]],
   },
 ];
 

@@ -17,7 +17,8 @@ const inetShapes = {
   bridges: { key: [interfaceName], comment: "bridges of pontoon's networks" },
   internal: { key: [interfaceName], comment: "bridges of internal networks" },
   proxied: { key: [interfaceName], comment: "bridges from which published ports are served by the proxy" },
-  quiet: { key: [interfaceName], comment: "bridges of networks with icc off" },
+  icc: { key: [interfaceName, interfaceName], comment: "from a bridge of ours to itself" },
+  quiet: { key: [interfaceName, interfaceName], comment: "from a bridge of ours to itself where icc is off" },
   others: { key: [interfaceName], comment: "bridges of Docker's" },
   within: { key: [interfaceName, interfaceName], comment: "from a bridge to itself" },
   reached: { key: [interfaceName, interfaceName], comment: "links by which networks are reached over IPv6" },
@@ -39,10 +40,9 @@ const inetShapes = {
   allowed_at6: { key: [ipv6, protocol, service, ipv6], ...intervals, comment: "sources" },
   linked4,
   linked6,
-  overlay_ports: { key: [protocol, service], comment: "where packets of overlay networks come in" },
-  overlays: { key: [vni], comment: "numbers of overlay networks" },
-  peers4: { key: [ipv4], comment: "other hosts of overlay networks" },
-  peers6: { key: [ipv6], comment: "other hosts of overlay networks" },
+  overlays: { key: [service, vni], comment: "overlay networks: port and number" },
+  members4: { key: [ipv4, service, vni], comment: "other hosts, and what overlay networks they are on" },
+  members6: { key: [ipv6, service, vni], comment: "other hosts, and what overlay networks they are on" },
 } as const satisfies Record<string, SetShape>;
 
 /** Sets of the bridge's table, which has the same links: what is bridged and what is routed back to its bridge meet different tables. */

@@ -63,14 +63,16 @@ export interface FirewallWanted {
    * left to the proxy's socket for all that comes from a bridge.
    */
   readonly bridgesFiltered: boolean;
-  readonly underlay?: Underlay;
+  readonly overlays: readonly FirewallOverlay[];
 }
 
-/** How packets of overlay networks come to this host. */
-export interface Underlay {
-  /** Of each network: its number, and the UDP port. Another's networks at the same port are left alone. */
-  readonly overlays: readonly { readonly vni: number; readonly port: number }[];
-  /** From whom: addresses of other hosts, of either family. What anybody else sends for these networks is dropped. */
+/** How packets of an overlay network come to this host. */
+export interface FirewallOverlay {
+  readonly name: string;
+  readonly vni: number;
+  /** Of UDP. Another's networks at the same port are left alone. */
+  readonly port: number;
+  /** From whom: addresses of other hosts that are on it, of either family. What anybody else sends for it is dropped. */
   readonly peers: readonly string[];
 }
 

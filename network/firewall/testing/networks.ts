@@ -28,6 +28,7 @@ export const plainly: FirewallWanted = {
   links: [],
   others: ["docker9"],
   bridgesFiltered: false,
+  overlays: [],
 };
 const labNetworks = [
   { bridge: "pt1", number: 1, sandboxes: ["a1", "a2"] },
