@@ -1,23 +1,12 @@
-import { readFileSync } from "node:fs";
-import { EtcdCluster, Underlay, uplinkInterface, type BareHost } from "../../integration/lab/index.js";
+import { EtcdCluster, Underlay } from "../../integration/lab/index.js";
 import type { HelperProcess } from "../../integration/lab/helper-process.js";
 import type { Undo } from "../lib/cleanup.js";
 import { controlPost } from "../network/control.js";
-import { residentMemory } from "../proxy/process.js";
 import type { NameReply, NameRequest } from "./name-child.js";
 import { near, network } from "./names.js";
 import { command, createNetwork, namespaceOf, startHost, type PontoonHost } from "./pontoon.js";
 import { programs } from "./programs.js";
-
-/** What the first of the hosts has, and has been told. */
-export interface Seen {
-  /** Bytes, resident: what hosts on one machine share with each other, each would have for itself. */
-  readonly daemon: number;
-  readonly dns: number;
-  /** Since the host has been there, through its uplink in both directions. */
-  readonly packets: number;
-  readonly bytes: number;
-}
+import { see, type Seen } from "./seen.js";
 
 /** Many hosts without Docker, each with pontoon's daemon, and one network over them. The first is looked at. */
 export class Crowd {
@@ -63,17 +52,6 @@ export class Crowd {
 
   /** What the first host has, and has been told so far. */
   see(): Seen {
-    const { host, pontoon } = this.#hosts[0]!;
-    const [dns] = pontoon.processes("pontoon-dns");
-    return {
-      daemon: residentMemory(host, pontoon.pid),
-      dns: dns === undefined ? 0 : residentMemory(host, dns),
-      packets: counter(host, "rx_packets") + counter(host, "tx_packets"),
-      bytes: counter(host, "rx_bytes") + counter(host, "tx_bytes"),
-    };
+    return see(this.#hosts[0]!);
   }
-}
-
-function counter(host: BareHost, name: string): number {
-  return Number(readFileSync(host.path(`/sys/class/net/${uplinkInterface}/statistics/${name}`), "utf8"));
 }

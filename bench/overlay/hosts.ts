@@ -1,8 +1,9 @@
 import { setTimeout as pause } from "node:timers/promises";
 import type { Bench, Outcome } from "../lib/measure.js";
 import { aligned } from "../lib/table.js";
-import { Crowd, type Seen } from "./crowd.js";
+import { Crowd } from "./crowd.js";
 import type { OverlayOptions } from "./options.js";
+import type { Seen } from "./seen.js";
 
 /** How long nothing happens, ms. */
 const idle = 10_000;

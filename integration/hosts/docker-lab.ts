@@ -25,7 +25,7 @@ export async function untilGone(host: DockerClusterHost, name: string): Promise<
 
 export async function untilStarts({ host }: DockerClusterHost, name: string): Promise<void> {
   const starts = async () => (await tryDocker(host, `start ${name}`)).exitCode === 0;
-  await until(starts, { what: `${name} starts`, timeoutMs: 60_000 });
+  await until(starts, { what: `${name} starts`, timeoutMs: 15_000 });
 }
 
 /** Whether a container reaches another by its name. */
@@ -43,6 +43,6 @@ export async function untilStored(lab: ClusterLab, endpoints: number, families =
     [(await lab.endpoints()).length, (await lab.keys("taken/addresses")).length / families].join("/");
   await until(async () => (await count()) === `${endpoints}/${endpoints}`, {
     what: `the store has ${endpoints} endpoints and their addresses`,
-    timeoutMs: 120_000, // what dockerd never told is found within 91 s
+    timeoutMs: 20_000, // six times as long is waited, and what dockerd never told is found within 91 s
   });
 }

@@ -19,7 +19,7 @@ t.test("networks of all hosts' dockerds", async (t) => {
       "one at least is made",
     );
     await until(async () => (await lab.networks()).filter(({ name }) => name === "twice").length === 1);
-    await until(async () => (await lab.networks()).length === 1, { what: "there is one network", timeoutMs: 60_000 });
+    await until(async () => (await lab.networks()).length === 1, { what: "there is one network", timeoutMs: 15_000 });
     for (const each of both) await untilListed(each, "twice");
     await untilSame();
     const one = await east.host.container({ name: "one", networks: ["twice"] });
@@ -112,7 +112,7 @@ t.test("networks of all hosts' dockerds", async (t) => {
     await lab.rejoin(2);
     const isTold = (line: string) => line.includes("a container is cut off");
     const pontoon = await lab.daemon(west.host, 2);
-    await until(() => pontoon.logs.some(isTold), { what: "it is told", timeoutMs: 60_000 });
+    await until(() => pontoon.logs.some(isTold), { what: "it is told", timeoutMs: 15_000 });
     await untilPings(base, "lost");
     t.equal((await lab.endpoints()).filter((each) => each.name === name).length, 1);
     await docker(west.host, "rm -f lost");
@@ -129,6 +129,6 @@ async function forgetWest(east: DockerClusterHost, west: DockerClusterHost, lab:
   const hosts = JSON.parse(await run(east.pontoon, "host ls --json")) as { id: string; advertise: string }[];
   const { id } = hosts.find(({ advertise }) => advertise === "10.99.0.2")!;
   const forget = async () => (await east.pontoon.cli("host", "forget", id)).exitCode === 0;
-  await until(forget, { what: "it is forgotten", timeoutMs: 60_000 });
+  await until(forget, { what: "it is forgotten", timeoutMs: 15_000 });
   return "lost";
 }

@@ -285,3 +285,17 @@ t.test("a /16 is given out to its last address, and goes on with the one that is
   t.equal(addresses.size, 65_534);
   t.end();
 });
+
+t.test("goes on some way behind an address, and comes back for what it has left out", (t) => {
+  const addresses = allocator({ subnet: "10.89.0.0/28" });
+  t.same(give(addresses, 1), ["10.89.0.2"]);
+  addresses.goOnBehind("10.89.0.2", 8);
+  t.same(give(addresses, 2), ["10.89.0.11", "10.89.0.12"]);
+  addresses.goOnBehind("10.89.0.12", 8);
+  t.same(give(addresses, 1), ["10.89.0.7"], "from the beginning again after the last");
+  addresses.goOnBehind("10.90.0.1", 3);
+  t.same(give(addresses, 1), ["10.89.0.8"], "an address of another subnet means nothing");
+  t.equal(new Set(give(addresses, 8)).size, 8, "all are had in the end");
+  t.throws(() => addresses.assign("sandbox late"), { code: "ADDRESSES_EXHAUSTED" });
+  t.end();
+});

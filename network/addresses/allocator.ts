@@ -96,6 +96,14 @@ export class AddressAllocator {
     return owner;
   }
 
+  /** Addresses are given out in order from behind one of the range on, with so many left out; they are had later on. */
+  goOnBehind(address: string, leaveOut: number): void {
+    const number = this.#subnet.numberOf(address);
+    if (number === undefined || !this.#isInRange(number)) return;
+    const length = this.#to - this.#from + 1n;
+    this.#lastGiven = this.#from + ((number - this.#from + BigInt(leaveOut)) % length);
+  }
+
   /** Who has an address: who was given it, or whom it is reserved for. */
   holderOf(address: string): string | undefined {
     const number = this.#subnet.numberOf(address);

@@ -84,6 +84,12 @@ export class NetworkAddresses {
       allocator.restore({ assigned: addresses.map((address) => ({ address, owner })) });
   }
 
+  /** What is given next is so many addresses behind these. */
+  goOnBehind(network: string, addresses: readonly string[], leaveOut: number): void {
+    for (const allocator of this.#allocators.get(network) ?? [])
+      for (const address of addresses) allocator.goOnBehind(address, leaveOut);
+  }
+
   release(network: string, { ipv4, ipv6 }: GivenAddresses): void {
     for (const allocator of this.#allocators.get(network) ?? [])
       for (const address of [ipv4, ipv6]) if (address !== undefined) allocator.release(address);
