@@ -1,15 +1,16 @@
 import t from "tap";
 import { runCommand } from "../lab/command.js";
 import { installCommand, isAsShown, shape, stepsIn } from "../lab/guide.js";
-import { BareHost, until } from "../lab/index.js";
-import { ClusterLab, type ClusterHost } from "./hosts.js";
+import { BareHost, DockerHost, until } from "../lab/index.js";
+import { ClusterLab } from "./hosts.js";
 
 // What docs/hosts.md shows is what a user of two hosts sees.
 
-for (const heading of ["The walk", "Published ports and the outside"])
+for (const heading of ["The walk", "Published ports and the outside", "Containers of Docker's"])
   t.test(heading, async (t) => {
     const lab = await ClusterLab.start(t, { members: 2 });
-    const [east, west] = await Promise.all(["east", "west"].map((name, index) => named(t, lab, name, index + 1)));
+    const Host = heading.includes("Docker") ? DockerHost : BareHost;
+    const [east, west] = await Promise.all(["east", "west"].map((name, index) => named(lab, Host, name, index + 1)));
     const client = await lab.underlay.server(9);
     const typed = (place: string, command: string) => {
       const argv = ["sh", "-c", `{ ${command}\n} 2>&1`];
@@ -33,14 +34,16 @@ for (const heading of ["The walk", "Published ports and the outside"])
   });
 
 /** A host with a name that readers can tell from another's, which the daemon takes up when it starts. */
-async function named(owner: ClusterLab["owner"], lab: ClusterLab, name: string, number: number): Promise<ClusterHost> {
-  const host = await BareHost.start(owner, { uplink: lab.underlay.uplink(number) });
+async function named(lab: ClusterLab, Host: typeof BareHost | typeof DockerHost, name: string, number: number) {
+  const host = await Host.start(lab.owner, { uplink: lab.underlay.uplink(number) });
   await host.exec(["hostname", name]);
   await installCommand(host);
-  return { number, host, pontoon: await lab.daemon(host, number) };
+  return { host, pontoon: await lab.daemon(host, number) };
 }
 
 /** Whether a command can be given again, without another outcome than the first time. */
 function isLook(command: string): boolean {
-  return /^curl|^pontoon (?:network|host) ls|^pontoon sandbox exec \S+ busybox (?:ping|nslookup)/.test(command);
+  return /^curl|^(?:pontoon|docker) (?:network|host) ls|^pontoon sandbox exec \S+ busybox (?:ping|nslookup)|^docker exec/.test(
+    command,
+  );
 }

@@ -241,10 +241,10 @@ export class Networks {
     return answer;
   }
 
-  /** Removes networks that no sandbox is on. */
+  /** Removes networks that no sandbox is on; those of all hosts' dockerds are for Docker to prune. */
   async prune(): Promise<NetworkAnswer[]> {
     const unused = [...this.registry.networks.values()].filter(
-      ({ id, overlay }) => this.registry.endpointsOn(id) === 0 && !(overlay && this.overlays.isUsed(id)),
+      ({ id, overlay }) => this.registry.endpointsOn(id) === 0 && !(overlay && (this.overlays.isUsed(id) || this.overlays.isDockers(id))),
     );
     const removed: NetworkAnswer[] = [];
     for (const network of unused) removed.push(await this.#remove(network));

@@ -92,6 +92,11 @@ export class Overlays {
     this.#comparing.ask();
   }
 
+  /** Whether all hosts' dockerds have a network. */
+  isDockers(network: string): boolean {
+    return this.#cluster?.mirror.networks.get(network)?.docker !== undefined;
+  }
+
   /** Whether endpoints are on a network, on any host; true where that cannot be known for now. */
   isUsed(network: string): boolean {
     return (this.#cluster?.mirror.endpointsOn(network).size ?? 1) > 0;

@@ -31,6 +31,8 @@ export interface EngineView {
   namedAddresses(network: string): readonly string[];
   /** Where a container's namespace is; undefined for one that does not run. */
   namespaceOf(container: string): string | undefined;
+  /** Addresses are given out, or free, that were not so. */
+  addressesHaveChanged(): void;
 }
 
 /** Compared again so often, ms. */
@@ -178,6 +180,7 @@ export class EngineCheck {
     for (const { pool, address, use } of taken) this.pools.acknowledge(pool, address, use);
     for (const { pool, address } of kept) this.pools.keep(pool, address);
     for (const record of free) this.pools.forget(record);
+    if (taken.length + kept.length + free.length > 0) this.engine.addressesHaveChanged();
   }
 }
 

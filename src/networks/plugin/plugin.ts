@@ -72,6 +72,7 @@ export class Plugin {
         driverNetworks: () => around.driverNetworks(),
         namedAddresses: (network) => namedAddressesOn(inventory, network),
         namespaceOf: (container) => namespaceOf(inventory, container),
+        addressesHaveChanged: () => parts.overlays.compareSoon(),
       },
       log,
     );
