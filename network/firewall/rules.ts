@@ -16,7 +16,6 @@ import {
   ip6,
   masquerade,
   meta,
-  notrack,
   returns,
   snatByMap,
   transport,
@@ -169,18 +168,6 @@ export const overlayChains: readonly ChainRules[] = [
       [concat(...overlay).isIn("overlays"), drop],
       [fromUs, unmarked],
     ],
-  },
-  {
-    chain: "untracked_in",
-    at: { type: "filter", hook: "prerouting", priority: -300 },
-    comment: "pontoon: packets of overlay networks are of no connection",
-    rules: versions.map(({ version, field }) => [concat(field.saddr, ...overlay).isIn(`members${version}`), notrack]),
-  },
-  {
-    chain: "untracked_out",
-    at: { type: "filter", hook: "output", priority: -300 },
-    comment: "pontoon: packets of overlay networks are of no connection",
-    rules: [[concat(...overlay).isIn("overlays"), notrack]],
   },
 ];
 
