@@ -120,12 +120,21 @@ function linkEntries({ owner, from, to, transport, port }: LinkAccept): Entry[] 
   return [single(`inet ${name}`, element), single(`bridge ${name}`, element)];
 }
 
-function underlayEntries({ overlays, peers }: Underlay): Entry[] {
+function underlayEntries({ overlays, peers, tunnel }: Underlay): Entry[] {
   const portOf = (port: number) => concatenated(protocol.encode(IPPROTO.udp), service.encode(port));
   return [
     ...overlays.map(({ port }) => single("inet overlay_ports", { key: portOf(port) })),
-    ...overlays.map(({ vni: number }) => single("inet overlays", { key: vni.encode(number) })),
+    ...overlays.map(({ vni: number, isEncrypted = false }) =>
+      single(isEncrypted ? "inet encrypted" : "inet overlays", { key: vni.encode(number) }),
+    ),
     ...peers.map((ip) => single(`inet peers${version[familyOf(ip)]}`, { key: encodeAddress(ip) })),
+    ...(tunnel
+      ? [
+          single("inet tunnels", { key: interfaceName.encode(tunnel.link) }),
+          single("inet tunnel_ports", { key: portOf(tunnel.port) }),
+          ...tunnel.hosts.map((ip) => single(`inet hosts${version[familyOf(ip)]}`, { key: encodeAddress(ip) })),
+        ]
+      : []),
   ];
 }
 

@@ -35,6 +35,7 @@ export interface ChainRules {
 const NFPROTO_IPV6 = 10;
 const fromUs = meta.iifname.isIn("bridges");
 const intoUs = meta.oifname.isIn("bridges");
+const byTunnel = meta.iifname.isIn("tunnels");
 const withinOne = concat(meta.iifname, meta.oifname).isIn("within");
 /** By a rule of ours, not by somebody else's. */
 const isPublished: readonly Statement[] = [
@@ -112,12 +113,31 @@ export const inetChains: readonly ChainRules[] = [
     rules: [...versions.map(({ version, field }) => [field.saddr.isIn(`peers${version}`), goto("pass")]), [drop]],
   },
   {
+    chain: "vxlan",
+    comment: "pontoon: packets of overlay networks, whose networks are told from others' by their numbers",
+    rules: [
+      [vxlan.vni.isIn("overlays"), goto("underlay")],
+      // What says so in plain is nobody's who may.
+      [vxlan.vni.isIn("encrypted"), byTunnel, goto("underlay")],
+      [vxlan.vni.isIn("encrypted"), drop],
+      [byTunnel, drop],
+    ],
+  },
+  {
+    chain: "tunnel",
+    comment: "pontoon: packets of tunnels, from other hosts",
+    rules: versions.map(({ version, field }) => [field.saddr.isIn(`hosts${version}`), goto("pass")]),
+  },
+  {
     chain: "input",
     at: { type: "filter", hook: "input", priority: -10 },
     comment: "pontoon: packets of overlay networks",
     rules: [
       [fromUs, unmarked],
-      [concat(meta.l4proto, transport.dport).isIn("overlay_ports"), vxlan.vni.isIn("overlays"), goto("underlay")],
+      [concat(meta.l4proto, transport.dport).isIn("overlay_ports"), goto("vxlan")],
+      // No other service of this host is for those who have a tunnel to it.
+      [byTunnel, drop],
+      [concat(meta.l4proto, transport.dport).isIn("tunnel_ports"), goto("tunnel")],
     ],
   },
   {

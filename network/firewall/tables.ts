@@ -41,6 +41,11 @@ const inetShapes = {
   linked6,
   overlay_ports: { key: [protocol, service], comment: "where packets of overlay networks come in" },
   overlays: { key: [vni], comment: "numbers of overlay networks" },
+  encrypted: { key: [vni], comment: "numbers of encrypted overlay networks" },
+  tunnels: { key: [interfaceName], comment: "links by which packets of encrypted networks come" },
+  tunnel_ports: { key: [protocol, service], comment: "where packets of tunnels come in" },
+  hosts4: { key: [ipv4], comment: "other hosts of tunnels" },
+  hosts6: { key: [ipv6], comment: "other hosts of tunnels" },
   peers4: { key: [ipv4], comment: "other hosts of overlay networks" },
   peers6: { key: [ipv6], comment: "other hosts of overlay networks" },
 } as const satisfies Record<string, SetShape>;

@@ -69,9 +69,27 @@ export interface FirewallWanted {
 /** How packets of overlay networks come to this host. */
 export interface Underlay {
   /** Of each network: its number, and the UDP port. Another's networks at the same port are left alone. */
-  readonly overlays: readonly { readonly vni: number; readonly port: number }[];
+  readonly overlays: readonly OverlayPackets[];
   /** From whom: addresses of other hosts, of either family. What anybody else sends for these networks is dropped. */
   readonly peers: readonly string[];
+  readonly tunnel?: UnderlayTunnel;
+}
+
+export interface OverlayPackets {
+  readonly vni: number;
+  /** Of UDP. */
+  readonly port: number;
+  /** They come by the tunnel; what comes by another link is dropped. */
+  readonly isEncrypted?: boolean;
+}
+
+/** How packets of encrypted networks come. Nothing else comes in by its link. */
+export interface UnderlayTunnel {
+  readonly link: string;
+  /** Of UDP: where others reach it. */
+  readonly port: number;
+  /** Their addresses on the underlay. What anybody else sends there is left to the host's own rules: it is not answered without a key. */
+  readonly hosts: readonly string[];
 }
 
 /** Where nothing may be forwarded to. */
