@@ -101,7 +101,8 @@ export class Overlays {
     this.onStep();
     const failed: { readonly error: NetlinkError }[] = [];
     for (let start = 0; start < steps.length; start += atOnce) {
-      const requests = steps.slice(start, start + atOnce).map((step) => requestOf(step, ports));
+      const some = steps.slice(start, start + atOnce).filter((step) => !wouldLeak(step, ports));
+      const requests = some.map((step) => requestOf(step, ports));
       failed.push(...this.host.requestEach(requests).filter(({ error }) => !goneAlready.includes(error.code)));
     }
     return { failures: failed.length > 0 ? [failureOf(id, failed)] : [], steps: steps.length };
@@ -116,6 +117,11 @@ const goneAlready: readonly string[] = ["ENOENT", "ENODEV"];
 
 function hasOverlay(network: WantedNetwork): network is Overlay {
   return network.overlay !== undefined;
+}
+
+/** To an address that is not link-local the kernel may send by another link than the tunnel. */
+function wouldLeak(step: EntryStep, { tunnel }: Ports): boolean {
+  return tunnel !== undefined && step.kind === "put-forwarding" && !step.host.startsWith("fe80:");
 }
 
 function requestOf(step: EntryStep, { bridge, vxlan, tunnel }: Ports): RtRequest {

@@ -94,7 +94,11 @@ t.test(
       [`kill -9 $PID`, { kind: "mend-links" }],
       [`ip link delete ${tunnelLink}`, { kind: "mend-links" }],
       [`ip -6 address flush dev ${tunnelLink}`, { kind: "mend-neighbours" }],
-      ["rm /run/wireguard/*.sock", { kind: "mend-neighbours" }],
+      // The program notices a little later, and ends.
+      [
+        `rm /run/wireguard/*.sock; until ip link show ${tunnelLink} | grep -q NO-CARRIER; do sleep 0.05; done`,
+        { kind: "mend-neighbours" },
+      ],
     ];
     for (const [harm, request] of harms) {
       one.lab.run("sh", "-c", harm.replace("$PID", pid()));
@@ -182,6 +186,7 @@ t.test("an encrypted network without a tunnel leads to no other host, and is nev
   t.same(await failing({ program: "/usr/bin/false" }), ["WIREGUARD_FAILED"]);
   t.same(await failing({ program: "/nonexistent" }), ["WIREGUARD_FAILED"]);
   await one.worker.do(wanting(undefined));
+  one.lab.run("ip", "link", "delete", tunnelLink);
   one.lab.run("ip", "link", "add", tunnelLink, "type", "bridge");
   t.same(await failing({ program: wireguardGo }), ["LINK_NAME_TAKEN", "ENCRYPTION_MISSING"]);
   one.lab.run("ip", "link", "delete", tunnelLink);
@@ -211,6 +216,10 @@ t.test("the link and its program go with the last network, and after a lost stor
 
   await bringUp(t, one, other);
   await one.worker.end();
+  const again = { worker: one.lab.worker() };
+  t.equal(await done(t, again, wanting(one.tunnel)), 0);
+  t.equal(await done(t, again, { kind: "change", change: one.change }), 0, "a start finds all as it was");
+  await again.worker.end();
   const next = { worker: one.lab.worker() };
   await done(t, next, { kind: "repair", handovers: [] });
   t.notMatch(one.lab.run("ip", "link"), new RegExp(`${tunnelLink}|pvx-7|br7`));

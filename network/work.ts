@@ -132,15 +132,11 @@ export class Work {
     return { ...firewall, failures: [...failures, ...firewall.failures], steps, inodes: new Map() };
   }
 
-  /** Other hosts have come or gone, or reach this one otherwise. Does nothing while no network needs it. */
+  /** Other hosts have come or gone, or reach this one otherwise. At the start no network may be known yet: the link is left as it is. */
   #setTunnel(): Outcome {
-    const [set, tidied] = [
-      this.#tunnel.bringAbout(this.#networks.values()),
-      this.#tunnel.tidy(this.#networks.values()),
-    ];
+    const set = this.#tunnel.bringAbout(this.#networks.values());
     const firewall: FirewallOutcome = this.#tunnel.ways ? this.#applyFirewall() : { failures: [], notes: [] };
-    const failures = [...set.failures, ...tidied.failures, ...firewall.failures];
-    return { ...firewall, failures, steps: set.steps + tidied.steps, inodes: new Map() };
+    return { ...firewall, failures: [...set.failures, ...firewall.failures], steps: set.steps, inodes: new Map() };
   }
 
   #mendNeighbours(): Outcome {

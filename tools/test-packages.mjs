@@ -35,5 +35,6 @@ export const testPackages = [
         { command: "etcdctl", package: "etcd-client" },
       ]),
   { command: "tcpdump", package: "tcpdump" },
+  { command: "wireguard-go", package: "wireguard-go" },
   ...(startsServices ? [] : [{ command: "firewall-cmd", package: "firewalld" }]),
 ];

@@ -30,12 +30,14 @@ function heading(status: Status): string[] {
 /** Those that share a store; nothing for a host alone. */
 function cluster({ cluster }: Status): string[] {
   if (!cluster) return [];
-  const { host, state, detail, hosts, away, members, leader, behind, store } = cluster;
+  const { host, state, detail, hosts, away, encryption, plain, members, leader, behind, store } = cluster;
   const missing = away.length === 0 ? "" : `; away: ${away.join(", ")}`;
   const late = behind === 0 ? "" : `; ${behind} changes behind`;
   return [
     `${state} as ${host.advertise} (${detail}); ${counted(hosts, "host")}${missing}${late}`,
     `store ${store}${leader === undefined ? "" : `, led by ${leader}`}`,
+    ...(encryption === undefined ? [] : [`encrypted networks by ${encryption}`]),
+    ...(plain ? [`without WireGuard, and out of reach of encrypted networks: ${plain.join(", ")}`] : []),
     ...members
       .filter(({ healthy }) => !healthy)
       .map(({ name, endpoint, error = "it does not answer" }) => `store member ${name} (${endpoint}): ${error}`),

@@ -12,6 +12,7 @@ import {
   type SharedNetwork,
   type TakenSubnets,
 } from "./records.js";
+import type { OwnWireguard } from "./wireguard.js";
 import { claiming, creating, forgetting, releasing, removing, type SeenSubnets } from "./transactions.js";
 
 /** Others may change the same at the same moment: so often is it tried. */
@@ -33,6 +34,8 @@ export class Cluster {
     readonly mirror: Mirror,
     private readonly membership: Pick<Membership, "commit" | "read" | "requireJoined">,
     private readonly log: Logger,
+    /** Undefined where this host cannot encrypt. */
+    readonly wireguard?: OwnWireguard,
   ) {}
 
   /** Throws CLUSTER_AWAY and what else {@link Membership.commit} rejects with. */

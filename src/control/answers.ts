@@ -83,6 +83,8 @@ const status = of<Status>({
       detail: words,
       hosts: count,
       away: list(words),
+      encryption: optional(words),
+      plain: optional(list(words)),
       networks: count,
       endpoints: count,
       members: list(

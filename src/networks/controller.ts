@@ -160,7 +160,7 @@ export class NetworksController {
 
   /** Makes what has to be made before servers are started. */
   prepare(): void {
-    this.#reconciler.prepare();
+    this.#reconciler.prepare(this.#overlays.startsProgram);
   }
 
   /** What stands in firewall tables of others, as it was last seen. */
@@ -278,7 +278,7 @@ export class NetworksController {
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<NetworkAnswer> {
-    return this.#command(async () => networkAnswer(this.#registry, await this.#networks.create(request)));
+    return this.#command(async () => this.#networks.answer(await this.#networks.create(request)));
   }
 
   removeNetwork(nameOrId: string): Promise<NetworkAnswer> {

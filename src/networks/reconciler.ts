@@ -12,7 +12,7 @@ import { Mending } from "./mending.js";
 import { Queue } from "./queue.js";
 import type { NetworkDefaults } from "./network-defaults.js";
 import type { NetworkRecord } from "./records.js";
-import type { NeighbourChange, WantedHandover, WantedNetwork } from "../../network/wanted.js";
+import type { NeighbourChange, WantedHandover, WantedNetwork, WantedTunnel } from "../../network/wanted.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
@@ -79,9 +79,12 @@ export class Reconciler {
     this.#problem = problem;
   }
 
-  /** Programs can be started with capabilities by a thread only that is made before servers are started: only legacy rules need that. */
-  prepare(): void {
-    if (!this.#problem && (hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
+  /**
+   * Programs can be started with capabilities by a thread only that is made before servers are started.
+   * @param startsPrograms whether that is needed for more than legacy rules
+   */
+  prepare(startsPrograms: boolean): void {
+    if (!this.#problem && (startsPrograms || hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
   }
 
   /** Does what somebody asks for, after everything that was asked for before. */
@@ -249,6 +252,11 @@ export class Reconciler {
   /** Tells the kernel of endpoints on other hosts. To be called in a turn. */
   async neighbours(changes: readonly NeighbourChange[]): Promise<void> {
     this.#note(await this.#request({ kind: "neighbours", changes }));
+  }
+
+  /** Tells the kernel how encrypted packets get to other hosts. To be called in a turn. */
+  async setTunnel(tunnel: WantedTunnel): Promise<void> {
+    this.#note(await this.#request({ kind: "tunnel", tunnel }));
   }
 
   /** Puts back what somebody has changed of what the kernel was told of endpoints on other hosts. */
