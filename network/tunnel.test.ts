@@ -195,6 +195,38 @@ t.test("an encrypted network without a tunnel leads to no other host, and is nev
   t.match(one.lab.run("ip", "link"), /pvx-7/);
 });
 
+t.test(
+  "nothing is sent to an address beside the tunnel, whoever says so, nor where the port is another's",
+  canRun,
+  async (t) => {
+    const [one, other] = await connected(t, "ipv6");
+    t.ok(pings(one, "10.7.0.12"));
+    const counts = leaving(one);
+    const elsewhere = other.neighbours.map((neighbour) => ({ ...neighbour, host: "2001:db8::2" }));
+    await done(t, one, neighbours({ put: elsewhere }));
+    pings(one, "10.7.0.12", { times: 1 });
+    await done(t, one, { kind: "mend-neighbours" });
+    t.notMatch(one.lab.run("bridge", "fdb", "show", "dev", "pvx-7"), /2001:db8/);
+    t.equal(counts().vxlan, 0);
+    await done(t, one, neighbours({ put: other.neighbours }));
+    t.ok(pings(one, "10.7.0.12"));
+
+    const port = 51842;
+    const listen = `require("dgram").createSocket("udp6").bind(${port}, () => console.log("bound"))`;
+    one.lab.run("sh", "-c", `${process.execPath} -e '${listen}' > /run/netns/told 2>&1 & echo $! > /run/netns/pid`);
+    one.lab.run("sh", "-c", "until grep -q bound /run/netns/told; do sleep 0.05; done");
+    const outcome = await one.worker.do(wanting({ ...one.tunnel, port }));
+    one.lab.run("sh", "-c", "kill $(cat /run/netns/pid); rm /run/netns/pid /run/netns/told");
+    t.same(
+      outcome?.failures.map(({ code, subject }) => `${code} ${subject}`),
+      [`WIREGUARD_PORT_TAKEN ${port}`],
+    );
+    await done(t, one, wanting(one.tunnel));
+    await done(t, one, { kind: "mend-links" });
+    t.ok(pings(one, "10.7.0.12"));
+  },
+);
+
 t.test("the link and its program go with the last network, and after a lost store", canRun, async (t) => {
   const [one, other] = await twoTunnelHosts(t);
   const before = stateOf(one.lab);

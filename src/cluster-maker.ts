@@ -12,7 +12,7 @@ import { parseStoreUrl } from "./store/etcd/store-url.js";
 
 /**
  * What makes a host one of those that share etcd, as configured. Loaded only where that is wanted.
- * Throws STORE_URL_WRONG, ADVERTISE_NEEDED, CONFIG_UNREADABLE, CONFIG_INVALID.
+ * Throws STORE_URL_WRONG, ADVERTISE_NEEDED, CONFIG_UNREADABLE, CONFIG_INVALID, WIREGUARD_MISSING.
  */
 export function clusterMaker({ store, etcd, advertise, wireguard }: Config, log: Logger): ClusterMaker {
   const endpoints = parseStoreUrl(store);
@@ -35,6 +35,7 @@ export function clusterMaker({ store, etcd, advertise, wireguard }: Config, log:
     ...(password !== undefined && { password }),
     log,
   });
+  requireProgram(wireguard);
   return (parts) =>
     new ClusterController({
       ...parts,
@@ -49,14 +50,20 @@ export function clusterMaker({ store, etcd, advertise, wireguard }: Config, log:
 function wireguardHere({ use, port }: Config["wireguard"], log: Logger): ClusterSurroundings["wireguard"] {
   if (use === "off") return undefined;
   if (use === "kernel") return kernelHasWireguard(log) ? { by: "kernel", port } : undefined;
-  for (const file of [use, tunFile])
-    if (!existsSync(file))
-      throw new PontoonError(
-        "WIREGUARD_MISSING",
-        file,
-        `there is no ${file}, which wireguard.use in the configuration needs; install wireguard-go and load the module tun, or leave the key out`,
-      );
   return { by: { program: use }, port };
+}
+
+/** Throws WIREGUARD_MISSING for a program that is not there, or could not do its work. */
+function requireProgram({ use }: Config["wireguard"]): void {
+  if (!use.startsWith("/")) return;
+  const missing = [use, tunFile].find((file) => !existsSync(file));
+  if (missing === undefined) return;
+  throw new PontoonError(
+    "WIREGUARD_MISSING",
+    missing,
+    `there is no ${missing}, which wireguard.use in the configuration needs; install the program and load the kernel's module tun, or ` +
+      "leave the key out",
+  );
 }
 
 function kernelHasWireguard(log: Logger): boolean {
