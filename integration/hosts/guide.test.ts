@@ -6,10 +6,19 @@ import { ClusterLab, type ClusterHost } from "./hosts.js";
 
 // What docs/hosts.md shows is what a user of two hosts sees.
 
-for (const heading of ["The walk", "Published ports and the outside"])
+/** What the section says of both hosts' configuration. */
+const sections: readonly [heading: string, config?: string][] = [
+  ["The walk"],
+  ["Published ports and the outside"],
+  ["Encrypted networks", "wireguard:\n  use: /usr/bin/wireguard-go\n"],
+];
+
+for (const [heading, config] of sections)
   t.test(heading, async (t) => {
     const lab = await ClusterLab.start(t, { members: 2 });
-    const [east, west] = await Promise.all(["east", "west"].map((name, index) => named(t, lab, name, index + 1)));
+    const [east, west] = await Promise.all(
+      ["east", "west"].map((name, index) => named(t, lab, name, index + 1, config)),
+    );
     const client = await lab.underlay.server(9);
     const typed = (place: string, command: string) => {
       const argv = ["sh", "-c", `{ ${command}\n} 2>&1`];
@@ -33,11 +42,17 @@ for (const heading of ["The walk", "Published ports and the outside"])
   });
 
 /** A host with a name that readers can tell from another's, which the daemon takes up when it starts. */
-async function named(owner: ClusterLab["owner"], lab: ClusterLab, name: string, number: number): Promise<ClusterHost> {
+async function named(
+  owner: ClusterLab["owner"],
+  lab: ClusterLab,
+  name: string,
+  number: number,
+  config: string | undefined,
+): Promise<ClusterHost> {
   const host = await BareHost.start(owner, { uplink: lab.underlay.uplink(number) });
   await host.exec(["hostname", name]);
   await installCommand(host);
-  return { number, host, pontoon: await lab.daemon(host, number) };
+  return { number, host, pontoon: await lab.daemon(host, number, config) };
 }
 
 /** Whether a command can be given again, without another outcome than the first time. */
