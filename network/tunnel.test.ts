@@ -151,6 +151,41 @@ t.test(
   },
 );
 
+t.test(
+  "without any rule, too, the kernel takes packets of an encrypted network from the tunnel alone",
+  canRun,
+  async (t) => {
+    const [one, other] = await twoTunnelHosts(t, "ipv6");
+    const network = { ...one.network, firewall: undefined };
+    await bringUp(t, { ...one, change: { ...one.change, networks: [network] } }, other);
+    t.notMatch(one.lab.run("nft", "list", "tables"), /pontoon/);
+    const inside = ["ip", "netns", "exec", one.sandbox.id, "nft"].join(" ");
+    for (const words of [`${inside} 'add table netdev seen'`, "nft 'add table netdev seen'"]) {
+      const link = words.startsWith("nft") ? "u0" : one.endpoint.ifname;
+      const rule = words.startsWith("nft") ? "udp dport 4789 counter" : "icmp type echo-request counter";
+      const nft = words.split(" 'add")[0]!;
+      const chain = `add chain netdev seen in { type filter hook ingress device ${link} priority 0; }`;
+      one.lab.run("sh", "-c", `${words}; ${nft} '${chain}'; ${nft} 'add rule netdev seen in ${rule}'`);
+    }
+    const packets = (nft: string) =>
+      Number(/packets (\d+)/.exec(one.lab.run("sh", "-c", `${nft} list table netdev seen`))?.[1]);
+    const forged = "ip link add forged type vxlan id 4711 local 2001:db8::2 remote 2001:db8::1 dstport 4789";
+    other.lab.run(
+      "sh",
+      "-c",
+      `${forged}; ip link set forged address 02:42:0a:07:00:12 up; ip address add 10.7.0.99/24 dev forged`,
+    );
+    other.lab.run("ip", "neighbour", "add", "10.7.0.11", "lladdr", one.endpoint.mac!, "dev", "forged");
+    other.lab.run("sh", "-c", "busybox ping -c 3 -W 1 -I forged 10.7.0.11 > /dev/null || true");
+    t.ok(packets("nft") >= 3, "they come to the host");
+    t.equal(packets(inside), 0);
+    other.lab.run("ip", "link", "delete", "forged");
+    await bringUp(t, other, one);
+    t.ok(pings(other, "10.7.0.11"));
+    t.not(packets(inside), 0, "and others to the sandbox");
+  },
+);
+
 t.test("a host with another key, or at another address, is followed; others' sessions go on", canRun, async (t) => {
   const [one, other] = await connected(t);
   t.ok(pings(one, "10.7.0.12"));

@@ -214,7 +214,7 @@ function failed(reason: string): PontoonError {
   return new PontoonError(
     "WIREGUARD_FAILED",
     tunnelLink,
-    `encrypted networks reach no other host: ${reason}; it is tried again, and nothing is sent in plain`,
+    `${reason}; encrypted networks reach no other host meanwhile, and nothing is sent in plain: it is tried again`,
   );
 }
 

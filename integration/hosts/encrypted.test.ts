@@ -104,7 +104,9 @@ async function mended(t: Test, both: readonly ClusterHost[], lab: ClusterLab): P
   const pid = await program();
   await east.pontoon.killEverything();
   t.ok(await reaches(west.pontoon, "shop", "10.88.0.2"), "it goes on while no daemon is there");
-  const again = { ...east, pontoon: await lab.daemon(east.host, 1, config) };
+  const own = "/opt/wireguard-go"; // a program that can be taken away
+  await east.host.exec(["sh", "-c", `mkdir -p /opt; cp /usr/bin/wireguard-go ${own}`]);
+  const again = { ...east, pontoon: await lab.daemon(east.host, 1, config.replace("/usr/bin/wireguard-go", own)) };
   await untilPings(again, "web", "shop");
   t.equal(await program(), pid, "as it was");
   const harms = [`kill -9 ${pid}`, `ip link delete ${link}`, `ip link set ${link} down`];
@@ -113,6 +115,16 @@ async function mended(t: Test, both: readonly ClusterHost[], lab: ClusterLab): P
     await untilPings(again, "web", "shop");
     await untilPings(west, "shop", "web");
   }
+  await t.test("or says why not", async (t) => {
+    await east.host.exec(["sh", "-c", `chmod -x ${own}; pkill -x wireguard-go`]);
+    const trouble = async () =>
+      /lead to no other host: \S+ could not be started: EACCES/.test(await run(again.pontoon, "status"));
+    await until(trouble, { what: "status says it" });
+    t.notOk(await reaches(again.pontoon, "web", "shop"));
+    await east.host.exec(["sh", "-c", `chmod +x ${own}; ip link set ${link} down`]);
+    await untilPings(again, "web", "shop");
+    await until(async () => !(await trouble()), { what: "status is well" });
+  });
   Object.assign(east, { pontoon: again.pontoon });
 }
 

@@ -47,13 +47,14 @@ function cluster({ cluster }: Status): string[] {
 /** Of pontoon's own; nothing where there are none. */
 function backend({ backend, observe }: Status): string[] {
   if (!backend) return [];
-  const { networks, sandboxes, gone, cutOff, off, due } = backend;
+  const { networks, sandboxes, gone, cutOff, off, due, tunnelTrouble } = backend;
   if (off !== undefined) return observe ? [] : [`off (${off})`];
   const missing = gone.length === 0 ? "" : `; gone: ${gone.join(", ")}`;
   const own = `${counted(networks, "network")} of pontoon's own, ${counted(sandboxes, "sandbox", "sandboxes")}${missing}`;
   return [
     ...(networks + sandboxes === 0 ? [] : [own]),
     ...(cutOff ? [`cut off, for other hosts have their names or addresses: ${cutOff.join(", ")}`] : []),
+    ...(tunnelTrouble === undefined ? [] : [`encrypted ones lead to no other host: ${tunnelTrouble}`]),
     ...(due === undefined ? [] : [`${counted(due, "removal")} of which a plugin is told when it answers again`]),
   ];
 }

@@ -72,6 +72,7 @@ const status = of<Status>({
       cutOff: optional(list(words)),
       off: optional(words),
       due: optional(count),
+      tunnelTrouble: optional(words),
       driver: optional(of<DriverStatus>({ networks: count, endpoints: count, off: optional(words) })),
     }),
   ),

@@ -169,7 +169,11 @@ export class NetworksController {
   }
 
   get status(): NetworksStatus {
-    return networksStatus(this.#registry, this.#reconciler.off, this.#plugin?.status, this.#remote.due);
+    const { off, tunnelTrouble } = this.#reconciler;
+    return {
+      ...networksStatus(this.#registry, off, this.#plugin?.status, this.#remote.due),
+      ...(tunnelTrouble !== undefined && { tunnelTrouble }),
+    };
   }
 
   /** dockerd is followed, and all of it is known. */

@@ -41,6 +41,8 @@ export class Reconciler {
   readonly #linkMending = new Mending(() => this.#mendLinks());
   /** What stands in firewall tables of others, as it was last seen. */
   #elsewhere: Elsewhere = { rules: [], troubles: [] };
+  /** Why encrypted networks reach no other host, as it was last seen. */
+  #tunnelTrouble: string | undefined;
   #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Told which endpoints have lost a link that is not ours to make. */
@@ -72,6 +74,11 @@ export class Reconciler {
   /** Why nothing can be done, in words; undefined when it can. */
   get off(): string | undefined {
     return this.#problem && describeError(this.#problem);
+  }
+
+  /** Why encrypted networks reach no other host, in words; undefined when they do, or there are none. */
+  get tunnelTrouble(): string | undefined {
+    return this.#tunnelTrouble;
   }
 
   /** From now on what is asked for is done, or rejected with `problem`. */
@@ -297,11 +304,18 @@ export class Reconciler {
     return this.defaults.firewall ? network : { ...network, firewall: false };
   }
 
-  #request(request: Request): Promise<Outcome> {
-    if (this.#isStopped) return Promise.reject(ending());
-    if (request.kind !== "change") return this.#thread().request(request);
+  async #request(request: Request): Promise<Outcome> {
+    if (this.#isStopped) throw ending();
+    const outcome = await this.#thread().request(this.#whole(request));
+    const trouble = outcome.failures.find(({ object }) => object.kind === "tunnel")?.message;
+    if (trouble !== undefined || looksAtTunnel.includes(request.kind)) this.#tunnelTrouble = trouble;
+    return outcome;
+  }
+
+  #whole(request: Request): Request {
+    if (request.kind !== "change") return request;
     const change = { ...request.change, links: this.#links(), dockerBridges: this.dockers.bridges() };
-    return this.#thread().request({ kind: "change", change });
+    return { kind: "change", change };
   }
 
   #links(): LinkAccept[] {
@@ -354,6 +368,8 @@ export class Reconciler {
     if (changed.length > 0) this.registry.commit({ sandboxes: changed });
   }
 }
+
+const looksAtTunnel: readonly Request["kind"][] = ["tunnel", "mend-links", "mend-neighbours"];
 
 const isLost = ({ code }: Failure): boolean => code === "LINK_LOST";
 
