@@ -14,6 +14,11 @@ export function ignoreRouters(link: string): void {
   writeSetting(`ipv6/conf/${link}/accept_ra`, "0");
 }
 
+/** A link gets no link-local address by itself (`addr_gen_mode`), once this is said before it is up. */
+export function ownAddressesOnly(link: string): void {
+  writeSetting(`ipv6/conf/${link}/addr_gen_mode`, "1");
+}
+
 /** Whether a link answers for IPv6 addresses that the neighbour table has it answer for (`proxy_ndp`). */
 export function answersForOthers(link: string): boolean {
   const path = pathOf(`ipv6/conf/${link}/proxy_ndp`);

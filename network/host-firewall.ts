@@ -9,9 +9,9 @@ import { Firewall, type ForwardChanges } from "./firewall/firewall.js";
 import { ForeignAccept } from "./firewall/foreign-accept.js";
 import { LegacyAccept } from "./firewall/legacy-accept.js";
 import type { Forwarding } from "./forwarding.js";
-import { PUBLISHED_MARK, type KernelForward, type LinkAccept } from "./firewall/wanted.js";
+import { PUBLISHED_MARK, type KernelForward, type LinkAccept, type UnderlayTunnel } from "./firewall/wanted.js";
 import type { Elsewhere, Failure } from "./protocol.js";
-import type { WantedNetwork } from "./wanted.js";
+import { tunnelLink, type WantedNetwork } from "./wanted.js";
 
 /** What is read of others' rules: hosts have tens of thousands at most. */
 const limits = { bytes: 64 << 20, objects: 200_000, time: 5000 };
@@ -50,12 +50,14 @@ export class HostFirewall {
    * @param seenBridges names of bridges on the host that must be Docker's: nothing passes between them and ours
    * @param addresses the host's own
    * @param peersOf addresses of other hosts that are on an overlay network, by its id
+   * @param tunnel by which packets of encrypted networks come; undefined where there is none
    */
   constructor(
     private readonly seenBridges: () => readonly string[],
     private readonly addresses: () => readonly string[],
     private readonly forwarding: Forwarding,
     private readonly peersOf: (network: string) => readonly string[],
+    private readonly tunnel: () => Omit<UnderlayTunnel, "link"> | undefined,
   ) {}
 
   /** @param links undefined: as before  @returns whether they are others now, which counts from the next {@link apply} on */
@@ -85,6 +87,7 @@ export class HostFirewall {
       const overlays = networks.flatMap(({ id, name, overlay }) =>
         overlay ? [{ ...overlay, name, peers: this.peersOf(id) }] : [],
       );
+      const tunnel = this.tunnel();
       const withInput = overlays.length > 0;
       firewall.apply({
         networks: withRules,
@@ -93,6 +96,7 @@ export class HostFirewall {
         others: [...new Set([...this.#dockerBridges, ...this.seenBridges()])],
         bridgesFiltered: bridgesAreFiltered(),
         overlays,
+        ...(tunnel && { tunnel: { ...tunnel, link: tunnelLink } }),
       });
       this.#isApplied = true;
       return { notes: [...this.forwarding.apply(nfnetlink, waysOut(networks)), ...this.#acceptElsewhere(withInput)] };

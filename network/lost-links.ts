@@ -1,4 +1,4 @@
-import { LinkNews } from "../linux/netlink/rtnetlink/link-news.js";
+import { LinkNews, type LinkNewsItem } from "../linux/netlink/rtnetlink/link-news.js";
 import { linkNamed } from "../linux/netlink/rtnetlink/links.js";
 import type { Rtnetlink } from "../linux/netlink/rtnetlink/rtnetlink.js";
 import { baseOf, cutOff, isAboutWanted } from "./plan/cut-off.js";
@@ -19,10 +19,10 @@ export class LostLinks {
     this.#news.close();
   }
 
-  /** Whether something may have been taken away since the last time. */
-  hasNews(wanted: Wanted): boolean {
+  /** Whether something may have been taken away since the last time. @param isAboutMore of what is wanted beside */
+  hasNews(wanted: Wanted, isAboutMore: (item: LinkNewsItem) => boolean): boolean {
     const items = this.#news.read();
-    return items === undefined || isAboutWanted(items, wanted, this.#bases);
+    return items === undefined || items.some(isAboutMore) || isAboutWanted(items, wanted, this.#bases);
   }
 
   /** What is to be set right, and what to say of links that networks stand on. */

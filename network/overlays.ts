@@ -16,6 +16,8 @@ interface Written {
 interface Ports {
   readonly bridge: number;
   readonly vxlan: number;
+  /** Of an encrypted network: the link that it goes by, on which addresses of hosts are. */
+  readonly tunnel: number | undefined;
 }
 
 type Overlay = WantedNetwork & { readonly overlay: WantedOverlay };
@@ -79,14 +81,15 @@ export class Overlays {
 
   #portsOf({ bridge, overlay }: Overlay): Ports | undefined {
     const [own, link] = [linkNamed(this.host, bridge), linkNamed(this.host, overlay.link)];
-    return own && link?.master === own.index ? { bridge: own.index, vxlan: link.index } : undefined;
+    if (!own || link?.master !== own.index) return undefined;
+    return { bridge: own.index, vxlan: link.index, tunnel: overlay.isEncrypted && link.vxlan?.by };
   }
 
-  #look({ bridge, vxlan }: Ports): NeighbourEntries {
+  #look({ bridge, vxlan, tunnel }: Ports): NeighbourEntries {
     const hosts = new Map<string, string | undefined>();
     const ports = new Set<string>();
     for (const entry of forwardingOf(this.host, vxlan))
-      if (entry.table === "link") hosts.set(entry.mac, entry.host);
+      if (entry.table === "link") hosts.set(entry.mac, entry.by === tunnel ? entry.host : undefined);
       else ports.add(entry.mac);
     // Somebody may have said of the bridge who else is on it.
     const ours = neighboursOf(this.host, bridge).filter(({ isOurs }) => isOurs);
@@ -98,7 +101,8 @@ export class Overlays {
     this.onStep();
     const failed: { readonly error: NetlinkError }[] = [];
     for (let start = 0; start < steps.length; start += atOnce) {
-      const requests = steps.slice(start, start + atOnce).map((step) => requestOf(step, ports));
+      const some = steps.slice(start, start + atOnce).filter((step) => !wouldLeak(step, ports));
+      const requests = some.map((step) => requestOf(step, ports));
       failed.push(...this.host.requestEach(requests).filter(({ error }) => !goneAlready.includes(error.code)));
     }
     return { failures: failed.length > 0 ? [failureOf(id, failed)] : [], steps: steps.length };
@@ -115,10 +119,15 @@ function hasOverlay(network: WantedNetwork): network is Overlay {
   return network.overlay !== undefined;
 }
 
-function requestOf(step: EntryStep, { bridge, vxlan }: Ports): RtRequest {
+/** To an address that is not link-local the kernel may send by another link than the tunnel. */
+function wouldLeak(step: EntryStep, { tunnel }: Ports): boolean {
+  return tunnel !== undefined && step.kind === "put-forwarding" && !step.host.startsWith("fe80:");
+}
+
+function requestOf(step: EntryStep, { bridge, vxlan, tunnel }: Ports): RtRequest {
   switch (step.kind) {
     case "put-forwarding":
-      return putForwarding(vxlan, step.mac, step.host);
+      return putForwarding(vxlan, step.mac, step.host, tunnel);
     case "delete-forwarding":
       return deleteForwarding(vxlan, step.table, step.mac);
     case "put-neighbour":

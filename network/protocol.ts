@@ -1,6 +1,13 @@
 import type { LinkAccept } from "./firewall/wanted.js";
 import type { ForwardChanges } from "./firewall/firewall.js";
-import type { NeighbourChange, WantedEndpoint, WantedHandover, WantedNetwork, WantedSandbox } from "./wanted.js";
+import type {
+  NeighbourChange,
+  WantedEndpoint,
+  WantedHandover,
+  WantedNetwork,
+  WantedSandbox,
+  WantedTunnel,
+} from "./wanted.js";
 import type { ObjectRef } from "./plan/steps.js";
 
 // What the daemon and the backend's thread say to each other.
@@ -58,7 +65,9 @@ export type Request =
    * until it is; `steps` of the outcome tells how many entries of the kernel's were written.
    */
   | { readonly kind: "neighbours"; readonly changes: readonly NeighbourChange[] }
-  /** The kernel's entries for such endpoints are compared with what is wanted, and mended; `steps` tells how many differed. */
+  /** How encrypted networks get to other hosts from now on; undefined: not at all. The link is made with the first such network. */
+  | { readonly kind: "tunnel"; readonly tunnel: WantedTunnel | undefined }
+  /** The kernel's entries for such endpoints, and the tunnel, are compared with what is wanted, and mended; `steps` tells how many differed. */
   | { readonly kind: "mend-neighbours" };
 
 export interface ToBackend {

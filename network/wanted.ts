@@ -51,6 +51,34 @@ export interface WantedOverlay {
   readonly local: string;
   /** Of UDP; the same on each host. */
   readonly port: number;
+  /** It sends and takes packets by the host's {@link WantedTunnel} alone; `local` and its neighbours' hosts are addresses there. */
+  readonly isEncrypted?: true;
+}
+
+/**
+ * The WireGuard link of this host, by which packets of encrypted overlay networks go to other hosts. It is there while such a network is.
+ */
+export interface WantedTunnel {
+  /** Who does WireGuard's work: the kernel, or a program that serves a tun link as wireguard-go does. */
+  readonly by: "kernel" | { readonly program: string };
+  /** 32 bytes as base64. */
+  readonly privateKey: string;
+  /** Of UDP, where other hosts reach it. */
+  readonly port: number;
+  /** The host's own on it, link-local: nothing that is sent from it, or to one like it, leaves by another link. */
+  readonly address: string;
+  /** Other hosts. */
+  readonly peers: readonly TunnelPeer[];
+}
+
+export interface TunnelPeer {
+  /** 32 bytes as base64. */
+  readonly publicKey: string;
+  /** That host's address on the underlay. */
+  readonly host: string;
+  readonly port: number;
+  /** As {@link WantedTunnel.address}: what comes from there with another address is dropped. */
+  readonly address: string;
 }
 
 /** An address of an endpoint that is on another host of an overlay network. */
@@ -59,7 +87,7 @@ export interface WantedNeighbour {
   readonly ip: string;
   /** The endpoint's, `02:42:…`; no other endpoint of the network has it. */
   readonly mac: string;
-  /** Where it is: that host's address on the underlay. */
+  /** Where it is: that host's address on the underlay, or in the tunnel. */
   readonly host: string;
 }
 
@@ -215,6 +243,9 @@ export const handedPrefix = "ptc";
 /** Links on their way from a sandbox back to their driver are called so, with their index. */
 export const onTheWayPrefix = "ptr";
 
+/** What {@link WantedTunnel} is called: no network's link is. */
+export const tunnelLink = "pt-wireguard";
+
 /** Routing tables of endpoints are numbered from here on. */
 export const firstTable = 1000;
 
@@ -236,6 +267,8 @@ export const aliasOf = {
   /** Of the link by which an overlay network leads to other hosts. */
   overlay: ({ id, isEngines = false }: Pick<WantedNetwork, "id" | "isEngines">): string =>
     `pontoon ${isEngines ? "engine-overlay" : "overlay"} ${id}`,
+  /** Of the link that {@link tunnelLink} names. */
+  tunnel: "pontoon tunnel",
   /** Of a link that networks share. */
   vlan: (name: string): string => `pontoon vlan ${name}`,
 };

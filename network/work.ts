@@ -12,6 +12,7 @@ import { Links } from "./links/carry-out.js";
 import { findEnd, lookAtHost, lookAtLinks, lookInside, type Sights } from "./links/look.js";
 import { LostLinks } from "./lost-links.js";
 import { Overlays } from "./overlays.js";
+import { Tunnel } from "./tunnel.js";
 import { absent, count, failureOf, inodesOf, linkGone } from "./outcomes.js";
 import { leftovers } from "./plan/leftovers.js";
 import { pairedEndpoints, planAllProxies, planBandwidths, planEndpoints, planGround, type Scope } from "./plan/plan.js";
@@ -21,6 +22,7 @@ import type { Seen, SeenHost, SeenSandbox } from "./seen.js";
 import {
   isOurBridge,
   shaperOf,
+  tunnelLink,
   type NeighbourChange,
   type WantedEndpoint,
   type WantedHandover,
@@ -47,6 +49,7 @@ export class Work {
   readonly #lost = new LostLinks(this.#host);
   readonly #links = new Links(this.#host);
   readonly #overlays = new Overlays(this.#host, () => this.events.onStep?.());
+  readonly #tunnel = new Tunnel(this.#host, () => this.events.onStep?.());
   readonly #lock: number;
   readonly #firewall: HostFirewall;
 
@@ -75,6 +78,7 @@ export class Work {
       () => addressesOf(this.#host).map(({ ip }) => ip),
       new Forwarding(mayForward, otherBridges),
       (network) => this.#overlays.peersOf(network),
+      () => this.#tunnel.ways,
     );
   }
 
@@ -108,8 +112,11 @@ export class Work {
         return { ...this.#applyFirewall(), inodes: new Map(), steps: 0 };
       case "neighbours":
         return this.#changeNeighbours(request.changes);
+      case "tunnel":
+        this.#tunnel.want(request.tunnel);
+        return this.#setTunnel();
       case "mend-neighbours":
-        return { ...this.#overlays.mend(this.#networks.values()), notes: [], inodes: new Map() };
+        return this.#mendNeighbours();
       case "mend-queues":
         return this.#mendQueues();
       case "mend-proxies":
@@ -124,6 +131,20 @@ export class Work {
     const hasOtherPeers = peers() !== before;
     const firewall: FirewallOutcome = hasOtherPeers ? this.#applyFirewall() : { failures: [], notes: [] };
     return { ...firewall, failures: [...failures, ...firewall.failures], steps, inodes: new Map() };
+  }
+
+  /** Other hosts have come or gone, or reach this one otherwise. At the start no network may be known yet: the link is left as it is. */
+  #setTunnel(): Outcome {
+    const set = this.#tunnel.bringAbout(this.#networks.values());
+    const firewall: FirewallOutcome = this.#tunnel.ways ? this.#applyFirewall() : { failures: [], notes: [] };
+    return { ...firewall, failures: [...set.failures, ...firewall.failures], steps: set.steps, inodes: new Map() };
+  }
+
+  #mendNeighbours(): Outcome {
+    const tunnel = this.#tunnel.bringAbout(this.#networks.values());
+    const entries = this.#overlays.mend(this.#networks.values());
+    const failures = [...tunnel.failures, ...entries.failures];
+    return { failures, steps: tunnel.steps + entries.steps, notes: [], inodes: new Map() };
   }
 
   #changeForwards(changes: ForwardChanges): FirewallOutcome {
@@ -145,10 +166,17 @@ export class Work {
 
   /** Whether links or addresses may have been taken away since the last time: "mend-links" is to be asked for. */
   hasLostLinks(): boolean {
-    return this.#lost.hasNews(this.#wanted);
+    return this.#lost.hasNews(this.#wanted, (item) => this.#tunnel.isAbout(item));
   }
 
   #mendLinks(): Outcome {
+    const tunnel = this.#tunnel.bringAbout(this.#networks.values());
+    const outcome = this.#mendOthers();
+    const others = outcome.failures.filter(({ object }) => object.kind !== "tunnel"); // it was tried twice
+    return { ...outcome, failures: [...tunnel.failures, ...others], steps: tunnel.steps + outcome.steps };
+  }
+
+  #mendOthers(): Outcome {
     const { scope, notes } = this.#lost.find(this.#wanted, lookAtHost(this.#host, this.#sights));
     if (scope.networks.length + scope.endpoints.length + scope.handovers.length === 0)
       return { failures: [], notes, inodes: new Map(), steps: 0 };
@@ -245,10 +273,11 @@ export class Work {
     ];
     const outcome = this.#bringAbout(everything, look, true);
     const entries = this.#overlays.mend(everything.networks);
+    const tidied = this.#tunnel.tidy(everything.networks);
     return {
       ...outcome,
-      failures: [...failures, ...outcome.failures, ...entries.failures],
-      steps: outcome.steps + count(strays) + entries.steps,
+      failures: [...failures, ...outcome.failures, ...entries.failures, ...tidied.failures],
+      steps: outcome.steps + count(strays) + entries.steps + tidied.steps,
     };
   }
 
@@ -290,12 +319,15 @@ export class Work {
     for (const [, sandbox] of scope.removed.endpoints) lookInto(sandbox);
     const isAboutNetworks = [...scope.networks, ...scope.removed.networks].length > 0;
     const taken = this.#takenOf(scope.handovers);
+    const tunnel = isAboutNetworks ? this.#tunnel.bringAbout(this.#networks.values()) : { failures: [], steps: 0 };
     const seen: Seen = { host: lookAtHostAgain(isAboutNetworks), sandboxes, taken };
     const ground = planGround(scope, this.#wanted, seen);
     this.#lost.note(scope.networks);
-    const failures = this.#carryOut(ground);
+    const failures = [...tunnel.failures, ...this.#carryOut(ground)];
     for (const { object, code } of failures)
       if (object.kind === "sandbox" && code === "NAME_TAKEN") this.#sandboxes.delete(object.id); // nothing of it is ours to remove
+    const tidied = isAboutNetworks ? this.#tunnel.tidy(this.#networks.values()) : { failures: [], steps: 0 };
+    failures.push(...tidied.failures);
     const firewall: FirewallOutcome =
       isAboutNetworks || mindsFirewall ? this.#applyFirewall() : { failures: [], notes: [] };
     failures.push(...firewall.failures);
@@ -316,7 +348,7 @@ export class Work {
     const host = ground.length > 0 && hasEndpoints ? lookAtHostAgain(false) : seen.host;
     const endpoints = planEndpoints(scope, this.#wanted, { host, sandboxes, taken });
     failures.push(...this.#carryOut(endpoints), ...absent(scope.endpoints, sandboxes));
-    const steps = count(ground) + count(endpoints) + entries.steps;
+    const steps = tunnel.steps + count(ground) + tidied.steps + count(endpoints) + entries.steps;
     return { ...firewall, failures, inodes: inodesOf(sandboxes), steps };
   }
 
@@ -344,6 +376,7 @@ export class Work {
     const grounds = [...networks, ...removed.networks, ...places.flatMap(({ network }) => groundOf(network) ?? [])];
     const names = new Set([
       ...grounds.flatMap(({ bridge, lan, overlay }) => [bridge, lan?.parent ?? [], overlay?.link ?? []].flat()),
+      ...(grounds.some(({ overlay }) => overlay?.isEncrypted) ? [tunnelLink] : []),
       ...places.map(({ hostLink }) => hostLink),
       ...places.flatMap((place) => ("peer" in place && groundOf(place.network)?.lan ? [place.peer] : [])),
     ]);

@@ -9,6 +9,7 @@ const defaults = {
   observe: false,
   store: "embedded",
   etcd: {},
+  wireguard: { use: "kernel", port: 51_840 },
   dns: {
     enabled: true,
     ttl: 5,
@@ -70,6 +71,7 @@ ip: '::ffff:192.0.2.1'
 store: etcd://192.0.2.7
 advertise: '::ffff:192.0.2.9'
 etcd: { ca: ca.pem, cert: host.pem, key: host.key, user: pontoon, password-file: password }
+wireguard: { use: /usr/bin/wireguard-go, port: 51820 }
 ports:
   enabled: false
   drain: 0
@@ -121,6 +123,7 @@ network:
     store: "etcd://192.0.2.7",
     advertise: "192.0.2.9",
     etcd: { ca: "ca.pem", cert: "host.pem", key: "host.key", user: "pontoon", "password-file": "password" },
+    wireguard: { use: "/usr/bin/wireguard-go", port: 51_820 },
     dns,
     ports: { enabled: false, drain: 0, "udp-source-ports": { first: 1024, last: 1123 } },
     network,
@@ -135,7 +138,7 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
       "tll: 5",
       /^pontoon\.yaml: /,
       /unknown key tll/,
-      /known here: docker, ip, advertise, log-level, store, etcd, observe, dns, ports, network/,
+      /known here: docker, ip, advertise, log-level, store, etcd, wireguard, observe, dns, ports, network/,
     ],
     ["loglevel: info", /unknown key loglevel/, /did you mean log-level\?/],
     ["log_level: info", /did you mean log-level\?/],
@@ -204,6 +207,10 @@ t.test("a fault is told with its file, its key and what to write", (t) => {
     ["etcd:\n  ca: c\n  key: k", /etcd\.key: needs etcd\.cert beside it/],
     ["etcd:\n  user: me", /etcd\.user: needs etcd\.password-file beside it/],
     ["etcd:\n  password-file: f", /etcd\.password-file: needs etcd\.user beside it/],
+    ["wireguard:\n  use: maybe", /wireguard\.use: must be kernel, off, or the path of a program/],
+    ["wireguard:\n  use: wireguard-go", /wireguard\.use: must be kernel, off, or the path of a program/],
+    ["wireguard:\n  port: 0", /wireguard\.port: must be at least 1/],
+    ["wireguard:\n  ports: 1", /unknown key wireguard\.ports .*known here: use, port/],
     ["dns: off", /dns: must be a mapping of keys/, /key: value/],
     ["- docker", /the file: must be a mapping of keys/],
     ["just words", /the file: must be a mapping of keys/],

@@ -80,6 +80,18 @@ const etcdSchema = z
   .superRefine(requireWhole)
   .prefault({});
 
+const wireguardSchema = z
+  .strictObject({
+    /** What encrypts overlay networks: the kernel, where it can; a program, by its path; nothing. */
+    use: z
+      .string()
+      .regex(/^(?:kernel|off|\/.+)$/, "must be kernel, off, or the path of a program such as /usr/bin/wireguard-go")
+      .default("kernel"),
+    /** Of UDP: where other hosts reach it. */
+    port: z.number().int().min(1).max(65_535).default(51_840),
+  })
+  .prefault({});
+
 const portsSchema = z
   .strictObject({
     /** Run pontoon-proxy: serve ports of dockerd's, and publish others. */
@@ -100,6 +112,8 @@ const schema = z
     store: z.string().default("embedded"),
     /** How etcd is reached. */
     etcd: etcdSchema,
+    /** How overlay networks are encrypted. */
+    wireguard: wireguardSchema,
     /** The address at which other hosts reach this one; that of the default route without it. */
     advertise: z
       .union([z.ipv4(), z.ipv6()])
@@ -189,6 +203,7 @@ function explainIssue(issue: z.core.$ZodIssue): string {
 
 function knownKeys(path: string): string[] {
   if (path === "etcd") return Object.keys(etcdSchema.unwrap().shape);
+  if (path === "wireguard") return Object.keys(wireguardSchema.parse({}));
   if (path === "dns") return Object.keys(dnsSchema.parse({}));
   if (path === "ports") return Object.keys(portsSchema.parse({}));
   if (path === "network")

@@ -36,5 +36,6 @@ export const testPackages = [
       ]),
   { command: "tcpdump", package: "tcpdump" },
   { command: "faketime", package: "faketime" },
+  { command: "wireguard-go", package: "wireguard-go" },
   ...(startsServices ? [] : [{ command: "firewall-cmd", package: "firewalld" }]),
 ];

@@ -6,11 +6,19 @@ import { ClusterLab } from "./hosts.js";
 
 // What docs/hosts.md shows is what a user of two hosts sees.
 
-for (const heading of ["The walk", "Published ports and the outside", "Containers of Docker's"])
+/** What hosts a section is about, and what it says of their configuration. */
+const sections: readonly [heading: string, Host?: typeof BareHost | typeof DockerHost, config?: string][] = [
+  ["The walk"],
+  ["Published ports and the outside"],
+  ["Containers of Docker's", DockerHost],
+  ["Encrypted networks", BareHost, "wireguard:\n  use: /usr/bin/wireguard-go\n"],
+];
+
+for (const [heading, Host = BareHost, config] of sections)
   t.test(heading, async (t) => {
     const lab = await ClusterLab.start(t, { members: 2 });
-    const Host = heading.includes("Docker") ? DockerHost : BareHost;
-    const [east, west] = await Promise.all(["east", "west"].map((name, index) => named(lab, Host, name, index + 1)));
+    const start = (name: string, index: number) => named(lab, Host, { name, number: index + 1, config });
+    const [east, west] = await Promise.all(["east", "west"].map(start));
     const client = await lab.underlay.server(9);
     const typed = (place: string, command: string) => {
       const argv = ["sh", "-c", `{ ${command}\n} 2>&1`];
@@ -34,11 +42,15 @@ for (const heading of ["The walk", "Published ports and the outside", "Container
   });
 
 /** A host with a name that readers can tell from another's, which the daemon takes up when it starts. */
-async function named(lab: ClusterLab, Host: typeof BareHost | typeof DockerHost, name: string, number: number) {
+async function named(
+  lab: ClusterLab,
+  Host: typeof BareHost | typeof DockerHost,
+  { name, number, config }: { name: string; number: number; config: string | undefined },
+) {
   const host = await Host.start(lab.owner, { uplink: lab.underlay.uplink(number) });
   await host.exec(["hostname", name]);
   await installCommand(host);
-  return { host, pontoon: await lab.daemon(host, number) };
+  return { host, pontoon: await lab.daemon(host, number, config) };
 }
 
 /** Whether a command can be given again, without another outcome than the first time. */

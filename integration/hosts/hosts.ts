@@ -55,9 +55,10 @@ export class ClusterLab {
     return ["--store", this.etcd.url, "--advertise", this.underlay.uplink(number).address];
   }
 
-  async host(number: number): Promise<ClusterHost> {
+  /** @param config the content of its daemon's configuration file */
+  async host(number: number, config?: string): Promise<ClusterHost> {
     const host = await BareHost.start(this.owner, { uplink: this.underlay.uplink(number) });
-    return { number, host, pontoon: await this.daemon(host, number) };
+    return { number, host, pontoon: await this.daemon(host, number, config) };
   }
 
   /** As {@link host}, with a dockerd that the daemon drives networks of. */
@@ -67,8 +68,8 @@ export class ClusterLab {
   }
 
   /** Starts a daemon that has joined when this returns. */
-  async daemon(host: Pick<BareHost, "pontoon">, number: number): Promise<Pontoon> {
-    const pontoon = await host.pontoon({ args: this.args(number) });
+  async daemon(host: Pick<BareHost, "pontoon">, number: number, config?: string): Promise<Pontoon> {
+    const pontoon = await host.pontoon({ args: this.args(number), ...(config !== undefined && { config }) });
     await until(async () => (await clusterOf(pontoon)).state === "joined", { what: `host ${number} has joined` });
     return pontoon;
   }

@@ -11,6 +11,7 @@ import {
   type FirewallWanted,
   type KernelForward,
   type LinkAccept,
+  type UnderlayTunnel,
 } from "./wanted.js";
 
 /** What stands in a set for one thing: an element, or the two ends of a range. */
@@ -43,6 +44,7 @@ export function contentsOf(wanted: FirewallWanted): Map<SetId, Map<string, Entry
   for (const forward of wanted.forwards) forwardEntries(forward, internal).forEach(put);
   for (const link of wanted.links) linkEntries(link).forEach(put);
   for (const overlay of wanted.overlays) overlayEntries(overlay).forEach(put);
+  if (wanted.tunnel) tunnelEntries(wanted.tunnel).forEach(put);
   return contents;
 }
 
@@ -120,14 +122,26 @@ function linkEntries({ owner, from, to, transport, port }: LinkAccept): Entry[] 
   return [single(`inet ${name}`, element), single(`bridge ${name}`, element)];
 }
 
-function overlayEntries({ name, vni: number, port, peers }: FirewallOverlay): Entry[] {
+function overlayEntries({ name, vni: number, port, peers, isEncrypted = false }: FirewallOverlay): Entry[] {
   const comment = commentOf(`network ${name}`);
   const parts = [service.encode(port), vni.encode(number)];
   return [
     single("inet overlays", { key: concatenated(...parts), comment }),
     ...peers.map((ip) =>
-      single(`inet members${version[familyOf(ip)]}`, { key: concatenated(encodeAddress(ip), ...parts), comment }),
+      // In the tunnel hosts have IPv6 addresses.
+      single(isEncrypted ? "inet tunneled6" : `inet members${version[familyOf(ip)]}`, {
+        key: concatenated(encodeAddress(ip), ...parts),
+        comment,
+      }),
     ),
+  ];
+}
+
+function tunnelEntries({ link, port, hosts }: UnderlayTunnel): Entry[] {
+  return [
+    single("inet tunnels", { key: interfaceName.encode(link) }),
+    single("inet tunnel_ports", { key: service.encode(port) }),
+    ...hosts.map((ip) => single(`inet hosts${version[familyOf(ip)]}`, { key: encodeAddress(ip) })),
   ];
 }
 

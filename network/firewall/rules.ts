@@ -37,6 +37,7 @@ const NFPROTO_IPV6 = 10;
 const fromUs = meta.iifname.isIn("bridges");
 const intoUs = meta.oifname.isIn("bridges");
 const fromTo = concat(meta.iifname, meta.oifname);
+const byTunnel = meta.iifname.isIn("tunnels");
 const withinOne = fromTo.isIn("within");
 /** By a rule of ours, not by somebody else's. */
 const isPublished: readonly Statement[] = [
@@ -165,8 +166,17 @@ export const overlayChains: readonly ChainRules[] = [
         concat(field.saddr, ...overlay).isIn(`members${version}`),
         goto("pass"),
       ]),
+      [byTunnel, concat(ip6.saddr, ...overlay).isIn("tunneled6"), goto("pass")],
+      // No other service of this host is for those who have a tunnel to it.
+      [byTunnel, drop],
+      // From nobody who is on it, or in plain of one that is encrypted.
       [concat(...overlay).isIn("overlays"), drop],
       [fromUs, unmarked],
+      ...versions.map(({ version, field }) => [
+        udp.dport.isIn("tunnel_ports"),
+        field.saddr.isIn(`hosts${version}`),
+        goto("pass"),
+      ]),
     ],
   },
 ];

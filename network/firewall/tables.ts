@@ -43,6 +43,11 @@ const inetShapes = {
   overlays: { key: [service, vni], comment: "overlay networks: port and number" },
   members4: { key: [ipv4, service, vni], comment: "other hosts, and what overlay networks they are on" },
   members6: { key: [ipv6, service, vni], comment: "other hosts, and what overlay networks they are on" },
+  tunneled6: { key: [ipv6, service, vni], comment: "the same of encrypted networks, in the tunnel" },
+  tunnels: { key: [interfaceName], comment: "links by which packets of encrypted networks come" },
+  tunnel_ports: { key: [service], comment: "where packets of tunnels come in" },
+  hosts4: { key: [ipv4], comment: "other hosts of tunnels" },
+  hosts6: { key: [ipv6], comment: "other hosts of tunnels" },
 } as const satisfies Record<string, SetShape>;
 
 /** Sets of the bridge's table, which has the same links: what is bridged and what is routed back to its bridge meet different tables. */

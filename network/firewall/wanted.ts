@@ -64,6 +64,7 @@ export interface FirewallWanted {
    */
   readonly bridgesFiltered: boolean;
   readonly overlays: readonly FirewallOverlay[];
+  readonly tunnel?: UnderlayTunnel;
 }
 
 /** How packets of an overlay network come to this host. */
@@ -72,8 +73,22 @@ export interface FirewallOverlay {
   readonly vni: number;
   /** Of UDP. Another's networks at the same port are left alone. */
   readonly port: number;
-  /** From whom: addresses of other hosts that are on it, of either family. What anybody else sends for it is dropped. */
+  /** They come by the tunnel; what comes by another link is dropped. */
+  readonly isEncrypted?: boolean | undefined;
+  /**
+   * From whom: addresses of other hosts that are on it, of either family, those in the tunnel for an encrypted one. What anybody
+   * else sends for it is dropped.
+   */
   readonly peers: readonly string[];
+}
+
+/** How packets of encrypted networks come. Nothing else comes in by its link. */
+export interface UnderlayTunnel {
+  readonly link: string;
+  /** Of UDP: where others reach it. */
+  readonly port: number;
+  /** Their addresses on the underlay. What anybody else sends there is left to the host's own rules: it is not answered without a key. */
+  readonly hosts: readonly string[];
 }
 
 /** Where nothing may be forwarded to. */

@@ -4,7 +4,8 @@ import type { Rtnetlink } from "../../linux/netlink/rtnetlink/rtnetlink.js";
 import { makeQuietPort, newVxlan } from "../../linux/netlink/rtnetlink/vxlan.js";
 import { setIPv6 } from "../../linux/network-settings.js";
 import type { Step } from "../plan/steps.js";
-import { aliasOf, overlayGroup, type WantedOverlay } from "../wanted.js";
+import { isOurTunnel } from "../plan/tunnel-plan.js";
+import { aliasOf, overlayGroup, tunnelLink, type WantedNetwork, type WantedOverlay } from "../wanted.js";
 
 /**
  * Makes the link of an overlay network, or sets it right. What it sends before it is a quiet port goes nowhere: it knows no host.
@@ -16,7 +17,7 @@ export function makeVxlan(
 ): void {
   const { link: name } = overlay;
   try {
-    if (kind === "make-vxlan") return host.request(newVxlan(overlay, { name, mtu: network.mtu }));
+    if (kind === "make-vxlan") return make(host, network, overlay);
     setIPv6(name, false); // as of every port of a bridge
     const master = linkNamed(host, network.bridge)?.index;
     if (master === undefined)
@@ -27,6 +28,28 @@ export function makeVxlan(
   } catch (error) {
     throw explained(host, error, overlay);
   }
+}
+
+/** One of an encrypted network is bound to the tunnel, or not made at all. */
+function make(
+  host: Rtnetlink,
+  { mtu }: WantedNetwork,
+  { link: name, vni, local, port, isEncrypted }: WantedOverlay,
+): void {
+  const settings = { vni, local, port };
+  if (!isEncrypted) return host.request(newVxlan(settings, { name, mtu }));
+  const tunnel = linkNamed(host, tunnelLink);
+  if (!tunnel || !isOurTunnel(tunnel)) throw withoutTunnel(name);
+  host.request(newVxlan({ ...settings, by: tunnel.index }, { name, mtu }));
+}
+
+function withoutTunnel(name: string): PontoonError {
+  return new PontoonError(
+    "ENCRYPTION_MISSING",
+    name,
+    "an encrypted network leads to no other host from here: this host has no WireGuard now, and nothing is sent in plain; see wireguard.use " +
+      "in the configuration",
+  );
 }
 
 function explained(host: Rtnetlink, error: unknown, { link, vni, port }: WantedOverlay): unknown {

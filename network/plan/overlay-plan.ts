@@ -1,6 +1,6 @@
 import type { Link } from "../../linux/netlink/rtnetlink/links.js";
 import type { SeenHost } from "../seen.js";
-import { aliasOf, overlayGroup, type WantedNetwork, type WantedOverlay } from "../wanted.js";
+import { aliasOf, overlayGroup, tunnelLink, type WantedNetwork, type WantedOverlay } from "../wanted.js";
 import type { Step } from "./steps.js";
 
 // The link by which the bridge of an overlay network leads to other hosts.
@@ -13,7 +13,7 @@ export function planOverlay(network: WantedNetwork, host: SeenHost): Step[] {
   const set: Step = { kind: "set-vxlan", network, overlay };
   const link = host.links.get(overlay.link);
   if (!link || !isOurs(link, network)) return [make, set]; // where somebody else's has the name, making it tells
-  if (!isSame(link, overlay)) return [{ kind: "delete-link", link: overlay.link }, make, set];
+  if (!isSame(link, overlay, host)) return [{ kind: "delete-link", link: overlay.link }, make, set];
   return isSet(link, network, host) ? [] : [set];
 }
 
@@ -31,8 +31,10 @@ function isOurs({ kind, alias }: Link, network: Pick<WantedNetwork, "id" | "isEn
   return kind === "vxlan" && (alias === undefined || alias === aliasOf.overlay(network));
 }
 
-function isSame({ vxlan }: Link, { vni, local, port }: WantedOverlay): boolean {
-  return vxlan?.vni === vni && vxlan.local === local && vxlan.port === port;
+function isSame({ vxlan }: Link, { vni, local, port, isEncrypted }: WantedOverlay, host: SeenHost): boolean {
+  // Where there is no tunnel, one that was bound to it is gone with it.
+  const by = isEncrypted ? (host.links.get(tunnelLink)?.index ?? -1) : undefined;
+  return vxlan?.vni === vni && vxlan.local === local && vxlan.port === port && vxlan.by === by;
 }
 
 function isSet(link: Link, network: WantedNetwork, host: SeenHost): boolean {

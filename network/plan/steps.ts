@@ -127,6 +127,6 @@ export interface ObjectSteps {
 
 /** What a step, or a failure, is about. */
 export interface ObjectRef {
-  readonly kind: "network" | "sandbox" | "endpoint" | "firewall";
+  readonly kind: "network" | "sandbox" | "endpoint" | "tunnel" | "firewall";
   readonly id: string;
 }

@@ -14,8 +14,8 @@ export class HostLab {
   private constructor(private readonly holder: ChildProcess) {}
 
   static async make(): Promise<HostLab> {
-    const script =
-      "mkdir -p /run/netns; mount -t tmpfs none /run/netns; ip link set lo up; echo ready; exec sleep 3600";
+    const own = "for folder in netns wireguard; do mkdir -p /run/$folder; mount -t tmpfs none /run/$folder; done";
+    const script = `${own}; ip link set lo up; echo ready; exec sleep 3600`;
     const holder = spawn("unshare", ["--net", "--mount", "sh", "-c", script], { stdio: ["ignore", "pipe", "inherit"] });
     await once(holder.stdout, "data");
     return new HostLab(holder);

@@ -83,6 +83,10 @@ t.test("pontoon's own networks are told where there are any, or why they are off
   const some = { networks: 2, sandboxes: 1, gone: ["web"] };
   t.equal(line(some), "2 networks of pontoon's own, 1 sandbox; gone: web");
   t.match(line({ networks: 0, sandboxes: 0, gone: [], cutOff: ["web", "app"] }), /^cut off, .*: web, app$/);
+  t.match(
+    line({ networks: 0, sandboxes: 0, gone: [], tunnelTrouble: "why" }),
+    /^encrypted ones .* no other host: why$/,
+  );
   t.match(line({ networks: 0, sandboxes: 0, gone: [], due: 2 }), /^2 removals of which a plugin is told when/);
   t.equal(line({ ...some, off: "the store cannot be read" }), "off (the store cannot be read)");
   t.equal(line({ ...some, off: "only observing" }, true), undefined, "who observes knows");

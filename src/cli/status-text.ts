@@ -30,12 +30,14 @@ function heading(status: Status): string[] {
 /** Those that share a store; nothing for a host alone. */
 function cluster({ cluster }: Status): string[] {
   if (!cluster) return [];
-  const { host, state, detail, hosts, away, members, leader, behind, store } = cluster;
+  const { host, state, detail, hosts, away, encryption, plain, members, leader, behind, store } = cluster;
   const missing = away.length === 0 ? "" : `; away: ${away.join(", ")}`;
   const late = behind === 0 ? "" : `; ${behind} changes behind`;
   return [
     `${state} as ${host.advertise} (${detail}); ${counted(hosts, "host")}${missing}${late}`,
     `store ${store}${leader === undefined ? "" : `, led by ${leader}`}`,
+    ...(encryption === undefined ? [] : [`encrypted networks by ${encryption}`]),
+    ...(plain ? [`without WireGuard, and out of reach of encrypted networks: ${plain.join(", ")}`] : []),
     ...members
       .filter(({ healthy }) => !healthy)
       .map(({ name, endpoint, error = "it does not answer" }) => `store member ${name} (${endpoint}): ${error}`),
@@ -45,13 +47,14 @@ function cluster({ cluster }: Status): string[] {
 /** Of pontoon's own; nothing where there are none. */
 function backend({ backend, observe }: Status): string[] {
   if (!backend) return [];
-  const { networks, sandboxes, gone, cutOff, off, due } = backend;
+  const { networks, sandboxes, gone, cutOff, off, due, tunnelTrouble } = backend;
   if (off !== undefined) return observe ? [] : [`off (${off})`];
   const missing = gone.length === 0 ? "" : `; gone: ${gone.join(", ")}`;
   const own = `${counted(networks, "network")} of pontoon's own, ${counted(sandboxes, "sandbox", "sandboxes")}${missing}`;
   return [
     ...(networks + sandboxes === 0 ? [] : [own]),
     ...(cutOff ? [`cut off, for other hosts have their names or addresses: ${cutOff.join(", ")}`] : []),
+    ...(tunnelTrouble === undefined ? [] : [`encrypted ones lead to no other host: ${tunnelTrouble}`]),
     ...(due === undefined ? [] : [`${counted(due, "removal")} of which a plugin is told when it answers again`]),
   ];
 }

@@ -24,6 +24,7 @@ import {
   removing,
   type SeenSubnets,
 } from "./transactions.js";
+import type { OwnWireguard } from "./wireguard.js";
 
 /** Others may change the same at the same moment: so often is it tried. */
 const triesAtMost = 16;
@@ -46,6 +47,8 @@ export class Cluster {
     readonly mirror: Mirror,
     private readonly membership: Pick<Membership, "commit" | "read" | "requireJoined">,
     private readonly log: Logger,
+    /** Undefined where this host cannot encrypt. */
+    readonly wireguard?: OwnWireguard,
   ) {
     this.reservations = new Reservations(host, membership);
   }

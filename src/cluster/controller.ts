@@ -13,6 +13,7 @@ import { HostsSource } from "./hosts-source.js";
 import { Membership, type Identity } from "./membership.js";
 import { Mirror, type MirrorChange } from "./mirror.js";
 import { stateBelow } from "./records.js";
+import { ownWireguard, type OwnWireguard } from "./wireguard.js";
 import { clusterStatus, type ClusterStatus, type StoreHealth } from "./status.js";
 
 /** What is told of the cluster. */
@@ -29,6 +30,8 @@ export interface ClusterSurroundings {
   readonly storeUrl: string;
   /** Where other hosts reach this one. */
   readonly advertise: string;
+  /** Undefined where this host cannot encrypt. */
+  readonly wireguard: Pick<OwnWireguard, "by" | "port"> | undefined;
   /** This host's own store. */
   readonly local: Store;
   readonly source: Source;
@@ -51,7 +54,14 @@ export class ClusterController {
   constructor(private readonly around: ClusterSurroundings) {
     const { shared, local, log, advertise } = around;
     const identity = identityIn(local);
-    const host = { id: identity.host, name: hostname(), advertise, joined: new Date().toISOString() };
+    const wireguard = around.wireguard && ownWireguard(local, around.wireguard);
+    const host = {
+      id: identity.host,
+      name: hostname(),
+      advertise,
+      joined: new Date().toISOString(),
+      ...(wireguard && { wireguard: { publicKey: wireguard.publicKey, port: wireguard.port } }),
+    };
     this.#copy = new Copy(new EmbeddedSharedStore(local), (error) =>
       log.warn({ reason: describeError(error) }, "what other hosts have could not be kept for the next start"),
     );
@@ -63,7 +73,7 @@ export class ClusterController {
       },
       onJoined: () => this.#listener?.onJoined(),
     });
-    this.cluster = new Cluster(host, this.mirror, this.#membership, log);
+    this.cluster = new Cluster(host, this.mirror, this.#membership, log, wireguard);
   }
 
   /** Takes up what was known when the last daemon ended. */
@@ -109,6 +119,7 @@ export class ClusterController {
     return clusterStatus({
       storeUrl: this.around.storeUrl,
       host: this.cluster.host,
+      wireguard: this.cluster.wireguard,
       state: this.#membership.state,
       mirror: this.mirror,
       health: await this.around.shared.health(),

@@ -28,7 +28,12 @@ class Host {
   cluster: string | undefined;
   readonly membership: Membership;
 
-  constructor(t: Test, store: SharedStore, number: number, { advertise = `10.99.0.${number}`, cluster = "" } = {}) {
+  constructor(
+    t: Test,
+    store: SharedStore,
+    number: number,
+    { advertise = `10.99.0.${number}`, cluster = "", key = 0 } = {},
+  ) {
     this.cluster = cluster === "" ? undefined : cluster;
     // eslint-disable-next-line @typescript-eslint/no-this-alias -- a getter of another object
     const host = this;
@@ -39,7 +44,8 @@ class Host {
       },
       joined: (id) => (this.cluster = id),
     };
-    const record = { id: `h${number}`, name: `host${number}`, advertise, joined: "" };
+    const wireguard = { publicKey: Buffer.alloc(32, key).toString("base64"), port: 51_840 };
+    const record = { id: `h${number}`, name: `host${number}`, advertise, joined: "", ...(key > 0 && { wireguard }) };
     this.membership = new Membership(store, this.mirror, record, identity, pino({ level: "silent" }), {
       onChange: () => undefined,
       onJoined: () => this.joined++,
@@ -66,6 +72,20 @@ t.test("hosts that join one store are one cluster, and know each other", async (
   t.type(east.cluster, "string");
   t.equal(east.cluster, west.cluster);
   t.equal(west.mirror.hosts.get("h1")?.advertise, "10.99.0.1");
+});
+
+t.test("a host that has another key, or none any more, says so when it joins", async (t) => {
+  const store = sharedStore(t);
+  const keyOf = async () => {
+    const { records } = await store.read(keys.host("h1"));
+    return (records.get(keys.host("h1"))?.value as { wireguard?: { publicKey: string } }).wireguard?.publicKey;
+  };
+  for (const key of [0, 1, 2, 0]) {
+    const host = new Host(t, store, 1, { key });
+    await until(() => host.state === "joined", "it has joined");
+    t.equal(await keyOf(), key === 0 ? undefined : Buffer.alloc(32, key).toString("base64"));
+    host.membership.stop();
+  }
 });
 
 t.test("who has no place among others is told why, and leaves nothing there", async (t) => {

@@ -197,7 +197,7 @@ export class Membership {
   /** Rejects with ADVERTISE_TAKEN. */
   async #register(): Promise<void> {
     const before = this.mirror.hosts.get(this.host.id);
-    if (before?.advertise === this.host.advertise && before.name === this.host.name) return;
+    if (before && isSame(before, this.host)) return;
     const host = { ...this.host, joined: before?.joined ?? this.host.joined };
     const committed = await this.store.commit(joining(host, before));
     if (committed.kind === "done") return;
@@ -260,6 +260,11 @@ export class Membership {
     const delay = Math.min(againAfter * 2 ** this.#failures++, againAtMost) * (0.75 + Math.random() / 2);
     this.#again = setTimeout(() => void this.#enter(), delay);
   }
+}
+
+function isSame(one: HostRecord, other: HostRecord): boolean {
+  const isAt = one.advertise === other.advertise && one.wireguard?.port === other.wireguard?.port;
+  return isAt && one.name === other.name && one.wireguard?.publicKey === other.wireguard?.publicKey;
 }
 
 function away(reason: string): PontoonError {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { hostWireguard } from "./wireguard-key.js";
 
 // What hosts of a cluster agree on, and under which keys. Whoever reads a record of a later version leaves out what it does not know.
 
@@ -18,12 +19,14 @@ export const hostRecord = z.object({
   advertise: z.string(),
   /** ISO 8601. */
   joined: z.string(),
+  /** How encrypted packets reach it. Left out by hosts that have no WireGuard; what makes no sense counts as left out. */
+  wireguard: hostWireguard.optional().catch(undefined),
 });
 
 /** A host that is in touch with the store. It goes by itself when the host is not. */
 export const aliveRecord = z.object({ since: z.string() });
 
-export const sharedNetworkRecord = z.object({
+const networkFields = z.object({
   id: z.string(),
   name: z.string(),
   created: z.string(),
@@ -33,8 +36,6 @@ export const sharedNetworkRecord = z.object({
   internal: z.boolean(),
   masquerade: z.boolean(),
   mtu: z.number().int(),
-  /** VXLAN network identifier (RFC 7348): 24 bits. */
-  vni: z.number().int(),
   labels: z.record(z.string(), z.string()),
   /** Of one that a dockerd has had made: all hosts' dockerds are to have it, with these options. */
   docker: z
@@ -45,6 +46,24 @@ export const sharedNetworkRecord = z.object({
     })
     .exactOptional(),
 });
+
+/** VXLAN network identifier (RFC 7348): 24 bits. */
+const vni = z.number().int();
+
+/**
+ * A version that knows nothing of encryption finds no number in the record of an encrypted network, and leaves the network alone: it would
+ * carry it in plain.
+ */
+export const sharedNetworkRecord = networkFields
+  .extend({ vni: z.union([vni, z.object({ wireguard: vni })]) })
+  .transform(({ vni, ...network }): SharedNetwork =>
+    typeof vni === "number" ? { ...network, vni } : { ...network, vni: vni.wireguard, isEncrypted: true },
+  );
+
+/** A network as it stands in the store. */
+export function storedNetwork({ vni, isEncrypted, ...network }: SharedNetwork): z.input<typeof sharedNetworkRecord> {
+  return { ...network, vni: isEncrypted ? { wireguard: vni } : vni };
+}
 
 /** An endpoint of any host's. Its key is its name on the network, which nobody else can have. */
 export const sharedEndpointRecord = z.object({
@@ -74,7 +93,11 @@ export const takenAddressRecord = z.object({
 
 export type ClusterRecord = Readonly<z.infer<typeof clusterRecord>>;
 export type HostRecord = Readonly<z.infer<typeof hostRecord>>;
-export type SharedNetwork = Readonly<z.infer<typeof sharedNetworkRecord>>;
+export interface SharedNetwork extends Readonly<z.infer<typeof networkFields>> {
+  readonly vni: number;
+  /** What passes between hosts goes by their WireGuard links. */
+  readonly isEncrypted?: true;
+}
 export type SharedEndpoint = Readonly<z.infer<typeof sharedEndpointRecord>>;
 
 export const keys = {

@@ -1,6 +1,13 @@
 import { addressesOf } from "./addresses.js";
 import type { Condition, SharedChange, SharedTransaction } from "../store/shared-store.js";
-import { keys, type HostRecord, type SharedEndpoint, type SharedNetwork, type TakenSubnets } from "./records.js";
+import {
+  keys,
+  storedNetwork,
+  type HostRecord,
+  type SharedEndpoint,
+  type SharedNetwork,
+  type TakenSubnets,
+} from "./records.js";
 
 // What hosts ask of the store, each in one transaction: done as a whole, or refused for a reason that its conditions tell.
 
@@ -48,7 +55,7 @@ export function creating(network: SharedNetwork, host: string, seen: SeenSubnets
       sameSubnets(seen),
     ],
     changes: [
-      { key: keys.network(network.id), value: network },
+      { key: keys.network(network.id), value: storedNetwork(network) },
       { key: name, value: { network: network.id } },
       { key: vni, value: { network: network.id } },
       {

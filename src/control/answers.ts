@@ -72,6 +72,7 @@ const status = of<Status>({
       cutOff: optional(list(words)),
       off: optional(words),
       due: optional(count),
+      tunnelTrouble: optional(words),
       driver: optional(of<DriverStatus>({ networks: count, endpoints: count, off: optional(words) })),
     }),
   ),
@@ -83,6 +84,8 @@ const status = of<Status>({
       detail: words,
       hosts: count,
       away: list(words),
+      encryption: optional(words),
+      plain: optional(list(words)),
       networks: count,
       endpoints: count,
       members: list(

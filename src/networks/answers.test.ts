@@ -93,3 +93,14 @@ t.test("a sandbox is told with its places", (t) => {
   t.match(sandboxAnswer(registry, adopted), { adopted: "/proc/7/ns/net", networks: { length: 0 } });
   t.end();
 });
+
+t.test("of an encrypted network it is told what encrypts here", (t) => {
+  const overlay = { link: "pvx-1", vni: 7, local: "fe80::1", port: 4789, isEncrypted: true } as const;
+  const optionsOf = (more: object, encryption?: string) =>
+    networkAnswer(registry, { ...network, ...more }, encryption).Options;
+  t.match(optionsOf({ overlay }, "wireguard-go"), { encrypted: "", "pontoon.encryption": "wireguard-go" });
+  t.match(optionsOf({ overlay }), { encrypted: "", "pontoon.encryption": /^none/ });
+  for (const more of [{}, { overlay: { ...overlay, isEncrypted: undefined } }])
+    t.notOk("pontoon.encryption" in optionsOf(more, "wireguard-go") || "encrypted" in optionsOf(more), "in plain");
+  t.end();
+});

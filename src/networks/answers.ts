@@ -7,7 +7,8 @@ import type { EndpointRecord, NetworkRecord, SandboxRecord } from "./records.js"
 import type { Registry } from "./registry.js";
 import { macOfEndpoint, namespacePathOf } from "./wanted.js";
 
-export function networkAnswer(registry: Registry, network: NetworkRecord): NetworkAnswer {
+/** @param encryption what encrypts on this host, in words; undefined where nothing does */
+export function networkAnswer(registry: Registry, network: NetworkRecord, encryption?: string): NetworkAnswer {
   const { id, name, created, subnets, internal, labels, ipam } = network;
   return {
     Name: name,
@@ -40,7 +41,7 @@ export function networkAnswer(registry: Registry, network: NetworkRecord): Netwo
         },
       ]),
     ),
-    Options: optionsOf(network),
+    Options: { ...optionsOf(network), ...encryptionOf(network, encryption) },
     Labels: labels,
   };
 }
@@ -82,6 +83,13 @@ function optionsOf({
     ...(ndpProxy && { "pontoon.ndp-proxy": ndpProxy.link }),
     ...(snatAddresses[0] !== undefined && { "com.docker.network.host_ipv4": snatAddresses[0] }),
   };
+}
+
+function encryptionOf(
+  { overlay }: NetworkRecord,
+  encryption = "none: this host has no WireGuard",
+): Record<string, string> {
+  return overlay?.isEncrypted ? { encrypted: "", "pontoon.encryption": encryption } : {};
 }
 
 function withPrefix(network: NetworkRecord, endpoint: EndpointRecord, ip: string | undefined): string {

@@ -163,7 +163,7 @@ export class NetworksController {
 
   /** Makes what has to be made before servers are started. */
   prepare(): void {
-    this.#reconciler.prepare();
+    this.#reconciler.prepare(this.#overlays.startsProgram);
   }
 
   /** What stands in firewall tables of others, as it was last seen. */
@@ -172,7 +172,11 @@ export class NetworksController {
   }
 
   get status(): NetworksStatus {
-    return networksStatus(this.#registry, this.#reconciler.off, this.#plugin?.status, this.#remote.due);
+    const { off, tunnelTrouble } = this.#reconciler;
+    return {
+      ...networksStatus(this.#registry, off, this.#plugin?.status, this.#remote.due),
+      ...(tunnelTrouble !== undefined && { tunnelTrouble }),
+    };
   }
 
   /** dockerd is followed, and all of it is known. */
@@ -281,7 +285,7 @@ export class NetworksController {
   }
 
   createNetwork(request: CreateNetworkRequest): Promise<NetworkAnswer> {
-    return this.#command(async () => networkAnswer(this.#registry, await this.#networks.create(request)));
+    return this.#command(async () => this.#networks.answer(await this.#networks.create(request)));
   }
 
   removeNetwork(nameOrId: string): Promise<NetworkAnswer> {

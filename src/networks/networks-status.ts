@@ -14,6 +14,8 @@ export interface NetworksStatus {
   readonly off?: string | undefined;
   /** Removed networks and endpoints of which plugins are still to be told; left out where there are none. */
   readonly due?: number | undefined;
+  /** Why encrypted networks reach no other host; left out where they do. */
+  readonly tunnelTrouble?: string | undefined;
   /** What dockerd has of the driver pontoon; left out where it has none. */
   readonly driver?: DriverStatus | undefined;
 }

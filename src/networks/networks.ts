@@ -86,13 +86,17 @@ export class Networks {
   ) {}
 
   list(): NetworkAnswer[] {
-    const own = [...this.registry.networks.values()].map((network) => networkAnswer(this.registry, network));
+    const own = [...this.registry.networks.values()].map((network) => this.answer(network));
     return [...own, ...this.#fixed];
   }
 
   inspect(nameOrId: string): NetworkAnswer {
     const fixed = this.#fixed.find(({ Name, Id }) => Name === nameOrId || Id === nameOrId);
-    return fixed ?? networkAnswer(this.registry, this.registry.network(nameOrId));
+    return fixed ?? this.answer(this.registry.network(nameOrId));
+  }
+
+  answer(network: NetworkRecord): NetworkAnswer {
+    return networkAnswer(this.registry, network, this.overlays.encryption);
   }
 
   get #fixed(): NetworkAnswer[] {
@@ -123,7 +127,9 @@ export class Networks {
   #createOverlay(id: string, request: CreateNetworkRequest): Promise<NetworkRecord> {
     requireOverlayOptions(request);
     const { advertise } = this.overlays.requireCluster().host;
-    const mtu = overlayMtu(advertise, mtuTowards(advertise), request.mtu);
+    const { encrypted = false } = request;
+    if (encrypted) this.overlays.requireEncryption(request.name);
+    const mtu = overlayMtu(advertise, mtuTowards(advertise), request);
     return this.overlays.create((taken) => {
       const others = Object.values(taken).flat();
       const alsoTaken = others.map((subnet) => ({
@@ -133,6 +139,7 @@ export class Networks {
       return sharedNetwork(
         this.#define(id, { ...request, driver: "bridge", mtu }, { alsoTaken, pools: overlayPools }),
         chooseVni(),
+        encrypted,
       );
     });
   }
@@ -230,7 +237,7 @@ export class Networks {
   }
 
   async #remove(network: NetworkRecord): Promise<NetworkAnswer> {
-    const answer = networkAnswer(this.registry, network);
+    const answer = this.answer(network);
     const removed = { networks: [network.id] };
     if (network.overlay) await this.overlays.remove(network);
     this.remote.owe(network);
@@ -244,7 +251,8 @@ export class Networks {
   /** Removes networks that no sandbox is on; those of all hosts' dockerds are for Docker to prune. */
   async prune(): Promise<NetworkAnswer[]> {
     const unused = [...this.registry.networks.values()].filter(
-      ({ id, overlay }) => this.registry.endpointsOn(id) === 0 && !(overlay && (this.overlays.isUsed(id) || this.overlays.isDockers(id))),
+      ({ id, overlay }) =>
+        this.registry.endpointsOn(id) === 0 && !(overlay && (this.overlays.isUsed(id) || this.overlays.isDockers(id))),
     );
     const removed: NetworkAnswer[] = [];
     for (const network of unused) removed.push(await this.#remove(network));

@@ -12,7 +12,7 @@ import { Mending } from "./mending.js";
 import { Queue } from "./queue.js";
 import type { NetworkDefaults } from "./network-defaults.js";
 import type { NetworkRecord } from "./records.js";
-import type { NeighbourChange, WantedHandover, WantedNetwork } from "../../network/wanted.js";
+import type { NeighbourChange, WantedHandover, WantedNetwork, WantedTunnel } from "../../network/wanted.js";
 import type { Registry } from "./registry.js";
 import { wantedEndpoints, wantedNetwork, wantedSandbox } from "./wanted.js";
 
@@ -43,6 +43,8 @@ export class Reconciler {
   readonly #linkMending = new Mending(() => this.#mendLinks());
   /** What stands in firewall tables of others, as it was last seen. */
   #elsewhere: Elsewhere = { rules: [], troubles: [] };
+  /** Why encrypted networks reach no other host, as it was last seen. */
+  #tunnelTrouble: string | undefined;
   #dockerBridges = "";
   #forwards: ReadonlyMap<string, KernelForward> = new Map();
   /** Told which endpoints have lost a link that is not ours to make. */
@@ -76,14 +78,22 @@ export class Reconciler {
     return this.#problem && describeError(this.#problem);
   }
 
+  /** Why encrypted networks reach no other host, in words; undefined when they do, or there are none. */
+  get tunnelTrouble(): string | undefined {
+    return this.#tunnelTrouble;
+  }
+
   /** From now on what is asked for is done, or rejected with `problem`. */
   begin(problem: Error | undefined): void {
     this.#problem = problem;
   }
 
-  /** Programs can be started with capabilities by a thread only that is made before servers are started: only legacy rules need that. */
-  prepare(): void {
-    if (!this.#problem && (hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
+  /**
+   * Programs can be started with capabilities by a thread only that is made before servers are started.
+   * @param startsPrograms whether that is needed for more than legacy rules
+   */
+  prepare(startsPrograms: boolean): void {
+    if (!this.#problem && (startsPrograms || hasLegacyFilter("ipv4") || hasLegacyFilter("ipv6"))) this.#thread();
   }
 
   /** Does what somebody asks for, after everything that was asked for before. */
@@ -258,6 +268,11 @@ export class Reconciler {
     this.#note(await this.#request({ kind: "neighbours", changes }));
   }
 
+  /** Tells the kernel how encrypted packets get to other hosts. To be called in a turn. */
+  async setTunnel(tunnel: WantedTunnel): Promise<void> {
+    this.#note(await this.#request({ kind: "tunnel", tunnel }));
+  }
+
   /** Puts back what somebody has changed of what the kernel was told of endpoints on other hosts. */
   mendNeighbours(): Promise<void> {
     return this.background("endpoints of other hosts could not be compared with the kernel", async () => {
@@ -296,11 +311,18 @@ export class Reconciler {
     return this.defaults.firewall ? network : { ...network, firewall: false };
   }
 
-  #request(request: Request): Promise<Outcome> {
-    if (this.#isStopped) return Promise.reject(ending());
-    if (request.kind !== "change") return this.#thread().request(request);
+  async #request(request: Request): Promise<Outcome> {
+    if (this.#isStopped) throw ending();
+    const outcome = await this.#thread().request(this.#whole(request));
+    const trouble = outcome.failures.find(({ object }) => object.kind === "tunnel")?.message;
+    if (trouble !== undefined || looksAtTunnel.includes(request.kind)) this.#tunnelTrouble = trouble;
+    return outcome;
+  }
+
+  #whole(request: Request): Request {
+    if (request.kind !== "change") return request;
     const change = { ...request.change, links: this.#links(), dockerBridges: this.dockers.bridges() };
-    return this.#thread().request({ kind: "change", change });
+    return { kind: "change", change };
   }
 
   #links(): LinkAccept[] {
@@ -353,6 +375,8 @@ export class Reconciler {
     if (changed.length > 0) this.registry.commit({ sandboxes: changed });
   }
 }
+
+const looksAtTunnel: readonly Request["kind"][] = ["tunnel", "mend-links", "mend-neighbours"];
 
 const isLost = ({ code }: Failure): boolean => code === "LINK_LOST";
 

@@ -52,8 +52,9 @@ const overlayNetworkRecord = z.strictObject({
   vni: z.number().int(),
   /** Of UDP. */
   port: z.number().int(),
-  /** This host's address on the underlay. */
+  /** This host's address on the underlay; of an encrypted network, in the tunnel, and empty where the host has none. */
   local: z.string(),
+  isEncrypted: z.literal(true).exactOptional(),
 });
 
 /** Who gives out addresses in place of us: an IPAM plugin, or nobody (`null`) where the driver has its own. */

@@ -12,18 +12,23 @@ const AF_BRIDGE = 7;
 const LINK_HEADER = { size: 16, family: 0, index: 4 } as const;
 
 export type ForwardingEntry =
-  /** Of the VXLAN link: frames for the MAC address go to `host`; undefined for one that tells no host. */
-  | { readonly table: "link"; readonly mac: string; readonly host: string | undefined }
+  /** Of the VXLAN link: frames for the MAC address go to `host`; undefined for one that tells no host. `by`: index of the link it says. */
+  | { readonly table: "link"; readonly mac: string; readonly host: string | undefined; readonly by?: number }
   /** Of the bridge: by this port. */
   | { readonly table: "bridge"; readonly mac: string };
 
-/** Sets both, whatever was there; neither ages. @param link the VXLAN link's index */
-export function putForwarding(link: number, mac: string, host: string): RtRequest {
+/**
+ * Sets both, whatever was there; neither ages.
+ * @param link the VXLAN link's index
+ * @param by index of the link on which `host` is, for an address that is link-local
+ */
+export function putForwarding(link: number, mac: string, host: string, by?: number): RtRequest {
   // A bridge takes "permanent" for an address of its own; a VXLAN link wants one of the two to be said.
   const header = { family: AF_BRIDGE, link, state: NUD.noArp | NUD.reachable, flags: NTF.self | NTF.master };
   return neighbourRequest([RTM.newNeighbour, MAKE.orReplace], header, `set where ${mac} is`, (writer) => {
     writer.raw(NDA.mac, bytesOfMac(mac));
     writer.raw(NDA.address, encodeIP(host));
+    if (by !== undefined) writer.raw(NDA.link, indexBytes(by));
   });
 }
 
@@ -52,10 +57,17 @@ function readEntry(payload: Buffer, link: number): ForwardingEntry | undefined {
   if (raw?.length !== 6) return undefined;
   const mac = macOf(raw);
   if ((payload.readUInt8(HEADER.flags) & NTF.self) !== 0) {
-    const host = attributes.raw(NDA.address);
-    return { table: "link", mac, host: host?.length === 4 || host?.length === 16 ? decodeIP(host) : undefined };
+    const [host, by] = [attributes.raw(NDA.address), attributes.raw(NDA.link)?.readInt32LE()];
+    const isAddress = host?.length === 4 || host?.length === 16;
+    return { table: "link", mac, host: isAddress ? decodeIP(host) : undefined, ...(by !== undefined && { by }) };
   }
   // A bridge that knows VLANs has each once more for the VLAN of those without a tag; it goes with the first.
   const isItsOwn = (payload.readUInt16LE(HEADER.state) & NUD.permanent) !== 0;
   return isItsOwn || attributes.has(NDA.vlan) ? undefined : { table: "bridge", mac };
+}
+
+function indexBytes(index: number): Buffer {
+  const bytes = Buffer.alloc(4);
+  bytes.writeInt32LE(index);
+  return bytes;
 }

@@ -9,6 +9,7 @@ export const RTM_GETLINK = 18;
 /** `struct ifinfomsg`. */
 const HEADER = { size: 16, index: 4, flags: 8 } as const;
 const IFF_UP = 1;
+const IFF_LOWER_UP = 0x10000;
 /** `IFLA_*`, of what is read. */
 const IFLA = { address: 1, name: 3, mtu: 4, link: 5, master: 10, info: 18, alias: 20, group: 27, extMask: 29 } as const;
 const IFLA_INFO_KIND = 1;
@@ -18,7 +19,7 @@ const BRIDGE = { stp: 5, id: 11 } as const;
 const IFLA_INFO_SLAVE_KIND = 4;
 const IFLA_INFO_SLAVE_DATA = 5;
 /** `IFLA_VXLAN_*`. */
-const VXLAN = { id: 1, local: 4, port: 15, local6: 17 } as const;
+const VXLAN = { id: 1, link: 3, local: 4, port: 15, local6: 17 } as const;
 /** `IFLA_BRPORT_*`. */
 const PORT = { learning: 8, unicast: 9, multicast: 27, broadcast: 30, suppress: 32 } as const;
 /** Counters of each link are most of an answer, and nobody here reads them. */
@@ -31,6 +32,8 @@ export interface Link {
   /** `bridge`, `veth`…; undefined for what was not made by software, and `lo`. */
   readonly kind: string | undefined;
   readonly isUp: boolean;
+  /** Of one that is up: whether there is somebody at its other end. */
+  readonly hasCarrier?: boolean;
   readonly mtu: number;
   /** `02:42:0a:59:00:02`. */
   readonly mac: string;
@@ -55,6 +58,11 @@ export interface VxlanSettings {
   readonly local: string;
   /** Of UDP, on each host. */
   readonly port: number;
+  /**
+   * Index of the link that it sends by. With a link-local address of that one as `local` the kernel sends by no other, takes its packets from
+   * no other, and deletes this link together with that one.
+   */
+  readonly by?: number;
 }
 
 export interface BridgeSettings {
@@ -86,6 +94,7 @@ export function readLink(payload: Buffer): Link {
     name: attributes.text(IFLA.name) ?? "",
     kind: info?.text(IFLA_INFO_KIND),
     isUp: (payload.readUInt32LE(HEADER.flags) & IFF_UP) !== 0,
+    hasCarrier: (payload.readUInt32LE(HEADER.flags) & IFF_LOWER_UP) !== 0,
     mtu: number(IFLA.mtu) ?? 0,
     mac: macOf(attributes.raw(IFLA.address) ?? Buffer.alloc(0)),
     master: number(IFLA.master),
@@ -102,10 +111,12 @@ export function readLink(payload: Buffer): Link {
 
 function readVxlan(data: Attributes | undefined): VxlanSettings {
   const local = data?.raw(VXLAN.local) ?? data?.raw(VXLAN.local6);
+  const by = data?.raw(VXLAN.link)?.readUInt32LE() ?? 0;
   return {
     vni: data?.raw(VXLAN.id)?.readUInt32LE() ?? 0,
     local: local ? decodeIP(local) : "",
     port: data?.u16(VXLAN.port) ?? 0,
+    ...(by !== 0 && { by }),
   };
 }
 

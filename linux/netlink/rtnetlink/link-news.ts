@@ -17,7 +17,13 @@ const readAtMost = 1024;
 
 /** What has become of a link, or of an address, in a network namespace. */
 export type LinkNewsItem =
-  | { readonly kind: "link"; readonly name: string; readonly index: number; readonly isUp: boolean }
+  | {
+      readonly kind: "link";
+      readonly name: string;
+      readonly index: number;
+      readonly isUp: boolean;
+      readonly hasCarrier?: boolean | undefined;
+    }
   | { readonly kind: "link-gone"; readonly name: string }
   | { readonly kind: "address-gone"; readonly ip: string };
 
@@ -60,8 +66,8 @@ function itemIn(received: Received): LinkNewsItem[] {
   if (received.kind !== "reply") return [];
   const { type, payload } = received;
   if (type === RTM.newLink || type === RTM.deleteLink) {
-    const { name, index, isUp } = readLink(payload);
-    return [type === RTM.newLink ? { kind: "link", name, index, isUp } : { kind: "link-gone", name }];
+    const { name, index, isUp, hasCarrier } = readLink(payload);
+    return [type === RTM.newLink ? { kind: "link", name, index, isUp, hasCarrier } : { kind: "link-gone", name }];
   }
   if (type !== RTM.deleteAddress) return [];
   const attributes = new Attributes(payload.subarray(ADDRESS_SIZE));

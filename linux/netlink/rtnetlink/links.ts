@@ -27,11 +27,19 @@ export interface LinkSettings {
 }
 
 export function newBridge(settings: LinkSettings & { readonly name: string }): RtRequest {
+  return newOfKind("bridge", settings);
+}
+
+/** A WireGuard link of the kernel's; ENOTSUP where it has none. */
+export function newWireguard(settings: LinkSettings & { readonly name: string }): RtRequest {
+  return newOfKind("wireguard", settings);
+}
+
+/** A link of a kind that needs nothing but a name. */
+function newOfKind(kind: string, settings: LinkSettings & { readonly name: string }): RtRequest {
   const { header, attributes } = encoded(settings);
-  return request(RTM_NEWLINK, MAKE.only, header, { ...attributes, linkinfo: bytesOf(formatInfo({ kind: "bridge" })) }, [
-    "add bridge",
-    settings.name,
-  ]);
+  const linkinfo = bytesOf(formatInfo({ kind }));
+  return request(RTM_NEWLINK, MAKE.only, header, { ...attributes, linkinfo }, [`add ${kind}`, settings.name]);
 }
 
 const VETH_INFO_PEER = 1;

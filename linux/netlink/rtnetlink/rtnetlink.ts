@@ -27,7 +27,12 @@ export interface RtRequest {
 
 /** rtnetlink, in the network namespace in which it is made. The kernel's work is done while a message is sent. */
 export class Rtnetlink {
-  readonly #socket = new NetlinkSocket(NETLINK_ROUTE, "rtnetlink");
+  readonly #socket: NetlinkSocket;
+
+  /** @param protocol another one, whose requests and lists go the same way */
+  constructor(protocol: number = NETLINK_ROUTE, name = "rtnetlink") {
+    this.#socket = new NetlinkSocket(protocol, name);
+  }
 
   /** Can be called once. */
   close(): void {

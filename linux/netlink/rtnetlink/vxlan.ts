@@ -12,14 +12,16 @@ const [off, on] = [Buffer.of(0), Buffer.of(1)];
  * and where another link has this VNI at this port.
  */
 export function newVxlan(
-  { vni, local, port }: VxlanSettings,
+  { vni, local, port, by }: VxlanSettings,
   settings: LinkSettings & { readonly name: string },
 ): RtRequest {
   const { header, attributes } = encoded(settings);
   const number = Buffer.alloc(2);
   number.writeUInt16BE(port);
   const address = familyOf(local) === "ipv4" ? { local: encodeIP(local) } : { local6: encodeIP(local) };
-  const data = bytesOf(formatVxlan({ id: vni, learning: 0, port: number, ...address }));
+  const data = bytesOf(
+    formatVxlan({ id: vni, learning: 0, port: number, ...address, ...(by !== undefined && { link: by }) }),
+  );
   const linkinfo = bytesOf(formatInfo({ kind: "vxlan", data }));
   return request(RTM_NEWLINK, MAKE.only, header, { ...attributes, linkinfo }, ["add vxlan", settings.name]);
 }

@@ -1,11 +1,14 @@
 import { familyOf } from "../../../common/address.js";
 import { PontoonError } from "../../../common/errors.js";
-import type { SharedEndpoint, SharedNetwork } from "../../cluster/records.js";
+import type { HostRecord, SharedEndpoint, SharedNetwork } from "../../cluster/records.js";
+import { encryptedAddress } from "../../cluster/wireguard.js";
 import type { CreateNetworkRequest } from "../contract.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records.js";
 
 /** What VXLAN puts around a frame, bytes: its outer IP header, UDP, VXLAN's own header, and the inner Ethernet header (RFC 7348). */
 const overhead = { ipv4: 20 + 8 + 8 + 14, ipv6: 40 + 8 + 8 + 14 } as const;
+/** What WireGuard puts around a packet, bytes: its outer IP header, UDP, its own header of 16, and a tag of 16. */
+const tunnelOverhead = { ipv4: 20 + 8 + 16 + 16, ipv6: 40 + 8 + 16 + 16 } as const;
 /** IANA's port for VXLAN. */
 const vxlanPort = 4789;
 /** Docker's own overlay networks have numbers from 4096 on. */
@@ -24,7 +27,7 @@ const hostsOwn: readonly (readonly [keyof CreateNetworkRequest, string])[] = [
   ["ipamDriver", "--ipam-driver"],
 ];
 
-/** Throws OPTION_UNFIT, ENCRYPTION_MISSING for what an overlay network cannot have. */
+/** Throws OPTION_UNFIT for what an overlay network cannot have. */
 export function requireOverlayOptions(request: CreateNetworkRequest): void {
   const given = hostsOwn.find(([key]) => request[key] !== undefined);
   const unfit =
@@ -39,24 +42,34 @@ export function requireOverlayOptions(request: CreateNetworkRequest): void {
       unfit,
       `${unfit} is for networks of one host, and an overlay network is the same on all of them; leave it out`,
     );
-  if (request.encrypted)
-    throw new PontoonError(
-      "ENCRYPTION_MISSING",
-      request.name,
-      "overlay networks cannot be encrypted by this version of pontoon, and what is asked to be is never carried in plain; join the " +
-        "hosts with a VPN such as WireGuard, and give its address with --advertise",
-    );
+}
+
+/** What is asked to be encrypted is never carried in plain. @param network its name */
+export function encryptionMissing(network: string): PontoonError {
+  return new PontoonError(
+    "ENCRYPTION_MISSING",
+    network,
+    `this host has no WireGuard for the encrypted network ${network}, which is never carried in plain; load the kernel's module wireguard ` +
+      "and restart the daemon, or name a program with wireguard.use in the configuration, such as /usr/bin/wireguard-go",
+  );
 }
 
 /** The MTU on an overlay network. Throws MTU_INVALID for one that does not fit. @param uplink of the link to other hosts */
-export function overlayMtu(advertise: string, uplink: number, asked: number | undefined): number {
-  const most = uplink - overhead[familyOf(advertise)];
+export function overlayMtu(
+  advertise: string,
+  uplink: number,
+  { mtu: asked, encrypted = false }: Pick<CreateNetworkRequest, "mtu" | "encrypted">,
+): number {
+  const family = familyOf(advertise);
+  // Addresses in the tunnel are of IPv6, whatever the underlay's are.
+  const most = uplink - (encrypted ? tunnelOverhead[family] + overhead.ipv6 : overhead[family]);
   if (asked === undefined) return most;
   if (asked <= most) return asked;
   throw new PontoonError(
     "MTU_INVALID",
     String(asked),
-    `an MTU of ${asked} bytes cannot be: the way to other hosts has ${uplink}, of which VXLAN needs ${uplink - most}; use ${most} or less`,
+    `an MTU of ${asked} bytes cannot be: the way to other hosts has ${uplink}, of which ` +
+      `${encrypted ? "VXLAN and WireGuard need" : "VXLAN needs"} ${uplink - most}; use ${most} or less`,
   );
 }
 
@@ -66,25 +79,31 @@ export function chooseVni(): number {
 }
 
 /** @param defined as a network with a bridge, on this host */
-export function sharedNetwork(defined: NetworkRecord, vni: number): SharedNetwork {
+export function sharedNetwork(defined: NetworkRecord, vni: number, isEncrypted = false): SharedNetwork {
   const { id, name, created, internal, masquerade, mtu, labels } = defined;
   const subnets = defined.subnets.map(({ subnet, gateway, ipRange }) => ({
     subnet,
     gateway,
     ...(ipRange !== undefined && { ipRange }),
   }));
-  return { id, name, created, subnets, internal, masquerade, mtu, vni, labels };
+  return { id, name, created, subnets, internal, masquerade, mtu, vni, labels, ...(isEncrypted && { isEncrypted }) };
 }
 
-/** What a network of the cluster is on this host. @param local this host's address on the underlay */
-export function overlayRecord(network: SharedNetwork, local: string): NetworkRecord {
-  const { id, name, created, subnets, internal, masquerade, mtu, vni, labels } = network;
+/** Where packets of an overlay network come to a host; empty for an encrypted one on a host that takes none. */
+export function localOf({ isEncrypted }: Pick<SharedNetwork, "isEncrypted">, host: HostRecord): string {
+  return isEncrypted ? (encryptedAddress(host) ?? "") : host.advertise;
+}
+
+/** What a network of the cluster is on this host. */
+export function overlayRecord(network: SharedNetwork, host: HostRecord): NetworkRecord {
+  const { id, name, created, subnets, internal, masquerade, mtu, vni, labels, isEncrypted } = network;
+  const local = localOf(network, host);
   return {
     id,
     name,
     created,
     bridge: `pt-${id.slice(0, 12)}`,
-    overlay: { link: `pvx-${id.slice(0, 10)}`, vni, port: vxlanPort, local },
+    overlay: { link: `pvx-${id.slice(0, 10)}`, vni, port: vxlanPort, local, ...(isEncrypted && { isEncrypted }) },
     isAdopted: false,
     subnets,
     internal,

@@ -2,15 +2,30 @@ import type { NeighbourChange, WantedNeighbour } from "../../../network/wanted.j
 import type { Mirror, MirrorChange } from "../../cluster/mirror.js";
 import { addressesOf } from "../../cluster/addresses.js";
 import type { SharedEndpoint } from "../../cluster/records.js";
+import { encryptedAddress } from "../../cluster/wireguard.js";
+
+/** Whether what passes between hosts of a network is encrypted: an answer also for one that the store has lost. */
+export type IsEncrypted = (network: string) => boolean;
 
 /** Endpoints of other hosts on a network, as the kernel is to know them. @param host this one's id */
-export function allNeighbours(mirror: Mirror, host: string, network: string): NeighbourChange {
+export function allNeighbours(
+  mirror: Mirror,
+  host: string,
+  network: string,
+  isEncrypted: IsEncrypted,
+): NeighbourChange {
   const others = [...mirror.endpointsOn(network).values()].filter(({ endpoint }) => endpoint.host !== host);
-  return { network, put: others.flatMap(({ endpoint }) => neighboursOf(mirror, endpoint)), removed: [], isAll: true };
+  const put = others.flatMap(({ endpoint }) => neighboursOf(mirror, endpoint, isEncrypted));
+  return { network, put, removed: [], isAll: true };
 }
 
 /** What is otherwise for the kernel when the cluster's state is. @param host this one's id */
-export function neighbourChanges(mirror: Mirror, host: string, { endpoints, hosts }: MirrorChange): NeighbourChange[] {
+export function neighbourChanges(
+  mirror: Mirror,
+  host: string,
+  { endpoints, hosts }: MirrorChange,
+  isEncrypted: IsEncrypted,
+): NeighbourChange[] {
   const changes = new Map<string, { put: Map<string, WantedNeighbour>; removed: Set<string> }>();
   const on = (network: string) => {
     const change = changes.get(network) ?? { put: new Map<string, WantedNeighbour>(), removed: new Set<string>() };
@@ -18,7 +33,7 @@ export function neighbourChanges(mirror: Mirror, host: string, { endpoints, host
     return change;
   };
   const put = (endpoint: SharedEndpoint) => {
-    for (const neighbour of neighboursOf(mirror, endpoint)) {
+    for (const neighbour of neighboursOf(mirror, endpoint, isEncrypted)) {
       on(endpoint.network).put.set(neighbour.ip, neighbour);
       on(endpoint.network).removed.delete(neighbour.ip);
     }
@@ -36,7 +51,9 @@ export function neighbourChanges(mirror: Mirror, host: string, { endpoints, host
   }));
 }
 
-function neighboursOf(mirror: Mirror, endpoint: SharedEndpoint): WantedNeighbour[] {
-  const host = mirror.hosts.get(endpoint.host)?.advertise;
+/** Encrypted packets for a host that has no key go nowhere. */
+function neighboursOf(mirror: Mirror, endpoint: SharedEndpoint, isEncrypted: IsEncrypted): WantedNeighbour[] {
+  const record = mirror.hosts.get(endpoint.host);
+  const host = record && (isEncrypted(endpoint.network) ? encryptedAddress(record) : record.advertise);
   return host === undefined ? [] : addressesOf(endpoint).map((ip) => ({ ip, mac: endpoint.mac, host }));
 }

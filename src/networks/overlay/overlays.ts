@@ -10,7 +10,8 @@ import type { NetworkAddresses } from "../network-addresses.js";
 import type { Reconciler } from "../reconciler.js";
 import type { EndpointRecord, NetworkRecord, SandboxRecord } from "../records.js";
 import type { Registry } from "../registry.js";
-import { overlayRecord, sharedEndpoint } from "./define-overlay.js";
+import { encryptedAddress, nameOfMaker, wireguardHosts } from "../../cluster/wireguard.js";
+import { encryptionMissing, localOf, overlayRecord, sharedEndpoint } from "./define-overlay.js";
 import { noEngineEndpoints, type EngineEndpoints } from "./engine-endpoints.js";
 import { allNeighbours, neighbourChanges } from "./neighbours.js";
 import { Soon } from "./soon.js";
@@ -41,6 +42,9 @@ export class Overlays {
   /** What the kernel has not been told yet, in order. */
   #untold: NeighbourChange[] = [];
   readonly #telling = this.#soon("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel());
+  readonly #tunnelling = this.#soon("hosts that encrypted networks lead to could not be told to the kernel", () =>
+    this.#setTunnel(this.#cluster!),
+  );
   readonly #syncing = this.#soon("networks of other hosts could not be taken up", () => this.#sync());
   readonly #comparing = this.#soon("this host's names and addresses could not be compared with the store", () =>
     this.#settle(),
@@ -97,6 +101,22 @@ export class Overlays {
     return this.#cluster?.mirror.networks.get(network)?.docker !== undefined;
   }
 
+  /** What encrypts on this host, in words; undefined where nothing does. */
+  get encryption(): string | undefined {
+    const wireguard = this.#cluster?.wireguard;
+    return wireguard && nameOfMaker(wireguard.by);
+  }
+
+  /** Whether a program has to be started for it. */
+  get startsProgram(): boolean {
+    return (this.#cluster?.wireguard?.by ?? "kernel") !== "kernel";
+  }
+
+  /** Throws ENCRYPTION_MISSING where this host cannot encrypt. @param network its name */
+  requireEncryption(network: string): void {
+    if (!this.#cluster?.wireguard) throw encryptionMissing(network);
+  }
+
   /** Whether endpoints are on a network, on any host; true where that cannot be known for now. */
   isUsed(network: string): boolean {
     return (this.#cluster?.mirror.endpointsOn(network).size ?? 1) > 0;
@@ -108,7 +128,7 @@ export class Overlays {
    */
   async create(define: (taken: TakenSubnets) => SharedNetwork): Promise<NetworkRecord> {
     const cluster = this.requireCluster();
-    const network = overlayRecord(await cluster.createNetwork(define), cluster.host.advertise);
+    const network = overlayRecord(await cluster.createNetwork(define), cluster.host);
     if (!cluster.mirror.networks.has(network.id)) this.#fresh.add(network.id);
     this.#register(network);
     return network;
@@ -124,16 +144,19 @@ export class Overlays {
     const known = this.#cluster?.mirror.networks.get(id);
     if (known) return known;
     const docker = this.#engine.dockerOf(id);
-    const { vni } = overlay!;
-    return { id, name, created, subnets, internal, masquerade, mtu, labels, vni, ...(docker && { docker }) };
+    const { vni, isEncrypted } = overlay!;
+    const more = { ...(isEncrypted && { isEncrypted }), ...(docker && { docker }) };
+    return { id, name, created, subnets, internal, masquerade, mtu, labels, vni, ...more };
   }
 
   /**
    * Takes an endpoint's name and addresses before it is registered.
-   * @returns addresses that somebody else has. Rejects as {@link Cluster.claim}, and with CLUSTER_OFF.
+   * @returns addresses that somebody else has. Rejects as {@link Cluster.claim}, and with CLUSTER_OFF, ENCRYPTION_MISSING.
    */
   async claim(endpoint: EndpointRecord, sandbox: SandboxRecord): Promise<readonly string[]> {
     const cluster = this.requireCluster();
+    const network = this.parts.registry.networks.get(endpoint.network);
+    if (network?.overlay?.isEncrypted) this.requireEncryption(network.name);
     try {
       const claimed = await cluster.claim(sharedEndpoint(endpoint, sandbox, cluster.host.id));
       return claimed.kind === "done" ? [] : claimed.ips;
@@ -176,7 +199,8 @@ export class Overlays {
   async ground(network: NetworkRecord): Promise<void> {
     const [cluster, { reconciler }] = [this.#cluster, this.parts];
     if (!network.overlay || !cluster || reconciler.isUsed(network.id)) return;
-    await reconciler.neighbours([allNeighbours(cluster.mirror, cluster.host.id, network.id)]);
+    if (network.overlay.isEncrypted) await this.#setTunnel(cluster);
+    await reconciler.neighbours([this.#allNeighbours(cluster, network.id)]);
     await reconciler.change({ networks: [reconciler.wantedNetwork(network)] });
   }
 
@@ -184,12 +208,37 @@ export class Overlays {
   async begin(): Promise<void> {
     const [cluster, { registry, reconciler }] = [this.#cluster, this.parts];
     if (!cluster) return;
-    for (const network of registry.networks.values())
-      if (network.overlay && network.overlay.local !== cluster.host.advertise)
-        registry.commit({ networks: [{ ...network, overlay: { ...network.overlay, local: cluster.host.advertise } }] });
+    for (const network of registry.networks.values()) {
+      const local = network.overlay && localOf(network.overlay, cluster.host);
+      if (network.overlay && local !== undefined && network.overlay.local !== local)
+        registry.commit({ networks: [{ ...network, overlay: { ...network.overlay, local } }] });
+    }
     const here = [...registry.networks.values()].filter(({ id, overlay }) => overlay && reconciler.isUsed(id));
-    if (here.length > 0)
-      await reconciler.neighbours(here.map(({ id }) => allNeighbours(cluster.mirror, cluster.host.id, id)));
+    if (here.length > 0) await reconciler.neighbours(here.map(({ id }) => this.#allNeighbours(cluster, id)));
+    if (this.#isEncryptedHere) await this.#setTunnel(cluster);
+  }
+
+  #allNeighbours({ mirror, host }: Cluster, network: string): NeighbourChange {
+    return allNeighbours(mirror, host.id, network, (id) => this.#isEncrypted(id));
+  }
+
+  #isEncrypted(network: string): boolean {
+    return this.parts.registry.networks.get(network)?.overlay?.isEncrypted ?? false;
+  }
+
+  /** Whether an endpoint here is on an encrypted network. */
+  get #isEncryptedHere(): boolean {
+    const { registry, reconciler } = this.parts;
+    return [...registry.networks.values()].some(({ id, overlay }) => overlay?.isEncrypted && reconciler.isUsed(id));
+  }
+
+  /** The kernel is told how encrypted packets get to other hosts. To be called in a turn. */
+  async #setTunnel({ wireguard, host, mirror }: Cluster): Promise<void> {
+    const address = encryptedAddress(host);
+    if (!wireguard || address === undefined) return;
+    const { by, privateKey, port } = wireguard;
+    const peers = wireguardHosts(mirror.hosts.values(), host);
+    await this.parts.reconciler.setTunnel({ by, privateKey, port, address, peers });
   }
 
   /** The cluster's state is otherwise. Returns at once. */
@@ -199,7 +248,9 @@ export class Overlays {
     this.#noteAddresses(change);
     for (const id of change.networks) this.#fresh.delete(id);
     if (change.networks.size > 0) this.#syncing.ask();
-    this.#untold.push(...neighbourChanges(cluster.mirror, cluster.host.id, change));
+    if (change.hosts.size > 0 && this.#isEncryptedHere) this.#tunnelling.ask();
+    const isEncrypted = (id: string) => cluster.mirror.networks.get(id)?.isEncrypted ?? this.#isEncrypted(id);
+    this.#untold.push(...neighbourChanges(cluster.mirror, cluster.host.id, change, isEncrypted));
     if (this.#untold.length > 0) this.#telling.ask();
     // It may have been claimed later than that was given up.
     const own = change.endpoints.flatMap(({ now }) => (now?.host === cluster.host.id ? [now.id] : []));
@@ -274,7 +325,7 @@ export class Overlays {
           "a network of other hosts is not to be had here: a network of this host's has its name; remove that one",
         );
       else if (known) registry.commit({ networks: [{ ...known, name: shared.name }] });
-      else this.#register(overlayRecord(shared, cluster!.host.advertise));
+      else this.#register(overlayRecord(shared, cluster!.host));
     }
     const gone = [...registry.networks.values()].filter(
       ({ id, overlay }) => overlay && !networks.has(id) && !this.#fresh.has(id) && !this.parts.reconciler.isUsed(id),

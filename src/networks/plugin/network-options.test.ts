@@ -141,7 +141,15 @@ t.test("what cannot be is refused", (t) => {
       "OPTION_INVALID",
       /pontoon\.ipam=dhcp cannot be: Docker wants an address before there is a link that could ask for one/,
     ],
-    [{ "pontoon.driver": "overlay" }, "OPTION_INVALID", /cannot be on networks of several hosts yet/],
+    [{ "pontoon.driver": "overlay", parent: "eth0" }, "OPTION_UNFIT", /parent is for networks of one host/],
+    [
+      { "pontoon.driver": "overlay", "com.docker.network.bridge.enable_icc": "false" },
+      "OPTION_UNFIT",
+      /enable_icc is for networks of one host/,
+    ],
+    [{ "pontoon.driver": "overlay", encrypted: "maybe" }, "OPTION_UNFIT", /leave out =maybe/],
+    [{ "pontoon.network": "demo" }, "OPTION_UNFIT", /add -o pontoon.driver=overlay/],
+    [{ encrypted: "" }, "OPTION_UNFIT", /add -o pontoon.driver=overlay/],
     [{ "pontoon.publish-internal": "true" }, "OPTION_INVALID", /the network is not internal/],
   ];
   for (const [options, code, says] of cases) {
@@ -149,5 +157,16 @@ t.test("what cannot be is refused", (t) => {
     t.equal(found, code, JSON.stringify(options));
     t.match(message, says);
   }
+  t.end();
+});
+
+t.test("a network of several hosts", (t) => {
+  t.equal(requestFor({}).overlay, undefined);
+  const options = { "pontoon.driver": "overlay", encrypted: "", "com.docker.network.driver.mtu": "1300" };
+  t.same(requestFor(options).overlay, {
+    existing: undefined,
+    options: { encrypted: "", "com.docker.network.driver.mtu": "1300" },
+  });
+  t.equal(requestFor({ "pontoon.driver": "overlay", "pontoon.network": "demo" }).overlay?.existing, "demo");
   t.end();
 });

@@ -20,6 +20,7 @@ const known = [
   "com.docker.network.driver.mtu",
   "com.docker.network.host_ipv4",
   "com.docker.network.host_ipv6",
+  "encrypted",
   "ipvlan_mode",
   "macvlan_mode",
   "parent",

@@ -28,12 +28,16 @@ export function overlayOptionsOf(
 ): OverlayOptions | undefined {
   const { "pontoon.network": existing, "pontoon.driver": driver, ...rest } = given;
   if (driver !== "overlay") {
-    if (existing === undefined) return undefined;
-    throw unfit("pontoon.network", "is for networks of several hosts: add -o pontoon.driver=overlay, or leave it out");
+    const of = ["pontoon.network", "encrypted"].find((key) => given[key] !== undefined);
+    if (of === undefined) return undefined;
+    throw unfit(of, "is for networks of several hosts: add -o pontoon.driver=overlay, or leave it out");
   }
   const own = hostsOwn.find((key) => rest[key] !== undefined);
   if (own !== undefined)
     throw unfit(own, "is for networks of one host, and this one is the same on all of them; leave it out");
+  // As with Docker's own driver, the word alone is enough.
+  if (!["", "1", "true", undefined].includes(rest.encrypted))
+    throw unfit("encrypted", `is there or is not: leave out =${rest.encrypted}, or all of it`);
   if (!icc)
     throw unfit(
       "com.docker.network.bridge.enable_icc",

@@ -61,12 +61,14 @@ export class SharedNetworks {
   }
 
   #create({ id, request, overlay: { options } }: SharedNetworkRequest): Promise<NetworkRecord> {
-    const { overlays, defaults } = this.parts;
+    const { overlays } = this.parts;
     const { advertise } = overlays.requireCluster().host;
-    const mtu = overlayMtu(advertise, mtuTowards(advertise), request.mtu ?? defaults.mtu);
+    const encrypted = options["encrypted"] !== undefined;
+    if (encrypted) overlays.requireEncryption(id.slice(0, 12));
+    const mtu = overlayMtu(advertise, mtuTowards(advertise), { ...request, encrypted });
     const own = newId();
     return overlays.create((taken) => ({
-      ...sharedNetwork(this.#define(own, { ...request, driver: "bridge", mtu }, taken), chooseVni()),
+      ...sharedNetwork(this.#define(own, { ...request, driver: "bridge", mtu }, taken), chooseVni(), encrypted),
       name: id.slice(0, 12),
       docker: { options, isNamed: false },
     }));
