@@ -44,3 +44,25 @@ t.test("the walk that people know, through Docker", async (t) => {
     t.equal(await pontoon.stop(), 0);
   }
 });
+
+t.test("an encrypted network, as Docker's users ask for one", async (t) => {
+  const lab = await ClusterLab.start(t);
+  const config = "wireguard:\n  use: /usr/bin/wireguard-go\n";
+  const [east, west] = await Promise.all([lab.dockerHost(1, config), lab.dockerHost(2, config)]);
+  await docker(east.host, `network create ${overlay} -o encrypted secret`);
+  await untilListed(west, "secret");
+  const one = await east.host.container({ name: "one", networks: ["secret"] });
+  const two = await west.host.container({ name: "two", networks: ["secret"] });
+  await untilPings(one, "two");
+  await untilPings(two, "one");
+  const { stdout } = await west.host.exec(["ip", "-d", "link", "show", "type", "vxlan"]);
+  t.match(stdout, /local fe80::/, "by the tunnel");
+  await docker(east.host, "rm -f one");
+  await docker(west.host, "rm -f two");
+  await docker(east.host, "network rm secret");
+  await untilGone(west, "secret");
+  for (const { host, pontoon } of [east, west]) {
+    await nothingRemains(t, host, pontoon);
+    t.equal(await pontoon.stop(), 0);
+  }
+});

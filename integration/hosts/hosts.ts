@@ -62,9 +62,9 @@ export class ClusterLab {
   }
 
   /** As {@link host}, with a dockerd that the daemon drives networks of. */
-  async dockerHost(number: number): Promise<DockerClusterHost> {
+  async dockerHost(number: number, config?: string): Promise<DockerClusterHost> {
     const host = await DockerHost.start(this.owner, { uplink: this.underlay.uplink(number) });
-    return { number, host, pontoon: await this.daemon(host, number) };
+    return { number, host, pontoon: await this.daemon(host, number, config) };
   }
 
   /** Starts a daemon that has joined when this returns. */
