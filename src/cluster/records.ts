@@ -53,11 +53,7 @@ export const sharedNetworkRecord = networkFields
   );
 
 /** A network as it stands in the store. */
-export function storedNetwork({
-  vni,
-  isEncrypted,
-  ...network
-}: SharedNetwork): z.input<typeof sharedNetworkRecord> {
+export function storedNetwork({ vni, isEncrypted, ...network }: SharedNetwork): z.input<typeof sharedNetworkRecord> {
   return { ...network, vni: isEncrypted ? { wireguard: vni } : vni };
 }
 

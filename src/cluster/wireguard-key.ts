@@ -44,4 +44,3 @@ export function tunnelAddress(publicKey: string): string {
   const groups = [0, 4, 8, 12].map((at) => hash.slice(at, at + 4));
   return canonicalAddress(`fe80::${groups.join(":")}`)!;
 }
-

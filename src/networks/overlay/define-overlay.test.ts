@@ -7,7 +7,9 @@ import { chooseVni, overlayMtu, overlayRecord, requireOverlayOptions, sharedNetw
 const request = (given: object) => createNetworkRequest.parse({ name: "demo", driver: "overlay", ...given });
 
 t.test("what is for one host alone is refused on a network of several", (t) => {
-  t.doesNotThrow(() => requireOverlayOptions(request({ subnets: ["10.88.0.0/16"], internal: true, mtu: 1400, encrypted: true })));
+  t.doesNotThrow(() =>
+    requireOverlayOptions(request({ subnets: ["10.88.0.0/16"], internal: true, mtu: 1400, encrypted: true })),
+  );
   const unfit = [
     { bridge: "br0" },
     { parent: "eth0" },

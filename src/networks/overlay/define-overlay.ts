@@ -68,7 +68,8 @@ export function overlayMtu(
   throw new PontoonError(
     "MTU_INVALID",
     String(asked),
-    `an MTU of ${asked} bytes cannot be: the way to other hosts has ${uplink}, of which ${encrypted ? "VXLAN and WireGuard need" : "VXLAN needs"} ${uplink - most}; use ${most} or less`,
+    `an MTU of ${asked} bytes cannot be: the way to other hosts has ${uplink}, of which ` +
+      `${encrypted ? "VXLAN and WireGuard need" : "VXLAN needs"} ${uplink - most}; use ${most} or less`,
   );
 }
 
