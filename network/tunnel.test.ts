@@ -83,6 +83,46 @@ async function upToTheMtu(t: Test, family: "ipv4" | "ipv6", by?: WantedTunnel["b
   t.match(one.lab.run("ip", "-d", "link", "show", tunnelLink), new RegExp(`mtu ${mtu + 70} `));
 }
 
+t.test("networks of several MTUs are in one tunnel, and small ones alone", canRun, async (t) => {
+  const [one, other] = await twoTunnelHosts(t);
+  const ofMtu = (host: TunnelHost, mtu: number): TunnelHost => {
+    const isV4 = ({ ip }: { ip: string }) => !ip.includes(":"); // of IPv6 there is none below 1280
+    const network = { ...host.network, mtu, hasIPv6: false, addresses: host.network.addresses.filter(isV4) };
+    const endpoint = {
+      ...host.endpoint,
+      mtu,
+      addresses: host.endpoint.addresses.filter(isV4),
+      gateways: host.endpoint.gateways.filter((ip) => isV4({ ip })),
+      isDefault: { ipv4: true, ipv6: false },
+    };
+    const change = { ...host.change, networks: [network], endpoints: [endpoint] };
+    return { ...host, network, endpoint, change, neighbours: host.neighbours.filter(isV4) };
+  };
+  const [small, smallOther] = [ofMtu(one, 1000), ofMtu(other, 1000)];
+  await bringUp(t, small, smallOther);
+  await bringUp(t, smallOther, small);
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  const mtuOf = (link: string) => Number(/mtu (\d+)/.exec(one.lab.run("ip", "link", "show", link))?.[1]);
+  t.equal(mtuOf(tunnelLink), 1280);
+  const overlay = { ...one.network.overlay!, link: "pvx-8", vni: 4712 };
+  const second = {
+    ...one.network,
+    id: "net8",
+    name: "network8",
+    bridge: "br8",
+    overlay,
+    addresses: [],
+    firewall: undefined,
+  };
+  await done(t, one, { kind: "change", change: { networks: [second] } });
+  t.same([tunnelLink, "pvx-8", "pvx-7"].map(mtuOf), [1440, 1370, 1000]);
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  await done(t, one, { kind: "change", change: { removed: { networks: ["net8"] } } });
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  t.equal(mtuOf(tunnelLink), 1280);
+  t.equal(await done(t, one, { kind: "mend-neighbours" }), 0);
+});
+
 for (const family of ["ipv4", "ipv6"] as const) {
   const what = `what sandboxes of two hosts send each other is encrypted on ${family}, up to the MTU`;
   t.test(what, canRun, (t) => upToTheMtu(t, family));
