@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import t, { type Test } from "tap";
+import { hasWireguard } from "../linux/netlink/rtnetlink/link-kinds.js";
 import { stateOf } from "./testing/situation.js";
 import { newKey, twoTunnelHosts, wireguardGo, type TunnelHost } from "./testing/tunnel.js";
 import type { WorkerRequest } from "./testing/worker.js";
@@ -11,6 +12,8 @@ const canRun =
   process.getuid?.() === 0 && existsSync(wireguardGo) && existsSync("/dev/net/tun")
     ? {}
     : { skip: "root makes network namespaces and tun links, and wireguard-go has to be installed" };
+
+const byKernel = process.getuid?.() === 0 && hasWireguard() ? {} : { skip: "this kernel has no WireGuard" };
 
 type Worker = Pick<TunnelHost, "worker">;
 
@@ -33,8 +36,12 @@ async function bringUp(t: Test, host: TunnelHost, { neighbours: put }: TunnelHos
   await done(t, host, { kind: "change", change: host.change });
 }
 
-async function connected(t: Test, family: "ipv4" | "ipv6" = "ipv4"): Promise<[TunnelHost, TunnelHost]> {
-  const [one, other] = await twoTunnelHosts(t, family);
+async function connected(
+  t: Test,
+  family: "ipv4" | "ipv6" = "ipv4",
+  by?: WantedTunnel["by"],
+): Promise<[TunnelHost, TunnelHost]> {
+  const [one, other] = await twoTunnelHosts(t, family, by);
   await bringUp(t, one, other);
   await bringUp(t, other, one);
   return [one, other];
@@ -63,19 +70,64 @@ function leaving({ lab }: TunnelHost): () => Record<"vxlan" | "wireguard" | "pie
   };
 }
 
-for (const family of ["ipv4", "ipv6"] as const)
-  t.test(`what sandboxes of two hosts send each other is encrypted on ${family}, up to the MTU`, canRun, async (t) => {
-    const [one, other] = await connected(t, family);
-    const counts = leaving(one);
-    t.ok(pings(one, "10.7.0.12"));
-    t.ok(pings(one, "fd00:7::12"));
-    t.ok(pings(other, "10.7.0.11"));
-    const { mtu } = one.network;
-    t.ok(pings(one, "10.7.0.12", { size: mtu - 28 }));
-    t.match(counts(), { vxlan: 0, pieces: 0 });
-    t.not(counts().wireguard, 0);
-    t.match(one.lab.run("ip", "-d", "link", "show", tunnelLink), new RegExp(`mtu ${mtu + 70} `));
-  });
+async function upToTheMtu(t: Test, family: "ipv4" | "ipv6", by?: WantedTunnel["by"]): Promise<void> {
+  const [one, other] = await connected(t, family, by);
+  const counts = leaving(one);
+  t.ok(pings(one, "10.7.0.12"));
+  t.ok(pings(one, "fd00:7::12"));
+  t.ok(pings(other, "10.7.0.11"));
+  const { mtu } = one.network;
+  t.ok(pings(one, "10.7.0.12", { size: mtu - 28 }));
+  t.match(counts(), { vxlan: 0, pieces: 0 });
+  t.not(counts().wireguard, 0);
+  t.match(one.lab.run("ip", "-d", "link", "show", tunnelLink), new RegExp(`mtu ${mtu + 70} `));
+}
+
+t.test("networks of several MTUs are in one tunnel, and small ones alone", canRun, async (t) => {
+  const [one, other] = await twoTunnelHosts(t);
+  const ofMtu = (host: TunnelHost, mtu: number): TunnelHost => {
+    const isV4 = ({ ip }: { ip: string }) => !ip.includes(":"); // of IPv6 there is none below 1280
+    const network = { ...host.network, mtu, hasIPv6: false, addresses: host.network.addresses.filter(isV4) };
+    const endpoint = {
+      ...host.endpoint,
+      mtu,
+      addresses: host.endpoint.addresses.filter(isV4),
+      gateways: host.endpoint.gateways.filter((ip) => isV4({ ip })),
+      isDefault: { ipv4: true, ipv6: false },
+    };
+    const change = { ...host.change, networks: [network], endpoints: [endpoint] };
+    return { ...host, network, endpoint, change, neighbours: host.neighbours.filter(isV4) };
+  };
+  const [small, smallOther] = [ofMtu(one, 1000), ofMtu(other, 1000)];
+  await bringUp(t, small, smallOther);
+  await bringUp(t, smallOther, small);
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  const mtuOf = (link: string) => Number(/mtu (\d+)/.exec(one.lab.run("ip", "link", "show", link))?.[1]);
+  t.equal(mtuOf(tunnelLink), 1280);
+  const overlay = { ...one.network.overlay!, link: "pvx-8", vni: 4712 };
+  const second = {
+    ...one.network,
+    id: "net8",
+    name: "network8",
+    bridge: "br8",
+    overlay,
+    addresses: [],
+    firewall: undefined,
+  };
+  await done(t, one, { kind: "change", change: { networks: [second] } });
+  t.same([tunnelLink, "pvx-8", "pvx-7"].map(mtuOf), [1440, 1370, 1000]);
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  await done(t, one, { kind: "change", change: { removed: { networks: ["net8"] } } });
+  t.ok(pings(one, "10.7.0.12", { size: 1000 - 28 }));
+  t.equal(mtuOf(tunnelLink), 1280);
+  t.equal(await done(t, one, { kind: "mend-neighbours" }), 0);
+});
+
+for (const family of ["ipv4", "ipv6"] as const) {
+  const what = `what sandboxes of two hosts send each other is encrypted on ${family}, up to the MTU`;
+  t.test(what, canRun, (t) => upToTheMtu(t, family));
+  t.test(`${what}, by the kernel`, byKernel, (t) => upToTheMtu(t, family, "kernel"));
+}
 
 t.test(
   "with the tunnel down, gone, or served by nobody, nothing leaves in plain; and it comes back",
@@ -213,6 +265,12 @@ t.test("an encrypted network without a tunnel leads to no other host, and is nev
     ["ENCRYPTION_MISSING"],
   );
   t.notMatch(one.lab.run("ip", "link"), /pvx-7/);
+
+  if (!hasWireguard())
+    t.same(
+      (await one.worker.do(wanting({ ...one.tunnel, by: "kernel" })))?.failures.map(({ code }) => code),
+      ["ENCRYPTION_MISSING"],
+    );
 
   const failing = async (by: WantedTunnel["by"]) => {
     await one.worker.do(wanting({ ...one.tunnel, by }));

@@ -168,6 +168,8 @@ export class Tunnel {
       case "EEXIST":
         return taken();
       case "ENOTSUP":
+        if (linkNamed(this.host, tunnelLink))
+          return failed("this host has no IPv6, of which addresses in the tunnel are", options);
         return new PontoonError(
           "ENCRYPTION_MISSING",
           tunnelLink,
@@ -210,11 +212,12 @@ function silent({ by }: WantedTunnel): PontoonError {
   return failed(by === "kernel" ? "the kernel knows nothing of the link" : `${by.program} does not answer`);
 }
 
-function failed(reason: string): PontoonError {
+function failed(reason: string, options: { cause?: unknown } = {}): PontoonError {
   return new PontoonError(
     "WIREGUARD_FAILED",
     tunnelLink,
     `${reason}; encrypted networks reach no other host meanwhile, and nothing is sent in plain: it is tried again`,
+    options,
   );
 }
 

@@ -32,6 +32,7 @@ t.test("the link is as long as an encrypted network needs it, and takes the long
   t.equal(tunnelMtu([]), undefined);
   t.equal(tunnelMtu([plain, network(3)]), undefined);
   t.equal(tunnelMtu([plain, encrypted(1370), encrypted(1300)]), 1440);
+  t.equal(tunnelMtu([encrypted(600)]), 1280, "with less there is no IPv6 on it");
   t.end();
 });
 

@@ -8,6 +8,8 @@ import { isSameAddress } from "./same.js";
 
 /** What VXLAN puts around a packet over IPv6, bytes, without the outer Ethernet header: what is to fit the tunnel beside it. */
 const vxlanOverhead = 40 + 8 + 8 + 14;
+/** Links with a smaller MTU have no IPv6 (RFC 8200, section 5), of which addresses in the tunnel are. */
+const ipv6AtLeast = 1280;
 
 /** What makes the link as it is wanted, in this order. Each can be done again. */
 export type TunnelStep =
@@ -31,7 +33,7 @@ export interface SeenTunnel {
 /** Bytes that a packet in the tunnel has at the most; undefined where no network needs one. */
 export function tunnelMtu(networks: Iterable<WantedNetwork>): number | undefined {
   const most = Math.max(...[...networks].filter(isEncrypted).map(({ mtu }) => mtu));
-  return most > 0 ? most + vxlanOverhead : undefined;
+  return most > 0 ? Math.max(most + vxlanOverhead, ipv6AtLeast) : undefined;
 }
 
 const isEncrypted = ({ overlay }: WantedNetwork): boolean => overlay?.isEncrypted === true;

@@ -14,10 +14,11 @@ export const wireguardGo = "/usr/bin/wireguard-go";
 /** What WireGuard puts around a packet, bytes (a header of 16 and a tag of 16), with UDP and IP; and VXLAN with its own over IPv6. */
 const overhead = { ipv4: 20 + 8 + 32 + 70, ipv6: 40 + 8 + 32 + 70 } as const;
 
-/** As {@link twoHosts}, with the network encrypted and nothing made yet. What runs for a link ends with the test. */
+/** As {@link twoHosts}, with the network encrypted and nothing made yet. What runs for a link ends with the test. @param by who encrypts */
 export async function twoTunnelHosts(
   t: Test,
   family: keyof typeof overhead = "ipv4",
+  by: WantedTunnel["by"] = { program: wireguardGo },
 ): Promise<[TunnelHost, TunnelHost]> {
   const hosts = await twoHosts(t, family);
   const keys = hosts.map(newKey);
@@ -25,7 +26,7 @@ export async function twoTunnelHosts(
     const [own, peer] = [keys[index]!, keys[1 - index]!];
     const peerHost = hosts[1 - index]!.network.overlay!.local;
     const tunnel: WantedTunnel = {
-      by: { program: wireguardGo },
+      by,
       privateKey: own.privateKey,
       port: 51840,
       address: own.address,

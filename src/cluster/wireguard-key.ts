@@ -6,8 +6,12 @@ import { canonicalAddress } from "../../common/address.js";
 
 const keyLength = 32;
 
+/** As WireGuard tells it again: with the bits that do not count set as RFC 7748 has them (section 5). */
 export function newPrivateKey(): string {
-  return rawOf(generateKeyPairSync("x25519").privateKey.export({ format: "jwk" }).d);
+  const raw = Buffer.from(generateKeyPairSync("x25519").privateKey.export({ format: "jwk" }).d ?? "", "base64url");
+  raw[0]! &= 0xf8;
+  raw[31] = (raw[31]! & 0x7f) | 0x40;
+  return raw.toString("base64");
 }
 
 /** PKCS #8 of a Curve25519 key (RFC 8410), without the 32 bytes of the key itself. */

@@ -23,6 +23,8 @@ t.test("keys are those of Curve25519", (t) => {
   const own = newPrivateKey();
   t.ok(isKey(own) && isKey(publicKeyOf(own)));
   t.not(newPrivateKey(), own);
+  const raw = Buffer.from(own, "base64");
+  t.same([raw[0]! & 7, raw[31]! & 0xc0], [0, 0x40], "as WireGuard tells it again");
   for (const none of [
     "",
     "AAAA",

@@ -110,7 +110,8 @@ export function hasLeftNetworks(): boolean {
   try {
     if (bridgesOf(rtnetlink).some(isOurBridge)) return true;
     // Access links are no bridges; a list of all links takes long where there are many.
-    return hasLinksLikeOurs() && linksOf(rtnetlink).some(isOurBridge);
+    const isOurs = (link: Link) => isOurBridge(link) || link.alias === aliasOf.tunnel;
+    return hasLinksLikeOurs() && linksOf(rtnetlink).some(isOurs);
   } finally {
     rtnetlink.close();
   }
