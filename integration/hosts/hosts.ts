@@ -1,6 +1,6 @@
 // Several hosts of pontoon's, with a store that they share.
 import { inside, reaches, run } from "../networks/host.js";
-import { BareHost, HostsEtcd, Underlay, until, type Pontoon } from "../lab/index.js";
+import { BareHost, HostsEtcd, Underlay, until, type HostsEtcdOptions, type Pontoon } from "../lab/index.js";
 
 type Owner = Parameters<typeof Underlay.start>[0];
 
@@ -38,9 +38,9 @@ export class ClusterLab {
     readonly etcd: HostsEtcd,
   ) {}
 
-  static async start(owner: Owner, { members = 1 } = {}): Promise<ClusterLab> {
+  static async start(owner: Owner, options: HostsEtcdOptions = {}): Promise<ClusterLab> {
     const underlay = await Underlay.start(owner);
-    return new ClusterLab(owner, underlay, await HostsEtcd.start(underlay, { members }));
+    return new ClusterLab(owner, underlay, await HostsEtcd.start(underlay, { members: 1, ...options }));
   }
 
   /** What a daemon of a host is started with. */

@@ -17,6 +17,13 @@ interface Member {
   pid: number;
 }
 
+export interface HostsEtcdOptions {
+  /** Default 3. */
+  readonly members?: number;
+  /** A command that is to run a member: the member's own comes behind it. */
+  readonly inFront?: (member: number) => readonly string[];
+}
+
 /**
  * A cluster of real etcd processes on an underlay, each with an address of its own from 10.99.0.101 on, for hosts to
  * agree through. Members are numbered from 1. Their data is in memory and goes with the underlay, as they do.
@@ -28,12 +35,12 @@ export class HostsEtcd {
   ) {}
 
   /** Starts a cluster and waits until every member is healthy. */
-  static async start(underlay: Underlay, options: { members?: number } = {}): Promise<HostsEtcd> {
+  static async start(underlay: Underlay, options: HostsEtcdOptions = {}): Promise<HostsEtcd> {
     const numbers = Array.from({ length: options.members ?? 3 }, (_, index) => firstNumber + index);
     const servers = await Promise.all(numbers.map((number) => underlay.server(number)));
     const members = servers.map((server) => ({
       server,
-      argv: commandLine(server, servers),
+      argv: [...(options.inFront?.(servers.indexOf(server) + 1) ?? []), ...commandLine(server, servers)],
       process: undefined,
       pid: 0,
     }));
