@@ -202,10 +202,10 @@ export async function listed({ pontoon }: ClusterHost): Promise<string> {
     .map(({ id, endpoints }) => `${id} ${endpoints}`)
     .sort();
   const networks = (
-    JSON.parse(await run(pontoon, "network ls --json")) as { id: string; name: string; driver: string }[]
+    JSON.parse(await run(pontoon, "network ls --json")) as { Id: string; Name: string; Driver: string }[]
   )
-    .filter(({ driver }) => driver === "overlay")
-    .map(({ id, name }) => `${id} ${name}`)
+    .filter(({ Driver }) => Driver === "overlay")
+    .map(({ Id, Name }) => `${Id} ${Name}`)
     .sort();
   return [...hosts, ...networks].join("\n");
 }
