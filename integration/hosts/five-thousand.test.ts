@@ -95,6 +95,7 @@ class Taker {
     const identity = { host: host.id, cluster: undefined, joined: () => undefined };
     const membership = new Membership(store, this.#mirror, host, identity, log, {
       onChange: (change) => this.#overlays.onChange(change),
+      onNetworksLost: (networks) => this.#overlays.onNetworksLost(networks),
       onJoined: () => this.#overlays.onJoined(),
     });
     const counting = {

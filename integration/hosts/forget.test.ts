@@ -1,5 +1,5 @@
 import t, { type Test } from "tap";
-import { until } from "../lab/index.js";
+import { until, type Pontoon } from "../lab/index.js";
 import { reaches, run } from "../networks/host.js";
 import {
   addressOf,
@@ -38,6 +38,7 @@ t.test("a host is forgotten and returns; the store is emptied, and is another cl
     returned = await forgotten(t, lab, east, west, north);
   });
   await until(async () => (await known()) === before, { what: "what was deleted is back", timeoutMs: 35_000 });
+  await t.test("a network of one host has its name", (t) => sameName(t, [east, returned]));
   await t.test("the store is emptied", (t) => emptied(t, lab, [east, returned, north]));
   await t.test("the store is another cluster's", (t) => anothers(t, lab, [east, returned]));
 });
@@ -101,9 +102,20 @@ async function emptied(t: Test, lab: ClusterLab, hosts: readonly ClusterHost[]):
   const [east, west, north] = hosts as [ClusterHost, ClusterHost, ClusterHost];
   await run(north.pontoon, "network create -d overlay second --subnet 10.89.0.0/24");
   await run(north.pontoon, "sandbox create alone --network second");
+  await run(east.pontoon, "network create -d overlay empty --subnet 10.90.0.0/24");
+  await run(west.pontoon, "network create -d overlay removed");
+  await run(west.pontoon, "network rm removed");
   const stored = async () => (await lab.endpoints()).map(({ id, ipv4 }) => `${id} ${ipv4}`).sort();
   const cluster = async () => JSON.parse(await lab.value("state/cluster")) as { id: string };
-  const before = { endpoints: await stored(), id: (await cluster()).id, keys: await lab.keys("taken/") };
+  const networks = async () => (await lab.networks()).map(({ id, name }) => `${id} ${name}`).sort();
+  for (const { pontoon } of hosts)
+    await until(async () => (await overlaysOn(pontoon)) === "demo empty second", { what: "all know which there are" });
+  const before = {
+    endpoints: await stored(),
+    networks: await networks(),
+    id: (await cluster()).id,
+    keys: await lab.keys("taken/"),
+  };
   await lab.etcd.wipe();
   t.ok(await reaches(west.pontoon, "kept", "lent"), "what is on one host goes on meanwhile");
   await until(async () => (await stored()).length === before.endpoints.length, {
@@ -114,7 +126,11 @@ async function emptied(t: Test, lab: ClusterLab, hosts: readonly ClusterHost[]):
   t.equal((await cluster()).id, before.id, "it is the same cluster");
   await until(async () => (await lab.keys("taken/")).length === before.keys.length, { what: "all is taken again" });
   t.same((await lab.keys("taken/")).sort(), before.keys.sort());
-  for (const host of hosts) await lab.untilJoined(host);
+  t.same(await networks(), before.networks, "also the one that nobody is on, and none that was removed");
+  for (const host of hosts) {
+    await lab.untilJoined(host);
+    await until(async () => (await overlaysOn(host.pontoon)) === "demo empty second", { what: "all have them" });
+  }
   await untilPings(east, "web", "kept");
   await untilPings(west, "kept", "web");
   t.equal(await create(north, "fresh"), "", "and changes are agreed on");
@@ -122,7 +138,30 @@ async function emptied(t: Test, lab: ClusterLab, hosts: readonly ClusterHost[]):
   t.equal(await remove(north, "fresh"), "");
 }
 
+async function overlaysOn(pontoon: Pontoon): Promise<string> {
+  const all = JSON.parse(await run(pontoon, "network ls --json")) as { Name: string; Driver: string }[];
+  const own = all.filter(({ Driver }) => Driver === "overlay").map(({ Name }) => Name);
+  return own.sort().join(" ");
+}
+
+async function sameName(t: Test, [east, west]: readonly [ClusterHost, ClusterHost]): Promise<void> {
+  await run(west.pontoon, "network create shared");
+  await run(east.pontoon, "network create -d overlay shared");
+  const isTold = () => west.pontoon.logs.some((line) => line.includes("a network of this host's has its name"));
+  await until(isTold, { what: "the log says that it is not to be had" });
+  t.notMatch(await overlaysOn(west.pontoon), /shared/);
+  await run(west.pontoon, "network rm shared");
+  await until(async () => (await overlaysOn(west.pontoon)).includes("shared"), { what: "it is had" });
+  await run(east.pontoon, "network rm shared");
+  await until(async () => !(await overlaysOn(west.pontoon)).includes("shared"), { what: "it is gone on both" });
+}
+
 async function anothers(t: Test, lab: ClusterLab, [east, west]: readonly [ClusterHost, ClusterHost]): Promise<void> {
+  const kept = async () => ({
+    networks: (await lab.networks()).map(({ id }) => id).sort(),
+    endpoints: (await lab.endpoints()).map(({ id, ipv4 }) => `${id} ${ipv4}`).sort(),
+  });
+  const before = await kept();
   await lab.replace([1, 2, 3]);
   for (const { pontoon } of [east, west])
     await until(async () => (await clusterOf(pontoon)).state === "refused", { what: "it is told", timeoutMs: 40_000 });
@@ -130,4 +169,12 @@ async function anothers(t: Test, lab: ClusterLab, [east, west]: readonly [Cluste
   t.ok(await resolves(east, "web", "kept"), "names go on");
   await untilPings(west, "kept", "web");
   t.same(await lab.endpoints(), [], "nothing of theirs is in it");
+
+  await lab.etcd.etcdctl("del", "--prefix", "/pontoon/v1/");
+  const probe = async () => {
+    const now = await kept();
+    if (JSON.stringify(now) !== JSON.stringify(before)) throw new Error(JSON.stringify({ now, before }));
+    return true;
+  };
+  await until(probe, { what: "emptied, it is theirs again", timeoutMs: 40_000 });
 }

@@ -1,6 +1,14 @@
 // Several hosts of pontoon's, with a store that they share.
 import { inside, reaches, run } from "../networks/host.js";
-import { BareHost, DockerHost, EtcdCluster, Underlay, until, type Pontoon } from "../lab/index.js";
+import {
+  BareHost,
+  DockerHost,
+  EtcdCluster,
+  Underlay,
+  until,
+  type Pontoon,
+  type UnderlayEtcdOptions,
+} from "../lab/index.js";
 
 type Owner = Parameters<typeof Underlay.start>[0];
 
@@ -45,9 +53,9 @@ export class ClusterLab {
     readonly etcd: EtcdCluster,
   ) {}
 
-  static async start(owner: Owner, { members = 1 } = {}): Promise<ClusterLab> {
+  static async start(owner: Owner, options: UnderlayEtcdOptions = {}): Promise<ClusterLab> {
     const underlay = await Underlay.start(owner);
-    return new ClusterLab(owner, underlay, await EtcdCluster.on(underlay, { members }));
+    return new ClusterLab(owner, underlay, await EtcdCluster.on(underlay, { members: 1, ...options }));
   }
 
   /** What a daemon of a host is started with. */
@@ -215,10 +223,10 @@ export async function listed({ pontoon }: Pick<ClusterHost, "pontoon">): Promise
     .map(({ id, endpoints }) => `${id} ${endpoints}`)
     .sort();
   const networks = (
-    JSON.parse(await run(pontoon, "network ls --json")) as { id: string; name: string; driver: string }[]
+    JSON.parse(await run(pontoon, "network ls --json")) as { Id: string; Name: string; Driver: string }[]
   )
-    .filter(({ driver }) => driver === "overlay")
-    .map(({ id, name }) => `${id} ${name}`)
+    .filter(({ Driver }) => Driver === "overlay")
+    .map(({ Id, Name }) => `${Id} ${Name}`)
     .sort();
   return [...hosts, ...networks].join("\n");
 }

@@ -15,7 +15,7 @@ export {
 export { EngineError } from "./engine.js";
 export { Flow, lostWithRoom, type FlowOptions } from "./flow.js";
 export { type FlowTally } from "./flow-child.js";
-export { EtcdCluster } from "./etcd.js";
+export { EtcdCluster, type UnderlayEtcdOptions } from "./etcd.js";
 export { type Link, type LinkOptions } from "./link.js";
 export { Network, type JoinOptions, type NetworkOptions } from "./network.js";
 export { Outside, type OutsideOptions } from "./outside.js";

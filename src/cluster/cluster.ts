@@ -238,7 +238,7 @@ export class Cluster {
   }
 
   /**
-   * Puts back a network that the store has lost, and this host has endpoints on. Does nothing to one that is there, and to one whose
+   * Puts back a network that the store has lost. Does nothing to one that is there, and to one whose
    * name or subnets others have by now: claims on it are refused then.
    * @param overlap whether one subnet has addresses of another
    */

@@ -12,13 +12,15 @@ import { Copy } from "./copy.js";
 import { HostsSource } from "./hosts-source.js";
 import { Membership, type Identity } from "./membership.js";
 import { Mirror, type MirrorChange } from "./mirror.js";
-import { stateBelow } from "./records.js";
+import { stateBelow, type SharedNetwork } from "./records.js";
 import { ownWireguard, type OwnWireguard } from "./wireguard.js";
 import { clusterStatus, type ClusterStatus, type StoreHealth } from "./status.js";
 
 /** What is told of the cluster. */
 export interface ClusterListener {
   onChange(change: MirrorChange): void;
+  /** The store has lost these: they are to be put back when this host has joined. */
+  onNetworksLost(networks: readonly SharedNetwork[]): void;
   /** This host's claims are to be compared with the store. */
   onJoined(): void;
 }
@@ -71,6 +73,7 @@ export class ClusterController {
         this.#copy.note(changes.map(({ key, record }) => ({ key, value: record?.value })));
         this.#onChange(change);
       },
+      onNetworksLost: (networks) => this.#listener?.onNetworksLost(networks),
       onJoined: () => this.#listener?.onJoined(),
     });
     this.cluster = new Cluster(host, this.mirror, this.#membership, log, wireguard);

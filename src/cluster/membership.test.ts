@@ -3,12 +3,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
 import t, { type Test } from "tap";
+import { PontoonError } from "../../common/errors.js";
 import { EmbeddedSharedStore } from "../store/embedded-shared-store.js";
 import { EmbeddedStore } from "../store/embedded-store.js";
-import type { SharedStore } from "../store/shared-store.js";
+import type { Follower, SharedStore } from "../store/shared-store.js";
 import { Membership, type Identity } from "./membership.js";
 import { Mirror } from "./mirror.js";
-import { keys } from "./records.js";
+import { keys, type SharedNetwork } from "./records.js";
 
 /** A store that several memberships of one process share. */
 function sharedStore(t: Test): SharedStore {
@@ -25,6 +26,7 @@ function sharedStore(t: Test): SharedStore {
 class Host {
   readonly mirror = new Mirror();
   joined = 0;
+  readonly lost: string[] = [];
   cluster: string | undefined;
   readonly membership: Membership;
 
@@ -48,6 +50,7 @@ class Host {
     const record = { id: `h${number}`, name: `host${number}`, advertise, joined: "", ...(key > 0 && { wireguard }) };
     this.membership = new Membership(store, this.mirror, record, identity, pino({ level: "silent" }), {
       onChange: () => undefined,
+      onNetworksLost: (networks) => this.lost.push(...networks.map(({ name }) => name)),
       onJoined: () => this.joined++,
     });
     t.teardown(() => this.membership.stop());
@@ -115,6 +118,59 @@ t.test("an emptied store becomes the same cluster again", async (t) => {
   await until(() => east.state === "joined", "it has joined");
   t.equal(east.mirror.cluster?.id, "mine");
 });
+
+t.test("networks that a store has lost are told of, and none that was removed", async (t) => {
+  const inner = sharedStore(t);
+  let isDeaf = false;
+  const followers: Follower[] = [];
+  // The real one, of which a host may not hear for a while.
+  const store: SharedStore = {
+    read: (prefix) => inner.read(prefix),
+    commit: (transaction) => inner.commit(transaction),
+    keepPresent: (...given) => inner.keepPresent(...given),
+    close: () => inner.close(),
+    follow: (prefix, after, follower) => {
+      followers.push(follower);
+      const onNews: Follower["onNews"] = (news) => {
+        if (!isDeaf) follower.onNews(news);
+      };
+      return inner.follow(prefix, after, { onNews, onLost: (error) => follower.onLost(error) });
+    },
+  };
+  const put = (key: string, value: unknown) => inner.commit({ requires: [], changes: [{ key, value }] });
+  const readAgain = async (code: string) => {
+    const before = east.joined;
+    followers.at(-1)!.onLost(new PontoonError(code, "etcd", "read all again"));
+    await until(() => east.joined > before, "it has joined again");
+    isDeaf = false;
+  };
+  const east = new Host(t, store, 1);
+  await until(() => east.state === "joined", "it has joined");
+  for (const id of ["n1", "n2", "n3"]) await put(keys.network(id), networkNamed(id));
+  await until(() => east.mirror.networks.size === 3, "it knows them");
+
+  isDeaf = true;
+  await put(keys.network("n1"), undefined);
+  await readAgain("STORE_COMPACTED");
+  t.same([...east.mirror.networks.keys()], ["n2", "n3"]);
+  t.same(east.lost, [], "what is gone from the same store was removed");
+
+  isDeaf = true;
+  await put(keys.network("n2"), undefined);
+  await readAgain("STORE_REPLACED");
+  t.same(east.lost, ["n2"], "a store that was restored from a backup has lost it");
+
+  isDeaf = true;
+  await put(keys.network("n3"), undefined);
+  await put(keys.cluster, { id: east.cluster, created: "when another host came to an empty store" });
+  await readAgain("STORE_COMPACTED");
+  t.same(east.lost, ["n2", "n3"], "so has one that was empty in between");
+});
+
+function networkNamed(id: string): SharedNetwork {
+  const none = { internal: false, masquerade: true, mtu: 1450, vni: 5000, labels: {}, subnets: [], created: "" };
+  return { id, name: id, ...none };
+}
 
 t.test("a host that was forgotten, or whose presence somebody has removed, joins again", async (t) => {
   const store = sharedStore(t);

@@ -11,7 +11,7 @@ import type {
   Snapshot,
 } from "../store/shared-store.js";
 import type { Mirror, MirrorChange } from "./mirror.js";
-import { clusterRecord, keys, stateBelow, type HostRecord } from "./records.js";
+import { clusterRecord, keys, stateBelow, type HostRecord, type SharedNetwork } from "./records.js";
 import { joining } from "./transactions.js";
 
 /** Seconds that a host is out of touch with the store until its names are withdrawn. */
@@ -40,6 +40,11 @@ export type MembershipState =
 
 export interface MembershipEvents {
   onChange(change: MirrorChange, news: SharedNews): void;
+  /**
+   * The store has lost what was in it, or was restored from a backup: it has not these networks, which were there when this host
+   * last heard. To be put back when this host has joined.
+   */
+  onNetworksLost(networks: readonly SharedNetwork[]): void;
   /** All that the store has is known, and others know that this host is in touch: its claims are to be compared. */
   onJoined(): void;
 }
@@ -53,6 +58,8 @@ export class Membership {
   #unfollow: (() => void) | undefined;
   #isStopped = false;
   #isEntering = false;
+  /** Whether the store is known not to be the one that it was. */
+  #isReplaced = false;
   #again: NodeJS.Timeout | undefined;
   #failures = 0;
 
@@ -139,6 +146,7 @@ export class Membership {
   async #join(): Promise<void> {
     const snapshot = await this.#identified(await this.store.read(stateBelow));
     if (this.#isStopped) return;
+    this.#noteLost(snapshot);
     this.#hear({ revision: snapshot.revision, changes: differences(this.mirror, snapshot) });
     await this.#register();
     if (this.#isStopped) return;
@@ -146,6 +154,7 @@ export class Membership {
       onNews: (news) => this.#hear(news),
       onLost: (error) => {
         this.log.warn({ reason: describeError(error) }, "all that hosts share is read again");
+        if (errorCode(error) === "STORE_REPLACED") this.#isReplaced = true;
         this.#enterSoon();
       },
     });
@@ -161,6 +170,15 @@ export class Membership {
       },
       onLost: () => this.#apart("this host's presence has run out"),
     });
+  }
+
+  /** What is gone from a store that is the one it was has been removed. */
+  #noteLost({ records }: Snapshot): void {
+    const [before, now] = [this.mirror.cluster, clusterRecord.safeParse(records.get(keys.cluster)?.value).data];
+    const isLost = this.#isReplaced || (before !== undefined && before.created !== now?.created);
+    this.#isReplaced = false;
+    const lost = [...this.mirror.networks.values()].filter(({ id }) => !records.has(keys.network(id)));
+    if (isLost && lost.length > 0) this.events.onNetworksLost(lost);
   }
 
   /** @returns the snapshot, with the cluster's own record. Rejects with CLUSTER_OTHER. */

@@ -157,7 +157,7 @@ export class NetworksController {
   }
 
   /** As `ClusterListener` has it. */
-  get clusterListener(): Pick<Overlays, "onChange" | "onJoined"> {
+  get clusterListener(): Pick<Overlays, "onChange" | "onNetworksLost" | "onJoined"> {
     return this.#overlays;
   }
 

@@ -245,6 +245,7 @@ export class Networks {
     this.registry.commit({ removed });
     this.addresses.remove(network.id);
     await this.remote.settle(removed.networks);
+    if (!network.overlay) this.overlays.onNameFree(network.name);
     return answer;
   }
 

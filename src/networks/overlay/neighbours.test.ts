@@ -70,3 +70,27 @@ t.test(
     t.end();
   },
 );
+
+const [ip, mac, advertise] = ["10.88.0.2", "02:42:0a:58:00:02", "10.99.0.2"];
+const west = { id: "h2", name: "west", advertise, joined: "" };
+const web = {
+  ...{ id: "e1", network: "n1", host: "h2", sandbox: "s1", name: "web", hostname: "web", aliases: [], exposed: [] },
+  ...{ ipv4: ip, mac },
+};
+
+t.test("the kernel knows an endpoint of another host as long as that is one", (t) => {
+  const mirror = new Mirror();
+  let revision = 0;
+  const tell = (...changes: [key: string, value: unknown][]) => {
+    revision++;
+    const told = changes.map(([key, value]) => ({ key, record: value ? { key, value, revision } : undefined }));
+    return neighbourChanges(mirror, "h1", mirror.apply({ revision, changes: told }), () => false);
+  };
+  const known = { network: "n1", put: [{ ip, mac, host: advertise }], removed: [] };
+  const unknown = { network: "n1", put: [], removed: [ip] };
+  t.same(tell([keys.host("h2"), west], [keys.endpoint("n1", "web"), web]), [known]);
+  t.same(tell([keys.host("h2"), undefined]), [unknown], "its record is gone, and its endpoint is there");
+  t.same(tell([keys.host("h2"), west]), [known], "it is a host again");
+  t.same(tell([keys.endpoint("n1", "web"), undefined]), [unknown]);
+  t.end();
+});

@@ -42,8 +42,12 @@ export function neighbourChanges(
   for (const { before } of endpoints)
     if (before && before.host !== host) for (const ip of addressesOf(before)) on(before.network).removed.add(ip);
   for (const { now } of endpoints) if (now && now.host !== host) put(now);
-  // It may have another address, or be known only now.
-  for (const id of hosts) if (id !== host) for (const { endpoint } of mirror.endpointsOf(id)) put(endpoint);
+  // It may have another address, or be known only now; nobody knows where one is that is no host any more.
+  for (const id of hosts)
+    if (id !== host)
+      for (const { endpoint } of mirror.endpointsOf(id))
+        if (mirror.hosts.has(id)) put(endpoint);
+        else for (const ip of addressesOf(endpoint)) on(endpoint.network).removed.add(ip);
   return [...changes].map(([network, change]) => ({
     network,
     put: [...change.put.values()],

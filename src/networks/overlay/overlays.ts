@@ -35,6 +35,9 @@ export class Overlays {
   /** Of endpoints that are about to go, what they have claimed. */
   readonly #owed = new Map<string, SharedEndpoint>();
 
+  /** What the store has lost, by id, until it is put back. */
+  readonly #lost = new Map<string, SharedNetwork>();
+
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
   /** Networks that were made here, and have not been heard of from the store yet. */
@@ -286,6 +289,16 @@ export class Overlays {
     this.parts.addresses.note(network, ips, owner);
   }
 
+  /** The store has lost these: they are put back with what is on them. Returns at once. */
+  onNetworksLost(networks: readonly SharedNetwork[]): void {
+    for (const network of networks) this.#lost.set(network.id, network);
+  }
+
+  /** A network of this host's alone is gone: one of other hosts may have had its name. Returns at once. */
+  onNameFree(name: string): void {
+    for (const shared of this.#cluster?.mirror.networks.values() ?? []) if (shared.name === name) this.#syncing.ask();
+  }
+
   /** This host's claims are to be compared: it has joined, or joined again. Returns at once. */
   onJoined(): void {
     this.#fresh.clear(); // all that the store has is known by now
@@ -369,6 +382,10 @@ export class Overlays {
 
   async #compare(cluster: Cluster): Promise<void> {
     const { registry } = this.parts;
+    for (const [id, network] of this.#lost) {
+      await cluster.restoreNetwork(network, overlapping);
+      this.#lost.delete(id);
+    }
     const own = [...registry.endpoints.values()].filter(({ network }) => registry.networks.get(network)?.overlay);
     const engines = this.#engine.shared();
     for (const id of new Set([...own, ...engines].map(({ network }) => network))) {
