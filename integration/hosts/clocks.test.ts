@@ -1,11 +1,10 @@
 import t, { type Test } from "tap";
 import { BareHost, until } from "../lab/index.js";
-import { ShiftedClocks, withoutShiftedClock } from "../lab/shifted-clock.js";
 import { run } from "../networks/host.js";
 import { clusterOf, ClusterLab, create, prepare, remove, resolves, untilPings, type ClusterHost } from "./hosts.js";
 
 // A host's wall clock is set, by hours, while its daemon runs: libfaketime stands between the daemon and CLOCK_REALTIME, and
-// nothing else; shift-clock.c does the same for etcd. What counts seconds until a host is away must not look at it.
+// nothing else. What counts seconds until a host is away must not look at it.
 
 /** The loader knows where this machine has its libraries. */
 const library = "/usr/$LIB/faketime/libfaketimeMT.so.1";
@@ -47,49 +46,6 @@ t.test("a host's clock is set", async (t) => {
       await worksOn(t, [east, west]);
     });
 });
-
-t.test("the clocks of etcd's members are set", { skip: withoutShiftedClock }, async (t) => {
-  const clocks = await ShiftedClocks.make(t);
-  const lab = await ClusterLab.start(t, { members: 3, inFront: (member) => clocks.inFront(`member${member}`) });
-  const hosts: [ClusterHost, ClusterHost] = [await lab.host(1), await lab.host(2)];
-  const [east, west] = hosts;
-  await prepare(hosts);
-  t.equal(await create(east, "web"), "");
-  t.equal(await create(west, "app"), "");
-  await untilPings(east, "web", "app");
-  const before = await presences(lab);
-  const leader = await lab.etcd.leader();
-  const [second, third] = lab.members.filter((member) => member !== leader) as [number, number];
-
-  for (const offsets of [
-    { [leader]: 6 * hour, [second]: -6 * hour, [third]: 0 },
-    { [leader]: -6 * hour, [second]: 0, [third]: 6 * hour },
-  ])
-    await t.test(`by hours: ${Object.values(offsets).join(", ")} s`, async (t) => {
-      for (const [member, offset] of Object.entries(offsets)) clocks.set(`member${member}`, offset);
-      for (const [member, offset] of Object.entries(offsets))
-        t.ok(Math.abs((await memberClock(lab, east, Number(member))) - offset) < 60, `member ${member} says so`);
-      await staysInTouch(t, lab, hosts, 18_000);
-      t.same(await presences(lab), before, "nobody's presence was made anew");
-      await worksOn(t, hosts);
-    });
-
-  // Leases are the new leader's to count, whatever its clock says.
-  await lab.etcd.kill(leader);
-  t.ok([second, third].includes(await lab.etcd.leader()));
-  for (const host of hosts) await lab.untilJoined(host);
-  await west.pontoon.kill();
-  const isAway = async () => (await clusterOf(east.pontoon)).away.length === 1;
-  await until(isAway, { what: "a presence ends in its time", timeoutMs: 40_000 });
-});
-
-/** Seconds by which a member of etcd takes it to be later than it is. */
-async function memberClock(lab: ClusterLab, east: ClusterHost, member: number): Promise<number> {
-  const url = `http://${lab.etcd.uplink(member).address}:2379/version`;
-  const { stdout } = await east.host.exec(["curl", "--silent", "--head", url]);
-  const date = /^date: (.*)$/im.exec(stdout)![1]!;
-  return (Date.parse(date) - Date.now()) / 1000;
-}
 
 function setClock(host: BareHost, offset: number): void {
   host.writeFile(offsetFile, `${offset < 0 ? "" : "+"}${offset}\n`);

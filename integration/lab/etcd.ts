@@ -54,7 +54,6 @@ interface Ground {
   readonly folder: string;
   readonly arguments: readonly string[];
   signal(signal: NodeJS.Signals, pid: number): Promise<void> | void;
-  readonly inFront?: (member: number) => readonly string[];
 }
 
 const usualPorts = { clientPort: 2379, peerPort: 2380 };
@@ -62,8 +61,6 @@ const usualPorts = { clientPort: 2379, peerPort: 2380 };
 export interface UnderlayEtcdOptions {
   /** Default 3. */
   readonly members?: number;
-  /** A command that is to run a member: the member's own comes behind it. */
-  readonly inFront?: (member: number) => readonly string[];
 }
 
 /** Where the first member is on an underlay; the others follow. */
@@ -99,13 +96,13 @@ export class EtcdCluster {
    * Starts members on an underlay, from 10.99.0.101 on, for hosts to agree through; Docker 20.10 may as well. All are
    * healthy when this resolves. Their data is in memory and goes with the underlay, as they do.
    */
-  static async on(underlay: Underlay, { members = 3, inFront }: UnderlayEtcdOptions = {}): Promise<EtcdCluster> {
+  static async on(underlay: Underlay, { members = 3 }: UnderlayEtcdOptions = {}): Promise<EtcdCluster> {
     const numbers = Array.from({ length: members }, (_, index) => firstNumber + index);
     const servers = await Promise.all(numbers.map((number) => underlay.server(number)));
     const seats = servers.map((server) => ({ ...usualPorts, ...server, address: server.uplink.address }));
     const signal = (name: NodeJS.Signals, pid: number) => underlay.signal(name, pid);
     // Docker 20.10 speaks v2.
-    const ground = { folder: "/run/host/etcd", arguments: ["--enable-v2"], signal, ...(inFront && { inFront }) };
+    const ground = { folder: "/run/host/etcd", arguments: ["--enable-v2"], signal };
     return new EtcdCluster(ground, seats).#startAll();
   }
 
@@ -225,8 +222,7 @@ export class EtcdCluster {
     // A shell before etcd, since nsenter would stop together with a member that is stopped, and stay so for ever.
     // The shell would also tell the terminal of each death.
     const run = `mkdir -p "$1"; exec 2>>"$1/$2.log"; shift 2; "$@" >&2 & echo $!; wait $!`;
-    const front = this.ground.inFront?.(number) ?? [];
-    const etcd = [...front, ...commandLine(member, this.#data(number)), ...this.#membership(number)];
+    const etcd = [...commandLine(member, this.#data(number)), ...this.#membership(number)];
     const shell = ["sh", "-c", run, "sh", this.folder, member.name, ...etcd, ...this.ground.arguments];
     const [command = "", ...args] = member.enter(shell);
     // Not by execa, which would wait for its end: it lives until it is killed, or the underlay ends. Ctrl-C is not for it.
