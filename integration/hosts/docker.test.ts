@@ -57,6 +57,8 @@ t.test("an encrypted network, as Docker's users ask for one", async (t) => {
   await untilPings(two, "one");
   const { stdout } = await west.host.exec(["ip", "-d", "link", "show", "type", "vxlan"]);
   t.match(stdout, /local fe80::/, "by the tunnel");
+  const [stored] = (await lab.networks()) as unknown as [{ name: string; vni: { wireguard?: number } }];
+  t.match(stored, { name: "secret", vni: { wireguard: Number } }, "and so for whoever comes later");
   await docker(east.host, "rm -f one");
   await docker(west.host, "rm -f two");
   await docker(east.host, "network rm secret");

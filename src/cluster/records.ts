@@ -1,3 +1,4 @@
+import { isIP, isIPv4, isIPv6 } from "node:net";
 import { z } from "zod";
 import { hostWireguard } from "./wireguard-key.js";
 
@@ -7,6 +8,16 @@ import { hostWireguard } from "./wireguard-key.js";
 export const stateBelow = "state/";
 
 const texts = z.array(z.string()).readonly();
+// What others write is theirs to get wrong: a record with what is no address is left alone, and reaches nothing that would fail on it.
+const ip = z.string().refine((text) => isIP(text) !== 0, "not an IP address");
+const ipv4 = z.string().refine(isIPv4, "not an IPv4 address");
+const ipv6 = z.string().refine(isIPv6, "not an IPv6 address");
+const mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i, "not a MAC address");
+const subnet = z.string().refine((text) => {
+  const [address = "", prefix = "", ...more] = text.split("/");
+  const bits = isIPv4(address) ? 32 : 128;
+  return isIP(address) !== 0 && /^\d{1,3}$/.test(prefix) && Number(prefix) <= bits && more.length === 0;
+}, "not a subnet");
 
 /** One for all: tells this cluster from another that is at the same addresses by now. */
 export const clusterRecord = z.object({ id: z.string(), created: z.string() });
@@ -16,7 +27,7 @@ export const hostRecord = z.object({
   id: z.string(),
   name: z.string(),
   /** Where other hosts reach it: its underlay address. */
-  advertise: z.string(),
+  advertise: ip,
   /** ISO 8601. */
   joined: z.string(),
   /** How encrypted packets reach it. Left out by hosts that have no WireGuard; what makes no sense counts as left out. */
@@ -30,12 +41,10 @@ const networkFields = z.object({
   id: z.string(),
   name: z.string(),
   created: z.string(),
-  subnets: z
-    .array(z.object({ subnet: z.string(), gateway: z.string(), ipRange: z.string().exactOptional() }))
-    .readonly(),
+  subnets: z.array(z.object({ subnet, gateway: ip, ipRange: subnet.exactOptional() })).readonly(),
   internal: z.boolean(),
   masquerade: z.boolean(),
-  mtu: z.number().int(),
+  mtu: z.number().int().min(68).max(65_535),
   labels: z.record(z.string(), z.string()),
   /** Of one that a dockerd has had made: all hosts' dockerds are to have it, with these options. */
   docker: z
@@ -48,7 +57,7 @@ const networkFields = z.object({
 });
 
 /** VXLAN network identifier (RFC 7348): 24 bits. */
-const vni = z.number().int();
+const vni = z.number().int().min(1).max(0xffffff);
 
 /**
  * A version that knows nothing of encryption finds no number in the record of an encrypted network, and leaves the network alone: it would
@@ -77,9 +86,9 @@ export const sharedEndpointRecord = z.object({
   hostname: z.string(),
   aliases: texts,
   exposed: z.array(z.tuple([z.number().int(), z.enum(["tcp", "udp", "sctp"])])).readonly(),
-  ipv4: z.string().exactOptional(),
-  ipv6: z.string().exactOptional(),
-  mac: z.string(),
+  ipv4: ipv4.exactOptional(),
+  ipv6: ipv6.exactOptional(),
+  mac,
   /** Its host has its addresses, before it and after it: they do not come and go with it. */
   reserved: z.literal(true).exactOptional(),
 });

@@ -97,7 +97,7 @@ export function naming(network: SharedNetwork, named: SharedNetwork, revision: n
       ...(isOther ? [{ kind: "absent", key: now } as const] : []),
     ],
     changes: [
-      { key: keys.network(network.id), value: named },
+      { key: keys.network(network.id), value: storedNetwork(named) },
       ...(isOther
         ? [
             { key: before, value: undefined },

@@ -176,7 +176,16 @@ export class DockerNetworks {
   async remove(id: string): Promise<void> {
     const network = this.#records.networks.get(id);
     await this.delete(id);
-    if (network?.shared !== undefined) await this.#removeShared(network.name, network.shared);
+    if (network?.shared !== undefined && this.#isUsers(network)) await this.#removeShared(network.name, network.shared);
+  }
+
+  /**
+   * Whether it is its user who removes a network of several hosts. dockerd also takes back what it could not make: of one that other
+   * hosts have made nothing is to go but what is here.
+   */
+  #isUsers({ id, name, shared = "" }: DockerNetworkRecord): boolean {
+    const isListed = name !== id.slice(0, 12);
+    return isListed || this.parts.cluster.networks.get(shared)?.docker?.isNamed !== true;
   }
 
   /** Docker heeds no refusal: dockerd has it no more, and gets it back. */
