@@ -17,7 +17,7 @@ const networkOf = (id: string, name: string, subnet: string): SharedNetwork => (
   id,
   name,
   created: "",
-  subnets: [{ subnet, gateway: "" }],
+  subnets: [{ subnet, gateway: "10.88.0.1" }],
   internal: false,
   masquerade: true,
   mtu: 1450,

@@ -99,10 +99,12 @@ export class Cluster {
       if (network?.kind !== "network")
         throw new PontoonError("NETWORK_UNKNOWN", name, `network ${name} has just been removed on another host`);
       const { docker = { options: {} }, ...rest } = network.value;
+      if (network.value.docker?.isNamed === true && rest.name === name) return; // somebody has just done so
       const named = { ...rest, name, docker: { ...docker, isNamed: true } };
       const committed = await this.membership.commit(naming(network.value, named, record!.revision));
       if (committed.kind === "done") return;
-      if (committed.failed.some(({ kind }) => kind === "absent")) throw nameTaken(name);
+      // Where its own record is another one, too, it may have the name itself by now.
+      if (committed.failed.every(({ kind }) => kind === "absent")) throw nameTaken(name);
     }
     throw tooBusy();
   }
@@ -110,9 +112,14 @@ export class Cluster {
   /** Removes a network that nobody is on. Rejects with NETWORK_IN_USE, which names who is, and as {@link Membership.commit}. */
   async removeNetwork(network: SharedNetwork): Promise<void> {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const committed = await this.membership.commit(removing(network, await this.#seenSubnets()));
+      const key = keys.network(network.id);
+      const record = (await this.membership.read(key)).records.get(key);
+      const stored = record && readRecord(key, record.value); // it may be called otherwise by now
+      if (stored?.kind !== "network") return; // it is gone already
+      const committed = await this.membership.commit(
+        removing(stored.value, await this.#seenSubnets(), record!.revision),
+      );
       if (committed.kind === "done") return;
-      if (committed.failed.some(({ kind }) => kind === "present")) return; // it is gone already
       if (committed.failed.some(({ kind }) => kind === "none-below")) throw await this.#inUse(network);
     }
     throw tooBusy();
@@ -171,7 +178,8 @@ export class Cluster {
    */
   async change({ endpoint: before, revision }: StoredEndpoint, now: SharedEndpoint): Promise<void> {
     const committed = await this.membership.commit(changing(before, now, revision));
-    if (committed.kind === "refused" && committed.failed.some(({ kind }) => kind === "absent"))
+    // Where its own record is another one, too, that was told already, and is heard of soon.
+    if (committed.kind === "refused" && committed.failed.every(({ kind }) => kind === "absent"))
       throw endpointNameTaken(now.name, this.#nameOfNetwork(now.network));
   }
 

@@ -47,13 +47,18 @@ export class HostsSource {
     const endpoints = [...(this.#sandboxes.get(sandbox)?.values() ?? [])];
     const [first] = endpoints;
     if (first && this.mirror.isAlive(first.host)) this.source.putContainer(containerOf(first, endpoints, this.mirror));
-    else this.source.removeContainer(sandbox);
+    else this.source.removeContainer(idOf(sandbox));
   }
+}
+
+/** One that no sandbox of this host's has, whatever others write. It begins as the sandbox's, which is a name of it. */
+function idOf(sandbox: string): string {
+  return `${sandbox}@hosts`;
 }
 
 function containerOf(first: SharedEndpoint, endpoints: readonly SharedEndpoint[], { networks }: Mirror): Container {
   return {
-    id: first.sandbox,
+    id: idOf(first.sandbox),
     source: "hosts",
     name: first.name,
     hostname: first.hostname,

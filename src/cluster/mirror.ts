@@ -91,6 +91,8 @@ export class Mirror {
       const now = record && readRecord(key, record.value);
       if (record) this.#records.set(key, record);
       else this.#records.delete(key);
+      // What makes no sense any more says nothing; it is not what was removed.
+      if (record && !now) continue;
       if (before && !now) this.#remove(before);
       if (now) this.#put(now, record.revision);
       note(touched, before, now);

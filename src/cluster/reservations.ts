@@ -30,11 +30,12 @@ export class Reservations {
     return (await this.held(network, ip)) !== undefined;
   }
 
-  /** The revision with which this host took an address; undefined when it has not. Rejects as {@link Membership.read}. */
+  /** The revision with which this host took an address, for no endpoint alone; undefined when it has not. Rejects as {@link Membership.read}. */
   async held(network: string, ip: string): Promise<number | undefined> {
     const key = keys.taken.address(network, ip);
     const record = (await this.membership.read(key)).records.get(key);
-    return record && ownerOf(record)?.host === this.host.id ? record.revision : undefined;
+    const owner = record && ownerOf(record);
+    return owner?.host === this.host.id && owner.endpoint === undefined ? record!.revision : undefined;
   }
 
   /** Gives an address back. Does nothing to one that somebody else has. Rejects as {@link Membership.commit}. */

@@ -66,12 +66,12 @@ export function creating(network: SharedNetwork, host: string, seen: SeenSubnets
   };
 }
 
-/** A network goes, which nobody is on. */
-export function removing(network: SharedNetwork, seen: SeenSubnets): SharedTransaction {
+/** A network goes, which nobody is on. @param revision of its record */
+export function removing(network: SharedNetwork, seen: SeenSubnets, revision: number): SharedTransaction {
   const others = Object.fromEntries(Object.entries(seen.subnets).filter(([id]) => id !== network.id));
   return {
     requires: [
-      { kind: "present", key: keys.network(network.id) },
+      { kind: "unchanged", key: keys.network(network.id), revision },
       { kind: "none-below", prefix: keys.endpointsOn(network.id) },
       sameSubnets(seen),
     ],

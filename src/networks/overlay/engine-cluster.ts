@@ -93,10 +93,27 @@ export class EngineCluster {
     return [...all].find(({ endpoint }) => endpoint.id === id);
   }
 
-  /** Addresses that endpoints have, of whichever host. */
+  /** Addresses that endpoints have, of whichever host; those that this host gives its containers are left out. */
   addressesOn(network: string): string[] {
     const all = this.#cluster?.mirror.endpointsOn(network).values() ?? [];
-    return [...all].flatMap(({ endpoint }) => addressesOf(endpoint));
+    return [...all].flatMap(({ endpoint }) => (this.#isOwn(endpoint) ? [] : addressesOf(endpoint)));
+  }
+
+  /** Addresses that this host has given its containers, as the store has it. */
+  ownAddressesOn(network: string): string[] {
+    const all = this.#cluster?.mirror.endpointsOn(network).values() ?? [];
+    return [...all].flatMap(({ endpoint }) => (this.#isOwn(endpoint) ? addressesOf(endpoint) : []));
+  }
+
+  /** What the store says of a container of this host's that has an address. */
+  ownWith(network: string, ip: string | undefined): SharedEndpoint | undefined {
+    const all = this.#cluster?.mirror.endpointsOn(network).values() ?? [];
+    const isIt = (endpoint: SharedEndpoint) => this.#isOwn(endpoint) && addressesOf(endpoint).includes(ip ?? "");
+    return [...all].find(({ endpoint }) => isIt(endpoint))?.endpoint;
+  }
+
+  #isOwn({ host, reserved }: SharedEndpoint): boolean {
+    return reserved === true && host === this.#cluster?.host.id;
   }
 
   /** Who has an address, as a message goes on: ` by web on host west`. Empty where that is not known. */

@@ -99,9 +99,9 @@ export class Overlays {
     this.#comparing.ask();
   }
 
-  /** Whether all hosts' dockerds have a network. */
+  /** Whether all hosts' dockerds have a network; one that dockerd has not named is left of one that it could not make. */
   isDockers(network: string): boolean {
-    return this.#cluster?.mirror.networks.get(network)?.docker !== undefined;
+    return this.#cluster?.mirror.networks.get(network)?.docker?.isNamed === true;
   }
 
   /** What encrypts on this host, in words; undefined where nothing does. */
@@ -257,15 +257,16 @@ export class Overlays {
     if (this.#untold.length > 0) this.#telling.ask();
     // It may have been claimed later than that was given up.
     const own = change.endpoints.flatMap(({ now }) => (now?.host === cluster.host.id ? [now.id] : []));
-    if (own.length > 0) this.#engine.endpointsHaveChanged(new Set(own));
+    const hasFreed = change.endpoints.some(({ before, now }) => before !== undefined && before.name !== now?.name);
+    if (own.length > 0 || hasFreed) this.#engine.endpointsHaveChanged(new Set(own));
     const isOurs = (id: string) => registry.endpoints.has(id) || this.#engine.has(id);
     const isStray = change.endpoints.some(({ now }) => now?.host === cluster.host.id && !isOurs(now.id));
     const isLost = change.endpoints.some(
       ({ before, now }) => before?.host === cluster.host.id && now?.id !== before.id && isOurs(before.id),
     );
     if (isStray || isLost) this.#comparing.ask();
-    const hasFreed = change.endpoints.some(({ now }) => now === undefined);
-    if (hasFreed && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#comparing.ask();
+    const isGone = change.endpoints.some(({ now }) => now === undefined);
+    if (isGone && [...registry.endpoints.values()].some(({ cutOff }) => cutOff !== undefined)) this.#comparing.ask();
   }
 
   /** To be called in a turn: a network may be coming here, and its first endpoint be registered only then. */
@@ -328,6 +329,16 @@ export class Overlays {
   #sync(): Promise<void> {
     const [cluster, { registry, log }] = [this.#cluster, this.parts];
     const { networks } = cluster!.mirror;
+    const gone = [...registry.networks.values()].filter(
+      ({ id, overlay }) =>
+        overlay &&
+        !networks.has(id) &&
+        !this.#fresh.has(id) &&
+        !this.#lost.has(id) &&
+        !this.parts.reconciler.isUsed(id),
+    );
+    if (gone.length > 0) registry.commit({ removed: { networks: gone.map(({ id }) => id) } });
+    for (const { id } of gone) this.parts.addresses.remove(id);
     for (const shared of networks.values()) {
       const known = registry.networks.get(shared.id);
       if (known?.name === shared.name) continue;
@@ -340,11 +351,6 @@ export class Overlays {
       else if (known) registry.commit({ networks: [{ ...known, name: shared.name }] });
       else this.#register(overlayRecord(shared, cluster!.host));
     }
-    const gone = [...registry.networks.values()].filter(
-      ({ id, overlay }) => overlay && !networks.has(id) && !this.#fresh.has(id) && !this.parts.reconciler.isUsed(id),
-    );
-    if (gone.length > 0) registry.commit({ removed: { networks: gone.map(({ id }) => id) } });
-    for (const { id } of gone) this.parts.addresses.remove(id);
     this.parts.tell();
     this.#engine.networksHaveChanged();
     return Promise.resolve();

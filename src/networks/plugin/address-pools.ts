@@ -8,6 +8,7 @@ import type { PluginRegistry } from "./plugin-registry.js";
 import { labels, type RequestAddressCall, type RequestPoolCall } from "./protocol.js";
 import type { AddressRecord, PoolRecord } from "./records.js";
 
+const nobodys: ReadonlySet<string> = new Set();
 /** Who has an address is told by dockerd alone, and not while it asks for one. */
 const someone = "a container";
 
@@ -108,17 +109,19 @@ export class AddressPools {
 
   /**
    * @param as what it is given as: by how it is asked for without
+   * @param avoid addresses that are not chosen
    * @returns the address with its prefix. Throws CALL_INVALID for what is no pool, ADDRESS_TAKEN, ADDRESS_UNUSABLE, ADDRESSES_EXHAUSTED.
    */
   requestAddress(
     { PoolID, Address, Options }: RequestAddressCall,
-    as?: AddressRecord["use"],
+    { as, avoid = nobodys }: { readonly as?: AddressRecord["use"]; readonly avoid?: ReadonlySet<string> } = {},
   ): { Address: string; Data: object } {
     const [pool, allocator] = this.#pool(PoolID);
     const wanted = Address.split("/")[0]!;
     const isGateway = Options[labels.addressType] === labels.gatewayAddress;
     const again = isGateway ? this.#gateway(PoolID, wanted) : undefined; // there is one for each network
-    const address = again ?? (wanted === "" ? this.#next(PoolID, allocator) : this.#take(pool, allocator, wanted));
+    const address =
+      again ?? (wanted === "" ? this.#next(PoolID, allocator, avoid) : this.#take(pool, allocator, wanted));
     const use = as ?? (isGateway ? "gateway" : wanted === "" ? "any" : "named");
     try {
       this.records.put("address", recordOf(pool, address, { since: this.now(), isGiven: true, use }));
@@ -154,7 +157,20 @@ export class AddressPools {
   }
 
   /** The next one of the range. When there is none, what has been kept longest is kept no more. */
-  #next(pool: string, allocator: AddressAllocator): string {
+  #next(pool: string, allocator: AddressAllocator, avoid: ReadonlySet<string>): string {
+    const passed: string[] = [];
+    try {
+      for (;;) {
+        const address = this.#nextFree(pool, allocator);
+        if (!avoid.has(address)) return address;
+        passed.push(address);
+      }
+    } finally {
+      for (const address of passed) allocator.release(address);
+    }
+  }
+
+  #nextFree(pool: string, allocator: AddressAllocator): string {
     try {
       return allocator.assign(someone);
     } catch (error) {
@@ -200,6 +216,11 @@ export class AddressPools {
     const [known, allocator] = this.#pool(pool);
     allocator.assign(someone, address);
     this.records.put("address", recordOf(known, address, { since: this.now(), isGiven: true, use }));
+  }
+
+  /** An address is as it was before it was asked for. */
+  putBack(record: AddressRecord): void {
+    this.records.put("address", record);
   }
 
   /** Nobody has an address any more, and nobody will ask for it by its number. */

@@ -45,7 +45,7 @@ export class DockerNetworks {
     private readonly parts: PluginParts,
     private readonly around: Pick<PluginSurroundings, "ports" | "onJoined" | "inventory" | "driverNetworks">,
     private readonly endpoints: SharedEndpoints,
-    private readonly twins: Pick<Twins, "name" | "review">,
+    private readonly twins: Pick<Twins, "name" | "hold" | "letGo" | "isRemoving">,
   ) {
     this.#reconciler = parts.reconciler;
     this.#shared = new SharedNetworks(parts);
@@ -80,6 +80,7 @@ export class DockerNetworks {
     const network = await this.#shared.make(asked);
     this.#records.put("docker-network", network);
     this.around.inventory.setNamesOf(network.id, network.shared);
+    this.parts.overlays.compareSoon(); // what its pools have given out is to be this host's in the store
     this.parts.onChanged();
   }
 
@@ -175,8 +176,10 @@ export class DockerNetworks {
   /** As dockerd asks for it: one of several hosts goes from all of them, unless somebody is on it. */
   async remove(id: string): Promise<void> {
     const network = this.#records.networks.get(id);
+    const shared = network && this.#isUsers(network) ? network.shared : undefined;
+    if (shared !== undefined) this.twins.hold(shared);
     await this.delete(id);
-    if (network?.shared !== undefined && this.#isUsers(network)) await this.#removeShared(network.name, network.shared);
+    if (network && shared !== undefined) await this.#removeShared(network.name, shared);
   }
 
   /**
@@ -184,6 +187,7 @@ export class DockerNetworks {
    * hosts have made nothing is to go but what is here.
    */
   #isUsers({ id, name, shared = "" }: DockerNetworkRecord): boolean {
+    if (this.twins.isRemoving(id)) return false;
     const isListed = name !== id.slice(0, 12);
     return isListed || this.parts.cluster.networks.get(shared)?.docker?.isNamed !== true;
   }
@@ -191,7 +195,7 @@ export class DockerNetworks {
   /** Docker heeds no refusal: dockerd has it no more, and gets it back. */
   async #removeShared(name: string, shared: string): Promise<void> {
     const network = this.parts.registry.networks.get(shared);
-    if (!network || !this.parts.cluster.networks.has(shared)) return;
+    if (!network) return this.twins.letGo(shared);
     try {
       await this.#reconciler.command(() => this.parts.overlays.remove(network));
     } catch (error) {
@@ -199,7 +203,7 @@ export class DockerNetworks {
         { network: name, reason: describeError(error) },
         "a network of all hosts stays, and dockerd has it again",
       );
-      this.twins.review();
+      this.twins.letGo(shared);
     }
   }
 
@@ -208,11 +212,12 @@ export class DockerNetworks {
     // Before it is its turn: what is forwarded to them is taken back in a turn of its own.
     for (const endpoint of this.#records.endpointsOn(id)) await this.#ports.unpublish(endpoint.id);
     await this.#reconciler.command(async () => {
-      const endpoints = this.#records.endpointsOn(id).map((endpoint) => endpoint.id);
-      if (!this.#records.networks.has(id)) return;
-      this.#records.remove("docker-endpoint", ...endpoints);
-      const { shared } = this.#records.networks.get(id)!;
       const left = this.#records.endpointsOn(id);
+      const endpoints = left.map((endpoint) => endpoint.id);
+      const network = this.#records.networks.get(id);
+      if (!network) return;
+      const { shared } = network;
+      this.#records.remove("docker-endpoint", ...endpoints);
       this.#records.remove("docker-network", id);
       await this.#reconciler.change({
         removed: { ...(shared === undefined && { networks: [id] }), handovers: endpoints },
@@ -252,6 +257,14 @@ export class DockerNetworks {
       await this.#reconciler.change({ removed: { handovers: [id] } });
       await this.#hasLeft(endpoint);
     });
+  }
+
+  /** As {@link #hasLeft}, of one that was not seen to leave. Returns at once. */
+  hasGone(endpoint: DockerEndpointRecord): void {
+    if (this.#records.networks.get(endpoint.network)?.shared !== undefined)
+      void this.#reconciler.background("what a container had on a network of several hosts is not given back", () =>
+        this.#hasLeft(endpoint),
+      );
   }
 
   /** A container has left a network of several hosts: its name is free, and so is what the network needs of the kernel. */

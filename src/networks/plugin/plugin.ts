@@ -217,7 +217,9 @@ export class Plugin {
     const { records, log } = this.parts;
     try {
       await this.around.ports.unpublish(id); // first: the record is what is known of its ports at the next start
+      const endpoint = records.endpoints.get(id);
       records.remove("docker-endpoint", id);
+      if (endpoint) this.#networks.hasGone(endpoint);
     } catch (error) {
       log.warn(
         { reason: describeError(error) },

@@ -4,7 +4,7 @@ import { Queue } from "../../queue.js";
 import type { AddressPools } from "../address-pools.js";
 import type { PluginParts } from "../parts.js";
 import { labels, type RequestAddressCall } from "../protocol.js";
-import type { DockerNetworkRecord } from "../records.js";
+import type { AddressRecord, DockerNetworkRecord } from "../records.js";
 
 /** Addresses of networks of several hosts: what the IPAM driver gives out is this host's in the store, too. */
 export class SharedAddresses {
@@ -38,16 +38,19 @@ export class SharedAddresses {
     call: RequestAddressCall,
   ): Promise<{ Address: string; Data: object }> {
     const { cluster } = this.parts;
+    const wanted = call.Address.split("/")[0]!;
+    const kept = wanted === "" ? undefined : this.#recordOf(call.PoolID, wanted);
+    const avoid = new Set(cluster.addressesOn(network));
     const passed: string[] = [];
     try {
-      const known = new Set(cluster.addressesOn(network));
       const own = this.#ownAgain(network, call);
+      if (own) return own;
       for (;;) {
-        const given = own ?? this.pools.requestAddress(call);
+        const given = this.pools.requestAddress(call, { avoid });
         const [ip = ""] = given.Address.split("/");
-        if (own !== undefined || (!known.has(ip) && (await this.#take(network, ip, call.PoolID)))) return given;
-        if (call.Address !== "") {
-          this.#forget(call.PoolID, ip);
+        if (!avoid.has(ip) && (await this.#take(network, ip, call.PoolID, kept))) return given;
+        if (wanted !== "") {
+          this.#takeBack(call.PoolID, ip, kept);
           throw new PontoonError(
             "ADDRESS_TAKEN",
             ip,
@@ -57,33 +60,45 @@ export class SharedAddresses {
         passed.push(ip);
       }
     } finally {
-      for (const ip of passed) this.#forget(call.PoolID, ip);
+      for (const ip of passed) this.#takeBack(call.PoolID, ip, undefined);
     }
   }
 
-  async #take(network: string, ip: string, pool: string): Promise<boolean> {
+  /** @param kept what was known of it before: this host has it in the store already, then */
+  async #take(network: string, ip: string, pool: string, kept: AddressRecord | undefined): Promise<boolean> {
     try {
       return await this.parts.cluster.reservations.reserve(network, ip);
     } catch (error) {
-      if (errorCode(error) === "CLUSTER_AWAY" && this.#owed.get(network)?.has(ip) === true) return true;
-      this.#forget(pool, ip);
+      if (errorCode(error) === "CLUSTER_AWAY" && kept) return true;
+      this.#takeBack(pool, ip, kept);
+      this.parts.overlays.compareSoon(); // it may be taken all the same
       throw error;
     }
   }
 
-  /** While nothing can be agreed on, one that this host has not got rid of. */
+  /** While nothing can be agreed on, one that this host has not got rid of: given back, or of an endpoint that is no more. */
   #ownAgain(network: string, call: RequestAddressCall): { Address: string; Data: object } | undefined {
-    if (call.Address !== "" || this.parts.cluster.isJoined) return undefined;
-    const { subnet = "" } = this.parts.records.pools.get(call.PoolID) ?? {};
-    const ip = [...(this.#owed.get(network) ?? [])].find((each) => Subnet.parse(subnet).contains(each));
+    const { cluster, records } = this.parts;
+    if (call.Address !== "" || cluster.isJoined) return undefined;
+    const { subnet = "" } = records.pools.get(call.PoolID) ?? {};
+    const candidates = [...(this.#owed.get(network) ?? []), ...cluster.ownAddressesOn(network)];
+    const ip = candidates.find(
+      (each) => Subnet.parse(subnet).contains(each) && this.#recordOf(call.PoolID, each)?.isGiven !== true,
+    );
     if (ip === undefined) return undefined;
-    this.#owed.get(network)!.delete(ip);
-    return this.pools.requestAddress({ ...call, Address: ip }, "any");
+    this.#owed.get(network)?.delete(ip);
+    return this.pools.requestAddress({ ...call, Address: ip }, { as: "any" });
   }
 
-  #forget(pool: string, ip: string): void {
-    const record = this.pools.of(pool).find(({ address }) => address === ip);
-    if (record) this.pools.forget(record);
+  #recordOf(pool: string, ip: string): AddressRecord | undefined {
+    return this.pools.of(pool).find(({ address }) => address === ip);
+  }
+
+  /** It was not to be had, and is as it was before. */
+  #takeBack(pool: string, ip: string, before: AddressRecord | undefined): void {
+    const record = this.#recordOf(pool, ip);
+    if (before) this.pools.putBack(before);
+    else if (record) this.pools.forget(record);
   }
 
   async #free({ shared: network = "" }: DockerNetworkRecord, pool: string, ip: string): Promise<void> {
@@ -94,6 +109,7 @@ export class SharedAddresses {
       const owed = this.#owed.get(network) ?? new Set<string>();
       this.#owed.set(network, owed.add(ip));
       this.parts.log.debug({ ip, reason: describeError(error) }, "an address is given back later");
+      this.parts.overlays.compareSoon();
     }
   }
 

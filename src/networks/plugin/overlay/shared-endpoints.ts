@@ -93,7 +93,8 @@ export class SharedEndpoints implements EngineEndpoints {
    * @returns the endpoint, with that name. Rejects as `Cluster.claim`; nothing is left of it then.
    */
   async claim(endpoint: DockerEndpointRecord, name: string | undefined): Promise<DockerEndpointRecord> {
-    const named = name === undefined ? endpoint : { ...endpoint, container: name };
+    const container = name ?? endpoint.container ?? this.#nameBefore(endpoint);
+    const named = container === undefined ? endpoint : { ...endpoint, container };
     const shared = this.#sharedOf(named);
     try {
       await this.parts.cluster.claim(shared);
@@ -106,6 +107,13 @@ export class SharedEndpoints implements EngineEndpoints {
       );
     }
     return named;
+  }
+
+  /** dockerd does not tell while it starts itself, and gives containers the addresses that they had. */
+  #nameBefore({ network, ipv4, ipv6 }: DockerEndpointRecord): string | undefined {
+    const { shared = "" } = this.parts.records.networks.get(network) ?? {};
+    const before = this.parts.cluster.ownWith(shared, ipv4 ?? ipv6);
+    return before && !this.has(before.id) ? before.name : undefined;
   }
 
   #isStillOurs({ network, name, host }: SharedEndpoint): boolean {
@@ -126,7 +134,8 @@ export class SharedEndpoints implements EngineEndpoints {
   }
 
   endpointsHaveChanged(ids: ReadonlySet<string>): void {
-    this.#review(({ id }) => ids.has(id)); // what came before it was heard of could not be told
+    // What came before it was heard of could not be told; and a name may be free by now.
+    this.#review(({ id }) => ids.has(id) || this.#refused.has(id));
   }
 
   #review(isWanted: (endpoint: DockerEndpointRecord) => boolean): void {
@@ -143,14 +152,23 @@ export class SharedEndpoints implements EngineEndpoints {
     if (!known || known.partial) return false;
     const shared = this.#sharedOf(endpoint);
     const stored = this.parts.cluster.withId(shared.network, shared.id);
-    return stored !== undefined && !sameData(stored, shared) && this.#refused.get(endpoint.id) !== shared.name;
+    return stored !== undefined && !sameData(stored, this.#withFreeName(shared, stored));
+  }
+
+  /** Under the name that it has in the store, while somebody else has its own. */
+  #withFreeName(shared: SharedEndpoint, stored: SharedEndpoint): SharedEndpoint {
+    const holder = this.parts.cluster.named(shared.network, shared.name);
+    const isRefused = this.#refused.get(shared.id) === shared.name && holder !== undefined && holder.id !== shared.id;
+    return isRefused ? { ...shared, name: stored.name } : shared;
   }
 
   async #tell(endpoint: DockerEndpointRecord): Promise<void> {
-    const shared = this.#sharedOf(endpoint);
+    const own = this.#sharedOf(endpoint);
+    const stored = this.parts.cluster.withId(own.network, own.id);
+    const shared = stored ? this.#withFreeName(own, stored) : own;
     try {
       await this.parts.cluster.change(shared);
-      this.#refused.delete(endpoint.id);
+      if (shared === own) this.#refused.delete(endpoint.id);
     } catch (error) {
       if (errorCode(error) !== "ENDPOINT_NAME_TAKEN") throw error;
       this.#refused.set(endpoint.id, shared.name);

@@ -68,10 +68,21 @@ export class SharedNetworks {
     const mtu = overlayMtu(advertise, mtuTowards(advertise), { ...request, encrypted });
     const own = newId();
     return overlays.create((taken) => ({
-      ...sharedNetwork(this.#define(own, { ...request, driver: "bridge", mtu }, taken), chooseVni(), encrypted),
+      ...sharedNetwork(
+        this.#define(own, { ...request, driver: "bridge", mtu, ipRanges: this.#rangesOf(request) }, taken),
+        chooseVni(),
+        encrypted,
+      ),
       name: id.slice(0, 12),
       docker: { options, isNamed: false },
     }));
+  }
+
+  /** dockerd has told the IPAM driver alone. */
+  #rangesOf({ subnets }: CreateNetworkRequest): string[] {
+    const asked = subnets.map((subnet) => Subnet.parse(subnet).text);
+    const pools = [...this.parts.records.pools.values()].filter(({ subnet }) => asked.includes(subnet));
+    return pools.flatMap(({ ipRange }) => ipRange ?? []);
   }
 
   #define(id: string, request: CreateNetworkRequest, taken: TakenSubnets): NetworkRecord {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from "node:timers/promises";
 import type { Logger } from "pino";
 import { describeError, errorCode } from "../../../../common/errors.js";
 import type { SharedNetwork } from "../../../cluster/records.js";
@@ -14,6 +15,10 @@ export interface TwinEngine {
   removeNetwork(id: string): Promise<void>;
 }
 
+/** A network is new for so long after it was made, ms: dockerd tells its name within milliseconds. */
+const newTime = 30_000;
+/** ms to wait for dockerd at the end. */
+const stopTime = 1_000;
 /** Looked at again so often, ms: a name, or a subnet, may be free by then. */
 const reviewEvery = 30_000;
 
@@ -26,6 +31,10 @@ export class Twins {
   #running: Promise<void> | undefined;
   #isAsked = false;
   #isStopped = false;
+  /** Networks of all hosts that this host's user is removing: dockerd is not to have them again meanwhile. */
+  readonly #held = new Set<string>();
+  /** dockerd's ids of those that it is to remove since they are gone: nobody else is asked to remove them. */
+  readonly #removing = new Set<string>();
   /** What was said of a network, so that it is said once. */
   readonly #said = new Map<string, string>();
 
@@ -47,11 +56,27 @@ export class Twins {
     });
   }
 
-  /** Can be called twice. */
+  /** dockerd does not have a network again that is being removed from all hosts, until {@link letGo} or until it is gone. */
+  hold(shared: string): void {
+    this.#held.add(shared);
+  }
+
+  /** It was not removed. */
+  letGo(shared: string): void {
+    this.#held.delete(shared);
+    this.review();
+  }
+
+  /** Whether it is not a user who has dockerd remove a network. @param id dockerd's own */
+  isRemoving(id: string): boolean {
+    return this.#removing.has(id);
+  }
+
+  /** Can be called twice. dockerd may be waiting for a daemon that answers: it is not waited for long. */
   async stop(): Promise<void> {
     this.#isStopped = true;
     clearTimeout(this.#timer);
-    await this.#running;
+    await Promise.race([this.#running, pause(stopTime, undefined, { ref: false })]);
   }
 
   async #run(): Promise<void> {
@@ -66,11 +91,16 @@ export class Twins {
 
   async #compare(): Promise<void> {
     const known = this.cluster.networks;
+    for (const shared of this.#held) if (!known.has(shared)) this.#held.delete(shared);
     const twins = new Map(
       [...this.records.networks.values()].flatMap((each) => (each.shared ? [[each.shared, each]] : [])),
     );
     for (const network of known.values())
-      if (network.docker?.isNamed === true && !twins.has(network.id)) await this.#make(network);
+      if (network.docker?.isNamed === true && !twins.has(network.id) && !this.#held.has(network.id))
+        await this.#make(network);
+    for (const { id, shared = "", name } of twins.values())
+      if (name !== id.slice(0, 12) && known.get(shared)?.docker?.isNamed === false) await this.name(id, shared, name);
+    if (!this.cluster.isJoined) return; // it may be back with the store
     for (const [shared, { id, name }] of twins)
       if (!this.registered.has(shared) && !known.has(shared)) await this.#remove(id, name);
   }
@@ -86,12 +116,15 @@ export class Twins {
   }
 
   async #remove(id: string, name: string): Promise<void> {
+    this.#removing.add(id);
     try {
       await this.engine.removeNetwork(id);
       this.log.info({ network: name }, "a network was removed on another host, and from dockerd");
       this.#said.delete(id);
     } catch (error) {
       this.#say(id, name, error, "a network was removed on another host, and dockerd keeps it");
+    } finally {
+      this.#removing.delete(id);
     }
   }
 
@@ -108,14 +141,20 @@ export class Twins {
    */
   async name(id: string, shared: string, name: string): Promise<void> {
     const known = this.cluster.networks.get(shared);
-    if (!known || (known.docker?.isNamed === true && known.name === name)) return;
-    if (known.docker?.isNamed === true) return; // a twin, which is called as the network was
+    if (!known || known.docker?.isNamed === true) return; // its own name counts
     try {
-      await this.cluster.nameNetwork(shared, name);
+      // One that was not made through Docker has a name already, whatever dockerd calls it here.
+      await this.cluster.nameNetwork(shared, known.docker ? name : known.name);
     } catch (error) {
-      if (errorCode(error) === "NAME_TAKEN") return this.#yield(id, name);
+      if (errorCode(error) === "NAME_TAKEN" && this.#isNew(id)) return this.#yield(id, name);
       this.#say(id, name, error, "a network is not known by its name to other hosts yet");
     }
+  }
+
+  /** Whether nobody can have come to count on it yet. */
+  #isNew(id: string): boolean {
+    const { created = "" } = this.records.networks.get(id) ?? {};
+    return Date.now() - Date.parse(created) < newTime;
   }
 
   /** Another host was first: its network is to be had here, not this one. */
