@@ -93,26 +93,35 @@ export class Cluster {
    */
   async nameNetwork(id: string, name: string): Promise<void> {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const key = keys.network(id);
-      const record = (await this.membership.read(key)).records.get(key);
-      const network = record && readRecord(key, record.value);
-      if (network?.kind !== "network")
+      const stored = await this.#storedNetwork(id);
+      if (!stored?.network)
         throw new PontoonError("NETWORK_UNKNOWN", name, `network ${name} has just been removed on another host`);
-      const { docker = { options: {} }, ...rest } = network.value;
+      const { docker = { options: {} }, ...rest } = stored.network;
       const named = { ...rest, name, docker: { ...docker, isNamed: true } };
-      const committed = await this.membership.commit(naming(network.value, named, record!.revision));
+      const committed = await this.membership.commit(naming(stored.network, named, stored.revision));
       if (committed.kind === "done") return;
       if (committed.failed.some(({ kind }) => kind === "absent")) throw nameTaken(name);
     }
     throw tooBusy();
   }
 
+  /** As the store has it now; `network` is undefined where this version can make no sense of it. */
+  async #storedNetwork(id: string): Promise<{ network: SharedNetwork | undefined; revision: number } | undefined> {
+    const key = keys.network(id);
+    const record = (await this.membership.read(key)).records.get(key);
+    if (!record) return undefined;
+    const known = readRecord(key, record.value);
+    return { network: known?.kind === "network" ? known.value : undefined, revision: record.revision };
+  }
+
   /** Removes a network that nobody is on. Rejects with NETWORK_IN_USE, which names who is, and as {@link Membership.commit}. */
   async removeNetwork(network: SharedNetwork): Promise<void> {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const committed = await this.membership.commit(removing(network, await this.#seenSubnets()));
+      const stored = await this.#storedNetwork(network.id);
+      if (!stored) return; // it is gone already
+      const now = stored.network ?? network; // it may have been named meanwhile
+      const committed = await this.membership.commit(removing(now, stored.revision, await this.#seenSubnets()));
       if (committed.kind === "done") return;
-      if (committed.failed.some(({ kind }) => kind === "present")) return; // it is gone already
       if (committed.failed.some(({ kind }) => kind === "none-below")) throw await this.#inUse(network);
     }
     throw tooBusy();

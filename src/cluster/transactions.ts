@@ -66,12 +66,15 @@ export function creating(network: SharedNetwork, host: string, seen: SeenSubnets
   };
 }
 
-/** A network goes, which nobody is on. */
-export function removing(network: SharedNetwork, seen: SeenSubnets): SharedTransaction {
+/**
+ * A network goes, which nobody is on.
+ * @param revision of its record: it may get another name meanwhile
+ */
+export function removing(network: SharedNetwork, revision: number, seen: SeenSubnets): SharedTransaction {
   const others = Object.fromEntries(Object.entries(seen.subnets).filter(([id]) => id !== network.id));
   return {
     requires: [
-      { kind: "present", key: keys.network(network.id) },
+      { kind: "unchanged", key: keys.network(network.id), revision },
       { kind: "none-below", prefix: keys.endpointsOn(network.id) },
       sameSubnets(seen),
     ],
@@ -97,7 +100,7 @@ export function naming(network: SharedNetwork, named: SharedNetwork, revision: n
       ...(isOther ? [{ kind: "absent", key: now } as const] : []),
     ],
     changes: [
-      { key: keys.network(network.id), value: named },
+      { key: keys.network(network.id), value: storedNetwork(named) },
       ...(isOther
         ? [
             { key: before, value: undefined },
