@@ -1,6 +1,6 @@
 import { pino } from "pino";
 import t from "tap";
-import { keys } from "./records.js";
+import { keys, type SharedEndpoint } from "./records.js";
 import { hostRecord, reservedEndpoint, sharedNetwork, SimulatedHost } from "./testing/simulated-host.js";
 import { SimulatedStore } from "./testing/simulated-store.js";
 
@@ -21,6 +21,13 @@ async function twoHosts() {
   return { store, hosts, owners };
 }
 
+/** A sandbox of pontoon's own on host east: its address comes and goes with it. */
+function sandboxAt(ipv4: string): SharedEndpoint {
+  const endpoint = { ...reservedEndpoint(east, "n", "own", { ipv4 }) };
+  delete endpoint.reserved;
+  return endpoint;
+}
+
 t.test("an address is one host's until that gives it back", async (t) => {
   const { hosts, owners } = await twoHosts();
   const [one, other] = [hosts[0].cluster.reservations, hosts[1].cluster.reservations];
@@ -35,6 +42,18 @@ t.test("an address is one host's until that gives it back", async (t) => {
   await one.free("n", "10.88.0.2");
   t.ok(await other.reserve("n", "10.88.0.2"));
   t.same(owners(), { "10.88.0.2": { host: "h2" }, "10.88.0.3": { host: "h2" } });
+});
+
+t.test("an address of a sandbox of the same host is that sandbox's", async (t) => {
+  const { hosts, owners } = await twoHosts();
+  const [{ cluster }] = hosts;
+  await cluster.claim(sandboxAt("10.88.0.2"));
+  t.notOk(await cluster.reservations.reserve("n", "10.88.0.2"));
+  const web = reservedEndpoint(east, "n", "web");
+  t.same(await cluster.claim(web), { kind: "addresses-taken", ips: ["10.88.0.2"] });
+  await cluster.reservations.free("n", "10.88.0.2");
+  t.same(await cluster.reservations.compare("n", new Set(["10.88.0.2"])), { lost: ["10.88.0.2"] });
+  t.same(owners(), { "10.88.0.2": { host: "h1", endpoint: "e-own" } });
 });
 
 t.test("no address is taken on a network that is gone, nor by a host that was forgotten", async (t) => {
@@ -64,9 +83,8 @@ t.test("a comparison takes what the host holds, frees what it does not, and tell
   await one.reservations.reserve("n", "10.88.0.3");
   await other.reservations.reserve("n", "10.88.0.4");
   await other.reservations.reserve("n", "10.88.0.5");
-  // A sandbox of our own has one, which comes and goes with it; a later version writes what this one does not know.
-  const sandbox = { id: "e-own", network: "n", host: "h1", sandbox: "s", name: "own", hostname: "own" };
-  await one.claim({ ...sandbox, aliases: [], exposed: [], ipv4: "10.88.0.9", mac: "02:42:0a:58:00:09" });
+  await one.claim(sandboxAt("10.88.0.9"));
+  // A later version writes what this one does not know.
   store.commit({ requires: [], changes: [{ key: keys.taken.address("n", "10.88.0.10"), value: "later" }] });
   const compared = await one.reservations.compare("n", new Set(["10.88.0.3", "10.88.0.4", "10.88.0.7", "10.88.0.10"]));
   t.same(compared, { lost: ["10.88.0.4", "10.88.0.10"] });
