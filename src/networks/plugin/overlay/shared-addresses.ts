@@ -10,7 +10,7 @@ import type { DockerNetworkRecord } from "../records.js";
 export class SharedAddresses {
   /** What is asked of the store, in order: an address that goes and comes back is not freed afterwards. */
   readonly #queue = new Queue();
-  /** Given back while the store was out of reach: this host has them still. By network. */
+  /** Given back, and kept, or not told of while the store was out of reach: this host has them still. By network. */
   readonly #owed = new Map<string, Set<string>>();
 
   constructor(
@@ -75,9 +75,11 @@ export class SharedAddresses {
   #ownAgain(network: string, call: RequestAddressCall): { Address: string; Data: object } | undefined {
     if (call.Address !== "" || this.parts.cluster.isJoined) return undefined;
     const { subnet = "" } = this.parts.records.pools.get(call.PoolID) ?? {};
-    const ip = [...(this.#owed.get(network) ?? [])].find((each) => Subnet.parse(subnet).contains(each));
+    const own = this.pools.of(call.PoolID).map(({ address }) => address); // had again, or kept for who names it
+    const ip = [...(this.#owed.get(network) ?? [])].find(
+      (each) => Subnet.parse(subnet).contains(each) && !own.includes(each),
+    );
     if (ip === undefined) return undefined;
-    this.#owed.get(network)!.delete(ip);
     return this.pools.requestAddress({ ...call, Address: ip }, "any");
   }
 
@@ -87,14 +89,20 @@ export class SharedAddresses {
   }
 
   async #free({ shared: network = "" }: DockerNetworkRecord, pool: string, ip: string): Promise<void> {
-    if (this.pools.of(pool).some(({ address }) => address === ip)) return; // it is kept, or somebody has it again
+    const record = this.pools.of(pool).find(({ address }) => address === ip);
+    if (record?.isGiven === true) return; // somebody has it again
+    if (record) return this.#owe(network, ip); // it is kept
     try {
       await this.parts.cluster.reservations.free(network, ip);
+      this.#owed.get(network)?.delete(ip);
     } catch (error) {
-      const owed = this.#owed.get(network) ?? new Set<string>();
-      this.#owed.set(network, owed.add(ip));
+      this.#owe(network, ip);
       this.parts.log.debug({ ip, reason: describeError(error) }, "an address is given back later");
     }
+  }
+
+  #owe(network: string, ip: string): void {
+    this.#owed.set(network, (this.#owed.get(network) ?? new Set<string>()).add(ip));
   }
 
   /** Has the store say which addresses this host has. Rejects as `Membership.commit`. */
