@@ -28,6 +28,8 @@ export class Twins {
   #isStopped = false;
   /** What was said of a network, so that it is said once. */
   readonly #said = new Map<string, string>();
+  /** Networks whose names the others are being told, by dockerd's ids. */
+  readonly #naming = new Set<string>();
 
   constructor(
     private readonly records: PluginRegistry,
@@ -73,6 +75,8 @@ export class Twins {
       if (network.docker?.isNamed === true && !twins.has(network.id)) await this.#make(network);
     for (const [shared, { id, name }] of twins)
       if (!this.registered.has(shared) && !known.has(shared)) await this.#remove(id, name);
+    // Docker may have told a name before the network was heard of, or while the store was out of reach.
+    for (const [shared, { id, name }] of twins) if (!id.startsWith(name)) await this.name(id, shared, name);
   }
 
   async #make(network: SharedNetwork): Promise<void> {
@@ -108,8 +112,14 @@ export class Twins {
    */
   async name(id: string, shared: string, name: string): Promise<void> {
     const known = this.cluster.networks.get(shared);
-    if (!known || (known.docker?.isNamed === true && known.name === name)) return;
-    if (known.docker?.isNamed === true) return; // a twin, which is called as the network was
+    if (!known || known.docker?.isNamed === true) return; // a twin is called as the network was
+    if (this.#naming.has(id)) return;
+    this.#naming.add(id);
+    await this.#name(id, shared, name);
+    this.#naming.delete(id);
+  }
+
+  async #name(id: string, shared: string, name: string): Promise<void> {
     try {
       await this.cluster.nameNetwork(shared, name);
     } catch (error) {

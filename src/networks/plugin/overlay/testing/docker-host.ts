@@ -41,8 +41,8 @@ export class DockerHost {
   /** Lines of the log, without what was said for debugging. */
   readonly said: { readonly msg: string; readonly reason?: string }[] = [];
   readonly log = pino({ level: "info" }, { write: (line) => void this.said.push(JSON.parse(line) as { msg: string }) });
-  /** How often twins were to be reviewed. */
-  reviews = 0;
+  /** Called when twins are to be reviewed. */
+  onReview = (): void => undefined;
   readonly #queue = new Queue();
 
   constructor(record: HostRecord, store: SimulatedStore) {
@@ -69,7 +69,7 @@ export class DockerHost {
     this.pools = new AddressPools(records, () => ground, { holderOf: () => undefined, isNamed: () => false });
     this.addresses = new SharedAddresses(parts, this.pools);
     const around = { inventory, nameOf: () => Promise.resolve(undefined) };
-    this.endpoints = new SharedEndpoints(parts, around, this.addresses, { review: () => void this.reviews++ });
+    this.endpoints = new SharedEndpoints(parts, around, this.addresses, { review: () => this.onReview() });
   }
 
   #reconciler(): Reconciler {
