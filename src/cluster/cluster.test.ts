@@ -2,7 +2,8 @@ import { pino } from "pino";
 import t from "tap";
 import { Cluster } from "./cluster.js";
 import { Mirror } from "./mirror.js";
-import { keys, type SharedEndpoint, type SharedNetwork } from "./records.js";
+import { keys, readRecord, type SharedEndpoint, type SharedNetwork } from "./records.js";
+import { hostRecord, reservedEndpoint, sharedNetwork, SimulatedHost } from "./testing/simulated-host.js";
 import { SimulatedStore, SimulatedWay } from "./testing/simulated-store.js";
 import { joining } from "./transactions.js";
 
@@ -74,4 +75,102 @@ t.test("an endpoint whose network is another's by now is told, and keeps no othe
     ["e-a"],
   );
   t.ok(store.read("").records.has(keys.endpoint("b", "web")));
+});
+
+const log = pino({ level: "silent" });
+const [east, west] = [hostRecord(1, "east"), hostRecord(2, "west")];
+
+t.test("a network that a dockerd has had made gets its name later, and is one name for all hosts", async (t) => {
+  const store = new SimulatedStore();
+  const [one, other] = [new SimulatedHost(east, store, log), new SimulatedHost(west, store, log)];
+  const docker = { options: { encrypted: "" }, isNamed: false };
+  const made = sharedNetwork("a", { docker, isEncrypted: true });
+  await one.cluster.createNetwork(() => made);
+  await other.cluster.createNetwork(() => sharedNetwork("b", { name: "taken" }));
+  await t.rejects(one.cluster.nameNetwork("a", "taken"), { code: "NAME_TAKEN" });
+  await one.cluster.nameNetwork("a", "demo");
+  other.hear();
+  const named = { ...made, name: "demo", docker: { ...docker, isNamed: true } };
+  t.same(other.mirror.networks.get("a"), named, "all else of it is as it was: it is encrypted still");
+  t.same(other.mirror.networks.get("b"), sharedNetwork("b", { name: "taken" }), "nobody's name is taken away");
+  await t.rejects(
+    other.cluster.createNetwork(() => sharedNetwork("c", { name: "demo" })),
+    { code: "NAME_TAKEN" },
+  );
+  await other.cluster.createNetwork(() => sharedNetwork("c", { name: "a" }));
+  await one.cluster.nameNetwork("a", "demo");
+  await t.rejects(one.cluster.nameNetwork("none", "demo"), { code: "NETWORK_UNKNOWN" });
+});
+
+t.test("a network of pontoon's own is offered to Docker under its own name", async (t) => {
+  const store = new SimulatedStore();
+  const one = new SimulatedHost(east, store, log);
+  await one.cluster.createNetwork(() => networkOf("a", "demo", "10.88.0.0/24"));
+  await one.cluster.nameNetwork("a", "demo");
+  one.hear();
+  t.match(one.mirror.networks.get("a"), { name: "demo", docker: { options: {}, isNamed: true } });
+});
+
+t.test("two networks are named at once: one gets the name, and the other can have another", async (t) => {
+  const store = new SimulatedStore();
+  const [one, other] = [new SimulatedHost(east, store, log), new SimulatedHost(west, store, log)];
+  await one.cluster.createNetwork(() => sharedNetwork("a"));
+  await one.cluster.createNetwork(() => sharedNetwork("b"));
+  const outcomes = await Promise.allSettled([
+    one.cluster.nameNetwork("a", "demo"),
+    other.cluster.nameNetwork("b", "demo"),
+  ]);
+  t.same(
+    outcomes.map(({ status }) => status),
+    ["fulfilled", "rejected"],
+  );
+  await t.resolves(other.cluster.nameNetwork("b", "other"));
+  // Both name the same one: who comes second looks again.
+  await Promise.all([one.cluster.nameNetwork("a", "east"), other.cluster.nameNetwork("a", "west")]);
+  one.hear();
+  t.equal(one.mirror.networks.get("a")?.name, "west");
+  const names = [...store.read("taken/network-names/").records.keys()];
+  t.same(names.sort(), [keys.taken.networkName("other"), keys.taken.networkName("west")]);
+});
+
+t.test("a network that is removed gives back the name it has by now", async (t) => {
+  const store = new SimulatedStore();
+  const [one, other] = [new SimulatedHost(east, store, log), new SimulatedHost(west, store, log)];
+  const made = await one.cluster.createNetwork(() => sharedNetwork("a"));
+  await other.cluster.nameNetwork("a", "demo");
+  await one.cluster.removeNetwork(made); // it has not heard of the name
+  t.same([...store.read("taken/network-names/").records.keys()], []);
+  const again = await one.cluster.createNetwork(() => sharedNetwork("a"));
+  await Promise.all([other.cluster.nameNetwork("a", "demo"), one.cluster.removeNetwork(again)]);
+  t.same([...store.read("taken/network-names/").records.keys()], []);
+});
+
+t.test("an endpoint is changed under its name, or moved to another that is free", async (t) => {
+  const store = new SimulatedStore();
+  const [one, other] = [new SimulatedHost(east, store, log), new SimulatedHost(west, store, log)];
+  await one.cluster.createNetwork(() => sharedNetwork("a", { name: "demo" }));
+  const web = reservedEndpoint(east, "a", "web");
+  await one.cluster.claim(web);
+  await other.cluster.claim(reservedEndpoint(west, "a", "db", { ipv4: "10.88.0.3" }));
+  one.hear();
+  const stored = () => one.mirror.endpointsOn("a").get("web")!;
+  await one.cluster.change(stored(), { ...web, aliases: ["www"] });
+  const stale = stored();
+  one.hear();
+  t.same(stored().endpoint.aliases, ["www"]);
+  await one.cluster.change(stale, { ...web, aliases: ["old"] });
+  t.equal(one.hear().length, 0, "what is otherwise in the store by now is left alone");
+  await t.rejects(one.cluster.change(stored(), { ...web, name: "db" }), {
+    code: "ENDPOINT_NAME_TAKEN",
+    message: /^endpoint with name db already exists in network demo;/,
+  });
+  await one.cluster.change(stored(), { ...web, name: "shop" });
+  const { records } = store.read(keys.endpointsOn("a"));
+  const names = [...records.values()].map(({ key, value }) => [key, readRecord(key, value)?.kind]);
+  t.same(names.sort(), [
+    [keys.endpoint("a", "db"), "endpoint"],
+    [keys.endpoint("a", "shop"), "endpoint"],
+  ]);
+  t.match(records.get(keys.endpoint("a", "shop"))?.value, { id: web.id, name: "shop" });
+  t.match(await other.cluster.claim(reservedEndpoint(west, "a", "web", { ipv4: "10.88.0.4" })), { kind: "done" });
 });

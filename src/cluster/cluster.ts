@@ -93,15 +93,13 @@ export class Cluster {
    */
   async nameNetwork(id: string, name: string): Promise<void> {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const key = keys.network(id);
-      const record = (await this.membership.read(key)).records.get(key);
-      const network = record && readRecord(key, record.value);
-      if (network?.kind !== "network")
+      const stored = await this.#storedNetwork(id);
+      if (!stored?.network)
         throw new PontoonError("NETWORK_UNKNOWN", name, `network ${name} has just been removed on another host`);
-      const { docker = { options: {} }, ...rest } = network.value;
-      if (network.value.docker?.isNamed === true && rest.name === name) return; // somebody has just done so
+      const { docker = { options: {} }, ...rest } = stored.network;
+      if (stored.network.docker?.isNamed === true && rest.name === name) return; // somebody has just done so
       const named = { ...rest, name, docker: { ...docker, isNamed: true } };
-      const committed = await this.membership.commit(naming(network.value, named, record!.revision));
+      const committed = await this.membership.commit(naming(stored.network, named, stored.revision));
       if (committed.kind === "done") return;
       // Where its own record is another one, too, it may have the name itself by now.
       if (committed.failed.every(({ kind }) => kind === "absent")) throw nameTaken(name);
@@ -109,16 +107,22 @@ export class Cluster {
     throw tooBusy();
   }
 
+  /** As the store has it now; `network` is undefined where this version can make no sense of it. */
+  async #storedNetwork(id: string): Promise<{ network: SharedNetwork | undefined; revision: number } | undefined> {
+    const key = keys.network(id);
+    const record = (await this.membership.read(key)).records.get(key);
+    if (!record) return undefined;
+    const known = readRecord(key, record.value);
+    return { network: known?.kind === "network" ? known.value : undefined, revision: record.revision };
+  }
+
   /** Removes a network that nobody is on. Rejects with NETWORK_IN_USE, which names who is, and as {@link Membership.commit}. */
   async removeNetwork(network: SharedNetwork): Promise<void> {
     for (let tried = 0; tried < triesAtMost; tried++) {
-      const key = keys.network(network.id);
-      const record = (await this.membership.read(key)).records.get(key);
-      const stored = record && readRecord(key, record.value); // it may be called otherwise by now
-      if (stored?.kind !== "network") return; // it is gone already
-      const committed = await this.membership.commit(
-        removing(stored.value, await this.#seenSubnets(), record!.revision),
-      );
+      const stored = await this.#storedNetwork(network.id);
+      if (!stored) return; // it is gone already
+      const now = stored.network ?? network; // it may have been named meanwhile
+      const committed = await this.membership.commit(removing(now, stored.revision, await this.#seenSubnets()));
       if (committed.kind === "done") return;
       if (committed.failed.some(({ kind }) => kind === "none-below")) throw await this.#inUse(network);
     }

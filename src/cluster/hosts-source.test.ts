@@ -52,7 +52,7 @@ t.test("sandboxes of other hosts are known while those are in touch, on each of 
   t.equal(inventory.named("web"), undefined, "it is nothing that could be published here");
 
   hear([keys.endpoint("n1", "web"), undefined]);
-  t.equal(inventory.containers.get("s-h1")?.endpoints.length, 1);
+  t.equal(inventory.containers.get("s-h1@hosts")?.endpoints.length, 1);
   hear([keys.alive("h1"), undefined]);
   t.equal(inventory.containers.size, 0, "its names are withdrawn");
   hear([keys.alive("h1"), { since: "" }]);

@@ -34,8 +34,7 @@ export class Reservations {
   async held(network: string, ip: string): Promise<number | undefined> {
     const key = keys.taken.address(network, ip);
     const record = (await this.membership.read(key)).records.get(key);
-    const owner = record && ownerOf(record);
-    return owner?.host === this.host.id && owner.endpoint === undefined ? record!.revision : undefined;
+    return record && this.#isOurs(record) ? record.revision : undefined;
   }
 
   /** Gives an address back. Does nothing to one that somebody else has. Rejects as {@link Membership.commit}. */
@@ -58,19 +57,19 @@ export class Reservations {
     const { records } = await this.membership.read(prefix);
     const lost: string[] = [];
     for (const record of records.values()) {
-      const [ip, owner] = [record.key.slice(prefix.length), ownerOf(record)];
-      if (owner?.host !== this.host.id) {
-        if (held.has(ip)) lost.push(ip);
-      } else if (!held.has(ip) && owner.endpoint === undefined) await this.free(network, ip);
+      const [ip, isOurs] = [record.key.slice(prefix.length), this.#isOurs(record)];
+      if (held.has(ip) && !isOurs) lost.push(ip);
+      if (!held.has(ip) && isOurs) await this.free(network, ip);
     }
     for (const ip of held) if (!records.has(prefix + ip) && !(await this.reserve(network, ip))) lost.push(ip);
     return { lost };
   }
-}
 
-function ownerOf({ value }: SharedRecord): { readonly host: string; readonly endpoint?: string } | undefined {
-  const read = takenAddressRecord.safeParse(value);
-  return read.success ? read.data : undefined;
+  /** One that goes with an endpoint is that endpoint's, though it may be of this host. */
+  #isOurs({ value }: SharedRecord): boolean {
+    const owner = takenAddressRecord.safeParse(value).data;
+    return owner?.host === this.host.id && owner.endpoint === undefined;
+  }
 }
 
 export function forgottenHost({ name }: HostRecord): PontoonError {

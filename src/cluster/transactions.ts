@@ -66,8 +66,11 @@ export function creating(network: SharedNetwork, host: string, seen: SeenSubnets
   };
 }
 
-/** A network goes, which nobody is on. @param revision of its record */
-export function removing(network: SharedNetwork, seen: SeenSubnets, revision: number): SharedTransaction {
+/**
+ * A network goes, which nobody is on.
+ * @param revision of its record: it may get another name meanwhile
+ */
+export function removing(network: SharedNetwork, revision: number, seen: SeenSubnets): SharedTransaction {
   const others = Object.fromEntries(Object.entries(seen.subnets).filter(([id]) => id !== network.id));
   return {
     requires: [

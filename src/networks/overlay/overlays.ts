@@ -94,9 +94,9 @@ export class Overlays {
     );
   }
 
-  /** This host's claims are compared with the store. Returns at once. */
+  /** This host's claims are compared with the store; where that is out of reach, when it has joined again. Returns at once. */
   compareSoon(): void {
-    this.#comparing.ask();
+    if (this.#cluster?.isJoined === true) this.#comparing.ask();
   }
 
   /** Whether all hosts' dockerds have a network; one that dockerd has not named is left of one that it could not make. */

@@ -10,8 +10,8 @@ import type { AddressRecord, DockerNetworkRecord } from "../records.js";
 export class SharedAddresses {
   /** What is asked of the store, in order: an address that goes and comes back is not freed afterwards. */
   readonly #queue = new Queue();
-  /** Given back while the store was out of reach: this host has them still. By network. */
-  readonly #owed = new Map<string, Set<string>>();
+  /** What this host has in the store, as far as it was told since the start, by network. */
+  readonly #ours = new Map<string, Set<string>>();
 
   constructor(
     private readonly parts: PluginParts,
@@ -48,7 +48,8 @@ export class SharedAddresses {
       for (;;) {
         const given = this.pools.requestAddress(call, { avoid });
         const [ip = ""] = given.Address.split("/");
-        if (!avoid.has(ip) && (await this.#take(network, ip, call.PoolID, kept))) return given;
+        if (!avoid.has(ip) && (await this.#take(network, ip, () => this.#takeBack(call.PoolID, ip, kept))))
+          return given;
         if (wanted !== "") {
           this.#takeBack(call.PoolID, ip, kept);
           throw new PontoonError(
@@ -64,30 +65,39 @@ export class SharedAddresses {
     }
   }
 
-  /** @param kept what was known of it before: this host has it in the store already, then */
-  async #take(network: string, ip: string, pool: string, kept: AddressRecord | undefined): Promise<boolean> {
+  async #take(network: string, ip: string, takeBack: () => void): Promise<boolean> {
     try {
-      return await this.parts.cluster.reservations.reserve(network, ip);
+      const isTaken = await this.parts.cluster.reservations.reserve(network, ip);
+      if (isTaken) this.#oursOn(network).add(ip);
+      return isTaken;
     } catch (error) {
-      if (errorCode(error) === "CLUSTER_AWAY" && kept) return true;
-      this.#takeBack(pool, ip, kept);
+      if (errorCode(error) === "CLUSTER_AWAY" && this.#held(network).includes(ip)) return true;
+      takeBack();
       this.parts.overlays.compareSoon(); // it may be taken all the same
       throw error;
     }
   }
 
-  /** While nothing can be agreed on, one that this host has not got rid of: given back, or of an endpoint that is no more. */
+  #oursOn(network: string): Set<string> {
+    const ours = this.#ours.get(network) ?? new Set<string>();
+    this.#ours.set(network, ours);
+    return ours;
+  }
+
+  /** What this host has in the store, also from before its start. */
+  #held(network: string): string[] {
+    return [...this.#oursOn(network), ...this.parts.cluster.ownAddressesOn(network)];
+  }
+
+  /** While nothing can be agreed on, one that this host has in the store, and nobody on it. */
   #ownAgain(network: string, call: RequestAddressCall): { Address: string; Data: object } | undefined {
     const { cluster, records } = this.parts;
     if (call.Address !== "" || cluster.isJoined) return undefined;
     const { subnet = "" } = records.pools.get(call.PoolID) ?? {};
-    const candidates = [...(this.#owed.get(network) ?? []), ...cluster.ownAddressesOn(network)];
-    const ip = candidates.find(
-      (each) => Subnet.parse(subnet).contains(each) && this.#recordOf(call.PoolID, each)?.isGiven !== true,
+    const ip = this.#held(network).find(
+      (each) => Subnet.parse(subnet).contains(each) && this.#recordOf(call.PoolID, each) === undefined,
     );
-    if (ip === undefined) return undefined;
-    this.#owed.get(network)?.delete(ip);
-    return this.pools.requestAddress({ ...call, Address: ip }, { as: "any" });
+    return ip === undefined ? undefined : this.pools.requestAddress({ ...call, Address: ip }, { as: "any" });
   }
 
   #recordOf(pool: string, ip: string): AddressRecord | undefined {
@@ -102,12 +112,11 @@ export class SharedAddresses {
   }
 
   async #free({ shared: network = "" }: DockerNetworkRecord, pool: string, ip: string): Promise<void> {
-    if (this.pools.of(pool).some(({ address }) => address === ip)) return; // it is kept, or somebody has it again
+    if (this.#recordOf(pool, ip)) return; // it is kept, or somebody has it again
     try {
       await this.parts.cluster.reservations.free(network, ip);
+      this.#oursOn(network).delete(ip);
     } catch (error) {
-      const owed = this.#owed.get(network) ?? new Set<string>();
-      this.#owed.set(network, owed.add(ip));
       this.parts.log.debug({ ip, reason: describeError(error) }, "an address is given back later");
       this.parts.overlays.compareSoon();
     }
@@ -126,8 +135,10 @@ export class SharedAddresses {
     const held = this.#poolsOf(network)
       .flatMap((id) => this.pools.of(id))
       .filter(({ use }) => use !== "gateway");
-    const { lost } = await cluster.reservations.compare(shared, new Set(held.map(({ address }) => address)));
-    this.#owed.delete(shared);
+    const addresses = new Set(held.map(({ address }) => address));
+    const { lost } = await cluster.reservations.compare(shared, addresses);
+    for (const ip of lost) addresses.delete(ip);
+    this.#ours.set(shared, addresses);
     if (lost.length > 0)
       log.error(
         { network: network.name, addresses: lost },

@@ -37,6 +37,8 @@ export class Twins {
   readonly #removing = new Set<string>();
   /** What was said of a network, so that it is said once. */
   readonly #said = new Map<string, string>();
+  /** Networks whose names the others are being told, by dockerd's ids. */
+  readonly #naming = new Set<string>();
 
   constructor(
     private readonly records: PluginRegistry,
@@ -98,8 +100,8 @@ export class Twins {
     for (const network of known.values())
       if (network.docker?.isNamed === true && !twins.has(network.id) && !this.#held.has(network.id))
         await this.#make(network);
-    for (const { id, shared = "", name } of twins.values())
-      if (name !== id.slice(0, 12) && known.get(shared)?.docker?.isNamed === false) await this.name(id, shared, name);
+    // Docker may have told a name before the network was heard of, or while the store was out of reach.
+    for (const [shared, { id, name }] of twins) if (!id.startsWith(name)) await this.name(id, shared, name);
     if (!this.cluster.isJoined) return; // it may be back with the store
     for (const [shared, { id, name }] of twins)
       if (!this.registered.has(shared) && !known.has(shared)) await this.#remove(id, name);
@@ -142,9 +144,16 @@ export class Twins {
   async name(id: string, shared: string, name: string): Promise<void> {
     const known = this.cluster.networks.get(shared);
     if (!known || known.docker?.isNamed === true) return; // its own name counts
+    if (this.#naming.has(id)) return;
+    this.#naming.add(id);
+    // One that was not made through Docker has a name already, whatever dockerd calls it here.
+    await this.#name(id, shared, known.docker ? name : known.name);
+    this.#naming.delete(id);
+  }
+
+  async #name(id: string, shared: string, name: string): Promise<void> {
     try {
-      // One that was not made through Docker has a name already, whatever dockerd calls it here.
-      await this.cluster.nameNetwork(shared, known.docker ? name : known.name);
+      await this.cluster.nameNetwork(shared, name);
     } catch (error) {
       if (errorCode(error) === "NAME_TAKEN" && this.#isNew(id)) return this.#yield(id, name);
       this.#say(id, name, error, "a network is not known by its name to other hosts yet");
