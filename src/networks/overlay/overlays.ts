@@ -349,16 +349,27 @@ export class Overlays {
           "a network of other hosts is not to be had here: a network of this host's has its name; remove that one",
         );
       else if (known) registry.commit({ networks: [{ ...known, name: shared.name }] });
-      else this.#register(overlayRecord(shared, cluster!.host));
+      else this.#takeUp(shared, cluster!);
     }
     this.parts.tell();
     this.#engine.networksHaveChanged();
     return Promise.resolve();
   }
 
+  /** What another host has written may make no sense: no other network is the worse for it. */
+  #takeUp(shared: SharedNetwork, { host }: Cluster): void {
+    try {
+      this.#register(overlayRecord(shared, host));
+    } catch (error) {
+      const reason = describeError(error);
+      this.parts.log.warn({ network: shared.name, reason }, "a network of other hosts cannot be had here");
+    }
+  }
+
+  /** First what may fail: what is registered is there at the next start. */
   #register(network: NetworkRecord): void {
-    this.parts.registry.commit({ networks: [network] });
     this.addAddresses(network);
+    this.parts.registry.commit({ networks: [network] });
   }
 
   /** From now on addresses of it are given out. */
