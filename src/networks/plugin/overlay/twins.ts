@@ -101,7 +101,7 @@ export class Twins {
       if (network.docker?.isNamed === true && !twins.has(network.id) && !this.#held.has(network.id))
         await this.#make(network);
     // Docker may have told a name before the network was heard of, or while the store was out of reach.
-    for (const [shared, { id, name }] of twins) if (!id.startsWith(name)) await this.name(id, shared, name);
+    for (const [shared, { id, name }] of twins) if (name !== id.slice(0, 12)) await this.name(id, shared, name);
     if (!this.cluster.isJoined) return; // it may be back with the store
     for (const [shared, { id, name }] of twins)
       if (!this.registered.has(shared) && !known.has(shared)) await this.#remove(id, name);
