@@ -12,7 +12,7 @@ import { testPackages } from "./test-packages.mjs";
 /** Files that want the whole machine, one after the other once all others are done. */
 const alone = /cpu-starvation/;
 /** Seconds one test file may take; several run at once on a small machine. */
-const timeLimit = Number(process.env.PONTOON_TEST_TIME ?? 600);
+const timeLimit = Number(process.env.PONTOON_TEST_TIME ?? 900);
 /** The command that runs a test file: this very Node, or an emulated one. */
 const ownNode = process.env.PONTOON_TEST_NODE?.split(" ") ?? [process.execPath];
 const tellingOfNode = /^linux\/|^integration\/(life\/privileges|names\/names)\./;
