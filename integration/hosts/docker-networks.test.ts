@@ -12,8 +12,10 @@ t.test("networks of all hosts' dockerds", async (t) => {
   const untilSame = () =>
     until(async () => new Set(await Promise.all(both.map(listed))).size === 1, { what: "both hosts know the same" });
 
-  await t.test("two hosts make one of the same name at once", async (t) => {
-    const made = await Promise.all(both.map(({ host }) => tryDocker(host, `network create ${overlay} twice`)));
+  await t.test("two hosts make two each of the same name at once", async (t) => {
+    const made = await Promise.all(
+      [...both, ...both].map(({ host }) => tryDocker(host, `network create ${overlay} twice`)), // moby's issue 20648
+    );
     t.ok(
       made.some(({ exitCode }) => exitCode === 0),
       "one at least is made",

@@ -1,7 +1,13 @@
 import t from "tap";
 import { createSandboxRequest } from "./contract.js";
 import { addressPool, defaultPools } from "../../network/addresses/pools.js";
-import { defaultNetworkRequest, overlayPools, withSandboxDefaults, type NetworkDefaults } from "./network-defaults.js";
+import {
+  defaultNetworkRequest,
+  overlayPools,
+  overlayPoolsApart,
+  withSandboxDefaults,
+  type NetworkDefaults,
+} from "./network-defaults.js";
 
 const nothing: NetworkDefaults = {
   bridge: undefined,
@@ -34,6 +40,16 @@ t.test("networks of several hosts have subnets that no host gives its own, unles
     overlayPools({ pools }, "seed").ipv4.map(({ base, size }) => `${base.text} ${size}`);
   t.same(ipv4Of({ ipv4: defaultPools, ipv6: [] }), ["10.0.0.0/8 24"]);
   t.same(ipv4Of({ ipv4: [addressPool("192.0.2.0/24", 28)], ipv6: [] }), ["192.0.2.0/24 28"]);
+  t.end();
+});
+
+t.test("hosts begin to choose in different places, unless it is configured", (t) => {
+  const ipv4Of = (pools: NetworkDefaults["pools"], host: string) =>
+    overlayPoolsApart({ pools }, "seed", host).ipv4.map(({ base, size }) => `${base.text} ${size}`);
+  const usual = { ipv4: defaultPools, ipv6: [] };
+  t.same(ipv4Of(usual, "00ab"), ["10.0.0.0/16 24", "10.0.0.0/8 24"]);
+  t.same(ipv4Of(usual, "ffab"), ["10.255.0.0/16 24", "10.0.0.0/8 24"]);
+  t.same(ipv4Of({ ipv4: [addressPool("192.0.2.0/24", 28)], ipv6: [] }, "ffab"), ["192.0.2.0/24 28"]);
   t.end();
 });
 

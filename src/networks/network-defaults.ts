@@ -68,6 +68,20 @@ export function overlayPools({ pools }: Pick<NetworkDefaults, "pools">, seed: st
   return { ipv4: ipv4 === defaultPools ? betweenHosts : ipv4, ipv6 };
 }
 
+/**
+ * As {@link overlayPools}, each host in another order: Docker has a subnet chosen before anybody else is asked about it, and hosts
+ * that do so at once should not choose the same. @param host its id, hexadecimal
+ */
+export function overlayPoolsApart(
+  defaults: Pick<NetworkDefaults, "pools">,
+  seed: string,
+  host: string,
+): NetworkDefaults["pools"] {
+  const { ipv4, ipv6 } = overlayPools(defaults, seed);
+  const first = addressPool(`10.${parseInt(host.slice(0, 2), 16)}.0.0/16`, 24);
+  return { ipv4: ipv4 === betweenHosts ? [first, ...ipv4] : ipv4, ipv6 };
+}
+
 /** A request for a sandbox, with the servers, suffixes and options of the configuration where it names none of its own. */
 export function withSandboxDefaults(request: CreateSandboxRequest, { dns }: NetworkDefaults): CreateSandboxRequest {
   const orElse = (own: string[], others: readonly string[]) => (own.length > 0 ? own : [...others]);

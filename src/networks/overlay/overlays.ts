@@ -27,6 +27,8 @@ export interface OverlayParts {
   tell(): void;
 }
 
+/** ms in which a host hears of what it has done itself, unless the store has lost it. */
+const heardWithin = 10_000;
 /** ms until claims are compared again that could not be. */
 const settleAgainAfter = 3_000;
 
@@ -40,8 +42,8 @@ export class Overlays {
 
   /** Undefined where this host shares a store with no others. */
   #cluster: Cluster | undefined;
-  /** Networks that were made here, and have not been heard of from the store yet. */
-  readonly #fresh = new Set<string>();
+  /** Networks that were made here, and have not been heard of from the store yet; and when, ms of the monotonic clock. */
+  readonly #fresh = new Map<string, number>();
   /** What the kernel has not been told yet, in order. */
   #untold: NeighbourChange[] = [];
   readonly #telling = this.#soon("endpoints of other hosts could not be told to the kernel", () => this.#tellKernel());
@@ -132,7 +134,7 @@ export class Overlays {
   async create(define: (taken: TakenSubnets) => SharedNetwork): Promise<NetworkRecord> {
     const cluster = this.requireCluster();
     const network = overlayRecord(await cluster.createNetwork(define), cluster.host);
-    if (!cluster.mirror.networks.has(network.id)) this.#fresh.add(network.id);
+    if (!cluster.mirror.networks.has(network.id)) this.#fresh.set(network.id, performance.now());
     this.#register(network);
     return network;
   }
@@ -302,7 +304,8 @@ export class Overlays {
 
   /** This host's claims are to be compared: it has joined, or joined again. Returns at once. */
   onJoined(): void {
-    this.#fresh.clear(); // all that the store has is known by now
+    // All that the store had is known by now; what was made a moment ago may be on its way still.
+    for (const [id, since] of this.#fresh) if (performance.now() - since > heardWithin) this.#fresh.delete(id);
     this.#syncing.ask();
     this.#comparing.ask();
   }

@@ -4,7 +4,7 @@ import type { Change } from "../../inventory/inventory.js";
 import { isDockersBridge } from "../../../network/docker-bridges.js";
 import { hostFacts } from "../host-facts.js";
 import type { DriverStatus } from "../networks-status.js";
-import { overlayPools, poolsOf } from "../network-defaults.js";
+import { overlayPoolsApart, poolsOf } from "../network-defaults.js";
 import { Subnet } from "../../../network/addresses/subnet.js";
 import type { EnginesPart } from "../reconciler.js";
 import { takenSubnets } from "../taken.js";
@@ -98,7 +98,7 @@ export class Plugin {
     return {
       ...(own && { own: own.subnets.map(({ subnet }) => Subnet.parse(subnet)) }),
       // Whether it is for a network of several hosts is told only after this.
-      pools: cluster.isOn ? overlayPools(defaults, facts.seed) : poolsOf(defaults, facts.seed),
+      pools: cluster.isOn ? overlayPoolsApart(defaults, facts.seed, cluster.host) : poolsOf(defaults, facts.seed),
       taken: takenSubnets({ ...facts, networks, dockerSubnets: docker.subnets() }),
       takenByNetworks: takenSubnets({
         routes: facts.routes.filter(isDockers),

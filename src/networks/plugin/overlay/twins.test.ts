@@ -161,6 +161,18 @@ for (const name of ["demo", "d"])
     t.same(west.had, ["n"]);
   });
 
+t.test("a network that was just made is not taken for one that is gone, though this host joins again", async (t) => {
+  const { east, hear } = twoHosts(t);
+  const id = await east.make(fresh);
+  east.overlays.onJoined();
+  await east.review();
+  t.same(east.removed, [], "it is on its way");
+  await hear();
+  await east.twins.name(id, "n", "demo");
+  await hear();
+  t.same(east.had, ["n"]);
+});
+
 t.test("with the network goes its twin; one that dockerd keeps is told once, and tried again", async (t) => {
   const { east, west, hear } = twoHosts(t);
   const id = await east.make(fresh);
