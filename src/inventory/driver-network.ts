@@ -32,13 +32,7 @@ export interface DriverEndpoint {
 }
 
 /** A network that dockerd is to make. */
-export interface NewDockerNetwork {
-  readonly name: string;
-  readonly driver: string;
-  readonly ipamDriver: string;
-  readonly internal: boolean;
-  readonly ipv6: boolean;
-  readonly options: Readonly<Record<string, string>>;
+export interface NewDockerNetwork extends Omit<DriverNetwork, "id" | "endpoints" | "pools"> {
   readonly ipamOptions: Readonly<Record<string, string>>;
   readonly pools: readonly {
     readonly subnet: string;

@@ -101,6 +101,13 @@ export function wantedHandover(
   };
 }
 
+/** An endpoint that has left its namespace, or never got there. */
+export function withoutPath(endpoint: DockerEndpointRecord): DockerEndpointRecord {
+  const left = { ...endpoint };
+  delete left.path;
+  return left;
+}
+
 /** Where an endpoint leaves by: the network's own addresses in the subnets that it is in, or routers that were named. */
 export function gatewaysOf(
   { ipv4, ipv6 }: DockerEndpointRecord,

@@ -9,11 +9,18 @@ import { poolsOf } from "../network-defaults.js";
 import type { Reconciler } from "../reconciler.js";
 import { takenSubnets } from "../taken.js";
 import type { DriverEndpoint, DriverNetwork } from "../../inventory/driver-network.js";
-import { defineDockerEndpoint, gatewaysOf, hostLinkOf, peerOf, wantedHandover } from "./docker-endpoint.js";
+import {
+  defineDockerEndpoint,
+  gatewaysOf,
+  hostLinkOf,
+  peerOf,
+  wantedHandover,
+  withoutPath,
+} from "./docker-endpoint.js";
 import { ContainerPorts } from "./container-ports.js";
 import { networkRequestOf, type DockerOnly } from "./network-options.js";
 import type { SharedEndpoints } from "./overlay/shared-endpoints.js";
-import { SharedNetworks, type SharedNetworkRequest } from "./overlay/shared-networks.js";
+import { SharedNetworks } from "./overlay/shared-networks.js";
 import type { Twins } from "./overlay/twins.js";
 import type { CreateNetworkRequest } from "../contract.js";
 import { usualGateway } from "./differences.js";
@@ -48,7 +55,7 @@ export class DockerNetworks {
     private readonly twins: Pick<Twins, "name" | "hold" | "letGo" | "isRemoving">,
   ) {
     this.#reconciler = parts.reconciler;
-    this.#shared = new SharedNetworks(parts);
+    this.#shared = new SharedNetworks(parts, around.inventory, twins);
     this.#ports = new ContainerPorts(parts, around, (EndpointID) => this.deleteEndpoint({ EndpointID }));
   }
 
@@ -60,7 +67,7 @@ export class DockerNetworks {
   create(call: CreateNetworkCall): Promise<void> {
     return this.#reconciler.command(async () => {
       const { request, only, overlay } = networkRequestOf(call);
-      if (overlay) return this.#createShared({ id: call.NetworkID, request, only, overlay });
+      if (overlay) return this.#shared.create({ id: call.NetworkID, request, only, overlay });
       const network = this.#define(call, request, only);
       const known = this.#records.networks.get(network.id);
       this.#records.put("docker-network", known ? { ...network, name: known.name, created: known.created } : network);
@@ -72,16 +79,6 @@ export class DockerNetworks {
       }
       this.parts.onChanged();
     });
-  }
-
-  /** A network of several hosts is in the kernel of those that have endpoints on it. */
-  async #createShared(asked: SharedNetworkRequest): Promise<void> {
-    if (this.#records.networks.get(asked.id)?.shared !== undefined) return; // dockerd starts, or asks again
-    const network = await this.#shared.make(asked);
-    this.#records.put("docker-network", network);
-    this.around.inventory.setNamesOf(network.id, network.shared);
-    this.parts.overlays.compareSoon(); // what its pools have given out is to be this host's in the store
-    this.parts.onChanged();
   }
 
   #define(call: CreateNetworkCall, request: CreateNetworkRequest, only: DockerOnly): DockerNetworkRecord {
@@ -174,37 +171,8 @@ export class DockerNetworks {
   }
 
   /** As dockerd asks for it: one of several hosts goes from all of them, unless somebody is on it. */
-  async remove(id: string): Promise<void> {
-    const network = this.#records.networks.get(id);
-    const shared = network && this.#isUsers(network) ? network.shared : undefined;
-    if (shared !== undefined) this.twins.hold(shared);
-    await this.delete(id);
-    if (network && shared !== undefined) await this.#removeShared(network.name, shared);
-  }
-
-  /**
-   * Whether it is its user who removes a network of several hosts. dockerd also takes back what it could not make: of one that other
-   * hosts have made nothing is to go but what is here.
-   */
-  #isUsers({ id, name, shared = "" }: DockerNetworkRecord): boolean {
-    if (this.twins.isRemoving(id)) return false;
-    const isListed = name !== id.slice(0, 12);
-    return isListed || this.parts.cluster.networks.get(shared)?.docker?.isNamed !== true;
-  }
-
-  /** Docker heeds no refusal: dockerd has it no more, and gets it back. */
-  async #removeShared(name: string, shared: string): Promise<void> {
-    const network = this.parts.registry.networks.get(shared);
-    if (!network) return this.twins.letGo(shared);
-    try {
-      await this.#reconciler.command(() => this.parts.overlays.remove(network));
-    } catch (error) {
-      this.parts.log.warn(
-        { network: name, reason: describeError(error) },
-        "a network of all hosts stays, and dockerd has it again",
-      );
-      this.twins.letGo(shared);
-    }
+  remove(id: string): Promise<void> {
+    return this.#shared.removing(this.#records.networks.get(id), () => this.delete(id));
   }
 
   /** Removes a network with what is left on it, from this host. */
@@ -429,13 +397,6 @@ export class DockerNetworks {
       `pontoon does not know the endpoint ${id.slice(0, 12)}; start the container again`,
     );
   }
-}
-
-/** It has left its namespace, or never got there. */
-function withoutPath(endpoint: DockerEndpointRecord): DockerEndpointRecord {
-  const left = { ...endpoint };
-  delete left.path;
-  return left;
 }
 
 function joinReply(endpoint: DockerEndpointRecord, network: DockerNetworkRecord): JoinReply {

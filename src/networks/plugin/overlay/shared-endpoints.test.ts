@@ -168,11 +168,11 @@ t.test("a container whose name others have by now is cut off", async (t) => {
   await east.endpoints.cutOff("none", "there is none");
   t.same([east.complaints, east.changes], [[], []]);
   await east.endpoints.cutOff("e1", "somebody else has the name web by now");
-  t.same(east.changes, [{ removed: { handovers: ["e1"] } }]);
+  t.same(east.changes, [{ removed: { handovers: ["e1"] } }, { removed: { networks: ["n"] } }]);
   t.equal(east.endpoints.has("e1"), false);
   t.match(east.said.at(-1), { container: "web", reason: "somebody else has the name web by now" });
   await east.endpoints.cutOff("e1", "again");
-  t.same([east.changes.length, east.complaints.length], [1, 1], "once");
+  t.same([east.changes.length, east.complaints.length], [2, 1], "once");
   t.equal(stored()["web"]?.id, "e2");
 });
 

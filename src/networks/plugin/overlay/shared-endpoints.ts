@@ -3,6 +3,7 @@ import type { SharedEndpoint, SharedNetwork } from "../../../cluster/records.js"
 import type { Container } from "../../../inventory/types.js";
 import { sameData } from "../../../inventory/same-data.js";
 import type { EngineEndpoints } from "../../overlay/engine-endpoints.js";
+import { withoutPath } from "../docker-endpoint.js";
 import type { PluginParts, PluginSurroundings } from "../parts.js";
 import type { DockerEndpointRecord, DockerNetworkRecord } from "../records.js";
 import type { SharedAddresses } from "./shared-addresses.js";
@@ -180,14 +181,14 @@ export class SharedEndpoints implements EngineEndpoints {
   }
 
   async cutOff(id: string, reason: string): Promise<void> {
-    const { records, reconciler, log } = this.parts;
+    const { records, reconciler, overlays, log } = this.parts;
     const endpoint = records.endpoints.get(id);
     if (endpoint?.path === undefined) return;
-    const left = { ...endpoint };
-    delete left.path;
+    const { shared } = records.networks.get(endpoint.network) ?? {};
     try {
-      records.put("docker-endpoint", left);
+      records.put("docker-endpoint", withoutPath(endpoint));
       await reconciler.change({ removed: { handovers: [id] } });
+      if (shared !== undefined) await overlays.leave([shared]);
     } catch (error) {
       log.warn({ reason: describeError(error) }, "a container could not be cut off from a network as a whole");
     }

@@ -1,6 +1,7 @@
-import { PontoonError } from "../../../../common/errors.js";
+import { describeError, PontoonError } from "../../../../common/errors.js";
 import { Subnet } from "../../../../network/addresses/subnet.js";
 import type { TakenSubnets } from "../../../cluster/records.js";
+import type { Inventory } from "../../../inventory/inventory.js";
 import type { CreateNetworkRequest } from "../../contract.js";
 import { defineNetwork } from "../../define-network.js";
 import { hostFacts, mtuTowards } from "../../host-facts.js";
@@ -13,6 +14,7 @@ import type { DockerOnly } from "../network-options.js";
 import type { PluginParts } from "../parts.js";
 import type { DockerNetworkRecord } from "../records.js";
 import type { OverlayOptions } from "./options.js";
+import type { Twins } from "./twins.js";
 
 /** What `docker network create -d pontoon -o pontoon.driver=overlay` asks for. */
 export interface SharedNetworkRequest {
@@ -25,7 +27,59 @@ export interface SharedNetworkRequest {
 
 /** Networks of several hosts, as this host's dockerd has them made. */
 export class SharedNetworks {
-  constructor(private readonly parts: PluginParts) {}
+  constructor(
+    private readonly parts: PluginParts,
+    private readonly inventory: Pick<Inventory, "setNamesOf">,
+    private readonly twins: Pick<Twins, "hold" | "letGo" | "isRemoving">,
+  ) {}
+
+  /** A network of several hosts is in the kernel of those that have endpoints on it. To be called in a turn. Rejects as {@link make}. */
+  async create(asked: SharedNetworkRequest): Promise<void> {
+    const { records, overlays } = this.parts;
+    if (records.networks.get(asked.id)?.shared !== undefined) return; // dockerd starts, or asks again
+    const network = await this.make(asked);
+    records.put("docker-network", network);
+    this.inventory.setNamesOf(network.id, network.shared);
+    overlays.compareSoon(); // what its pools have given out is to be this host's in the store
+    this.parts.onChanged();
+  }
+
+  /**
+   * dockerd removes a network: one of several hosts goes from all of them, unless somebody is on it.
+   * @param remove takes it from this host
+   */
+  async removing(network: DockerNetworkRecord | undefined, remove: () => Promise<void>): Promise<void> {
+    const shared = network && this.#isUsers(network) ? network.shared : undefined;
+    if (shared !== undefined) this.twins.hold(shared);
+    await remove();
+    if (network && shared !== undefined) await this.#removeFromAll(network.name, shared);
+  }
+
+  /**
+   * Whether it is its user who removes a network of several hosts. dockerd also takes back what it could not make: of one that other
+   * hosts have made nothing is to go but what is here.
+   */
+  #isUsers({ id, name, shared = "" }: DockerNetworkRecord): boolean {
+    if (this.twins.isRemoving(id)) return false;
+    const isListed = name !== id.slice(0, 12);
+    return isListed || this.parts.cluster.networks.get(shared)?.docker?.isNamed !== true;
+  }
+
+  /** Docker heeds no refusal: dockerd has it no more, and gets it back. */
+  async #removeFromAll(name: string, shared: string): Promise<void> {
+    const { registry, reconciler, overlays, log } = this.parts;
+    const network = registry.networks.get(shared);
+    if (!network) return this.twins.letGo(shared);
+    try {
+      await reconciler.command(() => overlays.remove(network));
+    } catch (error) {
+      log.warn(
+        { network: name, reason: describeError(error) },
+        "a network of all hosts stays, and dockerd has it again",
+      );
+      this.twins.letGo(shared);
+    }
+  }
 
   /**
    * Makes a network of all hosts, or takes up one that there is. To be called in a turn.
