@@ -9,7 +9,6 @@ import { poolsOf } from "../../network-defaults.js";
 import { newId } from "../../new-id.js";
 import { chooseVni, overlayMtu, sharedNetwork } from "../../overlay/define-overlay.js";
 import type { NetworkRecord } from "../../records.js";
-import { takenSubnets } from "../../taken.js";
 import type { DockerOnly } from "../network-options.js";
 import type { PluginParts } from "../parts.js";
 import type { DockerNetworkRecord } from "../records.js";
@@ -151,7 +150,7 @@ export class SharedNetworks {
       created: new Date().toISOString(),
       pools: poolsOf(defaults, facts.seed),
       // The IPAM driver has looked at this host's own.
-      taken: [...takenSubnets({ routes: [], resolvers: [], dockerSubnets: [], networks: [] }), ...others],
+      taken: others,
       bridgesInUse: new Map(),
     });
   }
